@@ -1,0 +1,64 @@
+# Graft: does merging a fine-tuned small model into a pre-trained large one beat fine-tuning the large one?
+from snakemake.utils import min_version
+
+min_version("9.0")
+
+
+# The default study is loaded alone: Snakemake would merge it into any other that is given.
+if not workflow.overwrite_configfiles:
+
+    configfile: "config.yaml"
+
+
+include: "rules/common.smk"
+include: "rules/data.smk"
+include: "rules/models.smk"
+include: "rules/finetune.smk"
+include: "rules/merge.smk"
+include: "rules/evaluate.smk"
+include: "rules/compare.smk"
+
+
+localrules:
+    all,
+    data,
+    models,
+    finetune,
+    merge,
+    tables,
+
+
+rule all:
+    default_target: True
+    input:
+        TABLES,
+        FIGURES,
+
+
+rule data:
+    input:
+        all_data(),
+
+
+rule models:
+    input:
+        all_models(),
+
+
+rule finetune:
+    input:
+        all_made("finetune"),
+
+
+rule merge:
+    input:
+        all_made("merge"),
+
+
+rule tables:
+    input:
+        TABLES,
+
+
+onstart:
+    start_study()

@@ -1,0 +1,99 @@
+"""The command line: `python -m graft`. Everything heavy is imported by the command that needs it."""
+
+from __future__ import annotations
+
+import sys
+from typing import Annotated
+
+import typer
+
+from graft.paths import RESULTS, Paths
+
+app = typer.Typer(
+    help="Does merging a fine-tuned small model into a large one beat fine-tuning the large one?", add_completion=False
+)
+NamedStudy = Annotated[str, typer.Argument(help="Study: the name of a folder in results/.")]
+AnyStudy = Annotated[str | None, typer.Argument(help="Study; may be left out where results/ holds only one.")]
+
+
+@app.command()
+def show(study: AnyStudy = None) -> None:
+    """The comparison, a table per task."""
+    paths = find(study)
+    from graft.reporting import tables, terminal
+
+    console = terminal.console()
+    for table in terminal.comparison_tables(tables.read_csv(paths.tables / tables.COMPARISON)):
+        console.print(table)
+
+
+@app.command()
+def status(study: AnyStudy = None) -> None:
+    """What is done, running, failed, missing or stale, and why."""
+    paths = find(study)
+    from graft.grid import Grid
+    from graft.reporting import states, terminal
+    from graft.study import load
+
+    grid = Grid(load(paths.study))
+    console = terminal.console()
+    try:
+        grid.check_sources()
+        unchecked = None
+    except ValueError as error:
+        unchecked = error
+    found = states.states(grid, paths, check=unchecked is None)
+    for part in terminal.status_tables(found, states.failed_steps(paths)):
+        console.print(part)
+    if unchecked is not None:
+        console.print(f"stale runs cannot be told: {unchecked}", style="yellow", markup=False)
+
+
+@app.command()
+def tables(study: NamedStudy) -> None:
+    """Make the tables and the figure anew from the runs that exist."""
+    paths = find(study)
+    from graft.grid import Grid
+    from graft.reporting import tables as making
+    from graft.study import load
+
+    grid = Grid(load(paths.study))
+    making.write_runs(grid, paths)
+    making.write_comparison(grid, paths)
+    making.write_figure(paths)
+    print(f"{paths.tables} and {paths.figures} are up to date")
+
+
+@app.command()
+def methods() -> None:
+    """The merge methods: kind, needs, label use, inference, citation."""
+    from graft.merging import registry
+    from graft.reporting import terminal
+
+    terminal.console().print(terminal.methods_table(registry.METHODS.values()))
+
+
+def find(study: str | None) -> Paths:
+    """The paths of a study with results; raises ValueError that lists the known ones."""
+    known = sorted(file.parent.name for file in RESULTS.glob("*/study.json"))
+    if study is None and len(known) == 1:
+        return Paths.of(known[0])
+    if study in known:
+        return Paths.of(study)
+    if not known:
+        raise ValueError(f"no study has results in {RESULTS}/ yet; run snakemake first")
+    asked = "several studies have results, so name one" if study is None else f"no study {study!r} has results"
+    raise ValueError(f"{asked}: {', '.join(known)}")
+
+
+def main() -> None:
+    """Run the command line; bad input ends in one line on stderr and exit status 1."""
+    try:
+        app(prog_name="graft")
+    except (ValueError, FileNotFoundError) as error:
+        print(f"graft: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+if __name__ == "__main__":
+    main()

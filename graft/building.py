@@ -1,0 +1,263 @@
+"""Making merged systems inside a study: from finished parts to a saved model with its choices and its FLOPs.
+
+The methods themselves know nothing of studies; this is where they meet paths, splits and the search on `select`.
+"""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+
+from graft import features, files, runs
+from graft.cost.flops import classifier_flops, encoder_flops, pooler_flops, ridge_flops, theseus_flops
+from graft.encoders import load_classifier, load_encoder
+from graft.grid import Grid, System, probe_of
+from graft.inference import pass_flops, predict, run
+from graft.merging import registry
+from graft.merging.composite import logit_ensemble, manifest
+from graft.merging.heads.fitting import fit_heads
+from graft.merging.heads.head import Head, head_logits
+from graft.merging.heterogeneous.interpolate import interpolated_head
+from graft.merging.loading import load
+from graft.merging.protocol import Parts, uniform_depth_map
+from graft.merging.saving import save_classifier, split_classifier
+from graft.merging.selection import Choice, Point, search, strength_grid
+from graft.paths import Paths
+from graft.shapes import Shape
+from graft.tasks import metrics
+from graft.tasks.tokens import TokenisedSplit
+
+Report = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Built:
+    """A merge that was chosen and saved: the search's record and the parts of its training FLOPs."""
+
+    choice: Choice
+    flops: dict[str, int]
+    hyperparameters: dict[str, Any] = field(default_factory=dict)
+
+
+class Workbench:
+    """One merge of one study: its parts, read when first asked for.
+
+    Merges truncate texts to the large model's `max_tokens` in both models, so that both see the same tokens.
+    """
+
+    def __init__(self, grid: Grid, paths: Paths, task: str, pair: str, seed: int | str, device: str) -> None:
+        self.grid, self.paths, self.task, self.seed, self.device = grid, paths, task, seed, device
+        self.pair = grid.pair(pair)
+        self.row = grid.study.tasks[task].row(task)
+        self.max_tokens = grid.max_tokens(task, self.pair.large)
+        self.large_folder, self.small_folder = (paths.model(m) for m in (self.pair.large, self.pair.small))
+        self.large_shape, self.small_shape = Shape.of(self.large_folder), Shape.of(self.small_folder)
+        self.finetuned = paths.run(task, f"finetune.{self.pair.small}", seed)
+
+    def tokens(self, split: str) -> TokenisedSplit:
+        return runs.tokens(self.grid, self.paths, self.task, self.pair.large, split)
+
+    @functools.cached_property
+    def select_labels(self) -> np.ndarray:
+        return runs.labels(self.paths, self.task, "select")
+
+    def fit_rows(self, count: int) -> np.ndarray:
+        return features.fit_rows(len(self.tokens("train")), count)
+
+    def score(self, logits: Tensor | np.ndarray) -> float:
+        """The primary metric on `select` of logits [rows, c]."""
+        return metrics.primary(np.asarray(logits), self.select_labels, self.row)
+
+    def parts(self, method: str, options: dict[str, Any]) -> Parts:
+        """Bodies and, where the method needs them, statistics."""
+        statistics = None
+        if "statistics" in registry.facts(method).needs:
+            statistics = load_file(self.paths.statistics(self.task, self.pair.name) / "statistics.safetensors")
+        return Parts(
+            large=load_encoder(self.large_folder).state_dict(),
+            small_finetuned=split_classifier(load_classifier(self.finetuned / "model"))[0],
+            small_pretrained=load_encoder(self.small_folder).state_dict(),
+            large_shape=self.large_shape,
+            small_shape=self.small_shape,
+            depth_map=uniform_depth_map(self.small_shape.layers, self.large_shape.layers),
+            statistics=statistics,
+            options=options,
+        )
+
+    def passes(self, shape: Shape, split: str, rows: np.ndarray | None = None, times: int = 1) -> int:
+        """FLOPs of running an encoder over (rows of) a split."""
+        return times * pass_flops(lambda t: encoder_flops(shape, t), self.tokens(split), self.max_tokens, rows)
+
+    def inherited_flops(self, *folders: Path) -> dict[str, int]:
+        """Parts of the training FLOPs of systems that this one is made from."""
+        united: dict[str, int] = {}
+        for folder in folders:
+            united |= files.read_json(folder / "build.json")["train_flops_parts"]
+        return united
+
+
+def method_flops(method: str, bench: Workbench, options: dict[str, Any]) -> int:
+    """FLOPs of a method's `prepare`, without calibration."""
+    if method == "theseus":
+        return theseus_flops(bench.small_shape, bench.large_shape, options["embedding_delta"])
+    return 0
+
+
+def sweep(bench: Workbench, merge: str, report: Report) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+    """[CLS] states of the merged body at every strength but 0, on the fit rows and on `select`.
+
+    Returns `fit.<strength>` and `select.<strength>` [rows, w_L], and the parts of the FLOPs.
+    """
+    settings = bench.grid.study.systems.merge[merge]
+    method = registry.facts(settings.method or merge).name
+    options = registry.checked_options(method, settings.options)
+    strengths = [s for s in strength_grid(options, bench.seed) if s != 0]
+    rows = bench.fit_rows(settings.fit_rows)
+    merger = registry.implementation(method)()
+    state = merger.prepare(bench.parts(method, options))
+    model = load_encoder(bench.large_folder).to(bench.device)
+    states: dict[str, np.ndarray] = {}
+    for number, strength in enumerate(strengths):
+        model.load_state_dict(merger.apply(state, strength))
+        states[f"fit.{strength}"] = features.cls_states(model, bench.tokens("train"), bench.max_tokens, rows)
+        states[f"select.{strength}"] = features.cls_states(model, bench.tokens("select"), bench.max_tokens)
+        report(number + 1, len(strengths), f"strength {strength}")
+    name = f"sweep.{merge}.{bench.pair.name}/{bench.task}/seed-{bench.seed}"
+    parts = {
+        f"{name}/prepare": method_flops(method, bench, options),
+        f"{name}/fit": bench.passes(bench.large_shape, "train", rows, len(strengths)),
+        f"{name}/select": bench.passes(bench.large_shape, "select", times=len(strengths)),
+    }
+    return states, parts
+
+
+def merge_with_head(bench: Workbench, system: System, out: Path) -> Built:
+    """A `weights` merge (or, without a method, the untouched large body) under a fitted head; strength and ridge size
+    are chosen together on `select`."""
+    settings, head = system.settings, system.head
+    rows = bench.fit_rows(settings.fit_rows)
+    frozen = features.load_states(bench.paths.embeddings(bench.task, bench.pair.large))
+    states = {0.0: (frozen["train.cls"][rows], frozen["select.cls"])}
+    name = f"{system.name}/{bench.task}/seed-{bench.seed}"
+    flops = {
+        f"embed.{bench.pair.large}/{bench.task}/fit-{len(rows)}": bench.passes(bench.large_shape, "train", rows),
+        f"embed.{bench.pair.large}/{bench.task}/select": bench.passes(bench.large_shape, "select"),
+    }
+    merger = state = None
+    body = load_encoder(bench.large_folder).state_dict()
+    if system.merge:
+        options = registry.checked_options(system.method, settings.options)
+        swept = bench.paths.sweep(bench.task, system.merge, bench.pair.name, bench.seed)
+        arrays = features.load_states(swept)
+        states |= {s: (arrays[f"fit.{s}"], arrays[f"select.{s}"]) for s in strength_grid(options, bench.seed) if s != 0}
+        flops |= files.read_json(swept / "manifest.json")["train_flops_parts"]
+        merger = registry.implementation(system.method)()
+        state = merger.prepare(bench.parts(system.method, options))
+
+    small_head = small_hidden = labels = None
+    if head == "labelled":
+        labels = torch.from_numpy(runs.labels(bench.paths, bench.task, "train")[rows])
+    else:
+        model = load_classifier(bench.finetuned / "model").to(bench.device)
+        small_hidden = torch.from_numpy(features.cls_states(model.bert, bench.tokens("train"), bench.max_tokens, rows))
+        small_head = split_classifier(model.cpu())[1]
+        flops |= bench.inherited_flops(bench.finetuned)
+        flops[f"{name}/small-on-fit"] = bench.passes(bench.small_shape, "train", rows)
+    # No method touches the pooler: heads are fitted on what the large model's own makes of the merged body's state.
+    pooler = body["pooler.dense.weight"], body["pooler.dense.bias"]
+    heads = {
+        (strength, ridge): fitted
+        for strength, (fit, _) in states.items()
+        for ridge, fitted in fit_heads(
+            head,
+            torch.from_numpy(fit),
+            pooler,
+            settings.ridge,
+            small_head=small_head,
+            small_hidden=small_hidden,
+            labels=labels,
+            classes=None if bench.row.labels is None else len(bench.row.labels),
+        ).items()
+    }
+
+    def score(point: Point) -> float:
+        hidden = torch.from_numpy(states[point.strength][1]).double()
+        return bench.score(head_logits(heads[point.strength, point.ridge], hidden))
+
+    choice = search([Point(*key) for key in heads], score)
+    width = bench.large_shape.width
+    outputs = bench.small_shape.width if head == "transplant" else bench.row.outputs
+    flops[f"{name}/head"] = len(states) * (
+        ridge_flops(len(rows), width, outputs, len(settings.ridge)) + len(rows) * pooler_flops(bench.large_shape)
+    )
+    if merger is not None:
+        body = merger.apply(state, choice.chosen.strength)
+    save_classifier(body, heads[choice.chosen.strength, choice.chosen.ridge], bench.large_folder, bench.row.labels, out)
+    return Built(choice, flops, {"fit_rows": len(rows)})
+
+
+def merge_with_own_head(bench: Workbench, system: System, out: Path, report: Report) -> Built:
+    """`interpolate`: body and head are mixed alike, so every strength is tried as a whole classifier on `select`."""
+    options = registry.checked_options(system.method, system.settings.options)
+    merger = registry.implementation(system.method)()
+    state = merger.prepare(bench.parts(system.method, options))
+    model = load_classifier(bench.finetuned / "model")
+    small_head = split_classifier(model)[1]
+    strengths = strength_grid(options, bench.seed)
+    large = load_encoder(bench.large_folder).to(bench.device)
+    tried = 0
+
+    def made(strength: float) -> tuple[dict[str, Tensor], Head]:
+        body = merger.apply(state, strength)
+        return body, interpolated_head(small_head, body, strength)
+
+    def score(point: Point) -> float:
+        nonlocal tried
+        body, head = made(point.strength)
+        large.load_state_dict(body)
+        hidden = features.cls_states(large, bench.tokens("select"), bench.max_tokens)
+        tried += 1
+        report(tried, len(strengths), f"strength {point.strength:.3f}")
+        return bench.score(head_logits(head, torch.from_numpy(hidden)))
+
+    choice = search([Point(s) for s in strengths], score)
+    save_classifier(*made(choice.chosen.strength), bench.large_folder, bench.row.labels, out)
+    forward = functools.partial(classifier_flops, bench.large_shape, outputs=bench.row.outputs)
+    search_flops = len(strengths) * pass_flops(forward, bench.tokens("select"), bench.max_tokens)
+    name = f"{system.name}/{bench.task}/seed-{bench.seed}/select"
+    return Built(choice, bench.inherited_flops(bench.finetuned) | {name: search_flops})
+
+
+def merge_logits(bench: Workbench, system: System, out: Path) -> Built:
+    """`logit_ensemble`: the fine-tuned small model and the large model's probe, mixed with a weight from `select`."""
+    options = registry.checked_options(system.method, system.settings.options)
+    pooling = probe_of(system)
+    probe = bench.paths.run(bench.task, f"probe.{pooling}.{bench.pair.large}", "all")
+    select = bench.tokens("select")
+    small = load_classifier(bench.finetuned / "model").to(bench.device)
+    small_logits = torch.from_numpy(predict(small, select, bench.max_tokens))
+    large = load(probe / "model").to(bench.device)
+    probe_logits = torch.from_numpy(run(large.logits, select, bench.max_tokens, device=bench.device))
+    scores = bench.row.labels is None
+    choice, scales = logit_ensemble.fit(small_logits, probe_logits, options["strengths"], bench.score, scores)
+    manifest.write_logit_ensemble(out, bench.finetuned / "model", probe / "model", choice.chosen.strength, scales)
+    # The probe's own making ran the large model over select already; the small one ran over it at its last epoch.
+    flops = bench.inherited_flops(bench.finetuned, probe)
+    return Built(choice, flops, {"scales": scales})
+
+
+def build(bench: Workbench, system: System, out: Path, report: Report) -> Built:
+    """Make one merge or control and save it in folder `out`."""
+    if system.head:
+        return merge_with_head(bench, system, out)
+    if registry.facts(system.method).kind == "weights":
+        return merge_with_own_head(bench, system, out, report)
+    return merge_logits(bench, system, out)

@@ -1,0 +1,1 @@
+"""What a system costs: FLOPs counted from shapes. Imports no torch."""

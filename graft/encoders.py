@@ -1,0 +1,55 @@
+"""Loading encoders and classifiers from Hugging Face folders, always in float32 and never from a hub."""
+
+from pathlib import Path
+
+import torch
+from transformers import BertConfig, BertForSequenceClassification, BertModel
+
+
+def load_encoder(folder: str | Path) -> BertModel:
+    """The encoder (embeddings, layers, pooler) saved in `folder`, in float32 and eval mode.
+
+    Raises ValueError where a tensor is missing or has another shape than `config.json` says.
+    """
+    model, info = BertModel.from_pretrained(
+        folder, dtype=torch.float32, local_files_only=True, output_loading_info=True
+    )
+    problems = sorted(info["missing_keys"]) + sorted(str(k) for k in info["mismatched_keys"])
+    if problems:
+        raise ValueError(f"{folder}: tensors missing or of another shape: {', '.join(problems[:5])}")
+    return model.eval()
+
+
+def load_classifier(folder: str | Path) -> BertForSequenceClassification:
+    """The fine-tuned or merged model saved in `folder`, in float32 and eval mode."""
+    model, info = BertForSequenceClassification.from_pretrained(
+        folder, dtype=torch.float32, local_files_only=True, output_loading_info=True
+    )
+    problems = sorted(info["missing_keys"]) + sorted(str(k) for k in info["mismatched_keys"])
+    if problems:
+        raise ValueError(f"{folder}: tensors missing or of another shape: {', '.join(problems[:5])}")
+    return model.eval()
+
+
+def new_classifier(folder: str | Path, labels: tuple[str, ...] | None, seed: int) -> BertForSequenceClassification:
+    """The encoder in `folder` under a new classification head (or one regression output where `labels` is None).
+
+    The head is drawn from N(0, initializer_range) with a generator of its own, so that it depends on `seed` alone.
+    """
+    config = BertConfig.from_pretrained(folder, local_files_only=True)
+    set_labels(config, labels)
+    model = BertForSequenceClassification(config)
+    model.bert.load_state_dict(load_encoder(folder).state_dict())
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        model.classifier.weight.normal_(0.0, config.initializer_range, generator=generator)
+        model.classifier.bias.zero_()
+    return model
+
+
+def set_labels(config: BertConfig, labels: tuple[str, ...] | None) -> None:
+    """Write a task's labels (or a score, where `labels` is None) into a model config."""
+    config.problem_type = "regression" if labels is None else "single_label_classification"
+    config.id2label = {i: name for i, name in enumerate(labels or ("score",))}
+    config.label2id = {name: i for i, name in config.id2label.items()}
+    config.architectures = ["BertForSequenceClassification"]

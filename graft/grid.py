@@ -1,0 +1,263 @@
+"""The run grid: which systems a study has, which runs, and the fingerprint of everything that leads to them."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from graft import files
+from graft.merging import registry
+from graft.study import DistilledModel, FileData, MergeSystem, Pair, PathModel, Study
+from graft.tasks.readers import source_files
+
+# Bumped when a step's meaning changes, so that older results are made anew.
+RECIPES = 1
+ALL_SEEDS = "all"
+
+
+@dataclass(frozen=True)
+class System:
+    """Anything that gets a row in the tables, and what its program needs to know.
+
+    `program`: the rule that makes it. `seeded`: one run per seed, otherwise one run (`seed-all`) stands for all.
+    `merge`: key under `systems.merge`; `settings` are that entry, or the control's.
+    """
+
+    name: str
+    kind: str
+    label_use: str
+    program: str
+    seeded: bool
+    model: str | None = None
+    pooling: str | None = None
+    pair: Pair | None = None
+    merge: str | None = None
+    method: str | None = None
+    head: str | None = None
+    settings: Any = None
+
+
+@dataclass(frozen=True)
+class Run:
+    """One system on one task with one seed (or `all`)."""
+
+    task: str
+    system: System
+    seed: int | str
+
+    @property
+    def id(self) -> str:
+        return f"{self.task}/{self.system.name}/seed-{self.seed}"
+
+
+class Grid:
+    """Systems, runs and fingerprints of one study.
+
+    A fingerprint is a hash of the part of the config that a step depends on and of its inputs' fingerprints; data and
+    weights from outside enter by sha256 or revision.
+    """
+
+    def __init__(self, study: Study) -> None:
+        self.study = study
+        self.systems = {system.name: system for system in _systems(study)}
+        self.runs = [
+            run
+            for task in study.tasks
+            for system in self.systems.values()
+            for seed in (study.seeds if system.seeded else (ALL_SEEDS,))
+            if study.keeps((run := Run(task, system, seed)).id)
+        ]
+        if not self.runs:
+            raise ValueError("include and exclude leave no run; patterns are over <task>/<system>/seed-<n>")
+
+    def pair(self, name: str) -> Pair:
+        return next(pair for pair in self.study.pairs if pair.name == name)
+
+    def max_tokens(self, task: str, model: str) -> int:
+        return self.study.models[model].finetune[task].max_tokens
+
+    def check_sources(self) -> None:
+        """Raise ValueError if a local source is missing or has the wrong columns; reads headers, not rows."""
+        for name, task in self.study.tasks.items():
+            if isinstance(task.source, FileData):
+                source_files(task.source, task.row(name), f"tasks.{name}.source")
+        for name, model in self.study.models.items():
+            if isinstance(model.source, PathModel):
+                model_file(model.source, f"models.{name}.source")
+
+    @functools.cache  # noqa: B019 - one grid per process
+    def data(self, task: str) -> str:
+        spec = self.study.tasks[task]
+        source: dict[str, Any] = spec.source.model_dump()
+        if isinstance(spec.source, FileData):
+            found = source_files(spec.source, spec.row(task), f"tasks.{task}.source")
+            source = {"kind": spec.source.kind, **{split: files.sha256(path) for split, path in found.items()}}
+        row = spec.row(task)
+        return _hash("data", source, spec.limits.model_dump(), row.text, row.label, row.labels, row.groups)
+
+    @functools.cache  # noqa: B019
+    def model(self, model: str) -> str:
+        source = self.study.models[model].source
+        if isinstance(source, DistilledModel):
+            texts = [self.data(task) for task in self.study.tasks]
+            inputs = [self.model(source.teacher), *texts, self.study.launch.model_dump()]
+            return _hash("distil", source.shape.model_dump(), source.options, source.seed, *inputs)
+        if isinstance(source, PathModel):
+            return _hash("model", source.sha256 or files.sha256(model_file(source, f"models.{model}.source")))
+        return _hash("model", source.model_dump(exclude={"folder"}))
+
+    @functools.cache  # noqa: B019
+    def tokens(self, task: str, tokenizer: str) -> str:
+        return _hash("tokens", self.data(task), self.model(tokenizer))
+
+    def _tokens_for(self, task: str, model: str) -> list[Any]:
+        return [self.tokens(task, self.study.tokenizer_of(model)), self.max_tokens(task, model)]
+
+    @functools.cache  # noqa: B019
+    def finetune(self, task: str, model: str, seed: int) -> str:
+        settings = self.study.models[model].finetune[task].model_dump()
+        primary = self.study.tasks[task].row(task).primary_metric
+        inputs = [self._tokens_for(task, model), self.model(model), self.study.launch.model_dump()]
+        return _hash("finetune", settings, primary, seed, *inputs)
+
+    @functools.cache  # noqa: B019
+    def embed(self, task: str, model: str) -> str:
+        return _hash("embed", self._tokens_for(task, model), self.model(model), self.study.launch.model_dump())
+
+    @functools.cache  # noqa: B019
+    def probe(self, task: str, model: str, pooling: str) -> str:
+        ridge = self.study.systems.probe.ridge if self.study.systems.probe else ()
+        primary = self.study.tasks[task].row(task).primary_metric
+        return _hash("probe", self.embed(task, model), pooling, ridge, primary)
+
+    @functools.cache  # noqa: B019
+    def calibrate(self, task: str, pair: str) -> str:
+        large, small = self.pair(pair).large, self.pair(pair).small
+        inputs = [self._tokens_for(task, large), self.model(large), self.model(small)]
+        return _hash("calibrate", self.study.calibration.model_dump(), *inputs, self.study.launch.model_dump())
+
+    @functools.cache  # noqa: B019
+    def sweep(self, task: str, merge: str, pair: str, seed: int) -> str:
+        settings = self.study.systems.merge[merge]
+        facts = registry.facts(settings.method or merge)
+        inputs = [self.finetune(task, self.pair(pair).small, seed), self.embed(task, self.pair(pair).large)]
+        if "statistics" in facts.needs:
+            inputs.append(self.calibrate(task, pair))
+        options = registry.checked_options(facts.name, settings.options)
+        return _hash("sweep", facts.name, options, settings.fit_rows, *inputs)
+
+    @functools.cache  # noqa: B019
+    def made(self, task: str, system: str, seed: int | str) -> str:
+        """Fingerprint of a system's build.json and model."""
+        spec = self.systems[system]
+        primary = self.study.tasks[task].row(task).primary_metric
+        if spec.program == "finetune":
+            return self.finetune(task, spec.model, seed)
+        if spec.program == "probe":
+            return self.probe(task, spec.model, spec.pooling)
+        if spec.program == "majority":
+            return _hash("majority", self.data(task))
+        inputs = [primary, self.embed(task, spec.pair.large), self._tokens_for(task, spec.pair.small)]
+        if spec.seeded:
+            inputs.append(self.finetune(task, spec.pair.small, seed))
+        if spec.merge and registry.facts(spec.method).heads:
+            inputs.append(self.sweep(task, spec.merge, spec.pair.name, seed))
+        probe = probe_of(spec)
+        if probe:
+            inputs.append(self.probe(task, spec.pair.large, probe))
+        settings = spec.settings.model_dump(exclude={"heads"})
+        return _hash("merge", spec.method, spec.head, settings, *inputs, self.study.launch.model_dump())
+
+    @functools.cache  # noqa: B019
+    def evaluated(self, task: str, system: str, seed: int | str) -> str:
+        """Fingerprint of a run.json."""
+        return _hash("evaluate", self.made(task, system, seed), self.study.tasks[task].row(task).metrics)
+
+    def gathered(self) -> str:
+        """Fingerprint of the tables: that of all runs."""
+        return _hash("gather", *(self.evaluated(run.task, run.system.name, run.seed) for run in self.runs))
+
+
+def probe_of(system: System) -> str | None:
+    """Pooling of the large model's probe that a merge builds on, or None."""
+    if not system.merge or "probe.large" not in registry.facts(system.method).needs:
+        return None
+    return registry.checked_options(system.method, system.settings.options)["probe"]
+
+
+def model_file(source: PathModel, where: str) -> Any:
+    """model.safetensors of a local model folder; raises ValueError if it is not there."""
+    import os
+    from pathlib import Path
+
+    folder = Path(os.path.expandvars(os.path.expanduser(source.folder)))
+    for name in ("config.json", "model.safetensors"):
+        if not (folder / name).is_file():
+            raise ValueError(f"{where}.folder: {folder / name} is missing; a Hugging Face model folder is needed")
+    return folder / "model.safetensors"
+
+
+def _systems(study: Study) -> list[System]:
+    """All systems in the order of the tables; raises ValueError if two have one name."""
+    found: list[System] = []
+    spec = study.systems
+    models = list(dict.fromkeys(m for pair in study.pairs for m in (pair.large, pair.small)))
+    found += [System(f"finetune.{m}", "finetune", "train", "finetune", True, model=m) for m in models]
+    if spec.majority is not None:
+        found.append(System("majority", "baseline", "train", "majority", False))
+    if spec.probe is not None:
+        found += [
+            System(f"probe.{pooling}.{m}", "probe", "train", "probe", False, model=m, pooling=pooling)
+            for m in models
+            for pooling in spec.probe.pooling
+        ]
+    for pair in study.pairs:
+        for name, merge in spec.merge.items():
+            found += _merges(name, merge, pair)
+        control = spec.control.head_only
+        for head in control.heads if control else ():
+            found.append(
+                System(
+                    f"control.head-only.{head}.{pair.name}",
+                    "control",
+                    "train" if head == "labelled" else "select",
+                    "merge",
+                    head != "labelled",  # the labelled head sees nothing of the fine-tuned small model
+                    pair=pair,
+                    head=head,
+                    settings=control,
+                )
+            )
+    names = [system.name for system in found]
+    for name in names:
+        if names.count(name) > 1:
+            raise ValueError(f"systems: two systems have the name {name}; give one of them another name")
+    return found
+
+
+def _merges(name: str, merge: MergeSystem, pair: Pair) -> list[System]:
+    facts = registry.facts(merge.method or name)
+    heads = merge.heads or facts.heads or (None,)
+    return [
+        System(
+            ".".join(part for part in ("merge", name, head, pair.name) if part),
+            facts.kind,
+            "train" if head == "labelled" else facts.label_use,
+            "merge",
+            True,
+            pair=pair,
+            merge=name,
+            method=facts.name,
+            head=head,
+            settings=merge,
+        )
+        for head in heads
+    ]
+
+
+def _hash(*parts: Any) -> str:
+    text = json.dumps([RECIPES, *parts], sort_keys=True, default=list)
+    return hashlib.sha256(text.encode()).hexdigest()[:16]

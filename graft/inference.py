@@ -1,0 +1,66 @@
+"""Running models over a tokenised split, in fp32, in batches of like length."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from graft.tasks.tokens import TokenisedSplit
+from graft.training.batches import inference_batches
+
+BATCH_SIZE = 32
+# A tensor for each input of a batch.
+Batch = dict[str, Tensor]
+
+
+def batches(tokens: TokenisedSplit, max_tokens: int, rows: np.ndarray | None = None) -> Iterator[tuple[np.ndarray, Batch]]:
+    """All rows (or only `rows`) once, as (positions in `rows`, batch)."""
+    rows = np.arange(len(tokens)) if rows is None else rows
+    for positions in inference_batches(tokens.lengths(max_tokens)[rows], BATCH_SIZE):
+        yield positions, tokens.batch(rows[positions], max_tokens)
+
+
+def padded_lengths(lengths: np.ndarray) -> np.ndarray:
+    """Length in tokens at which each row is really processed by `batches`. [rows]"""
+    padded = np.empty_like(lengths)
+    for positions in inference_batches(lengths, BATCH_SIZE):
+        padded[positions] = lengths[positions].max()
+    return padded
+
+
+def pass_flops(
+    flops: Callable[[int], int], tokens: TokenisedSplit, max_tokens: int, rows: np.ndarray | None = None
+) -> int:
+    """FLOPs of one pass over a split as `run` pads it; `flops(t)` is the cost of one example at t tokens."""
+    lengths = tokens.lengths(max_tokens)
+    padded, counts = np.unique(padded_lengths(lengths if rows is None else lengths[rows]), return_counts=True)
+    return sum(int(n) * flops(int(t)) for t, n in zip(padded, counts, strict=True))
+
+
+@torch.inference_mode()
+def run(
+    compute: Callable[[Batch], Tensor],
+    tokens: TokenisedSplit,
+    max_tokens: int,
+    rows: np.ndarray | None = None,
+    device: str | torch.device = "cpu",
+) -> np.ndarray:
+    """`compute`'s rows [b, k] for all rows of a split (or only `rows`), in their order, as float32 [n, k]."""
+    result: np.ndarray | None = None
+    count = len(tokens) if rows is None else len(rows)
+    for positions, batch in batches(tokens, max_tokens, rows):
+        values = compute({k: v.to(device) for k, v in batch.items()}).float().cpu().numpy()
+        if result is None:
+            result = np.empty((count, values.shape[1]), dtype=np.float32)
+        result[positions] = values
+    assert result is not None
+    return result
+
+
+def predict(model: torch.nn.Module, tokens: TokenisedSplit, max_tokens: int, rows: np.ndarray | None = None) -> np.ndarray:
+    """Logits (or scores) [n, c] of a classifier in eval mode."""
+    model.eval()
+    return run(lambda batch: model(**batch).logits, tokens, max_tokens, rows, next(model.parameters()).device)

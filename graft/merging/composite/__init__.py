@@ -1,0 +1,1 @@
+"""Systems that run parts of both models."""

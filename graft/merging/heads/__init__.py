@@ -1,0 +1,1 @@
+"""Classification heads for merged bodies, in closed form."""

@@ -1,0 +1,16 @@
+"""One vector per text from the hidden states of its tokens."""
+
+from torch import Tensor
+
+
+def pool(hidden: Tensor, mask: Tensor, how: str) -> Tensor:
+    """Pool hidden states [b, t, w] with their attention mask [b, t] into [b, w]: "cls" (first token) or "mean".
+
+    The mean is over all tokens but padding. Raises ValueError for another name.
+    """
+    if how == "cls":
+        return hidden[:, 0]
+    if how == "mean":
+        weights = mask.to(hidden.dtype).unsqueeze(-1)
+        return (hidden * weights).sum(1) / weights.sum(1)
+    raise ValueError(f"pooling {how!r} is not known; known are cls, mean")

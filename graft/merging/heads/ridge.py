@@ -1,0 +1,59 @@
+"""Ridge regression in closed form, for many ridge sizes at the price of one."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+
+@dataclass(frozen=True)
+class LinearMap:
+    """x -> x weight^T + bias, with weight [c, w] and bias [c]."""
+
+    weight: Tensor
+    bias: Tensor
+
+    def __call__(self, x: Tensor) -> Tensor:
+        """Map [n, w] to [n, c] in the dtype of `x`."""
+        return x @ self.weight.to(x).T + self.bias.to(x)
+
+
+def fit(features: Tensor, targets: Tensor, sizes: Iterable[float]) -> dict[float, LinearMap]:
+    """Ridge maps from features [n, w] to targets [n, c], one per ridge size, float64, in the original units.
+
+    Features are standardised first; a ridge size is a fraction of the mean diagonal of their Gram matrix, so that
+    size s equals scikit-learn's `Ridge(alpha=s * n)` on standardised features. The mean is never penalised. Constant
+    features get weight 0. At size 0 directions without variance are left out (the pseudo-inverse).
+    Raises ValueError for unequal numbers of rows, fewer than 2 rows, or values that are not finite.
+    """
+    if len(features) != len(targets) or len(features) < 2 or features.ndim != 2 or targets.ndim != 2:
+        raise ValueError(
+            f"ridge: features {list(features.shape)} and targets {list(targets.shape)} must be two matrices with equal "
+            "numbers of rows, at least 2"
+        )
+    features, targets = features.double(), targets.double()
+    if not (torch.isfinite(features).all() and torch.isfinite(targets).all()):
+        raise ValueError("ridge: features and targets must be finite; a model before this step diverged")
+    mean, target_mean = features.mean(0), targets.mean(0)
+    deviation, varies = _deviation(features, mean)
+    standard = (features - mean) / deviation * varies  # [n, w]
+    values, vectors = torch.linalg.eigh(standard.T @ standard)
+    projected = vectors.T @ (standard.T @ (targets - target_mean))  # [w, c]
+    rank_limit = values.max().clamp(min=0) * len(values) * torch.finfo(values.dtype).eps
+
+    maps = {}
+    for size in sizes:
+        # Standardised features that vary have n on the Gram's diagonal.
+        total = values.clamp(min=0) + size * len(features)
+        inverse = torch.where(total > rank_limit, 1 / total, 0.0)
+        weight = (vectors @ (inverse[:, None] * projected) / deviation[:, None]).T * varies  # [c, w]
+        maps[size] = LinearMap(weight, target_mean - weight @ mean)
+    return maps
+
+
+def _deviation(features: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
+    """Standard deviation [w] (1 where a feature is constant up to rounding) and whether the feature varies [w]."""
+    deviation = features.std(0, correction=0)
+    varies = deviation > 1e-12 * mean.abs().clamp(min=1e-30)
+    return torch.where(varies, deviation, torch.ones_like(deviation)), varies

@@ -1,0 +1,1 @@
+"""Methods of kind weights for two models of different shapes."""

@@ -1,0 +1,94 @@
+"""What a method of kind `weights` gets and gives: an expensive `prepare` and an `apply` for every strength."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any, Protocol
+
+from torch import Tensor
+
+from graft.merging.architecture import check_body
+from graft.shapes import Shape
+
+
+@dataclass(frozen=True)
+class Parts:
+    """All that a merge is made from.
+
+    Bodies are `BertModel.state_dict()`s. `depth_map[m]` is the large layer (0-based) that small layer m goes to.
+    `statistics` are those of `graft.merging.calibration.calibrate`, for methods that need them; `options` those of
+    `graft.merging.registry.checked_options`.
+    """
+
+    large: Mapping[str, Tensor]
+    small_finetuned: Mapping[str, Tensor]
+    small_pretrained: Mapping[str, Tensor]
+    large_shape: Shape
+    small_shape: Shape
+    depth_map: tuple[int, ...]
+    statistics: Mapping[str, Tensor] | None = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Method(Protocol):
+    """A merge method in two halves."""
+
+    def prepare(self, parts: Parts) -> Any:
+        """The expensive half, once per task, pair and seed; raises ValueError naming a tensor of unexpected shape."""
+
+    def apply(self, state: Any, strength: float) -> dict[str, Tensor]:
+        """The whole merged body in the large shape and dtype; at strength 0 the large model's tensors exactly."""
+
+
+@dataclass(frozen=True)
+class Deltas:
+    """The large body, and float64 changes of some of its tensors."""
+
+    large: Mapping[str, Tensor]
+    by_name: Mapping[str, Tensor]
+
+
+def add(deltas: Deltas, strength: float) -> dict[str, Tensor]:
+    """large + strength * change, summed in float64 and returned in the large body's dtype.
+
+    Raises ValueError for a change that has no tensor of its name and shape in the large body.
+    """
+    for name, delta in deltas.by_name.items():
+        if name not in deltas.large or deltas.large[name].shape != delta.shape:
+            raise ValueError(f"change of {name} with shape {list(delta.shape)} fits no tensor of the large model")
+    merged = {}
+    for name, tensor in deltas.large.items():
+        if name in deltas.by_name and strength != 0:
+            merged[name] = (tensor.double() + strength * deltas.by_name[name].to(tensor.device)).to(tensor.dtype)
+        else:
+            merged[name] = tensor.clone()
+    return merged
+
+
+def uniform_depth_map(small_layers: int, large_layers: int) -> tuple[int, ...]:
+    """Large layer (0-based) for each small layer, spread evenly and ending in the last: 4 in 12 gives (2, 5, 8, 11).
+
+    Small layer m goes to m L / S, counted from 1 and rounded half up. Source: TinyBERT (Jiao et al. 2020, arXiv
+    1909.10351), section 3.1, uniform strategy. Raises ValueError where the small model is deeper.
+    """
+    if not 0 < small_layers <= large_layers:
+        raise ValueError(
+            f"{small_layers} small layers do not map onto {large_layers} large ones; it takes 1 to as many"
+        )
+    return tuple((2 * m * large_layers + small_layers) // (2 * small_layers) - 1 for m in range(1, small_layers + 1))
+
+
+def check_depth_map(depth_map: tuple[int, ...], small_layers: int, large_layers: int) -> None:
+    """Raise ValueError unless there is one large layer per small one, all different and in rising order."""
+    rising = all(a < b for a, b in zip(depth_map, depth_map[1:], strict=False))
+    if len(depth_map) != small_layers or not rising or not all(0 <= g < large_layers for g in depth_map):
+        raise ValueError(
+            f"depth map {list(depth_map)}: must be {small_layers} rising layer numbers from 0 to {large_layers - 1}"
+        )
+
+
+def check_parts(parts: Parts) -> None:
+    """Raise ValueError unless all three bodies have their shapes' tensors and the depth map fits them."""
+    check_body(parts.large, parts.large_shape, "large model")
+    check_body(parts.small_finetuned, parts.small_shape, "fine-tuned small model")
+    check_body(parts.small_pretrained, parts.small_shape, "pre-trained small model")
+    check_depth_map(parts.depth_map, parts.small_shape.layers, parts.large_shape.layers)

@@ -1,0 +1,160 @@
+"""The table of merge methods: facts that plans, configs and tables need, without importing torch."""
+
+import importlib
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Any
+
+HEADS = ("transplant", "label-free", "labelled")
+KINDS = ("weights", "composite")
+NEEDS = ("small_finetuned", "small_pretrained", "large", "statistics", "probe.large", "embeddings")
+POOLINGS = ("cls", "mean")
+
+
+@dataclass(frozen=True)
+class Option:
+    """One option of a method. `type` is one of: strengths (numbers, 0 among them), integer, boolean, choice."""
+
+    type: str
+    default: Any
+    help: str
+    choices: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class MethodFacts:
+    """What is known of a method before it runs.
+
+    kind: "weights" (one model of the large shape) or "composite" (runs parts of both models).
+    needs: what `prepare` reads, out of NEEDS.
+    label_use: labels that the merge itself sees, its head left out: "none", "select" or "train".
+    heads: the heads that it can be asked for; () where it has no such option.
+    inference: the models that run for each example.
+    implementation: "module:name", imported only when used.
+    """
+
+    name: str
+    kind: str
+    needs: tuple[str, ...]
+    label_use: str
+    heads: tuple[str, ...]
+    inference: tuple[str, ...]
+    citation: str
+    implementation: str
+    options: Mapping[str, Option] = field(default_factory=dict)
+
+
+def _table(*methods: MethodFacts) -> Mapping[str, MethodFacts]:
+    """Methods by name; raises ValueError for a name given twice or a kind, need or head that is not known."""
+    table: dict[str, MethodFacts] = {}
+    for method in methods:
+        if method.name in table:
+            raise ValueError(f"method {method.name!r} is registered twice; give the second another name")
+        for given, known in (((method.kind,), KINDS), (method.needs, NEEDS), (method.heads, HEADS)):
+            if unknown := set(given) - set(known):
+                raise ValueError(f"method {method.name!r}: {sorted(unknown)[0]!r} is not one of {', '.join(known)}")
+        table[method.name] = method
+    return MappingProxyType(table)
+
+
+METHODS = _table(
+    MethodFacts(
+        name="theseus",
+        kind="weights",
+        needs=("small_finetuned", "small_pretrained", "large", "statistics"),
+        label_use="select",
+        heads=HEADS,
+        inference=("large",),
+        citation="Rinaldi et al. 2026, Transporting Task Vectors across Different Architectures without Training, "
+        "arXiv 2602.12952",
+        implementation="graft.merging.heterogeneous.theseus:Theseus",
+        options={
+            "strengths": Option(
+                "strengths", [0, 0.5, 1, 2, 3, 4], "factors of the transported change, tried on select"
+            ),
+            "embedding_delta": Option("boolean", False, "also transport the change of the word embeddings"),
+        },
+    ),
+    MethodFacts(
+        name="interpolate",
+        kind="weights",
+        needs=("small_finetuned", "large"),
+        label_use="select",
+        heads=(),
+        inference=("large",),
+        citation="none: tensors paired by name and padded with zeros, a floor that other methods must pass",
+        implementation="graft.merging.heterogeneous.interpolate:Interpolate",
+        options={"trials": Option("integer", 20, "random weights of the small model in [0, 1] tried on select")},
+    ),
+    MethodFacts(
+        name="logit_ensemble",
+        kind="composite",
+        needs=("small_finetuned", "probe.large"),
+        label_use="train",
+        heads=(),
+        inference=("small", "large"),
+        citation="none: the weighted mean of two models' logits",
+        implementation="graft.merging.composite.logit_ensemble:fit",
+        options={
+            "strengths": Option(
+                "strengths", [i / 10 for i in range(11)], "weights of the small model's logits, tried on select"
+            ),
+            "probe": Option("choice", "mean", "pooling of the large model's probe", POOLINGS),
+        },
+    ),
+)
+
+
+def facts(name: str) -> MethodFacts:
+    """The method called `name`; raises ValueError with the known names."""
+    if name not in METHODS:
+        raise ValueError(f"no merge method is called {name!r}; known are {', '.join(sorted(METHODS))}")
+    return METHODS[name]
+
+
+def implementation(name: str) -> Any:
+    """The class or function that implements the method called `name`, imported now."""
+    module, attribute = facts(name).implementation.split(":")
+    return getattr(importlib.import_module(module), attribute)
+
+
+def checked_options(name: str, given: Mapping[str, Any] | None) -> dict[str, Any]:
+    """All options of the method called `name`, the given ones in place of their defaults.
+
+    Raises ValueError for an unknown option or a value of the wrong type, in one sentence.
+    """
+    known = facts(name).options
+    given = dict(given or {})
+    for option in given:
+        if option not in known:
+            raise ValueError(f"method {name!r} has no option {option!r}; known are {', '.join(sorted(known))}")
+    chosen = {option: given.get(option, known[option].default) for option in known}
+    return {
+        option: _checked(f"option {option!r} of method {name!r}", known[option], chosen[option]) for option in known
+    }
+
+
+def _checked(what: str, option: Option, value: Any) -> Any:
+    if option.type == "boolean" and not isinstance(value, bool):
+        raise ValueError(f"{what} is {value!r}; it must be true or false")
+    if option.type == "integer" and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
+        raise ValueError(f"{what} is {value!r}; it must be a whole number from 1 on")
+    if option.type == "choice" and value not in option.choices:
+        raise ValueError(f"{what} is {value!r}; it must be one of {', '.join(option.choices)}")
+    if option.type == "strengths":
+        return _checked_strengths(what, value)
+    return value
+
+
+def _checked_strengths(what: str, value: Any) -> list[float]:
+    if not isinstance(value, list | tuple) or not all(_is_number(v) for v in value):
+        raise ValueError(f"{what} is {value!r}; it must be a list of finite numbers")
+    if 0 not in value:
+        raise ValueError(f"{what} is {list(value)!r}; 0 must be among them, so that no merge at all can be chosen")
+    return sorted({float(v) for v in value})
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)

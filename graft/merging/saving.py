@@ -1,0 +1,72 @@
+"""Taking a classifier apart into body and head, and writing one as a plain Hugging Face folder."""
+
+import shutil
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor
+from transformers import BertConfig, BertForSequenceClassification
+
+from graft.encoders import set_labels
+from graft.files import atomic_folder
+from graft.merging.architecture import check_body, check_tensors
+from graft.merging.heads.head import Head
+from graft.shapes import Shape
+
+TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json")
+
+
+def split_classifier(model: BertForSequenceClassification) -> tuple[dict[str, Tensor], Head]:
+    """Copies of a classifier's body (names without "bert.") and head."""
+    body = {name: tensor.detach().clone() for name, tensor in model.bert.state_dict().items()}
+    head = Head(
+        body["pooler.dense.weight"].clone(),
+        body["pooler.dense.bias"].clone(),
+        model.classifier.weight.detach().clone(),
+        model.classifier.bias.detach().clone(),
+    )
+    return body, head
+
+
+def save_classifier(
+    body: Mapping[str, Tensor],
+    head: Head,
+    large_folder: str | Path,
+    labels: tuple[str, ...] | None,
+    out_folder: str | Path,
+) -> None:
+    """Write body and head, in float32, as a folder that `AutoModelForSequenceClassification.from_pretrained` loads.
+
+    Config and tokenizer files come from `large_folder`; `labels` None means one score. The head's pooler replaces the
+    body's. Raises ValueError naming a tensor that does not fit the config or the labels.
+    """
+    large_folder = Path(large_folder)
+    shape = Shape.of(large_folder)
+    check_body(body, shape, "body to be saved")
+    _check_head(head, shape, 1 if labels is None else len(labels))
+    pooler = {"pooler.dense.weight": head.pooler_weight, "pooler.dense.bias": head.pooler_bias}
+    tensors = {f"bert.{name}": tensor for name, tensor in {**body, **pooler}.items()}
+    tensors |= {"classifier.weight": head.classifier_weight, "classifier.bias": head.classifier_bias}
+    config = BertConfig.from_pretrained(large_folder, local_files_only=True)
+    set_labels(config, labels)
+    config.dtype = torch.float32
+    with atomic_folder(out_folder) as folder:
+        plain = {name: tensor.detach().to("cpu", torch.float32).contiguous() for name, tensor in tensors.items()}
+        save_file(plain, folder / "model.safetensors", metadata={"format": "pt"})
+        config.save_pretrained(folder)
+        for name in TOKENIZER_FILES:
+            if (large_folder / name).exists():
+                shutil.copyfile(large_folder / name, folder / name)
+
+
+def _check_head(head: Head, shape: Shape, outputs: int) -> None:
+    width = shape.width
+    expected = {
+        "pooler_weight": (width, width),
+        "pooler_bias": (width,),
+        "classifier_weight": (outputs, width),
+        "classifier_bias": (outputs,),
+    }
+    check_tensors(vars(head), expected, "head to be saved")

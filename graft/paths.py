@@ -1,0 +1,60 @@
+"""Where everything of a study stands: the one place that knows the layout of `results/<study>/`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+RESULTS = Path("results")
+
+
+@dataclass(frozen=True)
+class Paths:
+    """Paths below one study's results folder; `{wildcards}` may stand in place of names."""
+
+    root: Path
+
+    @classmethod
+    def of(cls, study: str) -> Paths:
+        return cls(RESULTS / study)
+
+    @property
+    def study(self) -> Path:
+        """The resolved config that programs read."""
+        return self.root / "study.json"
+
+    def data(self, task: str) -> Path:
+        return self.root / "data" / task
+
+    def tokens(self, task: str, tokenizer: str) -> Path:
+        return self.root / "tokens" / task / tokenizer
+
+    def model(self, model: str) -> Path:
+        return self.root / "models" / model
+
+    def embeddings(self, task: str, model: str) -> Path:
+        """Frozen states of a pre-trained model on train and select."""
+        return self.root / "embeddings" / task / model
+
+    def statistics(self, task: str, pair: str) -> Path:
+        """What `calibrate` found out about a pair's activations."""
+        return self.root / "statistics" / task / pair
+
+    def sweep(self, task: str, merge: str, pair: str, seed: int | str) -> Path:
+        """States of a merged body at every strength."""
+        return self.root / "sweeps" / task / merge / pair / f"seed-{seed}"
+
+    def run(self, task: str, system: str, seed: int | str) -> Path:
+        return self.root / "runs" / task / system / f"seed-{seed}"
+
+    @property
+    def tables(self) -> Path:
+        return self.root / "tables"
+
+    @property
+    def figures(self) -> Path:
+        return self.root / "figures"
+
+    @property
+    def logs(self) -> Path:
+        return self.root / "logs"

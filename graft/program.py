@@ -1,0 +1,114 @@
+"""What all programs of the workflow share: the study they belong to, one-line errors, threads, progress."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+from graft.grid import Grid
+from graft.paths import Paths
+from graft.study import load
+
+# Errors that are about the user's input: told in one line. Anything else is a fault of ours and keeps its traceback.
+TOLD = (ValueError, FileNotFoundError, FloatingPointError)
+PROGRESS_EVERY = 10.0  # seconds between progress lines in a log
+
+
+def parser(description: str | None) -> argparse.ArgumentParser:
+    """An argument parser with `--study`, the resolved config of the study."""
+    result = argparse.ArgumentParser(description=description)
+    result.add_argument("--study", type=Path, required=True, help="results/<study>/study.json")
+    return result
+
+
+def context(args: argparse.Namespace) -> tuple[Grid, Paths]:
+    """The study's grid and the paths of its results."""
+    return Grid(load(args.study)), Paths(args.study.parent)
+
+
+def run(main: Callable[[], None]) -> None:
+    """Call a program's `main`, turning bad input into one line on stderr and exit status 1."""
+    try:
+        main()
+    except TOLD as error:
+        print(f"{Path(sys.argv[0]).stem}: {error}", file=sys.stderr)
+        raise SystemExit(1) from None
+
+
+def check_fingerprint(expected: str, given: str, what: str) -> None:
+    """Raise ValueError if the config on disk is not the one this job was scheduled with."""
+    if expected != given:
+        raise ValueError(
+            f"{what}: study.json changed after this job was scheduled ({given} is now {expected}); run snakemake again"
+        )
+
+
+def use_threads(count: int) -> None:
+    """Compute with `count` CPU threads, deterministically."""
+    import torch
+
+    torch.set_num_threads(count)
+    torch.use_deterministic_algorithms(True, warn_only=True)
+
+
+def device_of(launch: Any) -> str:
+    """The device that `launch.device` means here: "cpu" or "cuda"."""
+    import torch
+
+    if launch.device == "cuda" and not torch.cuda.is_available():
+        raise ValueError("launch.device: cuda is asked for, but torch sees no GPU; set it to auto or cpu")
+    return "cuda" if launch.device != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def precision_of(launch: Any) -> str:
+    """The precision that `launch.precision` means here: bf16 where the hardware computes in it, else fp32."""
+    import torch
+
+    if launch.precision != "auto":
+        return launch.precision
+    if device_of(launch) == "cuda":
+        return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
+    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
+    return "bf16" if "avx512_bf16" in flags or "amx_bf16" in flags else "fp32"
+
+
+@contextmanager
+def progress(what: str) -> Iterator[Callable[[int, int, str], None]]:
+    """Yield `report(done, total, text)`: a bar in a terminal, a line every ten seconds in a log."""
+    if sys.stderr.isatty():
+        from rich.console import Console
+        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+
+        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
+        with Progress(*columns, TextColumn("{task.fields[text]}"), console=Console(stderr=True)) as bar:
+            task = bar.add_task(what, total=None, text="")
+            yield lambda done, total, text="": bar.update(task, completed=done, total=total, text=text)
+        return
+    last = 0.0
+
+    def line(done: int, total: int, text: str = "") -> None:
+        nonlocal last
+        if done == total or time.monotonic() - last >= PROGRESS_EVERY:
+            last = time.monotonic()
+            print(f"{time.strftime('%H:%M:%S')} {what} {done}/{total} {text}".rstrip(), file=sys.stderr, flush=True)
+
+    yield line
+
+
+def measured(started: float) -> dict[str, float | int]:
+    """Wall seconds since `started` (time.perf_counter) and the peak memory of this process in bytes."""
+    import resource
+
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    return {"wall_seconds": time.perf_counter() - started, "peak_memory_bytes": peak}
+
+
+def slurm_job() -> str | None:
+    """Id of the SLURM job this process runs in."""
+    return os.environ.get("SLURM_JOB_ID")

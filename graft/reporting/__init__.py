@@ -1,0 +1,1 @@
+"""From run.json files to tables and figures."""

@@ -1,0 +1,115 @@
+"""All runs of a study as one table, a row per run that the config asks for."""
+
+from __future__ import annotations
+
+import logging
+from typing import Any
+
+import pandas as pd
+
+from graft import records
+from graft.grid import Grid, Run
+from graft.paths import Paths
+from graft.records import RunRecord
+from graft.reporting.states import run_json, states
+
+log = logging.getLogger(__name__)
+
+_COSTS = (
+    "train_flops",
+    "pretraining_flops",
+    "inference_flops",
+    "inference_flops_real",
+    "parameters",
+    "bytes",
+    "latency_seconds",
+    "peak_memory_bytes",
+    "wall_seconds",
+    "energy_joules",
+)
+
+
+def gather(grid: Grid, paths: Paths) -> pd.DataFrame:
+    """One row per run of the grid, in its order; runs without a run.json have the state `missing` or `failed`.
+
+    Columns: task, system, kind, label_use, seed, state, metric (the primary one), value, stderr, n, degenerate, every
+    metric as `<metric>` and `<metric>_stderr`, select_metric, select_value, the costs of `records.Cost`, fingerprint,
+    code_version. Integers stay Python's, since FLOPs may be too many for 64 bits.
+
+    Raises ValueError if a run.json was made by another config; warns (logging) of mixed code versions.
+    """
+    found = states(grid, paths)
+    stale = [state for state in found if state.state == "stale"]
+    if stale:
+        raise ValueError(_stale_message(paths, [state.run for state in stale], stale[0].why))
+    metrics = list(dict.fromkeys(m for name, task in grid.study.tasks.items() for m in task.row(name).metrics))
+    rows = []
+    for state in found:
+        # A running job counts as missing: the tables are of what is there.
+        row = _head(grid, state.run) | {"state": {"running": "missing"}.get(state.state, state.state)}
+        if state.state == "done":
+            path = run_json(paths, state.run)
+            record = records.read(path)
+            _check_belongs(record, state.run, path)
+            row |= _values(record)
+        rows.append(row)
+    table = pd.DataFrame(rows, columns=_columns(metrics), dtype=object)
+    _warn_of_versions(table)
+    return table
+
+
+def _columns(metrics: list[str]) -> list[str]:
+    wide = [column for metric in metrics for column in (metric, f"{metric}_stderr")]
+    head = ["task", "system", "kind", "label_use", "seed", "state", "metric", "value", "stderr", "n", "degenerate"]
+    return [*head, *wide, "select_metric", "select_value", *_COSTS, "fingerprint", "code_version"]
+
+
+def _head(grid: Grid, run: Run) -> dict[str, Any]:
+    """What is known of a run before it is made."""
+    return {
+        "task": run.task,
+        "system": run.system.name,
+        "kind": run.system.kind,
+        "label_use": run.system.label_use,
+        "seed": run.seed,
+        "metric": grid.study.tasks[run.task].row(run.task).primary_metric,
+    }
+
+
+def _values(record: RunRecord) -> dict[str, Any]:
+    values: dict[str, Any] = {
+        "metric": record.primary_metric,
+        "value": record.primary.value,
+        "stderr": record.primary.stderr,
+        "n": record.primary.n,
+        "degenerate": record.degenerate,
+    }
+    for name, metric in record.metrics.items():
+        values |= {name: metric.value, f"{name}_stderr": metric.stderr}
+    if record.select is not None:
+        values |= {"select_metric": record.select.metric, "select_value": record.select.value}
+    values |= {name: getattr(record.cost, name) for name in _COSTS}
+    return values | {
+        "fingerprint": record.provenance.fingerprint,
+        "code_version": record.provenance.code_version,
+    }
+
+
+def _check_belongs(record: RunRecord, run: Run, path: Any) -> None:
+    if (record.task, record.system, str(record.seed)) != (run.task, run.system.name, str(run.seed)):
+        told = f"{record.task}/{record.system}/seed-{record.seed}"
+        raise ValueError(f"{path}: is the record of {told}, not of {run.id}; delete it and run snakemake again")
+
+
+def _stale_message(paths: Paths, runs: list[Run], why: str) -> str:
+    path = run_json(paths, runs[0])
+    others = f" (and {len(runs) - 1} more run.json)" if len(runs) > 1 else ""
+    command = f"snakemake --profile profiles/local --configfile {paths.study} --force {path}"
+    return f"{path}{others}: made by another config ({why}); make it anew: {command}"
+
+
+def _warn_of_versions(table: pd.DataFrame) -> None:
+    counts = table["code_version"].value_counts(dropna=True).sort_index()
+    if len(counts) > 1:
+        shown = ", ".join(f"{version} ({count} runs)" for version, count in counts.items())
+        log.warning("runs were made by different versions of the code: %s", shown)

@@ -1,0 +1,56 @@
+"""The files of `results/<study>/tables` and `figures`: read, made and written whole."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pandas as pd
+
+from graft import files
+from graft.grid import Grid
+from graft.paths import Paths
+from graft.reporting import comparison as comparing
+from graft.reporting import runs as gathering
+
+RUNS = "runs.csv"
+COMPARISON = "comparison.csv"
+FIGURE = "metric-vs-training-flops"
+
+
+def write_runs(grid: Grid, paths: Paths) -> None:
+    """Gather all run.json files into runs.csv; raises ValueError as `gather` does."""
+    write_csv(gathering.gather(grid, paths), paths.tables / RUNS)
+
+
+def write_comparison(grid: Grid, paths: Paths) -> None:
+    """Compare the systems of runs.csv: comparison.csv and comparison.md."""
+    table = comparing.compare(read_csv(paths.tables / RUNS), grid.study)
+    write_csv(table, paths.tables / COMPARISON)
+    with files.atomic_file(paths.tables / "comparison.md") as temporary:
+        temporary.write_text(comparing.to_markdown(table, grid.study.statistics.confidence))
+
+
+def write_figure(paths: Paths) -> None:
+    """Draw comparison.csv: metric against training FLOPs as svg and png, and the points as csv beside them."""
+    from graft.reporting import figures
+
+    table = read_csv(paths.tables / COMPARISON)
+    write_csv(figures.points(table), paths.figures / f"{FIGURE}.csv")
+    figure = figures.metric_against_cost(table)
+    for ending in ("svg", "png"):
+        figures.save(figure, paths.figures / f"{FIGURE}.{ending}")
+
+
+def write_csv(table: pd.DataFrame, path: Path) -> None:
+    """Write a table, atomically: floats by repr, booleans as true and false, nothing for None."""
+    written = table.astype(object).map(lambda value: str(value).lower() if isinstance(value, bool) else value)
+    with files.atomic_file(path) as temporary:
+        written.to_csv(temporary, index=False, lineterminator="\n")
+
+
+def read_csv(path: Path) -> pd.DataFrame:
+    """Read a table of `write_csv`, every number as it was written and None where nothing stands."""
+    if not path.is_file():
+        raise FileNotFoundError(f"{path}: no such table; `snakemake tables` or `python -m graft tables` makes it")
+    table = pd.read_csv(path, keep_default_na=False, na_values=[""])
+    return table.astype(object).where(table.notna(), None)

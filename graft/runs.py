@@ -1,0 +1,66 @@
+"""What a system-making program reads and writes: labelled splits in, build.json out."""
+
+from __future__ import annotations
+
+import argparse
+import time
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from graft import files, program
+from graft.grid import Grid
+from graft.paths import Paths
+from graft.tasks.tokens import TokenisedSplit
+from graft.training.finetuning import Labelled
+
+
+def tokens(grid: Grid, paths: Paths, task: str, model: str, split: str) -> TokenisedSplit:
+    """A split of a task in the ids of a model's tokenizer."""
+    return TokenisedSplit.load(paths.tokens(task, grid.study.tokenizer_of(model)), split)
+
+
+def labels(paths: Paths, task: str, split: str) -> Any:
+    """Labels [rows] of `train` or `select`: class ids or scores. The labels of `report` are evaluate's alone."""
+    return pd.read_parquet(paths.data(task) / f"{split}.parquet", columns=["label"])["label"].to_numpy()
+
+
+def labelled(grid: Grid, paths: Paths, task: str, model: str, split: str) -> Labelled:
+    """`train` or `select` with labels."""
+    return Labelled(tokens(grid, paths, task, model, split), labels(paths, task, split))
+
+
+def save_system(
+    out: Path,
+    args: argparse.Namespace,
+    *,
+    system: str,
+    flops: dict[str, int],
+    pretraining_flops: int,
+    hyperparameters: dict[str, Any],
+    choices: list[dict[str, Any]],
+    select: dict[str, Any] | None,
+    started: float,
+) -> None:
+    """Write build.json beside a finished `model/`; it names the model's files by sha256, so it is written last.
+
+    `flops`: parts of the training FLOPs by a name that is unique in the study. `started`: time.perf_counter().
+    """
+    model = sorted(path for path in (out / "model").iterdir() if path.suffix in (".safetensors", ".json"))
+    files.write_json(
+        out / "build.json",
+        {
+            "fingerprint": args.fingerprint,
+            "task": args.task,
+            "system": system,
+            "seed": args.seed,
+            "train_flops_parts": flops,
+            "pretraining_flops": pretraining_flops,
+            "hyperparameters": hyperparameters,
+            "choices": choices,
+            "select": select,
+            "measured": {**program.measured(started), "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z")},
+            "model_sha256": {path.name: files.sha256(path) for path in model},
+        },
+    )

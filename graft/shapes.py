@@ -1,0 +1,52 @@
+"""The numbers that fix an encoder's architecture. Imports no torch, so that plans and costs need none."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from graft.files import read_json
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Shape of a BERT encoder: counts of layers, units (width, ffn), heads, tokens (vocabulary, positions)."""
+
+    layers: int
+    width: int
+    heads: int
+    ffn: int
+    vocabulary: int
+    positions: int = 512
+    types: int = 2
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Shape":
+        """Read a Hugging Face `config.json`; raises ValueError for an architecture other than BERT."""
+        if config.get("model_type") != "bert":
+            raise ValueError(f"model_type is {config.get('model_type')!r}; supported is 'bert'")
+        return cls(
+            layers=config["num_hidden_layers"],
+            width=config["hidden_size"],
+            heads=config["num_attention_heads"],
+            ffn=config["intermediate_size"],
+            vocabulary=config["vocab_size"],
+            positions=config["max_position_embeddings"],
+            types=config["type_vocab_size"],
+        )
+
+    @classmethod
+    def of(cls, folder: str | Path) -> "Shape":
+        """Shape of the model saved in `folder`."""
+        try:
+            return cls.from_config(read_json(Path(folder) / "config.json"))
+        except ValueError as error:
+            raise ValueError(f"{folder}: {error}") from error
+
+    @property
+    def body_parameters(self) -> int:
+        """Parameters of embeddings, layers and pooler."""
+        embeddings = (self.vocabulary + self.positions + self.types + 2) * self.width
+        attention = 4 * (self.width * self.width + self.width) + 2 * self.width
+        feed_forward = 2 * self.width * self.ffn + self.ffn + self.width + 2 * self.width
+        pooler = self.width * self.width + self.width
+        return embeddings + self.layers * (attention + feed_forward) + pooler

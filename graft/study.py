@@ -1,0 +1,488 @@
+"""The study config: typed, checked before any job runs, and free of torch, since Snakemake itself loads it."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import yaml
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+
+from graft.files import read_json
+from graft.merging import registry
+from graft.tasks.table import METRICS, TASKS, TaskRow
+
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+
+
+def _checked_name(value: str) -> str:
+    if not NAME.fullmatch(value):
+        raise ValueError(f"{value!r} is not a name: names match {NAME.pattern}")
+    return value
+
+
+Name = Annotated[str, AfterValidator(_checked_name)]
+Positive = Annotated[int, Field(gt=0)]
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+
+
+class Section(BaseModel):
+    """A part of the config: unknown keys are refused, values never change after loading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class HubData(Section):
+    """A data set on the Hugging Face hub, read as parquet."""
+
+    kind: Literal["hub"]
+    repo: str
+    """Data set name, e.g. `nyu-mll/glue`."""
+    config: str | None = None
+    """Folder of the parquet files inside the repository, e.g. `sst2`."""
+    revision: Annotated[str, Field(pattern="^[0-9a-f]{40}$")]
+    """Commit of the data set, 40 hex digits."""
+
+
+class FileData(Section):
+    """Local files in the official GLUE layout (`train.tsv`, `dev.tsv`) or as parquet (`train.parquet`, `dev.parquet`)."""
+
+    kind: Literal["tsv", "parquet"]
+    folder: str
+    """Folder of the files; `$VARIABLES` are filled in from the environment."""
+
+
+class Limits(Section):
+    """Upper bounds in rows; the rows are drawn with a fixed seed."""
+
+    train: Positive | None = None
+    """Rows kept for training, after `select` was carved out."""
+    select: Positive = 1000
+    """Rows carved out of the published train split for every choice (never more than a tenth of it)."""
+    report: Positive | None = None
+    """Rows of the published dev split."""
+
+
+class Task(Section):
+    """A data set and its metrics. `sst2`, `stsb` and `rte` need a source only; others say their columns too."""
+
+    source: HubData | FileData = Field(discriminator="kind")
+    limits: Limits = Limits()
+    text: tuple[str, ...] | None = None
+    """Columns of the text: one, or two for a pair of sentences."""
+    label: str | None = None
+    """Column of the label."""
+    labels: tuple[str, ...] | None = None
+    """Class names in the order of their ids; leave out for a score."""
+    metrics: tuple[str, ...] | None = None
+    """The first is the primary metric, by which choices are made."""
+    groups: Literal["contained", "shared"] | None = None
+    """How `select` is kept apart from `train`: no phrase inside another (contained), or no text in both (shared)."""
+
+    def row(self, name: str) -> TaskRow:
+        """The task table's row for `name`, with this section's columns and metrics in place of its own."""
+        given = {k: v for k, v in self.model_dump().items() if k in TaskRow.__dataclass_fields__ and v is not None}
+        if name in TASKS:
+            return TASKS[name].replaced(**given)
+        missing = [key for key in ("text", "label", "metrics") if key not in given]
+        if missing:
+            raise ValueError(
+                f"{name!r} is not one of the known tasks ({', '.join(TASKS)}), so it must say {', '.join(missing)}"
+            )
+        return TaskRow(**given)
+
+
+class HubModel(Section):
+    """A BERT on the Hugging Face hub; a `.bin` is turned into safetensors once, read with `weights_only=True`."""
+
+    kind: Literal["hub"]
+    repo: str
+    """Model name, e.g. `google-bert/bert-base-uncased`."""
+    revision: Annotated[str, Field(pattern="^[0-9a-f]{40}$")]
+    """Commit of the model, 40 hex digits."""
+
+
+class PathModel(Section):
+    """A BERT in a local Hugging Face folder."""
+
+    kind: Literal["path"]
+    folder: str
+    """Folder with config.json, model.safetensors and a tokenizer; `$VARIABLES` are filled in."""
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
+    """Of model.safetensors; taken from the file where it is left out."""
+
+
+class PackageModel(Section):
+    """A BERT shipped as safetensors inside an installed Python package; only its files are read."""
+
+    kind: Literal["python_package"]
+    package: str
+    """Import name of the package."""
+    folder: str = "."
+    """Folder inside the package."""
+    sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
+    """Of model.safetensors."""
+
+
+class SmallShape(Section):
+    """Shape of a distilled model."""
+
+    layers: Positive
+    width: Positive
+    """Units of the residual stream; a multiple of `heads`."""
+    heads: Positive
+    """As many as the large model has, since attention scores are matched head by head."""
+    ffn: Positive
+    """Units of the feed-forward layer; usually 4 times the width."""
+
+
+class DistilledModel(Section):
+    """A small model that this study makes from a large one, on the unlabelled train texts of its tasks."""
+
+    kind: Literal["distilled"]
+    teacher: Name
+    """Name of the large model."""
+    shape: SmallShape
+    seed: int = 0
+    options: dict[str, float | int | bool] = {}
+    """Options of `graft.training.distil.DistilOptions`."""
+
+
+class FineTuning(Section):
+    """Hyperparameters of one fine-tuning; the global batch is `batch_size` whatever the number of processes."""
+
+    learning_rate: Annotated[float, Field(gt=0)]
+    """Peak of the schedule."""
+    batch_size: Positive
+    """Examples per optimizer step."""
+    epochs: Positive
+    """Passes over `train`; the best epoch by the primary metric on `select` is kept."""
+    max_tokens: Annotated[int, Field(ge=4, le=512)]
+    """Longest input in tokens; longer ones lose the end of their longest text."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    """AdamW's; none on biases and LayerNorm."""
+    adam_betas: tuple[float, float] = (0.9, 0.999)
+    adam_epsilon: Annotated[float, Field(gt=0)] = 1e-6
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of the steps with a rising learning rate; it then falls linearly to zero."""
+    clip: Annotated[float, Field(gt=0)] = 1.0
+    """Largest norm of the gradient."""
+
+
+class Model(Section):
+    """A pre-trained model and how it is fine-tuned."""
+
+    role: Literal["large", "small"]
+    source: HubModel | PathModel | PackageModel | DistilledModel = Field(discriminator="kind")
+    tokenizer: Name | None = None
+    """Model whose tokenizer it uses; its own (a distilled model: its teacher's) where left out."""
+    finetune: dict[Name, FineTuning] = {}
+    """Per task."""
+
+
+class Pair(Section):
+    """A large model and the small one that is merged into it."""
+
+    large: Name
+    small: Name
+
+    @property
+    def name(self) -> str:
+        return f"{self.small}-into-{self.large}"
+
+
+class FinetuneSystems(Section):
+    """`finetune.<model>`: every model of the pairs, fine-tuned with every seed."""
+
+
+class ProbeSystems(Section):
+    """`probe.<pooling>.<model>`: a closed-form linear head on the frozen model's last states."""
+
+    pooling: tuple[Literal["cls", "mean"], ...] = ("cls", "mean")
+    """The [CLS] state, or the mean over tokens."""
+    ridge: tuple[float, ...] = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
+    """Ridge sizes tried on `select`, as shares of the mean diagonal."""
+
+
+class MajoritySystem(Section):
+    """`majority`: the most frequent class of train, or its mean score."""
+
+
+class MergeSystem(Section):
+    """`merge.<name>[.<head>].<small>-into-<large>`."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    method: str | None = None
+    """Method of the registry; the system's own name where left out, so that one method can stand here twice."""
+    heads: tuple[Literal["transplant", "label-free", "labelled"], ...] | None = None
+    """How the classification head is made; all three where left out and the method has heads."""
+    fit_rows: Positive = 2048
+    """Rows of train (a fixed draw) on which heads and maps are fitted."""
+    ridge: tuple[float, ...] = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
+    """Ridge sizes of the head tried on `select`, as shares of the mean diagonal."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The method's own options, as given."""
+        return dict(self.model_extra or {})
+
+
+class HeadOnlyControl(Section):
+    """`control.head-only.<head>.<pair>`: the same heads on the untouched large body."""
+
+    heads: tuple[Literal["transplant", "label-free", "labelled"], ...] = ("transplant", "label-free", "labelled")
+    fit_rows: Positive = 2048
+    ridge: tuple[float, ...] = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
+
+
+class ControlSystems(Section):
+    """Systems that must not win."""
+
+    head_only: HeadOnlyControl | None = Field(default=None, alias="head-only")
+
+
+class Systems(Section):
+    """Everything that gets a row in the tables; a family left out is not run."""
+
+    finetune: FinetuneSystems = FinetuneSystems()
+    probe: ProbeSystems | None = None
+    majority: MajoritySystem | None = None
+    merge: dict[Name, MergeSystem] = {}
+    control: ControlSystems = ControlSystems()
+
+
+class Calibration(Section):
+    """Activations of both pre-trained models on unlabelled train texts, from which weights merges learn their maps."""
+
+    tokens: Positive = 50_000
+    """Tokens read per task and pair."""
+    batch_size: Positive = 32
+
+
+class Launch(Section):
+    """How the compute jobs run."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto: a GPU where there is one."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Of training's forward and backward passes (bf16: autocast, weights stay fp32); auto: bf16 where it is fast."""
+    threads: Positive = 1
+    """CPU threads per job; they change results in the last digits, so they are part of the fingerprint."""
+
+
+class Statistics(Section):
+    """How systems are compared."""
+
+    primary_family: tuple[str, ...] = ("merge.*",)
+    """Patterns of system names to which verdicts and Holm's correction apply; all others are descriptive."""
+    margins: dict[Name, Annotated[float, Field(gt=0)]] = {}
+    """Per task, in units of the primary metric: a difference below it counts as equivalent."""
+    confidence: Fraction = 0.95
+
+
+class Study(Section):
+    """One config: tasks x systems x seeds."""
+
+    name: Name
+    """Results stand in results/<name>/."""
+    seeds: tuple[Annotated[int, Field(ge=0)], ...]
+    """A list, or a number n for 0 to n-1."""
+    tasks: dict[Name, Task]
+    models: dict[Name, Model]
+    pairs: tuple[Pair, ...]
+    systems: Systems = Systems()
+    include: tuple[str, ...] = ("*",)
+    """Patterns over <task>/<system>/seed-<n>: runs that match none are left out."""
+    exclude: tuple[str, ...] = ()
+    """Patterns over <task>/<system>/seed-<n>: runs that match one are left out."""
+    calibration: Calibration = Calibration()
+    launch: Launch = Launch()
+    statistics: Statistics = Statistics()
+
+    @model_validator(mode="before")
+    @classmethod
+    def _count_of_seeds(cls, values: Any) -> Any:
+        if isinstance(values, dict) and isinstance(values.get("seeds"), int):
+            return {**values, "seeds": list(range(values["seeds"]))}
+        return values
+
+    @model_validator(mode="after")
+    def _consistent(self) -> Study:
+        for what, values in (("seeds", self.seeds), ("tasks", self.tasks), ("pairs", self.pairs)):
+            if not values:
+                raise ValueError(f"{what}: empty; at least one is needed")
+        if len(set(self.seeds)) < len(self.seeds):
+            raise ValueError(f"seeds: {list(self.seeds)} names a seed twice")
+        for name, task in self.tasks.items():
+            self._check_task(name, task)
+        for name, model in self.models.items():
+            self._check_model(name, model)
+        for pair in self.pairs:
+            self._check_pair(pair)
+        for name, merge in self.systems.merge.items():
+            self._check_merge(name, merge)
+        for name in self.statistics.margins:
+            _known("statistics.margins", name, self.tasks)
+        return self
+
+    def _check_task(self, name: str, task: Task) -> None:
+        try:
+            row = task.row(name)
+        except ValueError as error:
+            raise ValueError(f"tasks.{name}: {error}") from None
+        for metric in row.metrics:
+            _known(f"tasks.{name}.metrics", metric, METRICS)
+            if METRICS[metric] != row.kind:
+                raise ValueError(f"tasks.{name}.metrics: {metric} is for {METRICS[metric]}, this task has {row.kind}")
+        if len(row.text) not in (1, 2):
+            raise ValueError(f"tasks.{name}.text: {len(row.text)} columns; one text or a pair is supported")
+        if row.labels is not None and len(set(row.labels)) < max(2, len(row.labels)):
+            raise ValueError(f"tasks.{name}.labels: {list(row.labels)} must hold two or more different names")
+
+    def _check_model(self, name: str, model: Model) -> None:
+        if isinstance(model.source, DistilledModel):
+            _known(f"models.{name}.source.teacher", model.source.teacher, self.models)
+            if isinstance(self.models[model.source.teacher].source, DistilledModel):
+                raise ValueError(f"models.{name}.source.teacher: {model.source.teacher} is itself distilled")
+            if model.source.shape.width % model.source.shape.heads:
+                raise ValueError(f"models.{name}.source.shape: width must be a multiple of heads")
+        if model.tokenizer is not None:
+            _known(f"models.{name}.tokenizer", model.tokenizer, self.models)
+        for task in model.finetune:
+            if task not in self.tasks and task not in TASKS:
+                _known(f"models.{name}.finetune", task, self.tasks)
+
+    def _check_pair(self, pair: Pair) -> None:
+        for role, name in (("large", pair.large), ("small", pair.small)):
+            _known(f"pairs.{role}", name, self.models)
+            if self.models[name].role != role:
+                raise ValueError(f"pairs.{role}: {name} has the role {self.models[name].role}")
+            for task in self.tasks:
+                if task not in self.models[name].finetune:
+                    raise ValueError(f"models.{name}.finetune: no hyperparameters for task {task}")
+        vocabularies = [self.tokenizer_of(name) for name in (pair.large, pair.small)]
+        if vocabularies[0] != vocabularies[1]:
+            raise ValueError(
+                f"pairs: {pair.large} and {pair.small} use different tokenizers; a merge needs one vocabulary: "
+                f"set models.{pair.small}.tokenizer to {vocabularies[0]} (the two are then compared)"
+            )
+        if self.pairs.count(pair) > 1:
+            raise ValueError(f"pairs: {pair.name} stands twice, which would make two systems of one name")
+
+    def _check_merge(self, name: str, merge: MergeSystem) -> None:
+        try:
+            facts = registry.facts(merge.method or name)
+            registry.checked_options(facts.name, merge.options)
+        except ValueError as error:
+            raise ValueError(f"systems.merge.{name}: {error}") from None
+        if merge.heads is not None and not facts.heads:
+            raise ValueError(f"systems.merge.{name}.heads: {facts.name} has no head option; leave the key out")
+
+    def tokenizer_of(self, model: str) -> str:
+        """Name of the model whose tokenizer `model` uses."""
+        spec = self.models[model]
+        if spec.tokenizer is not None:
+            return spec.tokenizer
+        return self.tokenizer_of(spec.source.teacher) if isinstance(spec.source, DistilledModel) else model
+
+    def keeps(self, run_id: str) -> bool:
+        """Whether the include and exclude patterns keep this run."""
+        matches = lambda patterns: any(fnmatch.fnmatchcase(run_id, p) for p in patterns)  # noqa: E731
+        return matches(self.include) and not matches(self.exclude)
+
+
+def parse(values: dict[str, Any]) -> Study:
+    """Check a config; raises ValueError with one line per problem that names the key and what would be right."""
+    try:
+        return Study.model_validate(values)
+    except ValidationError as error:
+        raise ValueError("\n".join(_sentence(problem) for problem in error.errors())) from None
+
+
+def load(path: str | Path) -> Study:
+    """Read a study from YAML (a config) or JSON (the resolved copy in a results folder)."""
+    path = Path(path)
+    if not path.is_file():
+        raise ValueError(f"{path}: no such study config")
+    values = read_json(path) if path.suffix == ".json" else read_yaml(path)
+    try:
+        return parse(values)
+    except ValueError as error:
+        raise ValueError("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from None
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """Read YAML, refusing a key that stands twice in one mapping (plain YAML would drop the first in silence)."""
+    try:
+        values = yaml.load(Path(path).read_text(), Loader=_StrictLoader)
+    except yaml.YAMLError as error:
+        raise ValueError(f"{path}: {' '.join(str(error).split())}") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"{path}: holds no keys; a study config is a mapping")
+    return values
+
+
+class _StrictLoader(yaml.SafeLoader):
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.YAMLError(f"key {key!r} stands twice (line {node.start_mark.line + 1} and below)")
+        return super().construct_mapping(node, deep)
+
+    def construct_float(self, node: yaml.ScalarNode) -> float:
+        return float(node.value)
+
+
+# YAML 1.1 reads `2e-5` as a string for want of a dot; every config of this field writes it so.
+_StrictLoader.add_implicit_resolver(
+    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
+)
+
+
+def _known(where: str, name: str, known: Any) -> None:
+    if name not in known:
+        raise ValueError(f"{where}: unknown {name!r}; known are {', '.join(known)}")
+
+
+def _sentence(problem: dict[str, Any]) -> str:
+    where = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] == "extra_forbidden":
+        known = _keys_at(problem["loc"][:-1])
+        return f"{where}: unknown key" + (f"; known are {', '.join(known)}" if known else "")
+    message = problem["msg"].removeprefix("Value error, ")
+    if problem["type"] == "missing":
+        return f"{where}: this key is needed"
+    given = problem["input"]
+    shown = f" (given: {given!r})" if isinstance(given, str | int | float) and repr(given) not in message else ""
+    return f"{where}: {message}{shown}" if where else message
+
+
+def _keys_at(location: tuple[str | int, ...]) -> list[str]:
+    """Keys that the config knows at `location`, or [] where that is not one section."""
+    schema = Study.model_json_schema()
+    node: dict[str, Any] = schema
+    for part in location:
+        node = _resolved(schema, node)
+        for option in [node, *(_resolved(schema, o) for o in node.get("anyOf", []) + node.get("oneOf", []))]:
+            kind = option.get("discriminator", {}).get("mapping", {}).get(part)
+            found = {"$ref": kind} if kind else option.get("properties", {}).get(part)
+            extra = option.get("additionalProperties")
+            found = found or (extra if isinstance(extra, dict) else None) or (option.get("items"))
+            if found:
+                node = found
+                break
+        else:
+            return []
+    node = _resolved(schema, node)
+    for option in [node, *(_resolved(schema, o) for o in node.get("anyOf", []))]:
+        if option.get("properties"):
+            return list(option["properties"])
+    return []
+
+
+def _resolved(schema: dict[str, Any], node: dict[str, Any]) -> dict[str, Any]:
+    return schema["$defs"][node["$ref"].rsplit("/", 1)[1]] if "$ref" in node else node

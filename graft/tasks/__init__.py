@@ -1,0 +1,1 @@
+"""Tasks: table, readers, splits, tokens, metrics."""

@@ -1,0 +1,55 @@
+"""A task's metrics: reported ones through `evaluate`, from the module that ships with Graft; choices by the same formulas."""
+
+from pathlib import Path
+
+import numpy as np
+
+from graft.tasks import scores
+from graft.tasks.table import TaskRow
+
+MODULE = Path(__file__).parent / "glue_metrics"
+RESAMPLES = 500
+
+
+def predictions(logits: np.ndarray, row: TaskRow) -> np.ndarray:
+    """Class ids [n], or scores [n], from outputs [n, c]."""
+    return logits[:, 0].astype(np.float64) if row.labels is None else logits.argmax(axis=1).astype(np.int64)
+
+
+def compute(logits: np.ndarray, labels: np.ndarray, row: TaskRow) -> dict[str, float]:
+    """The task's metrics of outputs [n, c] against labels [n], through `evaluate`."""
+    import evaluate  # seconds to import, and only reported numbers need it
+
+    module = evaluate.load(str(MODULE), row.kind, keep_in_memory=True)
+    return module.compute(predictions=predictions(logits, row), references=labels, metrics=list(row.metrics))
+
+
+def primary(logits: np.ndarray, labels: np.ndarray, row: TaskRow) -> float:
+    """The metric by which choices are made."""
+    name = row.primary_metric
+    return scores.values(predictions(logits, row), labels, [name], row.kind)[name]
+
+
+def with_errors(logits: np.ndarray, labels: np.ndarray, row: TaskRow) -> dict[str, dict[str, float]]:
+    """The task's metrics, each as value, stderr and n.
+
+    The standard error is over examples: binomial for accuracy, otherwise from a fixed bootstrap of 500 draws.
+    """
+    values = compute(logits, labels, row)
+    n = len(labels)
+    errors = {}
+    if "accuracy" in values:
+        errors["accuracy"] = float(np.sqrt(values["accuracy"] * (1 - values["accuracy"]) / n))
+    rest = [name for name in row.metrics if name not in errors]
+    if rest:
+        rng = np.random.default_rng(0)
+        draws = [rng.integers(0, n, n) for _ in range(RESAMPLES)]
+        # Straight to the formulas: `compute` writes an Arrow table per call, 10 ms each.
+        resampled = [scores.values(predictions(logits[d], row), labels[d], rest, row.kind) for d in draws]
+        errors |= {name: float(np.std([r[name] for r in resampled], ddof=1)) for name in rest}
+    return {name: {"value": value, "stderr": errors[name], "n": n} for name, value in values.items()}
+
+
+def is_degenerate(logits: np.ndarray, row: TaskRow) -> bool:
+    """Whether all predictions are the same."""
+    return bool(np.ptp(predictions(logits, row)) == 0)

@@ -1,0 +1,64 @@
+"""From a task's source to its three splits on disk."""
+
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from graft import files
+from graft.study import Task
+from graft.tasks.readers import read_split
+from graft.tasks.splits import SPLIT_SEED, carve
+from graft.tasks.table import TaskRow
+
+
+def prepare_task(name: str, task: Task, out: Path, fingerprint: str) -> dict:
+    """Write train, select and report of a task into folder `out` and return its manifest.
+
+    The labels of `report` go into a file of their own, so that nothing but `evaluate` can come across them.
+    """
+    row = task.row(name)
+    where = f"tasks.{name}.source"
+    published = read_split(task.source, row, "train", where)
+    carving = carve(published, row.groups, task.limits.select)
+    rng = np.random.default_rng(SPLIT_SEED)
+    splits = {
+        "train": _limited(published.iloc[carving.train], task.limits.train, rng),
+        "select": published.iloc[carving.select],
+        "report": _limited(read_split(task.source, row, "dev", where), task.limits.report, rng),
+    }
+    labels = splits["report"][["id", "label"]]
+    with files.atomic_folder(out) as folder:
+        tables = {**splits, "report": splits["report"].drop(columns="label"), "report_labels": labels}
+        for split, table in tables.items():
+            table.reset_index(drop=True).to_parquet(folder / f"{split}.parquet", index=False)
+        manifest = {
+            "task": name,
+            "fingerprint": fingerprint,
+            "source": task.source.model_dump(),
+            "kind": row.kind,
+            "labels": row.labels,
+            "text": row.text,
+            "groups": row.groups,
+            "rows": {
+                "published_train": len(published),
+                "dropped_since_inside_select": len(carving.dropped),
+                **{split: len(table) for split, table in splits.items()},
+            },
+            "label_balance": {split: _balance(table["label"], row) for split, table in splits.items()},
+            "sha256": {f"{split}.parquet": files.sha256(folder / f"{split}.parquet") for split in tables},
+        }
+        files.write_json(folder / "manifest.json", manifest)
+    return manifest
+
+
+def _limited(table: pd.DataFrame, limit: int | None, rng: np.random.Generator) -> pd.DataFrame:
+    if limit is None or limit >= len(table):
+        return table
+    return table.iloc[np.sort(rng.choice(len(table), limit, replace=False))]
+
+
+def _balance(labels: pd.Series, row: TaskRow) -> dict[str, float]:
+    if row.labels is None:
+        return {"mean": float(labels.mean()), "sd": float(labels.std(ddof=0))}
+    return {name: float(labels.eq(i).mean()) for i, name in enumerate(row.labels)}

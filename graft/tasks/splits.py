@@ -1,0 +1,117 @@
+"""Carving the `select` split out of the published train split, by groups of shared text."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import pandas as pd
+
+# One fixed draw for every study: splits are part of the task, not of a seed.
+SPLIT_SEED = 20_26
+
+
+@dataclass(frozen=True)
+class Carving:
+    """Row numbers of the published train split: `train` and `select` are disjoint; `dropped` is in neither."""
+
+    train: np.ndarray
+    select: np.ndarray
+    dropped: np.ndarray
+
+
+def carve(table: pd.DataFrame, groups: str, select_rows: int) -> Carving:
+    """Split a train table (columns text_a, maybe text_b) so that no text of `select` can be learnt in `train`.
+
+    `groups`:
+    - "shared": rows that share a text, directly or through others, stay together (connected components).
+    - "contained": for tasks whose rows are phrases of other rows (SST-2). Only whole sentences, phrases that lie
+      inside no other, go to `select`; every row that lies inside one of them is dropped from `train`.
+    Raises ValueError if no row is left on one side.
+    """
+    rows = min(select_rows, len(table) // 10) or 1
+    texts = [c for c in ("text_a", "text_b") if c in table]
+    words = [table[c].map(normalised).tolist() for c in texts]
+    rng = np.random.default_rng(SPLIT_SEED)
+    if groups == "contained":
+        if len(words) != 1:
+            raise ValueError("groups: contained is for tasks with one text; use shared for pairs")
+        select, dropped = _carve_sentences(words[0], rows, rng)
+    else:
+        select, dropped = _carve_components(words, rows, rng), set()
+    everything = np.arange(len(table))
+    train = np.array([i for i in everything if i not in select and i not in dropped], dtype=np.int64)
+    if not len(train) or not select:
+        raise ValueError(f"select cannot be carved out of {len(table)} train rows: all of them share text")
+    return Carving(train, np.array(sorted(select), dtype=np.int64), np.array(sorted(dropped), dtype=np.int64))
+
+
+def normalised(text: str) -> str:
+    """Lower case, single spaces: two texts that differ in nothing else count as one."""
+    return " ".join(text.lower().split())
+
+
+def _carve_components(words: list[list[str]], rows: int, rng: np.random.Generator) -> set[int]:
+    components = shared_components(words)
+    select: set[int] = set()
+    for number in rng.permutation(len(components)):
+        # A component larger than what is still wanted is passed over, so a giant one cannot swallow train.
+        if len(select) + len(components[number]) <= rows:
+            select.update(components[number])
+    return select
+
+
+def shared_components(words: Sequence[Sequence[str]]) -> list[list[int]]:
+    """Connected components of rows that have a text in common; `words` holds one list per text column."""
+    parent = list(range(len(words[0])))
+
+    def root(i: int) -> int:
+        while parent[i] != i:
+            parent[i] = parent[parent[i]]
+            i = parent[i]
+        return i
+
+    first: dict[str, int] = {}
+    for column in words:
+        for i, text in enumerate(column):
+            parent[root(i)] = root(first.setdefault(text, i))
+    members: dict[int, list[int]] = {}
+    for i in range(len(parent)):
+        members.setdefault(root(i), []).append(i)
+    return list(members.values())
+
+
+def _carve_sentences(phrases: list[str], rows: int, rng: np.random.Generator) -> tuple[set[int], set[int]]:
+    rows_of: dict[str, list[int]] = {}
+    for i, phrase in enumerate(phrases):
+        rows_of.setdefault(phrase, []).append(i)
+    inside = contained_phrases(list(rows_of))
+    children = set().union(*inside.values()) if inside else set()
+    sentences = [phrase for phrase in rows_of if phrase not in children]
+    select: set[int] = set()
+    dropped: set[int] = set()
+    for number in rng.permutation(len(sentences)):
+        if len(select) >= rows:
+            break
+        sentence = sentences[number]
+        select.add(rows_of[sentence][0])
+        dropped.update(rows_of[sentence][1:])
+        for phrase in inside.get(sentence, ()):
+            dropped.update(rows_of[phrase])
+    return select, dropped
+
+
+def contained_phrases(phrases: list[str]) -> dict[str, set[str]]:
+    """For each phrase, the other phrases that stand inside it as a run of whole words."""
+    known = set(phrases)
+    lengths = sorted({p.count(" ") + 1 for p in known})
+    inside: dict[str, set[str]] = {}
+    for phrase in phrases:
+        words = phrase.split(" ")
+        for length in lengths:
+            if length >= len(words):
+                break
+            for start in range(len(words) - length + 1):
+                run = " ".join(words[start : start + length])
+                if run in known:
+                    inside.setdefault(phrase, set()).add(run)
+    return inside

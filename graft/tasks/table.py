@@ -1,0 +1,74 @@
+"""The task table: what is fixed about each known task, and what each metric is for. Imports no torch."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import Any
+
+# What a metric measures: tasks with classes, or tasks with a score. Computed in metrics/glue_metrics.
+METRICS = {
+    "accuracy": "classes",
+    "f1": "classes",
+    "matthews_correlation": "classes",
+    "correlation": "score",
+    "pearson": "score",
+    "spearman": "score",
+}
+
+
+@dataclass(frozen=True)
+class TaskRow:
+    """Columns, labels and metrics of a task.
+
+    `text`: one column, or two for a pair. `labels`: class names in the order of their ids, None for a score.
+    `metrics`: the first is primary. `groups`: how `select` is kept apart from `train` (see splits.py).
+    `aliases`: other names of columns, by file layout.
+    """
+
+    text: tuple[str, ...]
+    label: str
+    metrics: tuple[str, ...]
+    labels: tuple[str, ...] | None = None
+    groups: str = "shared"
+    aliases: tuple[tuple[str, str], ...] = ()
+
+    @property
+    def kind(self) -> str:
+        """`classes` or `score`."""
+        return "score" if self.labels is None else "classes"
+
+    @property
+    def outputs(self) -> int:
+        """Width of the classification head."""
+        return 1 if self.labels is None else len(self.labels)
+
+    @property
+    def primary_metric(self) -> str:
+        return self.metrics[0]
+
+    def replaced(self, **changes: Any) -> TaskRow:
+        return replace(self, **changes)
+
+
+TASKS = {
+    "sst2": TaskRow(
+        text=("sentence",),
+        label="label",
+        labels=("negative", "positive"),
+        metrics=("accuracy",),
+        groups="contained",
+    ),
+    "stsb": TaskRow(
+        text=("sentence1", "sentence2"),
+        label="score",
+        labels=None,
+        metrics=("correlation", "pearson", "spearman"),
+        aliases=(("score", "label"),),  # the hub calls the score `label`
+    ),
+    "rte": TaskRow(
+        text=("sentence1", "sentence2"),
+        label="label",
+        labels=("entailment", "not_entailment"),
+        metrics=("accuracy",),
+    ),
+}

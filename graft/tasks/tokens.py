@@ -1,0 +1,159 @@
+"""Texts as token ids: made once per (task, tokenizer), memory-mapped, and cut to length only when a batch is built."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from tokenizers import Tokenizer
+
+from graft import files
+from graft.shapes import Shape
+
+SPLITS = ("train", "select", "report")
+SPECIAL = ("[PAD]", "[CLS]", "[SEP]")
+# Above this share of unknown tokens the tokenizer and the text do not belong together.
+MOST_UNKNOWN = 0.25
+
+
+@dataclass(frozen=True)
+class Column:
+    """One text column: `ids` of all rows end to end, row i at ids[offsets[i]:offsets[i+1]], without special tokens."""
+
+    ids: np.ndarray
+    offsets: np.ndarray
+
+    def lengths(self) -> np.ndarray:
+        return np.diff(self.offsets)
+
+
+@dataclass(frozen=True)
+class TokenisedSplit:
+    """One split of a task as token ids.
+
+    `special`: ids of [PAD], [CLS], [SEP]. `second` is None for tasks with one text.
+    """
+
+    first: Column
+    second: Column | None
+    special: tuple[int, int, int]
+
+    @classmethod
+    def load(cls, folder: str | Path, split: str) -> TokenisedSplit:
+        """Memory-map one split written by `tokenize_task`."""
+        folder = Path(folder)
+        manifest = files.read_json(folder / "manifest.json")
+        columns = [
+            Column(*(np.load(folder / f"{split}.{name}.{part}.npy", mmap_mode="r") for part in ("ids", "offsets")))
+            for name in ("first", "second")[: manifest["columns"]]
+        ]
+        return cls(columns[0], columns[1] if len(columns) == 2 else None, tuple(manifest["special"]))
+
+    def __len__(self) -> int:
+        return len(self.first.offsets) - 1
+
+    def lengths(self, max_tokens: int) -> np.ndarray:
+        """Tokens per row with special tokens, after cutting to `max_tokens`. [rows]"""
+        if self.second is None:
+            return np.minimum(self.first.lengths() + 2, max_tokens)
+        return np.minimum(self.first.lengths() + self.second.lengths() + 3, max_tokens)
+
+    def batch(self, rows: np.ndarray, max_tokens: int) -> dict[str, torch.Tensor]:
+        """Build `input_ids`, `attention_mask`, `token_type_ids` [rows, t], padded to the longest of these rows."""
+        pad, cls_id, sep = self.special
+        length = int(self.lengths(max_tokens)[rows].max())
+        input_ids = np.full((len(rows), length), pad, dtype=np.int64)
+        types = np.zeros_like(input_ids)
+        mask = np.zeros_like(input_ids)
+        for line, row in enumerate(rows):
+            first = self.first.ids[self.first.offsets[row] : self.first.offsets[row + 1]]
+            second = None
+            if self.second is not None:
+                second = self.second.ids[self.second.offsets[row] : self.second.offsets[row + 1]]
+            a, b = cut_lengths(len(first), None if second is None else len(second), max_tokens)
+            input_ids[line, 0] = cls_id
+            input_ids[line, 1 : a + 1] = first[:a]
+            input_ids[line, a + 1] = sep
+            end = a + 2
+            if second is not None:
+                input_ids[line, end : end + b] = second[:b]
+                input_ids[line, end + b] = sep
+                types[line, end : end + b + 1] = 1
+                end += b + 1
+            mask[line, :end] = 1
+        names = ("input_ids", "attention_mask", "token_type_ids")
+        return {n: torch.from_numpy(v) for n, v in zip(names, (input_ids, mask, types), strict=True)}
+
+
+def cut_lengths(first: int, second: int | None, max_tokens: int) -> tuple[int, int]:
+    """Lengths of both texts after Hugging Face's `longest_first` truncation to `max_tokens` with special tokens."""
+    if second is None:
+        return min(first, max_tokens - 2), 0
+    room = max_tokens - 3
+    if first + second <= room:
+        return first, second
+    short = min(first, second)
+    if short > room:
+        long = short
+    else:
+        long = max(short, room - short)
+    if short + long > room:
+        short = room // 2
+        long = short + room % 2
+    return (short, long) if first <= second else (long, short)
+
+
+def load_tokenizer(folder: str | Path) -> Tokenizer:
+    """The tokenizer of a model folder, without the padding and truncation that some folders bake in.
+
+    Raises ValueError where its vocabulary is not the model's: special tokens missing, or ids beyond the embeddings.
+    """
+    folder = Path(folder)
+    path = folder / "tokenizer.json"
+    if not path.is_file():
+        raise ValueError(f"{path}: no tokenizer; a model folder needs tokenizer.json or vocab.txt")
+    tokenizer = Tokenizer.from_file(str(path))
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    missing = [token for token in (*SPECIAL, "[UNK]") if tokenizer.token_to_id(token) is None]
+    if missing:
+        raise ValueError(f"{path}: no token {', '.join(missing)}; a BERT vocabulary has {', '.join(SPECIAL)} and [UNK]")
+    size, embedded = tokenizer.get_vocab_size(), Shape.of(folder).vocabulary
+    if not size <= embedded < size + 1024:
+        raise ValueError(f"{path}: {size} tokens, but the model embeds {embedded}; this is another model's tokenizer")
+    return tokenizer
+
+
+def tokenize_task(data: Path, tokenizer_folder: Path, out: Path, fingerprint: str) -> dict:
+    """Write the ids of all splits of a task into folder `out` and return its manifest."""
+    tokenizer = load_tokenizer(tokenizer_folder)
+    tables = {split: pd.read_parquet(data / f"{split}.parquet") for split in SPLITS}
+    names = [c for c in ("text_a", "text_b") if c in tables["train"]]
+    with files.atomic_folder(out) as folder:
+        for split, table in tables.items():
+            for name, column in zip(("first", "second"), names, strict=False):
+                ids, offsets = _encode(tokenizer, table[column].tolist(), f"{data / split}.parquet, {column}")
+                np.save(folder / f"{split}.{name}.ids.npy", ids)
+                np.save(folder / f"{split}.{name}.offsets.npy", offsets)
+        manifest = {
+            "fingerprint": fingerprint,
+            "columns": len(names),
+            "special": [tokenizer.token_to_id(token) for token in SPECIAL],
+            "vocabulary": tokenizer.get_vocab_size(),
+            "sha256": {file.name: files.sha256(file) for file in sorted(folder.glob("*.npy"))},
+        }
+        files.write_json(folder / "manifest.json", manifest)
+    return manifest
+
+
+def _encode(tokenizer: Tokenizer, texts: list[str], where: str) -> tuple[np.ndarray, np.ndarray]:
+    encoded = [e.ids for e in tokenizer.encode_batch(texts, add_special_tokens=False)]
+    offsets = np.concatenate([[0], np.cumsum([len(ids) for ids in encoded], dtype=np.int64)])
+    ids = np.concatenate([np.asarray(e, dtype=np.int32) for e in encoded])
+    unknown = float(np.mean(ids == tokenizer.token_to_id("[UNK]")))
+    if unknown > MOST_UNKNOWN:
+        raise ValueError(f"{where}: {unknown:.0%} of the tokens are [UNK]; the tokenizer has the wrong vocabulary")
+    return ids, offsets

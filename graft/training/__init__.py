@@ -1,0 +1,1 @@
+"""Training: batches, the loop, and making a small model by distillation."""

@@ -1,0 +1,322 @@
+"""The start of a distilled student in closed form: every part is fitted, in order, to what the teacher's does.
+
+Where widths are equal the teacher's tensors are copied. Elsewhere the student's hidden states live in the teacher's
+principal subspace: z = c (h - mean) E with E [w_L, w_S], whose w_S columns add up to zero in every row, because
+LayerNorm removes the mean over units and would otherwise destroy one direction of the subspace.
+"""
+
+from collections.abc import Callable, Iterable, Sequence
+from contextlib import AbstractContextManager
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor, nn
+from transformers import BertModel
+
+from graft.shapes import Shape
+
+RIDGE = 1e-2  # of the mean diagonal of the features' covariance
+Batch = dict[str, Tensor]
+Autocast = Callable[[], AbstractContextManager]
+
+
+@dataclass(frozen=True)
+class Basis:
+    """Affine map from teacher states h [n, w_L] to student states z = scale (h - mean) E; `directions` is E."""
+
+    mean: Tensor  # [w_L]
+    directions: Tensor  # [w_L, w_S]
+    scale: float
+
+    def small(self, states: Tensor) -> Tensor:
+        """Teacher states [n, w_L] in student coordinates [n, w_S]."""
+        return self.scale * (states.double() - self.mean) @ self.directions
+
+    @property
+    def weight(self) -> Tensor:
+        """Weight [w_L, w_S] of the way back, `fit_dense`: h = z weightᵀ + mean."""
+        return self.directions / self.scale
+
+
+def state_basis(levels: Sequence[Tensor], width: int) -> Basis:
+    """Principal components of the teacher's states, each level [n, w_L] weighing the same, spread over `width` units.
+
+    At most width - 1 components fit (see the module's text). Exact where the states' rank is below `width`.
+    """
+    mean = torch.stack([level.double().mean(0) for level in levels]).mean(0)
+    second = torch.zeros(mean.numel(), mean.numel(), dtype=torch.float64)
+    for level in levels:
+        centred = level.double() - mean
+        covariance = centred.T @ centred / len(centred)  # [w_L, w_L]
+        second += covariance / covariance.trace()
+    components = torch.linalg.svd(second)[0][:, : width - 1]  # [w_L, min(w_L, w_S - 1)]
+    spread = _zero_mean_rows(width)[: components.shape[1]]  # [k, w_S], orthonormal
+    size = sum(((level.double() - mean) @ components).square().sum(1).mean() for level in levels) / len(levels)
+    return Basis(mean, components @ spread, float((width / size) ** 0.5))
+
+
+def _zero_mean_rows(width: int) -> Tensor:
+    """Orthonormal rows [width - 1, width] that each sum to zero and spread over all units (discrete cosines)."""
+    unit = torch.arange(width, dtype=torch.float64)
+    frequency = torch.arange(1, width, dtype=torch.float64)[:, None]
+    return (2.0 / width) ** 0.5 * torch.cos(torch.pi / width * (unit + 0.5) * frequency)
+
+
+def ridge(features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
+    """Weight [d_out, d_in] and bias [d_out] of the ridge regression of targets [n, d_out] on features [n, d_in]."""
+    features, targets = features.double(), targets.double()
+    x_mean, y_mean = features.mean(0), targets.mean(0)
+    x, y = features - x_mean, targets - y_mean
+    gram = x.T @ x
+    gram.diagonal().add_(RIDGE * gram.diagonal().mean() + 1e-12)
+    weight = torch.linalg.solve(gram, x.T @ y).T
+    return weight, y_mean - weight @ x_mean
+
+
+def start_from_teacher(
+    student: BertModel, teacher: BertModel, batches: Sequence[Batch], autocast: Autocast
+) -> tuple[Tensor, Tensor]:
+    """Fill `student` in place; returns the shared projection's weight [w_L, w_S] and bias [w_L].
+
+    `batches` are a few thousand tokens of the text to be distilled on. Layers: m of the student follows
+    g(m) = m L / S of the teacher, counted from 1.
+    """
+    small, large = student.config, teacher.config
+    step = large.num_hidden_layers // small.num_hidden_layers
+    if small.hidden_size == large.hidden_size and small.intermediate_size == large.intermediate_size:
+        _copy(student, teacher, step)
+        return torch.eye(large.hidden_size), torch.zeros(large.hidden_size)
+    modules = [teacher.embeddings] + [teacher.encoder.layer[i] for i in range(step - 1, large.num_hidden_layers, step)]
+    levels = captured(teacher, batches, {str(i): (module, "output") for i, module in enumerate(modules)}, autocast)
+    basis = state_basis(list(levels.values()), small.hidden_size)
+    with torch.no_grad():
+        _start_embeddings(student, teacher, basis, levels["0"])
+        norm = student.embeddings.LayerNorm
+        sums = captured(student, batches, {"sum": (norm, "input")}, autocast)["sum"]
+        state = _fit_norm(norm, sums.double(), basis.small(levels["0"]))
+        for index, layer in enumerate(student.encoder.layer):
+            target = teacher.encoder.layer[(index + 1) * step - 1]
+            state = _start_layer(student, layer, state, teacher, target, basis, batches, autocast)
+    return basis.weight.float(), basis.mean.float()
+
+
+def start_flops(small: Shape, large: Shape, tokens: int) -> int:
+    """FLOPs of the regressions of `start_from_teacher` on `tokens` tokens; the forward passes are not in it."""
+    if (small.width, small.ffn) == (large.width, large.ffn):
+        return 0
+    covariances = (small.layers + 1) * large.width**2
+    into_basis = (2 * small.layers + 1) * large.width * small.width
+    narrow = 5 * small.width * (small.width + small.width) + small.width * (small.width + small.ffn)
+    wide = 2 * small.ffn * (small.ffn + small.width)
+    return 2 * tokens * (covariances + into_basis + small.layers * (narrow + wide))
+
+
+def fit_pooler(student: BertModel, teacher: BertModel, batches: Sequence[Batch], autocast: Autocast) -> None:
+    """Fit the student's pooler in place: it gives the principal components of the teacher's pooler before its tanh.
+
+    Distillation has no loss on the pooler, yet every head sits on it. At equal widths it gives the teacher's units.
+    """
+    cls = captured(teacher, batches, {"large": (teacher.pooler.dense, "output")}, autocast)["large"].double()
+    own = captured(student, batches, {"small": (student.pooler.dense, "input")}, autocast)["small"]
+    width = student.config.hidden_size
+    if width < cls.shape[1]:
+        centred = cls - cls.mean(0)
+        components = torch.linalg.svd(centred.T @ centred)[0][:, : width - 1]
+        # Spread over all units, as in the states: principal components alone would saturate the first tanh units
+        # and leave the last ones near zero.
+        cls = centred @ components @ _zero_mean_rows(width)[: components.shape[1]]
+        cls = cls / cls.std()
+    with torch.no_grad():
+        _set(student.pooler.dense, *ridge(own, cls))
+
+
+def captured(
+    model: BertModel,
+    batches: Iterable[Batch],
+    points: dict[str, tuple[nn.Module, str]],
+    autocast: Autocast,
+) -> dict[str, Tensor]:
+    """Inputs or outputs [n, d] of modules over the real tokens of `batches` (the pooler: one per text).
+
+    `points` names (module, "input" | "output").
+    """
+    seen: dict[str, list[Tensor]] = {name: [] for name in points}
+    mask: Tensor
+
+    def hook(name: str, side: str) -> Callable:
+        def keep(_module: nn.Module, inputs: tuple, output: Tensor | tuple) -> None:
+            value = inputs[0] if side == "input" else output
+            value = value[0] if isinstance(value, tuple) else value
+            seen[name].append((value[mask] if value.dim() == 3 else value).float().cpu())
+
+        return keep
+
+    handles = [module.register_forward_hook(hook(name, side)) for name, (module, side) in points.items()]
+    was_training = model.training
+    model.eval()
+    try:
+        with torch.no_grad(), autocast():
+            for batch in batches:
+                mask = batch["attention_mask"].bool()
+                model(**batch)
+    finally:
+        model.train(was_training)
+        for handle in handles:
+            handle.remove()
+    return {name: torch.cat(values) for name, values in seen.items()}
+
+
+def _copy(student: BertModel, teacher: BertModel, step: int) -> None:
+    embeddings = teacher.embeddings.state_dict()
+    name = "position_embeddings.weight"
+    embeddings[name] = embeddings[name][: student.config.max_position_embeddings]
+    student.embeddings.load_state_dict(embeddings)
+    student.pooler.load_state_dict(teacher.pooler.state_dict())
+    for index, layer in enumerate(student.encoder.layer):
+        layer.load_state_dict(teacher.encoder.layer[(index + 1) * step - 1].state_dict())
+
+
+def _start_embeddings(student: BertModel, teacher: BertModel, basis: Basis, outputs: Tensor) -> None:
+    """Word, position and type vectors through the basis.
+
+    The teacher's LayerNorm is folded into each word's row (with the mean position and type added), so that the
+    student's sum points where the teacher's normalised output points.
+    """
+    large, small = teacher.embeddings, student.embeddings
+    word, position, kind = (
+        table.weight.cpu().double()
+        for table in (large.word_embeddings, large.position_embeddings, large.token_type_embeddings)
+    )
+    gain, bias = large.LayerNorm.weight.cpu().double(), large.LayerNorm.bias.cpu().double()
+    position_mean, kind_mean = position.mean(0), kind.mean(0)
+    whole = word + position_mean + kind_mean
+    deviation = whole.std(1, keepdim=True, correction=0).clamp_min(1e-6)
+    into = gain[:, None] * basis.directions * basis.scale  # [w_L, w_S]
+    offset = basis.scale * (bias - outputs.double().mean(0)) @ basis.directions
+    small.word_embeddings.weight.copy_((whole - whole.mean(1, keepdim=True)) / deviation @ into + offset)
+    for table, values, mean in (
+        (small.position_embeddings, position, position_mean),
+        (small.token_type_embeddings, kind, kind_mean),
+    ):
+        difference = values - mean
+        rows = (difference - difference.mean(1, keepdim=True)) / deviation.mean() @ into
+        table.weight.copy_(rows[: len(table.weight)])  # a student may have fewer positions
+
+
+def _start_layer(
+    student: BertModel,
+    layer: nn.Module,
+    state: Tensor,
+    teacher: BertModel,
+    target: nn.Module,
+    basis: Basis,
+    batches: Sequence[Batch],
+    autocast: Autocast,
+) -> Tensor:
+    """Fit one student layer, part by part, to what the student's earlier parts really give: `state` [n, w_S].
+
+    Returns the layer's own states [n, w_S].
+    """
+    theirs, ours = target.attention.self, layer.attention.self
+    want = captured(
+        teacher,
+        batches,
+        {
+            "q": (theirs.query, "output"),
+            "k": (theirs.key, "output"),
+            "v": (theirs.value, "output"),
+            "attended": (target.attention.output, "output"),
+            "inner": (target.intermediate.dense, "output"),
+            "state": (target, "output"),
+        },
+        autocast,
+    )
+    out_weight = target.attention.output.dense.weight.cpu().double().T @ basis.directions  # [w_L, w_S]
+    reduced = _reduced_heads(
+        want["q"], want["k"], want["v"], out_weight, ours.num_attention_heads, ours.attention_head_size
+    )
+    for linear, features in zip((ours.query, ours.key, ours.value), reduced, strict=True):
+        _set(linear, *ridge(state, features))
+    contexts = captured(student, batches, {"x": (layer.attention.output.dense, "input")}, autocast)["x"].double()
+    attended = _fit_residual(layer.attention.output, contexts, state, basis.small(want["attended"]))
+
+    inner = want["inner"].double()
+    activation = layer.intermediate.intermediate_act_fn
+    reach = (target.output.dense.weight.cpu().double().T @ basis.directions).norm(dim=1)  # [ffn_L]
+    largest = (activation(inner).std(0) * reach).topk(layer.intermediate.dense.out_features)
+    weight, bias = ridge(attended, inner[:, largest.indices.sort().values])
+    _set(layer.intermediate.dense, weight, bias)
+    return _fit_residual(layer.output, activation(attended @ weight.T + bias), attended, basis.small(want["state"]))
+
+
+def _reduced_heads(
+    q: Tensor, k: Tensor, v: Tensor, out_weight: Tensor, heads: int, size: int
+) -> tuple[Tensor, Tensor, Tensor]:
+    """Per head, the `size` best dimensions of q, k, v [n, heads * d]: those that keep scores and the head's output.
+
+    Low-rank approximation weighted by the data: of C_q^½ C_k^½ for scores (keys centred, since softmax ignores what
+    all keys share), of C_v^½ W_O for outputs. `out_weight` is W_Oᵀ in student coordinates [heads * d, w_S].
+    """
+    reduced: tuple[list[Tensor], list[Tensor], list[Tensor]] = ([], [], [])
+    for q_h, k_h, v_h, out_h in zip(
+        q.double().chunk(heads, 1),
+        k.double().chunk(heads, 1),
+        v.double().chunk(heads, 1),
+        out_weight.chunk(heads, 0),
+        strict=True,
+    ):
+        q_root, q_inverse = _roots(q_h.T @ q_h / len(q_h))
+        k_centred = k_h - k_h.mean(0)
+        k_root, k_inverse = _roots(k_centred.T @ k_centred / len(k_h))
+        left, values, right = torch.linalg.svd(q_root @ k_root)
+        # Scores are divided by the root of the head's width, which differs between the two models.
+        gain = values[:size].sqrt() * (size / q_h.shape[1]) ** 0.25
+        reduced[0].append(q_h @ q_inverse @ left[:, :size] * gain)
+        reduced[1].append(k_centred @ k_inverse @ right.T[:, :size] * gain)
+        v_centred = v_h - v_h.mean(0)
+        v_root, v_inverse = _roots(v_centred.T @ v_centred / len(v_h))
+        reduced[2].append(v_centred @ v_inverse @ torch.linalg.svd(v_root @ out_h)[0][:, :size])
+    return torch.cat(reduced[0], 1), torch.cat(reduced[1], 1), torch.cat(reduced[2], 1)
+
+
+def _roots(covariance: Tensor) -> tuple[Tensor, Tensor]:
+    """Symmetric square root and its pseudo-inverse."""
+    values, vectors = torch.linalg.eigh(covariance)
+    kept = values > 1e-9 * values[-1].clamp_min(1e-30)
+    root = values.clamp_min(0).sqrt()
+    inverse = torch.where(kept, 1 / root.clamp_min(1e-30), torch.zeros_like(root))
+    return vectors * root @ vectors.T, vectors * inverse @ vectors.T
+
+
+def _fit_residual(block: nn.Module, inputs: Tensor, residual: Tensor, target: Tensor) -> Tensor:
+    """Fit `block`, LayerNorm(dense(inputs) + residual), to target states [n, w_S]; returns what it gives [n, w_S].
+
+    LayerNorm fixes the length of its result, so the sum has to meet the target's direction only: how long the sum is
+    beside the given residual is one more unknown, and `share` is its inverse.
+    """
+    direction = nn.functional.layer_norm(target - target.mean(0), target.shape[1:])
+    weight, bias = ridge(inputs, direction)
+    weight_r, bias_r = ridge(inputs, residual)
+    left = direction - inputs @ weight.T - bias
+    left_r = residual - inputs @ weight_r.T - bias_r
+    # The bounds keep the sum's length sane where the inputs explain nearly all of the residual.
+    share = float(((left * left_r).sum() / left_r.square().sum()).clamp(0.3, 3.0))
+    weight, bias = weight / share - weight_r, bias / share - bias_r
+    _set(block.dense, weight, bias)
+    return _fit_norm(block.LayerNorm, inputs @ weight.T + bias + residual, target)
+
+
+def _fit_norm(norm: nn.LayerNorm, sums: Tensor, target: Tensor) -> Tensor:
+    """Fit gain and bias per unit by least squares of `target` on the normalised `sums`; returns what `norm` gives."""
+    normalised = nn.functional.layer_norm(sums, sums.shape[1:], eps=norm.eps)
+    x, y = normalised - normalised.mean(0), target - target.mean(0)
+    gain = (x * y).sum(0) / x.square().sum(0).clamp_min(1e-12)
+    bias = target.mean(0) - gain * normalised.mean(0)
+    norm.weight.copy_(gain)
+    norm.bias.copy_(bias)
+    return normalised * gain + bias
+
+
+def _set(linear: nn.Linear, weight: Tensor, bias: Tensor) -> None:
+    linear.weight.copy_(weight)
+    linear.bias.copy_(bias)

@@ -1,0 +1,147 @@
+import sys
+from pathlib import Path
+from shlex import quote
+
+sys.path.insert(0, str(workflow.basedir))
+
+from snakemake.exceptions import WorkflowError
+
+from graft import files, locks, study as studies
+from graft.grid import Grid, probe_of
+from graft.merging import registry
+from graft.paths import Paths
+from graft.study import DistilledModel
+
+
+def checked_grid():
+    """The study that the config describes, or one line per problem."""
+    try:
+        for path in workflow.configfiles:
+            studies.read_yaml(path)
+        grid = Grid(studies.parse(config))
+        grid.check_sources()
+        for run in grid.runs:
+            grid.evaluated(run.task, run.system.name, run.seed)
+        return grid
+    except ValueError as error:
+        raise WorkflowError(str(error)) from None
+
+
+GRID = checked_grid()
+STUDY = GRID.study
+PATHS = Paths.of(STUDY.name)
+DISTILLED = [n for n, m in STUDY.models.items() if isinstance(m.source, DistilledModel)]
+PUBLISHED = [n for n in STUDY.models if n not in DISTILLED]
+
+# Programs find graft and, outside of conda, this very Python. Set here and not in `params`, so that moving the
+# checkout re-runs nothing.
+CONDA = any(str(m.value) == "conda" for m in workflow.deployment_settings.deployment_method)
+shell.prefix(
+    f"set -euo pipefail; export PYTHONPATH={quote(str(workflow.basedir))}; "
+    + ("" if CONDA else f"export PATH={quote(str(Path(sys.executable).parent))}:$PATH; ")
+)
+
+RUNS = "{task}/{system}/seed-{seed}"
+TABLES = [PATHS.tables / name for name in ("runs.csv", "comparison.csv", "comparison.md")]
+FIGURES = [PATHS.figures / f"metric-vs-training-flops.{kind}" for kind in ("svg", "png")]
+
+
+wildcard_constraints:
+    task="|".join(map(re.escape, STUDY.tasks)),
+    model="|".join(map(re.escape, STUDY.models)),
+    pair="|".join(re.escape(pair.name) for pair in STUDY.pairs),
+    tokenizer="|".join(map(re.escape, PUBLISHED)),
+    seed=r"\d+|all",
+
+
+def start_study():
+    """Take the study's lock for as long as this process lives and write its resolved config."""
+    try:
+        locks.hold(PATHS.root / ".lock", f"study {STUDY.name}")
+    except ValueError as error:
+        raise WorkflowError(str(error)) from None
+    files.write_json(PATHS.study, STUDY.model_dump(mode="json", by_alias=True))
+
+
+def all_data():
+    return [PATHS.data(task) / "manifest.json" for task in STUDY.tasks]
+
+
+def all_models():
+    return [PATHS.model(model) / "manifest.json" for model in STUDY.models]
+
+
+def all_made(program):
+    return [build(run.task, run.system.name, run.seed) for run in GRID.runs if run.system.program == program]
+
+
+def all_runs():
+    return [PATHS.run(run.task, run.system.name, run.seed) / "run.json" for run in GRID.runs]
+
+
+def build(task, system, seed):
+    return PATHS.run(task, system, seed) / "build.json"
+
+
+def tokens(task, model):
+    return PATHS.tokens(task, STUDY.tokenizer_of(model)) / "manifest.json"
+
+
+def weights(model):
+    return PATHS.model(model) / "manifest.json"
+
+
+def embeddings(task, model):
+    return PATHS.embeddings(task, model) / "manifest.json"
+
+
+def seed_of(wildcards):
+    return wildcards.seed if wildcards.seed == "all" else int(wildcards.seed)
+
+
+def sweep_inputs(wildcards):
+    """The fine-tuned small model, the large one, and what calibrate found where the method needs it."""
+    pair = GRID.pair(wildcards.pair)
+    inputs = [
+        build(wildcards.task, f"finetune.{pair.small}", wildcards.seed),
+        weights(pair.large),
+        weights(pair.small),
+        tokens(wildcards.task, pair.large),
+        embeddings(wildcards.task, pair.large),
+    ]
+    settings = STUDY.systems.merge[wildcards.merge]
+    if "statistics" in registry.facts(settings.method or wildcards.merge).needs:
+        inputs.append(PATHS.statistics(wildcards.task, pair.name) / "manifest.json")
+    return inputs
+
+
+def merge_inputs(wildcards):
+    """What one merged system is made of."""
+    system = GRID.systems[wildcards.system]
+    pair = system.pair
+    inputs = [
+        weights(pair.large),
+        weights(pair.small),
+        tokens(wildcards.task, pair.large),
+        tokens(wildcards.task, pair.small),
+        embeddings(wildcards.task, pair.large),
+    ]
+    if system.seeded:
+        inputs.append(build(wildcards.task, f"finetune.{pair.small}", wildcards.seed))
+    if system.merge and registry.facts(system.method).heads:
+        inputs.append(PATHS.sweep(wildcards.task, system.merge, pair.name, wildcards.seed) / "manifest.json")
+    if probe_of(system):
+        inputs.append(build(wildcards.task, f"probe.{probe_of(system)}.{pair.large}", "all"))
+    return inputs
+
+
+def evaluate_inputs(wildcards):
+    """A system's model, the texts of report, and report's labels."""
+    system = GRID.systems[wildcards.system]
+    # Merges see texts as the large model does; a system without models (majority) as the first large one would.
+    model = system.model or (system.pair or STUDY.pairs[0]).large
+    return [
+        build(wildcards.task, wildcards.system, wildcards.seed),
+        PATHS.data(wildcards.task) / "report_labels.parquet",
+        tokens(wildcards.task, model),
+    ]

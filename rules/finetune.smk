@@ -1,0 +1,85 @@
+rule finetune_model:
+    input:
+        lambda w: weights(w.model),
+        lambda w: tokens(w.task, w.model),
+    output:
+        build("{task}", "finetune.{model}", "{seed}"),
+    log:
+        PATHS.logs / "finetune_model/{task}/finetune.{model}/seed-{seed}.log",
+    benchmark:
+        PATHS.root / "benchmarks/finetune_model/{task}/finetune.{model}/seed-{seed}.tsv"
+    conda:
+        "../envs/train.yaml"
+    threads: STUDY.launch.threads
+    params:
+        study=PATHS.study,
+        fingerprint=lambda w: GRID.finetune(w.task, w.model, seed_of(w)),
+    shell:
+        "HF_HUB_OFFLINE=1 python -m workflow_scripts.finetune_model --study {params.study}"
+        " --task {wildcards.task} --model {wildcards.model}"
+        " --seed {wildcards.seed} --fingerprint {params.fingerprint} > {log} 2>&1"
+
+
+rule embed_task:
+    input:
+        lambda w: weights(w.model),
+        lambda w: tokens(w.task, w.model),
+    output:
+        PATHS.embeddings("{task}", "{model}") / "manifest.json",
+    log:
+        PATHS.logs / "embed_task/{task}/{model}.log",
+    benchmark:
+        PATHS.root / "benchmarks/embed_task/{task}/{model}.tsv"
+    conda:
+        "../envs/merge.yaml"
+    threads: STUDY.launch.threads
+    params:
+        study=PATHS.study,
+        fingerprint=lambda w: GRID.embed(w.task, w.model),
+    shell:
+        "HF_HUB_OFFLINE=1 python -m workflow_scripts.embed_task --study {params.study}"
+        " --task {wildcards.task} --model {wildcards.model}"
+        " --fingerprint {params.fingerprint} > {log} 2>&1"
+
+
+rule probe:
+    input:
+        lambda w: weights(w.model),
+        lambda w: embeddings(w.task, w.model),
+    output:
+        build("{task}", "probe.{pooling}.{model}", "all"),
+    log:
+        PATHS.logs / "probe/{task}/probe.{pooling}.{model}/seed-all.log",
+    benchmark:
+        PATHS.root / "benchmarks/probe/{task}/probe.{pooling}.{model}/seed-all.tsv"
+    wildcard_constraints:
+        pooling="cls|mean",
+    conda:
+        "../envs/merge.yaml"
+    threads: STUDY.launch.threads
+    params:
+        study=PATHS.study,
+        fingerprint=lambda w: GRID.probe(w.task, w.model, w.pooling),
+    shell:
+        "HF_HUB_OFFLINE=1 python -m workflow_scripts.probe --study {params.study}"
+        " --task {wildcards.task} --model {wildcards.model}"
+        " --pooling {wildcards.pooling} --fingerprint {params.fingerprint} > {log} 2>&1"
+
+
+rule majority:
+    input:
+        PATHS.data("{task}") / "manifest.json",
+    output:
+        build("{task}", "majority", "all"),
+    log:
+        PATHS.logs / "majority/{task}/majority/seed-all.log",
+    localrule: True
+    conda:
+        "../envs/merge.yaml"
+    params:
+        study=PATHS.study,
+        fingerprint=lambda w: GRID.made(w.task, "majority", "all"),
+    shell:
+        "HF_HUB_OFFLINE=1 python -m workflow_scripts.majority --study {params.study}"
+        " --task {wildcards.task}"
+        " --fingerprint {params.fingerprint} > {log} 2>&1"

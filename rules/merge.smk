@@ -1,0 +1,67 @@
+rule calibrate:
+    input:
+        lambda w: weights(GRID.pair(w.pair).large),
+        lambda w: weights(GRID.pair(w.pair).small),
+        lambda w: tokens(w.task, GRID.pair(w.pair).large),
+    output:
+        PATHS.statistics("{task}", "{pair}") / "manifest.json",
+    log:
+        PATHS.logs / "calibrate/{task}/{pair}.log",
+    benchmark:
+        PATHS.root / "benchmarks/calibrate/{task}/{pair}.tsv"
+    conda:
+        "../envs/merge.yaml"
+    threads: STUDY.launch.threads
+    params:
+        study=PATHS.study,
+        fingerprint=lambda w: GRID.calibrate(w.task, w.pair),
+    shell:
+        "HF_HUB_OFFLINE=1 python -m workflow_scripts.calibrate --study {params.study}"
+        " --task {wildcards.task} --pair {wildcards.pair}"
+        " --fingerprint {params.fingerprint} > {log} 2>&1"
+
+
+rule sweep:
+    input:
+        sweep_inputs,
+    output:
+        PATHS.sweep("{task}", "{merge}", "{pair}", "{seed}") / "manifest.json",
+    log:
+        PATHS.logs / "sweep/{task}/{merge}.{pair}/seed-{seed}.log",
+    benchmark:
+        PATHS.root / "benchmarks/sweep/{task}/{merge}.{pair}/seed-{seed}.tsv"
+    wildcard_constraints:
+        merge="|".join(map(re.escape, STUDY.systems.merge)) or "-",
+    conda:
+        "../envs/merge.yaml"
+    threads: STUDY.launch.threads
+    params:
+        study=PATHS.study,
+        fingerprint=lambda w: GRID.sweep(w.task, w.merge, w.pair, seed_of(w)),
+    shell:
+        "HF_HUB_OFFLINE=1 python -m workflow_scripts.sweep --study {params.study}"
+        " --task {wildcards.task} --merge {wildcards.merge}"
+        " --pair {wildcards.pair} --seed {wildcards.seed} --fingerprint {params.fingerprint} > {log} 2>&1"
+
+
+rule merge_models:
+    input:
+        merge_inputs,
+    output:
+        build("{task}", "{system}", "{seed}"),
+    log:
+        PATHS.logs / "merge_models/{task}/{system}/seed-{seed}.log",
+    benchmark:
+        PATHS.root / "benchmarks/merge_models/{task}/{system}/seed-{seed}.tsv"
+    wildcard_constraints:
+        system="|".join(re.escape(s.name) for s in GRID.systems.values() if s.program == "merge") or "-",
+    conda:
+        "../envs/merge.yaml"
+    threads: STUDY.launch.threads
+    params:
+        study=PATHS.study,
+        fingerprint=lambda w: GRID.made(w.task, w.system, seed_of(w)),
+    shell:
+        "HF_HUB_OFFLINE=1 python -m workflow_scripts.merge_models --study {params.study}"
+        " --task {wildcards.task} --system {wildcards.system}"
+        " --seed {wildcards.seed} --fingerprint {params.fingerprint} > {log} 2>&1"

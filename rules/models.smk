@@ -1,0 +1,43 @@
+rule download_model:
+    output:
+        PATHS.model("{model}") / "manifest.json",
+    log:
+        PATHS.logs / "download_model/{model}.log",
+    wildcard_constraints:
+        model="|".join(map(re.escape, PUBLISHED)) or "-",
+    localrule: True
+    conda:
+        "../envs/head.yaml"
+    params:
+        study=PATHS.study,
+        fingerprint=lambda w: GRID.model(w.model),
+    shell:
+        "python -m workflow_scripts.download_model --study {params.study}"
+        " --model {wildcards.model}"
+        " --fingerprint {params.fingerprint} > {log} 2>&1"
+
+
+rule distil_model:
+    input:
+        all_data(),
+        lambda w: weights(STUDY.models[w.model].source.teacher),
+    output:
+        PATHS.model("{model}") / "manifest.json",
+    log:
+        PATHS.logs / "distil_model/{model}.log",
+    benchmark:
+        PATHS.root / "benchmarks/distil_model/{model}.tsv"
+    wildcard_constraints:
+        model="|".join(map(re.escape, DISTILLED)) or "-",
+    # Everything small waits for it.
+    priority: 100
+    conda:
+        "../envs/train.yaml"
+    threads: STUDY.launch.threads
+    params:
+        study=PATHS.study,
+        fingerprint=lambda w: GRID.model(w.model),
+    shell:
+        "HF_HUB_OFFLINE=1 python -m workflow_scripts.distil_model --study {params.study}"
+        " --model {wildcards.model}"
+        " --fingerprint {params.fingerprint} > {log} 2>&1"

@@ -1,0 +1,133 @@
+"""Pico GLUE and pico BERTs: real files in the real layouts, small enough for seconds."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+GOOD = "good great lovely fine superb bright clever warm".split()
+BAD = "bad awful dull poor dreadful bleak clumsy cold".split()
+THINGS = "film story plot actor scene ending music camera city man woman dog".split()
+VERBS = "sees likes follows paints calls meets".split()
+FILLER = "the a is was and with of in very quite".split()
+VOCABULARY = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *GOOD, *BAD, *THINGS, *VERBS, *FILLER]
+
+
+def write_tsv(path: Path, header: list[str], rows: list[list]) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with path.open("w", newline="") as handle:
+        writer = csv.writer(handle, delimiter="\t", quoting=csv.QUOTE_NONE, quotechar=None, lineterminator="\n")
+        writer.writerow(header)
+        writer.writerows(rows)
+
+
+def sentiment_rows(rng: np.random.Generator, count: int) -> list[list]:
+    rows = []
+    for _ in range(count):
+        label = int(rng.integers(2))
+        words = [str(w) for w in rng.choice(FILLER + THINGS, 4)]
+        words.insert(int(rng.integers(5)), str(rng.choice(GOOD if label else BAD)))
+        rows.append([" ".join(words), label])
+    return rows
+
+
+def pair_rows(rng: np.random.Generator, count: int) -> list[tuple[str, str, float]]:
+    """Two sentences and the share of their words that is equal."""
+    rows = []
+    for _ in range(count):
+        first = [str(w) for w in rng.choice(THINGS + VERBS + GOOD + BAD, 4)]
+        same = int(rng.integers(5))
+        second = first[:same] + [str(w) for w in rng.choice(THINGS + VERBS + GOOD + BAD, 4 - same)]
+        rows.append((" ".join(first), " ".join(second), same / 4))
+    return rows
+
+
+def write_glue(folder: Path, train: int = 240, dev: int = 60) -> Path:
+    """SST-2, STS-B and RTE in the official TSV layout, from a seed."""
+    rng = np.random.default_rng(0)
+    for split, count in (("train", train), ("dev", dev)):
+        write_tsv(folder / "SST-2" / f"{split}.tsv", ["sentence", "label"], sentiment_rows(rng, count))
+        stsb = [[i, a, b, f"{5 * s:.3f}"] for i, (a, b, s) in enumerate(pair_rows(rng, count))]
+        write_tsv(folder / "STS-B" / f"{split}.tsv", ["index", "sentence1", "sentence2", "score"], stsb)
+        rte = [
+            [i, a, b, "entailment" if s >= 0.5 else "not_entailment"]
+            for i, (a, b, s) in enumerate(pair_rows(rng, count))
+        ]
+        write_tsv(folder / "RTE" / f"{split}.tsv", ["index", "sentence1", "sentence2", "label"], rte)
+    return folder
+
+
+def write_bert(folder: Path, layers: int, width: int, heads: int, seed: int) -> Path:
+    """A randomly initialised BERT with its tokenizer, as a plain Hugging Face folder."""
+    import torch
+    from transformers import BertConfig, BertModel, BertTokenizerFast
+
+    torch.manual_seed(seed)
+    config = BertConfig(
+        vocab_size=len(VOCABULARY),
+        hidden_size=width,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        intermediate_size=2 * width,
+        max_position_embeddings=64,
+        initializer_range=0.2,
+    )
+    BertModel(config).save_pretrained(folder)
+    (folder / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n")
+    BertTokenizerFast(vocab=str(folder / "vocab.txt")).save_pretrained(folder)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def pico_glue(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_glue(tmp_path_factory.mktemp("glue"))
+
+
+@pytest.fixture(scope="session")
+def pico_models(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("models")
+    write_bert(folder / "large", layers=4, width=24, heads=4, seed=1)
+    write_bert(folder / "small", layers=2, width=12, heads=2, seed=2)
+    return folder
+
+
+def study_values(glue: Path, models: Path, **changes) -> dict:
+    """A whole study config over pico GLUE and pico BERTs."""
+    settings = {"learning_rate": 1e-3, "batch_size": 16, "epochs": 2, "max_tokens": 32}
+    folders = {"sst2": "SST-2", "stsb": "STS-B", "rte": "RTE"}
+    return {
+        "name": "pico",
+        "seeds": 2,
+        "tasks": {
+            task: {"source": {"kind": "tsv", "folder": str(glue / folder)}, "limits": {"select": 40}}
+            for task, folder in folders.items()
+        },
+        "models": {
+            name: {
+                "role": name,
+                "source": {"kind": "path", "folder": str(models / name)},
+                **({"tokenizer": "large"} if name == "small" else {}),
+                "finetune": {task: dict(settings) for task in folders},
+            }
+            for name in ("large", "small")
+        },
+        "pairs": [{"large": "large", "small": "small"}],
+        "systems": {
+            "majority": {},
+            "probe": {},
+            "merge": {
+                "logit_ensemble": {},
+                "interpolate": {"trials": 3},
+                "theseus": {"strengths": [0, 1, 2], "fit_rows": 64},
+            },
+            "control": {"head-only": {"fit_rows": 64}},
+        },
+        "calibration": {"tokens": 500},
+        **changes,
+    }
+
+
+@pytest.fixture
+def study_config(pico_glue: Path, pico_models: Path) -> dict:
+    return study_values(pico_glue, pico_models)

@@ -1,0 +1,92 @@
+"""Pico BERTs: a few layers, a few units, random weights large enough that nothing is linear by accident."""
+
+import pytest
+import torch
+from transformers import BertConfig, BertForSequenceClassification, BertModel
+
+from graft.encoders import set_labels
+from graft.merging.protocol import Parts, uniform_depth_map
+from graft.shapes import Shape
+
+VOCABULARY = 60
+
+
+def _config(width: int, layers: int, heads: int, ffn: int, vocabulary: int) -> BertConfig:
+    return BertConfig(
+        vocab_size=vocabulary,
+        hidden_size=width,
+        num_hidden_layers=layers,
+        num_attention_heads=heads,
+        intermediate_size=ffn,
+        max_position_embeddings=16,
+        attn_implementation="eager",
+    )
+
+
+def _randomise(model: torch.nn.Module, seed: int) -> None:
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        for name, parameter in model.named_parameters():
+            noise = torch.randn(parameter.shape, generator=generator, dtype=torch.float64).to(parameter.dtype)
+            parameter.copy_((1 + 0.1 * noise) if name.endswith("LayerNorm.weight") else 0.3 * noise)
+
+
+@pytest.fixture
+def pico_encoder():
+    """Makes a float64 `BertModel` in eval mode, its weights drawn from `seed`."""
+
+    def make(seed=0, width=8, layers=2, heads=2, ffn=16, vocabulary=VOCABULARY) -> BertModel:
+        model = BertModel(_config(width, layers, heads, ffn, vocabulary)).double()
+        _randomise(model, seed)
+        return model.eval()
+
+    return make
+
+
+@pytest.fixture
+def pico_classifier():
+    """Makes a float32 `BertForSequenceClassification` in eval mode; `labels` None is a score."""
+
+    def make(seed=0, labels=("no", "yes"), width=8, layers=2, heads=2, ffn=16) -> BertForSequenceClassification:
+        config = _config(width, layers, heads, ffn, VOCABULARY)
+        set_labels(config, labels)
+        model = BertForSequenceClassification(config)
+        _randomise(model, seed)
+        return model.eval()
+
+    return make
+
+
+@pytest.fixture
+def pico_batches():
+    """Makes batches of random tokens with padding, the same texts whatever the batch size."""
+
+    def make(examples=12, size=4, seed=0) -> list[dict[str, torch.Tensor]]:
+        generator = torch.Generator().manual_seed(seed)
+        ids = torch.randint(1, VOCABULARY, (examples, 10), generator=generator)
+        lengths = torch.randint(3, 11, (examples,), generator=generator)
+        mask = (torch.arange(10)[None] < lengths[:, None]).long()
+        types = torch.randint(0, 2, (examples, 10), generator=generator) * mask
+        whole = {"input_ids": ids * mask, "attention_mask": mask, "token_type_ids": types}
+        return [{k: v[i : i + size] for k, v in whole.items()} for i in range(0, examples, size)]
+
+    return make
+
+
+@pytest.fixture
+def shape_of():
+    """Shape of a model."""
+    return lambda model: Shape.from_config(model.config.to_dict())
+
+
+@pytest.fixture
+def make_parts(shape_of):
+    """Parts of a merge from three encoders."""
+
+    def make(large, small_finetuned, small_pretrained, statistics=None, **options) -> Parts:
+        shapes = shape_of(large), shape_of(small_pretrained)
+        depth_map = uniform_depth_map(shapes[1].layers, shapes[0].layers)
+        bodies = (model.state_dict() for model in (large, small_finetuned, small_pretrained))
+        return Parts(*bodies, *shapes, depth_map, statistics, options)
+
+    return make

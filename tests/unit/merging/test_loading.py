@@ -1,0 +1,134 @@
+import pytest
+import torch
+
+from graft.cost.flops import classifier_flops, encoder_flops
+from graft.files import read_json, write_json
+from graft.merging.composite import manifest
+from graft.merging.heads.pooling import pool
+from graft.merging.heads.ridge import LinearMap
+from graft.merging.loading import load
+
+LABELS = [("no", "yes"), ("a", "b", "c"), None]
+
+
+@pytest.fixture
+def systems(pico_classifier, tmp_path):
+    """Folders of a small classifier, a large encoder and a probe on it, with the models themselves."""
+
+    def make(labels, pooling="mean"):
+        small, large = pico_classifier(1, labels=labels, width=4, ffn=8), pico_classifier(2, labels=labels, layers=3)
+        small.save_pretrained(tmp_path / "small")
+        large.bert.save_pretrained(tmp_path / "models" / "large")
+        outputs = len(labels or ("score",))
+        head = LinearMap(torch.randn(outputs, 8, dtype=torch.float64), torch.randn(outputs, dtype=torch.float64))
+        manifest.write_probe(tmp_path / "probe", tmp_path / "models" / "large", pooling, head)
+        return small, large.bert, head
+
+    return make
+
+
+@pytest.fixture
+def ensemble(tmp_path):
+    """Writes an ensemble of the two and loads it."""
+
+    def make(beta, scales):
+        manifest.write_logit_ensemble(tmp_path / "mix", tmp_path / "small", tmp_path / "probe", beta, scales)
+        return load(tmp_path / "mix")
+
+    return make
+
+
+@pytest.mark.parametrize("labels", LABELS)
+def test_a_loaded_classifier_gives_its_logits_and_costs(systems, pico_batches, tmp_path, shape_of, labels):
+    small, _, _ = systems(labels)
+    predictor = load(tmp_path / "small")
+    batch = pico_batches()[0]
+    with torch.no_grad():
+        torch.testing.assert_close(predictor.logits({**batch, "labels": torch.zeros(4)}), small(**batch).logits)
+    assert predictor.parameters == sum(p.numel() for p in small.parameters())
+    assert predictor.bytes == 4 * predictor.parameters
+    assert predictor.flops(128) == classifier_flops(shape_of(small), 128, len(labels or ("score",)))
+
+
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+@pytest.mark.parametrize("labels", LABELS)
+def test_a_loaded_probe_gives_its_linear_map_of_pooled_states(
+    systems, pico_batches, tmp_path, shape_of, labels, pooling
+):
+    _, large, head = systems(labels, pooling)
+    predictor = load(tmp_path / "probe")
+    batch = pico_batches()[0]
+    with torch.no_grad():
+        hidden = large(**batch).last_hidden_state
+        expected = head(pool(hidden, batch["attention_mask"], pooling))
+    torch.testing.assert_close(predictor.logits(batch), expected, rtol=1e-5, atol=1e-5)
+    assert predictor.flops(20) == encoder_flops(shape_of(large), 20) + 2 * 8 * len(head.bias)
+    assert predictor.parameters == shape_of(large).body_parameters - 72 + head.weight.numel() + head.bias.numel()
+
+
+@pytest.mark.parametrize("labels", LABELS)
+def test_an_ensemble_at_its_ends_is_its_parents(systems, ensemble, pico_batches, tmp_path, labels):
+    systems(labels)
+    batch = pico_batches()[0]
+    scales = None if labels is None else (2.0, 0.5)
+    for beta, parent in ((1.0, "small"), (0.0, "probe")):
+        logits, expected = ensemble(beta, scales).logits(batch), load(tmp_path / parent).logits(batch)
+        if labels is None:
+            assert torch.equal(logits, expected)
+        else:
+            scale = scales[0] if parent == "small" else scales[1]
+            torch.testing.assert_close(logits, (expected - expected.mean(1, keepdim=True)) / scale)
+            assert torch.equal(logits.argmax(1), expected.argmax(1))
+
+
+def test_an_ensemble_costs_as_much_as_both_parents(systems, ensemble, tmp_path):
+    systems(("no", "yes"))
+    mix, small, probe = ensemble(0.5, (1.0, 1.0)), load(tmp_path / "small"), load(tmp_path / "probe")
+    assert mix.flops(64) == small.flops(64) + probe.flops(64)
+    assert mix.parameters == small.parameters + probe.parameters and mix.bytes == small.bytes + probe.bytes
+
+
+def test_a_constant_answers_every_text_alike_and_costs_nothing(pico_batches, tmp_path):
+    manifest.write_constant(tmp_path / "majority", [0.25, 0.75])
+    predictor = load(tmp_path / "majority")
+    assert predictor.logits(pico_batches()[0]).tolist() == [[0.25, 0.75]] * 4
+    assert (predictor.flops(128), predictor.parameters, predictor.bytes) == (0, 0, 0)
+
+
+def test_the_whole_tree_can_be_moved(systems, ensemble, pico_batches, tmp_path):
+    systems(("no", "yes"))
+    before = ensemble(0.5, (1.0, 1.0)).logits(pico_batches()[0])
+    (tmp_path / "elsewhere").mkdir()
+    for name in ("small", "models", "probe", "mix"):
+        (tmp_path / name).rename(tmp_path / "elsewhere" / name)
+    assert torch.equal(load(tmp_path / "elsewhere" / "mix").logits(pico_batches()[0]), before)
+
+
+@pytest.mark.parametrize(
+    "part", ["small/model.safetensors", "probe/head.safetensors", "models/large/model.safetensors"]
+)
+@pytest.mark.parametrize("change", ["changed", "missing"])
+def test_a_part_that_is_not_the_one_it_was_made_from_is_named(systems, ensemble, tmp_path, part, change):
+    systems(("no", "yes"))
+    ensemble(0.5, (1.0, 1.0))
+    if change == "missing":
+        (tmp_path / part).unlink()
+    else:
+        (tmp_path / part).write_bytes((tmp_path / part).read_bytes() + b" ")
+    with pytest.raises(ValueError, match=f"{part}: (missing|not the file)") as error:
+        load(tmp_path / "mix")
+    assert "\n" not in str(error.value)
+
+
+@pytest.mark.parametrize("change", [{"kind": "magic"}, {"schema": 2}, {"beta": 1.0}])
+def test_a_wrong_composite_is_refused(systems, tmp_path, change):
+    systems(("no", "yes"))
+    path = tmp_path / "probe" / manifest.FILE
+    write_json(path, {**read_json(path), **change})
+    with pytest.raises(ValueError, match="composite.json: "):
+        load(tmp_path / "probe")
+
+
+def test_a_folder_without_a_system_is_refused(tmp_path):
+    with pytest.raises(ValueError, match="holds no system"):
+        load(tmp_path)

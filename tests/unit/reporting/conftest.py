@@ -1,0 +1,117 @@
+"""A study without files, and run.json files as `evaluate` would write them."""
+
+import pandas as pd
+import pytest
+
+from graft import records
+from graft.grid import Grid
+from graft.paths import Paths
+from graft.study import parse
+
+FINETUNE = {"learning_rate": 1e-4, "batch_size": 8, "epochs": 1, "max_tokens": 16}
+COST = {
+    "train_flops_parts": {},
+    "pretraining_flops": 7,
+    "inference_flops": 1000,
+    "inference_flops_real": 500.0,
+    "parameters": 300,
+    "bytes": 1200,
+}
+PROVENANCE = {"packages": {}, "data_sha256": {}, "model_sha256": {}, "hardware": {}, "host": "h", "threads": 1}
+
+
+def study_of(**changes):
+    hub = {"kind": "hub", "repo": "a/b", "revision": "0" * 40}
+    models = {
+        name: {"role": role, "source": hub | {"repo": f"a/{name}"}, "finetune": {"rte": FINETUNE}, "tokenizer": "big"}
+        for name, role in (("big", "large"), ("tiny", "small"))
+    }
+    values = {
+        "name": "s",
+        "seeds": 3,
+        "tasks": {"rte": {"source": hub}},
+        "models": models,
+        "pairs": [{"large": "big", "small": "tiny"}],
+        "systems": {"majority": {}, "merge": {"theseus": {}, "interpolate": {}}, "control": {"head-only": {}}},
+    }
+    return parse(values | changes)
+
+
+@pytest.fixture
+def study():
+    """A study with the given keys in place of the usual ones."""
+    return study_of
+
+
+@pytest.fixture
+def grid():
+    return Grid(study_of())
+
+
+@pytest.fixture
+def runs_of():
+    """A table as `gather` makes it: a row per (system, seed) with the given value, or a state where it is text."""
+
+    def make(values, task="rte", flops=None, select=None):
+        rows = [
+            {"task": task, "system": system, "seed": seed, "state": value, "degenerate": None}
+            if isinstance(value, str)
+            else {"task": task, "system": system, "seed": seed, "state": "done", "value": value, "degenerate": False}
+            | {"train_flops": (flops or {}).get(system, 100), "inference_flops": 1000, "parameters": 300}
+            | {"select_value": (select or {}).get(system, 0.5)}
+            for system, by_seed in values.items()
+            for seed, value in by_seed.items()
+        ]
+        costs = ("train_flops", "inference_flops", "parameters")
+        columns = ["task", "system", "seed", "state", "value", "degenerate", "select_value", *costs]
+        table = pd.DataFrame(rows, columns=columns, dtype=object)
+        return table.where(table.notna(), None)
+
+    return make
+
+
+@pytest.fixture
+def paths(tmp_path):
+    return Paths(tmp_path / "results" / "s")
+
+
+@pytest.fixture
+def write_run(grid, paths):
+    """Write the run.json of one run; returns its path."""
+
+    def write(system, seed, value=0.5, task="rte", train_flops=10, fingerprint=None, code="0+a", degenerate=False):
+        spec = grid.systems[system]
+        record = {
+            "study": "s",
+            "task": task,
+            "system": system,
+            "kind": spec.kind,
+            "seed": seed,
+            "label_use": spec.label_use,
+            "primary_metric": "accuracy",
+            "metrics": {"accuracy": {"value": value, "stderr": 0.03, "n": 277}},
+            "degenerate": degenerate,
+            "select": {"metric": "accuracy", "value": value},
+            "cost": COST | {"train_flops": train_flops},
+            "hyperparameters": {},
+            "choices": [],
+            "provenance": PROVENANCE
+            | {"fingerprint": fingerprint or grid.evaluated(task, system, seed)}
+            | {"code_version": code, "finished": "2026-01-01T00:00:00+0000"},
+        }
+        path = paths.run(task, system, seed) / "run.json"
+        records.write(path, records.RunRecord.model_validate(record))
+        return path
+
+    return write
+
+
+@pytest.fixture
+def write_log(paths):
+    def write(rule, system, seed, text):
+        log = paths.logs / rule / "rte" / system / f"seed-{seed}.log"
+        log.parent.mkdir(parents=True, exist_ok=True)
+        log.write_text(text)
+        return log
+
+    return write

@@ -1,0 +1,48 @@
+import math
+
+import pandas as pd
+import pytest
+
+from graft import files
+from graft.reporting import tables
+
+
+def test_a_table_survives_its_csv(tmp_path):
+    table = pd.DataFrame(
+        {"seed": [0, "all"], "value": [0.1 + 0.2, math.pi / 1e20], "pareto": [True, False], "low": [None, 0.5]},
+        dtype=object,
+    )
+    tables.write_csv(table, tmp_path / "t.csv")
+    lines = (tmp_path / "t.csv").read_text().splitlines()
+    assert lines == ["seed,value,pareto,low", "0,0.30000000000000004,true,", "all,3.141592653589793e-20,false,0.5"]
+    read = tables.read_csv(tmp_path / "t.csv")
+    assert list(read["value"]) == list(table["value"])
+    assert list(read["pareto"]) == [True, False] and list(read["low"]) == [None, 0.5]
+
+
+def test_a_table_that_is_not_there_is_named_with_the_command(tmp_path):
+    with pytest.raises(FileNotFoundError, match="t.csv: no such table; .*graft tables"):
+        tables.read_csv(tmp_path / "t.csv")
+
+
+def test_tables_and_figures_are_the_same_bytes_twice(grid, paths, write_run):
+    for seed, value in ((0, 0.6), (1, 0.7)):
+        write_run("finetune.big", seed, value, train_flops=100)
+        write_run("finetune.tiny", seed, value - 0.1, train_flops=20)
+    write_run("majority", "all", 0.5, train_flops=0, degenerate=True)
+
+    def made():
+        tables.write_runs(grid, paths)
+        tables.write_comparison(grid, paths)
+        tables.write_figure(paths)
+        return {file: files.sha256(file) for folder in (paths.tables, paths.figures) for file in folder.iterdir()}
+
+    first = made()
+    assert {file.name for file in first} == {
+        *("runs.csv", "comparison.csv", "comparison.md"),
+        *(f"metric-vs-training-flops.{ending}" for ending in ("svg", "png", "csv")),
+    }
+    assert made() == first
+    table = tables.read_csv(paths.tables / "comparison.csv").set_index("system")
+    assert table.loc["majority", "degenerate"] == 1 and table.loc["majority", "pareto"] is True
+    assert table.loc["finetune.big", "n_missing"] == 1

@@ -1,0 +1,41 @@
+import io
+
+from rich.console import Console
+
+from graft.merging import registry
+from graft.reporting import terminal
+from graft.reporting.comparison import compare
+from graft.reporting.states import states
+
+
+def _text(parts):
+    console = Console(width=200, record=True, file=io.StringIO())
+    for part in parts:
+        console.print(part)
+    return console.export_text()
+
+
+def test_comparison_shows_counts_of_what_is_not_there_and_leaves_the_only_pair_out(study, runs_of):
+    values = {"finetune.big": {0: 0.6, 1: 0.7}, "merge.interpolate.tiny-into-big": {0: 0.5, 1: "failed"}}
+    text = _text(terminal.comparison_tables(compare(runs_of(values), study())))
+    lines = {line.split()[0]: line for line in text.splitlines() if line.strip()}
+    assert "rte: accuracy, tiny-into-big" in text
+    assert "reference" in lines["finetune.big"] and "0.650" in lines["finetune.big"]
+    assert "1/2, 1" in lines["merge.interpolate"] and "−0.100" in lines["merge.interpolate"]
+    assert "nan" not in text.lower()
+
+
+def test_status_counts_all_runs_and_tells_why_one_failed(grid, paths, write_run, write_log):
+    write_run("finetune.big", 0)
+    log = write_log("finetune_model", "finetune.big", 1, "ValueError: [red]not markup[/red]\n")
+    steps = [(paths.logs / "calibrate" / "x.log", "calibrate: no tokens")]
+    text = _text(terminal.status_tables(states(grid, paths), steps))
+    assert f"{len(grid.runs)} runs: 1 done, 1 failed, {len(grid.runs) - 2} missing" in text
+    assert "ValueError: [red]not markup[/red]" in text and log.name in text
+    assert "calibrate: no tokens" in text
+
+
+def test_methods_lists_the_whole_registry():
+    text = _text([terminal.methods_table(registry.METHODS.values())])
+    for facts in registry.METHODS.values():
+        assert facts.name in text and facts.kind in text

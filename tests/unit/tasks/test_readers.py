@@ -1,0 +1,80 @@
+import pandas as pd
+import pytest
+
+from graft.study import FileData
+from graft.tasks.readers import read_split, source_files
+from graft.tasks.table import TASKS
+
+
+def tsv(folder, split, text):
+    (folder / f"{split}.tsv").write_text(text)
+    return FileData(kind="tsv", folder=str(folder))
+
+
+@pytest.fixture
+def sst2(tmp_path):
+    tsv(tmp_path, "train", "sentence\tlabel\na fine film\t1\n")
+    return tsv(tmp_path, "dev", 'sentence\tlabel\n"quoted from the start\t1\nnull\t0\n')
+
+
+def test_a_lone_quotation_mark_and_the_word_null_are_text(sst2):
+    table = read_split(sst2, TASKS["sst2"], "dev", "tasks.sst2.source")
+    assert table["text_a"].tolist() == ['"quoted from the start', "null"]
+    assert table["label"].tolist() == [1, 0]
+    assert table["id"].tolist() == ["dev-0", "dev-1"]
+
+
+def test_class_names_and_ids_are_both_understood(tmp_path):
+    tsv(tmp_path, "train", "sentence1\tsentence2\tlabel\na\tb\tnot_entailment\na\tc\t0\n")
+    source = tsv(tmp_path, "dev", "sentence1\tsentence2\tlabel\na\tb\tentailment\n")
+    assert read_split(source, TASKS["rte"], "train", "x")["label"].tolist() == [1, 0]
+
+
+def test_parquet_with_the_hubs_names_reads_like_tsv(tmp_path):
+    for split in ("train", "dev"):
+        pd.DataFrame({"sentence1": ["a"], "sentence2": ["b"], "label": [2.5]}).to_parquet(tmp_path / f"{split}.parquet")
+    source = FileData(kind="parquet", folder=str(tmp_path))
+    assert read_split(source, TASKS["stsb"], "dev", "x")["label"].tolist() == [2.5]
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("sentence\tlabel\n", "split is empty"),
+        ("text\tlabel\nx\t1\n", "no column 'sentence'; it has text, label"),
+        ("sentence\nx\n", "report split must be labelled"),
+    ],
+)
+def test_bad_files_are_known_before_any_job(text, message, sst2, tmp_path):
+    (tmp_path / "dev.tsv").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        source_files(sst2, TASKS["sst2"], "tasks.sst2.source")
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("sentence\tlabel\nx\t1\ny\t7\n", "row 2 has the label '7'; it should be one of negative, positive"),
+        ("sentence\tlabel\nx\t-1\ny\t-1\n", "unlabelled"),
+        ("sentence\tlabel\n\t1\n", "row 1 has no text"),
+    ],
+)
+def test_bad_rows_are_named(text, message, sst2, tmp_path):
+    (tmp_path / "dev.tsv").write_text(text)
+    with pytest.raises(ValueError, match=message):
+        read_split(sst2, TASKS["sst2"], "dev", "x")
+
+
+def test_a_score_that_is_no_number_is_named(tmp_path):
+    tsv(tmp_path, "train", "sentence1\tsentence2\tscore\na\tb\thigh\n")
+    source = tsv(tmp_path, "dev", "sentence1\tsentence2\tscore\na\tb\t1\n")
+    with pytest.raises(ValueError, match="label 'high'; it should be a number"):
+        read_split(source, TASKS["stsb"], "train", "x")
+
+
+def test_a_missing_folder_and_an_unset_variable_say_what_is_needed(tmp_path, monkeypatch):
+    monkeypatch.delenv("NO_SUCH_FOLDER", raising=False)
+    with pytest.raises(ValueError, match="environment variable NO_SUCH_FOLDER"):
+        source_files(FileData(kind="tsv", folder="$NO_SUCH_FOLDER/SST-2"), TASKS["sst2"], "tasks.sst2.source")
+    with pytest.raises(ValueError, match="is not a folder"):
+        source_files(FileData(kind="tsv", folder=str(tmp_path / "none")), TASKS["sst2"], "tasks.sst2.source")

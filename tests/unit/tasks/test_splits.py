@@ -1,0 +1,59 @@
+import numpy as np
+import pandas as pd
+import pytest
+
+from graft.tasks.splits import carve, contained_phrases, normalised, shared_components
+
+
+def test_contained_phrases_are_runs_of_whole_words():
+    inside = contained_phrases(["a very good film", "very good", "good", "ver", "film a"])
+    assert inside["a very good film"] == {"very good", "good"}
+    assert inside["very good"] == {"good"}
+    assert "film a" not in inside
+
+
+def test_components_join_rows_through_a_chain_of_shared_texts():
+    assert sorted(map(sorted, shared_components([["a", "b", "d"], ["b", "c", "e"]]))) == [[0, 1], [2]]
+
+
+@pytest.fixture
+def phrases() -> pd.DataFrame:
+    rng = np.random.default_rng(0)
+    sentences = [" ".join(str(w) for w in rng.integers(0, 50, 8)) for _ in range(60)]
+    parts = [" ".join(s.split()[i : i + n]) for s in sentences for i, n in ((0, 3), (2, 4), (5, 1))]
+    return pd.DataFrame({"text_a": [*sentences, *parts]})
+
+
+def test_contained_select_holds_whole_sentences_and_none_of_their_phrases_stays_in_train(phrases):
+    carving = carve(phrases, "contained", 20)
+    texts = phrases["text_a"].map(normalised)
+    select, train = set(texts[carving.select]), set(texts[carving.train])
+    assert len(carving.select) == 20
+    for sentence in select:
+        assert not any(f" {phrase} " in f" {sentence} " for phrase in train)
+        assert not any(f" {sentence} " in f" {other} " for other in set(texts) - {sentence})
+
+
+def test_contained_carving_covers_every_row_once(phrases):
+    carving = carve(phrases, "contained", 20)
+    rows = np.concatenate([carving.train, carving.select, carving.dropped])
+    assert sorted(rows) == list(range(len(phrases)))
+
+
+def test_shared_select_shares_no_text_with_train():
+    rng = np.random.default_rng(1)
+    table = pd.DataFrame({"text_a": rng.integers(0, 300, 400).astype(str), "text_b": rng.integers(0, 3000, 400).astype(str)})
+    carving = carve(table, "shared", 40)
+    texts = [set(table.iloc[rows].to_numpy().ravel()) for rows in (carving.train, carving.select)]
+    assert not texts[0] & texts[1]
+    assert 30 <= len(carving.select) <= 40
+
+
+def test_select_is_never_more_than_a_tenth():
+    table = pd.DataFrame({"text_a": [f"row {i}" for i in range(200)]})
+    assert len(carve(table, "shared", 1000).select) == 20
+
+
+def test_rows_that_all_share_a_text_cannot_be_split():
+    with pytest.raises(ValueError, match="share text"):
+        carve(pd.DataFrame({"text_a": ["same"] * 50}), "shared", 5)

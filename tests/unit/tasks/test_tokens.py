@@ -1,0 +1,67 @@
+import itertools
+
+import numpy as np
+import pandas as pd
+import pytest
+from transformers import BertTokenizerFast
+
+from graft import files
+from graft.study import Task
+from graft.tasks.prepare import prepare_task
+from graft.tasks.tokens import TokenisedSplit, cut_lengths, load_tokenizer, tokenize_task
+
+
+def test_cut_lengths_equal_hugging_face_longest_first(pico_models):
+    tokenizer = BertTokenizerFast.from_pretrained(pico_models / "large")
+    for first, second, limit in itertools.product((1, 3, 6, 9), (1, 4, 7, 12), (5, 8, 9, 12, 30)):
+        ids = tokenizer(" ".join(["film"] * first), " ".join(["dog"] * second), truncation=True, max_length=limit)
+        types = np.array(ids["token_type_ids"])
+        theirs = int((types == 0).sum()) - 2, int((types == 1).sum()) - 1
+        assert cut_lengths(first, second, limit) == theirs, (first, second, limit)
+
+
+@pytest.mark.parametrize("task", ["sst2", "rte"])
+def test_batches_equal_the_hugging_face_tokenizer(task, pico_glue, pico_models, tmp_path):
+    folder = {"sst2": "SST-2", "rte": "RTE"}[task]
+    spec = Task.model_validate({"source": {"kind": "tsv", "folder": str(pico_glue / folder)}})
+    prepare_task(task, spec, tmp_path / "data", "x")
+    tokenize_task(tmp_path / "data", pico_models / "large", tmp_path / "tokens", "x")
+    split = TokenisedSplit.load(tmp_path / "tokens", "report")
+    table = pd.read_parquet(tmp_path / "data" / "report.parquet")
+    rows = np.array([5, 0, 17, 3])
+    texts = [table[c].iloc[rows].tolist() for c in ("text_a", "text_b") if c in table]
+    tokenizer = BertTokenizerFast.from_pretrained(pico_models / "large")
+    theirs = tokenizer(*texts, padding=True, truncation=True, max_length=9, return_tensors="pt")
+    ours = split.batch(rows, 9)
+    for name in ("input_ids", "attention_mask", "token_type_ids"):
+        assert ours[name].equal(theirs[name]), name
+    assert split.lengths(9)[rows].tolist() == theirs["attention_mask"].sum(1).tolist()
+
+
+def test_padding_baked_into_a_tokenizer_is_overridden(pico_models, tmp_path):
+    tokenizer = BertTokenizerFast.from_pretrained(pico_models / "large")
+    tokenizer.backend_tokenizer.enable_padding(length=40)
+    tokenizer.backend_tokenizer.enable_truncation(3)
+    tokenizer.save_pretrained(tmp_path)
+    files.copy_into(pico_models / "large", tmp_path, ["config.json"])
+    assert len(load_tokenizer(tmp_path).encode("the film is good").ids) == 6
+
+
+def test_a_tokenizer_of_another_vocabulary_is_refused(pico_models, tmp_path):
+    BertTokenizerFast(vocab={"[PAD]": 0, "[UNK]": 1, "[CLS]": 2, "[SEP]": 3, "[MASK]": 4}).save_pretrained(tmp_path)
+    config = files.read_json(pico_models / "large" / "config.json")
+    files.write_json(tmp_path / "config.json", {**config, "vocab_size": 30522})
+    with pytest.raises(ValueError, match="another model's tokenizer"):
+        load_tokenizer(tmp_path)
+
+
+def test_a_vocabulary_that_knows_none_of_the_text_is_refused(pico_models, pico_glue, tmp_path):
+    words = {w: i for i, w in enumerate(["[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]", *map(str, range(50))])}
+    BertTokenizerFast(vocab=words).save_pretrained(tmp_path / "model")
+    config = files.read_json(pico_models / "large" / "config.json")
+    files.write_json(tmp_path / "model" / "config.json", {**config, "vocab_size": len(words)})
+    spec = Task.model_validate({"source": {"kind": "tsv", "folder": str(pico_glue / "RTE")}})
+    prepare_task("rte", spec, tmp_path / "data", "x")
+    with pytest.raises(ValueError, match="wrong vocabulary"):
+        tokenize_task(tmp_path / "data", tmp_path / "model", tmp_path / "tokens", "x")
+    assert not (tmp_path / "tokens").exists()

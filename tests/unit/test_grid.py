@@ -1,0 +1,105 @@
+import copy
+
+import pytest
+
+from graft import study as studies
+from graft.grid import Grid
+
+
+@pytest.fixture
+def grid(study_config) -> Grid:
+    return Grid(studies.parse(study_config))
+
+
+def fingerprints(config: dict) -> dict[str, str]:
+    grid = Grid(studies.parse(config))
+    return {run.id: grid.evaluated(run.task, run.system.name, run.seed) for run in grid.runs}
+
+
+def changed_runs(before: dict, change) -> set[str]:
+    after = copy.deepcopy(before)
+    change(after)
+    old, new = fingerprints(before), fingerprints(after)
+    return {run for run in old if old[run] != new[run]}
+
+
+def test_systems_have_the_names_of_the_contract(grid):
+    assert set(grid.systems) == {
+        "finetune.large",
+        "finetune.small",
+        "majority",
+        *(f"probe.{p}.{m}" for p in ("cls", "mean") for m in ("large", "small")),
+        "merge.logit_ensemble.small-into-large",
+        "merge.interpolate.small-into-large",
+        *(
+            f"{kind}.{head}.small-into-large"
+            for kind in ("merge.theseus", "control.head-only")
+            for head in ("transplant", "label-free", "labelled")
+        ),
+    }
+
+
+def test_deterministic_systems_run_once_for_all_seeds(grid):
+    seeds = {run.system.name: run.seed for run in grid.runs}
+    assert seeds["majority"] == seeds["probe.cls.large"] == "all"
+    assert seeds["control.head-only.labelled.small-into-large"] == "all"
+    assert seeds["control.head-only.transplant.small-into-large"] == 1
+
+
+def test_one_methods_grid_changes_that_method_alone(study_config):
+    def change(config):
+        config["systems"]["merge"]["theseus"]["strengths"] = [0, 5]
+
+    runs = changed_runs(study_config, change)
+    assert runs and all("/merge.theseus." in run for run in runs)
+
+
+def test_names_margins_and_patterns_change_nothing(study_config):
+    def change(config):
+        config["name"] = "other"
+        config["statistics"] = {"margins": {"sst2": 0.5}}
+        config["exclude"] = ["*/merge.interpolate.*"]
+
+    before = fingerprints(study_config)
+    after = copy.deepcopy(study_config)
+    change(after)
+    assert all(before[run] == value for run, value in fingerprints(after).items())
+
+
+def test_small_hyperparameters_leave_the_large_model_alone(study_config):
+    def change(config):
+        config["models"]["small"]["finetune"]["rte"] = {
+            **config["models"]["small"]["finetune"]["rte"],
+            "learning_rate": 1e-4,
+        }
+
+    runs = changed_runs(study_config, change)
+    assert "rte/finetune.small/seed-0" in runs
+    assert "rte/merge.theseus.labelled.small-into-large/seed-1" in runs
+    assert not any(run.startswith(("sst2/", "stsb/")) or "finetune.large" in run or "probe" in run for run in runs)
+
+
+def test_threads_are_part_of_what_was_trained(study_config):
+    runs = changed_runs(study_config, lambda config: config.update(launch={"threads": 2}))
+    assert "sst2/finetune.large/seed-0" in runs
+
+
+def test_data_enters_by_content_not_by_place(study_config, tmp_path):
+    import shutil
+
+    copied = shutil.copytree(study_config["tasks"]["rte"]["source"]["folder"], tmp_path / "RTE")
+
+    def move(config):
+        config["tasks"]["rte"]["source"]["folder"] = str(copied)
+
+    assert not changed_runs(study_config, move)
+    with (copied / "train.tsv").open("a") as handle:
+        handle.write("999\ta dog\ta cat\tentailment\n")
+    assert {run.split("/")[0] for run in changed_runs(study_config, move)} == {"rte"}
+
+
+def test_exclude_drops_runs_and_an_empty_grid_is_refused(study_config):
+    kept = Grid(studies.parse({**study_config, "exclude": ["rte/*"]}))
+    assert {run.task for run in kept.runs} == {"sst2", "stsb"}
+    with pytest.raises(ValueError, match="leave no run"):
+        Grid(studies.parse({**study_config, "include": ["nothing/*"]}))

@@ -1,0 +1,92 @@
+import subprocess
+import sys
+
+import pytest
+
+from graft import files
+from graft.__main__ import find, main
+from graft.study import parse
+
+HUB = {"kind": "hub", "repo": "a/b", "revision": "0" * 40}
+FINETUNE = {"learning_rate": 1e-4, "batch_size": 8, "epochs": 1, "max_tokens": 16}
+STUDY = {
+    "name": "one",
+    "seeds": 1,
+    "tasks": {"rte": {"source": HUB}},
+    "models": {
+        "big": {"role": "large", "source": HUB, "finetune": {"rte": FINETUNE}, "tokenizer": "big"},
+        "tiny": {"role": "small", "source": HUB, "finetune": {"rte": FINETUNE}, "tokenizer": "big"},
+    },
+    "pairs": [{"large": "big", "small": "tiny"}],
+}
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    return tmp_path
+
+
+def _study(folder, name):
+    values = parse(STUDY | {"name": name}).model_dump(mode="json", by_alias=True)
+    files.write_json(folder / "results" / name / "study.json", values)
+
+
+def _call(monkeypatch, *arguments):
+    monkeypatch.setattr(sys, "argv", ["graft", *arguments])
+    with pytest.raises(SystemExit) as end:
+        main()
+    return end.value.code or 0
+
+
+def test_the_only_study_needs_no_name(folder):
+    _study(folder, "one")
+    assert find(None) == find("one")
+
+
+@pytest.mark.parametrize(("asked", "told"), [(None, "several studies"), ("three", "no study 'three'")])
+def test_which_study_is_asked_with_a_list_of_those_there(folder, monkeypatch, capsys, asked, told):
+    _study(folder, "one")
+    _study(folder, "two")
+    assert _call(monkeypatch, "show", *([asked] if asked else [])) == 1
+    error = capsys.readouterr().err
+    assert error.startswith("graft: ") and told in error and error.rstrip().endswith("one, two")
+    assert error.count("\n") == 1
+
+
+def test_a_path_is_not_a_study(folder, monkeypatch, capsys):
+    _study(folder, "one")
+    assert _call(monkeypatch, "show", "../results/one") == 1
+    assert "no study '../results/one'" in capsys.readouterr().err
+
+
+def test_no_results_is_told_in_one_line(folder, monkeypatch, capsys):
+    assert _call(monkeypatch, "status") == 1
+    assert capsys.readouterr().err == "graft: no study has results in results/ yet; run snakemake first\n"
+
+
+def test_status_of_a_study_without_runs(folder, monkeypatch, capsys):
+    _study(folder, "one")
+    assert _call(monkeypatch, "status") == 0
+    assert "2 runs: 2 missing" in capsys.readouterr().out
+
+
+def test_show_before_there_are_tables_names_the_file(folder, monkeypatch, capsys):
+    _study(folder, "one")
+    assert _call(monkeypatch, "show") == 1
+    assert "results/one/tables/comparison.csv: no such table" in capsys.readouterr().err
+
+
+def test_methods_are_listed(folder, monkeypatch, capsys):
+    assert _call(monkeypatch, "methods") == 0
+    assert "theseus" in capsys.readouterr().out
+
+
+def test_help_imports_nothing_heavy():
+    code = (
+        "import sys\nsys.argv = ['graft', '--help']\nfrom graft.__main__ import main\n"
+        "try:\n    main()\nexcept SystemExit:\n    pass\n"
+        "print({'torch', 'pandas', 'matplotlib', 'pydantic'} & set(sys.modules), file=sys.stderr)"
+    )
+    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert (found.returncode, found.stderr) == (0, "set()\n")

@@ -1,0 +1,83 @@
+import copy
+
+import pytest
+
+from graft import study as studies
+from graft.grid import Grid
+
+
+def changed(config: dict, path: str, value) -> dict:
+    config = copy.deepcopy(config)
+    node = config
+    *parents, last = path.split("/")
+    for key in parents:
+        node = node[int(key)] if isinstance(node, list) else node.setdefault(key, {})
+    node[last] = value
+    return config
+
+
+def test_a_number_of_seeds_means_that_many_from_zero(study_config):
+    assert studies.parse({**study_config, "seeds": 3}).seeds == (0, 1, 2)
+    assert studies.parse({**study_config, "seeds": [7, 3]}).seeds == (7, 3)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("sedes", 3, "sedes: unknown key; known are name, seeds,"),
+        ("tasks/sst2/limits/trian", 5, "limits.trian: unknown key; known are train, select, report"),
+        ("models/large/finetune/sst2/lr", 1, "finetune.sst2.lr: unknown key; known are learning_rate"),
+        ("systems/merge/thesaurus", {}, "systems.merge.thesaurus: no merge method is called 'thesaurus'; known are"),
+        ("systems/merge/theseus/alpha", 1, "has no option 'alpha'; known are"),
+        ("systems/merge/theseus/heads", ["random"], "systems.merge.theseus.heads.0"),
+        ("systems/merge/interpolate/heads", ["labelled"], "interpolate has no head option"),
+        ("tasks/sst2/metrics", ["bleu"], "tasks.sst2.metrics: unknown 'bleu'; known are accuracy"),
+        ("tasks/stsb/metrics", ["accuracy"], "accuracy is for classes, this task has score"),
+        ("tasks/imdb", {"source": {"kind": "tsv", "folder": "."}}, "'imdb' is not one of the known tasks"),
+        ("tasks/sst2/source/kind", "csv", "tasks.sst2.source"),
+        ("pairs/0/small", "tiny", "pairs.small: unknown 'tiny'; known are large, small"),
+        ("pairs/0/small", "large", "pairs.small: large has the role large"),
+        ("models/small/tokenizer", None, "use different tokenizers"),
+        ("models/small/finetune", {}, "models.small.finetune: no hyperparameters for task sst2"),
+        ("models/large/finetune/rte/epochs", 0, "epochs"),
+        ("seeds", [1, 1], "names a seed twice"),
+        ("seeds", [], "seeds: empty"),
+        ("name", "My Study", "'My Study' is not a name"),
+        ("statistics/margins", {"cola": 0.1}, "statistics.margins: unknown 'cola'"),
+        ("name", None, "name"),
+    ],
+)
+def test_bad_config_is_one_line_that_names_the_key(study_config, path, value, message):
+    with pytest.raises(ValueError) as error:
+        studies.parse(changed(study_config, path, value))
+    assert message in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_several_problems_are_told_together(study_config):
+    with pytest.raises(ValueError) as error:
+        studies.parse({**study_config, "sedes": 1, "nmae": 2})
+    assert len(str(error.value).splitlines()) == 2
+
+
+def test_one_pair_twice_would_make_two_systems_of_one_name(study_config):
+    pair = {"large": "large", "small": "small"}
+    with pytest.raises(ValueError, match="two systems of one name"):
+        studies.parse({**study_config, "pairs": [pair, pair]})
+
+
+def test_one_pooling_twice_would_make_two_systems_of_one_name(study_config):
+    study = studies.parse(changed(study_config, "systems/probe/pooling", ["cls", "cls"]))
+    with pytest.raises(ValueError, match="two systems have the name probe.cls.large"):
+        Grid(study)
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path):
+    (tmp_path / "config.yaml").write_text("name: a\nseeds: 1\nname: b\n")
+    with pytest.raises(ValueError, match="key 'name' stands twice"):
+        studies.load(tmp_path / "config.yaml")
+
+
+def test_an_exponent_without_a_dot_is_a_number(tmp_path):
+    (tmp_path / "config.yaml").write_text("rate: 2e-5\n")
+    assert studies.read_yaml(tmp_path / "config.yaml") == {"rate": 2e-5}

@@ -1,0 +1,36 @@
+import numpy as np
+import pytest
+
+from graft.training.batches import inference_batches, padding_waste, training_batches
+
+
+@pytest.fixture
+def lengths() -> np.ndarray:
+    return np.random.default_rng(0).integers(3, 60, 1001)
+
+
+def test_an_epoch_holds_every_row_once_in_batches_of_the_given_size(lengths):
+    batches = training_batches(lengths, 32, np.random.default_rng(1))
+    assert sorted(np.concatenate(batches)) == list(range(1001))
+    assert sorted(len(b) for b in batches)[1:] == [32] * (len(batches) - 1)
+
+
+def test_buckets_waste_far_less_than_random_batches(lengths):
+    rng = np.random.default_rng(1)
+    order = rng.permutation(1001)
+    plain = [order[i : i + 32] for i in range(0, 1001, 32)]
+    assert padding_waste(lengths, training_batches(lengths, 32, rng)) < 0.35 * padding_waste(lengths, plain)
+
+
+def test_epochs_differ_and_seeds_repeat(lengths):
+    rng = np.random.default_rng(1)
+    first, second = training_batches(lengths, 32, rng), training_batches(lengths, 32, rng)
+    again = training_batches(lengths, 32, np.random.default_rng(1))
+    assert not np.array_equal(np.concatenate(first), np.concatenate(second))
+    assert np.array_equal(np.concatenate(first), np.concatenate(again))
+
+
+def test_inference_goes_through_every_row_longest_first(lengths):
+    batches = inference_batches(lengths, 32)
+    assert sorted(np.concatenate(batches)) == list(range(1001))
+    assert lengths[batches[0][0]] == lengths.max()

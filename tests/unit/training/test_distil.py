@@ -1,0 +1,135 @@
+"""Distillation on pico models: the start is exact where it can be, the loss falls, equal seeds give equal bytes."""
+
+import json
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load_file
+from tokenizers import Tokenizer, models, pre_tokenizers, processors
+
+from graft.cost.flops import encoder_flops
+from graft.encoders import load_encoder
+from graft.files import sha256
+from graft.shapes import Shape
+from graft.training.distil import DistilOptions, autocast_for, check_shapes, distil_model
+
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *(f"w{i}" for i in range(56))]
+LARGE = Shape(layers=4, width=16, heads=2, ffn=32, vocabulary=60, positions=16)
+SMALL = Shape(layers=2, width=8, heads=2, ffn=16, vocabulary=60, positions=16)
+OPTIONS = DistilOptions(steps=40, batch_size=8, learning_rate=3e-3, start_texts=64, precision="fp32", log_every=10)
+
+
+@pytest.fixture
+def teacher(tmp_path, pico_encoder):
+    folder = tmp_path / "teacher"
+    pico_encoder(seed=1, width=16, layers=4, ffn=32).float().save_pretrained(folder)
+    tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="[UNK]"))
+    tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))
+    tokenizer.enable_padding(length=16)  # as in the files of sentence encoders
+    tokenizer.save(str(folder / "tokenizer.json"))
+    (folder / "vocab.txt").write_text("\n".join(WORDS))
+    return folder
+
+
+@pytest.fixture
+def texts():
+    generator = torch.Generator().manual_seed(0)
+
+    def words() -> str:
+        count = int(torch.randint(2, 6, (), generator=generator))
+        return " ".join(f"w{i}" for i in torch.randint(0, 56, (count,), generator=generator).tolist())
+
+    return [words() for _ in range(60)] + [(words(), words()) for _ in range(60)]
+
+
+def test_loss_falls_and_the_log_says_so(teacher, texts, tmp_path):
+    seen = []
+    result = distil_model(
+        teacher, texts, SMALL, OPTIONS, tmp_path / "out", 0, progress=seen.append, log_path=tmp_path / "log.jsonl"
+    )
+    assert [record["step"] for record in result.curve] == [10, 20, 30, 40]
+    assert result.curve[-1]["loss"] < 0.95 * result.curve[0]["loss"]
+    assert (
+        [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()] == seen == list(result.curve)
+    )
+
+
+def test_result_is_an_encoder_of_the_shape_with_its_projection_and_tokenizer(teacher, texts, tmp_path):
+    out = distil_model(teacher, texts, SMALL, replace(OPTIONS, steps=2), tmp_path / "out", 0).folder
+    assert Shape.of(out) == SMALL
+    encoder = load_encoder(out)
+    assert all(torch.isfinite(tensor).all() for tensor in encoder.state_dict().values())
+    projection = load_file(out / "fit_dense.safetensors")
+    assert {name: tuple(tensor.shape) for name, tensor in projection.items()} == {"weight": (16, 8), "bias": (16,)}
+    assert sha256(out / "tokenizer.json") == sha256(teacher / "tokenizer.json")
+    assert sha256(out / "vocab.txt") == sha256(teacher / "vocab.txt")
+
+
+def test_equal_seeds_give_equal_bytes_and_other_seeds_do_not(teacher, texts, tmp_path):
+    options = replace(OPTIONS, steps=3)
+    folders = [
+        distil_model(teacher, texts, SMALL, options, tmp_path / name, seed).folder
+        for name, seed in (("a", 0), ("b", 0), ("c", 1))
+    ]
+    for file in ("model.safetensors", "fit_dense.safetensors"):
+        first, again, other = (sha256(folder / file) for folder in folders)
+        assert first == again != other
+
+
+def test_student_of_the_teachers_shape_starts_with_no_loss(teacher, texts, tmp_path):
+    result = distil_model(teacher, texts, LARGE, replace(OPTIONS, steps=1, log_every=1), tmp_path / "out", 0)
+    assert result.curve[0]["loss"] < 1e-10
+
+
+def test_closed_form_start_beats_random_layers(teacher, texts, tmp_path):
+    options = replace(OPTIONS, steps=1, log_every=1)
+    fitted = distil_model(teacher, texts, SMALL, options, tmp_path / "a", 0).curve[0]
+    random = distil_model(teacher, texts, SMALL, replace(options, start="random"), tmp_path / "b", 0).curve[0]
+    assert fitted["hidden"] < 0.8 * random["hidden"]
+    assert fitted["attention"] < random["attention"]
+
+
+@pytest.mark.parametrize("changed", [{"positions": 12}, {"positions": 12, "width": 16, "ffn": 32}])
+def test_student_with_fewer_positions_is_made(changed, teacher, texts, tmp_path):
+    shape = replace(SMALL, **changed)
+    assert Shape.of(distil_model(teacher, texts, shape, replace(OPTIONS, steps=1), tmp_path / "out", 0).folder) == shape
+
+
+def test_flops_count_teacher_forward_and_student_training_with_padding(teacher, tmp_path):
+    texts = ["w1 w2"] * 8  # 4 tokens each with [CLS] and [SEP]: no padding
+    one, three = (
+        distil_model(teacher, texts, SMALL, replace(OPTIONS, steps=n, start="random"), tmp_path / str(n), 0).flops
+        for n in (1, 3)
+    )
+    assert three - one == 2 * 8 * (encoder_flops(LARGE, 4) + 3 * encoder_flops(SMALL, 4))
+
+
+@pytest.mark.parametrize(
+    ("changed", "says"),
+    [
+        ({"layers": 3}, "3 layers; must divide the teacher's 4"),
+        ({"heads": 4}, "4 heads; .* the teacher's 2"),
+        ({"width": 9}, "9 wide"),
+        ({"width": 32}, "width 32; at most the teacher's 16"),
+        ({"ffn": 64}, "ffn 64; at most the teacher's 32"),
+        ({"vocabulary": 61}, "vocabulary 61; must be the teacher's 60"),
+    ],
+)
+def test_shapes_that_cannot_follow_are_refused(changed, says):
+    with pytest.raises(ValueError, match=says):
+        check_shapes(LARGE, replace(SMALL, **changed))
+
+
+def test_no_texts_is_an_error(teacher, tmp_path):
+    with pytest.raises(ValueError, match="no texts"):
+        distil_model(teacher, [], SMALL, OPTIONS, tmp_path / "out", 0)
+
+
+def test_precision_asked_for_is_used():
+    device = torch.device("cpu")
+    with autocast_for(device, "bf16")():
+        assert torch.is_autocast_enabled("cpu")
+    with autocast_for(device, "fp32")():
+        assert not torch.is_autocast_enabled("cpu")

@@ -1,0 +1,13 @@
+"""Compare all systems: comparison.csv and comparison.md."""
+
+from graft import program
+from graft.reporting import tables
+
+
+def main() -> None:
+    args = program.parser(__doc__).parse_args()
+    tables.write_comparison(*program.context(args))
+
+
+if __name__ == "__main__":
+    program.run(main)

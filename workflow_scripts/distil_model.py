@@ -1,0 +1,49 @@
+"""Make a small model from a large one on the unlabelled train texts of the study's tasks."""
+
+import dataclasses
+import time
+
+from graft import files, program
+from graft.shapes import Shape
+from graft.tasks.texts import train_texts
+from graft.training.distil import DistilOptions, distil_model
+
+
+def main() -> None:
+    parser = program.parser(__doc__)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--fingerprint", required=True)
+    args = parser.parse_args()
+    started = time.perf_counter()
+    grid, paths = program.context(args)
+    program.check_fingerprint(grid.model(args.model), args.fingerprint, args.model)
+    program.use_threads(grid.study.launch.threads)
+    source = grid.study.models[args.model].source
+    teacher, out = paths.model(source.teacher), paths.model(args.model)
+    shape = dataclasses.replace(Shape.of(teacher), **source.shape.model_dump())
+    texts = train_texts([paths.data(task) / "train.parquet" for task in grid.study.tasks])
+    options = DistilOptions(**source.options)
+    with program.progress(f"distil {args.model}") as report:
+
+        def show(record: dict[str, float]) -> None:
+            text = f"loss {record['loss']:.4f} {record['examples_per_second']:.0f} examples/s"
+            report(int(record["step"]), options.steps, text)
+
+        result = distil_model(teacher, texts, shape, options, out, source.seed, show)
+    files.write_json(
+        out / "manifest.json",
+        {
+            "fingerprint": args.fingerprint,
+            "source": source.model_dump(),
+            "options": dataclasses.asdict(options),
+            "texts": len(texts),
+            "pretraining_flops": result.flops,
+            "curve": result.curve,
+            "sha256": {file.name: files.sha256(file) for file in sorted(out.iterdir()) if file.name != "manifest.json"},
+            "measured": program.measured(started),
+        },
+    )
+
+
+if __name__ == "__main__":
+    program.run(main)

@@ -1,0 +1,91 @@
+"""Run a finished system over `report` and write its predictions and its run.json."""
+
+import time
+
+import pandas as pd
+import torch
+
+from graft import files, program, provenance, records, runs
+from graft.inference import pass_flops, run
+from graft.merging.loading import load
+from graft.tasks import metrics
+
+# Published inference costs are per example of 128 tokens.
+STANDARD_TOKENS = 128
+
+
+def main() -> None:
+    parser = program.parser(__doc__)
+    parser.add_argument("--task", required=True)
+    parser.add_argument("--system", required=True)
+    parser.add_argument("--seed", type=lambda s: s if s == "all" else int(s), required=True)
+    parser.add_argument("--fingerprint", required=True)
+    args = parser.parse_args()
+    started = time.perf_counter()
+    grid, paths = program.context(args)
+    program.check_fingerprint(grid.evaluated(args.task, args.system, args.seed), args.fingerprint, args.system)
+    program.use_threads(grid.study.launch.threads)
+    device = program.device_of(grid.study.launch)
+    system = grid.systems[args.system]
+    row = grid.study.tasks[args.task].row(args.task)
+    out = paths.run(args.task, args.system, args.seed)
+    built = files.read_json(out / "build.json")
+    made = grid.made(args.task, args.system, args.seed)
+    program.check_fingerprint(made, built["fingerprint"], f"{out / 'build.json'}")
+    # Merges see texts as the large model does; a system without models (majority) as the first large one would.
+    model = system.model or (system.pair or grid.study.pairs[0]).large
+    tokens, max_tokens = runs.tokens(grid, paths, args.task, model, "report"), grid.max_tokens(args.task, model)
+    predictor = load(out / "model").to(device)
+    logits = run(predictor.logits, tokens, max_tokens, device=device)
+    answers = pd.read_parquet(paths.data(args.task) / "report_labels.parquet")
+    labels = answers["label"].to_numpy()
+    table = answers.copy()
+    if row.labels is None:
+        table["score"] = logits[:, 0]
+    else:
+        table[[f"logit_{i}" for i in range(row.outputs)]] = logits
+    data = files.read_json(paths.data(args.task) / "manifest.json")
+    parts = built["train_flops_parts"]
+    record = records.RunRecord(
+        study=grid.study.name,
+        task=args.task,
+        system=args.system,
+        kind=system.kind,
+        seed=args.seed,
+        label_use=system.label_use,
+        primary_metric=row.primary_metric,
+        metrics=metrics.with_errors(logits, labels, row),
+        degenerate=metrics.is_degenerate(logits, row),
+        select=built["select"],
+        cost={
+            "train_flops": sum(parts.values()),
+            "train_flops_parts": parts,
+            "pretraining_flops": built["pretraining_flops"],
+            "inference_flops": predictor.flops(STANDARD_TOKENS),
+            "inference_flops_real": pass_flops(predictor.flops, tokens, max_tokens) / len(tokens),
+            "parameters": predictor.parameters,
+            "bytes": predictor.bytes,
+            "peak_memory_bytes": built["measured"]["peak_memory_bytes"],
+            "wall_seconds": built["measured"]["wall_seconds"],
+        },
+        hyperparameters=built["hyperparameters"],
+        choices=built["choices"],
+        provenance={
+            "fingerprint": args.fingerprint,
+            "code_version": provenance.code_version(),
+            "packages": provenance.packages(),
+            "data_sha256": data["sha256"],
+            "model_sha256": built["model_sha256"],
+            "threads": torch.get_num_threads(),
+            **provenance.here(),
+        },
+    )
+    with files.atomic_file(out / "predictions.parquet") as temporary:
+        table.to_parquet(temporary, index=False)
+    records.write(out / "run.json", record)
+    shown = ", ".join(f"{name} {m.value:.4f}" for name, m in record.metrics.items())
+    print(f"{args.task} {args.system} seed {args.seed}: {shown} ({time.perf_counter() - started:.1f} s)")
+
+
+if __name__ == "__main__":
+    program.run(main)

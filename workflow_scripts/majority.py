@@ -1,0 +1,41 @@
+"""The baseline that knows labels only: the most frequent class of train, or its mean score."""
+
+import time
+
+import numpy as np
+
+from graft import program, runs
+from graft.merging.composite.manifest import write_constant
+from graft.tasks import metrics
+
+
+def main() -> None:
+    parser = program.parser(__doc__)
+    parser.add_argument("--task", required=True)
+    parser.add_argument("--fingerprint", required=True)
+    args = parser.parse_args()
+    args.seed = "all"
+    started = time.perf_counter()
+    grid, paths = program.context(args)
+    program.check_fingerprint(grid.made(args.task, "majority", args.seed), args.fingerprint, "majority")
+    row = grid.study.tasks[args.task].row(args.task)
+    train, select = (runs.labels(paths, args.task, split) for split in ("train", "select"))
+    logits = [float(train.mean())] if row.labels is None else np.bincount(train, minlength=row.outputs) / len(train)
+    out = paths.run(args.task, "majority", args.seed)
+    write_constant(out / "model", logits)
+    score = metrics.primary(np.tile(logits, (len(select), 1)), select, row)
+    runs.save_system(
+        out,
+        args,
+        system="majority",
+        flops={},
+        pretraining_flops=0,
+        hyperparameters={},
+        choices=[],
+        select={"metric": row.primary_metric, "value": score},
+        started=started,
+    )
+
+
+if __name__ == "__main__":
+    program.run(main)

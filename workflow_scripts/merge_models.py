@@ -1,0 +1,43 @@
+"""Make one merged system or control: search on `select`, save the chosen model."""
+
+import time
+
+from graft import files, program
+from graft.building import Workbench, build
+from graft.runs import save_system
+
+
+def main() -> None:
+    parser = program.parser(__doc__)
+    parser.add_argument("--task", required=True)
+    parser.add_argument("--system", required=True)
+    parser.add_argument("--seed", type=lambda s: s if s == "all" else int(s), required=True)
+    parser.add_argument("--fingerprint", required=True)
+    args = parser.parse_args()
+    started = time.perf_counter()
+    grid, paths = program.context(args)
+    program.check_fingerprint(grid.made(args.task, args.system, args.seed), args.fingerprint, args.system)
+    program.use_threads(grid.study.launch.threads)
+    system = grid.systems[args.system]
+    device = program.device_of(grid.study.launch)
+    bench = Workbench(grid, paths, args.task, system.pair.name, args.seed, device)
+    out = paths.run(args.task, args.system, args.seed)
+    with program.progress(args.system) as report:
+        built = build(bench, system, out / "model", report)
+    uses_small = system.merge is not None or system.head != "labelled"
+    made = files.read_json(paths.model(system.pair.small) / "manifest.json")["pretraining_flops"]
+    save_system(
+        out,
+        args,
+        system=args.system,
+        flops=built.flops,
+        pretraining_flops=made if uses_small else 0,
+        hyperparameters={**system.settings.model_dump(mode="json", exclude={"heads"}), **built.hyperparameters},
+        choices=built.choice.records(bench.row.primary_metric),
+        select={"metric": bench.row.primary_metric, "value": built.choice.score},
+        started=started,
+    )
+
+
+if __name__ == "__main__":
+    program.run(main)

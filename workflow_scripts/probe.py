@@ -1,0 +1,63 @@
+"""Fit a linear head in closed form on a frozen model's states; the ridge size is chosen on `select`."""
+
+import time
+
+import torch
+
+from graft import files, program, runs
+from graft.cost.flops import ridge_flops
+from graft.features import load_states
+from graft.merging.composite.manifest import write_probe
+from graft.merging.heads import ridge
+from graft.merging.heads.labelled import label_targets
+from graft.merging.selection import Point, search
+from graft.tasks import metrics
+
+
+def main() -> None:
+    parser = program.parser(__doc__)
+    parser.add_argument("--task", required=True)
+    parser.add_argument("--model", required=True)
+    parser.add_argument("--pooling", required=True)
+    parser.add_argument("--fingerprint", required=True)
+    args = parser.parse_args()
+    args.seed = "all"
+    started = time.perf_counter()
+    grid, paths = program.context(args)
+    system = f"probe.{args.pooling}.{args.model}"
+    program.check_fingerprint(grid.made(args.task, system, args.seed), args.fingerprint, system)
+    program.use_threads(grid.study.launch.threads)
+    row = grid.study.tasks[args.task].row(args.task)
+    embedded = paths.embeddings(args.task, args.model)
+    states = {name: torch.from_numpy(value).double() for name, value in load_states(embedded).items()}
+    train, select = states[f"train.{args.pooling}"], states[f"select.{args.pooling}"]
+    labels = torch.from_numpy(runs.labels(paths, args.task, "train"))
+    goal = label_targets(labels, None if row.labels is None else len(row.labels))
+    sizes = grid.study.systems.probe.ridge
+    maps = ridge.fit(train, goal, sizes)
+    select_labels = runs.labels(paths, args.task, "select")
+    choice = search(
+        [Point(0.0, size) for size in maps],
+        lambda point: metrics.primary(maps[point.ridge](select).numpy(), select_labels, row),
+    )
+    out = paths.run(args.task, system, args.seed)
+    write_probe(out / "model", paths.model(args.model), args.pooling, maps[choice.chosen.ridge])
+    embedding = files.read_json(embedded / "manifest.json")
+    runs.save_system(
+        out,
+        args,
+        system=system,
+        flops={
+            **embedding["train_flops_parts"],
+            f"{system}/{args.task}/head": ridge_flops(*train.shape, row.outputs, len(sizes)),
+        },
+        pretraining_flops=files.read_json(paths.model(args.model) / "manifest.json")["pretraining_flops"],
+        hyperparameters={"pooling": args.pooling, "ridge": list(sizes)},
+        choices=choice.records(row.primary_metric)[1:],
+        select={"metric": row.primary_metric, "value": choice.score},
+        started=started,
+    )
+
+
+if __name__ == "__main__":
+    program.run(main)

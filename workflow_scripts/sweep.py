@@ -1,0 +1,40 @@
+"""Run a merged body at every strength over the fit rows and `select`, once for all of its heads."""
+
+import time
+
+from graft import files, program
+from graft.building import Workbench, sweep
+from graft.features import save_states
+from graft.merging import registry
+
+
+def main() -> None:
+    parser = program.parser(__doc__)
+    parser.add_argument("--task", required=True)
+    parser.add_argument("--merge", required=True, help="key under systems.merge")
+    parser.add_argument("--pair", required=True)
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--fingerprint", required=True)
+    args = parser.parse_args()
+    started = time.perf_counter()
+    grid, paths = program.context(args)
+    expected = grid.sweep(args.task, args.merge, args.pair, args.seed)
+    program.check_fingerprint(expected, args.fingerprint, args.merge)
+    program.use_threads(grid.study.launch.threads)
+    bench = Workbench(grid, paths, args.task, args.pair, args.seed, program.device_of(grid.study.launch))
+    with program.progress(f"sweep {args.merge}") as report:
+        states, flops = sweep(bench, args.merge, report)
+    flops |= bench.inherited_flops(bench.finetuned)
+    if "statistics" in registry.facts(grid.study.systems.merge[args.merge].method or args.merge).needs:
+        calibrated = paths.statistics(args.task, args.pair) / "manifest.json"
+        flops |= files.read_json(calibrated)["train_flops_parts"]
+    with files.atomic_folder(paths.sweep(args.task, args.merge, args.pair, args.seed)) as folder:
+        save_states(states, folder / "states.safetensors")
+        files.write_json(
+            folder / "manifest.json",
+            {"fingerprint": args.fingerprint, "train_flops_parts": flops, "measured": program.measured(started)},
+        )
+
+
+if __name__ == "__main__":
+    program.run(main)
