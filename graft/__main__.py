@@ -73,6 +73,16 @@ def methods() -> None:
     terminal.console().print(terminal.methods_table(registry.METHODS.values()))
 
 
+@app.command()
+def schema() -> None:
+    """The JSON schema of a study config, for editors (config/study.schema.json)."""
+    import json
+
+    from graft.study import Study
+
+    print(json.dumps(Study.model_json_schema(), indent=2))
+
+
 def find(study: str | None) -> Paths:
     """The paths of a study with results; raises ValueError that lists the known ones."""
     known = sorted(file.parent.name for file in RESULTS.glob("*/study.json"))

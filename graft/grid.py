@@ -22,8 +22,8 @@ ALL_SEEDS = "all"
 class System:
     """Anything that gets a row in the tables, and what its program needs to know.
 
-    `program`: the rule that makes it. `seeded`: one run per seed, otherwise one run (`seed-all`) stands for all.
-    `merge`: key under `systems.merge`; `settings` are that entry, or the control's.
+    `program`: what makes it: finetune, probe, majority or merge. `seeded`: one run per seed, otherwise one run
+    (`seed-all`) stands for all. `merge`: key under `systems.merge`; `settings` are that entry, or the control's.
     """
 
     name: str

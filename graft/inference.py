@@ -16,7 +16,9 @@ BATCH_SIZE = 32
 Batch = dict[str, Tensor]
 
 
-def batches(tokens: TokenisedSplit, max_tokens: int, rows: np.ndarray | None = None) -> Iterator[tuple[np.ndarray, Batch]]:
+def batches(
+    tokens: TokenisedSplit, max_tokens: int, rows: np.ndarray | None = None
+) -> Iterator[tuple[np.ndarray, Batch]]:
     """All rows (or only `rows`) once, as (positions in `rows`, batch)."""
     rows = np.arange(len(tokens)) if rows is None else rows
     for positions in inference_batches(tokens.lengths(max_tokens)[rows], BATCH_SIZE):
@@ -60,7 +62,9 @@ def run(
     return result
 
 
-def predict(model: torch.nn.Module, tokens: TokenisedSplit, max_tokens: int, rows: np.ndarray | None = None) -> np.ndarray:
+def predict(
+    model: torch.nn.Module, tokens: TokenisedSplit, max_tokens: int, rows: np.ndarray | None = None
+) -> np.ndarray:
     """Logits (or scores) [n, c] of a classifier in eval mode."""
     model.eval()
     return run(lambda batch: model(**batch).logits, tokens, max_tokens, rows, next(model.parameters()).device)

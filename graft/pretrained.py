@@ -62,10 +62,14 @@ def fetch_model(source: HubModel | PathModel | PackageModel, where: str, out: Pa
 
 
 def encoder_state(state: dict[str, Tensor], where: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Split a published checkpoint into the encoder's tensors under `BertModel`'s names, and a `fit_dense` projection."""
+    """Split a checkpoint into the encoder's tensors under `BertModel`'s names, and a `fit_dense` projection."""
     encoder, extra = {}, {}
     for name, tensor in state.items():
-        name = name.removeprefix("bert.").replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
+        name = (
+            name.removeprefix("bert.")
+            .replace("LayerNorm.gamma", "LayerNorm.weight")
+            .replace("LayerNorm.beta", "LayerNorm.bias")
+        )
         if name in ("fit_dense.weight", "fit_dense.bias"):
             extra[name.removeprefix("fit_dense.")] = tensor.float().contiguous()
         elif not name.startswith(NOT_ENCODER):
@@ -122,5 +126,7 @@ def _write_tokenizer(folder: Path, target: Path) -> None:
     lower = files.read_json(given).get("do_lower_case", True) if given.is_file() else True
     positions = Shape.of(folder).positions
     # `vocab`, not `vocab_file`: the latter silently makes a vocabulary of five tokens.
-    BertTokenizerFast(vocab=str(folder / "vocab.txt"), do_lower_case=lower, model_max_length=positions).save_pretrained(target)
+    BertTokenizerFast(vocab=str(folder / "vocab.txt"), do_lower_case=lower, model_max_length=positions).save_pretrained(
+        target
+    )
     files.copy_into(folder, target, ["vocab.txt"])

@@ -13,7 +13,17 @@ from typing import Any
 import graft
 from graft.program import slurm_job
 
-PACKAGES = ("torch", "transformers", "tokenizers", "datasets", "accelerate", "evaluate", "numpy", "scipy", "safetensors")
+PACKAGES = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "datasets",
+    "accelerate",
+    "evaluate",
+    "numpy",
+    "scipy",
+    "safetensors",
+)
 
 
 @functools.cache

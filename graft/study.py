@@ -47,7 +47,7 @@ class HubData(Section):
 
 
 class FileData(Section):
-    """Local files in the official GLUE layout (`train.tsv`, `dev.tsv`) or as parquet (`train.parquet`, `dev.parquet`)."""
+    """Local files: the official GLUE layout (`train.tsv`, `dev.tsv`), or parquet (`train.parquet`, `dev.parquet`)."""
 
     kind: Literal["tsv", "parquet"]
     folder: str

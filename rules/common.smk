@@ -43,7 +43,7 @@ shell.prefix(
 
 RUNS = "{task}/{system}/seed-{seed}"
 TABLES = [PATHS.tables / name for name in ("runs.csv", "comparison.csv", "comparison.md")]
-FIGURES = [PATHS.figures / f"metric-vs-training-flops.{kind}" for kind in ("svg", "png")]
+FIGURES = [PATHS.figures / f"metric-vs-training-flops.{kind}" for kind in ("svg", "png", "csv")]
 
 
 wildcard_constraints:

@@ -1,4 +1,7 @@
-"""A task's metrics: reported ones through `evaluate`, from the module that ships with Graft; choices by the same formulas."""
+"""A task's metrics: reported ones through `evaluate`, from the module that ships with Graft.
+
+Choices on `select` are scored by the same formulas directly, since a search asks for hundreds of scores.
+"""
 
 from pathlib import Path
 

@@ -21,7 +21,9 @@ def folder_of(source: FileData, where: str) -> Path:
         name = folder[folder.index("$") :].split("/")[0].strip("${}")
         raise ValueError(f"{where}.folder: {source.folder} needs the environment variable {name}; export {name}=FOLDER")
     if not Path(folder).is_dir():
-        raise ValueError(f"{where}.folder: {folder} is not a folder; it should hold train.{source.kind} and dev.{source.kind}")
+        raise ValueError(
+            f"{where}.folder: {folder} is not a folder; it should hold train.{source.kind} and dev.{source.kind}"
+        )
     return Path(folder)
 
 
@@ -71,11 +73,11 @@ def read_split(source: HubData | FileData, row: TaskRow, split: str, where: str)
 def _read_tsv(path: Path) -> pd.DataFrame:
     # GLUE's TSVs are unquoted: many sentences begin with a quotation mark that is never closed.
     try:
-        return pd.read_csv(
-            path, sep="\t", quoting=csv.QUOTE_NONE, dtype=str, keep_default_na=False, encoding="utf-8"
-        )
+        return pd.read_csv(path, sep="\t", quoting=csv.QUOTE_NONE, dtype=str, keep_default_na=False, encoding="utf-8")
     except (pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not a TSV file in UTF-8 with one row per line ({' '.join(str(error).split())})") from None
+        raise ValueError(
+            f"{path}: not a TSV file in UTF-8 with one row per line ({' '.join(str(error).split())})"
+        ) from None
 
 
 def _read_hub(source: HubData, split: str) -> tuple[str, pd.DataFrame]:
@@ -86,7 +88,9 @@ def _read_hub(source: HubData, split: str) -> tuple[str, pd.DataFrame]:
     names = HfApi().list_repo_files(source.repo, repo_type="dataset", revision=source.revision)
     parts = sorted(n for n in names if n.startswith(wanted) and n.endswith(".parquet"))
     if not parts:
-        raise ValueError(f"{source.repo}@{source.revision[:8]}: no parquet file {wanted}*; check `config` and `revision`")
+        raise ValueError(
+            f"{source.repo}@{source.revision[:8]}: no parquet file {wanted}*; check `config` and `revision`"
+        )
     paths = [hf_hub_download(source.repo, n, repo_type="dataset", revision=source.revision) for n in parts]
     return f"{source.repo}/{parts[0]}", pd.concat([pd.read_parquet(p) for p in paths], ignore_index=True)
 
@@ -100,7 +104,9 @@ def _check_columns(present: list[str], row: TaskRow, name: object, split: str) -
             column = aliases[column]
         if column not in present:
             if column == row.label and split == "dev":
-                raise ValueError(f"{name}: no label column {column!r}; the report split must be labelled (GLUE's test is not)")
+                raise ValueError(
+                    f"{name}: no label column {column!r}; the report split must be labelled (GLUE's test is not)"
+                )
             raise ValueError(f"{name}: no column {column!r}; it has {', '.join(present)}")
         found.append(column)
     return found

@@ -50,7 +50,7 @@ class DistilOptions:
     log_every: steps between lines of the log.
     """
 
-    steps: int = 1000
+    steps: int = 400
     batch_size: int = 32
     learning_rate: float = 1e-3
     warmup: float = 0.1

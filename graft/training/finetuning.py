@@ -37,7 +37,7 @@ class Labelled:
 
 @dataclass(frozen=True)
 class FineTuned:
-    """Outcome of a fine-tuning: `epochs` holds each epoch's score on select; the model carries the best one's weights."""
+    """Outcome of a fine-tuning: the model carries the weights of `epochs[best]`, the epoch with the best `select`."""
 
     model: BertForSequenceClassification
     epochs: list[dict[str, float]]
@@ -92,7 +92,7 @@ def finetune(
     schedule = get_linear_schedule_with_warmup(optimizer, warmup, steps)
     model, optimizer, schedule = accelerator.prepare(model, optimizer, schedule)
     dtype = torch.float32 if row.labels is None else torch.int64
-    labels = torch.as_tensor(train.labels).to(dtype)
+    labels = torch.tensor(train.labels, dtype=dtype)
 
     select_flops = pass_flops(lambda t: classifier_flops(shape, t, row.outputs), select.tokens, settings.max_tokens)
     step, flops, epochs, best_state = 0, {"train": 0, "select": 0}, [], {}
@@ -128,7 +128,9 @@ def finetune(
                     classifier_flops(shape, batch["input_ids"].shape[1], row.outputs)
                 )
                 speed = examples / (time.perf_counter() - started)
-                progress(step, steps, f"epoch {epoch + 1} loss {np.mean(losses[-LOG_EVERY:]):.4f} {speed:.0f} examples/s")
+                progress(
+                    step, steps, f"epoch {epoch + 1} loss {np.mean(losses[-LOG_EVERY:]):.4f} {speed:.0f} examples/s"
+                )
                 if step % LOG_EVERY == 0:
                     record(
                         step=step,

@@ -7,7 +7,14 @@ import pytest
 
 from graft import locks
 
-HOLDER = "import sys; from graft import locks; from pathlib import Path; locks.hold(Path(sys.argv[1]), 'x'); print(1, flush=True); input()"
+HOLDER = """
+import sys
+from pathlib import Path
+from graft import locks
+locks.hold(Path(sys.argv[1]), "x")
+print(1, flush=True)
+input()
+"""
 
 
 def test_a_lock_is_refused_while_held_and_free_when_its_holder_is_killed(tmp_path):

@@ -1,4 +1,7 @@
 import copy
+import json
+import re
+from pathlib import Path
 
 import pytest
 
@@ -81,3 +84,29 @@ def test_a_key_that_stands_twice_is_refused(tmp_path):
 def test_an_exponent_without_a_dot_is_a_number(tmp_path):
     (tmp_path / "config.yaml").write_text("rate: 2e-5\n")
     assert studies.read_yaml(tmp_path / "config.yaml") == {"rate": 2e-5}
+
+
+ROOT = Path(__file__).parents[2]
+
+
+def test_the_schema_for_editors_is_up_to_date():
+    stored = json.loads((ROOT / "config" / "study.schema.json").read_text())
+    assert stored == studies.Study.model_json_schema(), "python -m graft schema > config/study.schema.json"
+
+
+@pytest.mark.parametrize(
+    "path", [ROOT / "config.yaml", *sorted((ROOT / "config").glob("*.yaml"))], ids=lambda p: p.name
+)
+def test_shipped_studies_are_valid(path):
+    assert studies.load(path).name == ("glue" if path.name == "config.yaml" else path.stem)
+
+
+def test_the_default_study_is_the_real_one_and_explains_every_key():
+    text = (ROOT / "config.yaml").read_text()
+    study = studies.load(ROOT / "config.yaml")
+    assert set(study.tasks) == {"sst2", "stsb", "rte"} and len(study.seeds) == 12
+    keys = set(studies.Study.model_fields)
+    for section in (studies.FineTuning, studies.Launch, studies.Statistics, studies.Calibration, studies.Limits):
+        keys |= set(section.model_fields)
+    for key in keys - {"train", "report"}:
+        assert re.search(rf"\b{key}\b", text), key

@@ -42,7 +42,9 @@ def test_contained_carving_covers_every_row_once(phrases):
 
 def test_shared_select_shares_no_text_with_train():
     rng = np.random.default_rng(1)
-    table = pd.DataFrame({"text_a": rng.integers(0, 300, 400).astype(str), "text_b": rng.integers(0, 3000, 400).astype(str)})
+    table = pd.DataFrame(
+        {"text_a": rng.integers(0, 300, 400).astype(str), "text_b": rng.integers(0, 3000, 400).astype(str)}
+    )
     carving = carve(table, "shared", 40)
     texts = [set(table.iloc[rows].to_numpy().ravel()) for rows in (carving.train, carving.select)]
     assert not texts[0] & texts[1]

@@ -12,7 +12,7 @@ from graft.cost.flops import encoder_flops
 from graft.encoders import load_encoder
 from graft.files import sha256
 from graft.shapes import Shape
-from graft.training.distil import DistilOptions, autocast_for, check_shapes, distil_model
+from graft.training.distil import DistilOptions, _Losses, autocast_for, check_shapes, distil_model
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *(f"w{i}" for i in range(56))]
 LARGE = Shape(layers=4, width=16, heads=2, ffn=32, vocabulary=60, positions=16)
@@ -95,6 +95,30 @@ def test_closed_form_start_beats_random_layers(teacher, texts, tmp_path):
 def test_student_with_fewer_positions_is_made(changed, teacher, texts, tmp_path):
     shape = replace(SMALL, **changed)
     assert Shape.of(distil_model(teacher, texts, shape, replace(OPTIONS, steps=1), tmp_path / "out", 0).folder) == shape
+
+
+@pytest.fixture
+def losses(pico_encoder):
+    torch.manual_seed(0)
+    large, small = pico_encoder(seed=1, width=16, layers=4, ffn=32), pico_encoder(seed=2)
+    return _Losses(small, large, torch.nn.Linear(8, 16).double(), OPTIONS)
+
+
+def test_loss_does_not_see_padding(losses, pico_batches):
+    (batch,) = pico_batches(examples=4, size=4)
+    padded = {name: torch.nn.functional.pad(tensor, (0, 3)) for name, tensor in batch.items()}
+    for name, value in losses(batch).items():
+        torch.testing.assert_close(losses(padded)[name], value)
+
+
+def test_attention_loss_ignores_what_all_keys_share(losses, pico_batches):
+    (batch,) = pico_batches(examples=4, size=4)
+    before = losses(batch)
+    with torch.no_grad():
+        losses.student.encoder.layer[0].attention.self.key.bias.add_(1.0)
+    after = losses(batch)
+    torch.testing.assert_close(after["attention"], before["attention"])
+    torch.testing.assert_close(after["hidden"], before["hidden"])
 
 
 def test_flops_count_teacher_forward_and_student_training_with_padding(teacher, tmp_path):

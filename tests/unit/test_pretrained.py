@@ -1,0 +1,114 @@
+import shutil
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import BertModel
+
+from graft import files
+from graft.encoders import load_encoder
+from graft.pretrained import encoder_state, fetch_model
+from graft.study import PackageModel, PathModel
+
+
+@pytest.fixture
+def published(pico_models, tmp_path):
+    """A copy of a model folder that a test may damage."""
+    return shutil.copytree(pico_models / "small", tmp_path / "published")
+
+
+def fetch(folder, out, **changes):
+    return fetch_model(PathModel(kind="path", folder=str(folder), **changes), "models.small.source", out, "x")
+
+
+def test_a_local_folder_arrives_whole(published, tmp_path):
+    manifest = fetch(published, tmp_path / "out")
+    ours, theirs = load_encoder(tmp_path / "out").state_dict(), load_encoder(published).state_dict()
+    assert all(ours[name].equal(theirs[name]) for name in theirs)
+    assert manifest["sha256"]["model.safetensors"] == files.sha256(tmp_path / "out" / "model.safetensors")
+    assert manifest["parameters"] == sum(t.numel() for t in theirs.values())
+
+
+def test_an_old_pickle_with_old_names_becomes_the_same_model(published, tmp_path):
+    state = load_file(published / "model.safetensors")
+    old = {
+        f"bert.{n.replace('LayerNorm.weight', 'LayerNorm.gamma').replace('LayerNorm.bias', 'LayerNorm.beta')}": t
+        for n, t in state.items()
+    }
+    old |= {
+        "cls.predictions.bias": torch.zeros(3),
+        "fit_dense.weight": torch.ones(24, 12),
+        "fit_dense.bias": torch.zeros(24),
+    }
+    torch.save(old, published / "pytorch_model.bin")
+    (published / "model.safetensors").unlink()
+    (published / "tokenizer.json").unlink()
+    (published / "tokenizer_config.json").unlink()
+    fetch(published, tmp_path / "out")
+    ours = load_encoder(tmp_path / "out").state_dict()
+    assert all(ours[name].equal(tensor) for name, tensor in state.items())
+    assert load_file(tmp_path / "out" / "fit_dense.safetensors")["weight"].shape == (24, 12)
+    assert (tmp_path / "out" / "tokenizer.json").is_file()
+
+
+class Attack:
+    def __reduce__(self):
+        return (exec, ("raise SystemExit('code ran')",))
+
+
+def test_a_pickle_that_would_run_code_is_refused(published, tmp_path):
+    torch.save({"x": Attack()}, published / "pytorch_model.bin")
+    (published / "model.safetensors").unlink()
+    with pytest.raises(Exception, match="[Ww]eights.only"):
+        fetch(published, tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_without_a_pooler_gets_a_plain_one_and_says_so(published, tmp_path):
+    BertModel.from_pretrained(published, add_pooling_layer=False).save_pretrained(published)
+    manifest = fetch(published, tmp_path / "out")
+    assert load_encoder(tmp_path / "out").pooler.dense.weight.equal(torch.eye(12))
+    assert "identity" in manifest["pooler"]
+
+
+def test_a_wrong_sha256_is_refused_and_nothing_is_written(published, tmp_path):
+    with pytest.raises(ValueError, match="the config expects 000"):
+        fetch(published, tmp_path / "out", sha256="0" * 64)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize(
+    ("damage", "message"),
+    [
+        (lambda s: s.pop("encoder.layer.0.output.dense.bias"), "encoder.layer.0.output.dense.bias is missing"),
+        (lambda s: s.update(extra=torch.zeros(2)), "extra belongs to no BERT encoder"),
+        (
+            lambda s: s.update({"pooler.dense.bias": torch.zeros(5)}),
+            r"pooler.dense.bias is \[5\]; config.json says \[12\]",
+        ),
+    ],
+)
+def test_tensors_missing_unknown_or_of_another_shape_are_named(published, tmp_path, damage, message):
+    state = load_file(published / "model.safetensors")
+    damage(state)
+    save_file(state, published / "model.safetensors")
+    with pytest.raises(ValueError, match=message):
+        fetch(published, tmp_path / "out")
+
+
+def test_other_architectures_are_refused(published, tmp_path):
+    config = files.read_json(published / "config.json")
+    files.write_json(published / "config.json", {**config, "model_type": "roberta"})
+    with pytest.raises(ValueError, match="model_type is 'roberta'; supported is 'bert'"):
+        fetch(published, tmp_path / "out")
+
+
+def test_a_package_that_is_not_installed_is_named(tmp_path):
+    source = PackageModel(kind="python_package", package="no_such_package", sha256="0" * 64)
+    with pytest.raises(ValueError, match="no_such_package is not installed"):
+        fetch_model(source, "models.small.source", tmp_path / "out", "x")
+
+
+def test_no_encoder_in_a_checkpoint_is_an_error():
+    with pytest.raises(ValueError, match="no encoder tensors"):
+        encoder_state({"cls.predictions.bias": torch.zeros(1)}, "here")

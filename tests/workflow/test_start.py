@@ -1,0 +1,92 @@
+"""What happens before any job: the default study, and bad input told in one line."""
+
+import subprocess
+import sys
+
+import pytest
+
+from tests.unit.test_locks import HOLDER
+from tests.workflow.conftest import ROOT, command, environment, snakemake
+
+NO_NETWORK = """
+import socket
+def refuse(*args, **kwargs):
+    raise RuntimeError("network was touched")
+socket.socket.connect = refuse
+socket.getaddrinfo = refuse
+"""
+
+
+def test_a_dry_run_of_the_default_study_needs_neither_torch_nor_network(tmp_path):
+    (tmp_path / "sitecustomize.py").write_text(NO_NETWORK)
+    arguments = command(tmp_path, None, "--dry-run")
+    done = subprocess.run(
+        [arguments[0], "-X", "importtime", *arguments[1:]],
+        capture_output=True,
+        text=True,
+        env={**environment(), "PYTHONPATH": f"{tmp_path}:{ROOT}"},
+    )
+    assert done.returncode == 0, done.stderr[-2000:]
+    imported = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines() if line.startswith("import time")}
+    assert "graft.grid" in imported and not {"torch", "transformers", "datasets"} & imported
+    assert "finetune.bert-base" in done.stdout + done.stderr
+    assert "network was touched" not in done.stdout + done.stderr
+
+
+def test_the_default_study_is_not_mixed_into_another(study_config, write_config, tmp_path):
+    output = snakemake(tmp_path, write_config(study_config), "--dry-run").stdout
+    assert "bert-base" not in output and "finetune.large" in output
+
+
+@pytest.mark.parametrize("target", ["all", "data", "models", "finetune", "merge", "tables"])
+def test_target_rules_exist(target, study_config, write_config, tmp_path):
+    done = snakemake(tmp_path, write_config(study_config), "--dry-run", "--quiet", "all", target)
+    assert done.returncode == 0, done.stdout
+
+
+def drop_folder(config):
+    config["tasks"]["rte"]["source"]["folder"] = "/no/such/RTE"
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda c: c.update(sedes=1), "sedes: unknown key"),
+        (lambda c: c["systems"]["merge"].update(thesaurus={}), "no merge method is called 'thesaurus'"),
+        (drop_folder, "/no/such/RTE is not a folder"),
+        (lambda c: c["models"]["large"]["source"].update(folder="/none"), "/none/config.json is missing"),
+        (lambda c: c["systems"]["probe"].update(pooling=["cls", "cls"]), "two systems have the name probe.cls.large"),
+        (lambda c: c.update(include=["nothing"]), "leave no run"),
+    ],
+)
+def test_bad_input_is_told_before_any_job(change, message, study_config, write_config, tmp_path):
+    change(study_config)
+    done = snakemake(tmp_path, write_config(study_config))
+    assert done.returncode != 0
+    assert sum(message in line for line in done.stdout.splitlines()) == 1, done.stdout
+    assert "Traceback" not in done.stdout
+    assert not (tmp_path / "results").exists()
+
+
+def test_a_second_snakemake_on_one_study_is_refused(study_config, write_config, tmp_path):
+    lock = tmp_path / "results" / "pico" / ".lock"
+    holder = subprocess.Popen(
+        [
+            sys.executable,
+            "-c",
+            HOLDER,
+            str(lock),
+        ],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env=environment(),
+    )
+    holder.stdout.readline()
+    try:
+        done = snakemake(tmp_path, write_config(study_config))
+        assert done.returncode != 0
+        assert f"study pico is being run by another snakemake (pid {holder.pid}" in done.stdout
+    finally:
+        holder.kill()
+        holder.wait()

@@ -1,0 +1,158 @@
+"""A whole study, run once; what it must leave behind, and what it must not do again."""
+
+import json
+
+import numpy as np
+import pandas as pd
+import pytest
+from conftest import study_values
+
+from tests.workflow.conftest import snakemake
+
+PAIR = "small-into-large"
+HEADS = ("transplant", "label-free", "labelled")
+
+
+@pytest.fixture(scope="module")
+def finished(pico_glue, pico_models, tmp_path_factory):
+    """Results folder and config of one finished study: a task with classes and one with a score."""
+    folder = tmp_path_factory.mktemp("finished")
+    values = study_values(pico_glue, pico_models, seeds=[0], include=["rte/*", "stsb/*"])
+    config = folder / "config.json"
+    config.write_text(json.dumps(values))
+    done = snakemake(folder, config)
+    assert done.returncode == 0, done.stdout[-3000:]
+    return folder / "results" / "pico", config, values
+
+
+def test_every_cell_of_the_comparison_is_filled(finished):
+    results, _, _ = finished
+    table = pd.read_csv(results / "tables" / "comparison.csv")
+    assert len(table) == 2 * 15
+    for column in ("mean", "train_flops", "train_flops_ratio", "inference_flops", "parameters", "delta_vs_reference"):
+        assert table[column].notna().all(), column
+    assert (table["n_missing"] == 0).all() and (table["n_failed"] == 0).all()
+    assert set(table["verdict"]) == {"descriptive"}
+    assert (results / "figures" / "metric-vs-training-flops.svg").stat().st_size > 1000
+
+
+def test_the_tables_numbers_can_be_made_again_from_the_predictions(finished):
+    from scipy.stats import pearsonr, spearmanr
+
+    results, _, _ = finished
+    for row in pd.read_csv(results / "tables" / "comparison.csv").itertuples():
+        found = list((results / "runs" / row.task / row.system).glob("seed-*/predictions.parquet"))
+        assert len(found) == 1
+        table = pd.read_parquet(found[0])
+        if row.task == "rte":
+            value = (table[["logit_0", "logit_1"]].to_numpy().argmax(1) == table["label"]).mean()
+        elif table["score"].nunique() == 1:
+            value = 0.0
+        else:
+            value = (pearsonr(table["score"], table["label"])[0] + spearmanr(table["score"], table["label"])[0]) / 2
+        assert value == pytest.approx(row.mean, abs=1e-12), (row.task, row.system)
+
+
+@pytest.mark.parametrize("system", ["finetune.large", f"merge.theseus.labelled.{PAIR}", f"merge.interpolate.{PAIR}"])
+def test_saved_models_load_with_plain_hugging_face_and_give_the_predictions(finished, system, pico_glue):
+    import torch
+    from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+    results, _, _ = finished
+    run = results / "runs" / "rte" / system / "seed-0"
+    model = AutoModelForSequenceClassification.from_pretrained(run / "model").eval()
+    tokenizer = AutoTokenizer.from_pretrained(run / "model")
+    texts = pd.read_csv(pico_glue / "RTE" / "dev.tsv", sep="\t")
+    batch = tokenizer(texts["sentence1"].tolist(), texts["sentence2"].tolist(), padding=True, return_tensors="pt")
+    with torch.inference_mode():
+        logits = model(**batch).logits.numpy()
+    stored = pd.read_parquet(run / "predictions.parquet")[["logit_0", "logit_1"]].to_numpy()
+    assert np.abs(logits - stored).max() < 1e-5
+    assert model.config.id2label == {0: "entailment", 1: "not_entailment"}
+
+
+def record(results, task, system, seed):
+    return json.loads((results / "runs" / task / system / f"seed-{seed}" / "run.json").read_text())
+
+
+def test_strength_zero_is_in_every_curve_and_the_choice_is_its_best(finished):
+    results, _, _ = finished
+    for task in ("rte", "stsb"):
+        for system in (f"merge.theseus.{HEADS[0]}.{PAIR}", f"merge.interpolate.{PAIR}", f"merge.logit_ensemble.{PAIR}"):
+            run = record(results, task, system, 0)
+            choice = run["choices"][0]
+            scores = [point["score"] for point in choice["searched"]]
+            assert 0 in [point["value"] for point in choice["searched"]]
+            best = max(point["score"] for point in choice["searched"] if point["value"] == choice["chosen"])
+            assert best == max(scores) == run["select"]["value"]
+
+
+def test_theseus_at_strength_zero_scores_as_its_head_alone(finished):
+    results, _, _ = finished
+    for head in HEADS:
+        seed = "all" if head == "labelled" else 0
+        alone = record(results, "rte", f"control.head-only.{head}.{PAIR}", seed)
+        merged = record(results, "rte", f"merge.theseus.{head}.{PAIR}", 0)
+        at_zero = {p["ridge"]: p["score"] for p in merged["choices"][0]["searched"] if p["value"] == 0}
+        assert at_zero == {p["ridge"]: p["score"] for p in alone["choices"][0]["searched"]}
+
+
+def test_training_flops_of_a_merge_hold_those_of_its_parts_once(finished):
+    results, _, _ = finished
+    small = record(results, "rte", "finetune.small", 0)["cost"]
+    merged = record(results, "rte", f"merge.theseus.transplant.{PAIR}", 0)["cost"]
+    assert small["train_flops_parts"].items() <= merged["train_flops_parts"].items()
+    assert any(name.startswith("calibrate.") for name in merged["train_flops_parts"])
+    assert merged["train_flops"] == sum(merged["train_flops_parts"].values()) > small["train_flops"]
+    assert record(results, "rte", f"merge.logit_ensemble.{PAIR}", 0)["cost"]["inference_flops"] == pytest.approx(
+        small["inference_flops"] + record(results, "rte", "probe.mean.large", "all")["cost"]["inference_flops"]
+    )
+
+
+def test_report_labels_stand_nowhere_but_in_their_own_file(finished):
+    results, _, _ = finished
+    assert "label" not in pd.read_parquet(results / "data" / "rte" / "report.parquet")
+    assert set(pd.read_parquet(results / "data" / "rte" / "report_labels.parquet")) == {"id", "label"}
+
+
+def test_a_second_call_runs_nothing(finished):
+    _, config, _ = finished
+    assert "Nothing to be done" in snakemake(config.parent, config).stdout
+
+
+def test_a_new_strength_grid_runs_that_method_alone(finished):
+    _, config, values = finished
+    changed = json.loads(json.dumps(values))
+    changed["systems"]["merge"]["theseus"]["strengths"] = [0, 5]
+    other = config.with_name("changed.json")
+    other.write_text(json.dumps(changed))
+    output = snakemake(config.parent, other, "--dry-run", "--printshellcmds").stdout
+    commands = [line for line in output.splitlines() if "python -m workflow_scripts." in line]
+    programs = {line.split("workflow_scripts.")[1].split()[0] for line in commands}
+    assert programs == {"sweep", "merge_models", "evaluate", "gather", "compare", "plot"}
+    assert all("theseus" in line for line in commands if "merge_models" in line or "evaluate" in line)
+
+
+def test_a_stale_run_is_refused_by_the_tables(finished):
+    import subprocess
+    import sys
+
+    from tests.workflow.conftest import environment
+
+    results, config, _ = finished
+    path = results / "runs" / "rte" / "majority" / "seed-all" / "run.json"
+    original = path.read_text()
+    path.write_text(original.replace(json.loads(original)["provenance"]["fingerprint"], "0" * 16))
+    try:
+        done = subprocess.run(
+            [sys.executable, "-m", "graft", "tables", "pico"],
+            cwd=config.parent,
+            env=environment(),
+            capture_output=True,
+            text=True,
+        )
+        assert done.returncode == 1
+        assert str(path.relative_to(config.parent)) in done.stderr and "snakemake" in done.stderr
+        assert len(done.stderr.strip().splitlines()) == 1
+    finally:
+        path.write_text(original)
