@@ -5,6 +5,9 @@ from pathlib import Path
 import torch
 from transformers import BertConfig, BertForSequenceClassification, BertModel
 
+# On a CPU the plain products are faster than torch's fused attention: 1.2 times in training (docs/results.md).
+ATTENTION = "sdpa" if torch.cuda.is_available() else "eager"
+
 
 def load_encoder(folder: str | Path) -> BertModel:
     """The encoder (embeddings, layers, pooler) saved in `folder`, in float32 and eval mode.
@@ -12,7 +15,7 @@ def load_encoder(folder: str | Path) -> BertModel:
     Raises ValueError where a tensor is missing or has another shape than `config.json` says.
     """
     model, info = BertModel.from_pretrained(
-        folder, dtype=torch.float32, local_files_only=True, output_loading_info=True
+        folder, dtype=torch.float32, attn_implementation=ATTENTION, local_files_only=True, output_loading_info=True
     )
     problems = sorted(info["missing_keys"]) + sorted(str(k) for k in info["mismatched_keys"])
     if problems:
@@ -23,7 +26,7 @@ def load_encoder(folder: str | Path) -> BertModel:
 def load_classifier(folder: str | Path) -> BertForSequenceClassification:
     """The fine-tuned or merged model saved in `folder`, in float32 and eval mode."""
     model, info = BertForSequenceClassification.from_pretrained(
-        folder, dtype=torch.float32, local_files_only=True, output_loading_info=True
+        folder, dtype=torch.float32, attn_implementation=ATTENTION, local_files_only=True, output_loading_info=True
     )
     problems = sorted(info["missing_keys"]) + sorted(str(k) for k in info["mismatched_keys"])
     if problems:
@@ -38,6 +41,7 @@ def new_classifier(folder: str | Path, labels: tuple[str, ...] | None, seed: int
     """
     config = BertConfig.from_pretrained(folder, local_files_only=True)
     set_labels(config, labels)
+    config._attn_implementation = ATTENTION
     model = BertForSequenceClassification(config)
     model.bert.load_state_dict(load_encoder(folder).state_dict())
     generator = torch.Generator().manual_seed(seed)

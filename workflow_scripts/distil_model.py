@@ -29,7 +29,9 @@ def main() -> None:
             text = f"loss {record['loss']:.4f} {record['examples_per_second']:.0f} examples/s"
             report(int(record["step"]), options.steps, text)
 
-        result = distil_model(teacher, texts, shape, options, out, source.seed, show)
+        result = distil_model(
+            teacher, texts, shape, options, out, source.seed, show, paths.logs / f"distil_model/{args.model}.jsonl"
+        )
     files.write_json(
         out / "manifest.json",
         {
