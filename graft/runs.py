@@ -12,13 +12,15 @@ import pandas as pd
 from graft import files, program
 from graft.grid import Grid
 from graft.paths import Paths
-from graft.tasks.tokens import TokenisedSplit
+from graft.tasks.tokens import TokenisedSplit, check_same_vocabulary
 from graft.training.finetuning import Labelled
 
 
 def tokens(grid: Grid, paths: Paths, task: str, model: str, split: str) -> TokenisedSplit:
-    """A split of a task in the ids of a model's tokenizer."""
-    return TokenisedSplit.load(paths.tokens(task, grid.study.tokenizer_of(model)), split)
+    """A split of a task in the ids of a model's tokenizer; raises ValueError if its vocabulary is another."""
+    tokenizer = grid.study.tokenizer_of(model)
+    check_same_vocabulary(paths.model(model), paths.model(tokenizer))
+    return TokenisedSplit.load(paths.tokens(task, tokenizer), split)
 
 
 def labels(paths: Paths, task: str, split: str) -> Any:

@@ -127,6 +127,19 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
     return tokenizer
 
 
+def check_same_vocabulary(model_folder: Path, tokenizer_folder: Path) -> None:
+    """Raise ValueError unless a model that uses another's tokenizer has the same vocabulary itself."""
+    ours, theirs = model_folder / "tokenizer.json", tokenizer_folder / "tokenizer.json"
+    if files.sha256(ours) == files.sha256(theirs):
+        return
+    vocabularies = [load_tokenizer(folder).get_vocab() for folder in (model_folder, tokenizer_folder)]
+    if vocabularies[0] != vocabularies[1]:
+        word = min(set(vocabularies[0].items()) ^ set(vocabularies[1].items()))[0]
+        raise ValueError(
+            f"{ours}: another vocabulary than {theirs} (they differ at {word!r}); a pair needs one vocabulary"
+        )
+
+
 def tokenize_task(data: Path, tokenizer_folder: Path, out: Path, fingerprint: str) -> dict:
     """Write the ids of all splits of a task into folder `out` and return its manifest."""
     tokenizer = load_tokenizer(tokenizer_folder)

@@ -1,0 +1,83 @@
+"""A stand-in for the Hugging Face hub: the few addresses that `huggingface_hub` asks for, served from a folder.
+
+Repositories stand in `<root>/<models|datasets>/<owner>/<name>/`; every commit of 40 hex digits is the same one.
+"""
+
+import hashlib
+import json
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+from threading import Thread
+from urllib.parse import urlparse
+
+API = re.compile(r"^/api/(models|datasets)/([^/]+/[^/]+)/(revision|tree)/([0-9a-f]{40})")
+FILE = re.compile(r"^/(datasets/)?([^/]+/[^/]+)/resolve/([0-9a-f]{40})/(.+)$")
+
+
+def _handler(root: Path) -> type[BaseHTTPRequestHandler]:
+    class Handler(BaseHTTPRequestHandler):
+        def do_HEAD(self) -> None:
+            self.answer(body=False)
+
+        def do_GET(self) -> None:
+            self.answer(body=True)
+
+        def answer(self, body: bool) -> None:
+            path = urlparse(self.path).path
+            if match := API.match(path):
+                self.repository(*match.groups())
+            elif match := FILE.match(path):
+                kind = "datasets" if match[1] else "models"
+                self.file(root / kind / match[2] / match[4], match[3], body)
+            else:
+                self.send_error(404)
+
+        def repository(self, kind: str, name: str, what: str, commit: str) -> None:
+            folder = root / kind / name
+            found = [f for f in sorted(folder.rglob("*")) if f.is_file()]
+            names = [str(f.relative_to(folder)) for f in found]
+            if what == "revision":
+                value = {"id": name, "sha": commit, "siblings": [{"rfilename": n} for n in names]}
+            else:
+                value = [
+                    {"type": "file", "path": n, "size": f.stat().st_size, "oid": "0" * 40}
+                    for n, f in zip(names, found, strict=True)
+                ]
+            self.send(json.dumps(value).encode(), {"Content-Type": "application/json"})
+
+        def file(self, path: Path, commit: str, body: bool) -> None:
+            if not path.is_file():
+                self.send_response(404)
+                self.send_header("X-Error-Code", "EntryNotFound")
+                self.send_header("Content-Length", "0")
+                self.end_headers()
+                return
+            data = path.read_bytes()
+            self.send(data, {"X-Repo-Commit": commit, "ETag": f'"{hashlib.sha1(data).hexdigest()}"'}, body)
+
+        def send(self, data: bytes, headers: dict[str, str], body: bool = True) -> None:
+            self.send_response(200)
+            for name, value in {**headers, "Content-Length": str(len(data))}.items():
+                self.send_header(name, value)
+            self.end_headers()
+            if body:
+                self.wfile.write(data)
+
+        def log_message(self, *_: object) -> None:
+            pass
+
+    return Handler
+
+
+@contextmanager
+def serving(root: Path) -> Iterator[str]:
+    """Serve `root` on the loopback address; yields the endpoint."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), _handler(root))
+    Thread(target=server.serve_forever, daemon=True).start()
+    try:
+        yield f"http://127.0.0.1:{server.server_port}"
+    finally:
+        server.shutdown()

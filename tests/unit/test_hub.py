@@ -1,0 +1,90 @@
+"""The real download code, against a local stand-in for the hub."""
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pandas as pd
+import pytest
+
+from graft import files
+from tests.unit.hub import serving
+
+ROOT = Path(__file__).parents[2]
+COMMIT = "a" * 40
+
+MODEL = """
+import sys
+from pathlib import Path
+from graft.pretrained import fetch_model
+from graft.study import HubModel
+fetch_model(HubModel(kind="hub", repo="owner/tiny", revision="%s"), "models.tiny.source", Path(sys.argv[1]), "x")
+"""
+TASK = """
+import sys
+from pathlib import Path
+from graft.study import Task
+from graft.tasks.prepare import prepare_task
+source = {"kind": "hub", "repo": "owner/glue", "config": "rte", "revision": "%s"}
+prepare_task("rte", Task.model_validate({"source": source}), Path(sys.argv[1]), "x")
+"""
+
+
+def fetch(program: str, hub: Path, out: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    """The hub's address is read on import, so each download has a process of its own."""
+    with serving(hub) as endpoint:
+        return subprocess.run(
+            [sys.executable, "-c", program % COMMIT, str(out)],
+            env={**os.environ, "PYTHONPATH": str(ROOT), "HF_ENDPOINT": endpoint, "HF_HOME": str(hub / "cache")}
+            | environment,
+            capture_output=True,
+            text=True,
+        )
+
+
+@pytest.fixture
+def hub(tmp_path, pico_models, pico_glue) -> Path:
+    import torch
+    from safetensors.torch import load_file
+
+    model = tmp_path / "hub" / "models" / "owner" / "tiny"
+    model.mkdir(parents=True)
+    torch.save(load_file(pico_models / "small" / "model.safetensors"), model / "pytorch_model.bin")
+    files.copy_into(pico_models / "small", model, ["config.json", "vocab.txt"])
+    (model / "script.py").write_text("raise SystemExit('code of the hub ran')")
+    data = tmp_path / "hub" / "datasets" / "owner" / "glue" / "rte"
+    data.mkdir(parents=True)
+    for name, split in (("train", "train"), ("dev", "validation")):
+        table = pd.read_csv(pico_glue / "RTE" / f"{name}.tsv", sep="\t")
+        table["label"] = table["label"].map({"entailment": 0, "not_entailment": 1})
+        table.to_parquet(data / f"{split}-00000-of-00001.parquet")
+    shutil.copy(data / "validation-00000-of-00001.parquet", data / "test-00000-of-00001.parquet")
+    return tmp_path / "hub"
+
+
+def test_a_pickled_model_on_the_hub_arrives_as_safetensors(hub, tmp_path, pico_models):
+    from safetensors.torch import load_file
+
+    done = fetch(MODEL, hub, tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    ours, theirs = (load_file(f / "model.safetensors") for f in (tmp_path / "out", pico_models / "small"))
+    assert all(ours[name].equal(tensor) for name, tensor in theirs.items())
+    assert files.read_json(tmp_path / "out" / "manifest.json")["source"]["revision"] == COMMIT
+    assert not (tmp_path / "out" / "script.py").exists()
+
+
+def test_a_data_set_on_the_hub_reads_like_its_tsv(hub, tmp_path):
+    done = fetch(TASK, hub, tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    report = pd.read_parquet(tmp_path / "out" / "report.parquet")
+    theirs = pd.read_parquet(hub / "datasets/owner/glue/rte/validation-00000-of-00001.parquet")
+    assert report["text_a"].tolist() == theirs["sentence1"].tolist()
+    labels = pd.read_parquet(tmp_path / "out" / "report_labels.parquet")
+    assert labels["label"].tolist() == theirs["label"].tolist()
+
+
+def test_compute_jobs_with_the_hub_switched_off_fail_at_once(hub, tmp_path):
+    done = fetch(MODEL, hub, tmp_path / "out", HF_HUB_OFFLINE="1")
+    assert done.returncode != 0 and not (tmp_path / "out").exists()
