@@ -1,0 +1,44 @@
+import pytest
+
+from graft import program
+from graft.study import Launch
+
+
+def test_a_config_that_changed_after_scheduling_is_refused():
+    program.check_fingerprint("a", "a", "x")
+    with pytest.raises(ValueError, match="study.json changed after this job was scheduled"):
+        program.check_fingerprint("a", "b", "x")
+
+
+def test_bad_input_ends_in_one_line_and_our_own_faults_keep_their_traceback(capsys):
+    def bad():
+        raise ValueError("labels: 7 is not a class")
+
+    def fault():
+        raise KeyError("x")
+
+    with pytest.raises(SystemExit):
+        program.run(bad)
+    assert capsys.readouterr().err.strip().endswith("labels: 7 is not a class")
+    with pytest.raises(KeyError):
+        program.run(fault)
+
+
+def test_a_gpu_that_is_asked_for_must_be_there(monkeypatch):
+    monkeypatch.setattr("torch.cuda.is_available", lambda: False)
+    assert program.device_of(Launch(device="auto")) == "cpu"
+    with pytest.raises(ValueError, match="torch sees no GPU"):
+        program.device_of(Launch(device="cuda"))
+
+
+def test_precision_is_what_was_asked_for():
+    assert program.precision_of(Launch(precision="fp32", device="cpu")) == "fp32"
+    assert program.precision_of(Launch(precision="auto", device="cpu")) in ("fp32", "bf16")
+
+
+def test_progress_in_a_log_is_a_line_for_the_end_at_least(capsys):
+    with program.progress("finetune.x") as report:
+        for step in range(5):
+            report(step + 1, 5, "loss 0.1")
+    lines = capsys.readouterr().err.splitlines()
+    assert lines[-1].endswith("finetune.x 5/5 loss 0.1") and len(lines) <= 2
