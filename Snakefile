@@ -7,7 +7,7 @@ min_version("9.0")
 # The default study is loaded alone: Snakemake would merge it into any other that is given.
 if not workflow.overwrite_configfiles:
 
-    configfile: "config.yaml"
+    configfile: f"{workflow.basedir}/config.yaml"
 
 
 include: "rules/common.smk"

@@ -40,7 +40,7 @@ def test_the_default_study_is_not_mixed_into_another(study_config, write_config,
 
 @pytest.mark.parametrize("target", ["all", "data", "models", "finetune", "merge", "tables"])
 def test_target_rules_exist(target, study_config, write_config, tmp_path):
-    done = snakemake(tmp_path, write_config(study_config), "--dry-run", "--quiet", "all", target)
+    done = snakemake(tmp_path, write_config(study_config), "--quiet", "all", "--dry-run", target)
     assert done.returncode == 0, done.stdout
 
 
