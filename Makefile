@@ -6,10 +6,10 @@ BIN := .venv/bin
 
 setup: .venv/installed
 
-# The venv is made anew only when the pins change.
+# Made anew when the pins change, and only then.
 .venv/installed: requirements.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Graft needs Python 3.11 or newer")'
-	$(PYTHON) -m venv .venv
+	$(PYTHON) -m venv --clear .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
 

@@ -16,10 +16,10 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 
-from graft import features, files, runs
-from graft.cost.flops import classifier_flops, encoder_flops, pooler_flops, ridge_flops, theseus_flops
+from graft import features, runs
+from graft.cost.flops import classifier_flops, encoder_flops, linear_flops, pooler_flops, ridge_flops
 from graft.encoders import load_classifier, load_encoder
-from graft.grid import Grid, System, probe_of
+from graft.grid import ALL_SEEDS, Grid, System, probe_of
 from graft.inference import pass_flops, predict, run
 from graft.merging import registry
 from graft.merging.composite import logit_ensemble, manifest
@@ -58,9 +58,22 @@ class Workbench:
         self.pair = grid.pair(pair)
         self.row = grid.study.tasks[task].row(task)
         self.max_tokens = grid.max_tokens(task, self.pair.large)
-        self.large_folder, self.small_folder = (paths.model(m) for m in (self.pair.large, self.pair.small))
+        models = self.pair.large, self.pair.small
+        self.large_folder, self.small_folder = (runs.model_folder(grid, paths, model) for model in models)
         self.large_shape, self.small_shape = Shape.of(self.large_folder), Shape.of(self.small_folder)
-        self.finetuned = paths.run(task, f"finetune.{self.pair.small}", seed)
+        self.finetuned = f"finetune.{self.pair.small}"
+
+    def system(self, name: str, seed: int | str) -> tuple[Path, dict[str, int]]:
+        """Model folder of a finished system on this task, and the parts of its training FLOPs."""
+        folder = self.paths.run(self.task, name, seed)
+        made = runs.read_made(folder / "build.json", self.grid.made(self.task, name, seed))
+        return folder / "model", made["train_flops_parts"]
+
+    def statistics(self) -> tuple[Path, dict[str, int]]:
+        """What `calibrate` left, and the parts of its FLOPs."""
+        folder = self.paths.statistics(self.task, self.pair.name)
+        made = runs.read_made(folder / "manifest.json", self.grid.calibrate(self.task, self.pair.name))
+        return folder / "statistics.safetensors", made["train_flops_parts"]
 
     def tokens(self, split: str) -> TokenisedSplit:
         return runs.tokens(self.grid, self.paths, self.task, self.pair.large, split)
@@ -80,10 +93,10 @@ class Workbench:
         """Bodies and, where the method needs them, statistics."""
         statistics = None
         if "statistics" in registry.facts(method).needs:
-            statistics = load_file(self.paths.statistics(self.task, self.pair.name) / "statistics.safetensors")
+            statistics = load_file(self.statistics()[0])
         return Parts(
             large=load_encoder(self.large_folder).state_dict(),
-            small_finetuned=split_classifier(load_classifier(self.finetuned / "model"))[0],
+            small_finetuned=split_classifier(load_classifier(self.system(self.finetuned, self.seed)[0]))[0],
             small_pretrained=load_encoder(self.small_folder).state_dict(),
             large_shape=self.large_shape,
             small_shape=self.small_shape,
@@ -95,20 +108,6 @@ class Workbench:
     def passes(self, shape: Shape, split: str, rows: np.ndarray | None = None, times: int = 1) -> int:
         """FLOPs of running an encoder over (rows of) a split."""
         return times * pass_flops(lambda t: encoder_flops(shape, t), self.tokens(split), self.max_tokens, rows)
-
-    def inherited_flops(self, *folders: Path) -> dict[str, int]:
-        """Parts of the training FLOPs of systems that this one is made from."""
-        united: dict[str, int] = {}
-        for folder in folders:
-            united |= files.read_json(folder / "build.json")["train_flops_parts"]
-        return united
-
-
-def method_flops(method: str, bench: Workbench, options: dict[str, Any]) -> int:
-    """FLOPs of a method's `prepare`, without calibration."""
-    if method == "theseus":
-        return theseus_flops(bench.small_shape, bench.large_shape, options["embedding_delta"])
-    return 0
 
 
 def sweep(bench: Workbench, merge: str, report: Report) -> tuple[dict[str, np.ndarray], dict[str, int]]:
@@ -131,8 +130,12 @@ def sweep(bench: Workbench, merge: str, report: Report) -> tuple[dict[str, np.nd
         states[f"select.{strength}"] = features.cls_states(model, bench.tokens("select"), bench.max_tokens)
         report(number + 1, len(strengths), f"strength {strength}")
     name = f"sweep.{merge}.{bench.pair.name}/{bench.task}/seed-{bench.seed}"
+    inherited = bench.system(bench.finetuned, bench.seed)[1]
+    if "statistics" in registry.facts(method).needs:
+        inherited |= bench.statistics()[1]
     parts = {
-        f"{name}/prepare": method_flops(method, bench, options),
+        **inherited,
+        f"{name}/prepare": merger.flops(bench.small_shape, bench.large_shape, options),
         f"{name}/fit": bench.passes(bench.large_shape, "train", rows, len(strengths)),
         f"{name}/select": bench.passes(bench.large_shape, "select", times=len(strengths)),
     }
@@ -144,7 +147,9 @@ def merge_with_head(bench: Workbench, system: System, out: Path) -> Built:
     are chosen together on `select`."""
     settings, head = system.settings, system.head
     rows = bench.fit_rows(settings.fit_rows)
-    frozen = features.load_states(bench.paths.embeddings(bench.task, bench.pair.large))
+    embedded = bench.paths.embeddings(bench.task, bench.pair.large)
+    runs.read_made(embedded / "manifest.json", bench.grid.embed(bench.task, bench.pair.large))
+    frozen = features.load_states(embedded)
     states = {0.0: (frozen["train.cls"][rows], frozen["select.cls"])}
     name = f"{system.name}/{bench.task}/seed-{bench.seed}"
     flops = {
@@ -156,9 +161,10 @@ def merge_with_head(bench: Workbench, system: System, out: Path) -> Built:
     if system.merge:
         options = registry.checked_options(system.method, settings.options)
         swept = bench.paths.sweep(bench.task, system.merge, bench.pair.name, bench.seed)
+        expected = bench.grid.sweep(bench.task, system.merge, bench.pair.name, bench.seed)
+        flops |= runs.read_made(swept / "manifest.json", expected)["train_flops_parts"]
         arrays = features.load_states(swept)
         states |= {s: (arrays[f"fit.{s}"], arrays[f"select.{s}"]) for s in strength_grid(options, bench.seed) if s != 0}
-        flops |= files.read_json(swept / "manifest.json")["train_flops_parts"]
         merger = registry.implementation(system.method)()
         state = merger.prepare(bench.parts(system.method, options))
 
@@ -166,10 +172,11 @@ def merge_with_head(bench: Workbench, system: System, out: Path) -> Built:
     if head == "labelled":
         labels = torch.from_numpy(runs.labels(bench.paths, bench.task, "train")[rows])
     else:
-        model = load_classifier(bench.finetuned / "model").to(bench.device)
+        folder, parts = bench.system(bench.finetuned, bench.seed)
+        model = load_classifier(folder).to(bench.device)
         small_hidden = torch.from_numpy(features.cls_states(model.bert, bench.tokens("train"), bench.max_tokens, rows))
         small_head = split_classifier(model.cpu())[1]
-        flops |= bench.inherited_flops(bench.finetuned)
+        flops |= parts
         flops[f"{name}/small-on-fit"] = bench.passes(bench.small_shape, "train", rows)
     # No method touches the pooler: heads are fitted on what the large model's own makes of the merged body's state.
     pooler = body["pooler.dense.weight"], body["pooler.dense.bias"]
@@ -195,8 +202,11 @@ def merge_with_head(bench: Workbench, system: System, out: Path) -> Built:
     choice = search([Point(*key) for key in heads], score)
     width = bench.large_shape.width
     outputs = bench.small_shape.width if head == "transplant" else bench.row.outputs
+    head_flops = pooler_flops(bench.large_shape) + linear_flops(width, bench.row.outputs)
     flops[f"{name}/head"] = len(states) * (
-        ridge_flops(len(rows), width, outputs, len(settings.ridge)) + len(rows) * pooler_flops(bench.large_shape)
+        ridge_flops(len(rows), width, outputs, len(settings.ridge))
+        + len(rows) * pooler_flops(bench.large_shape)
+        + len(settings.ridge) * len(bench.select_labels) * head_flops
     )
     if merger is not None:
         body = merger.apply(state, choice.chosen.strength)
@@ -209,7 +219,8 @@ def merge_with_own_head(bench: Workbench, system: System, out: Path, report: Rep
     options = registry.checked_options(system.method, system.settings.options)
     merger = registry.implementation(system.method)()
     state = merger.prepare(bench.parts(system.method, options))
-    model = load_classifier(bench.finetuned / "model")
+    folder, inherited = bench.system(bench.finetuned, bench.seed)
+    model = load_classifier(folder)
     small_head = split_classifier(model)[1]
     strengths = strength_grid(options, bench.seed)
     large = load_encoder(bench.large_folder).to(bench.device)
@@ -233,24 +244,26 @@ def merge_with_own_head(bench: Workbench, system: System, out: Path, report: Rep
     forward = functools.partial(classifier_flops, bench.large_shape, outputs=bench.row.outputs)
     search_flops = len(strengths) * pass_flops(forward, bench.tokens("select"), bench.max_tokens)
     name = f"{system.name}/{bench.task}/seed-{bench.seed}/select"
-    return Built(choice, bench.inherited_flops(bench.finetuned) | {name: search_flops})
+    return Built(choice, inherited | {name: search_flops})
 
 
 def merge_logits(bench: Workbench, system: System, out: Path) -> Built:
     """`logit_ensemble`: the fine-tuned small model and the large model's probe, mixed with a weight from `select`."""
     options = registry.checked_options(system.method, system.settings.options)
     pooling = probe_of(system)
-    probe = bench.paths.run(bench.task, f"probe.{pooling}.{bench.pair.large}", "all")
+    small_folder, small_parts = bench.system(bench.finetuned, bench.seed)
+    probe_folder, probe_parts = bench.system(f"probe.{pooling}.{bench.pair.large}", ALL_SEEDS)
     select = bench.tokens("select")
-    small = load_classifier(bench.finetuned / "model").to(bench.device)
+    small = load_classifier(small_folder).to(bench.device)
     small_logits = torch.from_numpy(predict(small, select, bench.max_tokens))
-    large = load(probe / "model").to(bench.device)
+    large = load(probe_folder).to(bench.device)
     probe_logits = torch.from_numpy(run(large.logits, select, bench.max_tokens, device=bench.device))
     scores = bench.row.labels is None
     choice, scales = logit_ensemble.fit(small_logits, probe_logits, options["strengths"], bench.score, scores)
-    manifest.write_logit_ensemble(out, bench.finetuned / "model", probe / "model", choice.chosen.strength, scales)
-    # The probe's own making ran the large model over select already; the small one ran over it at its last epoch.
-    flops = bench.inherited_flops(bench.finetuned, probe)
+    manifest.write_logit_ensemble(out, small_folder, probe_folder, choice.chosen.strength, scales)
+    # The large model's states on select are in the probe's parts already; the small one runs over them here.
+    name = f"{system.name}/{bench.task}/seed-{bench.seed}/small-on-select"
+    flops = small_parts | probe_parts | {name: bench.passes(bench.small_shape, "select")}
     return Built(choice, flops, {"scales": scales})
 
 

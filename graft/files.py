@@ -3,12 +3,15 @@
 import hashlib
 import json
 import os
+import secrets
 import shutil
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+# In the names of what is not finished.
+TEMPORARY = ".graft-tmp"
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "vocab.txt")
 
 
@@ -18,7 +21,7 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     # The ending stays last, since many writers choose their format by it.
-    temporary = path.with_name(f".{path.stem}.{os.getpid()}.tmp{path.suffix}")
+    temporary = path.with_name(f"{_mark(path.stem)}{path.suffix}")
     try:
         yield temporary
         _flush(temporary)
@@ -33,8 +36,7 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; it takes the place of `path` if the block ends without an error."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    shutil.rmtree(temporary, ignore_errors=True)
+    temporary = path.with_name(_mark(path.name))
     temporary.mkdir()
     try:
         yield temporary
@@ -45,6 +47,15 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
         _flush(path.parent)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def remove_temporary(root: str | Path) -> None:
+    """Remove what killed processes left half-written below `root`; nothing may be writing there."""
+    for path in [*Path(root).rglob(f".*{TEMPORARY}*")]:
+        if path.is_dir():
+            shutil.rmtree(path, ignore_errors=True)
+        else:
+            path.unlink(missing_ok=True)
 
 
 def write_json(path: str | Path, value: Any) -> None:
@@ -72,6 +83,11 @@ def sha256(path: str | Path) -> str:
     """Hex sha256 of one file's bytes."""
     with open(path, "rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
+
+
+def _mark(name: str) -> str:
+    # Random, since processes on two hosts of one file system may have one pid.
+    return f".{name}.{secrets.token_hex(6)}{TEMPORARY}"
 
 
 def _flush(path: Path) -> None:

@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import functools
 import hashlib
+import importlib.util
 import json
-from dataclasses import dataclass
+import os
+from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 from graft import files
 from graft.merging import registry
-from graft.study import DistilledModel, FileData, MergeSystem, Pair, PathModel, Study
+from graft.shapes import Shape, check_shapes
+from graft.study import DistilledModel, FileData, HubModel, MergeSystem, PackageModel, Pair, PathModel, Study
 from graft.tasks.readers import source_files
 
 # Bumped when a step's meaning changes, so that older results are made anew.
 RECIPES = 1
 ALL_SEEDS = "all"
+# A local model's weights; the first is preferred, and the only one that a sha256 in the config can be about.
+WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 
 
 @dataclass(frozen=True)
@@ -79,14 +85,35 @@ class Grid:
     def max_tokens(self, task: str, model: str) -> int:
         return self.study.models[model].finetune[task].max_tokens
 
+    def reads_as(self, system: System) -> str:
+        """The model in whose tokens `evaluate` gives texts to a system.
+
+        Merges see texts as the large model does; a system without models (majority) as the first large one would.
+        """
+        return system.model or (system.pair or self.study.pairs[0]).large
+
     def check_sources(self) -> None:
         """Raise ValueError if a local source is missing or has the wrong columns; reads headers, not rows."""
         for name, task in self.study.tasks.items():
             if isinstance(task.source, FileData):
                 source_files(task.source, task.row(name), f"tasks.{name}.source")
         for name, model in self.study.models.items():
-            if isinstance(model.source, PathModel):
-                model_file(model.source, f"models.{name}.source")
+            if isinstance(model.source, PathModel | PackageModel):
+                self.check_local_model(name, model_files(model.source, f"models.{name}.source")[1])
+
+    def check_local_model(self, name: str, config: Path) -> None:
+        """Raise ValueError if a local model is no BERT, or cannot hold or teach what the study asks of it."""
+        shape = Shape.of(config.parent)
+        for task, settings in self.study.models[name].finetune.items():
+            if settings.max_tokens > shape.positions:
+                where = f"models.{name}.finetune.{task}.max_tokens"
+                raise ValueError(f"{where}: {settings.max_tokens}; {name} has {shape.positions} positions")
+        for student, model in self.study.models.items():
+            if isinstance(model.source, DistilledModel) and model.source.teacher == name:
+                try:
+                    check_shapes(shape, replace(shape, **model.source.shape.model_dump()))
+                except ValueError as error:
+                    raise ValueError(f"models.{student}.source.shape: {error}") from None
 
     @functools.cache  # noqa: B019 - one grid per process
     def data(self, task: str) -> str:
@@ -104,10 +131,11 @@ class Grid:
         if isinstance(source, DistilledModel):
             texts = [self.data(task) for task in self.study.tasks]
             inputs = [self.model(source.teacher), *texts, self.study.launch.model_dump()]
-            return _hash("distil", source.shape.model_dump(), source.options, source.seed, *inputs)
-        if isinstance(source, PathModel):
-            return _hash("model", source.sha256 or files.sha256(model_file(source, f"models.{model}.source")))
-        return _hash("model", source.model_dump(exclude={"folder"}))
+            return _hash("distil", source.shape.model_dump(), source.options.model_dump(), source.seed, *inputs)
+        if isinstance(source, HubModel):
+            return _hash("model", source.model_dump())
+        found = model_files(source, f"models.{model}.source")
+        return _hash("model", {path.name: files.sha256(path) for path in found})
 
     @functools.cache  # noqa: B019
     def tokens(self, task: str, tokenizer: str) -> str:
@@ -125,7 +153,11 @@ class Grid:
 
     @functools.cache  # noqa: B019
     def embed(self, task: str, model: str) -> str:
-        return _hash("embed", self._tokens_for(task, model), self.model(model), self.study.launch.model_dump())
+        return _hash("embed", self._tokens_for(task, model), self.model(model), self._inference())
+
+    def _inference(self) -> dict[str, Any]:
+        """What changes a forward pass: inference is always in fp32."""
+        return self.study.launch.model_dump(include={"device", "threads"})
 
     @functools.cache  # noqa: B019
     def probe(self, task: str, model: str, pooling: str) -> str:
@@ -137,7 +169,7 @@ class Grid:
     def calibrate(self, task: str, pair: str) -> str:
         large, small = self.pair(pair).large, self.pair(pair).small
         inputs = [self._tokens_for(task, large), self.model(large), self.model(small)]
-        return _hash("calibrate", self.study.calibration.model_dump(), *inputs, self.study.launch.model_dump())
+        return _hash("calibrate", self.study.calibration.model_dump(), *inputs, self._inference())
 
     @functools.cache  # noqa: B019
     def sweep(self, task: str, merge: str, pair: str, seed: int) -> str:
@@ -159,17 +191,15 @@ class Grid:
         if spec.program == "probe":
             return self.probe(task, spec.model, spec.pooling)
         if spec.program == "majority":
-            return _hash("majority", self.data(task))
-        inputs = [primary, self.embed(task, spec.pair.large), self._tokens_for(task, spec.pair.small)]
+            return _hash("majority", self.data(task), primary)
+        inputs = [primary, self.embed(task, spec.pair.large)]
         if spec.seeded:
             inputs.append(self.finetune(task, spec.pair.small, seed))
         if spec.merge and registry.facts(spec.method).heads:
             inputs.append(self.sweep(task, spec.merge, spec.pair.name, seed))
-        probe = probe_of(spec)
-        if probe:
+        if probe := probe_of(spec):
             inputs.append(self.probe(task, spec.pair.large, probe))
-        settings = spec.settings.model_dump(exclude={"heads"})
-        return _hash("merge", spec.method, spec.head, settings, *inputs, self.study.launch.model_dump())
+        return _hash("merge", spec.method, spec.head, effective(spec), *inputs, self._inference())
 
     @functools.cache  # noqa: B019
     def evaluated(self, task: str, system: str, seed: int | str) -> str:
@@ -181,6 +211,14 @@ class Grid:
         return _hash("gather", *(self.evaluated(run.task, run.system.name, run.seed) for run in self.runs))
 
 
+def effective(system: System) -> dict[str, Any]:
+    """All options of a merge or control that its making depends on, defaults filled in."""
+    options = registry.checked_options(system.method, system.settings.options) if system.merge else {}
+    if system.head:
+        options |= {"fit_rows": system.settings.fit_rows, "ridge": list(system.settings.ridge)}
+    return options
+
+
 def probe_of(system: System) -> str | None:
     """Pooling of the large model's probe that a merge builds on, or None."""
     if not system.merge or "probe.large" not in registry.facts(system.method).needs:
@@ -188,16 +226,30 @@ def probe_of(system: System) -> str | None:
     return registry.checked_options(system.method, system.settings.options)["probe"]
 
 
-def model_file(source: PathModel, where: str) -> Any:
-    """model.safetensors of a local model folder; raises ValueError if it is not there."""
-    import os
-    from pathlib import Path
+def model_files(source: PathModel | PackageModel, where: str) -> list[Path]:
+    """Weights, config and tokenizer of a model that is here already, in a fixed order.
 
-    folder = Path(os.path.expandvars(os.path.expanduser(source.folder)))
-    for name in ("config.json", "model.safetensors"):
-        if not (folder / name).is_file():
-            raise ValueError(f"{where}.folder: {folder / name} is missing; a Hugging Face model folder is needed")
-    return folder / "model.safetensors"
+    Raises ValueError where one is missing or the weights' sha256 is not the config's.
+    """
+    folder = local_folder(source, where)
+    weights = next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
+    if weights is None or not (folder / "config.json").is_file():
+        missing = "config.json" if weights else " or ".join(WEIGHTS)
+        raise ValueError(f"{where}: {folder / missing} is missing; a Hugging Face model folder is needed")
+    if source.sha256 and (weights.name != WEIGHTS[0] or files.sha256(weights) != source.sha256):
+        raise ValueError(f"{where}.sha256: {weights} has {files.sha256(weights)}; the config expects {source.sha256}")
+    others = [folder / name for name in ("config.json", *files.TOKENIZER) if (folder / name).is_file()]
+    return [weights, *others]
+
+
+def local_folder(source: PathModel | PackageModel, where: str) -> Path:
+    """Folder of a local model; raises ValueError for a package that is not installed."""
+    if isinstance(source, PathModel):
+        return Path(os.path.expandvars(os.path.expanduser(source.folder)))
+    spec = importlib.util.find_spec(source.package)
+    if spec is None or not spec.submodule_search_locations:
+        raise ValueError(f"{where}.package: {source.package} is not installed; pip install it")
+    return Path(spec.submodule_search_locations[0]) / source.folder
 
 
 def _systems(study: Study) -> list[System]:

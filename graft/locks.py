@@ -1,16 +1,18 @@
-"""One writer per study: a lock that the operating system lets go when its holder dies, however it dies."""
+"""Who may write into a study: locks that the operating system lets go when their holder dies, however it dies."""
 
 import fcntl
 import os
+import sys
+import time
 from pathlib import Path
 
+# Descriptors of the locks this process holds: closing one would let it go.
 _held: list[int] = []
 
 
 def hold(path: Path, what: str) -> None:
-    """Lock `path` until this process ends; raises ValueError if another process holds it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    """Lock `path` for this process alone until it ends; raises ValueError if another process holds it."""
+    descriptor = _open(path)
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
@@ -20,3 +22,31 @@ def hold(path: Path, what: str) -> None:
     os.ftruncate(descriptor, 0)
     os.write(descriptor, f"pid {os.getpid()} on {os.uname().nodename}\n".encode())
     _held.append(descriptor)
+
+
+def share(path: Path) -> None:
+    """Say until this process ends that a job works below the folder of `path`."""
+    descriptor = _open(path)
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    _held.append(descriptor)
+
+
+def wait_for_jobs(path: Path, what: str) -> None:
+    """Return when no process shares the lock any more: jobs outlive a snakemake that was killed."""
+    descriptor = _open(path)
+    told = False
+    while True:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            break
+        except BlockingIOError:
+            if not told:
+                print(f"{what}: waiting for jobs of an earlier run to end", file=sys.stderr, flush=True)
+                told = True
+            time.sleep(0.5)
+    os.close(descriptor)
+
+
+def _open(path: Path) -> int:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)

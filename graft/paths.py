@@ -23,6 +23,16 @@ class Paths:
         """The resolved config that programs read."""
         return self.root / "study.json"
 
+    @property
+    def lock(self) -> Path:
+        """Held by the snakemake that runs this study."""
+        return self.root / ".lock"
+
+    @property
+    def jobs_lock(self) -> Path:
+        """Shared by the jobs that write into this study."""
+        return self.root / ".jobs.lock"
+
     def data(self, task: str) -> Path:
         return self.root / "data" / task
 

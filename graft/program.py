@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import os
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -11,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from graft import locks
 from graft.grid import Grid
 from graft.paths import Paths
 from graft.study import load
@@ -28,8 +28,10 @@ def parser(description: str | None) -> argparse.ArgumentParser:
 
 
 def context(args: argparse.Namespace) -> tuple[Grid, Paths]:
-    """The study's grid and the paths of its results."""
-    return Grid(load(args.study)), Paths(args.study.parent)
+    """The study's grid and the paths of its results; from here on this process counts as a job of the study."""
+    paths = Paths(args.study.parent)
+    locks.share(paths.jobs_lock)
+    return Grid(load(args.study)), paths
 
 
 def run(main: Callable[[], None]) -> None:
@@ -107,8 +109,3 @@ def measured(started: float) -> dict[str, float | int]:
 
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
     return {"wall_seconds": time.perf_counter() - started, "peak_memory_bytes": peak}
-
-
-def slurm_job() -> str | None:
-    """Id of the SLURM job this process runs in."""
-    return os.environ.get("SLURM_JOB_ID")

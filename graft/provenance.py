@@ -11,7 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import graft
-from graft.program import slurm_job
+from graft.program import device_of, precision_of
+from graft.study import Launch
 
 PACKAGES = (
     "torch",
@@ -50,12 +51,17 @@ def hardware() -> dict[str, Any]:
     return {"cpu": _cpu(), "cores": os.cpu_count(), "gpu": gpu}
 
 
-def here() -> dict[str, Any]:
-    """The measured part of a run's provenance: host, hardware, job, time of finishing."""
+def of_making(launch: Launch) -> dict[str, Any]:
+    """Where and with what a step is computed, asked for by the process that computes it."""
     return {
+        "code_version": code_version(),
+        "packages": packages(),
+        "device": device_of(launch),
+        "precision": precision_of(launch),
+        "threads": launch.threads,
         "hardware": hardware(),
         "host": socket.gethostname(),
-        "slurm_job_id": slurm_job(),
+        "slurm_job_id": os.environ.get("SLURM_JOB_ID"),
         "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
 

@@ -19,6 +19,7 @@ MEASURED = (
     "provenance.host",
     "provenance.slurm_job_id",
     "provenance.finished",
+    "provenance.evaluated",
 )
 
 
@@ -100,8 +101,13 @@ class Provenance(Part):
     host: str
     slurm_job_id: str | None = None
     threads: int
+    device: str
+    precision: str
+    """Of training; inference is in fp32."""
     finished: str
     """Local time with its offset, ISO 8601."""
+    evaluated: dict[str, Any] = {}
+    """The same about the job that evaluated it; everything above is about the job that made it."""
 
 
 class RunRecord(Part):

@@ -3,23 +3,45 @@
 from __future__ import annotations
 
 import argparse
-import time
 from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from graft import files, program
+from graft import files, program, provenance
 from graft.grid import Grid
 from graft.paths import Paths
+from graft.study import Launch
 from graft.tasks.tokens import TokenisedSplit, check_same_vocabulary
 from graft.training.finetuning import Labelled
+
+
+def read_made(path: Path, fingerprint: str) -> dict[str, Any]:
+    """A manifest.json or build.json; raises ValueError if it was not made by the config that asks for it."""
+    if not path.is_file():
+        raise ValueError(f"{path}: missing; run snakemake again")
+    made = files.read_json(path)
+    if made["fingerprint"] != fingerprint:
+        raise ValueError(f"{path}: made by another config ({made['fingerprint']}, not {fingerprint}); delete it")
+    return made
+
+
+def model_folder(grid: Grid, paths: Paths, model: str) -> Path:
+    """Folder of a pre-trained model, checked."""
+    read_made(paths.model(model) / "manifest.json", grid.model(model))
+    return paths.model(model)
+
+
+def pretraining_flops(grid: Grid, paths: Paths, model: str) -> int:
+    """FLOPs of making a pre-trained model here; 0 for a published one."""
+    return read_made(paths.model(model) / "manifest.json", grid.model(model))["pretraining_flops"]
 
 
 def tokens(grid: Grid, paths: Paths, task: str, model: str, split: str) -> TokenisedSplit:
     """A split of a task in the ids of a model's tokenizer; raises ValueError if its vocabulary is another."""
     tokenizer = grid.study.tokenizer_of(model)
     check_same_vocabulary(paths.model(model), paths.model(tokenizer))
+    read_made(paths.tokens(task, tokenizer) / "manifest.json", grid.tokens(task, tokenizer))
     return TokenisedSplit.load(paths.tokens(task, tokenizer), split)
 
 
@@ -43,6 +65,7 @@ def save_system(
     hyperparameters: dict[str, Any],
     choices: list[dict[str, Any]],
     select: dict[str, Any] | None,
+    launch: Launch,
     started: float,
 ) -> None:
     """Write build.json beside a finished `model/`; it names the model's files by sha256, so it is written last.
@@ -62,7 +85,8 @@ def save_system(
             "hyperparameters": hyperparameters,
             "choices": choices,
             "select": select,
-            "measured": {**program.measured(started), "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z")},
+            "provenance": provenance.of_making(launch),
+            "measured": program.measured(started),
             "model_sha256": {path.name: files.sha256(path) for path in model},
         },
     )

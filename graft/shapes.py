@@ -50,3 +50,25 @@ class Shape:
         feed_forward = 2 * self.width * self.ffn + self.ffn + self.width + 2 * self.width
         pooler = self.width * self.width + self.width
         return embeddings + self.layers * (attention + feed_forward) + pooler
+
+
+def check_shapes(teacher: Shape, student: Shape) -> None:
+    """Raise ValueError where a student of this shape cannot follow the teacher: the text says what would be right."""
+    if student.layers < 1 or teacher.layers % student.layers:
+        raise ValueError(f"distilled model has {student.layers} layers; must divide the teacher's {teacher.layers}")
+    if student.heads != teacher.heads:
+        raise ValueError(
+            f"distilled model has {student.heads} heads; attention scores need as many as the teacher's {teacher.heads}"
+        )
+    if student.width % student.heads:
+        raise ValueError(f"distilled model is {student.width} wide; its {student.heads} heads must divide the width")
+    for name in ("width", "ffn", "positions"):
+        if getattr(student, name) > getattr(teacher, name):
+            raise ValueError(
+                f"distilled model has {name} {getattr(student, name)}; at most the teacher's {getattr(teacher, name)}"
+            )
+    for name in ("vocabulary", "types"):
+        if getattr(student, name) != getattr(teacher, name):
+            raise ValueError(
+                f"distilled model has {name} {getattr(student, name)}; must be the teacher's {getattr(teacher, name)}"
+            )

@@ -25,6 +25,9 @@ def _checked_name(value: str) -> str:
 
 Name = Annotated[str, AfterValidator(_checked_name)]
 Positive = Annotated[int, Field(gt=0)]
+RidgeSizes = Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1)]
+FitRows = Annotated[int, Field(ge=2)]
+HeadName = Literal["transplant", "label-free", "labelled"]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 
 
@@ -138,6 +141,36 @@ class SmallShape(Section):
     """Units of the feed-forward layer; usually 4 times the width."""
 
 
+class DistilOptions(Section):
+    """Hyperparameters of one distillation."""
+
+    steps: Positive = 400
+    """Optimizer steps."""
+    batch_size: Positive = 32
+    """Texts per step."""
+    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    """AdamW's peak."""
+    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    """Share of the steps with a rising learning rate; it then falls linearly to zero."""
+    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    max_tokens: Annotated[int, Field(ge=4)] = 128
+    """Texts are cut to this length."""
+    clip: Annotated[float, Field(gt=0)] = 1.0
+    """Largest norm of the gradient."""
+    hidden_weight: Annotated[float, Field(ge=0)] = 1.0
+    """Factor of the hidden states' loss; both losses are near 1 for an untrained student."""
+    attention_weight: Annotated[float, Field(ge=0)] = 1.0
+    """Factor of the attention scores' loss."""
+    start: Literal["teacher", "random"] = "teacher"
+    """teacher: closed form from the teacher's layers; random: layers from N(0, 0.02), embeddings from PCA."""
+    start_texts: Positive = 512
+    """Texts that the closed form is fitted on."""
+    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """The student's, written into its config too: so small a model is short of capacity, not of regularisation."""
+    log_every: Positive = 50
+    """Steps between lines of the log."""
+
+
 class DistilledModel(Section):
     """A small model that this study makes from a large one, on the unlabelled train texts of its tasks."""
 
@@ -146,8 +179,7 @@ class DistilledModel(Section):
     """Name of the large model."""
     shape: SmallShape
     seed: int = 0
-    options: dict[str, float | int | bool] = {}
-    """Options of `graft.training.distil.DistilOptions`."""
+    options: DistilOptions = DistilOptions()
 
 
 class FineTuning(Section):
@@ -193,16 +225,12 @@ class Pair(Section):
         return f"{self.small}-into-{self.large}"
 
 
-class FinetuneSystems(Section):
-    """`finetune.<model>`: every model of the pairs, fine-tuned with every seed."""
-
-
 class ProbeSystems(Section):
     """`probe.<pooling>.<model>`: a closed-form linear head on the frozen model's last states."""
 
-    pooling: tuple[Literal["cls", "mean"], ...] = ("cls", "mean")
+    pooling: Annotated[tuple[Literal["cls", "mean"], ...], Field(min_length=1)] = ("cls", "mean")
     """The [CLS] state, or the mean over tokens."""
-    ridge: tuple[float, ...] = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
+    ridge: RidgeSizes = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
     """Ridge sizes tried on `select`, as shares of the mean diagonal."""
 
 
@@ -217,11 +245,11 @@ class MergeSystem(Section):
 
     method: str | None = None
     """Method of the registry; the system's own name where left out, so that one method can stand here twice."""
-    heads: tuple[Literal["transplant", "label-free", "labelled"], ...] | None = None
+    heads: Annotated[tuple[HeadName, ...], Field(min_length=1)] | None = None
     """How the classification head is made; all three where left out and the method has heads."""
-    fit_rows: Positive = 2048
+    fit_rows: FitRows = 2048
     """Rows of train (a fixed draw) on which heads and maps are fitted."""
-    ridge: tuple[float, ...] = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
+    ridge: RidgeSizes = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
     """Ridge sizes of the head tried on `select`, as shares of the mean diagonal."""
 
     @property
@@ -233,9 +261,9 @@ class MergeSystem(Section):
 class HeadOnlyControl(Section):
     """`control.head-only.<head>.<pair>`: the same heads on the untouched large body."""
 
-    heads: tuple[Literal["transplant", "label-free", "labelled"], ...] = ("transplant", "label-free", "labelled")
-    fit_rows: Positive = 2048
-    ridge: tuple[float, ...] = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
+    heads: Annotated[tuple[HeadName, ...], Field(min_length=1)] = ("transplant", "label-free", "labelled")
+    fit_rows: FitRows = 2048
+    ridge: RidgeSizes = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 
 
 class ControlSystems(Section):
@@ -245,9 +273,8 @@ class ControlSystems(Section):
 
 
 class Systems(Section):
-    """Everything that gets a row in the tables; a family left out is not run."""
+    """Everything that gets a row in the tables beside `finetune.<model>`, which is always there."""
 
-    finetune: FinetuneSystems = FinetuneSystems()
     probe: ProbeSystems | None = None
     majority: MajoritySystem | None = None
     merge: dict[Name, MergeSystem] = {}
@@ -259,7 +286,6 @@ class Calibration(Section):
 
     tokens: Positive = 50_000
     """Tokens read per task and pair."""
-    batch_size: Positive = 32
 
 
 class Launch(Section):
@@ -305,7 +331,7 @@ class Study(Section):
     @model_validator(mode="before")
     @classmethod
     def _count_of_seeds(cls, values: Any) -> Any:
-        if isinstance(values, dict) and isinstance(values.get("seeds"), int):
+        if isinstance(values, dict) and type(values.get("seeds")) is int:
             return {**values, "seeds": list(range(values["seeds"]))}
         return values
 
@@ -337,6 +363,10 @@ class Study(Section):
             _known(f"tasks.{name}.metrics", metric, METRICS)
             if METRICS[metric] != row.kind:
                 raise ValueError(f"tasks.{name}.metrics: {metric} is for {METRICS[metric]}, this task has {row.kind}")
+        if "f1" in row.metrics and len(row.labels) != 2:
+            raise ValueError(f"tasks.{name}.metrics: f1 is for two classes; use f1_macro")
+        if row.groups == "contained" and len(row.text) != 1:
+            raise ValueError(f"tasks.{name}.groups: contained is for tasks with one text; use shared")
         if len(row.text) not in (1, 2):
             raise ValueError(f"tasks.{name}.text: {len(row.text)} columns; one text or a pair is supported")
         if row.labels is not None and len(set(row.labels)) < max(2, len(row.labels)):
@@ -351,6 +381,8 @@ class Study(Section):
                 raise ValueError(f"models.{name}.source.shape: width must be a multiple of heads")
         if model.tokenizer is not None:
             _known(f"models.{name}.tokenizer", model.tokenizer, self.models)
+            if isinstance(self.models[model.tokenizer].source, DistilledModel):
+                raise ValueError(f"models.{name}.tokenizer: {model.tokenizer} is distilled; name its teacher")
         for task in model.finetune:
             if task not in self.tasks and task not in TASKS:
                 _known(f"models.{name}.finetune", task, self.tasks)
@@ -380,6 +412,10 @@ class Study(Section):
             raise ValueError(f"systems.merge.{name}: {error}") from None
         if merge.heads is not None and not facts.heads:
             raise ValueError(f"systems.merge.{name}.heads: {facts.name} has no head option; leave the key out")
+        if "probe.large" in facts.needs:
+            pooling = registry.checked_options(facts.name, merge.options)["probe"]
+            if self.systems.probe is None or pooling not in self.systems.probe.pooling:
+                raise ValueError(f"systems.merge.{name}: needs probe.{pooling}; add it to systems.probe.pooling")
 
     def tokenizer_of(self, model: str) -> str:
         """Name of the model whose tokenizer `model` uses."""

@@ -55,11 +55,13 @@ wildcard_constraints:
 
 
 def start_study():
-    """Take the study's lock for as long as this process lives and write its resolved config."""
+    """Take the study's lock for as long as this process lives, see orphans out, write the resolved config."""
     try:
-        locks.hold(PATHS.root / ".lock", f"study {STUDY.name}")
+        locks.hold(PATHS.lock, f"study {STUDY.name}")
     except ValueError as error:
         raise WorkflowError(str(error)) from None
+    locks.wait_for_jobs(PATHS.jobs_lock, f"study {STUDY.name}")
+    files.remove_temporary(PATHS.root)
     files.write_json(PATHS.study, STUDY.model_dump(mode="json", by_alias=True))
 
 
@@ -130,6 +132,8 @@ def merge_inputs(wildcards):
         inputs.append(build(wildcards.task, f"finetune.{pair.small}", wildcards.seed))
     if system.merge and registry.facts(system.method).heads:
         inputs.append(PATHS.sweep(wildcards.task, system.merge, pair.name, wildcards.seed) / "manifest.json")
+    if system.merge and "statistics" in registry.facts(system.method).needs:
+        inputs.append(PATHS.statistics(wildcards.task, pair.name) / "manifest.json")
     if probe_of(system):
         inputs.append(build(wildcards.task, f"probe.{probe_of(system)}.{pair.large}", "all"))
     return inputs
@@ -138,10 +142,8 @@ def merge_inputs(wildcards):
 def evaluate_inputs(wildcards):
     """A system's model, the texts of report, and report's labels."""
     system = GRID.systems[wildcards.system]
-    # Merges see texts as the large model does; a system without models (majority) as the first large one would.
-    model = system.model or (system.pair or STUDY.pairs[0]).large
     return [
         build(wildcards.task, wildcards.system, wildcards.seed),
         PATHS.data(wildcards.task) / "report_labels.parquet",
-        tokens(wildcards.task, model),
+        tokens(wildcards.task, GRID.reads_as(system)),
     ]

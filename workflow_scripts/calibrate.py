@@ -34,7 +34,7 @@ def main() -> None:
     order = np.random.default_rng(TEXT_SEED).permutation(len(tokens))
     # Whole texts, until so many tokens are read.
     rows = order[: int(np.searchsorted(np.cumsum(tokens.lengths(max_tokens)[order]), settings.tokens)) + 1]
-    small, large = (load_encoder(paths.model(m)).to(device) for m in (pair.small, pair.large))
+    small, large = (load_encoder(runs.model_folder(grid, paths, m)).to(device) for m in (pair.small, pair.large))
     shapes = [Shape.of(paths.model(m)) for m in (pair.small, pair.large)]
     done = flops = 0
     with program.progress(f"calibrate {args.task}") as report:

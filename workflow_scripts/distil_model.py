@@ -3,10 +3,10 @@
 import dataclasses
 import time
 
-from graft import files, program
+from graft import files, program, provenance
 from graft.shapes import Shape
 from graft.tasks.texts import train_texts
-from graft.training.distil import DistilOptions, distil_model
+from graft.training.distil import distil_model
 
 
 def main() -> None:
@@ -17,31 +17,40 @@ def main() -> None:
     started = time.perf_counter()
     grid, paths = program.context(args)
     program.check_fingerprint(grid.model(args.model), args.fingerprint, args.model)
-    program.use_threads(grid.study.launch.threads)
+    launch = grid.study.launch
+    program.use_threads(launch.threads)
     source = grid.study.models[args.model].source
     teacher, out = paths.model(source.teacher), paths.model(args.model)
     shape = dataclasses.replace(Shape.of(teacher), **source.shape.model_dump())
     texts = train_texts([paths.data(task) / "train.parquet" for task in grid.study.tasks])
-    options = DistilOptions(**source.options)
     with program.progress(f"distil {args.model}") as report:
 
         def show(record: dict[str, float]) -> None:
             text = f"loss {record['loss']:.4f} {record['examples_per_second']:.0f} examples/s"
-            report(int(record["step"]), options.steps, text)
+            report(int(record["step"]), source.options.steps, text)
 
         result = distil_model(
-            teacher, texts, shape, options, out, source.seed, show, paths.logs / f"distil_model/{args.model}.jsonl"
+            teacher,
+            texts,
+            shape,
+            source.options,
+            out,
+            source.seed,
+            precision=program.precision_of(launch),
+            device=program.device_of(launch),
+            progress=show,
+            log_path=paths.logs / f"distil_model/{args.model}.jsonl",
         )
     files.write_json(
         out / "manifest.json",
         {
             "fingerprint": args.fingerprint,
             "source": source.model_dump(),
-            "options": dataclasses.asdict(options),
             "texts": len(texts),
             "pretraining_flops": result.flops,
             "curve": result.curve,
             "sha256": {file.name: files.sha256(file) for file in sorted(out.iterdir()) if file.name != "manifest.json"},
+            "provenance": provenance.of_making(launch),
             "measured": program.measured(started),
         },
     )

@@ -5,7 +5,7 @@ import time
 from graft import files, program
 from graft.encoders import load_encoder
 from graft.features import embed, save_states
-from graft.runs import tokens
+from graft.runs import model_folder, tokens
 
 
 def main() -> None:
@@ -18,7 +18,7 @@ def main() -> None:
     grid, paths = program.context(args)
     program.check_fingerprint(grid.embed(args.task, args.model), args.fingerprint, args.model)
     program.use_threads(grid.study.launch.threads)
-    model = load_encoder(paths.model(args.model)).to(program.device_of(grid.study.launch))
+    model = load_encoder(model_folder(grid, paths, args.model)).to(program.device_of(grid.study.launch))
     splits = {split: tokens(grid, paths, args.task, args.model, split) for split in ("train", "select")}
     with program.progress(f"embed {args.task}") as progress:
         states, flops = embed(model, splits, grid.max_tokens(args.task, args.model), progress)

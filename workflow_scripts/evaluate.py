@@ -3,7 +3,6 @@
 import time
 
 import pandas as pd
-import torch
 
 from graft import files, program, provenance, records, runs
 from graft.inference import pass_flops, run
@@ -29,11 +28,11 @@ def main() -> None:
     system = grid.systems[args.system]
     row = grid.study.tasks[args.task].row(args.task)
     out = paths.run(args.task, args.system, args.seed)
-    built = files.read_json(out / "build.json")
-    made = grid.made(args.task, args.system, args.seed)
-    program.check_fingerprint(made, built["fingerprint"], f"{out / 'build.json'}")
-    # Merges see texts as the large model does; a system without models (majority) as the first large one would.
-    model = system.model or (system.pair or grid.study.pairs[0]).large
+    built = runs.read_made(out / "build.json", grid.made(args.task, args.system, args.seed))
+    for name, expected in built["model_sha256"].items():
+        if files.sha256(out / "model" / name) != expected:
+            raise ValueError(f"{out / 'model' / name}: changed since {out / 'build.json'} was written; delete that")
+    model = grid.reads_as(system)
     tokens, max_tokens = runs.tokens(grid, paths, args.task, model, "report"), grid.max_tokens(args.task, model)
     predictor = load(out / "model").to(device)
     logits = run(predictor.logits, tokens, max_tokens, device=device)
@@ -72,12 +71,10 @@ def main() -> None:
         choices=built["choices"],
         provenance={
             "fingerprint": args.fingerprint,
-            "code_version": provenance.code_version(),
-            "packages": provenance.packages(),
             "data_sha256": data["sha256"],
             "model_sha256": built["model_sha256"],
-            "threads": torch.get_num_threads(),
-            **provenance.here(),
+            **built["provenance"],
+            "evaluated": provenance.of_making(grid.study.launch),
         },
     )
     with files.atomic_file(out / "predictions.parquet") as temporary:

@@ -2,9 +2,8 @@
 
 import time
 
-from graft import files, program
+from graft import files, program, runs
 from graft.encoders import new_classifier
-from graft.runs import labelled, save_system
 from graft.training.finetuning import finetune
 
 
@@ -27,10 +26,10 @@ def main() -> None:
     out.mkdir(parents=True, exist_ok=True)
     with program.progress(system) as progress:
         result = finetune(
-            new_classifier(paths.model(args.model), row.labels, args.seed),
+            new_classifier(runs.model_folder(grid, paths, args.model), row.labels, args.seed),
             row,
-            labelled(grid, paths, args.task, args.model, "train"),
-            labelled(grid, paths, args.task, args.model, "select"),
+            runs.labelled(grid, paths, args.task, args.model, "train"),
+            runs.labelled(grid, paths, args.task, args.model, "select"),
             settings,
             args.seed,
             program.precision_of(launch),
@@ -41,12 +40,12 @@ def main() -> None:
     with files.atomic_folder(out / "model") as folder:
         result.model.save_pretrained(folder)
         files.copy_into(paths.model(args.model), folder, files.TOKENIZER)
-    save_system(
+    runs.save_system(
         out,
         args,
         system=system,
         flops={f"{system}/{args.task}/seed-{args.seed}/{part}": n for part, n in result.flops.items()},
-        pretraining_flops=files.read_json(paths.model(args.model) / "manifest.json")["pretraining_flops"],
+        pretraining_flops=runs.pretraining_flops(grid, paths, args.model),
         hyperparameters=result.effective,
         choices=[
             {
@@ -57,6 +56,7 @@ def main() -> None:
             }
         ],
         select={"metric": row.primary_metric, "value": result.score},
+        launch=grid.study.launch,
         started=started,
     )
 

@@ -2,9 +2,10 @@
 
 import time
 
-from graft import files, program
+from graft import program
 from graft.building import Workbench, build
-from graft.runs import save_system
+from graft.grid import effective
+from graft.runs import pretraining_flops, save_system
 
 
 def main() -> None:
@@ -25,16 +26,16 @@ def main() -> None:
     with program.progress(args.system) as report:
         built = build(bench, system, out / "model", report)
     uses_small = system.merge is not None or system.head != "labelled"
-    made = files.read_json(paths.model(system.pair.small) / "manifest.json")["pretraining_flops"]
     save_system(
         out,
         args,
         system=args.system,
         flops=built.flops,
-        pretraining_flops=made if uses_small else 0,
-        hyperparameters={**system.settings.model_dump(mode="json", exclude={"heads"}), **built.hyperparameters},
+        pretraining_flops=pretraining_flops(grid, paths, system.pair.small) if uses_small else 0,
+        hyperparameters={**effective(system), **built.hyperparameters},
         choices=built.choice.records(bench.row.primary_metric),
         select={"metric": bench.row.primary_metric, "value": built.choice.score},
+        launch=grid.study.launch,
         started=started,
     )
 

@@ -4,8 +4,8 @@ import time
 
 import torch
 
-from graft import files, program, runs
-from graft.cost.flops import ridge_flops
+from graft import program, runs
+from graft.cost.flops import linear_flops, ridge_flops
 from graft.features import load_states
 from graft.merging.composite.manifest import write_probe
 from graft.merging.heads import ridge
@@ -29,6 +29,7 @@ def main() -> None:
     program.use_threads(grid.study.launch.threads)
     row = grid.study.tasks[args.task].row(args.task)
     embedded = paths.embeddings(args.task, args.model)
+    embedding = runs.read_made(embedded / "manifest.json", grid.embed(args.task, args.model))
     states = {name: torch.from_numpy(value).double() for name, value in load_states(embedded).items()}
     train, select = states[f"train.{args.pooling}"], states[f"select.{args.pooling}"]
     labels = torch.from_numpy(runs.labels(paths, args.task, "train"))
@@ -41,20 +42,21 @@ def main() -> None:
         lambda point: metrics.primary(maps[point.ridge](select).numpy(), select_labels, row),
     )
     out = paths.run(args.task, system, args.seed)
-    write_probe(out / "model", paths.model(args.model), args.pooling, maps[choice.chosen.ridge])
-    embedding = files.read_json(embedded / "manifest.json")
+    write_probe(out / "model", runs.model_folder(grid, paths, args.model), args.pooling, maps[choice.chosen.ridge])
     runs.save_system(
         out,
         args,
         system=system,
         flops={
             **embedding["train_flops_parts"],
-            f"{system}/{args.task}/head": ridge_flops(*train.shape, row.outputs, len(sizes)),
+            f"{system}/{args.task}/head": ridge_flops(*train.shape, row.outputs, len(sizes))
+            + len(sizes) * len(select) * linear_flops(train.shape[1], row.outputs),
         },
-        pretraining_flops=files.read_json(paths.model(args.model) / "manifest.json")["pretraining_flops"],
+        pretraining_flops=runs.pretraining_flops(grid, paths, args.model),
         hyperparameters={"pooling": args.pooling, "ridge": list(sizes)},
-        choices=choice.records(row.primary_metric)[1:],
+        choices=choice.records(row.primary_metric),
         select={"metric": row.primary_metric, "value": choice.score},
+        launch=grid.study.launch,
         started=started,
     )
 

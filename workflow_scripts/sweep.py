@@ -5,7 +5,6 @@ import time
 from graft import files, program
 from graft.building import Workbench, sweep
 from graft.features import save_states
-from graft.merging import registry
 
 
 def main() -> None:
@@ -24,10 +23,6 @@ def main() -> None:
     bench = Workbench(grid, paths, args.task, args.pair, args.seed, program.device_of(grid.study.launch))
     with program.progress(f"sweep {args.merge}") as report:
         states, flops = sweep(bench, args.merge, report)
-    flops |= bench.inherited_flops(bench.finetuned)
-    if "statistics" in registry.facts(grid.study.systems.merge[args.merge].method or args.merge).needs:
-        calibrated = paths.statistics(args.task, args.pair) / "manifest.json"
-        flops |= files.read_json(calibrated)["train_flops_parts"]
     with files.atomic_folder(paths.sweep(args.task, args.merge, args.pair, args.seed)) as folder:
         save_states(states, folder / "states.safetensors")
         files.write_json(

@@ -38,6 +38,9 @@ class Method(Protocol):
     def apply(self, state: Any, strength: float) -> dict[str, Tensor]:
         """The whole merged body in the large shape and dtype; at strength 0 the large model's tensors exactly."""
 
+    def flops(self, small: Shape, large: Shape, options: Mapping[str, Any]) -> int:
+        """FLOPs of one `prepare`, matrix products only; calibration and the search are counted where they run."""
+
 
 @dataclass(frozen=True)
 class Deltas:

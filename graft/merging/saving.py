@@ -1,6 +1,5 @@
 """Taking a classifier apart into body and head, and writing one as a plain Hugging Face folder."""
 
-import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -9,13 +8,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import BertConfig, BertForSequenceClassification
 
+from graft import files
 from graft.encoders import set_labels
-from graft.files import atomic_folder
 from graft.merging.architecture import check_body, check_tensors
 from graft.merging.heads.head import Head
 from graft.shapes import Shape
-
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json")
 
 
 def split_classifier(model: BertForSequenceClassification) -> tuple[dict[str, Tensor], Head]:
@@ -52,13 +49,11 @@ def save_classifier(
     config = BertConfig.from_pretrained(large_folder, local_files_only=True)
     set_labels(config, labels)
     config.dtype = torch.float32
-    with atomic_folder(out_folder) as folder:
+    with files.atomic_folder(out_folder) as folder:
         plain = {name: tensor.detach().to("cpu", torch.float32).contiguous() for name, tensor in tensors.items()}
         save_file(plain, folder / "model.safetensors", metadata={"format": "pt"})
         config.save_pretrained(folder)
-        for name in TOKENIZER_FILES:
-            if (large_folder / name).exists():
-                shutil.copyfile(large_folder / name, folder / name)
+        files.copy_into(large_folder, folder, files.TOKENIZER)
 
 
 def _check_head(head: Head, shape: Shape, outputs: int) -> None:

@@ -26,14 +26,17 @@ class Choice:
     def records(self, metric: str, name: str = "strength") -> list[dict[str, Any]]:
         """Entries of `choices` in build.json: the strength with all points, then the ridge at the chosen strength.
 
-        A score that is not a number is written as null.
+        A strength without an alternative is no choice, so it is left out (heads alone, probes). A score that is not a
+        number is written as null.
         """
         ridges = any(point.ridge is not None for point, _ in self.searched)
         curve = [
             {"value": point.strength, **({"ridge": point.ridge} if ridges else {}), "score": _json(score)}
             for point, score in self.searched
         ]
-        records = [{"name": name, "metric": metric, "chosen": self.chosen.strength, "searched": curve}]
+        records = []
+        if len({point.strength for point, _ in self.searched}) > 1 or not ridges:
+            records.append({"name": name, "metric": metric, "chosen": self.chosen.strength, "searched": curve})
         if ridges:
             at_chosen = [(p.ridge, s) for p, s in self.searched if p.strength == self.chosen.strength]
             curve = [{"value": ridge, "score": _json(score)} for ridge, score in at_chosen]

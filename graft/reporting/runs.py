@@ -29,24 +29,29 @@ _COSTS = (
 )
 
 
-def gather(grid: Grid, paths: Paths) -> pd.DataFrame:
+def gather(grid: Grid, paths: Paths, refuse_stale: bool = True) -> pd.DataFrame:
     """One row per run of the grid, in its order; runs without a run.json have the state `missing` or `failed`.
 
     Columns: task, system, kind, label_use, seed, state, metric (the primary one), value, stderr, n, degenerate, every
     metric as `<metric>` and `<metric>_stderr`, select_metric, select_value, the costs of `records.Cost`, fingerprint,
     code_version. Integers stay Python's, since FLOPs may be too many for 64 bits.
 
-    Raises ValueError if a run.json was made by another config; warns (logging) of mixed code versions.
+    Raises ValueError if a run.json was made by another config, or with `refuse_stale` false counts it as missing;
+    warns (logging) of mixed code versions.
     """
     found = states(grid, paths)
     stale = [state for state in found if state.state == "stale"]
     if stale:
-        raise ValueError(_stale_message(paths, [state.run for state in stale], stale[0].why))
+        message = _stale_message(paths, [state.run for state in stale], stale[0].why)
+        if refuse_stale:
+            raise ValueError(message)
+        log.warning("left out: %s", message)
     metrics = list(dict.fromkeys(m for name, task in grid.study.tasks.items() for m in task.row(name).metrics))
     rows = []
     for state in found:
         # A running job counts as missing: the tables are of what is there.
-        row = _head(grid, state.run) | {"state": {"running": "missing"}.get(state.state, state.state)}
+        row = _head(grid, state.run)
+        row["state"] = "missing" if state.state in ("running", "stale") else state.state
         if state.state == "done":
             path = run_json(paths, state.run)
             record = records.read(path)
@@ -104,8 +109,7 @@ def _check_belongs(record: RunRecord, run: Run, path: Any) -> None:
 def _stale_message(paths: Paths, runs: list[Run], why: str) -> str:
     path = run_json(paths, runs[0])
     others = f" (and {len(runs) - 1} more run.json)" if len(runs) > 1 else ""
-    command = f"snakemake --profile profiles/local --configfile {paths.study} --force {path}"
-    return f"{path}{others}: made by another config ({why}); make it anew: {command}"
+    return f"{path}{others}: made by another config ({why}); run snakemake again, or delete {path.parent} first"
 
 
 def _warn_of_versions(table: pd.DataFrame) -> None:

@@ -17,9 +17,9 @@ COMPARISON = "comparison.csv"
 FIGURE = "metric-vs-training-flops"
 
 
-def write_runs(grid: Grid, paths: Paths) -> None:
+def write_runs(grid: Grid, paths: Paths, refuse_stale: bool = True) -> None:
     """Gather all run.json files into runs.csv; raises ValueError as `gather` does."""
-    write_csv(gathering.gather(grid, paths), paths.tables / RUNS)
+    write_csv(gathering.gather(grid, paths, refuse_stale), paths.tables / RUNS)
 
 
 def write_comparison(grid: Grid, paths: Paths) -> None:

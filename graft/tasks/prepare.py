@@ -8,7 +8,7 @@ import pandas as pd
 from graft import files
 from graft.study import Task
 from graft.tasks.readers import read_split
-from graft.tasks.splits import SPLIT_SEED, carve
+from graft.tasks.splits import SPLIT_SEED, carve, draw
 from graft.tasks.table import TaskRow
 
 
@@ -21,11 +21,10 @@ def prepare_task(name: str, task: Task, out: Path, fingerprint: str) -> dict:
     where = f"tasks.{name}.source"
     published = read_split(task.source, row, "train", where)
     carving = carve(published, row.groups, task.limits.select)
-    rng = np.random.default_rng(SPLIT_SEED)
     splits = {
-        "train": _limited(published.iloc[carving.train], task.limits.train, rng),
+        "train": published.iloc[draw(carving, task.limits.train)],
         "select": published.iloc[carving.select],
-        "report": _limited(read_split(task.source, row, "dev", where), task.limits.report, rng),
+        "report": _limited(read_split(task.source, row, "dev", where), task.limits.report),
     }
     labels = splits["report"][["id", "label"]]
     with files.atomic_folder(out) as folder:
@@ -43,6 +42,7 @@ def prepare_task(name: str, task: Task, out: Path, fingerprint: str) -> dict:
             "rows": {
                 "published_train": len(published),
                 "dropped_since_inside_select": len(carving.dropped),
+                "train_inside_another_row": int(np.isin(splits["train"].index, carving.redundant).sum()),
                 **{split: len(table) for split, table in splits.items()},
             },
             "label_balance": {split: _balance(table["label"], row) for split, table in splits.items()},
@@ -52,7 +52,8 @@ def prepare_task(name: str, task: Task, out: Path, fingerprint: str) -> dict:
     return manifest
 
 
-def _limited(table: pd.DataFrame, limit: int | None, rng: np.random.Generator) -> pd.DataFrame:
+def _limited(table: pd.DataFrame, limit: int | None) -> pd.DataFrame:
+    rng = np.random.default_rng(SPLIT_SEED)
     if limit is None or limit >= len(table):
         return table
     return table.iloc[np.sort(rng.choice(len(table), limit, replace=False))]

@@ -21,7 +21,13 @@ def _accuracy(x: np.ndarray, y: np.ndarray) -> float:
 def _f1(x: np.ndarray, y: np.ndarray) -> float:
     from sklearn.metrics import f1_score
 
-    return f1_score(y, x, average="binary" if max(x.max(), y.max()) < 2 else "macro")
+    return f1_score(y, x, average="binary", zero_division=0.0)
+
+
+def _f1_macro(x: np.ndarray, y: np.ndarray) -> float:
+    from sklearn.metrics import f1_score
+
+    return f1_score(y, x, average="macro", zero_division=0.0)
 
 
 def _matthews(x: np.ndarray, y: np.ndarray) -> float:
@@ -49,6 +55,7 @@ def _both(x: np.ndarray, y: np.ndarray) -> float:
 FORMULAS = {
     "accuracy": _accuracy,
     "f1": _f1,
+    "f1_macro": _f1_macro,
     "matthews_correlation": _matthews,
     "pearson": _pearson,
     "spearman": _spearman,

@@ -12,11 +12,15 @@ SPLIT_SEED = 20_26
 
 @dataclass(frozen=True)
 class Carving:
-    """Row numbers of the published train split: `train` and `select` are disjoint; `dropped` is in neither."""
+    """Row numbers of the published train split: `train` and `select` are disjoint; `dropped` is in neither.
+
+    `redundant` are the rows of `train` whose text lies inside another published row's.
+    """
 
     train: np.ndarray
     select: np.ndarray
     dropped: np.ndarray
+    redundant: np.ndarray
 
 
 def carve(table: pd.DataFrame, groups: str, select_rows: int) -> Carving:
@@ -35,14 +39,29 @@ def carve(table: pd.DataFrame, groups: str, select_rows: int) -> Carving:
     if groups == "contained":
         if len(words) != 1:
             raise ValueError("groups: contained is for tasks with one text; use shared for pairs")
-        select, dropped = _carve_sentences(words[0], rows, rng)
+        select, dropped, inside = _carve_sentences(words[0], rows, rng)
     else:
-        select, dropped = _carve_components(words, rows, rng), set()
+        select, dropped, inside = _carve_components(words, rows, rng), set(), set()
     everything = np.arange(len(table))
     train = np.array([i for i in everything if i not in select and i not in dropped], dtype=np.int64)
     if not len(train) or not select:
         raise ValueError(f"select cannot be carved out of {len(table)} train rows: all of them share text")
-    return Carving(train, np.array(sorted(select), dtype=np.int64), np.array(sorted(dropped), dtype=np.int64))
+    select_rows, dropped_rows = (np.array(sorted(rows), dtype=np.int64) for rows in (select, dropped))
+    return Carving(train, select_rows, dropped_rows, np.array([i for i in train if i in inside], dtype=np.int64))
+
+
+def draw(carving: Carving, limit: int | None) -> np.ndarray:
+    """At most `limit` rows of `train`, in order, by a fixed draw.
+
+    Rows inside another row are taken only when all others are: of SST-2's phrases, the whole sentences say the most,
+    and they are what the report split consists of.
+    """
+    if limit is None or limit >= len(carving.train):
+        return carving.train
+    rng = np.random.default_rng(SPLIT_SEED)
+    whole = np.setdiff1d(carving.train, carving.redundant)
+    order = np.concatenate([rng.permutation(whole), rng.permutation(carving.redundant)])
+    return np.sort(order[:limit])
 
 
 def normalised(text: str) -> str:
@@ -80,7 +99,8 @@ def shared_components(words: Sequence[Sequence[str]]) -> list[list[int]]:
     return list(members.values())
 
 
-def _carve_sentences(phrases: list[str], rows: int, rng: np.random.Generator) -> tuple[set[int], set[int]]:
+def _carve_sentences(phrases: list[str], rows: int, rng: np.random.Generator) -> tuple[set[int], set[int], set[int]]:
+    """Rows for `select`, rows to be dropped, and all rows inside another."""
     rows_of: dict[str, list[int]] = {}
     for i, phrase in enumerate(phrases):
         rows_of.setdefault(phrase, []).append(i)
@@ -97,7 +117,7 @@ def _carve_sentences(phrases: list[str], rows: int, rng: np.random.Generator) ->
         dropped.update(rows_of[sentence][1:])
         for phrase in inside.get(sentence, ()):
             dropped.update(rows_of[phrase])
-    return select, dropped
+    return select, dropped, {row for phrase in children for row in rows_of[phrase]}
 
 
 def contained_phrases(phrases: list[str]) -> dict[str, set[str]]:

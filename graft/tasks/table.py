@@ -8,7 +8,8 @@ from typing import Any
 # What a metric measures: tasks with classes, or tasks with a score. Computed in metrics/glue_metrics.
 METRICS = {
     "accuracy": "classes",
-    "f1": "classes",
+    "f1": "classes",  # of class 1, as GLUE has it for two classes
+    "f1_macro": "classes",
     "matthews_correlation": "classes",
     "correlation": "score",
     "pearson": "score",

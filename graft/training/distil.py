@@ -10,13 +10,11 @@ since the softmax ignores what all keys share; and the student starts from a clo
 
 import json
 import math
-import shutil
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
 
 import torch
 from safetensors.torch import save_file
@@ -24,46 +22,18 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel
 
-from graft.cost.flops import encoder_flops
+from graft import files
+from graft.cost.flops import encoder_flops, training_flops
 from graft.encoders import load_encoder
-from graft.files import atomic_folder
-from graft.shapes import Shape
+from graft.shapes import Shape, check_shapes
+from graft.study import DistilOptions
 from graft.training.distil_start import fit_pooler, start_flops, start_from_teacher, state_basis
+from graft.training.optimizer import parameter_groups
 
-TOKENIZER_FILES = ("tokenizer.json", "tokenizer_config.json", "vocab.txt", "special_tokens_map.json")
 WINDOW = 32  # batches whose texts are sorted by length together; 8 leave 25% padding where tasks are mixed
 Text = str | tuple[str, str]
 Batch = dict[str, Tensor]
 Progress = Callable[[dict[str, float]], None]
-
-
-@dataclass(frozen=True)
-class DistilOptions:
-    """Hyperparameters of one distillation.
-
-    steps: optimiser steps; batch_size: texts per step; learning_rate: peak of AdamW's, reached after `warmup` (share of
-    steps), then linear decay to 0; max_tokens: texts are cut to this length; clip: norm of the gradient;
-    hidden_weight, attention_weight: factors of the two losses, each near 1 for an untrained student;
-    start: "teacher" (closed form) or "random" (layers from N(0, 0.02), embeddings from the principal components);
-    start_texts: texts that the closed form is fitted on; precision: "auto" is bf16 autocast where the device has it;
-    dropout: the student's, written into its config too: so small a model is short of capacity, not of regularisation;
-    log_every: steps between lines of the log.
-    """
-
-    steps: int = 400
-    batch_size: int = 32
-    learning_rate: float = 1e-3
-    warmup: float = 0.1
-    weight_decay: float = 0.01
-    max_tokens: int = 128
-    clip: float = 1.0
-    hidden_weight: float = 1.0
-    attention_weight: float = 1.0
-    start: Literal["teacher", "random"] = "teacher"
-    start_texts: int = 512
-    precision: Literal["auto", "bf16", "fp32"] = "auto"
-    dropout: float = 0.0
-    log_every: int = 50
 
 
 @dataclass(frozen=True)
@@ -85,6 +55,9 @@ def distil_model(
     options: DistilOptions,
     out_folder: str | Path,
     seed: int,
+    *,
+    precision: str = "fp32",
+    device: str = "cpu",
     progress: Progress | None = None,
     log_path: str | Path | None = None,
 ) -> DistilResult:
@@ -102,15 +75,14 @@ def distil_model(
     if not texts:
         raise ValueError(f"distilling {teacher_folder}: there are no texts; give the train texts of the study's tasks")
     started = time.monotonic()
-    device = torch.device("cuda" if torch.cuda.is_available() else "cpu")
     torch.manual_seed(seed)
     teacher = load_encoder(teacher_folder).to(device).requires_grad_(False)
     student = BertModel(student_config(teacher.config, shape, options.dropout)).to(device)
-    if device.type == "cpu":
+    if device == "cpu":
         # On CPU torch's fused attention is slower than its parts: 3 times for heads of 16 with backward.
         teacher.set_attn_implementation("eager")
         student.set_attn_implementation("eager")
-    autocast = autocast_for(device, options.precision)
+    autocast = autocast_for(device, precision)
     encoded = _encode(teacher_folder, texts, min(options.max_tokens, teacher_shape.positions, shape.positions))
     order = torch.Generator().manual_seed(seed)
     sample = torch.randperm(len(encoded), generator=order)[: options.start_texts].tolist()
@@ -124,7 +96,9 @@ def distil_model(
     loss_of = _Losses(student, teacher, fit_dense, options)
     loss_of.measure_variance(start_batches, autocast)
     parameters = [*student.named_parameters(), *fit_dense.named_parameters()]
-    optimiser = torch.optim.AdamW(_groups(parameters, options.weight_decay), lr=options.learning_rate, fused=True)
+    optimiser = torch.optim.AdamW(
+        parameter_groups([p for _, p in parameters], options.weight_decay), lr=options.learning_rate, fused=True
+    )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, options))
     flops = _start_flops(shape, teacher_shape, start_batches, options.start)
     student.train()
@@ -147,7 +121,7 @@ def distil_model(
         seen += rows
         tokens += rows * length
         real += int(batch["attention_mask"].sum())
-        flops += rows * (encoder_flops(teacher_shape, length) + 3 * encoder_flops(shape, length))
+        flops += rows * step_flops(teacher_shape, shape, length)
         for name, value in terms.items():
             sums[name] = sums.get(name, 0) + value.detach()
         if step % options.log_every == 0 or step == options.steps:
@@ -160,7 +134,7 @@ def distil_model(
             record["learning_rate"] = schedule.get_last_lr()[0]
             record["examples_per_second"] = seen / (time.monotonic() - started)
             record["padding"] = 1 - real / tokens
-            log.append(record)
+            log.append({name: record[name] for name in ("step", "loss", "hidden", "attention")})
             sums = {}
             if log_path is not None:
                 with open(log_path, "a") as handle:
@@ -175,26 +149,13 @@ def distil_model(
     return DistilResult(Path(out_folder), options.steps, flops, seconds, seen / seconds, tuple(log))
 
 
-def check_shapes(teacher: Shape, student: Shape) -> None:
-    """Raise ValueError where a student of this shape cannot follow the teacher: the text says what would be right."""
-    if student.layers < 1 or teacher.layers % student.layers:
-        raise ValueError(f"distilled model has {student.layers} layers; must divide the teacher's {teacher.layers}")
-    if student.heads != teacher.heads:
-        raise ValueError(
-            f"distilled model has {student.heads} heads; attention scores need as many as the teacher's {teacher.heads}"
-        )
-    if student.width % student.heads:
-        raise ValueError(f"distilled model is {student.width} wide; its {student.heads} heads must divide the width")
-    for name in ("width", "ffn", "positions"):
-        if getattr(student, name) > getattr(teacher, name):
-            raise ValueError(
-                f"distilled model has {name} {getattr(student, name)}; at most the teacher's {getattr(teacher, name)}"
-            )
-    for name in ("vocabulary", "types"):
-        if getattr(student, name) != getattr(teacher, name):
-            raise ValueError(
-                f"distilled model has {name} {getattr(student, name)}; must be the teacher's {getattr(teacher, name)}"
-            )
+def step_flops(teacher: Shape, student: Shape, tokens: int) -> int:
+    """FLOPs of one training step per example: the teacher's forward pass; the student's, its projection of every level
+    and its attention scores, forward and backward; the teacher's scores forward."""
+    projections = 2 * tokens * student.width * teacher.width * (student.layers + 1)
+    scores = 2 * tokens**2 * student.layers
+    trained = encoder_flops(student, tokens) + projections + scores * student.width
+    return encoder_flops(teacher, tokens) + scores * teacher.width + training_flops(trained)
 
 
 def student_config(teacher: BertConfig, shape: Shape, dropout: float) -> BertConfig:
@@ -213,14 +174,10 @@ def student_config(teacher: BertConfig, shape: Shape, dropout: float) -> BertCon
     return BertConfig.from_dict({**kept, **changed})
 
 
-def autocast_for(device: torch.device, precision: str) -> Callable[[], AbstractContextManager]:
-    """A maker of contexts: bf16 autocast where asked for, or where "auto" finds a device that computes in it."""
-    if device.type == "cuda":
-        able = torch.cuda.is_bf16_supported(including_emulation=False)
-    else:
-        able = torch.cpu._is_avx512_bf16_supported()
-    if precision == "bf16" or (precision == "auto" and able):
-        return lambda: torch.autocast(device.type, dtype=torch.bfloat16)
+def autocast_for(device: str, precision: str) -> Callable[[], AbstractContextManager]:
+    """A maker of contexts: autocast for "bf16", nothing for "fp32"."""
+    if precision == "bf16":
+        return lambda: torch.autocast(device, dtype=torch.bfloat16)
     return nullcontext
 
 
@@ -371,16 +328,8 @@ def _epochs(encoded: Sequence[tuple[list[int], list[int]]], size: int, order: to
             yield batches[index]
 
 
-def _to(batch: Batch, device: torch.device) -> Batch:
+def _to(batch: Batch, device: str) -> Batch:
     return {name: tensor.to(device) for name, tensor in batch.items()}
-
-
-def _groups(parameters: Sequence[tuple[str, Tensor]], weight_decay: float) -> list[dict]:
-    """AdamW's groups: no decay of LayerNorms and biases (all one-dimensional)."""
-    return [
-        {"params": [p for _, p in parameters if p.dim() > 1], "weight_decay": weight_decay},
-        {"params": [p for _, p in parameters if p.dim() <= 1], "weight_decay": 0.0},
-    ]
 
 
 def _rate(step: int, options: DistilOptions) -> float:
@@ -392,10 +341,8 @@ def _rate(step: int, options: DistilOptions) -> float:
 
 
 def _save(out: Path, teacher_folder: Path, student: BertModel, fit_dense: nn.Linear) -> None:
-    with atomic_folder(out) as folder:
+    with files.atomic_folder(out) as folder:
         student.save_pretrained(folder)
         projection = {"weight": fit_dense.weight.detach().cpu().contiguous(), "bias": fit_dense.bias.detach().cpu()}
         save_file(projection, folder / "fit_dense.safetensors")
-        for name in TOKENIZER_FILES:
-            if (teacher_folder / name).exists():
-                shutil.copyfile(teacher_folder / name, folder / name)
+        files.copy_into(teacher_folder, folder, files.TOKENIZER)

@@ -23,6 +23,7 @@ from graft.tasks import metrics
 from graft.tasks.table import TaskRow
 from graft.tasks.tokens import TokenisedSplit
 from graft.training.batches import padding_waste, training_batches
+from graft.training.optimizer import parameter_groups
 
 LOG_EVERY = 20
 
@@ -48,13 +49,6 @@ class FineTuned:
     @property
     def score(self) -> float:
         return self.epochs[self.best]["select"]
-
-
-def parameter_groups(model: torch.nn.Module, weight_decay: float) -> list[dict[str, Any]]:
-    """Two groups for AdamW: biases and LayerNorm parameters are not decayed."""
-    decayed = [p for p in model.parameters() if p.ndim > 1]
-    rest = [p for p in model.parameters() if p.ndim <= 1]
-    return [{"params": decayed, "weight_decay": weight_decay}, {"params": rest, "weight_decay": 0.0}]
 
 
 def finetune(
@@ -83,7 +77,7 @@ def finetune(
     steps = settings.epochs * math.ceil(len(lengths) / settings.batch_size)
     warmup = math.ceil(settings.warmup * steps)
     optimizer = torch.optim.AdamW(
-        parameter_groups(model, settings.weight_decay),
+        parameter_groups(model.parameters(), settings.weight_decay),
         lr=settings.learning_rate,
         betas=settings.adam_betas,
         eps=settings.adam_epsilon,
@@ -139,7 +133,8 @@ def finetune(
                         learning_rate=schedule.get_last_lr()[0],
                         examples_per_second=speed,
                     )
-            raw = accelerator.unwrap_model(model)
+            # Without accelerate's wrapper, which would run the choice of the epoch under autocast too.
+            raw = accelerator.unwrap_model(model, keep_fp32_wrapper=False)
             logits = predict(raw, select.tokens, settings.max_tokens)
             score = metrics.primary(logits, select.labels, row)
             flops["select"] += select_flops

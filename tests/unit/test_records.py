@@ -48,6 +48,9 @@ RECORD = {
         "host": "h",
         "slurm_job_id": None,
         "threads": 1,
+        "device": "cpu",
+        "precision": "fp32",
+        "evaluated": {"host": "h"},
         "finished": "2026-01-01T00:00:00+0000",
     },
 }

@@ -32,7 +32,10 @@ def test_a_number_of_seeds_means_that_many_from_zero(study_config):
         ("models/large/finetune/sst2/lr", 1, "finetune.sst2.lr: unknown key; known are learning_rate"),
         ("systems/merge/thesaurus", {}, "systems.merge.thesaurus: no merge method is called 'thesaurus'; known are"),
         ("systems/merge/theseus/alpha", 1, "has no option 'alpha'; known are"),
-        ("systems/merge/theseus/heads", ["random"], "systems.merge.theseus.heads.0"),
+        ("systems/merge/theseus/heads", [], "systems.merge.theseus.heads"),
+        ("systems/merge/theseus/ridge", [-1.0], "systems.merge.theseus.ridge.0"),
+        ("systems/probe", {"pooling": ["cls"]}, "merge.logit_ensemble: needs probe.mean; add it to"),
+        ("tasks/rte/groups", "contained", "contained is for tasks with one text"),
         ("systems/merge/interpolate/heads", ["labelled"], "interpolate has no head option"),
         ("tasks/sst2/metrics", ["bleu"], "tasks.sst2.metrics: unknown 'bleu'; known are accuracy"),
         ("tasks/stsb/metrics", ["accuracy"], "accuracy is for classes, this task has score"),
@@ -70,8 +73,8 @@ def test_one_pair_twice_would_make_two_systems_of_one_name(study_config):
 
 
 def test_one_pooling_twice_would_make_two_systems_of_one_name(study_config):
-    study = studies.parse(changed(study_config, "systems/probe/pooling", ["cls", "cls"]))
-    with pytest.raises(ValueError, match="two systems have the name probe.cls.large"):
+    study = studies.parse(changed(study_config, "systems/probe/pooling", ["mean", "mean"]))
+    with pytest.raises(ValueError, match="two systems have the name probe.mean.large"):
         Grid(study)
 
 

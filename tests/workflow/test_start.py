@@ -55,7 +55,10 @@ def drop_folder(config):
         (lambda c: c["systems"]["merge"].update(thesaurus={}), "no merge method is called 'thesaurus'"),
         (drop_folder, "/no/such/RTE is not a folder"),
         (lambda c: c["models"]["large"]["source"].update(folder="/none"), "/none/config.json is missing"),
-        (lambda c: c["systems"]["probe"].update(pooling=["cls", "cls"]), "two systems have the name probe.cls.large"),
+        (
+            lambda c: c["systems"]["probe"].update(pooling=["mean", "mean"]),
+            "two systems have the name probe.mean.large",
+        ),
         (lambda c: c.update(include=["nothing"]), "leave no run"),
     ],
 )

@@ -1,11 +1,16 @@
 """Theseus: the small model's weight changes, carried over by one Procrustes map per linear layer's input and output."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from torch import Tensor
 
+from graft.cost.flops import theseus_flops
 from graft.merging.alignment.procrustes import procrustes
 from graft.merging.architecture import EMBEDDINGS, LINEARS, WORD_EMBEDDINGS, layer_prefix
 from graft.merging.calibration import moments
 from graft.merging.protocol import Deltas, Parts, add, check_parts
+from graft.shapes import Shape
 
 
 class Theseus:
@@ -37,6 +42,10 @@ class Theseus:
     def apply(self, state: Deltas, strength: float) -> dict[str, Tensor]:
         """The merged body."""
         return add(state, strength)
+
+    def flops(self, small: Shape, large: Shape, options: Mapping[str, Any]) -> int:
+        """FLOPs of one `prepare`."""
+        return theseus_flops(small, large, options["embedding_delta"])
 
 
 def _layer_deltas(parts: Parts, small_layer: int, large_layer: int) -> dict[str, Tensor]:

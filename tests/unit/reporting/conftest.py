@@ -18,6 +18,7 @@ COST = {
     "bytes": 1200,
 }
 PROVENANCE = {"packages": {}, "data_sha256": {}, "model_sha256": {}, "hardware": {}, "host": "h", "threads": 1}
+PROVENANCE |= {"device": "cpu", "precision": "fp32"}
 
 
 def study_of(**changes):

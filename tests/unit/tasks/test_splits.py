@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from graft.tasks.splits import carve, contained_phrases, normalised, shared_components
+from graft.tasks.splits import carve, contained_phrases, draw, normalised, shared_components
 
 
 def test_contained_phrases_are_runs_of_whole_words():
@@ -59,3 +59,12 @@ def test_select_is_never_more_than_a_tenth():
 def test_rows_that_all_share_a_text_cannot_be_split():
     with pytest.raises(ValueError, match="share text"):
         carve(pd.DataFrame({"text_a": ["same"] * 50}), "shared", 5)
+
+
+def test_a_limited_draw_takes_whole_sentences_first(phrases):
+    carving = carve(phrases, "contained", 20)
+    whole = len(carving.train) - len(carving.redundant)
+    assert not set(draw(carving, whole - 5)) & set(carving.redundant)
+    assert len(set(draw(carving, whole + 5)) & set(carving.redundant)) == 5
+    assert draw(carving, None).tolist() == draw(carving, 10**6).tolist() == carving.train.tolist()
+    assert draw(carving, 15).tolist() == draw(carving, 15).tolist() == sorted(draw(carving, 15))

@@ -11,7 +11,8 @@ from graft.study import FineTuning, Task
 from graft.tasks import metrics
 from graft.tasks.prepare import prepare_task
 from graft.tasks.tokens import TokenisedSplit, tokenize_task
-from graft.training.finetuning import Labelled, finetune, parameter_groups
+from graft.training.finetuning import Labelled, finetune
+from graft.training.optimizer import parameter_groups
 
 SETTINGS = {"learning_rate": 3e-3, "batch_size": 16, "epochs": 4, "max_tokens": 32}
 FOLDERS = {"sst2": "SST-2", "stsb": "STS-B"}
@@ -96,7 +97,7 @@ def test_a_diverging_loss_stops_with_step_and_rows(prepared, tmp_path):
 
 def test_norms_and_biases_are_not_decayed(pico_models):
     model = new_classifier(pico_models / "large", ("a", "b"), 0)
-    decayed, rest = parameter_groups(model, 0.01)
+    decayed, rest = parameter_groups(model.parameters(), 0.01)
     assert decayed["weight_decay"] == 0.01 and rest["weight_decay"] == 0.0
     names = {id(p): n for n, p in model.named_parameters()}
     assert all("LayerNorm" in names[id(p)] or names[id(p)].endswith("bias") for p in rest["params"])
