@@ -435,7 +435,11 @@ def parse(values: dict[str, Any]) -> Study:
     try:
         return Study.model_validate(values)
     except ValidationError as error:
-        raise ValueError("\n".join(_sentence(problem) for problem in error.errors())) from None
+        problems = error.errors()
+        # A sequence with a bad item is also told to be too short: one cause, one line.
+        bad = {problem["loc"][:-1] for problem in problems}
+        told = [p for p in problems if not (p["type"] == "too_short" and p["loc"] in bad)]
+        raise ValueError("\n".join(_sentence(problem) for problem in told)) from None
 
 
 def load(path: str | Path) -> Study:

@@ -34,3 +34,17 @@ def test_a_broken_json_is_named(tmp_path):
     (tmp_path / "x.json").write_text("{")
     with pytest.raises(ValueError, match="x.json: not valid JSON"):
         files.read_json(tmp_path / "x.json")
+
+
+def test_what_killed_processes_left_is_removed_and_nothing_else(tmp_path):
+    kept = tmp_path / "runs" / "model.safetensors"
+    kept.parent.mkdir()
+    kept.write_text("x")
+    with pytest.raises(KeyboardInterrupt), files.atomic_folder(tmp_path / "runs" / "model") as temporary:
+        (temporary / "part").write_text("y")
+        left = tmp_path / "runs" / f".left.0{files.TEMPORARY}"
+        temporary.rename(left)
+        raise KeyboardInterrupt
+    assert left.exists()
+    files.remove_temporary(tmp_path)
+    assert [p for p in tmp_path.rglob("*") if p.is_file()] == [kept] and not left.exists()

@@ -1,5 +1,6 @@
 """Killed at any moment and started again, a study ends in the same tables."""
 
+import fcntl
 import json
 import os
 import random
@@ -10,7 +11,7 @@ import time
 import pytest
 from conftest import study_values
 
-from graft import records
+from graft import files, records
 from tests.workflow.conftest import command, environment, snakemake
 
 KILLS = 4
@@ -60,3 +61,38 @@ def test_killed_and_started_again_ends_in_the_same_tables(small_study, tmp_path)
     done = snakemake(killed, small_study)
     assert done.returncode == 0, done.stdout[-3000:]
     assert outcome(killed) == outcome(calm)
+
+
+def test_orphans_of_a_killed_snakemake_are_waited_for(small_study, tmp_path):
+    """Only snakemake dies; its jobs live on. The next one starts none beside them."""
+    process = subprocess.Popen(
+        command(tmp_path, small_study),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=environment(),
+        start_new_session=True,
+    )
+    log = tmp_path / "results/pico/logs/finetune_model/sst2/finetune.small/seed-0.log"
+    deadline = time.monotonic() + 120
+    while not log.exists() and time.monotonic() < deadline:
+        time.sleep(0.05)
+    assert log.exists()
+    # The job takes the lock once it has imported what it needs.
+    lock = tmp_path / "results/pico/.jobs.lock"
+    while not shared(lock) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    done = snakemake(tmp_path, small_study)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert "waiting for jobs of an earlier run" in done.stdout
+    assert not list((tmp_path / "results").rglob(f"*{files.TEMPORARY}*"))
+
+
+def shared(lock) -> bool:
+    with lock.open() as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return True
+    return False

@@ -1,13 +1,15 @@
 """A whole study, run once; what it must leave behind, and what it must not do again."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pandas as pd
 import pytest
 from conftest import study_values
 
-from tests.workflow.conftest import snakemake
+from tests.workflow.conftest import environment, snakemake
 
 PAIR = "small-into-large"
 HEADS = ("transplant", "label-free", "labelled")
@@ -133,26 +135,59 @@ def test_a_new_strength_grid_runs_that_method_alone(finished):
     assert all("theseus" in line for line in commands if "merge_models" in line or "evaluate" in line)
 
 
-def test_a_stale_run_is_refused_by_the_tables(finished):
-    import subprocess
-    import sys
-
-    from tests.workflow.conftest import environment
-
+@pytest.fixture
+def stale(finished):
+    """The finished study with one run.json of another config."""
     results, config, _ = finished
     path = results / "runs" / "rte" / "majority" / "seed-all" / "run.json"
     original = path.read_text()
     path.write_text(original.replace(json.loads(original)["provenance"]["fingerprint"], "0" * 16))
+    yield config.parent, path.relative_to(config.parent)
+    path.write_text(original)
+
+
+def call(folder, *arguments):
+    return subprocess.run(
+        [sys.executable, "-m", *arguments], cwd=folder, env=environment(), capture_output=True, text=True
+    )
+
+
+def test_gather_refuses_a_stale_run_in_one_line(stale):
+    folder, path = stale
+    done = call(folder, "workflow_scripts.gather", "--study", "results/pico/study.json")
+    assert done.returncode == 1
+    assert str(path) in done.stderr and len(done.stderr.strip().splitlines()) == 1
+
+
+def test_tables_of_what_there_is_count_a_stale_run_as_missing_and_name_it(stale):
+    folder, path = stale
+    done = call(folder, "graft", "tables", "pico")
+    assert done.returncode == 0 and str(path) in done.stderr
+    table = pd.read_csv(folder / "results" / "pico" / "tables" / "comparison.csv")
+    assert table.set_index(["task", "system"]).loc[("rte", "majority"), "n_missing"] == 1
+    # Snakemake did not make these, so it makes them anew.
+    assert "gather" in snakemake(folder, folder / "config.json", "--dry-run").stdout
+
+
+@pytest.mark.parametrize("made", ["embeddings/rte/large/manifest.json", "runs/rte/finetune.small/seed-0/build.json"])
+def test_a_merge_refuses_parts_of_another_config(finished, made):
+    results, config, _ = finished
+    system = f"control.head-only.transplant.{PAIR}"
+    fingerprint = json.loads((results / "runs" / "rte" / system / "seed-0" / "build.json").read_text())["fingerprint"]
+    path = results / made
+    original = path.read_text()
+    path.write_text(original.replace(json.loads(original)["fingerprint"], "0" * 16))
     try:
-        done = subprocess.run(
-            [sys.executable, "-m", "graft", "tables", "pico"],
-            cwd=config.parent,
-            env=environment(),
-            capture_output=True,
-            text=True,
-        )
+        arguments = ["--study", "results/pico/study.json", "--task", "rte", "--system", system, "--seed", "0"]
+        done = call(config.parent, "workflow_scripts.merge_models", *arguments, "--fingerprint", fingerprint)
         assert done.returncode == 1
-        assert str(path.relative_to(config.parent)) in done.stderr and "snakemake" in done.stderr
-        assert len(done.stderr.strip().splitlines()) == 1
+        assert f"{path.relative_to(config.parent)}: made by another config" in done.stderr.splitlines()[-1]
     finally:
         path.write_text(original)
+
+
+@pytest.mark.parametrize(("command", "shown"), [("show", "merge.theseus.labelled"), ("status", "done")])
+def test_the_command_line_shows_the_study(finished, command, shown):
+    _, config, _ = finished
+    done = call(config.parent, "graft", command)
+    assert done.returncode == 0 and shown in done.stdout, done.stderr

@@ -21,6 +21,10 @@ SMALL = Shape(layers=2, width=8, heads=2, ffn=16, vocabulary=60, positions=16)
 OPTIONS = DistilOptions(steps=40, batch_size=8, learning_rate=3e-3, start_texts=64, log_every=10)
 
 
+def changed_options(**changes):
+    return OPTIONS.model_copy(update=changes)
+
+
 @pytest.fixture
 def teacher(tmp_path, pico_encoder):
     folder = tmp_path / "teacher"
@@ -52,14 +56,12 @@ def test_loss_falls_and_the_log_says_so(teacher, texts, tmp_path):
     )
     assert [record["step"] for record in result.curve] == [10, 20, 30, 40]
     assert result.curve[-1]["loss"] < 0.95 * result.curve[0]["loss"]
-    assert (
-        [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()] == seen
+    assert [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()] == seen
     assert [record["loss"] for record in seen] == [record["loss"] for record in result.curve]
-    )
 
 
 def test_result_is_an_encoder_of_the_shape_with_its_projection_and_tokenizer(teacher, texts, tmp_path):
-    out = distil_model(teacher, texts, SMALL, OPTIONS.model_copy(update={"steps": 2}), tmp_path / "out", 0).folder
+    out = distil_model(teacher, texts, SMALL, changed_options(steps=2), tmp_path / "out", 0).folder
     assert Shape.of(out) == SMALL
     encoder = load_encoder(out)
     assert all(torch.isfinite(tensor).all() for tensor in encoder.state_dict().values())
@@ -70,7 +72,7 @@ def test_result_is_an_encoder_of_the_shape_with_its_projection_and_tokenizer(tea
 
 
 def test_equal_seeds_give_equal_bytes_and_other_seeds_do_not(teacher, texts, tmp_path):
-    options = OPTIONS.model_copy(update={"steps": 3})
+    options = changed_options(steps=3)
     folders = [
         distil_model(teacher, texts, SMALL, options, tmp_path / name, seed).folder
         for name, seed in (("a", 0), ("b", 0), ("c", 1))
@@ -81,14 +83,16 @@ def test_equal_seeds_give_equal_bytes_and_other_seeds_do_not(teacher, texts, tmp
 
 
 def test_student_of_the_teachers_shape_starts_with_no_loss(teacher, texts, tmp_path):
-    result = distil_model(teacher, texts, LARGE, OPTIONS.model_copy(update={"steps": 1, "log_every": 1}), tmp_path / "out", 0)
+    result = distil_model(teacher, texts, LARGE, changed_options(steps=1, log_every=1), tmp_path / "out", 0)
     assert result.curve[0]["loss"] < 1e-10
 
 
 def test_closed_form_start_beats_random_layers(teacher, texts, tmp_path):
-    options = OPTIONS.model_copy(update={"steps": 1, "log_every": 1})
+    options = changed_options(steps=1, log_every=1)
     fitted = distil_model(teacher, texts, SMALL, options, tmp_path / "a", 0).curve[0]
-    random = distil_model(teacher, texts, SMALL, options.model_copy(update={"start": "random"}), tmp_path / "b", 0).curve[0]
+    random = distil_model(
+        teacher, texts, SMALL, changed_options(steps=1, log_every=1, start="random"), tmp_path / "b", 0
+    ).curve[0]
     assert fitted["hidden"] < 0.8 * random["hidden"]
     assert fitted["attention"] < random["attention"]
 
@@ -96,7 +100,7 @@ def test_closed_form_start_beats_random_layers(teacher, texts, tmp_path):
 @pytest.mark.parametrize("changed", [{"positions": 12}, {"positions": 12, "width": 16, "ffn": 32}])
 def test_student_with_fewer_positions_is_made(changed, teacher, texts, tmp_path):
     shape = replace(SMALL, **changed)
-    assert Shape.of(distil_model(teacher, texts, shape, OPTIONS.model_copy(update={"steps": 1}), tmp_path / "out", 0).folder) == shape
+    assert Shape.of(distil_model(teacher, texts, shape, changed_options(steps=1), tmp_path / "out", 0).folder) == shape
 
 
 @pytest.fixture
@@ -126,11 +130,11 @@ def test_attention_loss_ignores_what_all_keys_share(losses, pico_batches):
 def test_flops_count_teacher_forward_and_student_training_with_padding(teacher, tmp_path):
     texts = ["w1 w2"] * 8  # 4 tokens each with [CLS] and [SEP]: no padding
     one, three = (
-        distil_model(teacher, texts, SMALL, OPTIONS.model_copy(update={"steps": n, "start": "random"}), tmp_path / str(n), 0).flops
+        distil_model(teacher, texts, SMALL, changed_options(steps=n, start="random"), tmp_path / str(n), 0).flops
         for n in (1, 3)
     )
     assert three - one == 2 * 8 * step_flops(LARGE, SMALL, 4)
-    # By hand: two layers 8 wide, projected at three levels; scores of four by four tokens per layer, forward and backward.
+    # By hand: three levels projected from 8 to 16; scores of 4 x 4 tokens in two layers, the student's trained.
     extra = 3 * (3 * 2 * 4 * 8 * 16 + 2 * 2 * 4 * 4 * 8) + 2 * 2 * 4 * 4 * 16
     assert step_flops(LARGE, SMALL, 4) == encoder_flops(LARGE, 4) + 3 * encoder_flops(SMALL, 4) + extra
 

@@ -1,0 +1,34 @@
+import pandas as pd
+import pytest
+
+from graft import files
+from graft.study import Task
+from graft.tasks.prepare import prepare_task
+
+
+def prepared(glue, out, **limits):
+    spec = {"source": {"kind": "tsv", "folder": str(glue / "RTE")}, "limits": limits}
+    return prepare_task("rte", Task.model_validate(spec), out, "x")
+
+
+def test_the_manifest_says_what_is_there(pico_glue, tmp_path):
+    manifest = prepared(pico_glue, tmp_path / "rte", select=20, train=100)
+    rows = manifest["rows"]
+    assert rows["published_train"] == 240 and rows["train"] == 100 and rows["report"] == 60
+    for split in ("train", "select", "report"):
+        assert len(pd.read_parquet(tmp_path / "rte" / f"{split}.parquet")) == rows[split]
+        assert sum(manifest["label_balance"][split].values()) == pytest.approx(1)
+    for name, expected in manifest["sha256"].items():
+        assert files.sha256(tmp_path / "rte" / name) == expected
+
+
+def test_a_limit_on_one_split_never_changes_another(pico_glue, tmp_path):
+    prepared(pico_glue, tmp_path / "a", report=10, train=50)
+    prepared(pico_glue, tmp_path / "b", report=10, train=100)
+    for split in ("select", "report", "report_labels"):
+        assert files.sha256(tmp_path / "a" / f"{split}.parquet") == files.sha256(tmp_path / "b" / f"{split}.parquet")
+
+
+def test_splits_are_the_same_bytes_twice(pico_glue, tmp_path):
+    first, second = (prepared(pico_glue, tmp_path / name, train=50) for name in "ab")
+    assert first["sha256"] == second["sha256"]
