@@ -5,7 +5,7 @@ from pathlib import Path
 import torch
 from transformers import BertConfig, BertForSequenceClassification, BertModel
 
-# On a CPU the plain products are faster than torch's fused attention: 1.2 times in training (docs/results.md).
+# On a CPU plain products train faster than torch's fused attention (benchmarks/attention.py).
 ATTENTION = "sdpa" if torch.cuda.is_available() else "eager"
 
 

@@ -1,0 +1,52 @@
+"""Training speed of a MiniLM-shaped classifier on this CPU: eager attention against torch's fused one (sdpa).
+
+    python benchmarks/attention.py
+
+Random weights, bf16 autocast where the CPU computes in it, one thread; both in turn, medians of five rounds.
+"""
+
+import statistics
+import time
+from pathlib import Path
+
+import torch
+from transformers import BertConfig, BertForSequenceClassification
+
+ROUNDS = 5
+SHAPES = ((20, 32), (80, 16))  # tokens, batch: about SST-2 and RTE
+
+
+def seconds(model: BertForSequenceClassification, tokens: int, batch: int, bf16: bool) -> float:
+    """Of one forward and backward pass."""
+    ids = torch.randint(1000, 20000, (batch, tokens))
+    labels = torch.randint(0, 2, (batch,))
+    started = time.perf_counter()
+    with torch.autocast("cpu", dtype=torch.bfloat16, enabled=bf16):
+        loss = model(input_ids=ids, attention_mask=torch.ones_like(ids), labels=labels).loss
+    loss.backward()
+    return time.perf_counter() - started
+
+
+def main() -> None:
+    torch.set_num_threads(1)
+    torch.manual_seed(0)
+    bf16 = "avx512_bf16" in Path("/proc/cpuinfo").read_text()
+    config = BertConfig(
+        hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536, num_labels=2
+    )
+    model = BertForSequenceClassification(config).train()
+    for tokens, batch in SHAPES:
+        times: dict[str, list[float]] = {"sdpa": [], "eager": []}
+        for _ in range(ROUNDS + 1):
+            for name, found in times.items():
+                model.set_attn_implementation(name)
+                found.append(seconds(model, tokens, batch, bf16))
+        speed = {name: batch / statistics.median(found[1:]) for name, found in times.items()}
+        print(
+            f"{tokens} tokens, batch {batch}, {'bf16' if bf16 else 'fp32'}: sdpa {speed['sdpa']:.1f} examples/s, "
+            f"eager {speed['eager']:.1f}, ratio {speed['eager'] / speed['sdpa']:.2f}"
+        )
+
+
+if __name__ == "__main__":
+    main()
