@@ -9,9 +9,9 @@ import subprocess
 import time
 
 import pytest
-from conftest import study_values
 
 from graft import files, records
+from tests.conftest import study_values
 from tests.workflow.conftest import command, environment, snakemake
 
 KILLS = 4
