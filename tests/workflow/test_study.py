@@ -96,7 +96,9 @@ def test_theseus_at_strength_zero_scores_as_its_head_alone(finished):
         alone = record(results, "rte", f"control.head-only.{head}.{PAIR}", seed)
         merged = record(results, "rte", f"merge.theseus.{head}.{PAIR}", 0)
         at_zero = {p["ridge"]: p["score"] for p in merged["choices"][0]["searched"] if p["value"] == 0}
-        assert at_zero == {p["ridge"]: p["score"] for p in alone["choices"][0]["searched"]}
+        (choice,) = alone["choices"]
+        assert choice["name"] == "ridge"
+        assert at_zero == {p["value"]: p["score"] for p in choice["searched"]}
 
 
 def test_training_flops_of_a_merge_hold_those_of_its_parts_once(finished):
