@@ -54,7 +54,10 @@ def drop_folder(config):
         (lambda c: c.update(sedes=1), "sedes: unknown key"),
         (lambda c: c["systems"]["merge"].update(thesaurus={}), "no merge method is called 'thesaurus'"),
         (drop_folder, "/no/such/RTE is not a folder"),
-        (lambda c: c["models"]["large"]["source"].update(folder="/none"), "/none/config.json is missing"),
+        (
+            lambda c: c["models"]["large"]["source"].update(folder="/none"),
+            "/none/model.safetensors or pytorch_model.bin is",
+        ),
         (
             lambda c: c["systems"]["probe"].update(pooling=["mean", "mean"]),
             "two systems have the name probe.mean.large",
