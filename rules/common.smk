@@ -9,6 +9,7 @@ from snakemake.exceptions import WorkflowError
 from graft import files, locks, study as studies
 from graft.grid import Grid, probe_of
 from graft.merging import registry
+from graft.merging.alignment.depth import DEPTHS
 from graft.paths import Paths
 from graft.study import DistilledModel
 
@@ -97,6 +98,11 @@ def embeddings(task, model):
     return PATHS.embeddings(task, model) / "manifest.json"
 
 
+def statistics(task, pair, merge):
+    depth = GRID.merges[merge].depth
+    return [PATHS.statistics(task, pair, depth) / "manifest.json"] if depth else []
+
+
 def seed_of(wildcards):
     return wildcards.seed if wildcards.seed == "all" else int(wildcards.seed)
 
@@ -111,10 +117,7 @@ def sweep_inputs(wildcards):
         tokens(wildcards.task, pair.large),
         embeddings(wildcards.task, pair.large),
     ]
-    settings = STUDY.systems.merge[wildcards.merge]
-    if "statistics" in registry.facts(settings.method or wildcards.merge).needs:
-        inputs.append(PATHS.statistics(wildcards.task, pair.name) / "manifest.json")
-    return inputs
+    return inputs + statistics(wildcards.task, pair.name, wildcards.merge)
 
 
 def merge_inputs(wildcards):
@@ -132,8 +135,8 @@ def merge_inputs(wildcards):
         inputs.append(build(wildcards.task, f"finetune.{pair.small}", wildcards.seed))
     if system.merge and registry.facts(system.method).heads:
         inputs.append(PATHS.sweep(wildcards.task, system.merge, pair.name, wildcards.seed) / "manifest.json")
-    if system.merge and "statistics" in registry.facts(system.method).needs:
-        inputs.append(PATHS.statistics(wildcards.task, pair.name) / "manifest.json")
+    if system.merge:
+        inputs += statistics(wildcards.task, pair.name, system.merge)
     if probe_of(system):
         inputs.append(build(wildcards.task, f"probe.{probe_of(system)}.{pair.large}", "all"))
     return inputs

@@ -3,6 +3,9 @@
 LayerNorm, soft-max, GELU, look-ups and pooling over tokens are left out, as `torch.utils.flop_counter` leaves them out.
 """
 
+from collections.abc import Mapping
+from typing import Any
+
 from graft.shapes import Shape
 
 BACKWARD_AND_FORWARD = 3  # a backward pass has two products for each product of the forward pass
@@ -47,16 +50,29 @@ def ridge_flops(rows: int, features: int, outputs: int, sizes: int = 1) -> int:
     return gram_and_cross + EIGENDECOMPOSITION * features**3 + 2 * features**2 * outputs * (1 + sizes)
 
 
-def calibration_flops(small: Shape, large: Shape, examples: int, tokens: int) -> int:
+def calibration_flops(small: Shape, large: Shape, pairs: int, examples: int, tokens: int) -> int:
     """FLOPs of `graft.merging.calibration.calibrate` on `examples` examples padded to `tokens`.
 
-    Two forward passes without the pooler, and for every mapped pair of layers the cross-Grams of eight sites as wide as
-    the model (attention.in, query, key, value, context, attention_output, intermediate.in, output) and of two as wide
-    as the feed-forward layer. Padding is counted in both, so the cross-Grams are an upper bound. Sum it over batches.
+    Two forward passes without the pooler, and for every one of `pairs` mapped pairs of layers the cross-Grams of nine
+    sites as wide as the model and of two as wide as the feed-forward layer, and both models' own Grams at six and one
+    of them. Padding is counted throughout, so the Grams are an upper bound. Sum it over batches.
     """
-    cross = 2 * tokens * small.layers * (8 * small.width * large.width + 2 * small.ffn * large.ffn)
-    embeddings = 2 * tokens * small.width * large.width
-    return examples * (encoder_flops(small, tokens) + encoder_flops(large, tokens) + cross + embeddings)
+
+    def grams(wide: int, ffn: int, small: tuple[int, int], large: tuple[int, int]) -> int:
+        cross = 9 * small[0] * large[0] + 2 * small[1] * large[1]
+        return cross + wide * (small[0] ** 2 + large[0] ** 2) + ffn * (small[1] ** 2 + large[1] ** 2)
+
+    widths = (small.width, small.ffn), (large.width, large.ffn)
+    embeddings = small.width * large.width + small.width**2 + large.width**2
+    products = 2 * tokens * (pairs * grams(6, 1, *widths) + embeddings)
+    return examples * (encoder_flops(small, tokens) + encoder_flops(large, tokens) + products)
+
+
+def similarity_flops(small: Shape, large: Shape, tokens: int) -> int:
+    """FLOPs of the products of `graft.merging.alignment.cka.layer_similarity` over so many tokens, forward passes
+    apart."""
+    across = (small.layers + 1) * (large.layers + 1) * small.width * large.width
+    return 2 * tokens * (across + sum((shape.layers + 1) * shape.width**2 for shape in (small, large)))
 
 
 def procrustes_flops(small: int, large: int) -> int:
@@ -68,15 +84,38 @@ def procrustes_flops(small: int, large: int) -> int:
     return 6 * n * m**2 + 20 * m**3 + 2 * small * large * m
 
 
-def theseus_flops(small: Shape, large: Shape, embedding_delta: bool = False) -> int:
-    """FLOPs of `Theseus.prepare`: one map per site of every small layer, and two products per weight matrix."""
+def theseus_flops(small: Shape, large: Shape, pairs: int, embedding_delta: bool = False) -> int:
+    """FLOPs of `Theseus.prepare`: one map per site of each of `pairs` mapped pairs of layers, and the transport."""
+    width, ffn = (small.width, large.width), (small.ffn, large.ffn)
+    per_pair = 8 * procrustes_flops(*width) + 2 * procrustes_flops(*ffn) + transport_flops(small, large)
+    embeddings = procrustes_flops(*width) + 2 * small.vocabulary * small.width * large.width
+    return pairs * per_pair + (embeddings if embedding_delta else 0)
 
-    def transport(outputs: tuple[int, int], inputs: tuple[int, int]) -> int:
-        # T_out^T dW [L, S] first, then times T_in [L, L].
+
+def transport_flops(small: Shape, large: Shape) -> int:
+    """FLOPs of carrying the changes of one layer's six weight matrices over: two products each."""
+
+    def carried(outputs: tuple[int, int], inputs: tuple[int, int]) -> int:
+        # P_out^T dW [L, S] first, then times the entry's map [L, L].
         return 2 * outputs[1] * outputs[0] * inputs[0] + 2 * outputs[1] * inputs[0] * inputs[1]
 
     width, ffn = (small.width, large.width), (small.ffn, large.ffn)
-    per_layer = 8 * procrustes_flops(*width) + 2 * procrustes_flops(*ffn)
-    per_layer += 4 * transport(width, width) + transport(ffn, width) + transport(width, ffn)
-    embeddings = procrustes_flops(*width) + 2 * small.vocabulary * small.width * large.width
-    return small.layers * per_layer + (embeddings if embedding_delta else 0)
+    return 4 * carried(width, width) + carried(ffn, width) + carried(width, ffn)
+
+
+def affine_flops(small: int, large: int) -> int:
+    """FLOPs of least squares maps in both directions from their moments: two eigendecompositions and their products."""
+    there, back = (EIGENDECOMPOSITION * w**3 + 4 * w**2 * other for w, other in ((small, large), (large, small)))
+    return there + back
+
+
+def spacewise_flops(small: Shape, large: Shape, pairs: int, options: Mapping[str, Any]) -> int:
+    """FLOPs of `Spacewise.prepare`: the maps of every space, and the transport. Maps by head are counted as whole
+    ones."""
+    width, ffn = (small.width, large.width), (small.ffn, large.ffn)
+    fit = affine_flops if options["alignment"] == "least_squares" else procrustes_flops
+    streams = 1 if options["residual"] == "pooled" else 1 + 3 * pairs
+    maps = (2 * pairs + streams) * fit(*width) + pairs * fit(*ffn)
+    tables = small.vocabulary + small.positions + small.types
+    embeddings = 2 * tables * small.width * large.width if options["embedding_delta"] else 0
+    return maps + pairs * transport_flops(small, large) + embeddings

@@ -7,15 +7,21 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from graft.merging.alignment.depth import DEPTHS
+
 HEADS = ("transplant", "label-free", "labelled")
 KINDS = ("weights", "composite")
+# What a merge is given as the small model's change (graft.merging.changes).
+CHANGES = ("finetuned", "shuffled", "random")
 NEEDS = ("small_finetuned", "small_pretrained", "large", "statistics", "probe.large", "embeddings")
 POOLINGS = ("cls", "mean")
+ALIGNMENTS = ("least_squares", "procrustes", "scaled_procrustes")
 
 
 @dataclass(frozen=True)
 class Option:
-    """One option of a method. `type` is one of: strengths (numbers, 0 among them), integer, boolean, choice."""
+    """One option of a method. `type` is one of: strengths (numbers, 0 among them), integer, size (a number from 0 on),
+    boolean, choice."""
 
     type: str
     default: Any
@@ -59,6 +65,13 @@ def _table(*methods: MethodFacts) -> Mapping[str, MethodFacts]:
     return MappingProxyType(table)
 
 
+DEPTH = Option(
+    "choice",
+    "uniform",
+    "large layers that change: one for each small layer, evenly spread or by similarity (cka), or all (spread)",
+    DEPTHS,
+)
+
 METHODS = _table(
     MethodFacts(
         name="theseus",
@@ -75,6 +88,33 @@ METHODS = _table(
                 "strengths", [0, 0.5, 1, 2, 3, 4], "factors of the transported change, tried on select"
             ),
             "embedding_delta": Option("boolean", False, "also transport the change of the word embeddings"),
+            "depth": DEPTH,
+        },
+    ),
+    MethodFacts(
+        name="spacewise",
+        kind="weights",
+        needs=("small_finetuned", "small_pretrained", "large", "statistics"),
+        label_use="select",
+        heads=HEADS,
+        inference=("large",),
+        citation="ours: Theseus (arXiv 2602.12952) with one affine map per space, shared by all that read or write it",
+        implementation="graft.merging.heterogeneous.spacewise:Spacewise",
+        options={
+            "strengths": Option(
+                "strengths", [0, 0.5, 1, 2, 3, 4], "factors of the transported change, tried on select"
+            ),
+            "alignment": Option("choice", "least_squares", "how maps are fitted", ALIGNMENTS),
+            "ridge": Option("size", 1e-5, "ridge of least squares, as a share of the mean diagonal"),
+            "depth": DEPTH,
+            "residual": Option(
+                "choice", "pooled", "one map of the residual stream, or one for each LayerNorm", ("pooled", "per_site")
+            ),
+            "per_head": Option("boolean", False, "map queries, keys and values head by head, heads matched by CKA"),
+            "layernorm": Option(
+                "choice", "fit", "changes of LayerNorms: fitted unit by unit, mapped, or none", ("fit", "map", "leave")
+            ),
+            "embedding_delta": Option("boolean", True, "also transport the changes of the embeddings"),
         },
     ),
     MethodFacts(
@@ -141,6 +181,8 @@ def _checked(what: str, option: Option, value: Any) -> Any:
         raise ValueError(f"{what} is {value!r}; it must be true or false")
     if option.type == "integer" and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
         raise ValueError(f"{what} is {value!r}; it must be a whole number from 1 on")
+    if option.type == "size" and not (_is_number(value) and value >= 0):
+        raise ValueError(f"{what} is {value!r}; it must be a number from 0 on")
     if option.type == "choice" and value not in option.choices:
         raise ValueError(f"{what} is {value!r}; it must be one of {', '.join(option.choices)}")
     if option.type == "strengths":

@@ -1,0 +1,85 @@
+"""Affine maps between two models' coordinates of one space, both ways, from the moments of their activations."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import torch
+from torch import Tensor
+
+from graft.merging.alignment.procrustes import procrustes
+from graft.merging.moments import Moments
+from graft.merging.registry import ALIGNMENTS
+
+# Directions with less than this share of the largest eigenvalue (of standardised activations) count as null: neither
+# model moves along them on the calibration text, so nothing is read from them or written to them.
+NULL = 1e-11
+
+
+@dataclass(frozen=True)
+class Maps:
+    """h_L ~ (h_S - mean_small) forward + mean_large and h_S ~ (h_L - mean_large) backward + mean_small, rows as tokens.
+
+    forward [w_S, w_L], backward [w_L, w_S], means [w_S] and [w_L]; float64.
+    """
+
+    forward: Tensor
+    backward: Tensor
+    mean_small: Tensor
+    mean_large: Tensor
+
+
+Fit = Callable[[Moments], Maps]
+
+
+def fit(alignment: str, ridge: float) -> Fit:
+    """The way of fitting maps called `alignment`; raises ValueError for an unknown one."""
+    if alignment == "least_squares":
+        return lambda moments: least_squares(moments, ridge)
+    if alignment not in ALIGNMENTS:
+        raise ValueError(f"no alignment is called {alignment!r}; known are {', '.join(ALIGNMENTS)}")
+    return lambda moments: orthogonal(moments, scaled=alignment == "scaled_procrustes")
+
+
+def least_squares(moments: Moments, ridge: float) -> Maps:
+    """Ridge regression in each direction, on standardised activations.
+
+    `ridge` is a share of the mean diagonal of the standardised Gram matrix (1 per token). Units that never vary are
+    left out, and so are null directions (see NULL). Raises ValueError where Gram matrices are missing.
+    """
+    if moments.gram_small is None:
+        raise ValueError("least squares needs Gram matrices, which this site was not calibrated for")
+    cross = moments.centred_cross()
+    forward = _solve(moments.centred_small(), cross, moments.count, moments.gram_small.diagonal(), ridge)
+    backward = _solve(moments.centred_large(), cross.T, moments.count, moments.gram_large.diagonal(), ridge)
+    return Maps(forward, backward, moments.mean_small, moments.mean_large)
+
+
+def orthogonal(moments: Moments, scaled: bool) -> Maps:
+    """Orthogonal Procrustes, and its transpose as the way back; `scaled` fits one factor in each direction.
+
+    The factor that minimises |s A_S T - A_L| is tr(T^T C) / |A_S|^2 = sum of C's singular values / |A_S|^2. Source:
+    Schoenemann & Carroll 1970, Psychometrika 35.
+    """
+    cross = moments.centred_cross()
+    turn = procrustes(cross)
+    there = back = 1.0
+    if scaled:
+        agreement = (turn * cross).sum()
+        there = agreement / moments.centred_small().trace()
+        back = agreement / moments.centred_large().trace()
+    return Maps(there * turn, back * turn.T, moments.mean_small, moments.mean_large)
+
+
+def _solve(gram: Tensor, cross: Tensor, count: int, uncentred: Tensor, ridge: float) -> Tensor:
+    """argmin over M of |X M - Y|^2 + ridge n |D M|^2 with D the standard deviations, from X^T X and X^T Y, centred."""
+    variance = gram.diagonal() / count
+    varies = variance > 1e-14 * uncentred / count
+    deviation = torch.where(varies, variance.clamp(min=0).sqrt(), 1.0)
+    scale = varies / deviation
+    values, vectors = torch.linalg.eigh(scale[:, None] * gram * scale / count)
+    keep = values > NULL * values.max()
+    inverse = torch.where(keep, 1 / (values.clamp(min=0) + ridge).clamp(min=1e-300), 0.0)
+    right = vectors.T @ (scale[:, None] * cross / count)
+    return scale[:, None] * (vectors @ (inverse[:, None] * right))

@@ -1,0 +1,112 @@
+"""One map per space of a pair of encoders, fitted to a calibration's moments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from torch import Tensor
+
+from graft.merging import moments
+from graft.merging.alignment.affine import Fit, Maps
+from graft.merging.alignment.heads import match, per_head
+from graft.merging.architecture import (
+    EMBEDDING_NORM,
+    EMBEDDINGS,
+    FFN,
+    NORMS,
+    QUERY_KEY,
+    VALUE,
+    layer_prefix,
+    site_name,
+)
+from graft.merging.moments import Moments
+from graft.merging.protocol import Parts
+
+# Sites of the residual stream of a block: where attention reads it, after the first and after the last LayerNorm.
+ATTENTION_IN, MIDDLE = "attention.in", "intermediate.in"
+
+
+@dataclass(frozen=True)
+class SpaceMaps:
+    """Maps of a pair: of the residual stream by site, and of the spaces inside each mapped pair of layers.
+
+    `residual` has a map for EMBEDDINGS and for (small layer, large layer, site); the same one everywhere where the
+    stream was pooled. `inner` has one for (small layer, large layer, space).
+    """
+
+    residual: Mapping[str | tuple[int, int, str], Maps]
+    inner: Mapping[tuple[int, int, str], Maps]
+
+
+# Weight of the direction that a LayerNorm takes away, as a share of its tokens (see `fit_spaces`).
+RESTORED = 0.1
+
+
+def fit_spaces(parts: Parts, fit: Fit, pooled: bool = True, heads: bool = False) -> SpaceMaps:
+    """Fit all maps with `fit`.
+
+    pooled: one map for the residual stream, from all LayerNorm outputs and the embeddings together; otherwise one per
+    site. heads: queries and keys, and values, are mapped head by head.
+
+    A LayerNorm's output n g + b never varies along its gain g, since n has mean zero: no activations tell where that
+    direction goes, nor where the layers that read it send it, but fine-tuning changes weights along it. Both models
+    take away the same thing, so a few virtual tokens b + g and b - g, with what queries, keys and values make of them,
+    join the moments.
+    """
+    width = parts.small_shape.width, parts.large_shape.width
+    ffn = parts.small_shape.ffn, parts.large_shape.ffn
+
+    def seen(m: int, g: int, site: str) -> Moments:
+        return moments.read(parts.statistics, site_name(m, g, site), *(ffn if site == "ffn" else width))
+
+    def gains(small_norm: str, large_norm: str) -> tuple[Tensor, Tensor]:
+        return tuple(
+            body[f"{norm}.weight"].double().cpu()
+            for body, norm in ((parts.small_pretrained, small_norm), (parts.large, large_norm))
+        )
+
+    def read_by(linear: str, m: int, g: int) -> Moments:
+        """Moments of a linear layer's output, with what it makes of the direction its input never takes."""
+        missing = gains(norm_before(m), norm_before(g))
+        made = (
+            body[f"{layer_prefix(layer)}attention.self.{linear}.weight"].double().cpu() @ gain
+            for body, layer, gain in zip((parts.small_pretrained, parts.large), (m, g), missing, strict=True)
+        )
+        return seen(m, g, f"{linear}.out").with_direction(*made, RESTORED)
+
+    embeddings = moments.read(parts.statistics, EMBEDDINGS, *width)
+    embeddings = embeddings.with_direction(*gains(EMBEDDING_NORM, EMBEDDING_NORM), RESTORED)
+    stream = {
+        (m, g, site): seen(m, g, site).with_direction(*gains(layer_prefix(m) + norm, layer_prefix(g) + norm), RESTORED)
+        for m, g in parts.depth_map
+        for norm, site in NORMS.items()
+    }
+    if pooled:
+        shared = fit(moments.total([embeddings, *stream.values()]))
+        places = [EMBEDDINGS, *stream, *((m, g, ATTENTION_IN) for m, g in parts.depth_map)]
+        residual = dict.fromkeys(places, shared)
+    else:
+        for m, g in parts.depth_map:
+            before = gains(norm_before(m), norm_before(g))
+            stream[m, g, ATTENTION_IN] = seen(m, g, ATTENTION_IN).with_direction(*before, RESTORED)
+        residual = {EMBEDDINGS: fit(embeddings)} | {place: fit(moment) for place, moment in stream.items()}
+
+    inner = {}
+    for m, g in parts.depth_map:
+        queries, values = read_by("query", m, g) + read_by("key", m, g), read_by("value", m, g)
+        if heads:
+            counts = parts.small_shape.heads, parts.large_shape.heads
+            # A head is one thing: its queries, keys and values go to the same place.
+            matched = match(values, *counts)
+            inner[m, g, QUERY_KEY] = per_head(queries, fit, matched, counts[0])
+            inner[m, g, VALUE] = per_head(values, fit, matched, counts[0])
+        else:
+            inner[m, g, QUERY_KEY], inner[m, g, VALUE] = fit(queries), fit(values)
+        inner[m, g, FFN] = fit(seen(m, g, "ffn"))
+    return SpaceMaps(residual, inner)
+
+
+def norm_before(layer: int) -> str:
+    """Name of the LayerNorm whose output a block reads."""
+    return EMBEDDING_NORM if layer == 0 else f"{layer_prefix(layer - 1)}output.LayerNorm"

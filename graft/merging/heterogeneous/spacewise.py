@@ -1,0 +1,111 @@
+"""Spacewise: the small model's weight changes, carried over by one affine map per space."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from torch import Tensor
+
+from graft.cost.flops import spacewise_flops
+from graft.merging import moments
+from graft.merging.alignment import affine, depth, transport
+from graft.merging.alignment.spaces import ATTENTION_IN, MIDDLE, SpaceMaps, fit_spaces
+from graft.merging.architecture import (
+    BLOCK_OUT,
+    EMBEDDING_NORM,
+    EMBEDDING_TABLES,
+    EMBEDDINGS,
+    LINEAR_SPACES,
+    NORMS,
+    RESIDUAL,
+    layer_prefix,
+    site_name,
+)
+from graft.merging.protocol import Deltas, Parts, add, check_parts, small_change
+from graft.shapes import Shape
+
+# Site at which a linear layer reads or writes the residual stream.
+STREAM = {
+    "attention.self.query": ATTENTION_IN,
+    "attention.self.key": ATTENTION_IN,
+    "attention.self.value": ATTENTION_IN,
+    "attention.output.dense": MIDDLE,
+    "intermediate.dense": MIDDLE,
+    "output.dense": BLOCK_OUT,
+}
+
+
+class Spacewise:
+    """Transport without training and without labels; `strength` scales the transported change.
+
+    A *space* is shared by all layers that read or write it: the residual stream (one map for all layers, from all
+    LayerNorm outputs and the embeddings), and in every layer the feed-forward units after the non-linearity, the
+    values, and queries and keys jointly. Maps are affine least squares in both directions (`alignment`: or Procrustes),
+    so scales and shifts between the models are matched: dW_L = P_out^T dW R_in^T (`alignment.transport.linear`).
+    Exact where the large model is the small one with its units copied, permuted, or (linear parts) turned, rescaled and
+    shifted, at ridge 0.
+
+    Options: `depth`; `ridge`; `layernorm` (fit: unit by unit, map: through P, leave); `embedding_delta`; `residual`
+    (pooled or one map per site); `per_head`. Use it where the small model was distilled from the large one or is like
+    it; where the two share little, maps shrink to nothing and so does the change. Source: ours; what it mends in
+    Theseus (arXiv 2602.12952) is one map per layer's input and output, without scale.
+    """
+
+    def prepare(self, parts: Parts) -> Deltas:
+        """Changes of the large body's tensors at strength 1, float64."""
+        check_parts(parts)
+        if parts.statistics is None:
+            raise ValueError("spacewise needs the statistics of a calibration; run calibrate for this pair of models")
+        options = parts.options
+        fit = affine.fit(options["alignment"], options["ridge"])
+        maps = fit_spaces(parts, fit, pooled=options["residual"] == "pooled", heads=options["per_head"])
+        share = depth.shares(parts.depth_map)
+        deltas: dict[str, Tensor] = {}
+        for m, g in parts.depth_map:
+            layer = dict(_linear_layers(parts, maps, m, g))
+            if options["layernorm"] != "leave":
+                for norm, site in NORMS.items():
+                    names = layer_prefix(m) + norm, layer_prefix(g) + norm
+                    layer |= _norm(parts, *names, site_name(m, g, site), maps.residual[m, g, site])
+            deltas |= {name: share[m, g] * delta for name, delta in layer.items()}
+        if options["embedding_delta"]:
+            stream = maps.residual[EMBEDDINGS]
+            deltas |= {name: small_change(parts, name) @ stream.forward for name in EMBEDDING_TABLES}
+            if options["layernorm"] != "leave":
+                deltas |= _norm(parts, EMBEDDING_NORM, EMBEDDING_NORM, EMBEDDINGS, stream)
+        return Deltas(parts.large, deltas)
+
+    def apply(self, state: Deltas, strength: float) -> dict[str, Tensor]:
+        """The merged body."""
+        return add(state, strength)
+
+    def flops(self, small: Shape, large: Shape, options: Mapping[str, Any]) -> int:
+        """FLOPs of one `prepare`."""
+        return spacewise_flops(small, large, depth.pairs(options["depth"], small.layers, large.layers), options)
+
+
+def _linear_layers(parts: Parts, maps: SpaceMaps, m: int, g: int) -> Iterator[tuple[str, Tensor]]:
+    for name, spaces in LINEAR_SPACES.items():
+        entry, exit = (
+            maps.residual[m, g, STREAM[name]] if space == RESIDUAL else maps.inner[m, g, space] for space in spaces
+        )
+        source, target = layer_prefix(m) + name, layer_prefix(g) + name
+        change = small_change(parts, f"{source}.weight"), small_change(parts, f"{source}.bias")
+        weight, bias = transport.linear(*change, entry, exit)
+        yield f"{target}.weight", weight
+        yield f"{target}.bias", bias
+
+
+def _norm(parts: Parts, small: str, large: str, site: str, maps: affine.Maps) -> dict[str, Tensor]:
+    change = small_change(parts, f"{small}.weight"), small_change(parts, f"{small}.bias")
+    if parts.options["layernorm"] == "map":
+        moved = change[0] @ maps.forward, change[1] @ maps.forward
+    else:
+        seen = moments.read(parts.statistics, site, parts.small_shape.width, parts.large_shape.width)
+        before = [
+            tuple(body[f"{name}.{kind}"].double().cpu() for kind in ("weight", "bias"))
+            for body, name in ((parts.small_pretrained, small), (parts.large, large))
+        ]
+        moved = transport.norm(change, *before, seen, maps)
+    return {f"{large}.weight": moved[0], f"{large}.bias": moved[1]}
