@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -75,6 +76,48 @@ def methods() -> None:
     from graft.reporting import terminal
 
     terminal.console().print(terminal.methods_table(registry.METHODS.values()))
+
+
+@app.command()
+def merge(
+    method: Annotated[str, typer.Option(help="One of `python -m graft methods`, of kind weights.")],
+    large: Annotated[Path, typer.Option(help="Folder of the pre-trained large model.")],
+    small_finetuned: Annotated[Path, typer.Option(help="Folder of the fine-tuned small classifier.")],
+    text: Annotated[Path, typer.Option(help="Unlabelled text: one per line, pairs with a tab between.")],
+    out: Annotated[Path, typer.Option(help="New folder for the merged model.")],
+    small_pretrained: Annotated[Path | None, typer.Option(help="Folder of the small model before that.")] = None,
+    strength: Annotated[float, typer.Option(help="Factor of the change that is carried over.")] = 1.0,
+    head: Annotated[str, typer.Option(help="transplant, label-free or labelled.")] = "transplant",
+    labelled: Annotated[Path | None, typer.Option(help="TSV for the labelled head; the label comes last.")] = None,
+    option: Annotated[list[str] | None, typer.Option(help="An option of the method: NAME=VALUE.")] = None,
+    tokens: Annotated[int, typer.Option(help="Tokens of text to compare the models on.")] = 50_000,
+    max_tokens: Annotated[int, typer.Option(help="Texts are cut to this length.")] = 128,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show shapes, layers and cost, write nothing.")] = False,
+) -> None:
+    """Merge a fine-tuned small model into a large one, from folders to a folder."""
+    import yaml
+
+    from graft import program
+    from graft.reporting import terminal
+
+    options = {}
+    for given in option or ():
+        name, separator, value = given.partition("=")
+        if not separator:
+            raise ValueError(f"--option {given}: write it as NAME=VALUE")
+        options[name] = yaml.safe_load(value)
+    from graft.merging import folders
+
+    order = folders.Order(
+        method, large, small_finetuned, small_pretrained, text, out,
+        head, strength, labelled, options, tokens, max_tokens, device,
+    )  # fmt: skip
+    with program.progress("merge") as report:
+        plan = folders.merge(order, report, dry_run)
+    for part in terminal.merge_tables(plan):
+        terminal.console().print(part)
+    print(f"nothing was written to {out}: this was a dry run" if dry_run else f"the merged model is in {out}")
 
 
 @app.command()

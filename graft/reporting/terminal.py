@@ -5,6 +5,7 @@ from __future__ import annotations
 import sys
 from collections import Counter
 from collections.abc import Iterable
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from rich.box import SIMPLE_HEAD
@@ -15,6 +16,9 @@ from rich.text import Text
 from graft.merging.registry import MethodFacts
 from graft.reporting import formats
 from graft.reporting.states import STATES, RunState
+
+if TYPE_CHECKING:
+    from graft.merging.folders import Plan
 
 # Columns that fit 120 characters; comparison.md has all.
 _SHOWN = {
@@ -54,6 +58,25 @@ def comparison_tables(comparison: pd.DataFrame) -> list[Table | Text]:
         "large and small models and to the head alone; ×: FLOPs as a multiple of the reference's"
     )
     return [*parts, Text(legend, style="dim")]
+
+
+def merge_tables(plan: Plan) -> list[Table | Text]:
+    """What a merge of two folders does: shapes, layers, options and FLOPs."""
+    shapes = Table(box=SIMPLE_HEAD, title="spaces", title_justify="left")
+    for heading in ("", "small", "large"):
+        shapes.add_column(heading)
+    for what in ("layers", "width", "ffn", "heads"):
+        shapes.add_row(what, *(str(getattr(shape, what)) for shape in (plan.small, plan.large)))
+    layers = ", ".join(f"{m} → {g}" for m, g in plan.depth_map)
+    options = ", ".join(f"{name} {value}" for name, value in plan.options.items() if name != "strengths")
+    flops = ", ".join(f"{part} {formats.flops(count)}" for part, count in plan.flops.items())
+    return [
+        shapes,
+        Text(f"layers, counted from 0: {layers}"),
+        Text(f"options: {options}"),
+        Text(f"text: {plan.texts} texts, {plan.tokens} tokens"),
+        Text(f"FLOPs: {flops}"),
+    ]
 
 
 def status_tables(states: list[RunState], steps: Iterable[tuple[object, str]] = ()) -> list[Table | Text]:

@@ -56,7 +56,13 @@ def read_split(source: HubData | FileData, row: TaskRow, split: str, where: str)
         name, table = _read_hub(source, split)
     else:
         name = source_files(source, row, where)[split]
-        table = _read_tsv(name) if source.kind == "tsv" else pd.read_parquet(name)
+        table = read_tsv(name) if source.kind == "tsv" else pd.read_parquet(name)
+    return rows_of(table, row, name, split)
+
+
+def rows_of(table: pd.DataFrame, row: TaskRow, name: object, split: str) -> pd.DataFrame:
+    """A table as it was read, as columns `id`, `text_a`, (`text_b`,) `label`; raises ValueError as `read_split`
+    does."""
     columns = _check_columns(list(table.columns), row, name, split)
     if table.empty:
         raise ValueError(f"{name}: the split is empty; at least one row is needed")
@@ -70,7 +76,8 @@ def read_split(source: HubData | FileData, row: TaskRow, split: str, where: str)
     return result
 
 
-def _read_tsv(path: Path) -> pd.DataFrame:
+def read_tsv(path: Path) -> pd.DataFrame:
+    """A TSV file as strings, quotation marks left as they stand."""
     # GLUE's TSVs are unquoted: many sentences begin with a quotation mark that is never closed.
     try:
         return pd.read_csv(path, sep="\t", quoting=csv.QUOTE_NONE, dtype=str, keep_default_na=False, encoding="utf-8")
