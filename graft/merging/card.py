@@ -73,5 +73,6 @@ The fine-tuned small model's change was carried into the large one by `{facts.na
 |---|---|---|
 {rows}
 
-It loads with `AutoModelForSequenceClassification.from_pretrained`. All about its making stands in `{PROVENANCE}`. It was not evaluated when it was made: compare it with the fine-tuned models and with the head alone before you use it.
+It loads with `AutoModelForSequenceClassification.from_pretrained`. All about its making stands in `{PROVENANCE}`.
+It was not evaluated when it was made: compare it with the fine-tuned models and with the head alone before you use it.
 """
