@@ -18,9 +18,9 @@ from torch import Tensor
 
 from graft import features, runs
 from graft.cost.flops import classifier_flops, encoder_flops, linear_flops, pooler_flops, ridge_flops
-from graft.encoders import load_classifier, load_encoder
+from graft.encoders import load_classifier, load_encoder, projection_of
 from graft.grid import ALL_SEEDS, Grid, Merge, System, probe_of
-from graft.inference import pass_flops, predict, run
+from graft.inference import Batch, batches, first_texts, pass_flops, predict, run
 from graft.merging import registry
 from graft.merging.alignment import depth
 from graft.merging.changes import finetuned_with
@@ -108,7 +108,16 @@ class Workbench:
             depth_map=depth_map,
             statistics=statistics,
             options=merge.options,
+            texts=self.texts(merge),
+            projection=projection_of(self.small_folder),
         )
+
+    def texts(self, merge: Merge) -> list[Batch]:
+        """Batches of train for methods that need texts again; () for others."""
+        if "texts" not in registry.facts(merge.method).needs:
+            return []
+        rows = first_texts(self.tokens("train"), self.max_tokens, merge.options["text_tokens"])
+        return [batch for _, batch in batches(self.tokens("train"), self.max_tokens, rows)]
 
     def passes(self, shape: Shape, split: str, rows: np.ndarray | None = None, times: int = 1) -> int:
         """FLOPs of running an encoder over (rows of) a split."""
@@ -132,13 +141,16 @@ def sweep(bench: Workbench, merge: str, report: Report) -> tuple[dict[str, np.nd
         states[f"fit.{strength}"] = features.cls_states(model, bench.tokens("train"), bench.max_tokens, rows)
         states[f"select.{strength}"] = features.cls_states(model, bench.tokens("select"), bench.max_tokens)
         report(number + 1, len(strengths), f"strength {strength}")
+    tokens = sum(int(batch["attention_mask"].sum()) for batch in bench.texts(way))
+    cost = merger.flops(bench.small_shape, bench.large_shape, way.options, tokens)
     name = f"sweep.{merge}.{bench.pair.name}/{bench.task}/seed-{bench.seed}"
     inherited = bench.system(bench.finetuned, bench.seed)[1]
     if way.depth:
         inherited |= bench.calibration(way.depth)[1]["train_flops_parts"]
     parts = {
         **inherited,
-        f"{name}/prepare": merger.flops(bench.small_shape, bench.large_shape, way.options),
+        f"{name}/prepare": cost.prepare,
+        f"{name}/apply": len(strengths) * cost.apply,
         f"{name}/fit": bench.passes(bench.large_shape, "train", rows, len(strengths)),
         f"{name}/select": bench.passes(bench.large_shape, "select", times=len(strengths)),
     }

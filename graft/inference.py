@@ -12,6 +12,8 @@ from graft.tasks.tokens import TokenisedSplit
 from graft.training.batches import inference_batches
 
 BATCH_SIZE = 32
+# Texts are drawn once for all seeds, since the pre-trained models that they describe have none.
+TEXT_SEED = 0
 # A tensor for each input of a batch.
 Batch = dict[str, Tensor]
 
@@ -23,6 +25,13 @@ def batches(
     rows = np.arange(len(tokens)) if rows is None else rows
     for positions in inference_batches(tokens.lengths(max_tokens)[rows], BATCH_SIZE):
         yield positions, tokens.batch(rows[positions], max_tokens)
+
+
+def first_texts(tokens: TokenisedSplit, max_tokens: int, count: int) -> np.ndarray:
+    """Rows of whole texts, drawn in one fixed order, until `count` tokens are read."""
+    order = np.random.default_rng(TEXT_SEED).permutation(len(tokens))
+    seen = np.cumsum(tokens.lengths(max_tokens)[order])
+    return order[: int(np.searchsorted(seen, count)) + 1]
 
 
 def padded_lengths(lengths: np.ndarray) -> np.ndarray:

@@ -2,20 +2,17 @@
 
 import time
 
-import numpy as np
 from safetensors.torch import save_file
 
 from graft import files, program, runs
 from graft.cost.flops import calibration_flops, encoder_flops, similarity_flops
 from graft.encoders import load_encoder
-from graft.inference import batches, pass_flops
+from graft.inference import batches, first_texts, pass_flops
 from graft.merging.alignment import depth
 from graft.merging.alignment.cka import layer_similarity
 from graft.merging.calibration import calibrate
 from graft.shapes import Shape
 
-# The texts are drawn once for all seeds, since the pre-trained models they describe have none.
-TEXT_SEED = 0
 # Enough to tell layers apart; all pairs of layers are compared on them.
 SIMILARITY_TOKENS = 8192
 
@@ -35,10 +32,7 @@ def main() -> None:
     pair, settings = grid.pair(args.pair), grid.study.calibration
     tokens = runs.tokens(grid, paths, args.task, pair.large, "train")
     max_tokens = grid.max_tokens(args.task, pair.large)
-    order = np.random.default_rng(TEXT_SEED).permutation(len(tokens))
-    # Whole texts, until so many tokens are read.
-    seen = np.cumsum(tokens.lengths(max_tokens)[order])
-    rows, few = (order[: int(np.searchsorted(seen, n)) + 1] for n in (settings.tokens, SIMILARITY_TOKENS))
+    rows, few = (first_texts(tokens, max_tokens, n) for n in (settings.tokens, SIMILARITY_TOKENS))
     small, large = (load_encoder(runs.model_folder(grid, paths, m)).to(device) for m in (pair.small, pair.large))
     shapes = [Shape.of(paths.model(m)) for m in (pair.small, pair.large)]
     similarity = layer_similarity(small, large, (batch for _, batch in batches(tokens, max_tokens, few)))

@@ -109,12 +109,34 @@ def affine_flops(small: int, large: int) -> int:
     return there + back
 
 
+def functional_flops(small: Shape, large: Shape, pairs: int, tokens: int) -> tuple[int, int]:
+    """FLOPs of `Functional.prepare` and of one `Functional.apply` on so many tokens.
+
+    Attention's own products are left out of the passes, since they depend on the texts' lengths. An apply runs the
+    large model nine times over (two inputs for each of four stages, and a step), and solves for every linear layer:
+    Gram, cross products, eigendecomposition.
+    """
+    passes = {
+        shape: 2 * tokens * shape.layers * (4 * shape.width**2 + 2 * shape.width * shape.ffn)
+        for shape in (small, large)
+    }
+    prepare = 2 * passes[small] + (2 * pairs + 1) * affine_flops(small.width, large.width)
+    prepare += pairs * affine_flops(small.ffn, large.ffn)
+    width, ffn = (small.width, large.width), (small.ffn, large.ffn)
+    linears = (*[(width, width)] * 4, (width, ffn), (ffn, width))
+    # For every layer: the mapped change, the correction, the cross product; and the solution.
+    products = sum(2 * tokens * (out[0] * out[1] + 2 * into[1] * out[1]) for into, out in linears)
+    solutions = sum(4 * into[1] ** 2 * out[1] for into, out in linears)
+    grams = sum(2 * tokens * w**2 + EIGENDECOMPOSITION * w**3 for w in (*[large.width] * 5, large.ffn))
+    return prepare, 9 * passes[large] + pairs * (products + solutions + grams)
+
+
 def spacewise_flops(small: Shape, large: Shape, pairs: int, options: Mapping[str, Any]) -> int:
     """FLOPs of `Spacewise.prepare`: the maps of every space, and the transport. Maps by head are counted as whole
     ones."""
     width, ffn = (small.width, large.width), (small.ffn, large.ffn)
     fit = affine_flops if options["alignment"] == "least_squares" else procrustes_flops
-    streams = 1 if options["residual"] == "pooled" else 1 + 3 * pairs
+    streams = 1 if options["residual"] != "per_site" else 1 + 3 * pairs
     maps = (2 * pairs + streams) * fit(*width) + pairs * fit(*ffn)
     tables = small.vocabulary + small.positions + small.types
     embeddings = 2 * tables * small.width * large.width if options["embedding_delta"] else 0

@@ -39,6 +39,15 @@ LINEAR_SPACES = {
     "intermediate.dense": (RESIDUAL, FFN),
     "output.dense": (FFN, RESIDUAL),
 }
+# Site of the residual stream that a linear layer reads, or into whose LayerNorm it writes.
+STREAM = {
+    "attention.self.query": "attention.in",
+    "attention.self.key": "attention.in",
+    "attention.self.value": "attention.in",
+    "attention.output.dense": "intermediate.in",
+    "intermediate.dense": "intermediate.in",
+    "output.dense": BLOCK_OUT,
+}
 # LayerNorms of a block: name -> site of its output.
 NORMS = {"attention.output.LayerNorm": "intermediate.in", "output.LayerNorm": BLOCK_OUT}
 EMBEDDING_NORM = "embeddings.LayerNorm"

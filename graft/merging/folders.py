@@ -17,8 +17,8 @@ from transformers import BertForSequenceClassification, BertModel
 
 from graft import features, files
 from graft.cost.flops import calibration_flops, encoder_flops
-from graft.encoders import load_classifier, load_encoder
-from graft.inference import batches, padded_lengths, pass_flops
+from graft.encoders import load_classifier, load_encoder, projection_of
+from graft.inference import Batch, batches, first_texts, padded_lengths, pass_flops
 from graft.merging import card, registry
 from graft.merging.alignment import depth
 from graft.merging.alignment.cka import layer_similarity
@@ -96,7 +96,7 @@ def merge(order: Order, report: Report, dry_run: bool = False) -> Plan:
 
 @dataclass(frozen=True)
 class _Given:
-    """What an order names, read and checked. `rows`: texts in a fixed random order."""
+    """What an order names, read and checked."""
 
     large: BertModel
     small: BertModel
@@ -106,8 +106,8 @@ class _Given:
     small_shape: Shape
     tokenizer: Tokenizer
     texts: TokenisedSplit
-    rows: np.ndarray
     max_tokens: int
+    projection: Tensor | None
 
     @property
     def labels(self) -> tuple[str, ...] | None:
@@ -115,9 +115,11 @@ class _Given:
         return None if config.num_labels == 1 else tuple(config.id2label[i] for i in range(config.num_labels))
 
     def first(self, tokens: int) -> np.ndarray:
-        """Whole texts, until so many tokens are read."""
-        seen = np.cumsum(self.texts.lengths(self.max_tokens)[self.rows])
-        return self.rows[: int(np.searchsorted(seen, tokens)) + 1]
+        """Whole texts in a fixed order, until so many tokens are read."""
+        return first_texts(self.texts, self.max_tokens, tokens)
+
+    def batches(self, tokens: int) -> list[Batch]:
+        return [batch for _, batch in batches(self.texts, self.max_tokens, self.first(tokens))]
 
     def count(self, rows: np.ndarray) -> int:
         return int(self.texts.lengths(self.max_tokens)[rows].sum())
@@ -168,15 +170,17 @@ def _read(order: Order, scratch: Path) -> _Given:
         small_shape=small_shape,
         tokenizer=tokenizer,
         texts=texts,
-        rows=np.random.default_rng(0).permutation(len(texts)),
         max_tokens=min(order.max_tokens, large_shape.positions, small_shape.positions),
+        projection=projection_of(order.small_pretrained),
     )
 
 
 def _plan(order: Order, facts: registry.MethodFacts, options: dict[str, Any], given: _Given) -> Plan:
     shapes = given.small_shape, given.large_shape
     depth_map = depth.uniform(*(shape.layers for shape in shapes))
-    flops = {"prepare": registry.implementation(facts.name)().flops(*shapes, options)}
+    again = given.count(given.first(options["text_tokens"])) if "texts" in facts.needs else 0
+    cost = registry.implementation(facts.name)().flops(*shapes, options, again)
+    flops = {"prepare": cost.prepare, "apply": cost.apply}
     texts = tokens = 0
     if "statistics" in facts.needs:
         rows = given.first(order.tokens)
@@ -187,13 +191,13 @@ def _plan(order: Order, facts: registry.MethodFacts, options: dict[str, Any], gi
                 f"{given.large_shape.ffn}: give more text, or raise --tokens"
             )
         if options["depth"] != "uniform":
-            few = (batch for _, batch in batches(given.texts, given.max_tokens, given.first(SIMILARITY_TOKENS)))
+            few = given.batches(SIMILARITY_TOKENS)
             similarity = layer_similarity(given.small, given.large, few)[1:, 1:].tolist()
             depth_map = depth.named(options["depth"], *(shape.layers for shape in shapes), similarity)
         lengths = padded_lengths(given.texts.lengths(given.max_tokens)[rows])
         flops["calibrate"] = sum(calibration_flops(*shapes, len(depth_map), 1, int(length)) for length in lengths)
     if facts.heads and order.head != "labelled":
-        fit = given.rows[:FIT_ROWS]
+        fit = features.fit_rows(len(given.texts), FIT_ROWS)
         flops["head"] = sum(
             pass_flops(lambda t, s=shape: encoder_flops(s, t), given.texts, given.max_tokens, fit) for shape in shapes
         )
@@ -203,18 +207,18 @@ def _plan(order: Order, facts: registry.MethodFacts, options: dict[str, Any], gi
 def _carry_out(order: Order, facts: registry.MethodFacts, plan: Plan, given: _Given, report: Report) -> None:
     statistics = None
     if "statistics" in facts.needs:
-        rows, done = given.first(order.tokens), 0
+        done = 0
 
         def count(examples: int) -> None:
             nonlocal done
             done += examples
-            report(done, len(rows), "texts compared")
+            report(done, plan.texts, "texts compared")
 
-        chosen = (batch for _, batch in batches(given.texts, given.max_tokens, rows))
-        statistics = calibrate(given.small, given.large, plan.depth_map, chosen, count)
+        statistics = calibrate(given.small, given.large, plan.depth_map, given.batches(order.tokens), count)
     tuned, small_head = split_classifier(given.finetuned)
     bodies = given.large.state_dict(), tuned, given.small.state_dict()
-    parts = Parts(*bodies, plan.large, plan.small, plan.depth_map, statistics, plan.options)
+    texts = given.batches(plan.options["text_tokens"]) if "texts" in facts.needs else ()
+    parts = Parts(*bodies, plan.large, plan.small, plan.depth_map, statistics, plan.options, texts, given.projection)
     merger = registry.implementation(facts.name)()
     merged = merger.apply(merger.prepare(parts), order.strength)
     if facts.heads:
@@ -228,10 +232,10 @@ def _carry_out(order: Order, facts: registry.MethodFacts, plan: Plan, given: _Gi
 
 def _head(order: Order, merged: dict[str, Tensor], small_head: Head, given: _Given) -> Head:
     """The head on the merged body; its ridge size is the one with which the others predict every fifth text best."""
-    texts, fit, labels = given.texts, given.rows[:FIT_ROWS], None
+    texts, fit, labels = given.texts, features.fit_rows(len(given.texts), FIT_ROWS), None
     if order.head == "labelled":
         texts, values = read_labelled(order.labelled, given.labels, given.tokenizer)
-        fit = np.random.default_rng(0).permutation(len(texts))[:FIT_ROWS]
+        fit = features.fit_rows(len(texts), FIT_ROWS)
         labels = torch.from_numpy(values[fit])
     if len(fit) < FEWEST_ROWS:
         raise ValueError(f"a head is fitted on {FEWEST_ROWS} texts or more; there are {len(fit)}: give more text")

@@ -1,8 +1,8 @@
 """What a method of kind `weights` gets and gives: an expensive `prepare` and an `apply` for every strength."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
 
@@ -17,7 +17,9 @@ class Parts:
     """All that a merge is made from.
 
     Bodies are `BertModel.state_dict()`s. `statistics` are those of `graft.merging.calibration.calibrate` with this
-    depth map, for methods that need them; `options` those of `graft.merging.registry.checked_options`.
+    depth map, for methods that need them; `options` those of `graft.merging.registry.checked_options`; `texts`: batches
+    of tokens, for methods that walk through the models again; `projection`: the weight [w_L, w_S] with which a
+    distillation compared the two residual streams, where the small model came with one.
     """
 
     large: Mapping[str, Tensor]
@@ -28,6 +30,15 @@ class Parts:
     depth_map: DepthMap
     statistics: Mapping[str, Tensor] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    texts: Sequence[Mapping[str, Tensor]] = ()
+    projection: Tensor | None = None
+
+
+class Cost(NamedTuple):
+    """FLOPs of one `prepare` and of one `apply`, matrix products only."""
+
+    prepare: int = 0
+    apply: int = 0
 
 
 class Method(Protocol):
@@ -39,8 +50,9 @@ class Method(Protocol):
     def apply(self, state: Any, strength: float) -> dict[str, Tensor]:
         """The whole merged body in the large shape and dtype; at strength 0 the large model's tensors exactly."""
 
-    def flops(self, small: Shape, large: Shape, options: Mapping[str, Any]) -> int:
-        """FLOPs of one `prepare`, matrix products only; calibration and the search are counted where they run."""
+    def flops(self, small: Shape, large: Shape, options: Mapping[str, Any], tokens: int) -> Cost:
+        """FLOPs of its two halves; calibration and the search are counted where they run. `tokens`: of
+        `Parts.texts`."""
 
 
 @dataclass(frozen=True)

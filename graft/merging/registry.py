@@ -13,9 +13,12 @@ HEADS = ("transplant", "label-free", "labelled")
 KINDS = ("weights", "composite")
 # What a merge is given as the small model's change (graft.merging.changes).
 CHANGES = ("finetuned", "shuffled", "random")
-NEEDS = ("small_finetuned", "small_pretrained", "large", "statistics", "probe.large", "embeddings")
+NEEDS = ("small_finetuned", "small_pretrained", "large", "statistics", "texts", "probe.large", "embeddings")
 POOLINGS = ("cls", "mean")
-ALIGNMENTS = ("least_squares", "procrustes", "scaled_procrustes")
+# Unit to unit, by optimal transport: softly, or each to one.
+TRANSPORTS = ("optimal_transport", "assignment")
+RESIDUALS = ("pooled", "per_site", "fit_dense")
+ALIGNMENTS = ("least_squares", "procrustes", "scaled_procrustes", *TRANSPORTS)
 
 
 @dataclass(frozen=True)
@@ -108,13 +111,52 @@ METHODS = _table(
             "ridge": Option("size", 1e-5, "ridge of least squares, as a share of the mean diagonal"),
             "depth": DEPTH,
             "residual": Option(
-                "choice", "pooled", "one map of the residual stream, or one for each LayerNorm", ("pooled", "per_site")
+                "choice",
+                "pooled",
+                "map of the residual stream: one for all, one each, or the distillation's",
+                RESIDUALS,
             ),
             "per_head": Option("boolean", False, "map queries, keys and values head by head, heads matched by CKA"),
             "layernorm": Option(
                 "choice", "fit", "changes of LayerNorms: fitted unit by unit, mapped, or none", ("fit", "map", "leave")
             ),
             "embedding_delta": Option("boolean", True, "also transport the changes of the embeddings"),
+        },
+    ),
+    MethodFacts(
+        name="functional",
+        kind="weights",
+        needs=("small_finetuned", "small_pretrained", "large", "statistics", "texts"),
+        label_use="select",
+        heads=HEADS,
+        inference=("large",),
+        citation="ours: linear layers refitted, one after another, to the small model's change in function",
+        implementation="graft.merging.heterogeneous.functional:Functional",
+        options={
+            "strengths": Option("strengths", [0, 0.5, 1, 2], "factors of the change in function, tried on select"),
+            "ridge": Option("size", 0.01, "ridge of the fitted changes, as a share of the mean diagonal"),
+            "map_ridge": Option("size", 1e-5, "ridge of the maps between spaces, as a share of the mean diagonal"),
+            "depth": DEPTH,
+            "embedding_delta": Option("boolean", False, "also transport the change of the word embeddings"),
+            "text_tokens": Option("integer", 10_000, "tokens of train on which changes are fitted"),
+        },
+    ),
+    MethodFacts(
+        name="ot_fusion",
+        kind="weights",
+        needs=("small_finetuned", "large", "statistics"),
+        label_use="select",
+        heads=HEADS,
+        inference=("large",),
+        citation="Singh & Jaggi 2020, Model Fusion via Optimal Transport, arXiv 1910.05653; Imfeld et al. 2023, "
+        "Transformer Fusion with Optimal Transport, arXiv 2310.05719",
+        implementation="graft.merging.heterogeneous.ot_fusion:OTFusion",
+        options={
+            "strengths": Option(
+                "strengths", [0, 0.1, 0.25, 0.5, 0.75, 1], "weights of the small model, tried on select"
+            ),
+            "alignment": Option("choice", "optimal_transport", "soft plan (optimal_transport) or hard", TRANSPORTS),
+            "depth": DEPTH,
         },
     ),
     MethodFacts(

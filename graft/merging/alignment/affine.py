@@ -3,31 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 
 import torch
 from torch import Tensor
 
+from graft.merging.alignment.maps import Maps
 from graft.merging.alignment.procrustes import procrustes
 from graft.merging.moments import Moments
-from graft.merging.registry import ALIGNMENTS
+from graft.merging.registry import ALIGNMENTS, TRANSPORTS
 
 # Directions with less than this share of the largest eigenvalue (of standardised activations) count as null: neither
 # model moves along them on the calibration text, so nothing is read from them or written to them.
 NULL = 1e-11
-
-
-@dataclass(frozen=True)
-class Maps:
-    """h_L ~ (h_S - mean_small) forward + mean_large and h_S ~ (h_L - mean_large) backward + mean_small, rows as tokens.
-
-    forward [w_S, w_L], backward [w_L, w_S], means [w_S] and [w_L]; float64.
-    """
-
-    forward: Tensor
-    backward: Tensor
-    mean_small: Tensor
-    mean_large: Tensor
 
 
 Fit = Callable[[Moments], Maps]
@@ -39,6 +26,10 @@ def fit(alignment: str, ridge: float) -> Fit:
         return lambda moments: least_squares(moments, ridge)
     if alignment not in ALIGNMENTS:
         raise ValueError(f"no alignment is called {alignment!r}; known are {', '.join(ALIGNMENTS)}")
+    if alignment in TRANSPORTS:
+        from graft.merging.alignment.optimal_transport import transported
+
+        return lambda moments: transported(moments, hard=alignment == "assignment")
     return lambda moments: orthogonal(moments, scaled=alignment == "scaled_procrustes")
 
 
@@ -51,8 +42,8 @@ def least_squares(moments: Moments, ridge: float) -> Maps:
     if moments.gram_small is None:
         raise ValueError("least squares needs Gram matrices, which this site was not calibrated for")
     cross = moments.centred_cross()
-    forward = _solve(moments.centred_small(), cross, moments.count, moments.gram_small.diagonal(), ridge)
-    backward = _solve(moments.centred_large(), cross.T, moments.count, moments.gram_large.diagonal(), ridge)
+    forward = ridge_map(moments.centred_small(), cross, moments.count, moments.gram_small.diagonal(), ridge)
+    backward = ridge_map(moments.centred_large(), cross.T, moments.count, moments.gram_large.diagonal(), ridge)
     return Maps(forward, backward, moments.mean_small, moments.mean_large)
 
 
@@ -72,8 +63,12 @@ def orthogonal(moments: Moments, scaled: bool) -> Maps:
     return Maps(there * turn, back * turn.T, moments.mean_small, moments.mean_large)
 
 
-def _solve(gram: Tensor, cross: Tensor, count: int, uncentred: Tensor, ridge: float) -> Tensor:
-    """argmin over M of |X M - Y|^2 + ridge n |D M|^2 with D the standard deviations, from X^T X and X^T Y, centred."""
+def ridge_map(gram: Tensor, cross: Tensor, count: int, uncentred: Tensor, ridge: float) -> Tensor:
+    """argmin over M [w, c] of |X M - Y|^2 + ridge n |D M|^2, D the standard deviations, from centred X^T X and X^T Y.
+
+    `count` is the number n of tokens and `uncentred` the diagonal of X^T X before centring, by which a unit that never
+    varies is told from one that hardly does.
+    """
     variance = gram.diagonal() / count
     varies = variance > 1e-14 * uncentred / count
     deviation = torch.where(varies, variance.clamp(min=0).sqrt(), 1.0)

@@ -6,7 +6,8 @@ import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor
 
-from graft.merging.alignment.affine import Fit, Maps
+from graft.merging.alignment.affine import Fit
+from graft.merging.alignment.maps import Maps
 from graft.merging.moments import Moments
 
 

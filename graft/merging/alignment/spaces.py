@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
 from graft.merging import moments
-from graft.merging.alignment.affine import Fit, Maps
+from graft.merging.alignment.affine import Fit
 from graft.merging.alignment.heads import match, per_head
+from graft.merging.alignment.maps import Maps
 from graft.merging.architecture import (
     EMBEDDING_NORM,
     EMBEDDINGS,
@@ -23,8 +24,7 @@ from graft.merging.architecture import (
 from graft.merging.moments import Moments
 from graft.merging.protocol import Parts
 
-# Sites of the residual stream of a block: where attention reads it, after the first and after the last LayerNorm.
-ATTENTION_IN, MIDDLE = "attention.in", "intermediate.in"
+ATTENTION_IN = "attention.in"
 
 
 @dataclass(frozen=True)
@@ -43,11 +43,12 @@ class SpaceMaps:
 RESTORED = 0.1
 
 
-def fit_spaces(parts: Parts, fit: Fit, pooled: bool = True, heads: bool = False) -> SpaceMaps:
+def fit_spaces(parts: Parts, fit: Fit, residual: str = "pooled", heads: bool = False) -> SpaceMaps:
     """Fit all maps with `fit`.
 
-    pooled: one map for the residual stream, from all LayerNorm outputs and the embeddings together; otherwise one per
-    site. heads: queries and keys, and values, are mapped head by head.
+    residual: "pooled": one map for the residual stream, from all LayerNorm outputs and the embeddings together;
+    "fit_dense": the same with the small model's own projection (TinyBERT's `fit_dense`) as the way forward; "per_site":
+    one for each. heads: queries and keys, and values, are mapped head by head.
 
     A LayerNorm's output n g + b never varies along its gain g, since n has mean zero: no activations tell where that
     direction goes, nor where the layers that read it send it, but fine-tuning changes weights along it. Both models
@@ -82,15 +83,17 @@ def fit_spaces(parts: Parts, fit: Fit, pooled: bool = True, heads: bool = False)
         for m, g in parts.depth_map
         for norm, site in NORMS.items()
     }
-    if pooled:
+    if residual != "per_site":
         shared = fit(moments.total([embeddings, *stream.values()]))
+        if residual == "fit_dense":
+            shared = replace(shared, forward=_projection(parts))
         places = [EMBEDDINGS, *stream, *((m, g, ATTENTION_IN) for m, g in parts.depth_map)]
-        residual = dict.fromkeys(places, shared)
+        streams = dict.fromkeys(places, shared)
     else:
         for m, g in parts.depth_map:
             before = gains(norm_before(m), norm_before(g))
             stream[m, g, ATTENTION_IN] = seen(m, g, ATTENTION_IN).with_direction(*before, RESTORED)
-        residual = {EMBEDDINGS: fit(embeddings)} | {place: fit(moment) for place, moment in stream.items()}
+        streams = {EMBEDDINGS: fit(embeddings)} | {place: fit(moment) for place, moment in stream.items()}
 
     inner = {}
     for m, g in parts.depth_map:
@@ -104,7 +107,15 @@ def fit_spaces(parts: Parts, fit: Fit, pooled: bool = True, heads: bool = False)
         else:
             inner[m, g, QUERY_KEY], inner[m, g, VALUE] = fit(queries), fit(values)
         inner[m, g, FFN] = fit(seen(m, g, "ffn"))
-    return SpaceMaps(residual, inner)
+    return SpaceMaps(streams, inner)
+
+
+def _projection(parts: Parts) -> Tensor:
+    if parts.projection is None:
+        raise ValueError(
+            "residual fit_dense: the small model came without the projection of its distillation; use pooled instead"
+        )
+    return parts.projection.double().cpu().T
 
 
 def norm_before(layer: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import torch
 from torch import Tensor
 
-from graft.merging.alignment.affine import Maps
+from graft.merging.alignment.maps import Maps
 from graft.merging.moments import Moments
 
 

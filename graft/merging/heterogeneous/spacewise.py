@@ -10,30 +10,21 @@ from torch import Tensor
 from graft.cost.flops import spacewise_flops
 from graft.merging import moments
 from graft.merging.alignment import affine, depth, transport
-from graft.merging.alignment.spaces import ATTENTION_IN, MIDDLE, SpaceMaps, fit_spaces
+from graft.merging.alignment.maps import Maps
+from graft.merging.alignment.spaces import SpaceMaps, fit_spaces
 from graft.merging.architecture import (
-    BLOCK_OUT,
     EMBEDDING_NORM,
     EMBEDDING_TABLES,
     EMBEDDINGS,
     LINEAR_SPACES,
     NORMS,
     RESIDUAL,
+    STREAM,
     layer_prefix,
     site_name,
 )
-from graft.merging.protocol import Deltas, Parts, add, check_parts, small_change
+from graft.merging.protocol import Cost, Deltas, Parts, add, check_parts, small_change
 from graft.shapes import Shape
-
-# Site at which a linear layer reads or writes the residual stream.
-STREAM = {
-    "attention.self.query": ATTENTION_IN,
-    "attention.self.key": ATTENTION_IN,
-    "attention.self.value": ATTENTION_IN,
-    "attention.output.dense": MIDDLE,
-    "intermediate.dense": MIDDLE,
-    "output.dense": BLOCK_OUT,
-}
 
 
 class Spacewise:
@@ -59,7 +50,7 @@ class Spacewise:
             raise ValueError("spacewise needs the statistics of a calibration; run calibrate for this pair of models")
         options = parts.options
         fit = affine.fit(options["alignment"], options["ridge"])
-        maps = fit_spaces(parts, fit, pooled=options["residual"] == "pooled", heads=options["per_head"])
+        maps = fit_spaces(parts, fit, residual=options["residual"], heads=options["per_head"])
         share = depth.shares(parts.depth_map)
         deltas: dict[str, Tensor] = {}
         for m, g in parts.depth_map:
@@ -80,9 +71,9 @@ class Spacewise:
         """The merged body."""
         return add(state, strength)
 
-    def flops(self, small: Shape, large: Shape, options: Mapping[str, Any]) -> int:
-        """FLOPs of one `prepare`."""
-        return spacewise_flops(small, large, depth.pairs(options["depth"], small.layers, large.layers), options)
+    def flops(self, small: Shape, large: Shape, options: Mapping[str, Any], tokens: int) -> Cost:
+        """FLOPs of one `prepare` and of one `apply`."""
+        return Cost(spacewise_flops(small, large, depth.pairs(options["depth"], small.layers, large.layers), options))
 
 
 def _linear_layers(parts: Parts, maps: SpaceMaps, m: int, g: int) -> Iterator[tuple[str, Tensor]]:
@@ -97,7 +88,7 @@ def _linear_layers(parts: Parts, maps: SpaceMaps, m: int, g: int) -> Iterator[tu
         yield f"{target}.bias", bias
 
 
-def _norm(parts: Parts, small: str, large: str, site: str, maps: affine.Maps) -> dict[str, Tensor]:
+def _norm(parts: Parts, small: str, large: str, site: str, maps: Maps) -> dict[str, Tensor]:
     change = small_change(parts, f"{small}.weight"), small_change(parts, f"{small}.bias")
     if parts.options["layernorm"] == "map":
         moved = change[0] @ maps.forward, change[1] @ maps.forward

@@ -10,7 +10,7 @@ from graft.merging import moments
 from graft.merging.alignment import depth
 from graft.merging.alignment.procrustes import procrustes
 from graft.merging.architecture import EMBEDDINGS, LINEARS, WORD_EMBEDDINGS, layer_prefix, site_name
-from graft.merging.protocol import Deltas, Parts, add, check_parts, small_change
+from graft.merging.protocol import Cost, Deltas, Parts, add, check_parts, small_change
 from graft.shapes import Shape
 
 
@@ -45,10 +45,10 @@ class Theseus:
         """The merged body."""
         return add(state, strength)
 
-    def flops(self, small: Shape, large: Shape, options: Mapping[str, Any]) -> int:
-        """FLOPs of one `prepare`."""
+    def flops(self, small: Shape, large: Shape, options: Mapping[str, Any], tokens: int) -> Cost:
+        """FLOPs of one `prepare` and of one `apply`."""
         pairs = depth.pairs(options["depth"], small.layers, large.layers)
-        return theseus_flops(small, large, pairs, options["embedding_delta"])
+        return Cost(theseus_flops(small, large, pairs, options["embedding_delta"]))
 
 
 def _layer_deltas(parts: Parts, small_layer: int, large_layer: int) -> dict[str, Tensor]:

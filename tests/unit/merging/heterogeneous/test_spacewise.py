@@ -1,7 +1,7 @@
 import pytest
 import torch
-from transformers import BertConfig, BertModel
 
+from graft.encoders import encoder_of
 from graft.merging import registry
 from graft.merging.alignment import depth
 from graft.merging.calibration import calibrate
@@ -20,24 +20,7 @@ RELATIVES = {
 
 
 @pytest.fixture
-def encoder_of():
-    """A float64 encoder with this body."""
-
-    def make(body, shape):
-        config = BertConfig(
-            vocab_size=shape.vocabulary, hidden_size=shape.width, num_hidden_layers=shape.layers,
-            num_attention_heads=shape.heads, intermediate_size=shape.ffn, max_position_embeddings=shape.positions,
-            attn_implementation="eager",
-        )  # fmt: skip
-        model = BertModel(config).double().eval()
-        model.load_state_dict(body)
-        return model
-
-    return make
-
-
-@pytest.fixture
-def related(pico_encoder, shape_of, pico_batches, encoder_of):
+def related(pico_encoder, shape_of, pico_batches):
     """Parts of a merge whose right result is known, that result, and an encoder for a body."""
 
     def make(relative, **options):
@@ -61,11 +44,11 @@ def related(pico_encoder, shape_of, pico_batches, encoder_of):
     return make
 
 
-def error(merged, expected, encoder, shape, batches):
+def error(merged, expected, shape, batches):
     """Largest relative error of the merged body's last states."""
     states = [
         torch.cat(
-            [encoder(body, shape)(**batch).last_hidden_state[batch["attention_mask"].bool()] for batch in batches]
+            [encoder_of(body, shape)(**batch).last_hidden_state[batch["attention_mask"].bool()] for batch in batches]
         )
         for body in (merged, expected)
     ]
@@ -75,19 +58,49 @@ def error(merged, expected, encoder, shape, batches):
 @torch.no_grad()
 @pytest.mark.parametrize("name", RELATIVES)
 @pytest.mark.parametrize("options", [{}, {"per_head": True}, {"layernorm": "map"}], ids=str)
-def test_at_ridge_zero_the_large_model_becomes_exactly_the_fine_tuned_small_one(
-    name, options, related, pico_batches, encoder_of
-):
+def test_at_ridge_zero_the_large_model_becomes_exactly_the_fine_tuned_small_one(name, options, related, pico_batches):
     parts, expected = related(RELATIVES[name], ridge=0, **options)
     method = Spacewise()
     merged = method.apply(method.prepare(parts), 1.0)
-    assert error(merged, expected, encoder_of, parts.large_shape, pico_batches(seed=4)) < 1e-9
+    assert error(merged, expected, parts.large_shape, pico_batches(seed=4)) < 1e-9
 
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", RELATIVES)
-def test_the_default_ridge_stays_below_a_hundredth(name, related, pico_batches, encoder_of):
+def test_the_default_ridge_stays_below_a_hundredth(name, related, pico_batches):
     parts, expected = related(RELATIVES[name])
     method = Spacewise()
     merged = method.apply(method.prepare(parts), 1.0)
-    assert error(merged, expected, encoder_of, parts.large_shape, pico_batches(seed=4)) < 1e-2
+    assert error(merged, expected, parts.large_shape, pico_batches(seed=4)) < 1e-2
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["widened x2", "permuted"])
+def test_one_map_per_site_is_exact_too(name, related, pico_batches):
+    parts, expected = related(RELATIVES[name], ridge=0, residual="per_site")
+    method = Spacewise()
+    merged = method.apply(method.prepare(parts), 1.0)
+    assert error(merged, expected, parts.large_shape, pico_batches(seed=4)) < 1e-9
+
+
+@torch.no_grad()
+def test_hard_transport_is_exact_for_permutations(related, pico_batches):
+    parts, expected = related(relatives.permuted, alignment="assignment", layernorm="map")
+    method = Spacewise()
+    merged = method.apply(method.prepare(parts), 1.0)
+    assert error(merged, expected, parts.large_shape, pico_batches(seed=4)) < 1e-9
+
+
+@torch.no_grad()
+def test_a_projection_from_distillation_takes_the_place_of_the_way_forward(related, pico_batches):
+    from dataclasses import replace
+
+    parts, expected = related(relatives.widened(2), ridge=0, residual="fit_dense")
+    with pytest.raises(ValueError, match="came without the projection of its distillation"):
+        Spacewise().prepare(parts)
+    projection = torch.eye(8, dtype=torch.float64).repeat(2, 1)  # [w_L, w_S]
+    method = Spacewise()
+    merged = method.apply(method.prepare(replace(parts, projection=projection)), 1.0)
+    assert error(merged, expected, parts.large_shape, pico_batches(seed=4)) < 1e-9
+    merged = method.apply(method.prepare(replace(parts, projection=-projection)), 1.0)
+    assert error(merged, expected, parts.large_shape, pico_batches(seed=4)) > 0.1
