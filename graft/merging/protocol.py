@@ -57,10 +57,11 @@ class Method(Protocol):
 
 @dataclass(frozen=True)
 class Deltas:
-    """The large body, and float64 changes of some of its tensors."""
+    """The large body, float64 changes of some of its tensors, and what `prepare` found out about itself, by name."""
 
     large: Mapping[str, Tensor]
     by_name: Mapping[str, Tensor]
+    report: Mapping[str, float] = field(default_factory=dict)
 
 
 def add(deltas: Deltas, strength: float) -> dict[str, Tensor]:

@@ -160,6 +160,23 @@ METHODS = _table(
         },
     ),
     MethodFacts(
+        name="grow",
+        kind="weights",
+        needs=("small_finetuned", "large", "texts"),
+        label_use="select",
+        heads=HEADS,
+        inference=("large",),
+        citation="Chen et al. 2015, Net2Net, arXiv 1511.05641; Chen et al. 2021, bert2BERT, arXiv 2110.07143; "
+        "Wang et al. 2023, LEMON, arXiv 2310.07999",
+        implementation="graft.merging.heterogeneous.grow:Grow",
+        options={
+            "strengths": Option(
+                "strengths", [0, 0.1, 0.25, 0.5, 0.75, 1], "weights of the grown model tried on select"
+            ),
+            "text_tokens": Option("integer", 2_000, "tokens of train on which the error of growing is measured"),
+        },
+    ),
+    MethodFacts(
         name="interpolate",
         kind="weights",
         needs=("small_finetuned", "large"),

@@ -10,7 +10,7 @@ from graft.merging.calibration import calibrate
 from graft.merging.protocol import Parts
 from graft.shapes import Shape
 
-METHODS = [n for n, f in registry.METHODS.items() if f.kind == "weights" and "statistics" in f.needs]
+METHODS = [n for n, f in registry.METHODS.items() if f.kind == "weights" and f.heads]
 TRANSPORTS = [n for n in METHODS if "small_pretrained" in registry.facts(n).needs]
 # Layers, heads and feed-forward units of small and large that do not divide one another.
 SMALL, LARGE = Shape(2, 8, 2, 20, 60, 16), Shape(5, 18, 3, 30, 60, 16)
@@ -30,7 +30,9 @@ def parts_of(pico_encoder, pico_batches):
         )
         tuned = noise(small, change, seed=3)
         options = registry.checked_options(method, options)
-        depth_map = depth.named(options["depth"], SMALL.layers, LARGE.layers, [[0.1, 0.9, 0.2, 0.3, 0.1]] * 2)
+        depth_map = depth.named(
+            options.get("depth", "uniform"), SMALL.layers, LARGE.layers, [[0.1, 0.9, 0.2, 0.3, 0.1]] * 2
+        )
         batches = pico_batches(examples=60, size=20)
         bodies = [{n: t.to(dtype) for n, t in body.items()} for body in (large, tuned, small)]
         statistics = calibrate(encoder_of(bodies[2], SMALL), encoder_of(bodies[0], LARGE), depth_map, batches)
@@ -51,10 +53,12 @@ def merged(method, parts, strength):
     return merger.apply(merger.prepare(parts), strength)
 
 
-@pytest.mark.parametrize("method", METHODS)
-@pytest.mark.parametrize("name", depth.DEPTHS)
-def test_strength_zero_is_the_large_model_and_the_result_has_its_shape(method, name, parts_of):
-    parts = parts_of(method, depth=name)
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [(m, {"depth": d}) for m in METHODS for d in depth.DEPTHS if "depth" in registry.facts(m).options] + [("grow", {})],
+)
+def test_strength_zero_is_the_large_model_and_the_result_has_its_shape(method, options, parts_of):
+    parts = parts_of(method, **options)
     merger = registry.implementation(method)()
     state = merger.prepare(parts)
     zero, one = merger.apply(state, 0.0), merger.apply(state, 1.0)
@@ -62,7 +66,8 @@ def test_strength_zero_is_the_large_model_and_the_result_has_its_shape(method, n
         assert torch.equal(zero[tensor_name], tensor)
         assert one[tensor_name].shape == tensor.shape and torch.isfinite(one[tensor_name]).all()
     changed = {int(n.split(".")[2]) for n in one if n.startswith("encoder") and not torch.equal(one[n], zero[n])}
-    assert changed == {g for _, g in parts.depth_map}
+    # A model that was grown is whole: in its large layers that nothing maps to, it does nothing.
+    assert changed == (set(range(LARGE.layers)) if method == "grow" else {g for _, g in parts.depth_map})
 
 
 @pytest.mark.parametrize("method", TRANSPORTS)
@@ -103,4 +108,4 @@ def test_making_it_twice_gives_the_same_bytes(method, parts_of):
 def test_costs_are_counted(method):
     options = registry.checked_options(method, None)
     cost = registry.implementation(method)().flops(SMALL, LARGE, options, 1000)
-    assert cost.prepare > 0 and (cost.apply > 0) == (method == "functional")
+    assert (cost.prepare > 0) == (method != "grow") and (cost.apply > 0) == (method == "functional")
