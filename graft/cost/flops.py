@@ -112,9 +112,9 @@ def affine_flops(small: int, large: int) -> int:
 def functional_flops(small: Shape, large: Shape, pairs: int, tokens: int) -> tuple[int, int]:
     """FLOPs of `Functional.prepare` and of one `Functional.apply` on so many tokens.
 
-    Attention's own products are left out of the passes, since they depend on the texts' lengths. An apply runs the
-    large model nine times over (two inputs for each of four stages, and a step), and solves for every linear layer:
-    Gram, cross products, eigendecomposition.
+    Attention's own products are left out of the passes, since they depend on the texts' lengths. An apply runs every
+    block nine times (untouched, six times for inputs of the merged one, and a step of both), and solves for every
+    linear layer: Gram, cross products, eigendecomposition.
     """
     passes = {
         shape: 2 * tokens * shape.layers * (4 * shape.width**2 + 2 * shape.width * shape.ffn)
