@@ -70,6 +70,36 @@ def tables(study: NamedStudy) -> None:
 
 
 @app.command()
+def new(
+    name: Annotated[str, typer.Argument(help="The study's name; its config will be config/NAME.yaml.")],
+    task: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=FOLDER", help="Own task: a folder with train.tsv and dev.tsv.")
+    ] = None,
+    large: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="A folder, owner/repo or owner/repo@commit.")
+    ] = None,
+    small: Annotated[
+        str | None, typer.Option(metavar="MODEL", help="A folder, owner/repo or owner/repo@commit.")
+    ] = None,
+    method: Annotated[list[str] | None, typer.Option(help="Merge method to run (see `methods`).")] = None,
+    seeds: Annotated[int | None, typer.Option(metavar="N", help="Number of seeds.")] = None,
+) -> None:
+    """Write the config of a new study; what is left out is as in config.yaml.
+
+    --task and --method may be given several times.
+    """
+    from graft import new_study
+
+    asked = new_study.ask(name, task or (), large, small, method or (), seeds)
+    path, grid = new_study.write(asked)
+    for own in asked.tasks:
+        print(f"{own.name}: {own.guessed or 'a known task'}")
+    print(f"{path} is written: {len(grid.systems)} systems, {len(grid.runs)} runs. A dry run, and the run:")
+    print(f"  snakemake --profile profiles/local --configfile {path} --dry-run --quiet rules")
+    print(f"  snakemake --profile profiles/local --configfile {path}")
+
+
+@app.command()
 def methods() -> None:
     """The merge methods: kind, needs, label use, inference, citation."""
     from graft.merging import registry

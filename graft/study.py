@@ -17,13 +17,14 @@ from graft.tasks.table import METRICS, TASKS, TaskRow
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 
 
-def _checked_name(value: str) -> str:
+def checked_name(value: str) -> str:
+    """`value`, if it may name a study, task, model or system; raises ValueError."""
     if not NAME.fullmatch(value):
         raise ValueError(f"{value!r} is not a name: names match {NAME.pattern}")
     return value
 
 
-Name = Annotated[str, AfterValidator(_checked_name)]
+Name = Annotated[str, AfterValidator(checked_name)]
 Positive = Annotated[int, Field(gt=0)]
 RidgeSizes = Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1)]
 FitRows = Annotated[int, Field(ge=2)]

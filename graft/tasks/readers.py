@@ -61,8 +61,7 @@ def read_split(source: HubData | FileData, row: TaskRow, split: str, where: str)
 
 
 def rows_of(table: pd.DataFrame, row: TaskRow, name: object, split: str) -> pd.DataFrame:
-    """A table as it was read, as columns `id`, `text_a`, (`text_b`,) `label`; raises ValueError as `read_split`
-    does."""
+    """A table as read, in columns `id`, `text_a`, (`text_b`,) `label`; raises ValueError as `read_split` does."""
     columns = _check_columns(list(table.columns), row, name, split)
     if table.empty:
         raise ValueError(f"{name}: the split is empty; at least one row is needed")
@@ -77,7 +76,7 @@ def rows_of(table: pd.DataFrame, row: TaskRow, name: object, split: str) -> pd.D
 
 
 def read_tsv(path: Path) -> pd.DataFrame:
-    """A TSV file as strings, quotation marks left as they stand."""
+    """All columns of a TSV file as strings, as they stand; raises ValueError for anything else."""
     # GLUE's TSVs are unquoted: many sentences begin with a quotation mark that is never closed.
     try:
         return pd.read_csv(path, sep="\t", quoting=csv.QUOTE_NONE, dtype=str, keep_default_na=False, encoding="utf-8")
@@ -126,10 +125,15 @@ def _labels(column: pd.Series, row: TaskRow, name: object, split: str) -> pd.Ser
         bad = ~values.abs().lt(float("inf"))
         wanted = "a number"
     else:
-        known = {name: i for i, name in enumerate(row.labels)} | {str(i): i for i in range(len(row.labels))}
+        known = {name: i for i, name in enumerate(row.labels)}
+        wanted = f"one of {', '.join(row.labels)}"
+        ids = {str(i): i for i in range(len(row.labels))}
+        # Classes that are called by numbers (1 to 5 stars) are read by name alone.
+        if known.keys().isdisjoint(ids):
+            known |= ids
+            wanted += f" (or 0 to {len(ids) - 1})"
         values = column.map(lambda v: known.get(str(v), -1)).astype("int64")
         bad = values.eq(-1)
-        wanted = f"one of {', '.join(row.labels)} (or 0 to {len(row.labels) - 1})"
     if column.astype(str).eq("-1").all() or column.astype(str).eq("-1.0").all():
         raise ValueError(f"{name}: all labels are -1, so the split is unlabelled; use a labelled one for {split}")
     if bad.any():

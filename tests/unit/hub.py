@@ -1,6 +1,7 @@
 """A stand-in for the Hugging Face hub: the few addresses that `huggingface_hub` asks for, served from a folder.
 
-Repositories stand in `<root>/<models|datasets>/<owner>/<name>/`; every commit of 40 hex digits is the same one.
+Repositories stand in `<root>/<models|datasets>/<owner>/<name>/`; every commit of 40 hex digits is the same one, and
+branches and tags are at HEAD.
 """
 
 import hashlib
@@ -13,7 +14,8 @@ from pathlib import Path
 from threading import Thread
 from urllib.parse import urlparse
 
-API = re.compile(r"^/api/(models|datasets)/([^/]+/[^/]+)/(revision|tree)/([0-9a-f]{40})")
+HEAD = "c" * 40
+API = re.compile(r"^/api/(models|datasets)/([^/]+/[^/]+)(?:/(revision|tree)/([^/]+))?")
 FILE = re.compile(r"^/(datasets/)?([^/]+/[^/]+)/resolve/([0-9a-f]{40})/(.+)$")
 
 
@@ -35,11 +37,15 @@ def _handler(root: Path) -> type[BaseHTTPRequestHandler]:
             else:
                 self.send_error(404)
 
-        def repository(self, kind: str, name: str, what: str, commit: str) -> None:
+        def repository(self, kind: str, name: str, what: str | None, revision: str | None) -> None:
             folder = root / kind / name
+            if not folder.is_dir():
+                self.send_error(404)
+                return
+            commit = revision if revision and re.fullmatch("[0-9a-f]{40}", revision) else HEAD
             found = [f for f in sorted(folder.rglob("*")) if f.is_file()]
             names = [str(f.relative_to(folder)) for f in found]
-            if what == "revision":
+            if what != "tree":
                 value = {"id": name, "sha": commit, "siblings": [{"rfilename": n} for n in names]}
             else:
                 value = [

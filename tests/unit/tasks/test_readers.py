@@ -3,7 +3,7 @@ import pytest
 
 from graft.study import FileData
 from graft.tasks.readers import read_split, source_files
-from graft.tasks.table import TASKS
+from graft.tasks.table import TASKS, TaskRow
 
 
 def tsv(folder, split, text):
@@ -28,6 +28,15 @@ def test_class_names_and_ids_are_both_understood(tmp_path):
     tsv(tmp_path, "train", "sentence1\tsentence2\tlabel\na\tb\tnot_entailment\na\tc\t0\n")
     source = tsv(tmp_path, "dev", "sentence1\tsentence2\tlabel\na\tb\tentailment\n")
     assert read_split(source, TASKS["rte"], "train", "x")["label"].tolist() == [1, 0]
+
+
+def test_classes_that_are_called_by_numbers_are_read_by_name(tmp_path):
+    stars = TaskRow(text=("sentence",), label="stars", labels=("1", "2", "3"), metrics=("accuracy",))
+    tsv(tmp_path, "train", "sentence\tstars\na\t1\nb\t2\nc\t3\n")
+    source = tsv(tmp_path, "dev", "sentence\tstars\na\t0\n")
+    assert read_split(source, stars, "train", "x")["label"].tolist() == [0, 1, 2]
+    with pytest.raises(ValueError, match="row 1 has the label '0'; it should be one of 1, 2, 3$"):
+        read_split(source, stars, "dev", "x")
 
 
 def test_parquet_with_the_hubs_names_reads_like_tsv(tmp_path):

@@ -1,0 +1,70 @@
+"""Editing YAML as text, key by key, so that its comments stay: for block mappings indented by two spaces."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import yaml
+
+INDENT = "  "
+Lines = list[str]
+KeyPath = tuple[str, ...]
+
+
+def find(lines: Lines, path: KeyPath) -> tuple[int, int]:
+    """Index of the line that holds the key at `path`, and of the line after its value; raises KeyError."""
+    at, end = -1, len(lines)
+    for depth, key in enumerate(path):
+        indent = INDENT * depth
+        found = [i for i in range(at + 1, end) if lines[i].startswith(f"{indent}{key}:")]
+        if not found:
+            raise KeyError(".".join(path))
+        at = found[0]
+        end = _value_end(lines, at, end, len(indent))
+    return at, end
+
+
+def replaced(lines: Lines, path: KeyPath, new: Lines) -> Lines:
+    """The lines with the key at `path` and its value replaced by `new`; the comment above it stays."""
+    start, end = find(lines, path)
+    return lines[:start] + new + lines[end:]
+
+
+def without(lines: Lines, path: KeyPath) -> Lines:
+    """The lines without the key at `path`, its value and the comment above it."""
+    start, end = find(lines, path)
+    return lines[: start - len(comment(lines, path))] + lines[end:]
+
+
+def extended(lines: Lines, path: KeyPath, new: Lines) -> Lines:
+    """The lines with `new` at the end of the value of the key at `path`."""
+    _, end = find(lines, path)
+    return lines[:end] + new + lines[end:]
+
+
+def comment(lines: Lines, path: KeyPath) -> Lines:
+    """The comment lines right above the key at `path`."""
+    start, _ = find(lines, path)
+    mark = INDENT * (len(path) - 1) + "#"
+    first = start
+    while first > 0 and lines[first - 1].startswith(mark):
+        first -= 1
+    return lines[first:start]
+
+
+def flow(value: Any) -> str:
+    """`value` as YAML in one line, quoted where it must be."""
+    dumped = yaml.safe_dump([value], default_flow_style=True, sort_keys=False, allow_unicode=True, width=float("inf"))
+    return dumped.strip()[1:-1]
+
+
+def _value_end(lines: Lines, at: int, limit: int, indent: int) -> int:
+    """The line after the last one that is indented deeper than the key; a comment at its depth is the next key's."""
+    end = at + 1
+    for i in range(at + 1, limit):
+        stripped = lines[i].lstrip(" ")
+        if stripped and len(lines[i]) - len(stripped) <= indent:
+            break
+        if stripped:
+            end = i + 1
+    return end
