@@ -6,7 +6,7 @@ sys.path.insert(0, str(workflow.basedir))
 
 from snakemake.exceptions import WorkflowError
 
-from graft import files, locks, study as studies
+from graft import files, locks, preload, study as studies
 from graft.grid import Grid, probe_of
 from graft.merging import registry
 from graft.merging.alignment.depth import DEPTHS
@@ -64,6 +64,8 @@ def start_study():
     locks.wait_for_jobs(PATHS.jobs_lock, f"study {STUDY.name}")
     files.remove_temporary(PATHS.root)
     files.write_json(PATHS.study, STUDY.model_dump(mode="json", by_alias=True))
+    if workflow.local_exec and not CONDA:
+        preload.start()
 
 
 def all_data():
