@@ -12,6 +12,10 @@ rule calibrate:
     conda:
         "../envs/merge.yaml"
     threads: STUDY.launch.threads
+    resources:
+        mem_mb=inference_memory,
+        runtime=inference_minutes,
+        gpu=gpus,
     params:
         study=PATHS.study,
         fingerprint=lambda w: GRID.calibrate(w.task, w.pair),
@@ -35,6 +39,10 @@ rule sweep:
     conda:
         "../envs/merge.yaml"
     threads: STUDY.launch.threads
+    resources:
+        mem_mb=inference_memory,
+        runtime=inference_minutes,
+        gpu=gpus,
     params:
         study=PATHS.study,
         fingerprint=lambda w: GRID.sweep(w.task, w.merge, w.pair, seed_of(w)),
@@ -58,6 +66,10 @@ rule merge_models:
     conda:
         "../envs/merge.yaml"
     threads: STUDY.launch.threads
+    resources:
+        mem_mb=inference_memory,
+        runtime=inference_minutes,
+        gpu=gpus,
     params:
         study=PATHS.study,
         fingerprint=lambda w: GRID.made(w.task, w.system, seed_of(w)),

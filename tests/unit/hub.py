@@ -3,6 +3,7 @@
 Repositories stand in `<root>/<models|datasets>/<owner>/<name>/`; every commit of 40 hex digits is the same one.
 """
 
+import csv
 import hashlib
 import json
 import re
@@ -12,6 +13,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from urllib.parse import urlparse
+
+import pandas as pd
 
 API = re.compile(r"^/api/(models|datasets)/([^/]+/[^/]+)/(revision|tree)/([0-9a-f]{40})")
 FILE = re.compile(r"^/(datasets/)?([^/]+/[^/]+)/resolve/([0-9a-f]{40})/(.+)$")
@@ -70,6 +73,16 @@ def _handler(root: Path) -> type[BaseHTTPRequestHandler]:
             pass
 
     return Handler
+
+
+def write_rte(folder: Path, tsv: Path) -> Path:
+    """GLUE's RTE as the hub has it, from its TSV files: parquet, labels as ids, and a test split."""
+    folder.mkdir(parents=True)
+    for name, split in (("train", "train"), ("dev", "validation"), ("dev", "test")):
+        table = pd.read_csv(tsv / f"{name}.tsv", sep="\t", quoting=csv.QUOTE_NONE)
+        table["label"] = table["label"].map({"entailment": 0, "not_entailment": 1})
+        table.to_parquet(folder / f"{split}-00000-of-00001.parquet")
+    return folder
 
 
 @contextmanager
