@@ -21,6 +21,7 @@ include: "rules/compare.smk"
 
 localrules:
     all,
+    download,
     data,
     models,
     finetune,
@@ -33,6 +34,13 @@ rule all:
     input:
         TABLES,
         FIGURES,
+
+
+# All that needs the network (docs/airgap.md).
+rule download:
+    input:
+        all_data(),
+        all_published(),
 
 
 rule data:

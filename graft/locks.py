@@ -1,24 +1,38 @@
 """Who may write into a study: locks that the operating system lets go when their holder dies, however it dies."""
 
+import errno
 import fcntl
 import os
 import sys
 import time
 from pathlib import Path
 
+# What a file system without locks answers, such as Lustre mounted without `flock`.
+NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
+
 # Descriptors of the locks this process holds: closing one would let it go.
 _held: list[int] = []
 
 
 def hold(path: Path, what: str) -> None:
-    """Lock `path` for this process alone until it ends; raises ValueError if another process holds it."""
+    """Lock `path` for this process alone until it ends; raises ValueError if another process holds it.
+
+    Processes on other hosts see the lock if the file system passes flock on: NFS does, Lustre if mounted with `flock`.
+    On one without locks a warning is printed instead, since studies can be run there, only less safely.
+    """
     descriptor = _open(path)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        locked = _flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         holder = os.read(descriptor, 100).decode(errors="replace").strip()
         os.close(descriptor)
         raise ValueError(f"{what} is being run by another snakemake ({holder}); wait for it or stop it") from None
+    if not locked:
+        print(
+            f"{what}: the file system of {path} has no locks; see to it that no other snakemake, and no job of an "
+            "earlier one, is at work here",
+            file=sys.stderr,
+        )
     os.ftruncate(descriptor, 0)
     os.write(descriptor, f"pid {os.getpid()} on {os.uname().nodename}\n".encode())
     _held.append(descriptor)
@@ -27,7 +41,7 @@ def hold(path: Path, what: str) -> None:
 def share(path: Path) -> None:
     """Say until this process ends that a job works below the folder of `path`."""
     descriptor = _open(path)
-    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    _flock(descriptor, fcntl.LOCK_SH)
     _held.append(descriptor)
 
 
@@ -37,7 +51,7 @@ def wait_for_jobs(path: Path, what: str) -> None:
     told = False
     while True:
         try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             break
         except BlockingIOError:
             if not told:
@@ -50,3 +64,14 @@ def wait_for_jobs(path: Path, what: str) -> None:
 def _open(path: Path) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
     return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+
+
+def _flock(descriptor: int, operation: int) -> bool:
+    """False where the file system has no locks; raises BlockingIOError where another process holds it."""
+    try:
+        fcntl.flock(descriptor, operation)
+    except OSError as error:
+        if error.errno not in NO_LOCKS:
+            raise
+        return False
+    return True

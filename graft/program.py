@@ -68,6 +68,11 @@ def device_of(launch: Any) -> str:
     return "cuda" if launch.device != "cpu" and torch.cuda.is_available() else "cpu"
 
 
+def on_cpu(launch: Any) -> Any:
+    """`launch` for a step that needs no GPU and may run where there is none, whatever the study's device."""
+    return launch.model_copy(update={"device": "cpu"})
+
+
 def precision_of(launch: Any) -> str:
     """The precision that `launch.precision` means here: bf16 where the hardware computes in it, else fp32."""
     import torch

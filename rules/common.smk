@@ -76,6 +76,10 @@ def all_models():
     return [PATHS.model(model) / "manifest.json" for model in STUDY.models]
 
 
+def all_published():
+    return [weights(model) for model in PUBLISHED]
+
+
 def all_made(program):
     return [build(run.task, run.system.name, run.seed) for run in GRID.runs if run.system.program == program]
 
@@ -152,3 +156,27 @@ def evaluate_inputs(wildcards):
         PATHS.data(wildcards.task) / "report_labels.parquet",
         tokens(wildcards.task, GRID.reads_as(system)),
     ]
+
+
+# What a job asks of a cluster. A job that ran out of memory or time is tried again with more of both.
+def training_memory(wildcards, attempt):
+    """MB. BERT-base, 32 texts of 128 tokens: weights, gradients, two moments, activations, and what torch loads."""
+    return 16000 * attempt
+
+
+def inference_memory(wildcards, attempt):
+    """MB. Also of merging: three encoders, and the moments of one pair's activations."""
+    return 8000 * attempt
+
+
+def training_minutes(wildcards, attempt):
+    return (240 if gpus(wildcards) else 720) * attempt
+
+
+def inference_minutes(wildcards, attempt):
+    return (60 if gpus(wildcards) else 240) * attempt
+
+
+def gpus(wildcards):
+    """GPUs of a job that computes on launch.device; `auto` on a cluster means one."""
+    return 0 if STUDY.launch.device == "cpu" else 1

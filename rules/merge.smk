@@ -14,6 +14,10 @@ rule calibrate:
     conda:
         "../envs/merge.yaml"
     threads: STUDY.launch.threads
+    resources:
+        mem_mb=inference_memory,
+        runtime=inference_minutes,
+        gpu=gpus,
     params:
         study=PATHS.study,
         fingerprint=lambda w: GRID.calibrate(w.task, w.pair, w.depth),
@@ -37,6 +41,10 @@ rule sweep:
     conda:
         "../envs/merge.yaml"
     threads: STUDY.launch.threads
+    resources:
+        mem_mb=inference_memory,
+        runtime=inference_minutes,
+        gpu=gpus,
     params:
         study=PATHS.study,
         fingerprint=lambda w: GRID.sweep(w.task, w.merge, w.pair, seed_of(w)),
@@ -60,6 +68,10 @@ rule merge_models:
     conda:
         "../envs/merge.yaml"
     threads: STUDY.launch.threads
+    resources:
+        mem_mb=inference_memory,
+        runtime=inference_minutes,
+        gpu=gpus,
     params:
         study=PATHS.study,
         fingerprint=lambda w: GRID.made(w.task, w.system, seed_of(w)),

@@ -1,3 +1,4 @@
+import errno
 import os
 import signal
 import subprocess
@@ -28,3 +29,15 @@ def test_a_lock_is_refused_while_held_and_free_when_its_holder_is_killed(tmp_pat
     os.kill(holder.pid, signal.SIGKILL)
     holder.wait()
     locks.hold(path, "study x")
+
+
+def test_a_file_system_without_locks_is_told_and_used(tmp_path, monkeypatch, capsys):
+    def refuse(*_):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    locks.share(tmp_path / ".jobs.lock")
+    locks.wait_for_jobs(tmp_path / ".jobs.lock", "study x")
+    assert capsys.readouterr().err == ""
+    locks.hold(tmp_path / ".lock", "study x")
+    assert "has no locks" in capsys.readouterr().err

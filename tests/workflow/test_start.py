@@ -38,7 +38,7 @@ def test_the_default_study_is_not_mixed_into_another(study_config, write_config,
     assert "bert-base" not in output and "finetune.large" in output
 
 
-@pytest.mark.parametrize("target", ["all", "data", "models", "finetune", "merge", "tables"])
+@pytest.mark.parametrize("target", ["all", "download", "data", "models", "finetune", "merge", "tables"])
 def test_target_rules_exist(target, study_config, write_config, tmp_path):
     done = snakemake(tmp_path, write_config(study_config), "--quiet", "all", "--dry-run", target)
     assert done.returncode == 0, done.stdout
