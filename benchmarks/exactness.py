@@ -1,8 +1,9 @@
 """How far each transport is from the right result where the right result is known.
 
 A pico BERT is fine-tuned (all weights change by noise), and merged with large models that compute exactly what it did
-before: itself, copies of its units, its units in another order, its attention turned and stretched, idle blocks. Prints
-the relative error of the merged model's last states at strength 1, on texts that nothing was fitted to.
+before: itself, copies of its units, its units in another order, its attention turned, its residual stream stretched,
+idle blocks. Prints the relative error of the merged model's last states at strength 1, on texts that nothing was
+fitted to.
 
     python -m benchmarks.exactness
 """
@@ -27,6 +28,7 @@ RELATIVES = {
     "copied ×3": relatives.widened(3),
     "permuted": relatives.permuted,
     "turned": relatives.turned,
+    "stretched": relatives.stretched,
     "idle blocks": relatives.deepened,
 }
 EXACT = {"ridge": 0}

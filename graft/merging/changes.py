@@ -9,6 +9,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from graft.merging.architecture import EMBEDDING_TABLES
 from graft.merging.registry import CHANGES
 
 
@@ -17,7 +18,8 @@ def finetuned_with(
 ) -> Mapping[str, Tensor]:
     """The fine-tuned small body whose change is as `change` says: finetuned (its own), shuffled or random.
 
-    shuffled: every tensor's change with its entries in another order. random: normal noise with the same norm. Both
+    shuffled: every tensor's change with its entries in another order. random: normal noise with the same norm. In the
+    embedding tables both are done row by row, so that the change stays with the tokens that fine-tuning saw. Both
     depend on (seed, tensor name) alone. Raises ValueError for an unknown kind of change.
     """
     if change not in CHANGES:
@@ -30,8 +32,9 @@ def finetuned_with(
 def _unlike(change: str, delta: Tensor, name: str, seed: int) -> Tensor:
     digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
+    rows = delta if name in EMBEDDING_TABLES else delta.reshape(1, -1)
+    noise = torch.randn(rows.shape, generator=generator, dtype=torch.float64).to(delta.device)
     if change == "shuffled":
-        order = torch.randperm(delta.numel(), generator=generator)
-        return delta.flatten()[order.to(delta.device)].reshape(delta.shape)
-    noise = torch.randn(delta.shape, generator=generator, dtype=torch.float64).to(delta)
-    return noise * (delta.norm() / noise.norm().clamp(min=1e-300))
+        return rows.gather(1, noise.argsort(dim=1)).reshape(delta.shape)
+    norms = rows.norm(dim=1, keepdim=True) / noise.norm(dim=1, keepdim=True).clamp(min=1e-300)
+    return (noise * norms).to(delta.dtype).reshape(delta.shape)

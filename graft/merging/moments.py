@@ -8,6 +8,9 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
+# A unit whose variance is below this share of its mean square does not vary: the rest is rounding.
+CONSTANT = 1e-14
+
 
 @dataclass(frozen=True)
 class Moments:
@@ -60,8 +63,25 @@ class Moments:
         """Sum of (large - mean)^T (large - mean). [w_L, w_L]"""
         return self.gram_large - torch.outer(self.large, self.large) / self.count
 
+    def centred(self) -> Moments:
+        """The moments of activations from which each site's own mean was taken; units that never vary become zero.
+
+        Sites are pooled so, since what differs between their means is no signal: a key's bias, say, is arbitrary.
+        """
+        small, large = self.centred_small(), self.centred_large()
+        varies_small = small.diagonal() > CONSTANT * self.gram_small.diagonal()
+        varies_large = large.diagonal() > CONSTANT * self.gram_large.diagonal()
+        return Moments(
+            self.count,
+            torch.zeros_like(self.small),
+            torch.zeros_like(self.large),
+            self.centred_cross() * torch.outer(varies_small, varies_large),
+            small * torch.outer(varies_small, varies_small),
+            large * torch.outer(varies_large, varies_large),
+        )
+
     def with_direction(self, small: Tensor, large: Tensor, share: float) -> Moments:
-        """Also count, as `share` of the tokens, pairs at mean + direction and mean - direction, [w_S] and [w_L]."""
+        """Also count, as `share` of the tokens, pairs at the mean + and - a direction, [w_S] and [w_L]."""
         weight = share * self.count
         return replace(
             self,
@@ -70,15 +90,15 @@ class Moments:
             gram_large=self.gram_large + weight * torch.outer(large, large),
         )
 
-    def block(self, small: slice, large: slice) -> Moments:
-        """The moments of some units alone."""
+    def block(self, small: Tensor, large: Tensor) -> Moments:
+        """The moments of some units alone, given by their numbers."""
         return Moments(
             self.count,
             self.small[small],
             self.large[large],
-            self.cross[small, large],
-            None if self.gram_small is None else self.gram_small[small, small],
-            None if self.gram_large is None else self.gram_large[large, large],
+            self.cross[small][:, large],
+            None if self.gram_small is None else self.gram_small[small][:, small],
+            None if self.gram_large is None else self.gram_large[large][:, large],
         )
 
     def tensors(self, site: str) -> dict[str, Tensor]:

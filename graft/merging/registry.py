@@ -13,12 +13,12 @@ HEADS = ("transplant", "label-free", "labelled")
 KINDS = ("weights", "composite")
 # What a merge is given as the small model's change (graft.merging.changes).
 CHANGES = ("finetuned", "shuffled", "random")
-NEEDS = ("small_finetuned", "small_pretrained", "large", "statistics", "texts", "probe.large", "embeddings")
+NEEDS = ("small_finetuned", "small_pretrained", "large", "statistics", "texts", "probe.large")
 POOLINGS = ("cls", "mean")
 # Unit to unit, by optimal transport: softly, or each to one.
-TRANSPORTS = ("optimal_transport", "assignment")
+PLANS = ("optimal_transport", "assignment")
 RESIDUALS = ("pooled", "per_site", "fit_dense")
-ALIGNMENTS = ("least_squares", "procrustes", "scaled_procrustes", *TRANSPORTS)
+ALIGNMENTS = ("least_squares", "procrustes", "scaled_procrustes", *PLANS)
 
 
 @dataclass(frozen=True)
@@ -136,7 +136,8 @@ METHODS = _table(
             "strengths": Option("strengths", [0, 0.5, 1, 2], "factors of the change in function, tried on select"),
             "ridge": Option("size", 0.01, "ridge of the fitted changes, as a share of the mean diagonal"),
             "map_ridge": Option("size", 1e-5, "ridge of the maps between spaces, as a share of the mean diagonal"),
-            "depth": DEPTH,
+            # Not spread: what layers compute is fitted here, which cannot be divided among them.
+            "depth": Option("choice", "uniform", "as for spacewise", ("uniform", "cka")),
             "layernorm": Option("choice", "fit", "LayerNorms: refitted unit by unit, or left", ("fit", "leave")),
             "embedding_delta": Option("boolean", True, "also transport the changes of the embeddings"),
             "text_tokens": Option("integer", 10_000, "tokens of train on which changes are fitted"),
@@ -145,7 +146,7 @@ METHODS = _table(
     MethodFacts(
         name="ot_fusion",
         kind="weights",
-        needs=("small_finetuned", "large", "statistics"),
+        needs=("small_finetuned", "small_pretrained", "large", "statistics"),
         label_use="select",
         heads=HEADS,
         inference=("large",),
@@ -156,7 +157,7 @@ METHODS = _table(
             "strengths": Option(
                 "strengths", [0, 0.1, 0.25, 0.5, 0.75, 1], "weights of the small model, tried on select"
             ),
-            "alignment": Option("choice", "optimal_transport", "soft plan (optimal_transport) or hard", TRANSPORTS),
+            "alignment": Option("choice", "optimal_transport", "soft plan (optimal_transport) or hard", PLANS),
             "depth": DEPTH,
         },
     ),

@@ -1,4 +1,4 @@
-"""Affine maps between two models' coordinates of one space, both ways, from the moments of their activations."""
+"""Linear maps between two models' coordinates of one space, both ways, from the moments of activations."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from torch import Tensor
 from graft.merging.alignment.maps import Maps
 from graft.merging.alignment.procrustes import procrustes
 from graft.merging.moments import Moments
-from graft.merging.registry import ALIGNMENTS, TRANSPORTS
+from graft.merging.registry import ALIGNMENTS, PLANS
 
 # Directions with less than this share of the largest eigenvalue (of standardised activations) count as null: neither
 # model moves along them on the calibration text, so nothing is read from them or written to them.
@@ -26,7 +26,7 @@ def fit(alignment: str, ridge: float) -> Fit:
         return lambda moments: least_squares(moments, ridge)
     if alignment not in ALIGNMENTS:
         raise ValueError(f"no alignment is called {alignment!r}; known are {', '.join(ALIGNMENTS)}")
-    if alignment in TRANSPORTS:
+    if alignment in PLANS:
         from graft.merging.alignment.optimal_transport import transported
 
         return lambda moments: transported(moments, hard=alignment == "assignment")
@@ -41,10 +41,10 @@ def least_squares(moments: Moments, ridge: float) -> Maps:
     """
     if moments.gram_small is None:
         raise ValueError("least squares needs Gram matrices, which this site was not calibrated for")
-    cross = moments.centred_cross()
-    forward = ridge_map(moments.centred_small(), cross, moments.count, moments.gram_small.diagonal(), ridge)
-    backward = ridge_map(moments.centred_large(), cross.T, moments.count, moments.gram_large.diagonal(), ridge)
-    return Maps(forward, backward, moments.mean_small, moments.mean_large)
+    centred = moments.centred()
+    forward = ridge_map(centred.gram_small, centred.cross, moments.count, ridge)
+    backward = ridge_map(centred.gram_large, centred.cross.T, moments.count, ridge)
+    return Maps(forward, backward)
 
 
 def orthogonal(moments: Moments, scaled: bool) -> Maps:
@@ -60,19 +60,17 @@ def orthogonal(moments: Moments, scaled: bool) -> Maps:
         agreement = (turn * cross).sum()
         there = agreement / moments.centred_small().trace()
         back = agreement / moments.centred_large().trace()
-    return Maps(there * turn, back * turn.T, moments.mean_small, moments.mean_large)
+    return Maps(there * turn, back * turn.T)
 
 
-def ridge_map(gram: Tensor, cross: Tensor, count: int, uncentred: Tensor, ridge: float) -> Tensor:
+def ridge_map(gram: Tensor, cross: Tensor, count: int, ridge: float) -> Tensor:
     """argmin over M [w, c] of |X M - Y|^2 + ridge n |D M|^2, D the standard deviations, from centred X^T X and X^T Y.
 
-    `count` is the number n of tokens and `uncentred` the diagonal of X^T X before centring, by which a unit that never
-    varies is told from one that hardly does.
+    `count` is the number n of tokens. A unit that never varies has zeros in its row and column.
     """
     variance = gram.diagonal() / count
-    varies = variance > 1e-14 * uncentred / count
-    deviation = torch.where(varies, variance.clamp(min=0).sqrt(), 1.0)
-    scale = varies / deviation
+    varies = variance > 0
+    scale = varies / torch.where(varies, variance, 1.0).sqrt()
     values, vectors = torch.linalg.eigh(scale[:, None] * gram * scale / count)
     keep = values > NULL * values.max()
     inverse = torch.where(keep, 1 / (values.clamp(min=0) + ridge).clamp(min=1e-300), 0.0)

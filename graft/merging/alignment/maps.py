@@ -1,4 +1,4 @@
-"""What an alignment finds: affine maps between two models' coordinates of one space."""
+"""What an alignment finds: linear maps between two models' coordinates of one space."""
 
 from dataclasses import dataclass
 
@@ -7,12 +7,7 @@ from torch import Tensor
 
 @dataclass(frozen=True)
 class Maps:
-    """h_L ~ (h_S - mean_small) forward + mean_large and h_S ~ (h_L - mean_large) backward + mean_small, rows as tokens.
-
-    forward [w_S, w_L], backward [w_L, w_S], means [w_S] and [w_L]; float64.
-    """
+    """For centred activations, rows as tokens: h_L ~ h_S forward [w_S, w_L] and h_S ~ h_L backward [w_L, w_S]."""
 
     forward: Tensor
     backward: Tensor
-    mean_small: Tensor
-    mean_large: Tensor

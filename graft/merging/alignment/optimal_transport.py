@@ -37,4 +37,4 @@ def transported(moments: Moments, hard: bool) -> Maps:
     """
     found = plan(moments, hard)
     small, large = found.shape
-    return Maps(large * found, (small * found).T, moments.mean_small, moments.mean_large)
+    return Maps(large * found, (small * found).T)

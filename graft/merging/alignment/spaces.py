@@ -8,6 +8,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from graft.merging import moments
+from graft.merging.alignment import transport
 from graft.merging.alignment.affine import Fit
 from graft.merging.alignment.heads import match, per_head
 from graft.merging.alignment.maps import Maps
@@ -15,8 +16,11 @@ from graft.merging.architecture import (
     EMBEDDING_NORM,
     EMBEDDINGS,
     FFN,
+    LINEAR_SPACES,
     NORMS,
     QUERY_KEY,
+    RESIDUAL,
+    STREAM,
     VALUE,
     layer_prefix,
     site_name,
@@ -32,11 +36,23 @@ class SpaceMaps:
     """Maps of a pair: of the residual stream by site, and of the spaces inside each mapped pair of layers.
 
     `residual` has a map for EMBEDDINGS and for (small layer, large layer, site); the same one everywhere where the
-    stream was pooled. `inner` has one for (small layer, large layer, space).
+    stream was pooled. `inner` has one for (small layer, large layer, space). `writes`: by LayerNorm's site, the way
+    forward [w_S, w_L] for what is added to the stream before that LayerNorm.
     """
 
     residual: Mapping[str | tuple[int, int, str], Maps]
     inner: Mapping[tuple[int, int, str], Maps]
+    writes: Mapping[str | tuple[int, int, str], Tensor]
+
+    def entry(self, m: int, g: int, linear: str) -> Maps:
+        """Maps of the space that a linear layer reads."""
+        space = LINEAR_SPACES[linear][0]
+        return self.residual[m, g, STREAM[linear]] if space == RESIDUAL else self.inner[m, g, space]
+
+    def exit(self, m: int, g: int, linear: str) -> Tensor:
+        """The way forward in the space that a linear layer writes."""
+        space = LINEAR_SPACES[linear][1]
+        return self.writes[m, g, STREAM[linear]] if space == RESIDUAL else self.inner[m, g, space].forward
 
 
 # Weight of the direction that a LayerNorm takes away, as a share of its tokens (see `fit_spaces`).
@@ -74,26 +90,30 @@ def fit_spaces(parts: Parts, fit: Fit, residual: str = "pooled", heads: bool = F
             body[f"{layer_prefix(layer)}attention.self.{linear}.weight"].double().cpu() @ gain
             for body, layer, gain in zip((parts.small_pretrained, parts.large), (m, g), missing, strict=True)
         )
-        return seen(m, g, f"{linear}.out").with_direction(*made, RESTORED)
+        return seen(m, g, f"{linear}.out").centred().with_direction(*made, RESTORED)
 
-    embeddings = moments.read(parts.statistics, EMBEDDINGS, *width)
-    embeddings = embeddings.with_direction(*gains(EMBEDDING_NORM, EMBEDDING_NORM), RESTORED)
-    stream = {
-        (m, g, site): seen(m, g, site).with_direction(*gains(layer_prefix(m) + norm, layer_prefix(g) + norm), RESTORED)
+    places = [EMBEDDINGS, *((m, g, site) for m, g in parts.depth_map for site in NORMS.values())]
+    norms = {EMBEDDINGS: gains(EMBEDDING_NORM, EMBEDDING_NORM)} | {
+        (m, g, site): gains(layer_prefix(m) + norm, layer_prefix(g) + norm)
         for m, g in parts.depth_map
         for norm, site in NORMS.items()
     }
-    if residual != "per_site":
-        shared = fit(moments.total([embeddings, *stream.values()]))
+    names = {place: place if place == EMBEDDINGS else site_name(*place) for place in places}
+    stream = {
+        place: moments.read(parts.statistics, names[place], *width).centred().with_direction(*norms[place], RESTORED)
+        for place in places
+    }
+    reads = [(m, g, ATTENTION_IN) for m, g in parts.depth_map]
+    if residual == "per_site":
+        for m, g, site in reads:
+            before = gains(norm_before(m), norm_before(g))
+            stream[m, g, site] = seen(m, g, site).centred().with_direction(*before, RESTORED)
+        streams = {place: fit(moment) for place, moment in stream.items()}
+    else:
+        shared = fit(moments.total(stream.values()))
         if residual == "fit_dense":
             shared = replace(shared, forward=_projection(parts))
-        places = [EMBEDDINGS, *stream, *((m, g, ATTENTION_IN) for m, g in parts.depth_map)]
-        streams = dict.fromkeys(places, shared)
-    else:
-        for m, g in parts.depth_map:
-            before = gains(norm_before(m), norm_before(g))
-            stream[m, g, ATTENTION_IN] = seen(m, g, ATTENTION_IN).with_direction(*before, RESTORED)
-        streams = {EMBEDDINGS: fit(embeddings)} | {place: fit(moment) for place, moment in stream.items()}
+        streams = dict.fromkeys([*places, *reads], shared)
 
     inner = {}
     for m, g in parts.depth_map:
@@ -107,7 +127,13 @@ def fit_spaces(parts: Parts, fit: Fit, residual: str = "pooled", heads: bool = F
         else:
             inner[m, g, QUERY_KEY], inner[m, g, VALUE] = fit(queries), fit(values)
         inner[m, g, FFN] = fit(seen(m, g, "ffn"))
-    return SpaceMaps(streams, inner)
+    writes = {
+        place: transport.before_norm(
+            streams[place].forward, *norms[place], *parts.statistics[f"{names[place]}.spread"].tolist()
+        )
+        for place in places
+    }
+    return SpaceMaps(streams, inner, writes)
 
 
 def _projection(parts: Parts) -> Tensor:

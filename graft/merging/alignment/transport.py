@@ -9,14 +9,31 @@ from graft.merging.alignment.maps import Maps
 from graft.merging.moments import Moments
 
 
-def linear(weight: Tensor, bias: Tensor, entry: Maps, exit: Maps) -> tuple[Tensor, Tensor]:
+def linear(
+    weight: Tensor, bias: Tensor, entry: Maps, exit: Tensor, seen: tuple[Tensor, Tensor]
+) -> tuple[Tensor, Tensor]:
     """Changes dW_L [out_L, in_L] and db_L [out_L] of a large linear layer from the small one's [out_S, in_S], [out_S].
 
-    The small layer's output changes by dW x_S + db. With x_S = (x_L - m_L) R + m_S at its entry and the forward map P
-    at its exit, dW_L = P^T dW R^T and db_L = P^T (db + dW m_S) - dW_L m_L.
+    The small layer's output changes by dW x_S + db. With x_S = (x_L - m_L) R + m_S at its entry and P [out_S, out_L] at
+    its exit, dW_L = P^T dW R^T and db_L = P^T (db + dW m_S) - dW_L m_L. `seen`: the means m_S, m_L of this layer's own
+    inputs.
     """
-    moved = exit.forward.T @ weight @ entry.backward.T
-    return moved, exit.forward.T @ (bias + weight @ entry.mean_small) - moved @ entry.mean_large
+    moved = exit.T @ weight @ entry.backward.T
+    return moved, exit.T @ (bias + weight @ seen[0]) - moved @ seen[1]
+
+
+def before_norm(
+    forward: Tensor, small_gain: Tensor, large_gain: Tensor, small_spread: float, large_spread: float
+) -> Tensor:
+    """The forward map P [w_S, w_L] of a LayerNorm's outputs, as one of its inputs.
+
+    With h = n g + b and n = (u - mean) / s, outputs that go with one another by P belong to inputs that go with one
+    another by diag(g_S) P diag(1 / g_L) s_L / s_S, s being the usual standard deviation of an input. The same for
+    copies and permutations of units. Gains of the large model near zero are taken as a tenth of the mean one.
+    """
+    floor = 0.1 * large_gain.abs().mean()
+    gain = torch.where(large_gain.abs() < floor, floor * torch.where(large_gain < 0, -1.0, 1.0), large_gain)
+    return small_gain[:, None] * forward / gain * (large_spread / small_spread)
 
 
 def norm(
@@ -30,7 +47,8 @@ def norm(
     Exact for copies and permutations of units.
     """
     # n dg + db as a function of the output h: h * slope + offset.
-    slope = change[0] / small[0]
+    usable = small[0].abs() > 1e-12
+    slope = torch.where(usable, change[0] / torch.where(usable, small[0], 1.0), 0.0)
     offset = change[1] - small[1] * slope
     covariance = ((slope[:, None] * maps.forward) * seen.centred_cross()).sum(0)  # of the mapped change with h_L
     variance = seen.centred_large().diagonal()

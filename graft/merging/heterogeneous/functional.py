@@ -20,10 +20,9 @@ from graft.merging.architecture import (
     EMBEDDINGS,
     LINEAR_SPACES,
     NORMS,
-    RESIDUAL,
-    STREAM,
     layer_prefix,
 )
+from graft.merging.moments import CONSTANT
 from graft.merging.protocol import Cost, Parts, check_parts, small_change
 from graft.shapes import Shape
 
@@ -92,19 +91,18 @@ class Functional:
             stream = state.maps.residual[EMBEDDINGS]
             for name in EMBEDDING_TABLES:
                 table = merged.get_parameter(name)
-                table += (strength * small_change(parts, name) @ stream.forward).to(table)
+                table += (strength * small_change(parts, name) @ state.maps.writes[EMBEDDINGS]).to(table)
             if parts.options["layernorm"] == "fit":
                 plain_out, made = (_seen(walk, model, -1, [EMBEDDING_NORM])[EMBEDDING_NORM][1] for model in (0, 1))
                 change = strength * state.changes[EMBEDDING_NORM].double() @ stream.forward
                 _refit_norm(merged.get_submodule(EMBEDDING_NORM), made.double(), plain_out.double() + change)
             for texts in walk:
                 texts.embed()
-        share = depth.shares(parts.depth_map)
         source = {g: m for m, g in parts.depth_map}
         for g in range(parts.large_shape.layers):
             if g in source:
                 m = source[g]
-                _move_block(state, walk, m, g, strength * share[m, g])
+                _move_block(state, walk, m, g, strength)
             for texts in walk:
                 texts.step(g)
         dtypes = {name: tensor.dtype for name, tensor in parts.large.items()}
@@ -171,9 +169,7 @@ def _move_block(state: Prepared, walk: Sequence[_Walk], m: int, g: int, strength
     for stage in STAGES:
         inputs = _seen(walk, 1, g, [large + stage[0]])[large + stage[0]][0].double()
         for name in stage:
-            space = LINEAR_SPACES[name][1]
-            maps = state.maps.residual[m, g, STREAM[name]] if space == RESIDUAL else state.maps.inner[m, g, space]
-            change = strength * state.changes[small + name].double() @ maps.forward
+            change = strength * state.changes[small + name].double() @ state.maps.exit(m, g, name)
             linear = walk[0].models[1].get_submodule(large + name)
             _refit_linear(linear, inputs, plain[large + name][0].double(), change, state.parts.options["ridge"])
         norm = NORM_BEHIND.get(stage[0])
@@ -188,8 +184,9 @@ def _refit_linear(linear: nn.Linear, merged: Tensor, plain: Tensor, change: Tens
     """Move a linear layer so that on inputs `merged` it makes what it made of `plain`, and the change."""
     wanted = change - (merged - plain) @ linear.weight.double().T
     mean, centred = merged.mean(0), merged - merged.mean(0)
+    centred = centred * (centred.square().sum(0) > CONSTANT * merged.square().sum(0))
     cross = centred.T @ (wanted - wanted.mean(0))
-    solution = affine.ridge_map(centred.T @ centred, cross, len(merged), merged.square().sum(0), ridge)  # [in, out]
+    solution = affine.ridge_map(centred.T @ centred, cross, len(merged), ridge)  # [in, out]
     linear.weight += solution.T.to(linear.weight)
     linear.bias += (wanted.mean(0) - mean @ solution).to(linear.bias)
 
@@ -198,7 +195,7 @@ def _refit_norm(norm: nn.LayerNorm, made: Tensor, wanted: Tensor) -> None:
     """Move a LayerNorm's gain and bias, unit by unit, so that what it `made` comes closest to what is wanted."""
     centred = made - made.mean(0)
     variance = centred.square().sum(0)
-    varies = variance > 1e-14 * made.square().sum(0)
+    varies = variance > CONSTANT * made.square().sum(0)
     slope = torch.where(varies, (centred * wanted).sum(0) / torch.where(varies, variance, 1.0), 1.0)
     gain, bias = norm.weight.double(), norm.bias.double()
     norm.weight.copy_(slope * gain)

@@ -113,7 +113,9 @@ def _grown(small: Mapping[str, Tensor], placement: Placement, parts: Parts) -> I
                 yield from _norm(small, layer_prefix(m) + norm, layer_prefix(g) + norm, placement)
             before = f"{layer_prefix(m)}output.LayerNorm"
         else:
-            yield from _empty(parts.large, layer_prefix(g), small[f"{before}.weight"], small[f"{before}.bias"])
+            yield from _empty(
+                parts.large, layer_prefix(g), small[f"{before}.weight"] * placement.gain, small[f"{before}.bias"]
+            )
 
 
 def _linear(

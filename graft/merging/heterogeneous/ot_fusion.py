@@ -17,6 +17,7 @@ from graft.merging.architecture import (
     EMBEDDING_TABLES,
     EMBEDDINGS,
     LINEAR_SPACES,
+    LINEARS,
     NORMS,
     RESIDUAL,
     STREAM,
@@ -31,7 +32,8 @@ class OTFusion:
 
     Unlike a transport of changes it mixes whole weights: at a = 1 the mapped layers are the small model's own, written
     into copies of its units, and the large model's are gone. Large layers outside the depth map and the pooler stay.
-    Use it for models that are nearly the same; between others both functions are lost half way.
+    Plans are found between the two pre-trained models. Use it for models that are nearly the same; between others both
+    functions are lost half way.
     Source: Singh & Jaggi 2020 (arXiv 1910.05653) for plans from activations; Imfeld et al. 2023 (arXiv 2310.05719) for
     one plan of the residual stream in transformers; rows are scaled by the width they have.
     """
@@ -44,11 +46,11 @@ class OTFusion:
         maps = fit_spaces(parts, affine.fit(parts.options["alignment"], 0.0))
         moved: dict[str, Tensor] = {}
         for m, g in parts.depth_map:
-            for name, (entry, exit) in LINEAR_SPACES.items():
-                at = [
-                    maps.residual[m, g, STREAM[name]] if space == RESIDUAL else maps.inner[m, g, space]
-                    for space in (entry, exit)
-                ]
+            for name in LINEARS:
+                # Units go to units, whole weights with them: no scale is matched, before a LayerNorm or behind it.
+                exit = maps.residual[m, g, STREAM[name]] if LINEAR_SPACES[name][1] == RESIDUAL else None
+                forward = maps.exit(m, g, name) if exit is None else exit.forward
+                at = maps.entry(m, g, name).backward, forward
                 moved |= dict(_linear(parts, layer_prefix(m) + name, layer_prefix(g) + name, *at))
             for name in NORMS:
                 moved |= dict(
@@ -70,9 +72,9 @@ class OTFusion:
         return Cost(pairs * transport_flops(small, large) + 2 * tables * small.width * large.width)
 
 
-def _linear(parts: Parts, source: str, target: str, entry: Maps, exit: Maps) -> Iterator[tuple[str, Tensor]]:
-    yield f"{target}.weight", exit.forward.T @ _small(parts, f"{source}.weight") @ entry.backward.T
-    yield f"{target}.bias", exit.forward.T @ _small(parts, f"{source}.bias")
+def _linear(parts: Parts, source: str, target: str, backward: Tensor, forward: Tensor) -> Iterator[tuple[str, Tensor]]:
+    yield f"{target}.weight", forward.T @ _small(parts, f"{source}.weight") @ backward.T
+    yield f"{target}.bias", forward.T @ _small(parts, f"{source}.bias")
 
 
 def _rows(parts: Parts, source: str, target: str, maps: Maps) -> Iterator[tuple[str, Tensor]]:

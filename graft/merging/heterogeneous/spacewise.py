@@ -16,10 +16,8 @@ from graft.merging.architecture import (
     EMBEDDING_NORM,
     EMBEDDING_TABLES,
     EMBEDDINGS,
-    LINEAR_SPACES,
+    LINEARS,
     NORMS,
-    RESIDUAL,
-    STREAM,
     layer_prefix,
     site_name,
 )
@@ -32,8 +30,9 @@ class Spacewise:
 
     A *space* is shared by all layers that read or write it: the residual stream (one map for all layers, from all
     LayerNorm outputs and the embeddings), and in every layer the feed-forward units after the non-linearity, the
-    values, and queries and keys jointly. Maps are affine least squares in both directions (`alignment`: or Procrustes),
-    so scales and shifts between the models are matched: dW_L = P_out^T dW R_in^T (`alignment.transport.linear`).
+    values, and queries and keys jointly. Maps are least squares in both directions (`alignment`: or others), so scales
+    and shifts between the models are matched: dW_L = P_out^T dW R_in^T (`alignment.transport.linear`); what is added to
+    the residual stream before a LayerNorm is mapped as such (`alignment.transport.before_norm`).
     Exact where the large model is the small one with its units copied, permuted, or (linear parts) turned, rescaled and
     shifted, at ridge 0.
 
@@ -62,7 +61,8 @@ class Spacewise:
             deltas |= {name: share[m, g] * delta for name, delta in layer.items()}
         if options["embedding_delta"]:
             stream = maps.residual[EMBEDDINGS]
-            deltas |= {name: small_change(parts, name) @ stream.forward for name in EMBEDDING_TABLES}
+            write = maps.writes[EMBEDDINGS]
+            deltas |= {name: small_change(parts, name) @ write for name in EMBEDDING_TABLES}
             if options["layernorm"] != "leave":
                 deltas |= _norm(parts, EMBEDDING_NORM, EMBEDDING_NORM, EMBEDDINGS, stream)
         return Deltas(parts.large, deltas)
@@ -77,13 +77,13 @@ class Spacewise:
 
 
 def _linear_layers(parts: Parts, maps: SpaceMaps, m: int, g: int) -> Iterator[tuple[str, Tensor]]:
-    for name, spaces in LINEAR_SPACES.items():
-        entry, exit = (
-            maps.residual[m, g, STREAM[name]] if space == RESIDUAL else maps.inner[m, g, space] for space in spaces
-        )
+    for name, (site_in, _) in LINEARS.items():
         source, target = layer_prefix(m) + name, layer_prefix(g) + name
         change = small_change(parts, f"{source}.weight"), small_change(parts, f"{source}.bias")
-        weight, bias = transport.linear(*change, entry, exit)
+        widths = change[0].shape[1], parts.large[f"{target}.weight"].shape[1]
+        seen = moments.read(parts.statistics, site_name(m, g, site_in), *widths)
+        means = seen.mean_small, seen.mean_large
+        weight, bias = transport.linear(*change, maps.entry(m, g, name), maps.exit(m, g, name), means)
         yield f"{target}.weight", weight
         yield f"{target}.bias", bias
 

@@ -82,6 +82,26 @@ def turned(body, shape):
     return result, shape
 
 
+def stretched(body, shape):
+    """The residual stream larger, and still larger in the embeddings, where a LayerNorm takes the factor away; keys
+    shifted, which the softmax does not see."""
+    result = {}
+    for name, tensor in body.items():
+        factor = 1.0
+        if "LayerNorm" in name or "output.dense" in name:
+            factor = 3.0
+        elif any(
+            part in name for part in (".query.weight", ".key.weight", ".value.weight", "intermediate.dense.weight")
+        ):
+            factor = 1 / 3
+        elif name.startswith("embeddings"):
+            factor = 5.0
+        result[name] = factor * tensor
+        if ".key.bias" in name:
+            result[name] = tensor + torch.arange(len(tensor), dtype=tensor.dtype) / 3
+    return result, shape
+
+
 def deepened(body, shape):
     """Before every block one that changes nothing: no output from attention and feed-forward, LayerNorms 1 and 0.
 

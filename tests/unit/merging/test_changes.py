@@ -25,6 +25,14 @@ def test_it_depends_on_the_seed_and_the_tensors_name_alone(change):
     assert torch.equal(one, alone)
 
 
+@pytest.mark.parametrize("change", ["shuffled", "random"])
+def test_in_embedding_tables_every_row_keeps_its_own_norm(change):
+    name = "embeddings.word_embeddings.weight"
+    changed = finetuned_with(change, {name: BEFORE["a"]}, {name: AFTER["a"]}, seed=0)[name]
+    torch.testing.assert_close(changed.norm(dim=1), AFTER["a"].norm(dim=1))
+    assert not torch.allclose(changed, AFTER["a"])
+
+
 def test_the_models_own_change_is_left_alone_and_others_are_refused():
     assert finetuned_with("finetuned", BEFORE, AFTER, 0) is AFTER
     with pytest.raises(ValueError, match="no change is called 'zero'; known are finetuned, shuffled, random"):

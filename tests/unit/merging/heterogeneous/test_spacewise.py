@@ -15,6 +15,7 @@ RELATIVES = {
     "widened x3": relatives.widened(3),
     "permuted": relatives.permuted,
     "turned, stretched and shifted": relatives.turned,
+    "stretched": relatives.stretched,
     "identity blocks": relatives.deepened,
 }
 
