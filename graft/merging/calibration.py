@@ -36,8 +36,8 @@ def calibrate(
 
     Returns `graft.merging.moments.Moments` as float64 tensors on the CPU, by site (`architecture.site_name`); Gram
     matrices at GRAM_SITES only; and for every LayerNorm `<site>.spread` [2]: the mean over tokens of its input's
-    standard deviation over units, in the small and in the large model. Padding counts nowhere, and only one batch's activations
-    are held at a time. `progress` is called with each batch's number of examples.
+    standard deviation over units, in the small and in the large model. Padding counts nowhere, and only one batch's
+    activations are held at a time. `progress` is called with each batch's number of examples.
     Raises ValueError for unequal vocabularies, a model in training mode, a wrong depth map, no batches, or activations
     that are not finite.
     """
