@@ -3,10 +3,20 @@
 LayerNorm, soft-max, GELU, look-ups and pooling over tokens are left out, as `torch.utils.flop_counter` leaves them out.
 """
 
+from collections.abc import Callable, Iterable
+
+import numpy as np
+
 from graft.shapes import Shape
 
 BACKWARD_AND_FORWARD = 3  # a backward pass has two products for each product of the forward pass
 EIGENDECOMPOSITION = 9  # f^3 operations of a symmetric f x f matrix with vectors (Golub & Van Loan, 4th ed., 8.3)
+
+
+def summed_flops(flops: Callable[[int], int], lengths: np.ndarray) -> int:
+    """FLOPs of examples padded to `lengths` [rows] tokens; `flops(t)` is the cost of one at t tokens."""
+    values, counts = np.unique(lengths, return_counts=True)
+    return sum(int(n) * flops(int(t)) for t, n in zip(values, counts, strict=True))
 
 
 def encoder_flops(shape: Shape, tokens: int, layers: int | None = None) -> int:
@@ -80,3 +90,38 @@ def theseus_flops(small: Shape, large: Shape, embedding_delta: bool = False) -> 
     per_layer += 4 * transport(width, width) + transport(ffn, width) + transport(width, ffn)
     embeddings = procrustes_flops(*width) + 2 * small.vocabulary * small.width * large.width
     return small.layers * per_layer + (embeddings if embedding_delta else 0)
+
+
+def distil_step_flops(teacher: Shape, student: Shape, tokens: int) -> int:
+    """FLOPs of one step of distillation per example: the teacher's forward pass; the student's, its projection of every
+    level and its attention scores, forward and backward; the teacher's scores forward."""
+    projections = 2 * tokens * student.width * teacher.width * (student.layers + 1)
+    scores = 2 * tokens**2 * student.layers
+    trained = encoder_flops(student, tokens) + projections + scores * student.width
+    return encoder_flops(teacher, tokens) + scores * teacher.width + training_flops(trained)
+
+
+def distil_start_flops(student: Shape, teacher: Shape, batches: Iterable[tuple[int, int]], start: str) -> int:
+    """FLOPs of a distillation before its first step and after its last: passes over the start's texts, regressions.
+
+    `batches`: examples and padded tokens of each batch; `start`: "teacher" (closed form) or "random".
+    """
+    closed_form = start == "teacher" and (student.width, student.ffn) != (teacher.width, teacher.ffn)
+    # The variances and the pooler take two passes of the teacher; the closed form one more, and one per layer.
+    teacher_passes, student_passes = (student.layers + 3, student.layers + 2) if closed_form else (2, 1)
+    flops = 0
+    for rows, length in batches:
+        flops += rows * teacher_passes * encoder_flops(teacher, length)
+        flops += rows * student_passes * encoder_flops(student, length)
+        if closed_form:
+            flops += rows * length * _closed_form_flops(student, teacher)
+    return flops
+
+
+def _closed_form_flops(student: Shape, teacher: Shape) -> int:
+    """FLOPs per token of the regressions of `graft.training.distil_start.start_from_teacher`, without its passes."""
+    covariances = (student.layers + 1) * teacher.width**2
+    into_basis = (2 * student.layers + 1) * teacher.width * student.width
+    narrow = 5 * student.width * (student.width + student.width) + student.width * (student.width + student.ffn)
+    wide = 2 * student.ffn * (student.ffn + student.width)
+    return 2 * (covariances + into_basis + student.layers * (narrow + wide))
