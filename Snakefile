@@ -75,3 +75,4 @@ onstart:
 # One failed run must not hide the rest: the tables are made from the runs that exist.
 onerror:
     shell(f"python -m graft tables {STUDY.name} || true")
+    print(f"`python -m graft status {STUDY.name}` says which runs failed, and why", file=sys.stderr)

@@ -1,8 +1,10 @@
 """Who may write into a study: locks that the operating system lets go when their holder dies, however it dies."""
 
+import contextlib
 import errno
 import fcntl
 import os
+import stat
 import sys
 import time
 from pathlib import Path
@@ -10,6 +12,8 @@ from pathlib import Path
 # What a file system without locks answers, such as Lustre mounted without `flock`.
 NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
 
+
+_STDERR = 2
 # Descriptors of the locks this process holds: closing one would let it go.
 _held: list[int] = []
 
@@ -59,6 +63,39 @@ def wait_for_jobs(path: Path, what: str) -> None:
                 told = True
             time.sleep(0.5)
     os.close(descriptor)
+
+
+def refuse_while_running(lock: Path, jobs_lock: Path, what: str) -> None:
+    """Hold both of a study's locks until this process ends; raises ValueError if snakemake or a job has one."""
+    hold(lock, what)
+    descriptor = _open(jobs_lock)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        os.close(descriptor)
+        raise ValueError(f"{what} has jobs that still run, without a snakemake; wait for them or stop them") from None
+    _held.append(descriptor)
+
+
+def hold_log() -> None:
+    """Lock the file that stderr goes to, if it is one, until this process ends: that tells a job that runs from one
+    that was killed."""
+    if stat.S_ISREG(os.fstat(_STDERR).st_mode):
+        # Another holder is no fault of this job: `holder` looks for an instant.
+        with contextlib.suppress(BlockingIOError):
+            fcntl.flock(_STDERR, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def holder(path: Path) -> str | None:
+    """What the process that holds a lock wrote into it ("" if nothing), or None if nobody holds it."""
+    if not path.is_file():
+        return None
+    with path.open("rb") as handle:
+        try:
+            fcntl.flock(handle, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        except BlockingIOError:
+            return handle.read(100).decode(errors="replace").strip()
+    return None
 
 
 def _open(path: Path) -> int:

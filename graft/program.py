@@ -31,6 +31,7 @@ def context(args: argparse.Namespace) -> tuple[Grid, Paths]:
     """The study's grid and the paths of its results; from here on this process counts as a job of the study."""
     paths = Paths(args.study.parent)
     locks.share(paths.jobs_lock)
+    locks.hold_log()
     return Grid(load(args.study)), paths
 
 

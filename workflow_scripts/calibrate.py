@@ -13,9 +13,6 @@ from graft.merging.alignment.cka import layer_similarity
 from graft.merging.calibration import calibrate
 from graft.shapes import Shape
 
-# Enough to tell layers apart; all pairs of layers are compared on them.
-SIMILARITY_TOKENS = 8192
-
 
 def main() -> None:
     parser = program.parser(__doc__)
@@ -32,7 +29,7 @@ def main() -> None:
     pair, settings = grid.pair(args.pair), grid.study.calibration
     tokens = runs.tokens(grid, paths, args.task, pair.large, "train")
     max_tokens = grid.max_tokens(args.task, pair.large)
-    rows, few = (first_texts(tokens, max_tokens, n) for n in (settings.tokens, SIMILARITY_TOKENS))
+    rows, few = (first_texts(tokens, max_tokens, n) for n in (settings.tokens, depth.SIMILARITY_TOKENS))
     small, large = (load_encoder(runs.model_folder(grid, paths, m)).to(device) for m in (pair.small, pair.large))
     shapes = [Shape.of(paths.model(m)) for m in (pair.small, pair.large)]
     similarity = layer_similarity(small, large, (batch for _, batch in batches(tokens, max_tokens, few)))

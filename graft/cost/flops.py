@@ -3,13 +3,21 @@
 LayerNorm, soft-max, GELU, look-ups and pooling over tokens are left out, as `torch.utils.flop_counter` leaves them out.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
+
+import numpy as np
 
 from graft.shapes import Shape
 
 BACKWARD_AND_FORWARD = 3  # a backward pass has two products for each product of the forward pass
 EIGENDECOMPOSITION = 9  # f^3 operations of a symmetric f x f matrix with vectors (Golub & Van Loan, 4th ed., 8.3)
+
+
+def summed_flops(flops: Callable[[int], int], lengths: np.ndarray) -> int:
+    """FLOPs of examples padded to `lengths` [rows] tokens; `flops(t)` is the cost of one at t tokens."""
+    values, counts = np.unique(lengths, return_counts=True)
+    return sum(int(n) * flops(int(t)) for t, n in zip(values, counts, strict=True))
 
 
 def encoder_flops(shape: Shape, tokens: int, layers: int | None = None) -> int:
@@ -50,22 +58,25 @@ def ridge_flops(rows: int, features: int, outputs: int, sizes: int = 1) -> int:
     return gram_and_cross + EIGENDECOMPOSITION * features**3 + 2 * features**2 * outputs * (1 + sizes)
 
 
+def moments_size(small: Shape, large: Shape, pairs: int) -> int:
+    """Numbers in the matrices that `graft.merging.calibration.calibrate` sums for `pairs` mapped pairs of layers.
+
+    Per pair the cross-Grams of nine sites as wide as the model and of two as wide as the feed-forward layer, and both
+    models' own Grams at six and one of them; and all three at the embeddings.
+    """
+    wide = small.width**2 + large.width**2
+    per_pair = 9 * small.width * large.width + 2 * small.ffn * large.ffn + 6 * wide + small.ffn**2 + large.ffn**2
+    return pairs * per_pair + small.width * large.width + wide
+
+
 def calibration_flops(small: Shape, large: Shape, pairs: int, examples: int, tokens: int) -> int:
     """FLOPs of `graft.merging.calibration.calibrate` on `examples` examples padded to `tokens`.
 
-    Two forward passes without the pooler, and for every one of `pairs` mapped pairs of layers the cross-Grams of nine
-    sites as wide as the model and of two as wide as the feed-forward layer, and both models' own Grams at six and one
-    of them. Padding is counted throughout, so the Grams are an upper bound. Sum it over batches.
+    Two forward passes without the pooler, and the products of `moments_size`; padding is counted in these too, so they
+    are an upper bound. Sum it over batches.
     """
-
-    def grams(wide: int, ffn: int, small: tuple[int, int], large: tuple[int, int]) -> int:
-        cross = 9 * small[0] * large[0] + 2 * small[1] * large[1]
-        return cross + wide * (small[0] ** 2 + large[0] ** 2) + ffn * (small[1] ** 2 + large[1] ** 2)
-
-    widths = (small.width, small.ffn), (large.width, large.ffn)
-    embeddings = small.width * large.width + small.width**2 + large.width**2
-    products = 2 * tokens * (pairs * grams(6, 1, *widths) + embeddings)
-    return examples * (encoder_flops(small, tokens) + encoder_flops(large, tokens) + products)
+    passes = encoder_flops(small, tokens) + encoder_flops(large, tokens)
+    return examples * (passes + 2 * tokens * moments_size(small, large, pairs))
 
 
 def similarity_flops(small: Shape, large: Shape, tokens: int) -> int:
@@ -131,6 +142,12 @@ def functional_flops(small: Shape, large: Shape, pairs: int, tokens: int) -> tup
     return prepare, 9 * passes[large] + pairs * (products + solutions + grams)
 
 
+def ot_fusion_flops(small: Shape, large: Shape, pairs: int) -> int:
+    """FLOPs of `OTFusion.prepare`: the transport of layers and embeddings; finding a plan takes no matrix products."""
+    tables = small.vocabulary + small.positions + small.types
+    return pairs * transport_flops(small, large) + 2 * tables * small.width * large.width
+
+
 def spacewise_flops(small: Shape, large: Shape, pairs: int, options: Mapping[str, Any]) -> int:
     """FLOPs of `Spacewise.prepare`: the maps of every space, and the transport. Maps by head are counted as whole
     ones."""
@@ -141,3 +158,38 @@ def spacewise_flops(small: Shape, large: Shape, pairs: int, options: Mapping[str
     tables = small.vocabulary + small.positions + small.types
     embeddings = 2 * tables * small.width * large.width if options["embedding_delta"] else 0
     return maps + pairs * transport_flops(small, large) + embeddings
+
+
+def distil_step_flops(teacher: Shape, student: Shape, tokens: int) -> int:
+    """FLOPs of one step of distillation per example: the teacher's forward pass; the student's, its projection of every
+    level and its attention scores, forward and backward; the teacher's scores forward."""
+    projections = 2 * tokens * student.width * teacher.width * (student.layers + 1)
+    scores = 2 * tokens**2 * student.layers
+    trained = encoder_flops(student, tokens) + projections + scores * student.width
+    return encoder_flops(teacher, tokens) + scores * teacher.width + training_flops(trained)
+
+
+def distil_start_flops(student: Shape, teacher: Shape, batches: Iterable[tuple[int, int]], start: str) -> int:
+    """FLOPs of a distillation before its first step and after its last: passes over the start's texts, regressions.
+
+    `batches`: examples and padded tokens of each batch; `start`: "teacher" (closed form) or "random".
+    """
+    closed_form = start == "teacher" and (student.width, student.ffn) != (teacher.width, teacher.ffn)
+    # The variances and the pooler take two passes of the teacher; the closed form one more, and one per layer.
+    teacher_passes, student_passes = (student.layers + 3, student.layers + 2) if closed_form else (2, 1)
+    flops = 0
+    for rows, length in batches:
+        flops += rows * teacher_passes * encoder_flops(teacher, length)
+        flops += rows * student_passes * encoder_flops(student, length)
+        if closed_form:
+            flops += rows * length * _closed_form_flops(student, teacher)
+    return flops
+
+
+def _closed_form_flops(student: Shape, teacher: Shape) -> int:
+    """FLOPs per token of the regressions of `graft.training.distil_start.start_from_teacher`, without its passes."""
+    covariances = (student.layers + 1) * teacher.width**2
+    into_basis = (2 * student.layers + 1) * teacher.width * student.width
+    narrow = 5 * student.width * (student.width + student.width) + student.width * (student.width + student.ffn)
+    wide = 2 * student.ffn * (student.ffn + student.width)
+    return 2 * (covariances + into_basis + student.layers * (narrow + wide))

@@ -40,7 +40,6 @@ from graft.tasks.tokens import TokenisedSplit, check_same_vocabulary, load_token
 FIT_ROWS = 2048
 FEWEST_ROWS = 10
 RIDGE = (1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
-SIMILARITY_TOKENS = 8192
 Report = Callable[[int, int, str], None]
 
 
@@ -191,7 +190,7 @@ def _plan(order: Order, facts: registry.MethodFacts, options: dict[str, Any], gi
                 f"{given.large_shape.ffn}: give more text, or raise --tokens"
             )
         if options["depth"] != "uniform":
-            few = given.batches(SIMILARITY_TOKENS)
+            few = given.batches(depth.SIMILARITY_TOKENS)
             similarity = layer_similarity(given.small, given.large, few)[1:, 1:].tolist()
             depth_map = depth.named(options["depth"], *(shape.layers for shape in shapes), similarity)
         lengths = padded_lengths(given.texts.lengths(given.max_tokens)[rows])

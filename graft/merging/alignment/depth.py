@@ -10,6 +10,8 @@ from collections import Counter
 from collections.abc import Sequence
 
 DEPTHS = ("uniform", "spread", "cka")
+# Enough to tell layers apart; all pairs of layers are compared on them.
+SIMILARITY_TOKENS = 8192
 DepthMap = tuple[tuple[int, int], ...]
 
 

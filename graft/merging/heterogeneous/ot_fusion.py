@@ -7,7 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from graft.cost.flops import transport_flops
+from graft.cost.flops import ot_fusion_flops
 from graft.merging.alignment import affine, depth
 from graft.merging.alignment.maps import Maps
 from graft.merging.alignment.spaces import fit_spaces
@@ -67,9 +67,7 @@ class OTFusion:
 
     def flops(self, small: Shape, large: Shape, options: Mapping[str, Any], tokens: int) -> Cost:
         """FLOPs of one `prepare` and of one `apply`; matrix products alone count, and plans need none."""
-        pairs = depth.pairs(options["depth"], small.layers, large.layers)
-        tables = small.vocabulary + small.positions + small.types
-        return Cost(pairs * transport_flops(small, large) + 2 * tables * small.width * large.width)
+        return Cost(ot_fusion_flops(small, large, depth.pairs(options["depth"], small.layers, large.layers)))
 
 
 def _linear(parts: Parts, source: str, target: str, backward: Tensor, forward: Tensor) -> Iterator[tuple[str, Tensor]]:
