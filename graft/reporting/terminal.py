@@ -112,16 +112,16 @@ def plan_tables(plan: Plan) -> list[Table | Text]:
         (
             t.kind,
             t.jobs,
-            *(_at_least(text, not t.unknown, t.flops) for text in (formats.flops(t.flops), _hours(t.hours))),
+            *(_at_least(text, not t.unknown, t.flops) for text in (formats.flops(t.flops), _time(t.hours))),
         )
         for t in plan.kinds
     ]
-    total = [more + formats.flops(sum(t.flops for t in plan.kinds)), more + _hours(sum(t.hours for t in plan.kinds))]
+    total = [more + formats.flops(sum(t.flops for t in plan.kinds)), more + _time(sum(t.hours for t in plan.kinds))]
     rows.append(("total", sum(t.jobs for t in plan.kinds), *total))
-    parts.append(_plain_table(("kind of step", "jobs", "FLOPs", f"hours on one {gpu.name}"), rows))
+    parts.append(_plain_table(("kind of step", "jobs", "FLOPs", f"time on one {gpu.name}"), rows))
     parts.append(
         Text(
-            f"hours: at {plan.utilisation:.0%} of {gpu.bf16 / 1e12:g} TFLOP/s (bf16, training) and of "
+            f"time: at {plan.utilisation:.0%} of {gpu.bf16 / 1e12:g} TFLOP/s (bf16, training) and of "
             f"{gpu.fp32 / 1e12:g} TFLOP/s (fp32: inference, and training with launch.precision fp32); not in them: the "
             "start of each job (about 10 s), reading, and closed forms on the CPU",
             style="dim",
@@ -193,8 +193,11 @@ def _at_least(text: str, whole: bool, known: float) -> str:
     return text if whole else f"at least {text}" if known else "unknown"
 
 
-def _hours(hours: float) -> str:
-    return f"{hours:.2g}" if hours < 10 else f"{hours:.0f}"
+def _time(hours: float) -> str:
+    if not hours:
+        return formats.NOTHING
+    number, unit = next(((n, u) for n, u in ((hours, "h"), (hours * 60, "min")) if n >= 1), (hours * 3600, "s"))
+    return f"{number:.2g} {unit}" if number < 100 else f"{number:.0f} {unit}"
 
 
 def _counts_table(states: list[RunState]) -> Table:

@@ -42,9 +42,13 @@ def test_a_plan_shows_what_is_known_and_says_what_is_not(grid, paths):
     text = _text(terminal.plan_tables(plan(grid, paths, gpu("a100"), 0.25)))
     lines = [" ".join(line.split()) for line in text.splitlines()]
     assert "finetune_model 6" in lines and "fine-tuning large 3 unknown unknown" in lines
-    assert "pre-trained models unknown" in lines and "hours on one a100" in text
+    assert "pre-trained models unknown" in lines and "time on one a100" in text
     assert "unknown: task rte: rows and lengths of a/b; known after `snakemake data`" in lines
     assert "25% of 312 TFLOP/s" in text and "nan" not in text
+
+
+def test_times_are_written_in_the_unit_that_reads_best():
+    assert [terminal._time(hours) for hours in (0, 0.001, 0.5, 2.25, 130)] == ["–", "3.6 s", "30 min", "2.2 h", "130 h"]
 
 
 def test_methods_lists_the_whole_registry():
