@@ -48,9 +48,9 @@ def plan(clone: Path, *arguments: str, path: str | None = None) -> str:
 
 
 def resources(output: str) -> dict[str, list[dict[str, str]]]:
-    """By rule, the resources of each of its jobs that is not local, as snakemake prints them."""
+    """By rule, the resources of each of its jobs, as snakemake prints them."""
     found: dict[str, list[dict[str, str]]] = {}
-    for rule, line in re.findall(r"^rule (\w+):\n(?:.+\n)*?    resources: (.+)$", output, re.MULTILINE):
+    for rule, line in re.findall(r"^(?:local)?rule (\w+):\n(?:.+\n)*?    resources: (.+)$", output, re.MULTILINE):
         found.setdefault(rule, []).append(dict(item.split("=", 1) for item in line.split(", ")))
     return found
 
@@ -110,7 +110,7 @@ def test_a_conda_that_is_found_is_used_unless_the_site_says_no(clone, study_conf
     conda.chmod(0o755)
     path = f"{conda.parent}{os.pathsep}{path_without_conda()}"
     config = ("--configfile", str(write_config(study_config)))
-    assert "Conda environment ../envs/train.yaml will be created" in plan(clone, *config, path=path)
+    assert "Conda environment envs/train.yaml will be created" in plan(clone, *config, path=path)
     assert "Conda environment" not in plan(edited(clone, conda="false"), *config, path=path)
 
 
