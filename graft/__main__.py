@@ -19,13 +19,17 @@ AnyStudy = Annotated[str | None, typer.Argument(help="Study; may be left out whe
 
 @app.command()
 def show(study: AnyStudy = None) -> None:
-    """The comparison, a table per task."""
+    """The comparison, a table per task; what it shows in one sentence; where its files are."""
     paths = find(study)
-    from graft.reporting import tables, terminal
+    from graft.reporting import summary, tables, terminal
 
     console = terminal.console()
-    for table in terminal.comparison_tables(tables.read_csv(paths.tables / tables.COMPARISON)):
+    comparison = tables.read_csv(paths.tables / tables.COMPARISON)
+    for table in terminal.comparison_tables(comparison):
         console.print(table)
+    sentence = summary.in_words(comparison, tables.read_csv(paths.tables / tables.RUNS))
+    for part in terminal.ending(sentence, summary.places(paths)):
+        console.print(part)
 
 
 @app.command()

@@ -14,7 +14,18 @@ from typing import Any
 from graft import files
 from graft.merging import registry
 from graft.shapes import Shape, check_shapes
-from graft.study import DistilledModel, FileData, HubModel, MergeSystem, PackageModel, Pair, PathModel, Study
+from graft.study import (
+    DistilledModel,
+    FileData,
+    GeneratedData,
+    HubModel,
+    MergeSystem,
+    PackageModel,
+    Pair,
+    PathModel,
+    Study,
+)
+from graft.tasks import generated
 from graft.tasks.readers import source_files
 
 # Bumped when a step's meaning changes, so that older results are made anew.
@@ -122,6 +133,8 @@ class Grid:
         if isinstance(spec.source, FileData):
             found = source_files(spec.source, spec.row(task), f"tasks.{task}.source")
             source = {"kind": spec.source.kind, **{split: files.sha256(path) for split, path in found.items()}}
+        if isinstance(spec.source, GeneratedData):
+            source["version"] = generated.VERSION
         row = spec.row(task)
         return _hash("data", source, spec.limits.model_dump(), row.text, row.label, row.labels, row.groups)
 

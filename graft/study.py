@@ -12,6 +12,7 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from graft.files import read_json
 from graft.merging import registry
+from graft.tasks.generated import GRAMMARS
 from graft.tasks.table import METRICS, TASKS, TaskRow
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
@@ -30,6 +31,10 @@ RidgeSizes = Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_leng
 FitRows = Annotated[int, Field(ge=2)]
 HeadName = Literal["transplant", "label-free", "labelled"]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+
+
+# More than 10,000 rows of different texts are more than the grammars have to say.
+GeneratedRows = Annotated[int, Field(ge=20, le=10_000)]
 
 
 class Section(BaseModel):
@@ -58,6 +63,19 @@ class FileData(Section):
     """Folder of the files; `$VARIABLES` are filled in from the environment."""
 
 
+class GeneratedData(Section):
+    """A task made from a grammar and a seed: no download, and no claim about real language."""
+
+    kind: Literal["generated"]
+    grammar: Literal["sentiment", "similarity", "entailment"]
+    """Laid out as SST-2 (classes 0 and 1), STS-B (a score from 0 to 5) or RTE (entailment and not_entailment)."""
+    seed: Annotated[int, Field(ge=0)] = 0
+    train: GeneratedRows = 2000
+    """Rows of the train split, of which `select` is carved out."""
+    dev: GeneratedRows = 500
+    """Rows of the dev split; some of its words stand in no train row."""
+
+
 class Limits(Section):
     """Upper bounds in rows; the rows are drawn with a fixed seed."""
 
@@ -72,7 +90,7 @@ class Limits(Section):
 class Task(Section):
     """A data set and its metrics. `sst2`, `stsb` and `rte` need a source only; others say their columns too."""
 
-    source: HubData | FileData = Field(discriminator="kind")
+    source: HubData | FileData | GeneratedData = Field(discriminator="kind")
     limits: Limits = Limits()
     text: tuple[str, ...] | None = None
     """Columns of the text: one, or two for a pair of sentences."""
@@ -360,6 +378,8 @@ class Study(Section):
             row = task.row(name)
         except ValueError as error:
             raise ValueError(f"tasks.{name}: {error}") from None
+        if isinstance(task.source, GeneratedData):
+            _check_generated(name, task.source.grammar, row)
         for metric in row.metrics:
             _known(f"tasks.{name}.metrics", metric, METRICS)
             if METRICS[metric] != row.kind:
@@ -482,6 +502,21 @@ class _StrictLoader(yaml.SafeLoader):
 _StrictLoader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
 )
+
+
+def _check_generated(name: str, grammar: str, row: TaskRow) -> None:
+    layout = GRAMMARS[grammar]
+    for column in row.text:
+        _known(f"tasks.{name}.text", column, layout.text)
+    _known(f"tasks.{name}.label", row.label, (layout.label,))
+    if layout.labels is None:
+        if row.labels is not None:
+            raise ValueError(f"tasks.{name}.labels: {grammar} has a score, this task has classes")
+        return
+    # A class is written by its name or by its number.
+    given = row.labels or ()
+    if len(given) != 2 or not {"0", "1", *given}.issuperset(layout.labels):
+        raise ValueError(f"tasks.{name}.labels: {grammar} has two classes, written {' and '.join(layout.labels)}")
 
 
 def _known(where: str, name: str, known: Any) -> None:

@@ -43,8 +43,7 @@ def comparison_tables(comparison: pd.DataFrame) -> list[Table | Text]:
 
     A pair's name is left out of its systems' names where the study has no other.
     """
-    pairs = {name.rsplit(".", 1)[1] for name in comparison["system"] if "-into-" in name}
-    common = f".{pairs.pop()}" if len(pairs) == 1 else ""
+    common = formats.common_pair(comparison["system"])
     parts: list[Table | Text] = []
     for task, table in comparison.groupby("task", sort=False):
         heading = f"{task}: {table['metric'].iloc[0]}" + (f", {common[1:]}" if common else "")
@@ -54,6 +53,12 @@ def comparison_tables(comparison: pd.DataFrame) -> list[Table | Text]:
         "large and small models and to the head alone; ×: FLOPs as a multiple of the reference's"
     )
     return [*parts, Text(legend, style="dim")]
+
+
+def ending(sentence: str, places: Iterable[tuple[str, str]]) -> list[Text]:
+    """What a study shows, and a line per file to look at; paths are never folded, so that they can be copied."""
+    lines = [Text(f"{what:<7} {path}", no_wrap=True, overflow="ignore") for what, path in places]
+    return [Text(), Text(sentence), Text(), *lines]
 
 
 def status_tables(states: list[RunState], steps: Iterable[tuple[object, str]] = ()) -> list[Table | Text]:

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from graft import files
-from graft.study import Task
+from graft.study import FileData, GeneratedData, Task
+from graft.tasks import generated
 from graft.tasks.readers import read_split
 from graft.tasks.splits import SPLIT_SEED, carve, draw
 from graft.tasks.table import TaskRow
@@ -19,15 +20,22 @@ def prepare_task(name: str, task: Task, out: Path, fingerprint: str) -> dict:
     """
     row = task.row(name)
     where = f"tasks.{name}.source"
-    published = read_split(task.source, row, "train", where)
-    carving = carve(published, row.groups, task.limits.select)
-    splits = {
-        "train": published.iloc[draw(carving, task.limits.train)],
-        "select": published.iloc[carving.select],
-        "report": _limited(read_split(task.source, row, "dev", where), task.limits.report),
-    }
-    labels = splits["report"][["id", "label"]]
     with files.atomic_folder(out) as folder:
+        source = task.source
+        if isinstance(source, GeneratedData):
+            # Read back as anybody's TSV files are, which stay beside the splits for people to look at.
+            written = folder / "tsv"
+            written.mkdir()
+            generated.write(source.grammar, source.seed, source.train, source.dev, written)
+            source = FileData(kind="tsv", folder=str(written))
+        published = read_split(source, row, "train", where)
+        carving = carve(published, row.groups, task.limits.select)
+        splits = {
+            "train": published.iloc[draw(carving, task.limits.train)],
+            "select": published.iloc[carving.select],
+            "report": _limited(read_split(source, row, "dev", where), task.limits.report),
+        }
+        labels = splits["report"][["id", "label"]]
         tables = {**splits, "report": splits["report"].drop(columns="label"), "report_labels": labels}
         for split, table in tables.items():
             table.reset_index(drop=True).to_parquet(folder / f"{split}.parquet", index=False)

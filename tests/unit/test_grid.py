@@ -4,6 +4,7 @@ import pytest
 
 from graft import study as studies
 from graft.grid import Grid
+from graft.tasks import generated
 
 
 @pytest.fixture
@@ -96,6 +97,18 @@ def test_data_enters_by_content_not_by_place(study_config, tmp_path):
     with (copied / "train.tsv").open("a") as handle:
         handle.write("999\ta dog\ta cat\tentailment\n")
     assert {run.split("/")[0] for run in changed_runs(study_config, move)} == {"rte"}
+
+
+def test_a_generated_task_is_known_by_its_options_and_its_grammars_version(study_config, monkeypatch):
+    source = {"kind": "generated", "grammar": "entailment", "train": 100, "dev": 50}
+    study_config["tasks"]["rte"]["source"] = source
+    for key, value in (("seed", 1), ("train", 99), ("dev", 51)):
+        runs = changed_runs(study_config, lambda c, k=key, v=value: c["tasks"]["rte"]["source"].update({k: v}))
+        assert {run.split("/")[0] for run in runs} == {"rte"}, key
+    before = fingerprints(study_config)
+    monkeypatch.setattr(generated, "VERSION", generated.VERSION + 1)
+    after = fingerprints(study_config)
+    assert {run.split("/")[0] for run in before if before[run] != after[run]} == {"rte"}
 
 
 def test_exclude_drops_runs_and_an_empty_grid_is_refused(study_config):

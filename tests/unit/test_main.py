@@ -5,6 +5,9 @@ import pytest
 
 from graft import files
 from graft.__main__ import find, main
+from graft.grid import Grid
+from graft.paths import Paths
+from graft.reporting import tables
 from graft.study import parse
 
 HUB = {"kind": "hub", "repo": "a/b", "revision": "0" * 40}
@@ -90,3 +93,14 @@ def test_help_imports_nothing_heavy():
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (found.returncode, found.stderr) == (0, "set()\n")
+
+
+def test_show_ends_with_what_it_means_and_where_it_stands(folder, monkeypatch, capsys):
+    _study(folder, "one")
+    grid = Grid(parse(STUDY | {"name": "one"}))
+    tables.write_runs(grid, Paths.of("one"))
+    tables.write_comparison(grid, Paths.of("one"))
+    assert _call(monkeypatch, "show") == 0
+    *_, sentence, _, last = capsys.readouterr().out.splitlines()
+    assert sentence.startswith("No merge can be compared yet")
+    assert last == "table   results/one/tables/comparison.md"

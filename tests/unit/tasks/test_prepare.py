@@ -1,3 +1,5 @@
+import shutil
+
 import pandas as pd
 import pytest
 
@@ -32,3 +34,15 @@ def test_a_limit_on_one_split_never_changes_another(pico_glue, tmp_path):
 def test_splits_are_the_same_bytes_twice(pico_glue, tmp_path):
     first, second = (prepared(pico_glue, tmp_path / name, train=50) for name in "ab")
     assert first["sha256"] == second["sha256"]
+
+
+def test_a_generated_task_is_written_as_tsv_and_read_like_anybodys(tmp_path):
+    source = {"kind": "generated", "grammar": "entailment", "seed": 3, "train": 200, "dev": 50}
+    task = Task.model_validate({"source": source, "limits": {"select": 20}})
+    manifest = prepare_task("rte", task, tmp_path / "made", "x")
+    assert manifest["source"] == source
+    copied = shutil.copytree(tmp_path / "made" / "tsv", tmp_path / "copied")
+    spec = {"source": {"kind": "tsv", "folder": str(copied)}, "limits": {"select": 20}}
+    read = prepare_task("rte", Task.model_validate(spec), tmp_path / "read", "x")
+    assert read["sha256"] == manifest["sha256"]
+    assert sum(read["rows"][split] for split in ("train", "select")) == 200 and read["rows"]["report"] == 50

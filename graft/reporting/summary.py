@@ -1,0 +1,110 @@
+"""What a study shows, in one sentence, and where its files are."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import pandas as pd
+
+from graft.merging.registry import HEADS, KINDS
+from graft.paths import Paths
+from graft.reporting import formats
+from graft.reporting.comparison import SEEDS_FOR_VERDICT
+from graft.reporting.tables import COMPARISON, FIGURE
+
+Row = dict[str, Any]
+
+
+def in_words(comparison: pd.DataFrame, runs: pd.DataFrame) -> str:
+    """One sentence on a study: per task the merge that is best on `select`, against the fine-tuned models and controls.
+
+    comparison, runs: the tables comparison.csv and runs.csv. What is said is about means on the report split.
+    """
+    common = formats.common_pair(comparison["system"])
+    rows = formats.records(comparison)
+    chosen = best_on_select(rows, runs)
+    compared = [row for row in chosen if row["delta_vs_reference"] is not None]
+    if not compared:
+        return "No merge can be compared yet: either none has finished, or the fine-tuned large model has not."
+    names = ["the fine-tuned large model", *["it"] * len(compared)]
+    reached = [_reached(row, common, name) for row, name in zip(compared, names, strict=False)]
+    parts = [f"The merge that is best on select reaches {_listed(reached)}"]
+    parts.append(f"it is ahead of the fine-tuned large model on {_tasks_ahead(chosen, 'delta_vs_reference')}")
+    parts[-1] += f" and of the fine-tuned small model on {_tasks_ahead(chosen, 'delta_vs_small')}"
+    unbeaten = controls_not_beaten(rows, chosen, common)
+    if unbeaten:
+        parts.append(f"controls that did not lose: {_listed(unbeaten)}")
+    elif any(_is_control(row) for row in rows):
+        parts.append("every control lost")
+    absent = sum((row["n_missing"] or 0) + (row["n_failed"] or 0) for row in rows)
+    if absent:
+        parts.append(f"{absent} of {sum(row['n_expected'] for row in rows)} runs are missing from this")
+    seeds = max(row["n_seeds"] for row in rows)
+    if seeds < SEEDS_FOR_VERDICT:
+        parts.append(f"{seeds} {'seed is' if seeds == 1 else 'seeds are'} too few for a verdict")
+    return "; ".join(parts) + "."
+
+
+def best_on_select(rows: list[Row], runs: pd.DataFrame) -> list[Row]:
+    """Per task the finished merge with the highest mean metric on `select`, in the order of the tasks."""
+    scores: dict[tuple[str, str], list[float]] = {}
+    for task, system, value in zip(runs["task"], runs["system"], runs["select_value"], strict=True):
+        if not pd.isna(value):
+            scores.setdefault((task, system), []).append(float(value))
+    best: dict[str, tuple[float, Row]] = {}
+    for row in rows:
+        own = scores.get((row["task"], row["system"]))
+        if row["kind"] not in KINDS or row["mean"] is None or not own:
+            continue
+        score = math.fsum(own) / len(own)
+        if row["task"] not in best or score > best[row["task"]][0]:
+            best[row["task"]] = (score, row)
+    return [row for _, row in best.values()]
+
+
+def controls_not_beaten(rows: list[Row], chosen: list[Row], common: str) -> list[str]:
+    """Controls and baselines that are as good as the chosen merge of their task, or as the merge they belong to."""
+    merges = {row["task"]: row for row in chosen}
+    found = []
+    for row in rows:
+        merge = merges.get(row["task"])
+        if merge and _is_control(row) and row["mean"] is not None and row["mean"] >= merge["mean"]:
+            found.append(f"{row['system'].removesuffix(common)} on {row['task']}")
+        own_head, delta = any(f".{head}." in row["system"] for head in HEADS), row["delta_vs_head_only"]
+        if row["kind"] in KINDS and own_head and delta is not None and delta <= 0:
+            found.append(f"the head alone against {row['system'].removesuffix(common)} on {row['task']}")
+    return found
+
+
+def places(paths: Paths) -> list[tuple[str, str]]:
+    """What there is to look at, and where it stands."""
+    known = (
+        ("table", (paths.tables / COMPARISON).with_suffix(".md")),
+        ("figure", paths.figures / f"{FIGURE}.png"),
+        ("report", paths.root / "report.html"),
+    )
+    return [(what, str(path)) for what, path in known if path.is_file()]
+
+
+def _is_control(row: Row) -> bool:
+    return row["kind"] in ("control", "baseline")
+
+
+def _reached(row: Row, common: str, reference: str) -> str:
+    """How far one merge gets; `reference`: how to call what it is compared with."""
+    goal = formats.score(row["mean"] - row["delta_vs_reference"])
+    times = row["train_flops_ratio"]
+    share = "" if times is None else f", {formats.ratio(100 * times)}% of its training FLOPs"
+    got = f"{row['metric']} {formats.score(row['mean'])} on {row['task']}"
+    return f"{got} where {reference} has {goal} ({row['system'].removesuffix(common)}{share})"
+
+
+def _tasks_ahead(chosen: list[Row], column: str) -> str:
+    known = [row for row in chosen if row[column] is not None]
+    ahead = [row["task"] for row in known if row[column] > 0]
+    return f"{len(ahead)} of {len(known)} {'task' if len(known) == 1 else 'tasks'}"
+
+
+def _listed(parts: list[str]) -> str:
+    return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"
