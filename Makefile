@@ -1,8 +1,8 @@
-# Two commands to start: `make setup` and `make test`.
+# To start: `make demo`. `make setup` and `make test` need nothing else either.
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup test lint
+.PHONY: setup demo test lint
 
 setup: .venv/installed
 
@@ -12,6 +12,12 @@ setup: .venv/installed
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
+
+# Stopped at any moment, it goes on with the same command; finished, it only shows what there is.
+demo: setup
+	$(BIN)/snakemake --profile profiles/local --configfile config/demo.yaml --quiet rules host || \
+		{ $(BIN)/python -m graft status demo; exit 1; }
+	$(BIN)/python -m graft show demo
 
 lint: setup
 	$(BIN)/ruff check .
