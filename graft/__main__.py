@@ -159,6 +159,7 @@ def merge(
     print(f"nothing was written to {out}: this was a dry run" if dry_run else f"the merged model is in {out}")
 
 
+@app.command()
 def plan(
     config: Annotated[Path, typer.Argument(help="A study's YAML; the default study where it is left out.")] = DEFAULT,
     gpu: Annotated[str, typer.Option(help="GPU that the hours are for; a wrong name lists the known ones.")] = "a100",
