@@ -31,19 +31,19 @@ RELATIVES = {
     "stretched": relatives.stretched,
     "idle blocks": relatives.deepened,
 }
-EXACT = {"ridge": 0}
+EXACT = {"map_ridge": 0}
 WAYS = {
     "spacewise, ridge 0": ("spacewise", EXACT),
     "spacewise, default": ("spacewise", {}),
     "spacewise, one map per site, ridge 0": ("spacewise", EXACT | {"residual": "per_site"}),
     "spacewise, head by head, ridge 0": ("spacewise", EXACT | {"per_head": True}),
     "spacewise, LayerNorms left": ("spacewise", EXACT | {"layernorm": "leave"}),
-    "spacewise, ridge 0.1": ("spacewise", {"ridge": 0.1}),
+    "spacewise, ridge 0.1": ("spacewise", {"map_ridge": 0.1}),
     "spacewise, Procrustes": ("spacewise", {"alignment": "procrustes"}),
     "spacewise, scaled Procrustes": ("spacewise", {"alignment": "scaled_procrustes"}),
     "spacewise, hard transport": ("spacewise", {"alignment": "assignment"}),
     "spacewise, soft transport": ("spacewise", {"alignment": "optimal_transport"}),
-    "functional, ridge 0": ("functional", {"ridge": 0, "map_ridge": 0, "embedding_delta": True}),
+    "functional, ridge 0": ("functional", EXACT | {"fit_ridge": 0}),
     "ot_fusion, hard": ("ot_fusion", {"alignment": "assignment"}),
     "ot_fusion, soft": ("ot_fusion", {}),
     "theseus": ("theseus", {"embedding_delta": True}),

@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 from transformers import BertConfig, BertForSequenceClassification, BertModel
 
+from graft.grid import PROJECTION
 from graft.shapes import Shape
 
 # On a CPU plain products train faster than torch's fused attention (benchmarks/attention.py).
@@ -48,7 +49,7 @@ def encoder_of(body: Mapping[str, Tensor], shape: Shape) -> BertModel:
 
 def projection_of(folder: str | Path) -> Tensor | None:
     """Weight [w_L, w_S] with which a distillation compared hidden states, where the folder holds one."""
-    path = Path(folder) / "fit_dense.safetensors"
+    path = Path(folder) / PROJECTION
     return load_file(path)["weight"] if path.is_file() else None
 
 

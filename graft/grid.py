@@ -33,6 +33,8 @@ RECIPES = 1
 ALL_SEEDS = "all"
 # A local model's weights; the first is preferred, and the only one that a sha256 in the config can be about.
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
+# What a distillation compared hidden states with, beside the model that it made.
+PROJECTION = "fit_dense.safetensors"
 
 
 @dataclass(frozen=True)
@@ -139,12 +141,34 @@ class Grid:
             if settings.max_tokens > shape.positions:
                 where = f"models.{name}.finetune.{task}.max_tokens"
                 raise ValueError(f"{where}: {settings.max_tokens}; {name} has {shape.positions} positions")
+        for pair in self.study.pairs:
+            if name in (pair.large, pair.small):
+                self._check_pair_shapes(pair)
         for student, model in self.study.models.items():
             if isinstance(model.source, DistilledModel) and model.source.teacher == name:
                 try:
                     check_shapes(shape, replace(shape, **model.source.shape.model_dump()))
                 except ValueError as error:
                     raise ValueError(f"models.{student}.source.shape: {error}") from None
+
+    def _check_pair_shapes(self, pair: Pair) -> None:
+        """Raise ValueError if both models of a pair are here and one cannot go into the other."""
+        sources = [self.study.models[model].source for model in (pair.small, pair.large)]
+        if not all(isinstance(source, PathModel | PackageModel) for source in sources):
+            return
+        small, large = (Shape.of(local_folder(source, "models")) for source in sources)
+        for what in ("positions", "types", "vocabulary"):
+            if getattr(small, what) != getattr(large, what):
+                raise ValueError(
+                    f"pairs: {pair.small} has {getattr(small, what)} {what}, {pair.large} {getattr(large, what)}; "
+                    "a merge needs as many"
+                )
+        for what in ("layers", "width", "ffn"):
+            if getattr(small, what) > getattr(large, what):
+                raise ValueError(
+                    f"pairs: {pair.small} has {what} {getattr(small, what)}, more than {pair.large} with "
+                    f"{getattr(large, what)}; swap the two roles"
+                )
 
     @functools.cache  # noqa: B019 - one grid per process
     def data(self, task: str) -> str:
@@ -269,7 +293,7 @@ def model_files(source: PathModel | PackageModel, where: str) -> list[Path]:
         raise ValueError(f"{where}: {folder / missing} is missing; a Hugging Face model folder is needed")
     if source.sha256 and (weights.name != WEIGHTS[0] or files.sha256(weights) != source.sha256):
         raise ValueError(f"{where}.sha256: {weights} has {files.sha256(weights)}; the config expects {source.sha256}")
-    others = [folder / name for name in ("config.json", *files.TOKENIZER) if (folder / name).is_file()]
+    others = [folder / name for name in ("config.json", PROJECTION, *files.TOKENIZER) if (folder / name).is_file()]
     return [weights, *others]
 
 
@@ -330,6 +354,8 @@ def _merges(study: Study) -> dict[str, Merge]:
         for name in control.of if control else ():
             settings = own[name].settings
             settings = settings.model_copy(update={"heads": control.heads or settings.heads})
+            if f"{change}.{name}" in found:
+                raise ValueError(f"systems.merge.{change}.{name}: the control of {name} has this name; take another")
             found[f"{change}.{name}"] = Merge(own[name].method, settings, change)
     return found
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
 from graft import files
-from graft.grid import model_files
+from graft.grid import PROJECTION, model_files
 from graft.shapes import Shape
 from graft.study import HubModel, PackageModel, PathModel
 from graft.tasks.tokens import load_tokenizer
@@ -43,7 +43,9 @@ def fetch_model(source: HubModel | PathModel | PackageModel, where: str, out: Pa
         _write_tokenizer(folder, target)
         load_tokenizer(target)
         if extra:
-            save_file(extra, target / "fit_dense.safetensors")
+            save_file(extra, target / PROJECTION)
+        else:
+            files.copy_into(folder, target, [PROJECTION])
         manifest = {
             "fingerprint": fingerprint,
             "source": source.model_dump(),

@@ -24,6 +24,9 @@ class Shape:
         """Read a Hugging Face `config.json`; raises ValueError for an architecture other than BERT."""
         if config.get("model_type") != "bert":
             raise ValueError(f"model_type is {config.get('model_type')!r}; supported is 'bert'")
+        for key, usual in (("hidden_act", "gelu"), ("layer_norm_eps", 1e-12)):
+            if config.get(key, usual) != usual:
+                raise ValueError(f"{key} is {config[key]!r}; supported is {usual!r}")
         return cls(
             layers=config["num_hidden_layers"],
             width=config["hidden_size"],

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import math
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -134,6 +135,10 @@ def _checked(order: Order) -> registry.MethodFacts:
         raise ValueError(f"--head: no head is called {order.head!r}; known are {', '.join(facts.heads)}")
     if facts.heads and order.head == "labelled" and order.labelled is None:
         raise ValueError("--head labelled is fitted on labels: give --labelled FILE.tsv")
+    if not math.isfinite(order.strength):
+        raise ValueError(f"--strength {order.strength}: must be a number")
+    if order.device not in ("cpu", "cuda") or (order.device == "cuda" and not torch.cuda.is_available()):
+        raise ValueError(f"--device {order.device}: must be cpu, or cuda where torch sees a GPU")
     if order.out.exists():
         raise ValueError(f"{order.out} is there already; name another folder with --out, or remove it")
     return facts
@@ -151,6 +156,8 @@ def _read(order: Order, scratch: Path) -> _Given:
         ours, tuned, theirs = (getattr(shape, what) for shape in (small_shape, tuned_shape, large_shape))
         if ours != tuned:
             raise ValueError(f"--small-finetuned has {what} {tuned}, --small-pretrained {ours}; they must be one model")
+        if what in ("positions", "types", "vocabulary") and ours != theirs:
+            raise ValueError(f"the small model has {ours} {what}, the large one {theirs}; must be as many")
         if what in ("layers", "width", "ffn") and ours > theirs:
             raise ValueError(f"the small model has {what} {ours}, more than the large one's {theirs}; swap the folders")
     check_same_vocabulary(scratch / "--small-pretrained", scratch / "--large")
@@ -170,7 +177,7 @@ def _read(order: Order, scratch: Path) -> _Given:
         tokenizer=tokenizer,
         texts=texts,
         max_tokens=min(order.max_tokens, large_shape.positions, small_shape.positions),
-        projection=projection_of(order.small_pretrained),
+        projection=projection_of(scratch / "--small-pretrained"),
     )
 
 

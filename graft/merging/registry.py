@@ -108,7 +108,7 @@ METHODS = _table(
                 "strengths", [0, 0.5, 1, 2, 3, 4], "factors of the transported change, tried on select"
             ),
             "alignment": Option("choice", "least_squares", "how maps are fitted", ALIGNMENTS),
-            "ridge": Option("size", 1e-5, "ridge of least squares, as a share of the mean diagonal"),
+            "map_ridge": Option("size", 1e-5, "ridge of least squares, as a share of the mean diagonal"),
             "depth": DEPTH,
             "residual": Option(
                 "choice",
@@ -134,7 +134,7 @@ METHODS = _table(
         implementation="graft.merging.heterogeneous.functional:Functional",
         options={
             "strengths": Option("strengths", [0, 0.5, 1, 2], "factors of the change in function, tried on select"),
-            "ridge": Option("size", 0.01, "ridge of the fitted changes, as a share of the mean diagonal"),
+            "fit_ridge": Option("size", 0.01, "ridge of the fitted changes, as a share of the mean diagonal"),
             "map_ridge": Option("size", 1e-5, "ridge of the maps between spaces, as a share of the mean diagonal"),
             # Not spread: what layers compute is fitted here, which cannot be divided among them.
             "depth": Option("choice", "uniform", "as for spacewise", ("uniform", "cka")),

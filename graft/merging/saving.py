@@ -46,6 +46,9 @@ def save_classifier(
     pooler = {"pooler.dense.weight": head.pooler_weight, "pooler.dense.bias": head.pooler_bias}
     tensors = {f"bert.{name}": tensor for name, tensor in {**body, **pooler}.items()}
     tensors |= {"classifier.weight": head.classifier_weight, "classifier.bias": head.classifier_bias}
+    for name, tensor in tensors.items():
+        if not torch.isfinite(tensor).all():
+            raise ValueError(f"merged model: {name} holds values that are not finite, so it is not saved")
     config = BertConfig.from_pretrained(large_folder, local_files_only=True)
     set_labels(config, labels)
     config.dtype = torch.float32

@@ -32,6 +32,8 @@ def test_systems_have_the_names_of_the_contract(grid):
         *(f"probe.{p}.{m}" for p in ("cls", "mean") for m in ("large", "small")),
         "merge.logit_ensemble.small-into-large",
         "merge.interpolate.small-into-large",
+        "merge.spacewise.labelled.small-into-large",
+        "control.shuffled.spacewise.labelled.small-into-large",
         *(
             f"{kind}.{head}.small-into-large"
             for kind in ("merge.theseus", "control.head-only")
@@ -53,6 +55,25 @@ def test_one_methods_grid_changes_that_method_alone(study_config):
 
     runs = changed_runs(study_config, change)
     assert runs and all("/merge.theseus." in run for run in runs)
+
+
+def test_a_control_with_another_change_is_another_system_and_made_anew_with_its_merge(study_config, grid):
+    merged, control = (
+        f"{name}.labelled.small-into-large" for name in ("merge.spacewise", "control.shuffled.spacewise")
+    )
+    assert grid.systems[control].kind == "control" and grid.systems[merged].kind == "weights"
+    assert grid.made("rte", merged, 1) != grid.made("rte", control, 1)
+
+    def change(config):
+        config["systems"]["merge"]["spacewise"]["map_ridge"] = 0.3
+
+    assert {run.split("/")[1] for run in changed_runs(study_config, change)} == {merged, control}
+
+
+def test_a_merge_named_as_a_control_is_refused(study_config):
+    study_config["systems"]["merge"]["shuffled.spacewise"] = {"method": "theseus"}
+    with pytest.raises(ValueError, match="the control of spacewise has this name; take another"):
+        Grid(studies.parse(study_config))
 
 
 def test_names_margins_and_patterns_change_nothing(study_config):

@@ -73,10 +73,10 @@ class Functional:
         before = encoder_of(parts.small_pretrained, parts.small_shape)
         after = encoder_of(parts.small_finetuned, parts.small_shape)
         changes: dict[str, list[Tensor]] = {}
-        for batch in parts.texts:
+        for batch in _on(before.device, parts.texts):
             outputs = [dict(_outputs(model, batch)) for model in (before, after)]
             for name, output in outputs[1].items():
-                changes.setdefault(name, []).append(output - outputs[0][name])
+                changes.setdefault(name, []).append((output - outputs[0][name]).cpu())
         return Prepared(parts, maps, {name: torch.cat(seen) for name, seen in changes.items()})
 
     @torch.no_grad()
@@ -86,7 +86,7 @@ class Functional:
         if strength == 0:
             return {name: tensor.clone() for name, tensor in parts.large.items()}
         plain, merged = (encoder_of(parts.large, parts.large_shape) for _ in range(2))
-        walk = [_Walk(plain, merged, batch) for batch in parts.texts]
+        walk = [_Walk(plain, merged, batch) for batch in _on(plain.device, parts.texts)]
         if parts.options["embedding_delta"]:
             stream = state.maps.residual[EMBEDDINGS]
             for name in EMBEDDING_TABLES:
@@ -160,7 +160,9 @@ class _Walk:
 def _seen(walk: Sequence[_Walk], model: int, layer: int, modules: Sequence[str]) -> dict[str, tuple[Tensor, Tensor]]:
     """Inputs and outputs of modules over all texts."""
     found = [texts.seen(model, layer, modules) for texts in walk]
-    return {name: tuple(torch.cat(both) for both in zip(*(f[name] for f in found), strict=True)) for name in modules}
+    return {
+        name: tuple(torch.cat(both).cpu() for both in zip(*(f[name] for f in found), strict=True)) for name in modules
+    }
 
 
 def _move_block(state: Prepared, walk: Sequence[_Walk], m: int, g: int, strength: float) -> None:
@@ -171,7 +173,7 @@ def _move_block(state: Prepared, walk: Sequence[_Walk], m: int, g: int, strength
         for name in stage:
             change = strength * state.changes[small + name].double() @ state.maps.exit(m, g, name)
             linear = walk[0].models[1].get_submodule(large + name)
-            _refit_linear(linear, inputs, plain[large + name][0].double(), change, state.parts.options["ridge"])
+            _refit_linear(linear, inputs, plain[large + name][0].double(), change, state.parts.options["fit_ridge"])
         norm = NORM_BEHIND.get(stage[0])
         if norm and state.parts.options["layernorm"] == "fit":
             change = strength * state.changes[small + norm].double() @ state.maps.residual[m, g, NORMS[norm]].forward
@@ -182,7 +184,7 @@ def _move_block(state: Prepared, walk: Sequence[_Walk], m: int, g: int, strength
 
 def _refit_linear(linear: nn.Linear, merged: Tensor, plain: Tensor, change: Tensor, ridge: float) -> None:
     """Move a linear layer so that on inputs `merged` it makes what it made of `plain`, and the change."""
-    wanted = change - (merged - plain) @ linear.weight.double().T
+    wanted = change - (merged - plain) @ linear.weight.double().cpu().T
     mean, centred = merged.mean(0), merged - merged.mean(0)
     centred = centred * (centred.square().sum(0) > CONSTANT * merged.square().sum(0))
     cross = centred.T @ (wanted - wanted.mean(0))
@@ -197,9 +199,14 @@ def _refit_norm(norm: nn.LayerNorm, made: Tensor, wanted: Tensor) -> None:
     variance = centred.square().sum(0)
     varies = variance > CONSTANT * made.square().sum(0)
     slope = torch.where(varies, (centred * wanted).sum(0) / torch.where(varies, variance, 1.0), 1.0)
-    gain, bias = norm.weight.double(), norm.bias.double()
+    gain, bias = norm.weight.double().cpu(), norm.bias.double().cpu()
     norm.weight.copy_(slope * gain)
     norm.bias.copy_(slope * (bias - made.mean(0)) + wanted.mean(0))
+
+
+def _on(device: torch.device, texts: Sequence[Batch]) -> Iterator[Batch]:
+    for batch in texts:
+        yield {name: tensor.to(device) for name, tensor in batch.items()}
 
 
 def _outputs(model: BertModel, batch: Batch) -> Iterator[tuple[str, Tensor]]:

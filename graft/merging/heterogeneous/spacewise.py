@@ -36,7 +36,7 @@ class Spacewise:
     Exact where the large model is the small one with its units copied, permuted, or (linear parts) turned, rescaled and
     shifted, at ridge 0.
 
-    Options: `depth`; `ridge`; `layernorm` (fit: unit by unit, map: through P, leave); `embedding_delta`; `residual`
+    Options: `depth`; `map_ridge`; `layernorm` (fit: unit by unit, map: through P, leave); `embedding_delta`; `residual`
     (pooled or one map per site); `per_head`. Use it where the small model was distilled from the large one or is like
     it; where the two share little, maps shrink to nothing and so does the change. Source: ours; what it mends in
     Theseus (arXiv 2602.12952) is one map per layer's input and output, without scale.
@@ -48,7 +48,7 @@ class Spacewise:
         if parts.statistics is None:
             raise ValueError("spacewise needs the statistics of a calibration; run calibrate for this pair of models")
         options = parts.options
-        fit = affine.fit(options["alignment"], options["ridge"])
+        fit = affine.fit(options["alignment"], options["map_ridge"])
         maps = fit_spaces(parts, fit, residual=options["residual"], heads=options["per_head"])
         share = depth.shares(parts.depth_map)
         deltas: dict[str, Tensor] = {}

@@ -46,8 +46,8 @@ def test_an_unknown_need_is_refused():
         ("interpolate", {"trials": 2.5}, "whole number"),
         ("interpolate", {"trials": 0}, "whole number"),
         ("interpolate", {"trials": True}, "whole number"),
-        ("spacewise", {"ridge": -1}, "must be a number from 0 on"),
-        ("spacewise", {"ridge": True}, "must be a number from 0 on"),
+        ("spacewise", {"map_ridge": -1}, "must be a number from 0 on"),
+        ("spacewise", {"map_ridge": True}, "must be a number from 0 on"),
         ("spacewise", {"depth": "deep"}, "one of uniform, spread, cka"),
         ("logit_ensemble", {"probe": "max"}, "one of cls, mean"),
         ("logit_ensemble", {"probe": ["mean"]}, "one of cls, mean"),
@@ -62,3 +62,10 @@ def test_a_wrong_option_is_named_in_one_sentence(method, given, message):
 def test_given_options_take_the_place_of_defaults_and_strengths_are_sorted_once_each():
     options = checked_options("theseus", {"strengths": [2, 0, 2]})
     assert options == {"strengths": [0.0, 2.0], "embedding_delta": False, "depth": "uniform"}
+
+
+def test_no_option_of_a_method_has_the_name_of_a_key_that_all_merges_have():
+    from graft.study import MergeSystem
+
+    for facts_ in METHODS.values():
+        assert not set(facts_.options) & set(MergeSystem.model_fields)

@@ -91,8 +91,8 @@ def test_strength_is_continuous(method, parts_of):
 @pytest.mark.parametrize("method", METHODS)
 def test_single_precision_gives_nearly_the_same(method, parts_of):
     # Ridge as in studies: without any, directions that hardly vary are told from noise by their precision.
-    ridge = {"ridge": 0.1} if "ridge" in registry.facts(method).options else {}
-    ridge |= {"map_ridge": 0.1} if "map_ridge" in registry.facts(method).options else {}
+    known = registry.facts(method).options
+    ridge = {name: 0.1 for name in ("map_ridge", "fit_ridge") if name in known}
     found = {}
     for dtype in (torch.float32, torch.float64):
         parts = parts_of(method, dtype=dtype, **ridge)

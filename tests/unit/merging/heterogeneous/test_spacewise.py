@@ -60,7 +60,7 @@ def error(merged, expected, shape, batches):
 @pytest.mark.parametrize("name", RELATIVES)
 @pytest.mark.parametrize("options", [{}, {"per_head": True}, {"layernorm": "map"}], ids=str)
 def test_at_ridge_zero_the_large_model_becomes_exactly_the_fine_tuned_small_one(name, options, related, pico_batches):
-    parts, expected = related(RELATIVES[name], ridge=0, **options)
+    parts, expected = related(RELATIVES[name], map_ridge=0, **options)
     method = Spacewise()
     merged = method.apply(method.prepare(parts), 1.0)
     assert error(merged, expected, parts.large_shape, pico_batches(seed=4)) < 1e-9
@@ -78,7 +78,7 @@ def test_the_default_ridge_stays_below_a_hundredth(name, related, pico_batches):
 @torch.no_grad()
 @pytest.mark.parametrize("name", ["widened x2", "permuted"])
 def test_one_map_per_site_is_exact_too(name, related, pico_batches):
-    parts, expected = related(RELATIVES[name], ridge=0, residual="per_site")
+    parts, expected = related(RELATIVES[name], map_ridge=0, residual="per_site")
     method = Spacewise()
     merged = method.apply(method.prepare(parts), 1.0)
     assert error(merged, expected, parts.large_shape, pico_batches(seed=4)) < 1e-9
@@ -96,7 +96,7 @@ def test_hard_transport_is_exact_for_permutations(related, pico_batches):
 def test_a_projection_from_distillation_takes_the_place_of_the_way_forward(related, pico_batches):
     from dataclasses import replace
 
-    parts, expected = related(relatives.widened(2), ridge=0, residual="fit_dense")
+    parts, expected = related(relatives.widened(2), map_ridge=0, residual="fit_dense")
     with pytest.raises(ValueError, match="came without the projection of its distillation"):
         Spacewise().prepare(parts)
     projection = torch.eye(8, dtype=torch.float64).repeat(2, 1)  # [w_L, w_S]
