@@ -65,6 +65,10 @@ def test_killed_and_started_again_ends_in_the_same_tables(small_study, tmp_path)
 
 def test_orphans_of_a_killed_snakemake_are_waited_for(small_study, tmp_path):
     """Only snakemake dies; its jobs live on. The next one starts none beside them."""
+    values = json.loads(small_study.read_text())
+    # Long enough that the job outlives the start of the next snakemake.
+    values["models"]["small"]["finetune"]["sst2"]["epochs"] = 200
+    small_study.write_text(json.dumps(values))
     process = subprocess.Popen(
         command(tmp_path, small_study),
         stdout=subprocess.DEVNULL,
