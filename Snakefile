@@ -21,6 +21,7 @@ include: "rules/compare.smk"
 
 localrules:
     all,
+    download,
     data,
     models,
     finetune,
@@ -33,6 +34,13 @@ rule all:
     input:
         TABLES,
         FIGURES,
+
+
+# All that needs the network (docs/airgap.md).
+rule download:
+    input:
+        all_data(),
+        all_published(),
 
 
 rule data:
@@ -67,3 +75,4 @@ onstart:
 # One failed run must not hide the rest: the tables are made from the runs that exist.
 onerror:
     shell(f"python -m graft tables {STUDY.name} || true")
+    print(f"`python -m graft status {STUDY.name}` says which runs failed, and why", file=sys.stderr)

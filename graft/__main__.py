@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -13,6 +14,8 @@ from graft.paths import RESULTS, Paths
 app = typer.Typer(
     help="Does merging a fine-tuned small model into a large one beat fine-tuning the large one?", add_completion=False
 )
+# As for snakemake: the default study stands beside the Snakefile, whatever the working folder.
+DEFAULT = Path(__file__).resolve().parents[1] / "config.yaml"
 NamedStudy = Annotated[str, typer.Argument(help="Study: the name of a folder in results/.")]
 AnyStudy = Annotated[str | None, typer.Argument(help="Study; may be left out where results/ holds only one.")]
 
@@ -36,6 +39,7 @@ def show(study: AnyStudy = None) -> None:
 def status(study: AnyStudy = None) -> None:
     """What is done, running, failed, missing or stale, and why."""
     paths = find(study)
+    from graft import locks
     from graft.grid import Grid
     from graft.reporting import states, terminal
     from graft.study import load
@@ -48,8 +52,10 @@ def status(study: AnyStudy = None) -> None:
     except ValueError as error:
         unchecked = error
     found = states.states(grid, paths, check=unchecked is None)
-    for part in terminal.status_tables(found, states.failed_steps(paths)):
+    for part in terminal.status_tables(found, states.step_states(grid, paths, found)):
         console.print(part)
+    holder = locks.holder(paths.lock)
+    console.print("snakemake does not run this study now" if holder is None else f"snakemake runs it now ({holder})")
     if unchecked is not None:
         console.print(f"stale runs cannot be told: {unchecked}", style="yellow", markup=False)
 
@@ -109,6 +115,97 @@ def methods() -> None:
     from graft.reporting import terminal
 
     terminal.console().print(terminal.methods_table(registry.METHODS.values()))
+
+
+@app.command()
+def merge(
+    method: Annotated[str, typer.Option(help="One of `python -m graft methods`, of kind weights.")],
+    large: Annotated[Path, typer.Option(help="Folder of the pre-trained large model.")],
+    small_finetuned: Annotated[Path, typer.Option(help="Folder of the fine-tuned small classifier.")],
+    text: Annotated[Path, typer.Option(help="Unlabelled text: one per line, pairs with a tab between.")],
+    out: Annotated[Path, typer.Option(help="New folder for the merged model.")],
+    small_pretrained: Annotated[Path | None, typer.Option(help="Folder of the small model before that.")] = None,
+    strength: Annotated[float, typer.Option(help="Factor of the change that is carried over.")] = 1.0,
+    head: Annotated[str, typer.Option(help="transplant, label-free or labelled.")] = "transplant",
+    labelled: Annotated[Path | None, typer.Option(help="TSV for the labelled head; the label comes last.")] = None,
+    option: Annotated[list[str] | None, typer.Option(help="An option of the method: NAME=VALUE.")] = None,
+    tokens: Annotated[int, typer.Option(help="Tokens of text to compare the models on.")] = 50_000,
+    max_tokens: Annotated[int, typer.Option(help="Texts are cut to this length.")] = 128,
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show shapes, layers and cost, write nothing.")] = False,
+) -> None:
+    """Merge a fine-tuned small model into a large one, from folders to a folder."""
+    import yaml
+
+    from graft import program
+    from graft.reporting import terminal
+
+    options = {}
+    for given in option or ():
+        name, separator, value = given.partition("=")
+        if not separator:
+            raise ValueError(f"--option {given}: write it as NAME=VALUE")
+        options[name] = yaml.safe_load(value)
+    from graft.merging import folders
+
+    order = folders.Order(
+        method, large, small_finetuned, small_pretrained, text, out,
+        head, strength, labelled, options, tokens, max_tokens, device,
+    )  # fmt: skip
+    with program.progress("merge") as report:
+        plan = folders.merge(order, report, dry_run)
+    for part in terminal.merge_tables(plan):
+        terminal.console().print(part)
+    print(f"nothing was written to {out}: this was a dry run" if dry_run else f"the merged model is in {out}")
+
+
+@app.command()
+def plan(
+    config: Annotated[Path, typer.Argument(help="A study's YAML; the default study where it is left out.")] = DEFAULT,
+    gpu: Annotated[str, typer.Option(help="GPU that the hours are for; a wrong name lists the known ones.")] = "a100",
+    utilisation: Annotated[float, typer.Option(min=0.01, max=1, help="Share of the GPU's peak that is reached.")] = 0.3,
+) -> None:
+    """What a study will take, before any job: jobs, FLOPs, GPU hours, disk."""
+    from graft.cost import gpus
+    from graft.cost import plan as planning
+    from graft.grid import Grid
+    from graft.reporting import terminal
+    from graft.study import load
+
+    wanted = gpus.gpu(gpu)
+    grid = Grid(load(config))
+    grid.check_sources()
+    console = terminal.console()
+    for part in terminal.plan_tables(planning.plan(grid, Paths.of(grid.study.name), wanted, utilisation)):
+        console.print(part)
+
+
+@app.command()
+def clean(
+    study: NamedStudy,
+    models: Annotated[
+        list[str] | None,
+        typer.Option(help="Also saved models of runs that match: a pattern over <task>/<system>/seed-<n>. Repeatable."),
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would go, with sizes; delete nothing.")] = False,
+) -> None:
+    """Delete what a finished study no longer needs: embeddings, statistics, sweeps, half-written files.
+
+    Records, predictions, tables and figures stay, and snakemake still finds nothing to be done. A system that is added
+    later makes what it needs anew, and what was made from that again.
+    """
+    paths = find(study)
+    from graft import cleaning, locks
+    from graft.reporting import formats
+
+    locks.refuse_while_running(paths.lock, paths.jobs_lock, f"study {study}")
+    found = cleaning.removable(paths, models or ())
+    for item in found:
+        print(f"{formats.size(item.bytes):>8}  {item.path}")
+    if not dry_run:
+        cleaning.remove(found)
+    total = formats.size(sum(item.bytes for item in found))
+    print(f"{total} {'would be freed' if dry_run else 'freed'}" if found else f"{paths.root}: nothing to delete")
 
 
 @app.command()

@@ -18,16 +18,18 @@ from torch import Tensor
 
 from graft import features, runs
 from graft.cost.flops import classifier_flops, encoder_flops, linear_flops, pooler_flops, ridge_flops
-from graft.encoders import load_classifier, load_encoder
-from graft.grid import ALL_SEEDS, Grid, System, probe_of
-from graft.inference import pass_flops, predict, run
+from graft.encoders import load_classifier, load_encoder, projection_of
+from graft.grid import ALL_SEEDS, Grid, Merge, System, probe_of
+from graft.inference import Batch, batches, first_texts, pass_flops, predict, run
 from graft.merging import registry
+from graft.merging.alignment import depth
+from graft.merging.changes import finetuned_with
 from graft.merging.composite import logit_ensemble, manifest
 from graft.merging.heads.fitting import fit_heads
 from graft.merging.heads.head import Head, head_logits
 from graft.merging.heterogeneous.interpolate import interpolated_head
 from graft.merging.loading import load
-from graft.merging.protocol import Parts, uniform_depth_map
+from graft.merging.protocol import Parts
 from graft.merging.saving import save_classifier, split_classifier
 from graft.merging.selection import Choice, Point, search, strength_grid
 from graft.paths import Paths
@@ -69,11 +71,11 @@ class Workbench:
         made = runs.read_made(folder / "build.json", self.grid.made(self.task, name, seed))
         return folder / "model", made["train_flops_parts"]
 
-    def statistics(self) -> tuple[Path, dict[str, int]]:
-        """What `calibrate` left, and the parts of its FLOPs."""
-        folder = self.paths.statistics(self.task, self.pair.name)
-        made = runs.read_made(folder / "manifest.json", self.grid.calibrate(self.task, self.pair.name))
-        return folder / "statistics.safetensors", made["train_flops_parts"]
+    def calibration(self, depth: str) -> tuple[Path, dict[str, Any]]:
+        """Statistics that `calibrate` left for a depth map, and its manifest."""
+        folder = self.paths.statistics(self.task, self.pair.name, depth)
+        expected = self.grid.calibrate(self.task, self.pair.name, depth)
+        return folder / "statistics.safetensors", runs.read_made(folder / "manifest.json", expected)
 
     def tokens(self, split: str) -> TokenisedSplit:
         return runs.tokens(self.grid, self.paths, self.task, self.pair.large, split)
@@ -89,21 +91,33 @@ class Workbench:
         """The primary metric on `select` of logits [rows, c]."""
         return metrics.primary(np.asarray(logits), self.select_labels, self.row)
 
-    def parts(self, method: str, options: dict[str, Any]) -> Parts:
+    def parts(self, merge: Merge) -> Parts:
         """Bodies and, where the method needs them, statistics."""
-        statistics = None
-        if "statistics" in registry.facts(method).needs:
-            statistics = load_file(self.statistics()[0])
+        statistics, depth_map = None, depth.uniform(self.small_shape.layers, self.large_shape.layers)
+        if merge.depth:
+            path, made = self.calibration(merge.depth)
+            statistics, depth_map = load_file(path), tuple((m, g) for m, g in made["depth_map"])
+        pretrained = load_encoder(self.small_folder).state_dict()
+        finetuned = split_classifier(load_classifier(self.system(self.finetuned, self.seed)[0]))[0]
         return Parts(
             large=load_encoder(self.large_folder).state_dict(),
-            small_finetuned=split_classifier(load_classifier(self.system(self.finetuned, self.seed)[0]))[0],
-            small_pretrained=load_encoder(self.small_folder).state_dict(),
+            small_finetuned=finetuned_with(merge.change, pretrained, finetuned, self.seed),
+            small_pretrained=pretrained,
             large_shape=self.large_shape,
             small_shape=self.small_shape,
-            depth_map=uniform_depth_map(self.small_shape.layers, self.large_shape.layers),
+            depth_map=depth_map,
             statistics=statistics,
-            options=options,
+            options=merge.options,
+            texts=self.texts(merge),
+            projection=projection_of(self.small_folder),
         )
+
+    def texts(self, merge: Merge) -> list[Batch]:
+        """Batches of train for methods that need texts again; () for others."""
+        if "texts" not in registry.facts(merge.method).needs:
+            return []
+        rows = first_texts(self.tokens("train"), self.max_tokens, merge.options["text_tokens"])
+        return [batch for _, batch in batches(self.tokens("train"), self.max_tokens, rows)]
 
     def passes(self, shape: Shape, split: str, rows: np.ndarray | None = None, times: int = 1) -> int:
         """FLOPs of running an encoder over (rows of) a split."""
@@ -115,13 +129,11 @@ def sweep(bench: Workbench, merge: str, report: Report) -> tuple[dict[str, np.nd
 
     Returns `fit.<strength>` and `select.<strength>` [rows, w_L], and the parts of the FLOPs.
     """
-    settings = bench.grid.study.systems.merge[merge]
-    method = registry.facts(settings.method or merge).name
-    options = registry.checked_options(method, settings.options)
-    strengths = [s for s in strength_grid(options, bench.seed) if s != 0]
-    rows = bench.fit_rows(settings.fit_rows)
-    merger = registry.implementation(method)()
-    state = merger.prepare(bench.parts(method, options))
+    way = bench.grid.merges[merge]
+    strengths = [s for s in strength_grid(way.options, bench.seed) if s != 0]
+    rows = bench.fit_rows(way.settings.fit_rows)
+    merger = registry.implementation(way.method)()
+    state = merger.prepare(bench.parts(way))
     model = load_encoder(bench.large_folder).to(bench.device)
     states: dict[str, np.ndarray] = {}
     for number, strength in enumerate(strengths):
@@ -129,13 +141,16 @@ def sweep(bench: Workbench, merge: str, report: Report) -> tuple[dict[str, np.nd
         states[f"fit.{strength}"] = features.cls_states(model, bench.tokens("train"), bench.max_tokens, rows)
         states[f"select.{strength}"] = features.cls_states(model, bench.tokens("select"), bench.max_tokens)
         report(number + 1, len(strengths), f"strength {strength}")
+    tokens = sum(int(batch["attention_mask"].sum()) for batch in bench.texts(way))
+    cost = merger.flops(bench.small_shape, bench.large_shape, way.options, tokens)
     name = f"sweep.{merge}.{bench.pair.name}/{bench.task}/seed-{bench.seed}"
     inherited = bench.system(bench.finetuned, bench.seed)[1]
-    if "statistics" in registry.facts(method).needs:
-        inherited |= bench.statistics()[1]
+    if way.depth:
+        inherited |= bench.calibration(way.depth)[1]["train_flops_parts"]
     parts = {
         **inherited,
-        f"{name}/prepare": merger.flops(bench.small_shape, bench.large_shape, options),
+        f"{name}/prepare": cost.prepare,
+        f"{name}/apply": len(strengths) * cost.apply,
         f"{name}/fit": bench.passes(bench.large_shape, "train", rows, len(strengths)),
         f"{name}/select": bench.passes(bench.large_shape, "select", times=len(strengths)),
     }
@@ -159,14 +174,16 @@ def merge_with_head(bench: Workbench, system: System, out: Path) -> Built:
     merger = state = None
     body = load_encoder(bench.large_folder).state_dict()
     if system.merge:
-        options = registry.checked_options(system.method, settings.options)
+        merge = bench.grid.merges[system.merge]
         swept = bench.paths.sweep(bench.task, system.merge, bench.pair.name, bench.seed)
         expected = bench.grid.sweep(bench.task, system.merge, bench.pair.name, bench.seed)
         flops |= runs.read_made(swept / "manifest.json", expected)["train_flops_parts"]
         arrays = features.load_states(swept)
-        states |= {s: (arrays[f"fit.{s}"], arrays[f"select.{s}"]) for s in strength_grid(options, bench.seed) if s != 0}
+        states |= {
+            s: (arrays[f"fit.{s}"], arrays[f"select.{s}"]) for s in strength_grid(merge.options, bench.seed) if s != 0
+        }
         merger = registry.implementation(system.method)()
-        state = merger.prepare(bench.parts(system.method, options))
+        state = merger.prepare(bench.parts(merge))
 
     small_head = small_hidden = labels = None
     if head == "labelled":
@@ -216,13 +233,13 @@ def merge_with_head(bench: Workbench, system: System, out: Path) -> Built:
 
 def merge_with_own_head(bench: Workbench, system: System, out: Path, report: Report) -> Built:
     """`interpolate`: body and head are mixed alike, so every strength is tried as a whole classifier on `select`."""
-    options = registry.checked_options(system.method, system.settings.options)
-    merger = registry.implementation(system.method)()
-    state = merger.prepare(bench.parts(system.method, options))
+    merge = bench.grid.merges[system.merge]
+    merger = registry.implementation(merge.method)()
+    state = merger.prepare(bench.parts(merge))
     folder, inherited = bench.system(bench.finetuned, bench.seed)
     model = load_classifier(folder)
     small_head = split_classifier(model)[1]
-    strengths = strength_grid(options, bench.seed)
+    strengths = strength_grid(merge.options, bench.seed)
     large = load_encoder(bench.large_folder).to(bench.device)
     tried = 0
 
@@ -249,7 +266,7 @@ def merge_with_own_head(bench: Workbench, system: System, out: Path, report: Rep
 
 def merge_logits(bench: Workbench, system: System, out: Path) -> Built:
     """`logit_ensemble`: the fine-tuned small model and the large model's probe, mixed with a weight from `select`."""
-    options = registry.checked_options(system.method, system.settings.options)
+    options = bench.grid.merges[system.merge].options
     pooling = probe_of(system)
     small_folder, small_parts = bench.system(bench.finetuned, bench.seed)
     probe_folder, probe_parts = bench.system(f"probe.{pooling}.{bench.pair.large}", ALL_SEEDS)

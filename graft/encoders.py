@@ -1,9 +1,14 @@
 """Loading encoders and classifiers from Hugging Face folders, always in float32 and never from a hub."""
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
+from safetensors.torch import load_file
+from torch import Tensor
 from transformers import BertConfig, BertForSequenceClassification, BertModel
+
+from graft.shapes import Shape
 
 # On a CPU plain products train faster than torch's fused attention (benchmarks/attention.py).
 ATTENTION = "sdpa" if torch.cuda.is_available() else "eager"
@@ -21,6 +26,30 @@ def load_encoder(folder: str | Path) -> BertModel:
     if problems:
         raise ValueError(f"{folder}: tensors missing or of another shape: {', '.join(problems[:5])}")
     return model.eval()
+
+
+def encoder_of(body: Mapping[str, Tensor], shape: Shape) -> BertModel:
+    """A body as an encoder in eval mode, on the body's device and in its dtype."""
+    config = BertConfig(
+        vocab_size=shape.vocabulary,
+        hidden_size=shape.width,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        intermediate_size=shape.ffn,
+        max_position_embeddings=shape.positions,
+        type_vocab_size=shape.types,
+        attn_implementation=ATTENTION,
+    )
+    example = next(iter(body.values()))
+    model = BertModel(config).to(example.device, example.dtype)
+    model.load_state_dict(body)
+    return model.eval()
+
+
+def projection_of(folder: str | Path) -> Tensor | None:
+    """Weight [w_L, w_S] with which a distillation compared hidden states, where the folder holds one."""
+    path = Path(folder) / "fit_dense.safetensors"
+    return load_file(path)["weight"] if path.is_file() else None
 
 
 def load_classifier(folder: str | Path) -> BertForSequenceClassification:

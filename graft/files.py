@@ -51,11 +51,16 @@ def atomic_folder(path: str | Path) -> Iterator[Path]:
 
 def remove_temporary(root: str | Path) -> None:
     """Remove what killed processes left half-written below `root`; nothing may be writing there."""
-    for path in [*Path(root).rglob(f".*{TEMPORARY}*")]:
+    for path in leftovers(root):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
         else:
             path.unlink(missing_ok=True)
+
+
+def leftovers(root: str | Path) -> list[Path]:
+    """What is half-written below `root`."""
+    return sorted(Path(root).rglob(f".*{TEMPORARY}*"))
 
 
 def write_json(path: str | Path, value: Any) -> None:

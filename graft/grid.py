@@ -58,6 +58,25 @@ class System:
 
 
 @dataclass(frozen=True)
+class Merge:
+    """A way of merging that a study has: a method with its settings, and the change that it is given."""
+
+    method: str
+    settings: MergeSystem
+    change: str = "finetuned"
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """All options of the method, defaults filled in."""
+        return registry.checked_options(self.method, self.settings.options)
+
+    @property
+    def depth(self) -> str | None:
+        """Name of the depth map for which it needs statistics, or None."""
+        return self.options["depth"] if "statistics" in registry.facts(self.method).needs else None
+
+
+@dataclass(frozen=True)
 class Run:
     """One system on one task with one seed (or `all`)."""
 
@@ -79,7 +98,8 @@ class Grid:
 
     def __init__(self, study: Study) -> None:
         self.study = study
-        self.systems = {system.name: system for system in _systems(study)}
+        self.merges = _merges(study)
+        self.systems = {system.name: system for system in _systems(study, self.merges)}
         self.runs = [
             run
             for task in study.tasks
@@ -179,20 +199,18 @@ class Grid:
         return _hash("probe", self.embed(task, model), pooling, ridge, primary)
 
     @functools.cache  # noqa: B019
-    def calibrate(self, task: str, pair: str) -> str:
+    def calibrate(self, task: str, pair: str, depth: str) -> str:
         large, small = self.pair(pair).large, self.pair(pair).small
         inputs = [self._tokens_for(task, large), self.model(large), self.model(small)]
-        return _hash("calibrate", self.study.calibration.model_dump(), *inputs, self._inference())
+        return _hash("calibrate", self.study.calibration.model_dump(), depth, *inputs, self._inference())
 
     @functools.cache  # noqa: B019
     def sweep(self, task: str, merge: str, pair: str, seed: int) -> str:
-        settings = self.study.systems.merge[merge]
-        facts = registry.facts(settings.method or merge)
+        way = self.merges[merge]
         inputs = [self.finetune(task, self.pair(pair).small, seed), self.embed(task, self.pair(pair).large)]
-        if "statistics" in facts.needs:
-            inputs.append(self.calibrate(task, pair))
-        options = registry.checked_options(facts.name, settings.options)
-        return _hash("sweep", facts.name, options, settings.fit_rows, *inputs)
+        if way.depth:
+            inputs.append(self.calibrate(task, pair, way.depth))
+        return _hash("sweep", way.method, way.options, way.change, way.settings.fit_rows, *inputs)
 
     @functools.cache  # noqa: B019
     def made(self, task: str, system: str, seed: int | str) -> str:
@@ -265,7 +283,7 @@ def local_folder(source: PathModel | PackageModel, where: str) -> Path:
     return Path(spec.submodule_search_locations[0]) / source.folder
 
 
-def _systems(study: Study) -> list[System]:
+def _systems(study: Study, merges: dict[str, Merge]) -> list[System]:
     """All systems in the order of the tables; raises ValueError if two have one name."""
     found: list[System] = []
     spec = study.systems
@@ -280,8 +298,8 @@ def _systems(study: Study) -> list[System]:
             for pooling in spec.probe.pooling
         ]
     for pair in study.pairs:
-        for name, merge in spec.merge.items():
-            found += _merges(name, merge, pair)
+        for name, merge in merges.items():
+            found += _merged(name, merge, pair)
         control = spec.control.head_only
         for head in control.heads if control else ():
             found.append(
@@ -303,13 +321,26 @@ def _systems(study: Study) -> list[System]:
     return found
 
 
-def _merges(name: str, merge: MergeSystem, pair: Pair) -> list[System]:
-    facts = registry.facts(merge.method or name)
-    heads = merge.heads or facts.heads or (None,)
+def _merges(study: Study) -> dict[str, Merge]:
+    """All merges by key: those under systems.merge, then `shuffled.<key>` and `random.<key>` of the controls."""
+    found = {name: Merge(merge.method or name, merge) for name, merge in study.systems.merge.items()}
+    own = dict(found)
+    for change in ("shuffled", "random"):
+        control = getattr(study.systems.control, change)
+        for name in control.of if control else ():
+            settings = own[name].settings
+            settings = settings.model_copy(update={"heads": control.heads or settings.heads})
+            found[f"{change}.{name}"] = Merge(own[name].method, settings, change)
+    return found
+
+
+def _merged(name: str, merge: Merge, pair: Pair) -> list[System]:
+    facts = registry.facts(merge.method)
+    control = merge.change != "finetuned"
     return [
         System(
-            ".".join(part for part in ("merge", name, head, pair.name) if part),
-            facts.kind,
+            ".".join(part for part in ("control" if control else "merge", name, head, pair.name) if part),
+            "control" if control else facts.kind,
             "train" if head == "labelled" else facts.label_use,
             "merge",
             True,
@@ -317,9 +348,9 @@ def _merges(name: str, merge: MergeSystem, pair: Pair) -> list[System]:
             merge=name,
             method=facts.name,
             head=head,
-            settings=merge,
+            settings=merge.settings,
         )
-        for head in heads
+        for head in merge.settings.heads or facts.heads or (None,)
     ]
 
 

@@ -8,10 +8,14 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from graft.cost.flops import summed_flops
 from graft.tasks.tokens import TokenisedSplit
-from graft.training.batches import inference_batches
+from graft.training.batches import INFERENCE_BATCH, inference_batches, padded_lengths
 
-BATCH_SIZE = 32
+# Texts are drawn once for all seeds, since the pre-trained models that they describe have none.
+TEXT_SEED = 0
+
+
 # A tensor for each input of a batch.
 Batch = dict[str, Tensor]
 
@@ -21,16 +25,15 @@ def batches(
 ) -> Iterator[tuple[np.ndarray, Batch]]:
     """All rows (or only `rows`) once, as (positions in `rows`, batch)."""
     rows = np.arange(len(tokens)) if rows is None else rows
-    for positions in inference_batches(tokens.lengths(max_tokens)[rows], BATCH_SIZE):
+    for positions in inference_batches(tokens.lengths(max_tokens)[rows], INFERENCE_BATCH):
         yield positions, tokens.batch(rows[positions], max_tokens)
 
 
-def padded_lengths(lengths: np.ndarray) -> np.ndarray:
-    """Length in tokens at which each row is really processed by `batches`. [rows]"""
-    padded = np.empty_like(lengths)
-    for positions in inference_batches(lengths, BATCH_SIZE):
-        padded[positions] = lengths[positions].max()
-    return padded
+def first_texts(tokens: TokenisedSplit, max_tokens: int, count: int) -> np.ndarray:
+    """Rows of whole texts, drawn in one fixed order, until `count` tokens are read."""
+    order = np.random.default_rng(TEXT_SEED).permutation(len(tokens))
+    seen = np.cumsum(tokens.lengths(max_tokens)[order])
+    return order[: int(np.searchsorted(seen, count)) + 1]
 
 
 def pass_flops(
@@ -38,8 +41,7 @@ def pass_flops(
 ) -> int:
     """FLOPs of one pass over a split as `run` pads it; `flops(t)` is the cost of one example at t tokens."""
     lengths = tokens.lengths(max_tokens)
-    padded, counts = np.unique(padded_lengths(lengths if rows is None else lengths[rows]), return_counts=True)
-    return sum(int(n) * flops(int(t)) for t, n in zip(padded, counts, strict=True))
+    return summed_flops(flops, padded_lengths(lengths if rows is None else lengths[rows]))
 
 
 @torch.inference_mode()

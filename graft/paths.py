@@ -46,9 +46,9 @@ class Paths:
         """Frozen states of a pre-trained model on train and select."""
         return self.root / "embeddings" / task / model
 
-    def statistics(self, task: str, pair: str) -> Path:
-        """What `calibrate` found out about a pair's activations."""
-        return self.root / "statistics" / task / pair
+    def statistics(self, task: str, pair: str, depth: str) -> Path:
+        """What `calibrate` found out about the activations of a pair's layers under a depth map."""
+        return self.root / "statistics" / task / pair / depth
 
     def sweep(self, task: str, merge: str, pair: str, seed: int | str) -> Path:
         """States of a merged body at every strength."""

@@ -31,6 +31,7 @@ def context(args: argparse.Namespace) -> tuple[Grid, Paths]:
     """The study's grid and the paths of its results; from here on this process counts as a job of the study."""
     paths = Paths(args.study.parent)
     locks.share(paths.jobs_lock)
+    locks.hold_log()
     return Grid(load(args.study)), paths
 
 
@@ -66,6 +67,11 @@ def device_of(launch: Any) -> str:
     if launch.device == "cuda" and not torch.cuda.is_available():
         raise ValueError("launch.device: cuda is asked for, but torch sees no GPU; set it to auto or cpu")
     return "cuda" if launch.device != "cpu" and torch.cuda.is_available() else "cpu"
+
+
+def on_cpu(launch: Any) -> Any:
+    """`launch` for a step that needs no GPU and may run where there is none, whatever the study's device."""
+    return launch.model_copy(update={"device": "cpu"})
 
 
 def precision_of(launch: Any) -> str:

@@ -285,10 +285,23 @@ class HeadOnlyControl(Section):
     ridge: RidgeSizes = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 
 
+class ChangeControl(Section):
+    """`control.<control>.<merge>.<head>.<pair>`: merges of this study, given a change that says nothing of the task."""
+
+    of: Annotated[tuple[Name, ...], Field(min_length=1)]
+    """Names under systems.merge, of methods with heads."""
+    heads: Annotated[tuple[HeadName, ...], Field(min_length=1)] | None = None
+    """The merge's own where left out."""
+
+
 class ControlSystems(Section):
     """Systems that must not win."""
 
     head_only: HeadOnlyControl | None = Field(default=None, alias="head-only")
+    shuffled: ChangeControl | None = None
+    """The entries of every tensor's change in another order."""
+    random: ChangeControl | None = None
+    """Noise with the norm of every tensor's change."""
 
 
 class Systems(Section):
@@ -369,6 +382,8 @@ class Study(Section):
             self._check_pair(pair)
         for name, merge in self.systems.merge.items():
             self._check_merge(name, merge)
+        for name in ("shuffled", "random"):
+            self._check_control(f"systems.control.{name}", getattr(self.systems.control, name))
         for name in self.statistics.margins:
             _known("statistics.margins", name, self.tasks)
         return self
@@ -437,6 +452,13 @@ class Study(Section):
             pooling = registry.checked_options(facts.name, merge.options)["probe"]
             if self.systems.probe is None or pooling not in self.systems.probe.pooling:
                 raise ValueError(f"systems.merge.{name}: needs probe.{pooling}; add it to systems.probe.pooling")
+
+    def _check_control(self, where: str, control: ChangeControl | None) -> None:
+        for name in control.of if control else ():
+            _known(f"{where}.of", name, self.systems.merge)
+            method = self.systems.merge[name].method or name
+            if not registry.facts(method).heads:
+                raise ValueError(f"{where}.of: {name} carries no change over (method {method}); name one with heads")
 
     def tokenizer_of(self, model: str) -> str:
         """Name of the model whose tokenizer `model` uses."""

@@ -6,9 +6,10 @@ sys.path.insert(0, str(workflow.basedir))
 
 from snakemake.exceptions import WorkflowError
 
-from graft import files, locks, study as studies
+from graft import files, locks, preload, study as studies
 from graft.grid import Grid, probe_of
 from graft.merging import registry
+from graft.merging.alignment.depth import DEPTHS
 from graft.paths import Paths
 from graft.study import DistilledModel
 
@@ -63,6 +64,8 @@ def start_study():
     locks.wait_for_jobs(PATHS.jobs_lock, f"study {STUDY.name}")
     files.remove_temporary(PATHS.root)
     files.write_json(PATHS.study, STUDY.model_dump(mode="json", by_alias=True))
+    if workflow.local_exec and not CONDA:
+        preload.start()
 
 
 def all_data():
@@ -71,6 +74,10 @@ def all_data():
 
 def all_models():
     return [PATHS.model(model) / "manifest.json" for model in STUDY.models]
+
+
+def all_published():
+    return [weights(model) for model in PUBLISHED]
 
 
 def all_made(program):
@@ -97,6 +104,11 @@ def embeddings(task, model):
     return PATHS.embeddings(task, model) / "manifest.json"
 
 
+def statistics(task, pair, merge):
+    depth = GRID.merges[merge].depth
+    return [PATHS.statistics(task, pair, depth) / "manifest.json"] if depth else []
+
+
 def seed_of(wildcards):
     return wildcards.seed if wildcards.seed == "all" else int(wildcards.seed)
 
@@ -111,10 +123,7 @@ def sweep_inputs(wildcards):
         tokens(wildcards.task, pair.large),
         embeddings(wildcards.task, pair.large),
     ]
-    settings = STUDY.systems.merge[wildcards.merge]
-    if "statistics" in registry.facts(settings.method or wildcards.merge).needs:
-        inputs.append(PATHS.statistics(wildcards.task, pair.name) / "manifest.json")
-    return inputs
+    return inputs + statistics(wildcards.task, pair.name, wildcards.merge)
 
 
 def merge_inputs(wildcards):
@@ -132,8 +141,8 @@ def merge_inputs(wildcards):
         inputs.append(build(wildcards.task, f"finetune.{pair.small}", wildcards.seed))
     if system.merge and registry.facts(system.method).heads:
         inputs.append(PATHS.sweep(wildcards.task, system.merge, pair.name, wildcards.seed) / "manifest.json")
-    if system.merge and "statistics" in registry.facts(system.method).needs:
-        inputs.append(PATHS.statistics(wildcards.task, pair.name) / "manifest.json")
+    if system.merge:
+        inputs += statistics(wildcards.task, pair.name, system.merge)
     if probe_of(system):
         inputs.append(build(wildcards.task, f"probe.{probe_of(system)}.{pair.large}", "all"))
     return inputs
@@ -147,3 +156,27 @@ def evaluate_inputs(wildcards):
         PATHS.data(wildcards.task) / "report_labels.parquet",
         tokens(wildcards.task, GRID.reads_as(system)),
     ]
+
+
+# What a job asks of a cluster. A job that ran out of memory or time is tried again with more of both.
+def training_memory(wildcards, attempt):
+    """MB. BERT-base, 32 texts of 128 tokens: weights, gradients, two moments, activations, and what torch loads."""
+    return 16000 * attempt
+
+
+def inference_memory(wildcards, attempt):
+    """MB. Also of merging: three encoders, and the moments of one pair's activations."""
+    return 8000 * attempt
+
+
+def training_minutes(wildcards, attempt):
+    return (240 if gpus(wildcards) else 720) * attempt
+
+
+def inference_minutes(wildcards, attempt):
+    return (60 if gpus(wildcards) else 240) * attempt
+
+
+def gpus(wildcards):
+    """GPUs of a job that computes on launch.device; `auto` on a cluster means one."""
+    return 0 if STUDY.launch.device == "cpu" else 1

@@ -13,6 +13,10 @@ rule evaluate:
     conda:
         "../envs/merge.yaml"
     threads: STUDY.launch.threads
+    resources:
+        mem_mb=inference_memory,
+        runtime=inference_minutes,
+        gpu=gpus,
     params:
         study=PATHS.study,
         fingerprint=lambda w: GRID.evaluated(w.task, w.system, seed_of(w)),

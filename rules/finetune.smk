@@ -11,6 +11,10 @@ rule finetune_model:
     conda:
         "../envs/train.yaml"
     threads: STUDY.launch.threads
+    resources:
+        mem_mb=training_memory,
+        runtime=training_minutes,
+        gpu=gpus,
     params:
         study=PATHS.study,
         fingerprint=lambda w: GRID.finetune(w.task, w.model, seed_of(w)),
@@ -33,6 +37,10 @@ rule embed_task:
     conda:
         "../envs/merge.yaml"
     threads: STUDY.launch.threads
+    resources:
+        mem_mb=inference_memory,
+        runtime=inference_minutes,
+        gpu=gpus,
     params:
         study=PATHS.study,
         fingerprint=lambda w: GRID.embed(w.task, w.model),
@@ -57,6 +65,9 @@ rule probe:
     conda:
         "../envs/merge.yaml"
     threads: STUDY.launch.threads
+    resources:
+        mem_mb=inference_memory,
+        runtime=inference_minutes,
     params:
         study=PATHS.study,
         fingerprint=lambda w: GRID.probe(w.task, w.model, w.pooling),

@@ -4,20 +4,26 @@ rule calibrate:
         lambda w: weights(GRID.pair(w.pair).small),
         lambda w: tokens(w.task, GRID.pair(w.pair).large),
     output:
-        PATHS.statistics("{task}", "{pair}") / "manifest.json",
+        PATHS.statistics("{task}", "{pair}", "{depth}") / "manifest.json",
     log:
-        PATHS.logs / "calibrate/{task}/{pair}.log",
+        PATHS.logs / "calibrate/{task}/{pair}/{depth}.log",
     benchmark:
-        PATHS.root / "benchmarks/calibrate/{task}/{pair}.tsv"
+        PATHS.root / "benchmarks/calibrate/{task}/{pair}/{depth}.tsv"
+    wildcard_constraints:
+        depth="|".join(DEPTHS),
     conda:
         "../envs/merge.yaml"
     threads: STUDY.launch.threads
+    resources:
+        mem_mb=inference_memory,
+        runtime=inference_minutes,
+        gpu=gpus,
     params:
         study=PATHS.study,
-        fingerprint=lambda w: GRID.calibrate(w.task, w.pair),
+        fingerprint=lambda w: GRID.calibrate(w.task, w.pair, w.depth),
     shell:
         "HF_HUB_OFFLINE=1 python -m workflow_scripts.calibrate --study {params.study}"
-        " --task {wildcards.task} --pair {wildcards.pair}"
+        " --task {wildcards.task} --pair {wildcards.pair} --depth {wildcards.depth}"
         " --fingerprint {params.fingerprint} > {log} 2>&1"
 
 
@@ -31,10 +37,14 @@ rule sweep:
     benchmark:
         PATHS.root / "benchmarks/sweep/{task}/{merge}.{pair}/seed-{seed}.tsv"
     wildcard_constraints:
-        merge="|".join(map(re.escape, STUDY.systems.merge)) or "-",
+        merge="|".join(map(re.escape, GRID.merges)) or "-",
     conda:
         "../envs/merge.yaml"
     threads: STUDY.launch.threads
+    resources:
+        mem_mb=inference_memory,
+        runtime=inference_minutes,
+        gpu=gpus,
     params:
         study=PATHS.study,
         fingerprint=lambda w: GRID.sweep(w.task, w.merge, w.pair, seed_of(w)),
@@ -58,6 +68,10 @@ rule merge_models:
     conda:
         "../envs/merge.yaml"
     threads: STUDY.launch.threads
+    resources:
+        mem_mb=inference_memory,
+        runtime=inference_minutes,
+        gpu=gpus,
     params:
         study=PATHS.study,
         fingerprint=lambda w: GRID.made(w.task, w.system, seed_of(w)),

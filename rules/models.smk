@@ -34,6 +34,10 @@ rule distil_model:
     conda:
         "../envs/train.yaml"
     threads: STUDY.launch.threads
+    resources:
+        mem_mb=training_memory,
+        runtime=training_minutes,
+        gpu=gpus,
     params:
         study=PATHS.study,
         fingerprint=lambda w: GRID.model(w.model),

@@ -33,7 +33,7 @@ def main() -> None:
         hyperparameters={},
         choices=[],
         select={"metric": row.primary_metric, "value": score},
-        launch=grid.study.launch,
+        launch=program.on_cpu(grid.study.launch),
         started=started,
     )
 

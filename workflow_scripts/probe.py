@@ -56,7 +56,7 @@ def main() -> None:
         hyperparameters={"pooling": args.pooling, "ridge": list(sizes)},
         choices=choice.records(row.primary_metric),
         select={"metric": row.primary_metric, "value": choice.score},
-        launch=grid.study.launch,
+        launch=program.on_cpu(grid.study.launch),
         started=started,
     )
 

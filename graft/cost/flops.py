@@ -3,10 +3,21 @@
 LayerNorm, soft-max, GELU, look-ups and pooling over tokens are left out, as `torch.utils.flop_counter` leaves them out.
 """
 
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+import numpy as np
+
 from graft.shapes import Shape
 
 BACKWARD_AND_FORWARD = 3  # a backward pass has two products for each product of the forward pass
 EIGENDECOMPOSITION = 9  # f^3 operations of a symmetric f x f matrix with vectors (Golub & Van Loan, 4th ed., 8.3)
+
+
+def summed_flops(flops: Callable[[int], int], lengths: np.ndarray) -> int:
+    """FLOPs of examples padded to `lengths` [rows] tokens; `flops(t)` is the cost of one at t tokens."""
+    values, counts = np.unique(lengths, return_counts=True)
+    return sum(int(n) * flops(int(t)) for t, n in zip(values, counts, strict=True))
 
 
 def encoder_flops(shape: Shape, tokens: int, layers: int | None = None) -> int:
@@ -47,16 +58,32 @@ def ridge_flops(rows: int, features: int, outputs: int, sizes: int = 1) -> int:
     return gram_and_cross + EIGENDECOMPOSITION * features**3 + 2 * features**2 * outputs * (1 + sizes)
 
 
-def calibration_flops(small: Shape, large: Shape, examples: int, tokens: int) -> int:
+def moments_size(small: Shape, large: Shape, pairs: int) -> int:
+    """Numbers in the matrices that `graft.merging.calibration.calibrate` sums for `pairs` mapped pairs of layers.
+
+    Per pair the cross-Grams of nine sites as wide as the model and of two as wide as the feed-forward layer, and both
+    models' own Grams at six and one of them; and all three at the embeddings.
+    """
+    wide = small.width**2 + large.width**2
+    per_pair = 9 * small.width * large.width + 2 * small.ffn * large.ffn + 6 * wide + small.ffn**2 + large.ffn**2
+    return pairs * per_pair + small.width * large.width + wide
+
+
+def calibration_flops(small: Shape, large: Shape, pairs: int, examples: int, tokens: int) -> int:
     """FLOPs of `graft.merging.calibration.calibrate` on `examples` examples padded to `tokens`.
 
-    Two forward passes without the pooler, and for every mapped pair of layers the cross-Grams of eight sites as wide as
-    the model (attention.in, query, key, value, context, attention_output, intermediate.in, output) and of two as wide
-    as the feed-forward layer. Padding is counted in both, so the cross-Grams are an upper bound. Sum it over batches.
+    Two forward passes without the pooler, and the products of `moments_size`; padding is counted in these too, so they
+    are an upper bound. Sum it over batches.
     """
-    cross = 2 * tokens * small.layers * (8 * small.width * large.width + 2 * small.ffn * large.ffn)
-    embeddings = 2 * tokens * small.width * large.width
-    return examples * (encoder_flops(small, tokens) + encoder_flops(large, tokens) + cross + embeddings)
+    passes = encoder_flops(small, tokens) + encoder_flops(large, tokens)
+    return examples * (passes + 2 * tokens * moments_size(small, large, pairs))
+
+
+def similarity_flops(small: Shape, large: Shape, tokens: int) -> int:
+    """FLOPs of the products of `graft.merging.alignment.cka.layer_similarity` over so many tokens, forward passes
+    apart."""
+    across = (small.layers + 1) * (large.layers + 1) * small.width * large.width
+    return 2 * tokens * (across + sum((shape.layers + 1) * shape.width**2 for shape in (small, large)))
 
 
 def procrustes_flops(small: int, large: int) -> int:
@@ -68,15 +95,101 @@ def procrustes_flops(small: int, large: int) -> int:
     return 6 * n * m**2 + 20 * m**3 + 2 * small * large * m
 
 
-def theseus_flops(small: Shape, large: Shape, embedding_delta: bool = False) -> int:
-    """FLOPs of `Theseus.prepare`: one map per site of every small layer, and two products per weight matrix."""
+def theseus_flops(small: Shape, large: Shape, pairs: int, embedding_delta: bool = False) -> int:
+    """FLOPs of `Theseus.prepare`: one map per site of each of `pairs` mapped pairs of layers, and the transport."""
+    width, ffn = (small.width, large.width), (small.ffn, large.ffn)
+    per_pair = 8 * procrustes_flops(*width) + 2 * procrustes_flops(*ffn) + transport_flops(small, large)
+    embeddings = procrustes_flops(*width) + 2 * small.vocabulary * small.width * large.width
+    return pairs * per_pair + (embeddings if embedding_delta else 0)
 
-    def transport(outputs: tuple[int, int], inputs: tuple[int, int]) -> int:
-        # T_out^T dW [L, S] first, then times T_in [L, L].
+
+def transport_flops(small: Shape, large: Shape) -> int:
+    """FLOPs of carrying the changes of one layer's six weight matrices over: two products each."""
+
+    def carried(outputs: tuple[int, int], inputs: tuple[int, int]) -> int:
+        # P_out^T dW [L, S] first, then times the entry's map [L, L].
         return 2 * outputs[1] * outputs[0] * inputs[0] + 2 * outputs[1] * inputs[0] * inputs[1]
 
     width, ffn = (small.width, large.width), (small.ffn, large.ffn)
-    per_layer = 8 * procrustes_flops(*width) + 2 * procrustes_flops(*ffn)
-    per_layer += 4 * transport(width, width) + transport(ffn, width) + transport(width, ffn)
-    embeddings = procrustes_flops(*width) + 2 * small.vocabulary * small.width * large.width
-    return small.layers * per_layer + (embeddings if embedding_delta else 0)
+    return 4 * carried(width, width) + carried(ffn, width) + carried(width, ffn)
+
+
+def affine_flops(small: int, large: int) -> int:
+    """FLOPs of least squares maps in both directions from their moments: two eigendecompositions and their products."""
+    there, back = (EIGENDECOMPOSITION * w**3 + 4 * w**2 * other for w, other in ((small, large), (large, small)))
+    return there + back
+
+
+def functional_flops(small: Shape, large: Shape, pairs: int, tokens: int) -> tuple[int, int]:
+    """FLOPs of `Functional.prepare` and of one `Functional.apply` on so many tokens.
+
+    Attention's own products are left out of the passes, since they depend on the texts' lengths. An apply runs every
+    block nine times (untouched, six times for inputs of the merged one, and a step of both), and solves for every
+    linear layer: Gram, cross products, eigendecomposition.
+    """
+    passes = {
+        shape: 2 * tokens * shape.layers * (4 * shape.width**2 + 2 * shape.width * shape.ffn)
+        for shape in (small, large)
+    }
+    prepare = 2 * passes[small] + (2 * pairs + 1) * affine_flops(small.width, large.width)
+    prepare += pairs * affine_flops(small.ffn, large.ffn)
+    width, ffn = (small.width, large.width), (small.ffn, large.ffn)
+    linears = (*[(width, width)] * 4, (width, ffn), (ffn, width))
+    # For every layer: the mapped change, the correction, the cross product; and the solution.
+    products = sum(2 * tokens * (out[0] * out[1] + 2 * into[1] * out[1]) for into, out in linears)
+    solutions = sum(4 * into[1] ** 2 * out[1] for into, out in linears)
+    grams = sum(2 * tokens * w**2 + EIGENDECOMPOSITION * w**3 for w in (*[large.width] * 5, large.ffn))
+    return prepare, 9 * passes[large] + pairs * (products + solutions + grams)
+
+
+def ot_fusion_flops(small: Shape, large: Shape, pairs: int) -> int:
+    """FLOPs of `OTFusion.prepare`: the transport of layers and embeddings; finding a plan takes no matrix products."""
+    tables = small.vocabulary + small.positions + small.types
+    return pairs * transport_flops(small, large) + 2 * tables * small.width * large.width
+
+
+def spacewise_flops(small: Shape, large: Shape, pairs: int, options: Mapping[str, Any]) -> int:
+    """FLOPs of `Spacewise.prepare`: the maps of every space, and the transport. Maps by head are counted as whole
+    ones."""
+    width, ffn = (small.width, large.width), (small.ffn, large.ffn)
+    fit = affine_flops if options["alignment"] == "least_squares" else procrustes_flops
+    streams = 1 if options["residual"] != "per_site" else 1 + 3 * pairs
+    maps = (2 * pairs + streams) * fit(*width) + pairs * fit(*ffn)
+    tables = small.vocabulary + small.positions + small.types
+    embeddings = 2 * tables * small.width * large.width if options["embedding_delta"] else 0
+    return maps + pairs * transport_flops(small, large) + embeddings
+
+
+def distil_step_flops(teacher: Shape, student: Shape, tokens: int) -> int:
+    """FLOPs of one step of distillation per example: the teacher's forward pass; the student's, its projection of every
+    level and its attention scores, forward and backward; the teacher's scores forward."""
+    projections = 2 * tokens * student.width * teacher.width * (student.layers + 1)
+    scores = 2 * tokens**2 * student.layers
+    trained = encoder_flops(student, tokens) + projections + scores * student.width
+    return encoder_flops(teacher, tokens) + scores * teacher.width + training_flops(trained)
+
+
+def distil_start_flops(student: Shape, teacher: Shape, batches: Iterable[tuple[int, int]], start: str) -> int:
+    """FLOPs of a distillation before its first step and after its last: passes over the start's texts, regressions.
+
+    `batches`: examples and padded tokens of each batch; `start`: "teacher" (closed form) or "random".
+    """
+    closed_form = start == "teacher" and (student.width, student.ffn) != (teacher.width, teacher.ffn)
+    # The variances and the pooler take two passes of the teacher; the closed form one more, and one per layer.
+    teacher_passes, student_passes = (student.layers + 3, student.layers + 2) if closed_form else (2, 1)
+    flops = 0
+    for rows, length in batches:
+        flops += rows * teacher_passes * encoder_flops(teacher, length)
+        flops += rows * student_passes * encoder_flops(student, length)
+        if closed_form:
+            flops += rows * length * _closed_form_flops(student, teacher)
+    return flops
+
+
+def _closed_form_flops(student: Shape, teacher: Shape) -> int:
+    """FLOPs per token of the regressions of `graft.training.distil_start.start_from_teacher`, without its passes."""
+    covariances = (student.layers + 1) * teacher.width**2
+    into_basis = (2 * student.layers + 1) * teacher.width * student.width
+    narrow = 5 * student.width * (student.width + student.width) + student.width * (student.width + student.ffn)
+    wide = 2 * student.ffn * (student.ffn + student.width)
+    return 2 * (covariances + into_basis + student.layers * (narrow + wide))

@@ -1,7 +1,8 @@
 """The BERT encoder as data: the name and shape of every tensor, and of every linear layer the sites it joins.
 
-A *site* is a place where activations can be watched. Sites of layer N are called `layer.N.<site>`; there is one more,
-`embeddings`, the output of the embedding block.
+A *site* is a place where activations can be watched: `embeddings`, the output of the embedding block, and eleven in
+every layer. A *space* is what all sites share that are the same coordinates: the residual stream (every LayerNorm's
+output), the queries and keys of a layer, its values, and its feed-forward units.
 """
 
 from collections.abc import Iterable, Mapping
@@ -23,11 +24,55 @@ LINEARS = {
     "intermediate.dense": ("intermediate.in", "intermediate.out"),
     "output.dense": ("ffn", "output.out"),
 }
+# The output of the block's last LayerNorm.
+BLOCK_OUT = "block.out"
+# Sites at which a space is seen, so that maps in both directions can be fitted there.
+GRAM_SITES = ("attention.in", "query.out", "key.out", "value.out", "intermediate.in", "ffn", BLOCK_OUT)
+
+RESIDUAL, QUERY_KEY, VALUE, FFN = "residual", "query_key", "value", "ffn"
+# Linear layers of a block: name -> (space of its input, space of its output).
+LINEAR_SPACES = {
+    "attention.self.query": (RESIDUAL, QUERY_KEY),
+    "attention.self.key": (RESIDUAL, QUERY_KEY),
+    "attention.self.value": (RESIDUAL, VALUE),
+    "attention.output.dense": (VALUE, RESIDUAL),
+    "intermediate.dense": (RESIDUAL, FFN),
+    "output.dense": (FFN, RESIDUAL),
+}
+# Site of the residual stream that a linear layer reads, or into whose LayerNorm it writes.
+STREAM = {
+    "attention.self.query": "attention.in",
+    "attention.self.key": "attention.in",
+    "attention.self.value": "attention.in",
+    "attention.output.dense": "intermediate.in",
+    "intermediate.dense": "intermediate.in",
+    "output.dense": BLOCK_OUT,
+}
+# LayerNorms of a block: name -> site of its output.
+NORMS = {"attention.output.LayerNorm": "intermediate.in", "output.LayerNorm": BLOCK_OUT}
+EMBEDDING_NORM = "embeddings.LayerNorm"
+
+
+def norm_behind(site: str) -> str:
+    """Name, inside its block, of the LayerNorm that makes a site of the residual stream."""
+    return next(norm for norm, made in NORMS.items() if made == site)
+
+
+EMBEDDING_TABLES = (
+    WORD_EMBEDDINGS,
+    "embeddings.position_embeddings.weight",
+    "embeddings.token_type_embeddings.weight",
+)
 
 
 def layer_prefix(layer: int) -> str:
     """Start of the names of a layer's tensors and modules."""
     return f"encoder.layer.{layer}."
+
+
+def site_name(small_layer: int, large_layer: int, site: str) -> str:
+    """Name of a pair of sites in statistics."""
+    return f"layer.{small_layer}-{large_layer}.{site}"
 
 
 def body_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:
@@ -37,8 +82,8 @@ def body_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:
         WORD_EMBEDDINGS: (shape.vocabulary, width),
         "embeddings.position_embeddings.weight": (shape.positions, width),
         "embeddings.token_type_embeddings.weight": (shape.types, width),
-        "embeddings.LayerNorm.weight": (width,),
-        "embeddings.LayerNorm.bias": (width,),
+        f"{EMBEDDING_NORM}.weight": (width,),
+        f"{EMBEDDING_NORM}.bias": (width,),
     }
     sizes = {"intermediate.dense": (ffn, width), "output.dense": (width, ffn)}
     for layer in range(shape.layers):
@@ -46,7 +91,7 @@ def body_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:
             size = sizes.get(linear, (width, width))
             shapes[f"{layer_prefix(layer)}{linear}.weight"] = size
             shapes[f"{layer_prefix(layer)}{linear}.bias"] = size[:1]
-        for norm in ("attention.output.LayerNorm", "output.LayerNorm"):
+        for norm in NORMS:
             shapes[f"{layer_prefix(layer)}{norm}.weight"] = (width,)
             shapes[f"{layer_prefix(layer)}{norm}.bias"] = (width,)
     return shapes | {"pooler.dense.weight": (width, width), "pooler.dense.bias": (width,)}

@@ -1,11 +1,13 @@
 """What a method of kind `weights` gets and gives: an expensive `prepare` and an `apply` for every strength."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
 
+from graft.merging.alignment import depth
+from graft.merging.alignment.depth import DepthMap
 from graft.merging.architecture import check_body
 from graft.shapes import Shape
 
@@ -14,9 +16,10 @@ from graft.shapes import Shape
 class Parts:
     """All that a merge is made from.
 
-    Bodies are `BertModel.state_dict()`s. `depth_map[m]` is the large layer (0-based) that small layer m goes to.
-    `statistics` are those of `graft.merging.calibration.calibrate`, for methods that need them; `options` those of
-    `graft.merging.registry.checked_options`.
+    Bodies are `BertModel.state_dict()`s. `statistics` are those of `graft.merging.calibration.calibrate` with this
+    depth map, for methods that need them; `options` those of `graft.merging.registry.checked_options`; `texts`: batches
+    of tokens, for methods that walk through the models again; `projection`: the weight [w_L, w_S] with which a
+    distillation compared the two residual streams, where the small model came with one.
     """
 
     large: Mapping[str, Tensor]
@@ -24,9 +27,18 @@ class Parts:
     small_pretrained: Mapping[str, Tensor]
     large_shape: Shape
     small_shape: Shape
-    depth_map: tuple[int, ...]
+    depth_map: DepthMap
     statistics: Mapping[str, Tensor] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
+    texts: Sequence[Mapping[str, Tensor]] = ()
+    projection: Tensor | None = None
+
+
+class Cost(NamedTuple):
+    """FLOPs of one `prepare` and of one `apply`, matrix products only."""
+
+    prepare: int = 0
+    apply: int = 0
 
 
 class Method(Protocol):
@@ -38,16 +50,18 @@ class Method(Protocol):
     def apply(self, state: Any, strength: float) -> dict[str, Tensor]:
         """The whole merged body in the large shape and dtype; at strength 0 the large model's tensors exactly."""
 
-    def flops(self, small: Shape, large: Shape, options: Mapping[str, Any]) -> int:
-        """FLOPs of one `prepare`, matrix products only; calibration and the search are counted where they run."""
+    def flops(self, small: Shape, large: Shape, options: Mapping[str, Any], tokens: int) -> Cost:
+        """FLOPs of its two halves; calibration and the search are counted where they run. `tokens`: of
+        `Parts.texts`."""
 
 
 @dataclass(frozen=True)
 class Deltas:
-    """The large body, and float64 changes of some of its tensors."""
+    """The large body, float64 changes of some of its tensors, and what `prepare` found out about itself, by name."""
 
     large: Mapping[str, Tensor]
     by_name: Mapping[str, Tensor]
+    report: Mapping[str, float] = field(default_factory=dict)
 
 
 def add(deltas: Deltas, strength: float) -> dict[str, Tensor]:
@@ -67,26 +81,9 @@ def add(deltas: Deltas, strength: float) -> dict[str, Tensor]:
     return merged
 
 
-def uniform_depth_map(small_layers: int, large_layers: int) -> tuple[int, ...]:
-    """Large layer (0-based) for each small layer, spread evenly and ending in the last: 4 in 12 gives (2, 5, 8, 11).
-
-    Small layer m goes to m L / S, counted from 1 and rounded half up. Source: TinyBERT (Jiao et al. 2020, arXiv
-    1909.10351), section 3.1, uniform strategy. Raises ValueError where the small model is deeper.
-    """
-    if not 0 < small_layers <= large_layers:
-        raise ValueError(
-            f"{small_layers} small layers do not map onto {large_layers} large ones; it takes 1 to as many"
-        )
-    return tuple((2 * m * large_layers + small_layers) // (2 * small_layers) - 1 for m in range(1, small_layers + 1))
-
-
-def check_depth_map(depth_map: tuple[int, ...], small_layers: int, large_layers: int) -> None:
-    """Raise ValueError unless there is one large layer per small one, all different and in rising order."""
-    rising = all(a < b for a, b in zip(depth_map, depth_map[1:], strict=False))
-    if len(depth_map) != small_layers or not rising or not all(0 <= g < large_layers for g in depth_map):
-        raise ValueError(
-            f"depth map {list(depth_map)}: must be {small_layers} rising layer numbers from 0 to {large_layers - 1}"
-        )
+def small_change(parts: Parts, name: str) -> Tensor:
+    """Fine-tuned minus pre-trained tensor of the small model, float64 on the CPU."""
+    return (parts.small_finetuned[name].double() - parts.small_pretrained[name].double()).cpu()
 
 
 def check_parts(parts: Parts) -> None:
@@ -94,4 +91,4 @@ def check_parts(parts: Parts) -> None:
     check_body(parts.large, parts.large_shape, "large model")
     check_body(parts.small_finetuned, parts.small_shape, "fine-tuned small model")
     check_body(parts.small_pretrained, parts.small_shape, "pre-trained small model")
-    check_depth_map(parts.depth_map, parts.small_shape.layers, parts.large_shape.layers)
+    depth.check(parts.depth_map, parts.small_shape.layers, parts.large_shape.layers)

@@ -7,15 +7,24 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
+from graft.merging.alignment.depth import DEPTHS
+
 HEADS = ("transplant", "label-free", "labelled")
 KINDS = ("weights", "composite")
-NEEDS = ("small_finetuned", "small_pretrained", "large", "statistics", "probe.large", "embeddings")
+# What a merge is given as the small model's change (graft.merging.changes).
+CHANGES = ("finetuned", "shuffled", "random")
+NEEDS = ("small_finetuned", "small_pretrained", "large", "statistics", "texts", "probe.large")
 POOLINGS = ("cls", "mean")
+# Unit to unit, by optimal transport: softly, or each to one.
+PLANS = ("optimal_transport", "assignment")
+RESIDUALS = ("pooled", "per_site", "fit_dense")
+ALIGNMENTS = ("least_squares", "procrustes", "scaled_procrustes", *PLANS)
 
 
 @dataclass(frozen=True)
 class Option:
-    """One option of a method. `type` is one of: strengths (numbers, 0 among them), integer, boolean, choice."""
+    """One option of a method. `type` is one of: strengths (numbers, 0 among them), integer, size (a number from 0 on),
+    boolean, choice."""
 
     type: str
     default: Any
@@ -59,6 +68,13 @@ def _table(*methods: MethodFacts) -> Mapping[str, MethodFacts]:
     return MappingProxyType(table)
 
 
+DEPTH = Option(
+    "choice",
+    "uniform",
+    "large layers that change: one for each small layer, evenly spread or by similarity (cka), or all (spread)",
+    DEPTHS,
+)
+
 METHODS = _table(
     MethodFacts(
         name="theseus",
@@ -75,6 +91,91 @@ METHODS = _table(
                 "strengths", [0, 0.5, 1, 2, 3, 4], "factors of the transported change, tried on select"
             ),
             "embedding_delta": Option("boolean", False, "also transport the change of the word embeddings"),
+            "depth": DEPTH,
+        },
+    ),
+    MethodFacts(
+        name="spacewise",
+        kind="weights",
+        needs=("small_finetuned", "small_pretrained", "large", "statistics"),
+        label_use="select",
+        heads=HEADS,
+        inference=("large",),
+        citation="ours: Theseus (arXiv 2602.12952) with one affine map per space, shared by all that read or write it",
+        implementation="graft.merging.heterogeneous.spacewise:Spacewise",
+        options={
+            "strengths": Option(
+                "strengths", [0, 0.5, 1, 2, 3, 4], "factors of the transported change, tried on select"
+            ),
+            "alignment": Option("choice", "least_squares", "how maps are fitted", ALIGNMENTS),
+            "ridge": Option("size", 1e-5, "ridge of least squares, as a share of the mean diagonal"),
+            "depth": DEPTH,
+            "residual": Option(
+                "choice",
+                "pooled",
+                "map of the residual stream: one for all, one each, or the distillation's",
+                RESIDUALS,
+            ),
+            "per_head": Option("boolean", False, "map queries, keys and values head by head, heads matched by CKA"),
+            "layernorm": Option(
+                "choice", "fit", "changes of LayerNorms: fitted unit by unit, mapped, or none", ("fit", "map", "leave")
+            ),
+            "embedding_delta": Option("boolean", True, "also transport the changes of the embeddings"),
+        },
+    ),
+    MethodFacts(
+        name="functional",
+        kind="weights",
+        needs=("small_finetuned", "small_pretrained", "large", "statistics", "texts"),
+        label_use="select",
+        heads=HEADS,
+        inference=("large",),
+        citation="ours: linear layers refitted, one after another, to the small model's change in function",
+        implementation="graft.merging.heterogeneous.functional:Functional",
+        options={
+            "strengths": Option("strengths", [0, 0.5, 1, 2], "factors of the change in function, tried on select"),
+            "ridge": Option("size", 0.01, "ridge of the fitted changes, as a share of the mean diagonal"),
+            "map_ridge": Option("size", 1e-5, "ridge of the maps between spaces, as a share of the mean diagonal"),
+            # Not spread: what layers compute is fitted here, which cannot be divided among them.
+            "depth": Option("choice", "uniform", "as for spacewise", ("uniform", "cka")),
+            "layernorm": Option("choice", "fit", "LayerNorms: refitted unit by unit, or left", ("fit", "leave")),
+            "embedding_delta": Option("boolean", True, "also transport the changes of the embeddings"),
+            "text_tokens": Option("integer", 10_000, "tokens of train on which changes are fitted"),
+        },
+    ),
+    MethodFacts(
+        name="ot_fusion",
+        kind="weights",
+        needs=("small_finetuned", "small_pretrained", "large", "statistics"),
+        label_use="select",
+        heads=HEADS,
+        inference=("large",),
+        citation="Singh & Jaggi 2020, Model Fusion via Optimal Transport, arXiv 1910.05653; Imfeld et al. 2023, "
+        "Transformer Fusion with Optimal Transport, arXiv 2310.05719",
+        implementation="graft.merging.heterogeneous.ot_fusion:OTFusion",
+        options={
+            "strengths": Option(
+                "strengths", [0, 0.1, 0.25, 0.5, 0.75, 1], "weights of the small model, tried on select"
+            ),
+            "alignment": Option("choice", "optimal_transport", "soft plan (optimal_transport) or hard", PLANS),
+            "depth": DEPTH,
+        },
+    ),
+    MethodFacts(
+        name="grow",
+        kind="weights",
+        needs=("small_finetuned", "large", "texts"),
+        label_use="select",
+        heads=HEADS,
+        inference=("large",),
+        citation="Chen et al. 2015, Net2Net, arXiv 1511.05641; Chen et al. 2021, bert2BERT, arXiv 2110.07143; "
+        "Wang et al. 2023, LEMON, arXiv 2310.07999",
+        implementation="graft.merging.heterogeneous.grow:Grow",
+        options={
+            "strengths": Option(
+                "strengths", [0, 0.1, 0.25, 0.5, 0.75, 1], "weights of the grown model tried on select"
+            ),
+            "text_tokens": Option("integer", 2_000, "tokens of train on which the error of growing is measured"),
         },
     ),
     MethodFacts(
@@ -141,6 +242,8 @@ def _checked(what: str, option: Option, value: Any) -> Any:
         raise ValueError(f"{what} is {value!r}; it must be true or false")
     if option.type == "integer" and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
         raise ValueError(f"{what} is {value!r}; it must be a whole number from 1 on")
+    if option.type == "size" and not (_is_number(value) and value >= 0):
+        raise ValueError(f"{what} is {value!r}; it must be a number from 0 on")
     if option.type == "choice" and value not in option.choices:
         raise ValueError(f"{what} is {value!r}; it must be one of {', '.join(option.choices)}")
     if option.type == "strengths":

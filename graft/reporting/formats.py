@@ -116,6 +116,12 @@ def count(value: float | None) -> str:
     return f"{value / size:.3g}{unit}" if unit else f"{value:.0f}"
 
 
+def size(value: float) -> str:
+    """Bytes as 1.2 GB, in powers of 1000."""
+    number, unit = next(((n, u) for n, u in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB")) if value >= n), (1e3, "kB"))
+    return f"{value / number:.3g} {unit}"
+
+
 def runs(row: dict[str, Any]) -> str:
     """Finished of expected runs, and what became of the others: `2/3, 1 failed`."""
     words = (("n_missing", "missing"), ("n_failed", "failed"), ("degenerate", "constant"))

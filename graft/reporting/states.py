@@ -4,25 +4,25 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
+from graft import locks, steps
 from graft.grid import Grid, Run
 from graft.paths import Paths
+from graft.steps import RULES, Step
 
 STATES = ("done", "stale", "running", "failed", "missing")
 
-# The rule, and so the folder of logs, of each program that makes systems.
-_RULES = {"finetune": "finetune_model", "merge": "merge_models", "probe": "probe", "majority": "majority"}
 # What Python, SLURM and the kernel say when a job dies; our own programs say `<rule>: <what is wrong>`.
 _ERROR = re.compile(
-    r"^(\w+\.)*\w*(Error|Exception|Interrupt)\b|\berror: |^Killed|\boom[-_ ]kill|\bout of memory\b", re.IGNORECASE
+    r"^(\w+\.)*\w*(Error|Exception|Interrupt|Timeout)\b|\berror: |^Killed|\boom[-_ ]kill|\bout of memory\b",
+    re.IGNORECASE,
 )
 _TAIL_BYTES = 16_384
-# Programs write a line of progress at least every ten seconds while they compute; a job that is silent for this long
-# (seconds) without an error was killed.
-_SILENCE = 900.0
+# Seconds in which a job may have its log and not yet hold it: it imports torch first.
+_STARTING = 60.0
 
 
 @dataclass(frozen=True)
@@ -35,26 +35,40 @@ class RunState:
     log: Path | None = None
 
 
+@dataclass(frozen=True)
+class StepState:
+    """A step that belongs to no single run (data, models, calibration, tables), running or failed."""
+
+    step: Step
+    state: str
+    why: str
+    log: Path
+
+
+@dataclass(frozen=True)
+class Clock:
+    """The time, and when the snakemake that runs the study now was started (None: it does not run)."""
+
+    now: float
+    started: float | None
+
+    @classmethod
+    def of(cls, paths: Paths, now: float | None = None) -> Clock:
+        held = locks.holder(paths.lock) is not None
+        return cls(time.time() if now is None else now, paths.lock.stat().st_mtime if held else None)
+
+
 def run_json(paths: Paths, run: Run) -> Path:
     return paths.run(run.task, run.system.name, run.seed) / "run.json"
 
 
-def run_log(paths: Paths, run: Run, rule: str) -> Path:
-    return paths.logs / rule / run.task / run.system.name / f"seed-{run.seed}.log"
-
-
 def last_error(log: Path, rule: str) -> str | None:
     """The last line of a rule's log that tells of an error, or None."""
-    return next((line for line in reversed(_tail(log)) if _tells_error(line, rule)), None)
+    return _error_in(_tail(log), rule)
 
 
-def state_of(run: Run, paths: Paths, fingerprint: Callable[[Run], str | None], now: float | None = None) -> RunState:
-    """The state of one run.
-
-    `fingerprint`: the config's fingerprint of a run, or None where it cannot be known. A log without a run.json means
-    failed if it tells of an error or has been silent for a quarter of an hour, otherwise running; a job that was killed
-    less than that ago cannot be told from a running one.
-    """
+def state_of(run: Run, paths: Paths, fingerprint: Callable[[Run], str | None], clock: Clock) -> RunState:
+    """The state of one run; `fingerprint`: the config's fingerprint of a run, or None where it cannot be known."""
     record = run_json(paths, run)
     if record.is_file():
         from graft import records
@@ -63,54 +77,86 @@ def state_of(run: Run, paths: Paths, fingerprint: Callable[[Run], str | None], n
         if expected is not None and found != expected:
             return RunState(run, "stale", f"fingerprint {found} in run.json, {expected} by the config")
         return RunState(run, "done")
+    evaluation = steps.evaluation(run)
     built = (record.parent / "build.json").is_file()
-    rule = "evaluate" if built else _RULES[run.system.program]
-    log = run_log(paths, run, rule)
+    step = evaluation if built else Step(RULES[run.system.program], evaluation.wildcards)
+    log = steps.log_of(step, paths)
     if not log.is_file():
         return RunState(run, "missing", "made, not evaluated" if built else "not started")
-    error = last_error(log, rule)
-    if error:
-        return RunState(run, "failed", error, log)
-    silent = (time.time() if now is None else now) - log.stat().st_mtime
-    if silent > _SILENCE:
-        return RunState(run, "failed", f"no error in the log, and nothing else for {silent / 60:.0f} min: killed?", log)
-    return RunState(run, "running", f"or killed: the log has no error yet; last line {silent:.0f} s ago", log)
+    return RunState(run, *_attempt(log, step.rule, clock), log)
 
 
 def states(grid: Grid, paths: Paths, now: float | None = None, check: bool = True) -> list[RunState]:
     """The states of all runs of the grid, in its order; `check`: compare the fingerprints with the config's.
 
-    A run that was not started because the fine-tuning it needs failed says so.
+    A run that was not started because a step that it needs failed says so.
     """
 
     def fingerprint(run: Run) -> str | None:
         return grid.evaluated(run.task, run.system.name, run.seed) if check else None
 
-    found = [state_of(run, paths, fingerprint, now) for run in grid.runs]
-    failed = {state.run.id for state in found if state.state == "failed"}
-    return [_blocked(state, failed) for state in found]
+    clock = Clock.of(paths, now)
+    found = [state_of(run, paths, fingerprint, clock) for run in grid.runs]
+    others = _shared_steps(grid, paths, found, clock)
+    failed = {other.step: str(other.step) for other in others if other.state == "failed"}
+    failed |= {_making(state.run): state.run.id for state in found if state.state == "failed"}
+    return [_blocked(grid, state, failed) if failed else state for state in found]
 
 
-def failed_steps(paths: Paths) -> Iterator[tuple[Path, str]]:
-    """Logs of steps that belong to no run (data, models, calibration) and that end in an error, with that line."""
-    own = {*_RULES.values(), "evaluate"}
-    for log in sorted(paths.logs.rglob("*.log")) if paths.logs.is_dir() else ():
-        rule = log.relative_to(paths.logs).parts[0].removesuffix(".log")
-        lines = [] if rule in own else _tail(log)
-        if lines and _tells_error(lines[-1], rule):
-            yield log, lines[-1]
+def step_states(grid: Grid, paths: Paths, found: list[RunState], now: float | None = None) -> list[StepState]:
+    """Steps of no single run that run or failed: what unfinished runs wait for, and the tables."""
+    clock = Clock.of(paths, now)
+    tables = []
+    for step in map(Step, steps.LAST):
+        log = steps.log_of(step, paths)
+        if log.is_file() and (error := last_error(log, step.rule)):
+            tables.append(StepState(step, "failed", error, log))
+    return [*_shared_steps(grid, paths, found, clock), *tables]
 
 
-def _blocked(state: RunState, failed: set[str]) -> RunState:
-    run = state.run
-    if state.state != "missing" or run.system.pair is None or not run.system.seeded:
+def _shared_steps(grid: Grid, paths: Paths, found: list[RunState], clock: Clock) -> list[StepState]:
+    pending = [steps.evaluation(state.run) for state in found if state.state not in ("done", "stale")]
+    result = []
+    for step in steps.with_inputs(grid, pending):
+        log = steps.log_of(step, paths)
+        if step.rule in (*RULES.values(), "evaluate") or steps.output_of(step, paths).is_file() or not log.is_file():
+            continue
+        state, why = _attempt(log, step.rule, clock)
+        if state != "missing":
+            result.append(StepState(step, state, why, log))
+    return result
+
+
+def _attempt(log: Path, rule: str, clock: Clock) -> tuple[str, str]:
+    """State and reason of a job that has a log but no output yet."""
+    lines = _tail(log)
+    last = lines[-1] if lines else "nothing in its log yet"
+    written = log.stat().st_mtime
+    if locks.holder(log) is not None:
+        return "running", last
+    error = _error_in(lines, rule)
+    if clock.started is not None and written < clock.started:
+        return "missing", f"waits to be tried again; the last time: {error or 'killed'}"
+    if error:
+        return "failed", error
+    if clock.now - written < _STARTING:
+        return "running", f"starting, or killed a moment ago; {last}"
+    return "failed", f"killed: its log ends without an error; {last}"
+
+
+def _blocked(grid: Grid, state: RunState, failed: dict[Step, str]) -> RunState:
+    if state.state != "missing" or state.log is not None:
         return state
-    needed = f"{run.task}/finetune.{run.system.pair.small}/seed-{run.seed}"
-    return RunState(run, "missing", f"waits for {needed}, which failed") if needed in failed else state
+    needed = next((step for step in steps.with_inputs(grid, [steps.evaluation(state.run)]) if step in failed), None)
+    return RunState(state.run, "missing", f"waits for {failed[needed]}, which failed") if needed else state
 
 
-def _tells_error(line: str, rule: str) -> bool:
-    return line.startswith(f"{rule}: ") or _ERROR.search(line) is not None
+def _making(run: Run) -> Step:
+    return Step(RULES[run.system.program], steps.evaluation(run).wildcards)
+
+
+def _error_in(lines: list[str], rule: str) -> str | None:
+    return next((line for line in reversed(lines) if line.startswith(f"{rule}: ") or _ERROR.search(line)), None)
 
 
 def _tail(log: Path) -> list[str]:

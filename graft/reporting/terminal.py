@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import sys
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
 
 import pandas as pd
 from rich.box import SIMPLE_HEAD
@@ -12,9 +13,14 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from graft.cost.plan import Plan
+from graft.cost.sizes import SPLITS
 from graft.merging.registry import MethodFacts
 from graft.reporting import formats
-from graft.reporting.states import STATES, RunState
+from graft.reporting.states import STATES, RunState, StepState
+
+if TYPE_CHECKING:
+    from graft.merging.folders import Plan as MergePlan
 
 # Columns that fit 120 characters; comparison.md has all.
 _SHOWN = {
@@ -55,26 +61,88 @@ def comparison_tables(comparison: pd.DataFrame) -> list[Table | Text]:
     return [*parts, Text(legend, style="dim")]
 
 
+def merge_tables(plan: MergePlan) -> list[Table | Text]:
+    """What a merge of two folders does: shapes, layers, options and FLOPs."""
+    shapes = Table(box=SIMPLE_HEAD, title="spaces", title_justify="left")
+    for heading in ("", "small", "large"):
+        shapes.add_column(heading)
+    for what in ("layers", "width", "ffn", "heads"):
+        shapes.add_row(what, *(str(getattr(shape, what)) for shape in (plan.small, plan.large)))
+    layers = ", ".join(f"{m} → {g}" for m, g in plan.depth_map)
+    options = ", ".join(f"{name} {value}" for name, value in plan.options.items() if name != "strengths")
+    flops = ", ".join(f"{part} {formats.flops(count)}" for part, count in plan.flops.items())
+    return [
+        shapes,
+        Text(f"layers, counted from 0: {layers}"),
+        Text(f"options: {options}"),
+        Text(f"text: {plan.texts} texts, {plan.tokens} tokens"),
+        Text(f"FLOPs: {flops}"),
+    ]
+
+
 def ending(sentence: str, places: Iterable[tuple[str, str]]) -> list[Text]:
     """What a study shows, and a line per file to look at; paths are never folded, so that they can be copied."""
     lines = [Text(f"{what:<7} {path}", no_wrap=True, overflow="ignore") for what, path in places]
     return [Text(), Text(sentence), Text(), *lines]
 
 
-def status_tables(states: list[RunState], steps: Iterable[tuple[object, str]] = ()) -> list[Table | Text]:
+def status_tables(states: list[RunState], steps: Iterable[StepState] = ()) -> list[Table | Text]:
     """Counts per task and system, then each run that is not done with its reason; runs not started are counted only.
 
-    steps: logs of other steps that failed, with their last line.
+    steps: those of no single run that run or failed.
     """
     total = Counter(state.state for state in states)
     parts: list[Table | Text] = [_counts_table(states)]
     told = [state for state in states if state.state != "done" and state.why != "not started"]
     if told:
         parts.append(_reasons_table(told))
-    parts += [Text(f"failed step: {line}\n  {log}", style="red") for log, line in steps]
+    for step in steps:
+        parts.append(Text(f"{step.step}: {step.state}: {step.why}\n  {step.log}", style=_COLOURS[step.state]))
     summary = ", ".join(f"{total[state]} {state}" for state in STATES if total[state])
     parts.append(Text(f"{len(states)} runs: {summary}"))
     return parts
+
+
+def plan_tables(plan: Plan) -> list[Table | Text]:
+    """Jobs per rule; FLOPs and GPU hours per kind of step; disk; the sizes that all this rests on; what is unknown."""
+    more = "at least " if plan.unknown else ""
+    gpu, parts = plan.gpu, [Text(f"{plan.study}: the whole study from nothing", style="bold")]
+    parts += [_plain_table(("job", "number"), [*plan.jobs.items(), ("total", sum(plan.jobs.values()))])]
+    rows = [
+        (
+            t.kind,
+            t.jobs,
+            *(_at_least(text, not t.unknown, t.flops) for text in (formats.flops(t.flops), _time(t.hours))),
+        )
+        for t in plan.kinds
+    ]
+    total = [more + formats.flops(sum(t.flops for t in plan.kinds)), more + _time(sum(t.hours for t in plan.kinds))]
+    rows.append(("total", sum(t.jobs for t in plan.kinds), *total))
+    parts.append(_plain_table(("kind of step", "jobs", "FLOPs", f"time on one {gpu.name}"), rows))
+    parts.append(
+        Text(
+            f"time: at {plan.utilisation:.0%} of {gpu.bf16 / 1e12:g} TFLOP/s (bf16, training) and of "
+            f"{gpu.fp32 / 1e12:g} TFLOP/s (fp32: inference, and training with launch.precision fp32); not in them: the "
+            "start of each job (about 10 s), reading, and closed forms on the CPU",
+            style="dim",
+        )
+    )
+    disk = [(what, _at_least(formats.size(size), whole, size)) for what, (size, whole) in plan.disk.items()]
+    disk.append(("total", more + formats.size(sum(size for size, _ in plan.disk.values()))))
+    parts.append(_plain_table(("on disk", "size"), disk))
+    tasks = [
+        (task, *(f"{len(n)} x {n.mean():.1f}" for n in (sizes.tokens[split] for split in SPLITS)), sizes.source)
+        for task, sizes in plan.tasks.items()
+    ]
+    if tasks:
+        parts.append(_plain_table(("rows x mean tokens", *SPLITS, "source"), tasks))
+    models = [
+        (model, f"{shape.layers} x {shape.width}", formats.count(shape.body_parameters), source)
+        for model, (shape, source) in plan.models.items()
+    ]
+    if models:
+        parts.append(_plain_table(("model", "layers x width", "parameters", "shape from"), models))
+    return [*parts, *(Text(f"unknown: {what}", style="yellow") for what in plan.unknown)]
 
 
 def methods_table(methods: Iterable[MethodFacts]) -> Table:
@@ -107,6 +175,29 @@ def _comparison_table(table: pd.DataFrame, common: str) -> Table:
         style = "bold" if index in best else "dim" if row["mean"] is None else ""
         result.add_row(*(Text(cells[key]) for key in shown), style=style)
     return result
+
+
+def _plain_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+    """A table of what can be read as text; columns of numbers are set to the right."""
+    columns = list(zip(*([str(cell) for cell in row] for row in rows), strict=True))
+    table = Table(box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+    for heading, cells in zip(headings, columns, strict=True):
+        table.add_column(heading, justify="right" if cells[0][0].isdigit() else "left")
+    for row in zip(*columns, strict=True):
+        table.add_row(*map(Text, row))
+    return table
+
+
+def _at_least(text: str, whole: bool, known: float) -> str:
+    """A quantity of which not everything may be known."""
+    return text if whole else f"at least {text}" if known else "unknown"
+
+
+def _time(hours: float) -> str:
+    if not hours:
+        return formats.NOTHING
+    number, unit = next(((n, u) for n, u in ((hours, "h"), (hours * 60, "min")) if n >= 1), (hours * 3600, "s"))
+    return f"{number:.2g} {unit}" if number < 100 else f"{number:.0f} {unit}"
 
 
 def _counts_table(states: list[RunState]) -> Table:

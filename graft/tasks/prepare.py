@@ -6,10 +6,10 @@ import numpy as np
 import pandas as pd
 
 from graft import files
-from graft.study import FileData, GeneratedData, Task
+from graft.study import FileData, GeneratedData, HubData, Task
 from graft.tasks import generated
 from graft.tasks.readers import read_split
-from graft.tasks.splits import SPLIT_SEED, carve, draw
+from graft.tasks.splits import SPLIT_SEED, Carving, carve, draw
 from graft.tasks.table import TaskRow
 
 
@@ -19,7 +19,6 @@ def prepare_task(name: str, task: Task, out: Path, fingerprint: str) -> dict:
     The labels of `report` go into a file of their own, so that nothing but `evaluate` can come across them.
     """
     row = task.row(name)
-    where = f"tasks.{name}.source"
     with files.atomic_folder(out) as folder:
         source = task.source
         if isinstance(source, GeneratedData):
@@ -28,13 +27,7 @@ def prepare_task(name: str, task: Task, out: Path, fingerprint: str) -> dict:
             written.mkdir()
             generated.write(source.grammar, source.seed, source.train, source.dev, written)
             source = FileData(kind="tsv", folder=str(written))
-        published = read_split(source, row, "train", where)
-        carving = carve(published, row.groups, task.limits.select)
-        splits = {
-            "train": published.iloc[draw(carving, task.limits.train)],
-            "select": published.iloc[carving.select],
-            "report": _limited(read_split(source, row, "dev", where), task.limits.report),
-        }
+        splits, carving, published = read_splits(name, task, source)
         labels = splits["report"][["id", "label"]]
         tables = {**splits, "report": splits["report"].drop(columns="label"), "report_labels": labels}
         for split, table in tables.items():
@@ -48,7 +41,7 @@ def prepare_task(name: str, task: Task, out: Path, fingerprint: str) -> dict:
             "text": row.text,
             "groups": row.groups,
             "rows": {
-                "published_train": len(published),
+                "published_train": published,
                 "dropped_since_inside_select": len(carving.dropped),
                 "train_inside_another_row": int(np.isin(splits["train"].index, carving.redundant).sum()),
                 **{split: len(table) for split, table in splits.items()},
@@ -58,6 +51,20 @@ def prepare_task(name: str, task: Task, out: Path, fingerprint: str) -> dict:
         }
         files.write_json(folder / "manifest.json", manifest)
     return manifest
+
+
+def read_splits(name: str, task: Task, source: HubData | FileData) -> tuple[dict[str, pd.DataFrame], Carving, int]:
+    """Train, select and report of a task as the study uses them, how they were carved, and the published train rows."""
+    row = task.row(name)
+    where = f"tasks.{name}.source"
+    published = read_split(source, row, "train", where)
+    carving = carve(published, row.groups, task.limits.select)
+    splits = {
+        "train": published.iloc[draw(carving, task.limits.train)],
+        "select": published.iloc[carving.select],
+        "report": _limited(read_split(source, row, "dev", where), task.limits.report),
+    }
+    return splits, carving, len(published)
 
 
 def _limited(table: pd.DataFrame, limit: int | None) -> pd.DataFrame:

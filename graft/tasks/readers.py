@@ -57,6 +57,11 @@ def read_split(source: HubData | FileData, row: TaskRow, split: str, where: str)
     else:
         name = source_files(source, row, where)[split]
         table = read_tsv(name) if source.kind == "tsv" else pd.read_parquet(name)
+    return rows_of(table, row, name, split)
+
+
+def rows_of(table: pd.DataFrame, row: TaskRow, name: object, split: str) -> pd.DataFrame:
+    """A table as read, in columns `id`, `text_a`, (`text_b`,) `label`; raises ValueError as `read_split` does."""
     columns = _check_columns(list(table.columns), row, name, split)
     if table.empty:
         raise ValueError(f"{name}: the split is empty; at least one row is needed")

@@ -52,6 +52,13 @@ class TokenisedSplit:
         ]
         return cls(columns[0], columns[1] if len(columns) == 2 else None, tuple(manifest["special"]))
 
+    @classmethod
+    def of_texts(cls, tokenizer: Tokenizer, columns: list[list[str]], where: str) -> TokenisedSplit:
+        """Tokenise one column of texts, or two of pairs; raises ValueError where most tokens are unknown."""
+        encoded = [Column(*_encode(tokenizer, texts, where)) for texts in columns]
+        special = tuple(tokenizer.token_to_id(token) for token in SPECIAL)
+        return cls(encoded[0], encoded[1] if len(encoded) == 2 else None, special)
+
     def __len__(self) -> int:
         return len(self.first.offsets) - 1
 

@@ -23,14 +23,14 @@ from torch import Tensor, nn
 from transformers import BertConfig, BertModel
 
 from graft import files
-from graft.cost.flops import encoder_flops, training_flops
+from graft.cost.flops import distil_start_flops, distil_step_flops
 from graft.encoders import load_encoder
 from graft.shapes import Shape, check_shapes
 from graft.study import DistilOptions
-from graft.training.distil_start import fit_pooler, start_flops, start_from_teacher, state_basis
+from graft.training.batches import MIXED_WINDOW
+from graft.training.distil_start import fit_pooler, start_from_teacher, state_basis
 from graft.training.optimizer import parameter_groups
 
-WINDOW = 32  # batches whose texts are sorted by length together; 8 leave 25% padding where tasks are mixed
 Text = str | tuple[str, str]
 Batch = dict[str, Tensor]
 Progress = Callable[[dict[str, float]], None]
@@ -100,7 +100,8 @@ def distil_model(
         parameter_groups([p for _, p in parameters], options.weight_decay), lr=options.learning_rate, fused=True
     )
     schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, options))
-    flops = _start_flops(shape, teacher_shape, start_batches, options.start)
+    start_sizes = [tuple(batch["input_ids"].shape) for batch in start_batches]
+    flops = distil_start_flops(shape, teacher_shape, start_sizes, options.start)
     student.train()
     if log_path is not None:
         Path(log_path).parent.mkdir(parents=True, exist_ok=True)
@@ -121,7 +122,7 @@ def distil_model(
         seen += rows
         tokens += rows * length
         real += int(batch["attention_mask"].sum())
-        flops += rows * step_flops(teacher_shape, shape, length)
+        flops += rows * distil_step_flops(teacher_shape, shape, length)
         for name, value in terms.items():
             sums[name] = sums.get(name, 0) + value.detach()
         if step % options.log_every == 0 or step == options.steps:
@@ -147,15 +148,6 @@ def distil_model(
     seconds = time.monotonic() - started
     _save(Path(out_folder), teacher_folder, student, fit_dense)
     return DistilResult(Path(out_folder), options.steps, flops, seconds, seen / seconds, tuple(log))
-
-
-def step_flops(teacher: Shape, student: Shape, tokens: int) -> int:
-    """FLOPs of one training step per example: the teacher's forward pass; the student's, its projection of every level
-    and its attention scores, forward and backward; the teacher's scores forward."""
-    projections = 2 * tokens * student.width * teacher.width * (student.layers + 1)
-    scores = 2 * tokens**2 * student.layers
-    trained = encoder_flops(student, tokens) + projections + scores * student.width
-    return encoder_flops(teacher, tokens) + scores * teacher.width + training_flops(trained)
 
 
 def student_config(teacher: BertConfig, shape: Shape, dropout: float) -> BertConfig:
@@ -283,21 +275,6 @@ def _start(
     return basis.weight.float(), basis.mean.float()
 
 
-def _start_flops(small: Shape, large: Shape, batches: Sequence[Batch], start: str) -> int:
-    """FLOPs before the first step and after the last: forward passes over the start's texts, and their regressions."""
-    closed_form = start == "teacher" and (small.width, small.ffn) != (large.width, large.ffn)
-    # The variances and the pooler take two passes of the teacher; the closed form one more, and one per layer.
-    teacher_passes, student_passes = (small.layers + 3, small.layers + 2) if closed_form else (2, 1)
-    flops = 0
-    for batch in batches:
-        rows, length = batch["input_ids"].shape
-        flops += rows * teacher_passes * encoder_flops(large, length)
-        flops += rows * student_passes * encoder_flops(small, length)
-        if closed_form:
-            flops += start_flops(small, large, rows * length)
-    return flops
-
-
 def _encode(folder: Path, texts: Sequence[Text], max_tokens: int) -> list[tuple[list[int], list[int]]]:
     """Ids and type ids of each text, cut to `max_tokens` and not padded, in the order given."""
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
@@ -307,9 +284,9 @@ def _encode(folder: Path, texts: Sequence[Text], max_tokens: int) -> list[tuple[
 
 
 def _batches(encoded: Sequence[tuple[list[int], list[int]]], order: Sequence[int], size: int) -> Iterator[Batch]:
-    """Batches [b, t] of texts of like length: `order` is cut into windows of `WINDOW` batches, sorted by length."""
-    for start in range(0, len(order), size * WINDOW):
-        window = sorted(order[start : start + size * WINDOW], key=lambda i: len(encoded[i][0]))
+    """Batches [b, t] of texts of like length: `order` is cut into windows of `MIXED_WINDOW` batches, sorted."""
+    for start in range(0, len(order), size * MIXED_WINDOW):
+        window = sorted(order[start : start + size * MIXED_WINDOW], key=lambda i: len(encoded[i][0]))
         for first in range(0, len(window), size):
             rows = [encoded[i] for i in window[first : first + size]]
             longest = max(len(ids) for ids, _ in rows)

@@ -13,8 +13,6 @@ import torch
 from torch import Tensor, nn
 from transformers import BertModel
 
-from graft.shapes import Shape
-
 RIDGE = 1e-2  # of the mean diagonal of the features' covariance
 Batch = dict[str, Tensor]
 Autocast = Callable[[], AbstractContextManager]
@@ -98,17 +96,6 @@ def start_from_teacher(
             target = teacher.encoder.layer[(index + 1) * step - 1]
             state = _start_layer(student, layer, state, teacher, target, basis, batches, autocast)
     return basis.weight.float(), basis.mean.float()
-
-
-def start_flops(small: Shape, large: Shape, tokens: int) -> int:
-    """FLOPs of the regressions of `start_from_teacher` on `tokens` tokens; the forward passes are not in it."""
-    if (small.width, small.ffn) == (large.width, large.ffn):
-        return 0
-    covariances = (small.layers + 1) * large.width**2
-    into_basis = (2 * small.layers + 1) * large.width * small.width
-    narrow = 5 * small.width * (small.width + small.width) + small.width * (small.width + small.ffn)
-    wide = 2 * small.ffn * (small.ffn + small.width)
-    return 2 * tokens * (covariances + into_basis + small.layers * (narrow + wide))
 
 
 def fit_pooler(student: BertModel, teacher: BertModel, batches: Sequence[Batch], autocast: Autocast) -> None:

@@ -5,7 +5,9 @@ import torch
 from transformers import BertConfig, BertForSequenceClassification, BertModel
 
 from graft.encoders import set_labels
-from graft.merging.protocol import Parts, uniform_depth_map
+from graft.merging import registry
+from graft.merging.alignment import depth
+from graft.merging.protocol import Parts
 from graft.shapes import Shape
 
 VOCABULARY = 60
@@ -81,11 +83,12 @@ def shape_of():
 
 @pytest.fixture
 def make_parts(shape_of):
-    """Parts of a merge from three encoders."""
+    """Parts of a merge from three encoders, with the options of a method."""
 
-    def make(large, small_finetuned, small_pretrained, statistics=None, **options) -> Parts:
+    def make(large, small_finetuned, small_pretrained, statistics=None, method="theseus", **options) -> Parts:
         shapes = shape_of(large), shape_of(small_pretrained)
-        depth_map = uniform_depth_map(shapes[1].layers, shapes[0].layers)
+        depth_map = depth.uniform(shapes[1].layers, shapes[0].layers)
+        options = registry.checked_options(method, options)
         bodies = (model.state_dict() for model in (large, small_finetuned, small_pretrained))
         return Parts(*bodies, *shapes, depth_map, statistics, options)
 

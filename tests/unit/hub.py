@@ -4,6 +4,7 @@ Repositories stand in `<root>/<models|datasets>/<owner>/<name>/`; every commit o
 branches and tags are at HEAD.
 """
 
+import csv
 import hashlib
 import json
 import re
@@ -13,6 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from threading import Thread
 from urllib.parse import urlparse
+
+import pandas as pd
 
 HEAD = "c" * 40
 API = re.compile(r"^/api/(models|datasets)/([^/]+/[^/]+)(?:/(revision|tree)/([^/]+))?")
@@ -76,6 +79,16 @@ def _handler(root: Path) -> type[BaseHTTPRequestHandler]:
             pass
 
     return Handler
+
+
+def write_rte(folder: Path, tsv: Path) -> Path:
+    """GLUE's RTE as the hub has it, from its TSV files: parquet, labels as ids, and a test split."""
+    folder.mkdir(parents=True)
+    for name, split in (("train", "train"), ("dev", "validation"), ("dev", "test")):
+        table = pd.read_csv(tsv / f"{name}.tsv", sep="\t", quoting=csv.QUOTE_NONE)
+        table["label"] = table["label"].map({"entailment": 0, "not_entailment": 1})
+        table.to_parquet(folder / f"{split}-00000-of-00001.parquet")
+    return folder
 
 
 @contextmanager

@@ -51,5 +51,8 @@ def test_every_rule_with_a_program_names_an_environment_that_exists():
                 assert (path.parent / line.strip().strip('",')).is_file(), line
 
 
-def test_torch_is_pinned_without_a_build_so_that_gpu_users_get_cuda():
+def test_no_pin_names_a_build_so_that_gpu_users_get_cuda():
     assert requirements()["torch"] == "2.13.0"
+    for path in ENVIRONMENTS:
+        for line in dependencies(path)[1]:
+            assert "+" not in line, f"{path.name}: {line}"

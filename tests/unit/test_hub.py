@@ -1,7 +1,6 @@
 """The real download code, against a local stand-in for the hub."""
 
 import os
-import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -10,7 +9,7 @@ import pandas as pd
 import pytest
 
 from graft import files
-from tests.unit.hub import serving
+from tests.unit.hub import serving, write_rte
 
 ROOT = Path(__file__).parents[2]
 COMMIT = "a" * 40
@@ -54,13 +53,7 @@ def hub(tmp_path, pico_models, pico_glue) -> Path:
     torch.save(load_file(pico_models / "small" / "model.safetensors"), model / "pytorch_model.bin")
     files.copy_into(pico_models / "small", model, ["config.json", "vocab.txt"])
     (model / "script.py").write_text("raise SystemExit('code of the hub ran')")
-    data = tmp_path / "hub" / "datasets" / "owner" / "glue" / "rte"
-    data.mkdir(parents=True)
-    for name, split in (("train", "train"), ("dev", "validation")):
-        table = pd.read_csv(pico_glue / "RTE" / f"{name}.tsv", sep="\t")
-        table["label"] = table["label"].map({"entailment": 0, "not_entailment": 1})
-        table.to_parquet(data / f"{split}-00000-of-00001.parquet")
-    shutil.copy(data / "validation-00000-of-00001.parquet", data / "test-00000-of-00001.parquet")
+    write_rte(tmp_path / "hub" / "datasets" / "owner" / "glue" / "rte", pico_glue / "RTE")
     return tmp_path / "hub"
 
 

@@ -4,10 +4,11 @@ import torch
 
 from graft.encoders import load_encoder
 from graft.features import embed, fit_rows
-from graft.inference import BATCH_SIZE, padded_lengths, pass_flops, run
+from graft.inference import pass_flops, run
 from graft.study import Task
 from graft.tasks.prepare import prepare_task
 from graft.tasks.tokens import TokenisedSplit, tokenize_task
+from graft.training.batches import INFERENCE_BATCH, padded_lengths
 
 
 @pytest.fixture(scope="module")
@@ -33,7 +34,7 @@ def test_rows_come_back_in_their_order_whatever_the_batches(tokens):
 def test_flops_of_a_pass_are_those_of_the_padded_lengths(tokens):
     lengths = tokens.lengths(32)
     padded = padded_lengths(lengths)
-    assert (padded >= lengths).all() and len(set(padded)) <= -(-len(lengths) // BATCH_SIZE)
+    assert (padded >= lengths).all() and len(set(padded)) <= -(-len(lengths) // INFERENCE_BATCH)
     assert pass_flops(lambda t: t * t, tokens, 32) == int((padded.astype(np.int64) ** 2).sum())
 
 

@@ -1,3 +1,4 @@
+import errno
 import os
 import signal
 import subprocess
@@ -28,3 +29,70 @@ def test_a_lock_is_refused_while_held_and_free_when_its_holder_is_killed(tmp_pat
     os.kill(holder.pid, signal.SIGKILL)
     holder.wait()
     locks.hold(path, "study x")
+
+
+def test_a_file_system_without_locks_is_told_and_used(tmp_path, monkeypatch, capsys):
+    def refuse(*_):
+        raise OSError(errno.ENOSYS, "Function not implemented")
+
+    monkeypatch.setattr("fcntl.flock", refuse)
+    locks.share(tmp_path / ".jobs.lock")
+    locks.wait_for_jobs(tmp_path / ".jobs.lock", "study x")
+    assert capsys.readouterr().err == ""
+    locks.hold(tmp_path / ".lock", "study x")
+    assert "has no locks" in capsys.readouterr().err
+
+
+LOGGED = """
+from graft import locks
+locks.hold_log()
+print(1, flush=True)
+input()
+"""
+
+
+def test_a_job_holds_its_log_as_long_as_it_lives(tmp_path):
+    log = tmp_path / "job.log"
+    with log.open("w") as handle:
+        job = subprocess.Popen(
+            [sys.executable, "-c", LOGGED], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=handle, text=True
+        )
+    job.stdout.readline()
+    assert locks.holder(log) == ""
+    job.kill()
+    job.wait()
+    assert locks.holder(log) is None
+
+
+def test_stderr_that_is_no_file_is_not_locked(tmp_path):
+    done = subprocess.run([sys.executable, "-c", LOGGED], input="\n", capture_output=True, text=True)
+    assert (done.returncode, done.stderr) == (0, "")
+
+
+def test_the_holder_says_who_it_is_and_nobody_holds_what_is_not_there(tmp_path):
+    path = tmp_path / ".lock"
+    assert locks.holder(path) is None
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    holder.stdout.readline()
+    assert f"pid {holder.pid} on" in locks.holder(path)
+    holder.kill()
+    holder.wait()
+
+
+@pytest.mark.parametrize(
+    ("held", "told"), [(".lock", "run by another snakemake"), (".jobs.lock", "jobs that still run")]
+)
+def test_a_study_with_a_snakemake_or_a_job_is_not_touched(tmp_path, held, told):
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(tmp_path / held)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    holder.stdout.readline()
+    with pytest.raises(ValueError, match=told):
+        locks.refuse_while_running(tmp_path / ".lock", tmp_path / ".jobs.lock", "study x")
+    holder.kill()
+    holder.wait()

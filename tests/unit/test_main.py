@@ -1,5 +1,7 @@
+import os
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +11,7 @@ from graft.grid import Grid
 from graft.paths import Paths
 from graft.reporting import tables
 from graft.study import parse
+from tests.unit.test_locks import HOLDER
 
 HUB = {"kind": "hub", "repo": "a/b", "revision": "0" * 40}
 FINETUNE = {"learning_rate": 1e-4, "batch_size": 8, "epochs": 1, "max_tokens": 16}
@@ -83,6 +86,38 @@ def test_show_before_there_are_tables_names_the_file(folder, monkeypatch, capsys
 def test_methods_are_listed(folder, monkeypatch, capsys):
     assert _call(monkeypatch, "methods") == 0
     assert "theseus" in capsys.readouterr().out
+
+
+def test_a_plan_for_an_unknown_gpu_lists_the_known_ones(folder, monkeypatch, capsys):
+    assert _call(monkeypatch, "plan", "--gpu", "tpu") == 1
+    error = capsys.readouterr().err
+    assert error.startswith("graft: no GPU is called 'tpu' here; known are a10") and error.count("\n") == 1
+
+
+def test_a_plan_of_a_missing_config_names_it(folder, monkeypatch, capsys):
+    assert _call(monkeypatch, "plan", "mine.yaml") == 1
+    assert capsys.readouterr().err == "graft: mine.yaml: no such study config\n"
+
+
+def test_cleaning_is_refused_while_the_study_runs(folder, monkeypatch, capsys):
+    _study(folder, "one")
+    states = folder / "results" / "one" / "embeddings" / "rte" / "states"
+    files.write_json(states, {})
+    lock = folder / "results" / "one" / ".lock"
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLDER, str(lock)],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+        env={**os.environ, "PYTHONPATH": str(Path(__file__).parents[2])},
+    )
+    holder.stdout.readline()
+    assert _call(monkeypatch, "clean", "one") == 1
+    assert "study one is being run by another snakemake" in capsys.readouterr().err and states.is_file()
+    holder.kill()
+    holder.wait()
+    assert _call(monkeypatch, "clean", "one", "--dry-run") == 0
+    assert "would be freed" in capsys.readouterr().out and states.is_file()
 
 
 def test_help_imports_nothing_heavy():

@@ -29,6 +29,7 @@ def test_a_gpu_that_is_asked_for_must_be_there(monkeypatch):
     assert program.device_of(Launch(device="auto")) == "cpu"
     with pytest.raises(ValueError, match="torch sees no GPU"):
         program.device_of(Launch(device="cuda"))
+    assert program.device_of(program.on_cpu(Launch(device="cuda"))) == "cpu"
 
 
 def test_precision_is_what_was_asked_for():

@@ -10,7 +10,7 @@ import time
 
 import pytest
 
-from graft import files, records
+from graft import files, locks, records
 from tests.conftest import study_values
 from tests.workflow.conftest import command, environment, snakemake
 
@@ -81,6 +81,10 @@ def test_orphans_of_a_killed_snakemake_are_waited_for(small_study, tmp_path):
     lock = tmp_path / "results/pico/.jobs.lock"
     while not shared(lock) and time.monotonic() < deadline:
         time.sleep(0.01)
+    # And its log, by which `status` knows that it lives.
+    while locks.holder(log) is None and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert locks.holder(log) is not None
     process.kill()
     process.wait()
     done = snakemake(tmp_path, small_study)

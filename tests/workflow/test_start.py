@@ -1,10 +1,16 @@
 """What happens before any job: the default study, and bad input told in one line."""
 
+import re
 import subprocess
 import sys
 
 import pytest
 
+from graft.cost.gpus import gpu
+from graft.cost.plan import plan
+from graft.grid import Grid
+from graft.paths import Paths
+from graft.study import load, parse
 from tests.unit.test_locks import HOLDER
 from tests.workflow.conftest import ROOT, command, environment, snakemake
 
@@ -38,7 +44,31 @@ def test_the_default_study_is_not_mixed_into_another(study_config, write_config,
     assert "bert-base" not in output and "finetune.large" in output
 
 
-@pytest.mark.parametrize("target", ["all", "data", "models", "finetune", "merge", "tables"])
+def job_stats(output):
+    """Jobs per rule, from the first table of a dry run."""
+    table = output.split("Job stats:")[1].split("total")[0]
+    return {rule: int(jobs) for rule, jobs in re.findall(r"^(\w+) +(\d+)$", table, re.MULTILINE)}
+
+
+def planned_jobs(study, folder):
+    return plan(Grid(study), Paths(folder), gpu("a100"), 0.3).jobs
+
+
+@pytest.mark.parametrize("config", ["config.yaml", "config/glue-small.yaml"])
+def test_the_planned_jobs_are_those_of_a_dry_run(config, pico_glue, tmp_path, monkeypatch):
+    monkeypatch.setenv("GRAFT_GLUE", str(pico_glue))
+    done = snakemake(tmp_path, ROOT / config, "--dry-run")
+    assert done.returncode == 0, done.stdout[-2000:]
+    assert job_stats(done.stdout) == planned_jobs(load(ROOT / config), tmp_path)
+
+
+def test_the_planned_jobs_of_a_part_of_a_study_are_those_of_a_dry_run(study_config, write_config, tmp_path):
+    study_config |= {"include": ["rte/merge.theseus.labelled.*", "sst2/*.cls.*"], "exclude": ["*/seed-1"]}
+    output = snakemake(tmp_path, write_config(study_config), "--dry-run").stdout
+    assert job_stats(output) == planned_jobs(parse(study_config), tmp_path)
+
+
+@pytest.mark.parametrize("target", ["all", "download", "data", "models", "finetune", "merge", "tables"])
 def test_target_rules_exist(target, study_config, write_config, tmp_path):
     done = snakemake(tmp_path, write_config(study_config), "--quiet", "all", "--dry-run", target)
     assert done.returncode == 0, done.stdout

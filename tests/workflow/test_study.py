@@ -8,6 +8,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from graft import steps
+from graft.cost import sizes
+from graft.cost.work import Costs
+from graft.grid import Grid
+from graft.paths import Paths
+from graft.study import parse
 from tests.conftest import study_values
 from tests.workflow.conftest import environment, snakemake
 
@@ -111,6 +117,34 @@ def test_training_flops_of_a_merge_hold_those_of_its_parts_once(finished):
     assert record(results, "rte", f"merge.logit_ensemble.{PAIR}", 0)["cost"]["inference_flops"] == pytest.approx(
         small["inference_flops"] + record(results, "rte", "probe.mean.large", "all")["cost"]["inference_flops"]
     )
+
+
+def test_the_planned_flops_are_those_that_the_runs_record(finished, tmp_path, monkeypatch):
+    results, _, values = finished
+    # Every word of pico GLUE is one token.
+    monkeypatch.setattr(sizes, "TOKENS_PER_WORD", 1.0)
+    grid = Grid(parse(values))
+    costs = Costs(grid, Paths(tmp_path))
+    planned = {work.name: work.flops for step in steps.of_study(grid) for work in costs.work(step)}
+    recorded = {}
+    for path in results.glob("runs/*/*/*/run.json"):
+        run = json.loads(path.read_text())
+        recorded |= run["cost"]["train_flops_parts"]
+        passes = run["cost"]["inference_flops_real"] * run["metrics"][run["primary_metric"]]["n"]
+        assert planned[f"evaluate/{path.parent.relative_to(results / 'runs')}"] == pytest.approx(passes, rel=0.01)
+    # A head's share of the embedding, which is computed once for all of them.
+    shares = {name for name in recorded if name.startswith("embed.") and name.count("/") == 2}
+    assert len(recorded) > 30 and shares
+    for name in recorded.keys() - shares:
+        assert planned[name] == pytest.approx(recorded[name], rel=0.1 if name.endswith("/train") else 0), name
+
+
+def test_every_step_has_left_its_log_and_its_output_where_it_is_looked_for(finished):
+    results, _, values = finished
+    paths = Paths(results)
+    for step in steps.of_study(Grid(parse(values))):
+        assert steps.log_of(step, paths).is_file(), step
+        assert steps.output_of(step, paths).is_file(), step
 
 
 def test_report_labels_stand_nowhere_but_in_their_own_file(finished):

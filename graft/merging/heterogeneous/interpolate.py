@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from graft.merging.heads.head import Head
-from graft.merging.protocol import Parts, check_parts
+from graft.merging.protocol import Cost, Parts, check_parts
 from graft.shapes import Shape
 
 
@@ -33,9 +33,9 @@ class Interpolate:
         large, small = state
         return {name: _mix(small[name], t, strength) if name in small else t.clone() for name, t in large.items()}
 
-    def flops(self, small: Shape, large: Shape, options: Mapping[str, Any]) -> int:
+    def flops(self, small: Shape, large: Shape, options: Mapping[str, Any], tokens: int) -> Cost:
         """None: tensors are padded and averaged, not multiplied."""
-        return 0
+        return Cost()
 
 
 def interpolated_head(small_head: Head, body: Mapping[str, Tensor], strength: float) -> Head:

@@ -6,10 +6,11 @@ from typing import Any
 from torch import Tensor
 
 from graft.cost.flops import theseus_flops
+from graft.merging import moments
+from graft.merging.alignment import depth
 from graft.merging.alignment.procrustes import procrustes
-from graft.merging.architecture import EMBEDDINGS, LINEARS, WORD_EMBEDDINGS, layer_prefix
-from graft.merging.calibration import moments
-from graft.merging.protocol import Deltas, Parts, add, check_parts
+from graft.merging.architecture import EMBEDDINGS, LINEARS, WORD_EMBEDDINGS, layer_prefix, site_name
+from graft.merging.protocol import Cost, Deltas, Parts, add, check_parts, small_change
 from graft.shapes import Shape
 
 
@@ -31,21 +32,23 @@ class Theseus:
         check_parts(parts)
         if parts.statistics is None:
             raise ValueError("theseus needs the statistics of a calibration; run calibrate for this pair of models")
+        share = depth.shares(parts.depth_map)
         deltas: dict[str, Tensor] = {}
-        for small_layer, large_layer in enumerate(parts.depth_map):
-            deltas |= _layer_deltas(parts, small_layer, large_layer)
-        if parts.options.get("embedding_delta", False):
+        for m, g in parts.depth_map:
+            deltas |= {name: share[m, g] * delta for name, delta in _layer_deltas(parts, m, g).items()}
+        if parts.options["embedding_delta"]:
             map_ = _map(parts, EMBEDDINGS, parts.small_shape.width, parts.large_shape.width)
-            deltas[WORD_EMBEDDINGS] = _small_delta(parts, WORD_EMBEDDINGS) @ map_
+            deltas[WORD_EMBEDDINGS] = small_change(parts, WORD_EMBEDDINGS) @ map_
         return Deltas(parts.large, deltas)
 
     def apply(self, state: Deltas, strength: float) -> dict[str, Tensor]:
         """The merged body."""
         return add(state, strength)
 
-    def flops(self, small: Shape, large: Shape, options: Mapping[str, Any]) -> int:
-        """FLOPs of one `prepare`."""
-        return theseus_flops(small, large, options["embedding_delta"])
+    def flops(self, small: Shape, large: Shape, options: Mapping[str, Any], tokens: int) -> Cost:
+        """FLOPs of one `prepare` and of one `apply`."""
+        pairs = depth.pairs(options["depth"], small.layers, large.layers)
+        return Cost(theseus_flops(small, large, pairs, options["embedding_delta"]))
 
 
 def _layer_deltas(parts: Parts, small_layer: int, large_layer: int) -> dict[str, Tensor]:
@@ -57,16 +60,12 @@ def _layer_deltas(parts: Parts, small_layer: int, large_layer: int) -> dict[str,
         large_out, large_in = parts.large[f"{target}.weight"].shape
         for site, small, large in ((site_in, small_in, large_in), (site_out, small_out, large_out)):
             if site not in maps:  # query, key and value share one input
-                maps[site] = _map(parts, f"layer.{small_layer}.{site}", small, large)
+                maps[site] = _map(parts, site_name(small_layer, large_layer, site), small, large)
         map_in, map_out = maps[site_in], maps[site_out]
-        deltas[f"{target}.weight"] = map_out.T @ _small_delta(parts, f"{source}.weight") @ map_in
-        deltas[f"{target}.bias"] = map_out.T @ _small_delta(parts, f"{source}.bias")
+        deltas[f"{target}.weight"] = map_out.T @ small_change(parts, f"{source}.weight") @ map_in
+        deltas[f"{target}.bias"] = map_out.T @ small_change(parts, f"{source}.bias")
     return deltas
 
 
 def _map(parts: Parts, site: str, small: int, large: int) -> Tensor:
-    return procrustes(moments(parts.statistics, site, small, large).centred_cross())
-
-
-def _small_delta(parts: Parts, name: str) -> Tensor:
-    return (parts.small_finetuned[name].double() - parts.small_pretrained[name].double()).cpu()
+    return procrustes(moments.read(parts.statistics, site, small, large).centred_cross())

@@ -56,9 +56,11 @@ def test_ridge_flops_equal_the_sum_by_hand():
 
 
 def test_merging_costs_more_for_more_of_everything():
-    assert calibration_flops(TINYBERT, BERT_BASE, 1, 128) > encoder_flops(TINYBERT, 128) + encoder_flops(BERT_BASE, 128)
+    assert calibration_flops(TINYBERT, BERT_BASE, 4, 1, 128) > encoder_flops(TINYBERT, 128) + encoder_flops(
+        BERT_BASE, 128
+    )
     assert procrustes_flops(312, 768) == procrustes_flops(768, 312)
-    assert theseus_flops(TINYBERT, BERT_BASE, embedding_delta=True) > theseus_flops(TINYBERT, BERT_BASE)
+    assert theseus_flops(TINYBERT, BERT_BASE, 4, embedding_delta=True) > theseus_flops(TINYBERT, BERT_BASE, 4)
 
 
 def test_costs_and_the_registry_are_known_without_torch():

@@ -2,9 +2,10 @@ import pytest
 import torch
 
 from graft.merging.architecture import EMBEDDINGS, LINEARS
-from graft.merging.calibration import calibrate, moments
+from graft.merging.calibration import calibrate
+from graft.merging.moments import read
 
-DEPTH = (1, 3)
+DEPTH = ((0, 1), (1, 3))
 
 
 @pytest.fixture
@@ -29,7 +30,7 @@ def test_moments_equal_those_of_all_activations_in_memory(pair, pico_batches):
     small, large = pair
     batches = pico_batches()
     statistics = calibrate(small, large, DEPTH, batches)
-    for m, g in enumerate(DEPTH):
+    for m, g in DEPTH:
         (block_s, x_s, _), (block_l, x_l, _) = _in_memory(small, m, batches), _in_memory(large, g, batches)
         expected = {
             "attention.in": (x_s, x_l),
@@ -37,7 +38,7 @@ def test_moments_equal_those_of_all_activations_in_memory(pair, pico_batches):
             "value.out": (block_s.attention.self.value(x_s), block_l.attention.self.value(x_l)),
         }
         for site, (a, b) in expected.items():
-            moment = moments(statistics, f"layer.{m}.{site}", a.shape[1], b.shape[1])
+            moment = read(statistics, f"layer.{m}-{g}.{site}", a.shape[1], b.shape[1])
             assert moment.count == len(a)
             torch.testing.assert_close(moment.cross, a.T @ b, rtol=1e-10, atol=1e-10)
             torch.testing.assert_close(moment.small, a.sum(0), rtol=1e-10, atol=1e-10)
@@ -50,11 +51,11 @@ def test_sites_of_the_feed_forward_half_follow_from_one_another(pair, pico_batch
     """Means are linear: the mean of a linear layer's output is that layer of the mean of its input."""
     small, large = pair
     statistics = calibrate(small, large, DEPTH, pico_batches())
-    for m, g in enumerate(DEPTH):
+    for m, g in DEPTH:
         for linear, (site_in, site_out) in LINEARS.items():
             for model, layer, side in ((small, m, "small"), (large, g, "large")):
                 mean_in, mean_out = (
-                    statistics[f"layer.{m}.{site}.{side}"] / statistics[f"layer.{m}.{site}.count"]
+                    statistics[f"layer.{m}-{g}.{site}.{side}"] / statistics[f"layer.{m}-{g}.{site}.count"]
                     for site in (site_in, site_out)
                 )
                 module = model.get_submodule(f"encoder.layer.{layer}.{linear}")
@@ -63,11 +64,11 @@ def test_sites_of_the_feed_forward_half_follow_from_one_another(pair, pico_batch
 
 def test_the_ffn_site_is_after_the_non_linearity(pair, pico_batches):
     statistics = calibrate(*pair, DEPTH, pico_batches(examples=1))
-    count = statistics["layer.0.ffn.count"]
+    count = statistics["layer.0-1.ffn.count"]
     assert (
-        (statistics["layer.0.ffn.small"] / count).min()
+        (statistics["layer.0-1.ffn.small"] / count).min()
         > -0.18
-        > (statistics["layer.0.intermediate.out.small"] / count).min()
+        > (statistics["layer.0-1.intermediate.out.small"] / count).min()
     )
 
 
@@ -101,7 +102,7 @@ def test_a_failed_calibration_leaves_no_hook_behind(pair, pico_batches):
 
 def test_unequal_vocabularies_are_refused_in_one_sentence(pico_encoder, pico_batches):
     with pytest.raises(ValueError, match="vocabulary has 50 tokens and the large one's 60; .* one vocabulary") as error:
-        calibrate(pico_encoder(vocabulary=50), pico_encoder(), (0, 1), pico_batches())
+        calibrate(pico_encoder(vocabulary=50), pico_encoder(), ((0, 0), (1, 1)), pico_batches())
     assert "\n" not in str(error.value)
 
 
@@ -115,7 +116,7 @@ def test_training_mode_and_no_text_are_refused(pair, pico_batches):
 
 def test_statistics_of_another_pair_are_named(pair, pico_batches):
     statistics = calibrate(*pair, DEPTH, pico_batches())
-    with pytest.raises(ValueError, match=r"layer.0.ffn.small has shape \[8\], not \[9\]"):
-        moments(statistics, "layer.0.ffn", 9, 16)
-    with pytest.raises(ValueError, match="layer.5.ffn.count is missing"):
-        moments(statistics, "layer.5.ffn", 8, 16)
+    with pytest.raises(ValueError, match=r"layer.0-1.ffn.small has shape \[8\], not \[9\]"):
+        read(statistics, "layer.0-1.ffn", 9, 16)
+    with pytest.raises(ValueError, match="layer.5-9.ffn.count is missing"):
+        read(statistics, "layer.5-9.ffn", 8, 16)

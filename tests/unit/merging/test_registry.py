@@ -35,7 +35,7 @@ def test_an_unknown_need_is_refused():
 @pytest.mark.parametrize(
     ("method", "given", "message"),
     [
-        ("theseus", {"alpha": 1}, "no option 'alpha'; known are embedding_delta, strengths"),
+        ("theseus", {"alpha": 1}, "no option 'alpha'; known are depth, embedding_delta, strengths"),
         ("theseus", {"embedding_delta": "yes"}, "must be true or false"),
         ("theseus", {"strengths": 1}, "must be a list of finite numbers"),
         ("theseus", {"strengths": [0, "1"]}, "must be a list of finite numbers"),
@@ -46,6 +46,9 @@ def test_an_unknown_need_is_refused():
         ("interpolate", {"trials": 2.5}, "whole number"),
         ("interpolate", {"trials": 0}, "whole number"),
         ("interpolate", {"trials": True}, "whole number"),
+        ("spacewise", {"ridge": -1}, "must be a number from 0 on"),
+        ("spacewise", {"ridge": True}, "must be a number from 0 on"),
+        ("spacewise", {"depth": "deep"}, "one of uniform, spread, cka"),
         ("logit_ensemble", {"probe": "max"}, "one of cls, mean"),
         ("logit_ensemble", {"probe": ["mean"]}, "one of cls, mean"),
     ],
@@ -58,4 +61,4 @@ def test_a_wrong_option_is_named_in_one_sentence(method, given, message):
 
 def test_given_options_take_the_place_of_defaults_and_strengths_are_sorted_once_each():
     options = checked_options("theseus", {"strengths": [2, 0, 2]})
-    assert options == {"strengths": [0.0, 2.0], "embedding_delta": False}
+    assert options == {"strengths": [0.0, 2.0], "embedding_delta": False, "depth": "uniform"}

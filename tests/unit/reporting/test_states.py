@@ -1,10 +1,13 @@
 import os
+import subprocess
+import sys
 from pathlib import Path
 
 import pytest
 
-from graft.reporting import states as module
-from graft.reporting.states import failed_steps, states
+from graft import steps
+from graft.reporting.states import states, step_states
+from tests.unit.test_locks import HOLDER
 
 MERGE = "merge.interpolate.tiny-into-big"
 
@@ -48,11 +51,47 @@ def test_a_log_that_tells_an_error_is_failed_with_that_line(grid, paths, write_l
     assert (state.state, state.why, state.log) == ("failed", line, log)
 
 
-def test_a_log_without_error_is_running_until_it_is_silent_for_long(grid, paths, write_log):
+@pytest.fixture
+def hold():
+    """Holds locks, each in a process of its own, until the test ends."""
+    holders = []
+
+    def start(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        holder = subprocess.Popen(
+            [sys.executable, "-c", HOLDER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        holder.stdout.readline()
+        holders.append(holder)
+
+    yield start
+    for holder in holders:
+        holder.kill()
+        holder.wait()
+
+
+def test_a_job_that_holds_its_log_is_running_however_silent_it_is(grid, paths, write_log, hold):
+    log = write_log("finetune_model", "finetune.big", 1, "")
+    hold(log)
+    os.utime(log, (1000, 1000))
+    assert _by_id(grid, paths)["rte/finetune.big/seed-1"].state == "running"
+
+
+def test_a_log_that_no_job_holds_is_of_a_starting_job_or_of_a_killed_one(grid, paths, write_log):
     log = write_log("finetune_model", "finetune.big", 1, "12:00:00 finetune 3/9 loss 0.4\n")
     os.utime(log, (1000, 1000))
-    assert _by_id(grid, paths, now=1100.0)["rte/finetune.big/seed-1"].state == "running"
-    assert _by_id(grid, paths, now=2000.0)["rte/finetune.big/seed-1"].state == "failed"
+    assert _by_id(grid, paths, now=1030.0)["rte/finetune.big/seed-1"].state == "running"
+    killed = _by_id(grid, paths, now=1100.0)["rte/finetune.big/seed-1"]
+    assert killed.state == "failed" and killed.why.startswith("killed") and "3/9" in killed.why
+
+
+def test_what_failed_before_the_study_was_started_again_waits_for_its_turn(grid, paths, write_log, hold):
+    log = write_log("finetune_model", "finetune.big", 1, "finetune_model: broken\n")
+    os.utime(log, (1000, 1000))
+    assert _by_id(grid, paths)["rte/finetune.big/seed-1"].state == "failed"
+    hold(paths.lock)
+    state = _by_id(grid, paths)["rte/finetune.big/seed-1"]
+    assert state.state == "missing" and "finetune_model: broken" in state.why
 
 
 def test_a_made_system_is_judged_by_the_log_of_its_evaluation(grid, paths, write_log):
@@ -72,16 +111,39 @@ def test_a_merge_says_that_the_fine_tuning_it_needs_failed(grid, paths, write_lo
     assert found[f"rte/{MERGE}/seed-1"].why == "not started"
 
 
-def test_other_steps_that_end_in_an_error_are_found(paths):
-    for name, text in (("good", "ValueError: once\nthen fine\n"), ("bad", "calibrate: no tokens\n")):
-        log = paths.logs / "calibrate" / f"{name}.log"
-        log.parent.mkdir(parents=True, exist_ok=True)
-        log.write_text(text)
-    assert list(failed_steps(paths)) == [(paths.logs / "calibrate" / "bad.log", "calibrate: no tokens")]
+def test_runs_say_that_a_step_for_many_of_them_failed(grid, paths):
+    _write_step_log(paths, "calibrate", "rte", "tiny-into-big", "calibrate: no tokens\n")
+    found = _by_id(grid, paths)
+    waiting = {
+        name for name, state in found.items() if state.why == "waits for calibrate rte tiny-into-big, which failed"
+    }
+    assert waiting and all("/merge.theseus." in name for name in waiting)
+
+
+def _write_step_log(paths, rule, *names):
+    *names, text = names
+    *folders, last = (rule, *names)
+    log = paths.logs.joinpath(*folders, f"{last}.log")
+    log.parent.mkdir(parents=True, exist_ok=True)
+    log.write_text(text)
+    return log
+
+
+def test_steps_of_many_runs_that_failed_are_found_unless_they_were_done_since(grid, paths):
+    failed = _write_step_log(paths, "calibrate", "rte", "tiny-into-big", "calibrate: no tokens\n")
+    _write_step_log(paths, "download_model", "big", "ValueError: the first attempt\n")
+    (paths.model("big")).mkdir(parents=True)
+    (paths.model("big") / "manifest.json").write_text("{}")
+    plot = _write_step_log(paths, "plot", "plot: no such table\n")
+    found = {(str(s.step), s.state, s.why, s.log) for s in step_states(grid, paths, states(grid, paths))}
+    assert found == {
+        ("calibrate rte tiny-into-big", "failed", "calibrate: no tokens", failed),
+        ("plot", "failed", "plot: no such table", plot),
+    }
 
 
 def test_each_program_of_the_grid_has_a_rule_with_logs_where_status_looks(grid):
     text = "\n".join(file.read_text() for file in RULES.glob("*.smk"))
-    assert {system.program for system in grid.systems.values()} <= set(module._RULES)
-    for rule in (*module._RULES.values(), "evaluate"):
+    assert {system.program for system in grid.systems.values()} <= set(steps.RULES)
+    for rule in (*steps.RULES.values(), "evaluate"):
         assert f"rule {rule}:" in text and f'PATHS.logs / "{rule}' in text

@@ -2,10 +2,13 @@ import io
 
 from rich.console import Console
 
+from graft.cost.gpus import gpu
+from graft.cost.plan import plan
 from graft.merging import registry
 from graft.reporting import terminal
 from graft.reporting.comparison import compare
-from graft.reporting.states import states
+from graft.reporting.states import StepState, states
+from graft.steps import Step
 
 
 def _text(parts):
@@ -28,11 +31,24 @@ def test_comparison_shows_counts_of_what_is_not_there_and_leaves_the_only_pair_o
 def test_status_counts_all_runs_and_tells_why_one_failed(grid, paths, write_run, write_log):
     write_run("finetune.big", 0)
     log = write_log("finetune_model", "finetune.big", 1, "ValueError: [red]not markup[/red]\n")
-    steps = [(paths.logs / "calibrate" / "x.log", "calibrate: no tokens")]
+    steps = [StepState(Step("calibrate", ("rte", "x")), "failed", "calibrate: no tokens", paths.logs / "x.log")]
     text = _text(terminal.status_tables(states(grid, paths), steps))
     assert f"{len(grid.runs)} runs: 1 done, 1 failed, {len(grid.runs) - 2} missing" in text
     assert "ValueError: [red]not markup[/red]" in text and log.name in text
     assert "calibrate: no tokens" in text
+
+
+def test_a_plan_shows_what_is_known_and_says_what_is_not(grid, paths):
+    text = _text(terminal.plan_tables(plan(grid, paths, gpu("a100"), 0.25)))
+    lines = [" ".join(line.split()) for line in text.splitlines()]
+    assert "finetune_model 6" in lines and "fine-tuning large 3 unknown unknown" in lines
+    assert "pre-trained models unknown" in lines and "time on one a100" in text
+    assert "unknown: task rte: rows and lengths of a/b; known after `snakemake data`" in lines
+    assert "25% of 312 TFLOP/s" in text and "nan" not in text
+
+
+def test_times_are_written_in_the_unit_that_reads_best():
+    assert [terminal._time(hours) for hours in (0, 0.001, 0.5, 2.25, 130)] == ["–", "3.6 s", "30 min", "2.2 h", "130 h"]
 
 
 def test_methods_lists_the_whole_registry():

@@ -8,12 +8,12 @@ import torch
 from safetensors.torch import load_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from graft.cost.flops import encoder_flops
+from graft.cost.flops import distil_step_flops, encoder_flops
 from graft.encoders import load_encoder
 from graft.files import sha256
 from graft.shapes import Shape, check_shapes
 from graft.study import DistilOptions
-from graft.training.distil import _Losses, autocast_for, distil_model, step_flops
+from graft.training.distil import _Losses, autocast_for, distil_model
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *(f"w{i}" for i in range(56))]
 LARGE = Shape(layers=4, width=16, heads=2, ffn=32, vocabulary=60, positions=16)
@@ -133,10 +133,10 @@ def test_flops_count_teacher_forward_and_student_training_with_padding(teacher, 
         distil_model(teacher, texts, SMALL, changed_options(steps=n, start="random"), tmp_path / str(n), 0).flops
         for n in (1, 3)
     )
-    assert three - one == 2 * 8 * step_flops(LARGE, SMALL, 4)
+    assert three - one == 2 * 8 * distil_step_flops(LARGE, SMALL, 4)
     # By hand: three levels projected from 8 to 16; scores of 4 x 4 tokens in two layers, the student's trained.
     extra = 3 * (3 * 2 * 4 * 8 * 16 + 2 * 2 * 4 * 4 * 8) + 2 * 2 * 4 * 4 * 16
-    assert step_flops(LARGE, SMALL, 4) == encoder_flops(LARGE, 4) + 3 * encoder_flops(SMALL, 4) + extra
+    assert distil_step_flops(LARGE, SMALL, 4) == encoder_flops(LARGE, 4) + 3 * encoder_flops(SMALL, 4) + extra
 
 
 @pytest.mark.parametrize(

@@ -36,7 +36,7 @@ def _full_rank_statistics(shape, layers):
     sites = {site: None for ends in LINEARS.values() for site in ends}
     names = [(EMBEDDINGS, shape.width)]
     wide = ("ffn", "intermediate.out")
-    names += [(f"layer.{m}.{s}", shape.ffn if s in wide else shape.width) for m in range(layers) for s in sites]
+    names += [(f"layer.{m}-{m}.{s}", shape.ffn if s in wide else shape.width) for m in range(layers) for s in sites]
     for name, width in names:
         x = torch.randn(100, width, generator=generator, dtype=torch.float64) + 1
         statistics |= {
@@ -51,7 +51,7 @@ def _full_rank_statistics(shape, layers):
 def test_strength_zero_gives_the_large_model_exactly(pair, finetuned, make_parts, pico_batches):
     small, large = pair
     large = large.float()
-    statistics = calibrate(small, large.double(), (1, 3), pico_batches())
+    statistics = calibrate(small, large.double(), ((0, 1), (1, 3)), pico_batches())
     method = Theseus()
     large = large.float()
     merged = method.apply(
@@ -65,7 +65,7 @@ def test_strength_zero_gives_the_large_model_exactly(pair, finetuned, make_parts
 def test_no_change_of_the_small_model_gives_the_large_model_at_any_strength(pair, make_parts, pico_batches):
     small, large = pair
     method = Theseus()
-    state = method.prepare(make_parts(large, small, small, calibrate(small, large, (1, 3), pico_batches())))
+    state = method.prepare(make_parts(large, small, small, calibrate(small, large, ((0, 1), (1, 3)), pico_batches())))
     for name, tensor in method.apply(state, 3.0).items():
         assert torch.equal(tensor, large.state_dict()[name])
 
@@ -88,13 +88,13 @@ def test_between_identical_models_the_change_arrives_as_it_is(pico_encoder, fine
 def test_each_change_lies_between_its_layers_own_maps_at_the_depth_mapped_to(pair, finetuned, make_parts, pico_batches):
     small, large = pair
     tuned = finetuned(small)
-    statistics = calibrate(small, large, (1, 3), pico_batches(examples=40))
+    statistics = calibrate(small, large, ((0, 1), (1, 3)), pico_batches(examples=40))
     deltas = Theseus().prepare(make_parts(large, tuned, small, statistics)).by_name
 
     def map_(site):
-        cross = statistics[f"layer.1.{site}.cross"]
-        means = torch.outer(statistics[f"layer.1.{site}.small"], statistics[f"layer.1.{site}.large"])
-        return procrustes(cross - means / statistics[f"layer.1.{site}.count"])
+        cross = statistics[f"layer.1-3.{site}.cross"]
+        means = torch.outer(statistics[f"layer.1-3.{site}.small"], statistics[f"layer.1-3.{site}.large"])
+        return procrustes(cross - means / statistics[f"layer.1-3.{site}.count"])
 
     name = "output.dense.weight"
     change = tuned.state_dict()[f"encoder.layer.1.{name}"] - small.state_dict()[f"encoder.layer.1.{name}"]
@@ -119,7 +119,7 @@ def test_two_by_two_by_hand(pico_encoder, make_parts, shape_of):
     # Small unit 0 goes with large unit 1, small unit 1 with the negative of large unit 0.
     turn = {"cross": torch.tensor([[0.0, 5.0], [-4.0, 0.0]]), "small": zero, "large": zero}
     for site, values in (("attention.in", swap), ("query.out", turn)):
-        statistics |= {f"layer.0.{site}.{key}": value.double() for key, value in values.items()}
+        statistics |= {f"layer.0-0.{site}.{key}": value.double() for key, value in values.items()}
     deltas = Theseus().prepare(make_parts(model, tuned, model, statistics)).by_name
     # T_out^T dW T_in = [[0,-1],[1,0]] [[1,2],[3,4]] [[0,1],[1,0]] = [[-4,-3],[2,1]]; T_out^T db = [-6, 5].
     expected = torch.tensor([[-4.0, -3.0], [2.0, 1.0]], dtype=torch.float64)
@@ -129,21 +129,22 @@ def test_two_by_two_by_hand(pico_encoder, make_parts, shape_of):
 
 def test_the_rank_of_a_change_is_at_most_the_small_width(pair, finetuned, make_parts, pico_batches):
     small, large = pair
-    statistics = calibrate(small, large, (1, 3), pico_batches(examples=40))
+    statistics = calibrate(small, large, ((0, 1), (1, 3)), pico_batches(examples=40))
     deltas = Theseus().prepare(make_parts(large, finetuned(small), small, statistics, embedding_delta=True)).by_name
-    assert torch.linalg.matrix_rank(deltas["encoder.layer.1.attention.self.query.weight"]) == 4
-    assert torch.linalg.matrix_rank(deltas[WORD_EMBEDDINGS]) == 4
+    # One less than the width of 4, since a LayerNorm's output has no covariance along its gain.
+    assert torch.linalg.matrix_rank(deltas["encoder.layer.1.attention.self.query.weight"]) == 3
+    assert torch.linalg.matrix_rank(deltas[WORD_EMBEDDINGS]) == 3
 
 
 def test_a_tensor_or_statistic_of_another_shape_is_named(pair, finetuned, make_parts, pico_batches):
     small, large = pair
-    statistics = calibrate(small, large, (1, 3), pico_batches())
+    statistics = calibrate(small, large, ((0, 1), (1, 3)), pico_batches())
     parts = make_parts(large, finetuned(small), small, statistics)
     parts.small_finetuned["encoder.layer.1.attention.self.key.bias"] = torch.zeros(5)
     with pytest.raises(ValueError, match=r"fine-tuned small model: tensor encoder.layer.1.attention.self.key.bias has"):
         Theseus().prepare(parts)
-    statistics["layer.0.context.cross"] = torch.zeros(4, 7)
-    with pytest.raises(ValueError, match=r"layer.0.context.cross has shape \[4, 7\], not \[4, 8\]"):
+    statistics["layer.0-1.context.cross"] = torch.zeros(4, 7)
+    with pytest.raises(ValueError, match=r"layer.0-1.context.cross has shape \[4, 7\], not \[4, 8\]"):
         Theseus().prepare(make_parts(large, finetuned(small), small, statistics))
     with pytest.raises(ValueError, match="needs the statistics"):
         Theseus().prepare(make_parts(large, small, small))

@@ -1,0 +1,64 @@
+"""What each step of a study leaves on disk. Imports no torch."""
+
+from __future__ import annotations
+
+from graft.cost.flops import moments_size
+from graft.cost.sizes import SPLITS
+from graft.cost.work import Costs
+from graft.merging import registry
+from graft.merging.alignment.depth import pairs
+from graft.steps import Step
+
+WHAT = {
+    "download_task": "texts and token ids",
+    "tokenize_task": "texts and token ids",
+    "download_model": "pre-trained models",
+    "distil_model": "pre-trained models",
+    "finetune_model": "saved models",
+    "merge_models": "saved models",
+    "embed_task": "states (embeddings, sweeps, statistics)",
+    "sweep": "states (embeddings, sweeps, statistics)",
+    "calibrate": "states (embeddings, sweeps, statistics)",
+    "evaluate": "predictions and records",
+}
+# Bytes of a weight, a state or a token id; statistics are in float64.
+_NUMBER = 4
+# Bytes as found in a finished study of the three GLUE tasks: text as parquet per token, the tokenizer's files beside
+# every model, a prediction, and a run's run.json, build.json and logs of training.
+_TEXT_PER_TOKEN = 4
+_TOKENIZER = 700_000
+_PREDICTION = 18
+_RECORDS = 7_000
+
+
+def bytes_of(costs: Costs, step: Step) -> int:
+    """Bytes that a step leaves; raises Unknown as `costs` does."""
+    grid = costs.grid
+    match step.rule, step.wildcards:
+        case "tokenize_task", (task, _):
+            return (_NUMBER + _TEXT_PER_TOKEN) * sum(int(costs.sizes(task).tokens[split].sum()) for split in SPLITS)
+        case (("download_model" | "distil_model"), (model,)):
+            return _NUMBER * costs.shape(model).body_parameters + _TOKENIZER
+        case "finetune_model", (task, system, _):
+            return _classifier(costs, task, grid.systems[system].model)
+        case "merge_models", (task, system, _):
+            spec = grid.systems[system]
+            one_model = spec.merge is None or registry.facts(spec.method).kind == "weights"
+            return _classifier(costs, task, spec.pair.large) if one_model else 0
+        case "embed_task", (task, model):
+            rows = sum(len(costs.sizes(task).tokens[split]) for split in ("train", "select"))
+            return _NUMBER * rows * 2 * costs.shape(model).width
+        case "sweep", (task, merge, pair, seed):
+            rows = len(costs.fit(task, pair, merge)) + len(costs.sizes(task).tokens["select"])
+            return _NUMBER * rows * costs.moved(merge, seed) * costs.shape(grid.pair(pair).large).width
+        case "calibrate", (_, pair, depth):
+            small, large = costs.shapes(pair)
+            return 2 * _NUMBER * moments_size(small, large, pairs(depth, small.layers, large.layers))
+        case "evaluate", (task, *_):
+            return _PREDICTION * len(costs.sizes(task).tokens["report"]) + _RECORDS
+    return 0
+
+
+def _classifier(costs: Costs, task: str, model: str) -> int:
+    shape, outputs = costs.shape(model), costs.grid.study.tasks[task].row(task).outputs
+    return _NUMBER * (shape.body_parameters + outputs * (shape.width + 1)) + _TOKENIZER

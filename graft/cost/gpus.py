@@ -1,0 +1,39 @@
+"""GPUs by name, with the peak throughput that their makers publish."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Gpu:
+    """Peak FLOP/s of dense matrix products: `bf16` on tensor cores, `fp32` on the plain cores (PyTorch's default)."""
+
+    name: str
+    bf16: float
+    fp32: float
+
+
+# TFLOP/s without sparsity, from NVIDIA's data sheets (A100, H100, H200, L4, L40S, A10, A30, A40) and the white papers
+# on GA102 and Ada (GeForce, with fp32 accumulation). Data sheets that give figures with sparsity were halved.
+_TABLE = {
+    "a10": (125, 31.2),
+    "a30": (165, 10.3),
+    "a40": (149.7, 37.4),
+    "a100": (312, 19.5),
+    "h100": (989, 67),
+    "h100-pcie": (756, 51),
+    "h200": (989, 67),
+    "l4": (121, 30.3),
+    "l40s": (362, 91.6),
+    "rtx3090": (71, 35.6),
+    "rtx4090": (165.2, 82.6),
+}
+
+
+def gpu(name: str) -> Gpu:
+    """The GPU called `name`; raises ValueError with the known names."""
+    if name not in _TABLE:
+        raise ValueError(f"no GPU is called {name!r} here; known are {', '.join(_TABLE)}")
+    bf16, fp32 = _TABLE[name]
+    return Gpu(name, bf16 * 1e12, fp32 * 1e12)

@@ -1,0 +1,267 @@
+"""What each step of a study computes, in FLOPs from shapes and lengths. Imports no torch."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from graft.cost import flops as count
+from graft.cost.sizes import TaskSizes, Unknown, model_shape, task_sizes
+from graft.grid import Grid, System, effective
+from graft.merging import registry
+from graft.merging.alignment.depth import SIMILARITY_TOKENS, pairs
+from graft.merging.selection import strength_grid
+from graft.paths import Paths
+from graft.shapes import Shape
+from graft.steps import Step
+from graft.study import DistilledModel
+from graft.training.batches import MIXED_WINDOW, padded_lengths, training_batches
+
+KINDS = (
+    "fine-tuning large",
+    "fine-tuning small",
+    "distillation",
+    "embedding",
+    "probes",
+    "calibration",
+    "sweeps",
+    "merging",
+    "evaluation",
+)
+_KIND_OF_RULE = {
+    "distil_model": "distillation",
+    "embed_task": "embedding",
+    "probe": "probes",
+    "calibrate": "calibration",
+    "sweep": "sweeps",
+    "merge_models": "merging",
+    "evaluate": "evaluation",
+}
+# FLOPs of a method's `prepare` and `apply`, by method; a test holds them against the implementations' own counts.
+PREPARE: Mapping[str, Callable[[Shape, Shape, Mapping[str, Any]], tuple[int, int]]] = {
+    "theseus": lambda small, large, o: (
+        count.theseus_flops(small, large, _pairs(small, large, o), o["embedding_delta"]),
+        0,
+    ),
+    "spacewise": lambda small, large, o: (count.spacewise_flops(small, large, _pairs(small, large, o), o), 0),
+    "functional": lambda small, large, o: count.functional_flops(
+        small, large, _pairs(small, large, o), o["text_tokens"]
+    ),
+    "ot_fusion": lambda small, large, o: (count.ot_fusion_flops(small, large, _pairs(small, large, o)), 0),
+    "grow": lambda small, large, o: (0, 0),
+    "interpolate": lambda small, large, o: (0, 0),
+}
+
+
+def _pairs(small: Shape, large: Shape, options: Mapping[str, Any]) -> int:
+    return pairs(options["depth"], small.layers, large.layers)
+
+
+@dataclass(frozen=True)
+class Work:
+    """FLOPs of a part of a step, named as in run.json's `train_flops_parts`.
+
+    `mode`: "training" (in `launch.precision`), "inference" (always fp32), or "closed form" (on the CPU, in fp64).
+    """
+
+    name: str
+    flops: int
+    mode: str = "inference"
+
+
+class Costs:
+    """FLOPs and bytes of single steps. What cannot be known raises Unknown, and is remembered in `unknown`."""
+
+    def __init__(self, grid: Grid, paths: Paths) -> None:
+        self.grid, self.paths = grid, paths
+        self.unknown: dict[str, None] = {}
+
+    def kind(self, step: Step) -> str | None:
+        """One of KINDS, or None for a step that does not compute."""
+        if step.rule == "finetune_model":
+            return f"fine-tuning {self.grid.study.models[self.grid.systems[step.wildcards[1]].model].role}"
+        return _KIND_OF_RULE.get(step.rule)
+
+    @functools.cache  # noqa: B019 - one per plan
+    def sizes(self, task: str) -> TaskSizes:
+        return self._remembered(task_sizes, task)
+
+    @functools.cache  # noqa: B019
+    def shape_and_source(self, model: str) -> tuple[Shape, str]:
+        return self._remembered(model_shape, model)
+
+    def _remembered(self, ask: Callable, name: str) -> Any:
+        try:
+            return ask(self.grid, self.paths, name)
+        except Unknown as error:
+            self.unknown[str(error)] = None
+            raise
+
+    def shape(self, model: str) -> Shape:
+        return self.shape_and_source(model)[0]
+
+    def work(self, step: Step) -> list[Work]:
+        """The parts of a step's compute."""
+        match step.rule, step.wildcards:
+            case "distil_model", (model,):
+                return [Work(f"distil.{model}", self._distillation(model), "training")]
+            case "finetune_model", (task, system, seed):
+                train, select = self._finetuning(task, self.grid.systems[system].model)
+                name = f"{system}/{task}/seed-{seed}"
+                return [Work(f"{name}/train", train, "training"), Work(f"{name}/select", select)]
+            case "embed_task", (task, model):
+                shape, tokens = self.shape(model), self.grid.max_tokens(task, model)
+                passes = sum(self._pass(shape, task, split, tokens) for split in ("train", "select"))
+                return [Work(f"embed.{model}/{task}", passes)]
+            case "probe", (task, system, _):
+                return [Work(f"{system}/{task}/head", self._probe(task, self.grid.systems[system]), "closed form")]
+            case "calibrate", (task, pair, depth):
+                name, parts = f"calibrate.{pair}/{task}/{depth}", self._calibration(task, pair, depth)
+                return [Work(f"{name}/{part}", flops) for part, flops in parts.items()]
+            case "sweep", (task, merge, pair, seed):
+                return list(self._sweep(task, merge, pair, seed))
+            case "merge_models", (task, system, seed):
+                return list(self._merge(task, self.grid.systems[system], seed))
+            case "evaluate", (task, system, seed):
+                return [Work(f"evaluate/{task}/{system}/seed-{seed}", self._evaluation(task, system))]
+        return []
+
+    def shapes(self, pair: str) -> tuple[Shape, Shape]:
+        spec = self.grid.pair(pair)
+        return self.shape(spec.small), self.shape(spec.large)
+
+    def _pass(self, shape: Shape, task: str, split: str, max_tokens: int) -> int:
+        """One pass of an encoder over a split."""
+        lengths = self.sizes(task).lengths(split, max_tokens)
+        return count.summed_flops(lambda t: count.encoder_flops(shape, t), padded_lengths(lengths))
+
+    @functools.cache  # noqa: B019 - every seed trains on as many tokens
+    def _finetuning(self, task: str, model: str) -> tuple[int, int]:
+        """Training, and the choice of the epoch on `select`."""
+        settings, shape = self.grid.study.models[model].finetune[task], self.shape(model)
+        outputs = self.grid.study.tasks[task].row(task).outputs
+        lengths = self.sizes(task).lengths("train", settings.max_tokens)
+        batches = training_batches(lengths, settings.batch_size, np.random.default_rng(0))
+
+        def forward(tokens: int) -> int:
+            return count.classifier_flops(shape, tokens, outputs)
+
+        train = count.training_flops(count.summed_flops(forward, padded_lengths(lengths, batches)))
+        select = padded_lengths(self.sizes(task).lengths("select", settings.max_tokens))
+        return settings.epochs * train, settings.epochs * count.summed_flops(forward, select)
+
+    def _distillation(self, model: str) -> int:
+        source = self.grid.study.models[model].source
+        assert isinstance(source, DistilledModel)
+        options, teacher, student = source.options, self.shape(source.teacher), self.shape(model)
+        longest = min(options.max_tokens, teacher.positions)
+        lengths = np.concatenate([self.sizes(task).lengths("train", longest) for task in self.grid.study.tasks])
+        rng = np.random.default_rng(source.seed)
+
+        def batches(lengths: np.ndarray) -> list[tuple[int, int]]:
+            rows = training_batches(lengths, options.batch_size, rng, MIXED_WINDOW)
+            return [(len(batch), int(lengths[batch].max())) for batch in rows]
+
+        start = batches(rng.permutation(lengths)[: options.start_texts])
+        seen: list[tuple[int, int]] = []
+        while len(seen) < options.steps:
+            seen += batches(lengths)
+        trained = sum(rows * count.distil_step_flops(teacher, student, t) for rows, t in seen[: options.steps])
+        return trained + count.distil_start_flops(student, teacher, start, options.start)
+
+    def _probe(self, task: str, system: System) -> int:
+        width, outputs = self.shape(system.model).width, self.grid.study.tasks[task].row(task).outputs
+        train, select = (len(self.sizes(task).tokens[split]) for split in ("train", "select"))
+        ridge = len(self.grid.study.systems.probe.ridge)
+        return count.ridge_flops(train, width, outputs, ridge) + ridge * select * count.linear_flops(width, outputs)
+
+    @functools.cache  # noqa: B019
+    def _calibration(self, task: str, pair: str, depth: str) -> dict[str, int]:
+        """Moments of every site, and the likeness of all pairs of layers on fewer texts."""
+        small, large = self.shapes(pair)
+        mapped = pairs(depth, small.layers, large.layers)
+        lengths = self.sizes(task).lengths("train", self.grid.max_tokens(task, self.grid.pair(pair).large))
+        lengths = np.random.default_rng(0).permutation(lengths)
+        read, few = (
+            lengths[: int(np.searchsorted(np.cumsum(lengths), tokens)) + 1]
+            for tokens in (self.grid.study.calibration.tokens, SIMILARITY_TOKENS)
+        )
+        sites = count.summed_flops(lambda t: count.calibration_flops(small, large, mapped, 1, t), padded_lengths(read))
+        passes = count.summed_flops(
+            lambda t: count.encoder_flops(small, t) + count.encoder_flops(large, t), padded_lengths(few)
+        )
+        return {"sites": sites, "similarity": passes + count.similarity_flops(small, large, int(few.sum()))}
+
+    @functools.cache  # noqa: B019
+    def fit(self, task: str, pair: str, merge: str | None) -> np.ndarray:
+        """Tokens of the rows of train on which a merge's or (without one) the control's heads are fitted."""
+        study = self.grid.study
+        settings = self.grid.merges[merge].settings if merge else study.systems.control.head_only
+        lengths = self.sizes(task).lengths("train", self.grid.max_tokens(task, self.grid.pair(pair).large))
+        rows = min(settings.fit_rows, len(lengths))
+        return np.random.default_rng(0).choice(lengths, rows, replace=False)
+
+    def moved(self, merge: str, seed: int) -> int:
+        """Number of strengths but 0."""
+        return sum(strength != 0 for strength in strength_grid(self.grid.merges[merge].options, seed))
+
+    def _sweep(self, task: str, merge: str, pair: str, seed: int) -> Iterator[Work]:
+        (small, large), moved = self.shapes(pair), self.moved(merge, seed)
+        method, options = self.grid.merges[merge].method, self.grid.merges[merge].options
+        name = f"sweep.{merge}.{pair}/{task}/seed-{seed}"
+        fit = padded_lengths(self.fit(task, pair, merge))
+        tokens = self.grid.max_tokens(task, self.grid.pair(pair).large)
+        if method not in PREPARE:
+            self.unknown[f"method {method}: the FLOPs of its preparation, which the plan does not count"] = None
+        else:
+            prepare, apply = PREPARE[method](small, large, options)
+            yield Work(f"{name}/prepare", prepare, "closed form")
+            yield Work(f"{name}/apply", moved * apply, "closed form")
+        yield Work(f"{name}/fit", moved * count.summed_flops(lambda t: count.encoder_flops(large, t), fit))
+        yield Work(f"{name}/select", moved * self._pass(large, task, "select", tokens))
+
+    def _merge(self, task: str, system: System, seed: int | str) -> Iterator[Work]:
+        small, large = self.shapes(system.pair.name)
+        name, row = f"{system.name}/{task}/seed-{seed}", self.grid.study.tasks[task].row(task)
+        tokens = self.grid.max_tokens(task, system.pair.large)
+        if not system.head:
+            if registry.facts(system.method).kind == "weights":
+                tried = len(strength_grid(effective(system), seed))
+                padded = padded_lengths(self.sizes(task).lengths("select", tokens))
+                one = count.summed_flops(lambda t: count.classifier_flops(large, t, row.outputs), padded)
+                yield Work(f"{name}/select", tried * one)
+            else:
+                yield Work(f"{name}/small-on-select", self._pass(small, task, "select", tokens))
+            return
+        fit = self.fit(task, system.pair.name, system.merge)
+        if system.head != "labelled":
+            passes = count.summed_flops(lambda t: count.encoder_flops(small, t), padded_lengths(fit))
+            yield Work(f"{name}/small-on-fit", passes)
+        ridge, select = len(system.settings.ridge), len(self.sizes(task).tokens["select"])
+        outputs = small.width if system.head == "transplant" else row.outputs
+        one = count.ridge_flops(len(fit), large.width, outputs, ridge) + len(fit) * count.pooler_flops(large)
+        one += ridge * select * (count.pooler_flops(large) + count.linear_flops(large.width, row.outputs))
+        bodies = 1 + (self.moved(system.merge, seed) if system.merge else 0)
+        yield Work(f"{name}/head", bodies * one, "closed form")
+
+    @functools.cache  # noqa: B019
+    def _evaluation(self, task: str, system: str) -> int:
+        spec, outputs = self.grid.systems[system], self.grid.study.tasks[task].row(task).outputs
+        lengths = self.sizes(task).lengths("report", self.grid.max_tokens(task, self.grid.reads_as(spec)))
+        padded = padded_lengths(lengths)
+        return sum(
+            count.summed_flops(lambda t, shape=shape: count.classifier_flops(shape, t, outputs), padded)
+            for shape in map(self.shape, _inference_models(spec))
+        )
+
+
+def _inference_models(system: System) -> list[str]:
+    """The models that run for each example."""
+    if system.pair is None:
+        return [system.model] if system.model else []
+    roles = registry.facts(system.method).inference if system.merge else ("large",)
+    return [getattr(system.pair, role) for role in roles]

@@ -1,0 +1,47 @@
+"""Maps between attention heads: which large head goes with which small one, and a map for each such pair."""
+
+from __future__ import annotations
+
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+
+from graft.merging.alignment.affine import Fit
+from graft.merging.alignment.maps import Maps
+from graft.merging.moments import Moments
+
+
+def match(moments: Moments, small_heads: int, large_heads: int) -> list[int]:
+    """Small head for each large head, by linear CKA of their units' activations.
+
+    With as many heads the assignment is one to one with the largest sum (Hungarian method); otherwise each small
+    head first gets its best large one, and large heads left over take the small head most like them.
+    """
+    similarity = torch.zeros(large_heads, small_heads, dtype=torch.float64)
+    for j, large in enumerate(_units(len(moments.large), large_heads)):
+        for i, small in enumerate(_units(len(moments.small), small_heads)):
+            block = moments.block(small, large)
+            norms = block.centred_small().norm() * block.centred_large().norm()
+            similarity[j, i] = block.centred_cross().norm() ** 2 / norms.clamp(min=1e-300)
+    found = similarity.argmax(dim=1).tolist()
+    for j, i in zip(*linear_sum_assignment(similarity.numpy(), maximize=True), strict=True):
+        found[j] = int(i)
+    return found
+
+
+def per_head(moments: Moments, fit: Fit, matched: list[int], small_heads: int) -> Maps:
+    """Maps that send each small head to its large heads only, and back: zero between heads that are not matched."""
+    large = _units(len(moments.large), len(matched))
+    forward, backward = torch.zeros_like(moments.cross), torch.zeros_like(moments.cross.T)
+    for i, units in enumerate(_units(len(moments.small), small_heads)):
+        targets = [large[j] for j, of in enumerate(matched) if of == i]
+        if targets:
+            columns = torch.cat(targets)
+            maps = fit(moments.block(units, columns))
+            forward[units[:, None], columns] = maps.forward
+            backward[columns[:, None], units] = maps.backward
+    return Maps(forward, backward)
+
+
+def _units(width: int, heads: int) -> tuple[Tensor, ...]:
+    return torch.arange(width).split(width // heads)

@@ -1,0 +1,149 @@
+"""One map per space of a pair of encoders, fitted to a calibration's moments."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+from torch import Tensor
+
+from graft.merging import moments
+from graft.merging.alignment import transport
+from graft.merging.alignment.affine import Fit
+from graft.merging.alignment.heads import match, per_head
+from graft.merging.alignment.maps import Maps
+from graft.merging.architecture import (
+    EMBEDDING_NORM,
+    EMBEDDINGS,
+    FFN,
+    LINEAR_SPACES,
+    NORMS,
+    QUERY_KEY,
+    RESIDUAL,
+    STREAM,
+    VALUE,
+    layer_prefix,
+    site_name,
+)
+from graft.merging.moments import Moments
+from graft.merging.protocol import Parts
+
+ATTENTION_IN = "attention.in"
+
+
+@dataclass(frozen=True)
+class SpaceMaps:
+    """Maps of a pair: of the residual stream by site, and of the spaces inside each mapped pair of layers.
+
+    `residual` has a map for EMBEDDINGS and for (small layer, large layer, site); the same one everywhere where the
+    stream was pooled. `inner` has one for (small layer, large layer, space). `writes`: by LayerNorm's site, the way
+    forward [w_S, w_L] for what is added to the stream before that LayerNorm.
+    """
+
+    residual: Mapping[str | tuple[int, int, str], Maps]
+    inner: Mapping[tuple[int, int, str], Maps]
+    writes: Mapping[str | tuple[int, int, str], Tensor]
+
+    def entry(self, m: int, g: int, linear: str) -> Maps:
+        """Maps of the space that a linear layer reads."""
+        space = LINEAR_SPACES[linear][0]
+        return self.residual[m, g, STREAM[linear]] if space == RESIDUAL else self.inner[m, g, space]
+
+    def exit(self, m: int, g: int, linear: str) -> Tensor:
+        """The way forward in the space that a linear layer writes."""
+        space = LINEAR_SPACES[linear][1]
+        return self.writes[m, g, STREAM[linear]] if space == RESIDUAL else self.inner[m, g, space].forward
+
+
+# Weight of the direction that a LayerNorm takes away, as a share of its tokens (see `fit_spaces`).
+RESTORED = 0.1
+
+
+def fit_spaces(parts: Parts, fit: Fit, residual: str = "pooled", heads: bool = False) -> SpaceMaps:
+    """Fit all maps with `fit`.
+
+    residual: "pooled": one map for the residual stream, from all LayerNorm outputs and the embeddings together;
+    "fit_dense": the same with the small model's own projection (TinyBERT's `fit_dense`) as the way forward; "per_site":
+    one for each. heads: queries and keys, and values, are mapped head by head.
+
+    A LayerNorm's output n g + b never varies along its gain g, since n has mean zero: no activations tell where that
+    direction goes, nor where the layers that read it send it, but fine-tuning changes weights along it. Both models
+    take away the same thing, so a few virtual tokens b + g and b - g, with what queries, keys and values make of them,
+    join the moments.
+    """
+    width = parts.small_shape.width, parts.large_shape.width
+    ffn = parts.small_shape.ffn, parts.large_shape.ffn
+
+    def seen(m: int, g: int, site: str) -> Moments:
+        return moments.read(parts.statistics, site_name(m, g, site), *(ffn if site == "ffn" else width))
+
+    def gains(small_norm: str, large_norm: str) -> tuple[Tensor, Tensor]:
+        return tuple(
+            body[f"{norm}.weight"].double().cpu()
+            for body, norm in ((parts.small_pretrained, small_norm), (parts.large, large_norm))
+        )
+
+    def read_by(linear: str, m: int, g: int) -> Moments:
+        """Moments of a linear layer's output, with what it makes of the direction its input never takes."""
+        missing = gains(norm_before(m), norm_before(g))
+        made = (
+            body[f"{layer_prefix(layer)}attention.self.{linear}.weight"].double().cpu() @ gain
+            for body, layer, gain in zip((parts.small_pretrained, parts.large), (m, g), missing, strict=True)
+        )
+        return seen(m, g, f"{linear}.out").centred().with_direction(*made, RESTORED)
+
+    places = [EMBEDDINGS, *((m, g, site) for m, g in parts.depth_map for site in NORMS.values())]
+    norms = {EMBEDDINGS: gains(EMBEDDING_NORM, EMBEDDING_NORM)} | {
+        (m, g, site): gains(layer_prefix(m) + norm, layer_prefix(g) + norm)
+        for m, g in parts.depth_map
+        for norm, site in NORMS.items()
+    }
+    names = {place: place if place == EMBEDDINGS else site_name(*place) for place in places}
+    stream = {
+        place: moments.read(parts.statistics, names[place], *width).centred().with_direction(*norms[place], RESTORED)
+        for place in places
+    }
+    reads = [(m, g, ATTENTION_IN) for m, g in parts.depth_map]
+    if residual == "per_site":
+        for m, g, site in reads:
+            before = gains(norm_before(m), norm_before(g))
+            stream[m, g, site] = seen(m, g, site).centred().with_direction(*before, RESTORED)
+        streams = {place: fit(moment) for place, moment in stream.items()}
+    else:
+        shared = fit(moments.total(stream.values()))
+        if residual == "fit_dense":
+            shared = replace(shared, forward=_projection(parts))
+        streams = dict.fromkeys([*places, *reads], shared)
+
+    inner = {}
+    for m, g in parts.depth_map:
+        queries, values = read_by("query", m, g) + read_by("key", m, g), read_by("value", m, g)
+        if heads:
+            counts = parts.small_shape.heads, parts.large_shape.heads
+            # A head is one thing: its queries, keys and values go to the same place.
+            matched = match(values, *counts)
+            inner[m, g, QUERY_KEY] = per_head(queries, fit, matched, counts[0])
+            inner[m, g, VALUE] = per_head(values, fit, matched, counts[0])
+        else:
+            inner[m, g, QUERY_KEY], inner[m, g, VALUE] = fit(queries), fit(values)
+        inner[m, g, FFN] = fit(seen(m, g, "ffn"))
+    writes = {
+        place: transport.before_norm(
+            streams[place].forward, *norms[place], *parts.statistics[f"{names[place]}.spread"].tolist()
+        )
+        for place in places
+    }
+    return SpaceMaps(streams, inner, writes)
+
+
+def _projection(parts: Parts) -> Tensor:
+    if parts.projection is None:
+        raise ValueError(
+            "residual fit_dense: the small model came without the projection of its distillation; use pooled instead"
+        )
+    return parts.projection.double().cpu().T
+
+
+def norm_before(layer: int) -> str:
+    """Name of the LayerNorm whose output a block reads."""
+    return EMBEDDING_NORM if layer == 0 else f"{layer_prefix(layer - 1)}output.LayerNorm"

@@ -1,0 +1,292 @@
+"""Merging the models of two folders into a third, without a study."""
+
+from __future__ import annotations
+
+import copy
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+from transformers import BertForSequenceClassification, BertModel
+
+from graft import features, files
+from graft.cost.flops import calibration_flops, encoder_flops
+from graft.encoders import load_classifier, load_encoder, projection_of
+from graft.inference import Batch, batches, first_texts, padded_lengths, pass_flops
+from graft.merging import card, registry
+from graft.merging.alignment import depth
+from graft.merging.alignment.cka import layer_similarity
+from graft.merging.calibration import calibrate
+from graft.merging.heads.fitting import fit_heads
+from graft.merging.heads.head import Head, head_logits
+from graft.merging.heads.labelled import label_targets
+from graft.merging.heterogeneous.interpolate import interpolated_head
+from graft.merging.protocol import Parts
+from graft.merging.saving import save_classifier, split_classifier
+from graft.pretrained import fetch_model
+from graft.shapes import Shape
+from graft.study import PathModel
+from graft.tasks.readers import read_tsv, rows_of
+from graft.tasks.table import TaskRow
+from graft.tasks.tokens import TokenisedSplit, check_same_vocabulary, load_tokenizer
+
+# Rows on which a head is fitted, and the ridge sizes of which the one that predicts every fifth row best is taken.
+FIT_ROWS = 2048
+FEWEST_ROWS = 10
+RIDGE = (1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+Report = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be merged, and how. `labelled`: a TSV for the labelled head; `tokens`: of text to calibrate on."""
+
+    method: str
+    large: Path
+    small_finetuned: Path
+    small_pretrained: Path | None
+    text: Path
+    out: Path
+    head: str = "transplant"
+    strength: float = 1.0
+    labelled: Path | None = None
+    options: dict[str, Any] | None = None
+    tokens: int = 50_000
+    max_tokens: int = 128
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a merge would do: shapes, depth map, options and FLOPs, before anything is written."""
+
+    large: Shape
+    small: Shape
+    depth_map: depth.DepthMap
+    options: dict[str, Any]
+    texts: int
+    tokens: int
+    flops: dict[str, int]
+
+
+def merge(order: Order, report: Report, dry_run: bool = False) -> Plan:
+    """Merge two folders into `order.out`, or only plan it.
+
+    The result is a plain Hugging Face classifier of the large shape with a model card (README.md) and provenance
+    (graft.json). Raises ValueError, and writes nothing, for an existing output folder, a missing folder, an
+    architecture other than BERT, a small model larger than the large one, unequal vocabularies, fewer tokens than a
+    space needs, weights that are not finite, or a labelled file that does not fit the fine-tuned model's labels.
+    """
+    facts = _checked(order)
+    options = registry.checked_options(order.method, order.options)
+    with tempfile.TemporaryDirectory(prefix="graft-") as scratch:
+        given = _read(order, Path(scratch))
+        plan = _plan(order, facts, options, given)
+        if not dry_run:
+            _carry_out(order, facts, plan, given, report)
+    return plan
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What an order names, read and checked."""
+
+    large: BertModel
+    small: BertModel
+    finetuned: BertForSequenceClassification
+    large_folder: Path
+    large_shape: Shape
+    small_shape: Shape
+    tokenizer: Tokenizer
+    texts: TokenisedSplit
+    max_tokens: int
+    projection: Tensor | None
+
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        config = self.finetuned.config
+        return None if config.num_labels == 1 else tuple(config.id2label[i] for i in range(config.num_labels))
+
+    def first(self, tokens: int) -> np.ndarray:
+        """Whole texts in a fixed order, until so many tokens are read."""
+        return first_texts(self.texts, self.max_tokens, tokens)
+
+    def batches(self, tokens: int) -> list[Batch]:
+        return [batch for _, batch in batches(self.texts, self.max_tokens, self.first(tokens))]
+
+    def count(self, rows: np.ndarray) -> int:
+        return int(self.texts.lengths(self.max_tokens)[rows].sum())
+
+
+def _checked(order: Order) -> registry.MethodFacts:
+    facts = registry.facts(order.method)
+    if facts.kind != "weights":
+        raise ValueError(f"method {facts.name} is a {facts.kind}: it makes no single model; use it in a study")
+    if order.small_pretrained is None:
+        raise ValueError("the small model before its fine-tuning is needed: give --small-pretrained DIR")
+    if facts.heads and order.head not in facts.heads:
+        raise ValueError(f"--head: no head is called {order.head!r}; known are {', '.join(facts.heads)}")
+    if facts.heads and order.head == "labelled" and order.labelled is None:
+        raise ValueError("--head labelled is fitted on labels: give --labelled FILE.tsv")
+    if order.out.exists():
+        raise ValueError(f"{order.out} is there already; name another folder with --out, or remove it")
+    return facts
+
+
+def _read(order: Order, scratch: Path) -> _Given:
+    folders = {"--large": order.large, "--small-pretrained": order.small_pretrained}
+    for flag, folder in folders.items():
+        fetch_model(PathModel(kind="path", folder=str(folder)), flag, scratch / flag, "")
+    if not (order.small_finetuned / "config.json").is_file():
+        raise ValueError(f"--small-finetuned: {order.small_finetuned / 'config.json'} is missing; a model is needed")
+    large_shape, small_shape = (Shape.of(scratch / flag) for flag in folders)
+    tuned_shape = Shape.of(order.small_finetuned)
+    for what in vars(small_shape):
+        ours, tuned, theirs = (getattr(shape, what) for shape in (small_shape, tuned_shape, large_shape))
+        if ours != tuned:
+            raise ValueError(f"--small-finetuned has {what} {tuned}, --small-pretrained {ours}; they must be one model")
+        if what in ("layers", "width", "ffn") and ours > theirs:
+            raise ValueError(f"the small model has {what} {ours}, more than the large one's {theirs}; swap the folders")
+    check_same_vocabulary(scratch / "--small-pretrained", scratch / "--large")
+    tokenizer = load_tokenizer(scratch / "--large")
+    texts = TokenisedSplit.of_texts(tokenizer, read_texts(order.text), str(order.text))
+    models = {flag: load_encoder(scratch / flag) for flag in folders}
+    models["--small-finetuned"] = load_classifier(order.small_finetuned)
+    for flag, model in models.items():
+        bad = next((name for name, t in model.state_dict().items() if not torch.isfinite(t).all()), None)
+        if bad:
+            raise ValueError(f"{flag}: {bad} holds values that are not finite; the model is damaged")
+    return _Given(
+        *(model.to(order.device) for model in models.values()),
+        large_folder=scratch / "--large",
+        large_shape=large_shape,
+        small_shape=small_shape,
+        tokenizer=tokenizer,
+        texts=texts,
+        max_tokens=min(order.max_tokens, large_shape.positions, small_shape.positions),
+        projection=projection_of(order.small_pretrained),
+    )
+
+
+def _plan(order: Order, facts: registry.MethodFacts, options: dict[str, Any], given: _Given) -> Plan:
+    shapes = given.small_shape, given.large_shape
+    depth_map = depth.uniform(*(shape.layers for shape in shapes))
+    again = given.count(given.first(options["text_tokens"])) if "texts" in facts.needs else 0
+    cost = registry.implementation(facts.name)().flops(*shapes, options, again)
+    flops = {"prepare": cost.prepare, "apply": cost.apply}
+    texts = tokens = 0
+    if "statistics" in facts.needs:
+        rows = given.first(order.tokens)
+        texts, tokens = len(rows), given.count(rows)
+        if tokens < given.large_shape.ffn:
+            raise ValueError(
+                f"{order.text}: {tokens} tokens are too few; the feed-forward space of the large model needs at least "
+                f"{given.large_shape.ffn}: give more text, or raise --tokens"
+            )
+        if options["depth"] != "uniform":
+            few = given.batches(depth.SIMILARITY_TOKENS)
+            similarity = layer_similarity(given.small, given.large, few)[1:, 1:].tolist()
+            depth_map = depth.named(options["depth"], *(shape.layers for shape in shapes), similarity)
+        lengths = padded_lengths(given.texts.lengths(given.max_tokens)[rows])
+        flops["calibrate"] = sum(calibration_flops(*shapes, len(depth_map), 1, int(length)) for length in lengths)
+    if facts.heads and order.head != "labelled":
+        fit = features.fit_rows(len(given.texts), FIT_ROWS)
+        flops["head"] = sum(
+            pass_flops(lambda t, s=shape: encoder_flops(s, t), given.texts, given.max_tokens, fit) for shape in shapes
+        )
+    return Plan(given.large_shape, given.small_shape, depth_map, options, texts, tokens, flops)
+
+
+def _carry_out(order: Order, facts: registry.MethodFacts, plan: Plan, given: _Given, report: Report) -> None:
+    statistics = None
+    if "statistics" in facts.needs:
+        done = 0
+
+        def count(examples: int) -> None:
+            nonlocal done
+            done += examples
+            report(done, plan.texts, "texts compared")
+
+        statistics = calibrate(given.small, given.large, plan.depth_map, given.batches(order.tokens), count)
+    tuned, small_head = split_classifier(given.finetuned)
+    bodies = given.large.state_dict(), tuned, given.small.state_dict()
+    texts = given.batches(plan.options["text_tokens"]) if "texts" in facts.needs else ()
+    parts = Parts(*bodies, plan.large, plan.small, plan.depth_map, statistics, plan.options, texts, given.projection)
+    merger = registry.implementation(facts.name)()
+    merged = merger.apply(merger.prepare(parts), order.strength)
+    if facts.heads:
+        head = _head(order, merged, small_head, given)
+    else:
+        head = interpolated_head(small_head, merged, order.strength)
+    with files.atomic_folder(order.out) as target:
+        save_classifier(merged, head, given.large_folder, given.labels, target)
+        card.write(target, facts, order, plan)
+
+
+def _head(order: Order, merged: dict[str, Tensor], small_head: Head, given: _Given) -> Head:
+    """The head on the merged body; its ridge size is the one with which the others predict every fifth text best."""
+    texts, fit, labels = given.texts, features.fit_rows(len(given.texts), FIT_ROWS), None
+    if order.head == "labelled":
+        texts, values = read_labelled(order.labelled, given.labels, given.tokenizer)
+        fit = features.fit_rows(len(texts), FIT_ROWS)
+        labels = torch.from_numpy(values[fit])
+    if len(fit) < FEWEST_ROWS:
+        raise ValueError(f"a head is fitted on {FEWEST_ROWS} texts or more; there are {len(fit)}: give more text")
+    # A copy, since the parts that the merge was made of share its memory.
+    body = copy.deepcopy(given.large)
+    body.load_state_dict(merged)
+    hidden, small_hidden = (
+        torch.from_numpy(features.cls_states(model, texts, given.max_tokens, fit)).double()
+        for model in (body, given.finetuned.bert)
+    )
+    small_head = Head(**{name: tensor.cpu() for name, tensor in vars(small_head).items()})
+    pooler = merged["pooler.dense.weight"].cpu(), merged["pooler.dense.bias"].cpu()
+    classes = None if given.labels is None else len(given.labels)
+    wanted = head_logits(small_head, small_hidden) if labels is None else label_targets(labels, classes)
+
+    def fitted(rows: Tensor, sizes: tuple[float, ...]) -> dict[float, Head]:
+        own = None if labels is None else labels[rows]
+        known = {"small_head": small_head, "small_hidden": small_hidden[rows], "labels": own, "classes": classes}
+        return fit_heads(order.head, hidden[rows], pooler, sizes, **known)
+
+    everyone = torch.arange(len(hidden))
+    held = everyone % 5 == 0
+    tried = fitted(everyone[~held], RIDGE)
+    errors = {size: float((head_logits(head, hidden[held]) - wanted[held]).norm()) for size, head in tried.items()}
+    best = min(errors, key=errors.get)
+    return fitted(everyone, (best,))[best]
+
+
+def read_texts(path: Path) -> list[list[str]]:
+    """Columns of a text file: one text per line, or pairs with a tab between; raises ValueError where lines differ."""
+    try:
+        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
+    except (OSError, UnicodeDecodeError) as error:
+        raise ValueError(f"{path}: not a readable text file in UTF-8 ({error})") from None
+    if not lines:
+        raise ValueError(f"{path}: holds no text; one text per line is needed")
+    rows = [line.split("\t") for line in lines]
+    if len({len(row) for row in rows}) > 1 or len(rows[0]) > 2:
+        raise ValueError(f"{path}: lines must hold one text each, or all of them two with one tab between")
+    return [list(column) for column in zip(*rows, strict=True)]
+
+
+def read_labelled(
+    path: Path, labels: tuple[str, ...] | None, tokenizer: Tokenizer
+) -> tuple[TokenisedSplit, np.ndarray]:
+    """Texts and labels of a TSV with a header: the last column is the label, the one or two before it the texts."""
+    if not path.is_file():
+        raise ValueError(f"--labelled: {path} is missing")
+    table = read_tsv(path)
+    *texts, label = table.columns
+    if len(texts) not in (1, 2):
+        raise ValueError(f"{path}: {len(table.columns)} columns; one or two texts and then the label are needed")
+    rows = rows_of(table, TaskRow(tuple(texts), label, (), labels), path, "train")
+    columns = [rows[name].tolist() for name in ("text_a", "text_b") if name in rows]
+    return TokenisedSplit.of_texts(tokenizer, columns, str(path)), rows["label"].to_numpy()

@@ -1,0 +1,130 @@
+"""Second moments of a small and a large model's activations on the same tokens, summed in float64."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
+
+import torch
+from torch import Tensor
+
+# A unit whose variance is below this share of its mean square does not vary: the rest is rounding.
+CONSTANT = 1e-14
+
+
+@dataclass(frozen=True)
+class Moments:
+    """Sums over tokens: count, small [w_S], large [w_L], cross = small^T large [w_S, w_L], and the two Gram matrices
+    small^T small [w_S, w_S] and large^T large [w_L, w_L] where they were asked for."""
+
+    count: int
+    small: Tensor
+    large: Tensor
+    cross: Tensor
+    gram_small: Tensor | None = None
+    gram_large: Tensor | None = None
+
+    @classmethod
+    def of(cls, small: Tensor, large: Tensor, grams: bool) -> Moments:
+        """Sums over activations small [n, w_S] and large [n, w_L] of the same tokens."""
+        small, large = small.double(), large.double()
+        cross = small.T @ large
+        sums = len(small), small.sum(0), large.sum(0), cross
+        return cls(*sums, small.T @ small, large.T @ large) if grams else cls(*sums)
+
+    def __add__(self, other: Moments) -> Moments:
+        grams = self.gram_small is not None and other.gram_small is not None
+        return Moments(
+            self.count + other.count,
+            self.small + other.small,
+            self.large + other.large,
+            self.cross + other.cross,
+            self.gram_small + other.gram_small if grams else None,
+            self.gram_large + other.gram_large if grams else None,
+        )
+
+    @property
+    def mean_small(self) -> Tensor:
+        return self.small / self.count
+
+    @property
+    def mean_large(self) -> Tensor:
+        return self.large / self.count
+
+    def centred_cross(self) -> Tensor:
+        """Sum of (small - mean)^T (large - mean). [w_S, w_L]"""
+        return self.cross - torch.outer(self.small, self.large) / self.count
+
+    def centred_small(self) -> Tensor:
+        """Sum of (small - mean)^T (small - mean). [w_S, w_S]"""
+        return self.gram_small - torch.outer(self.small, self.small) / self.count
+
+    def centred_large(self) -> Tensor:
+        """Sum of (large - mean)^T (large - mean). [w_L, w_L]"""
+        return self.gram_large - torch.outer(self.large, self.large) / self.count
+
+    def centred(self) -> Moments:
+        """The moments of activations from which each site's own mean was taken; units that never vary become zero.
+
+        Sites are pooled so, since what differs between their means is no signal: a key's bias, say, is arbitrary.
+        """
+        small, large = self.centred_small(), self.centred_large()
+        varies_small = small.diagonal() > CONSTANT * self.gram_small.diagonal()
+        varies_large = large.diagonal() > CONSTANT * self.gram_large.diagonal()
+        return Moments(
+            self.count,
+            torch.zeros_like(self.small),
+            torch.zeros_like(self.large),
+            self.centred_cross() * torch.outer(varies_small, varies_large),
+            small * torch.outer(varies_small, varies_small),
+            large * torch.outer(varies_large, varies_large),
+        )
+
+    def with_direction(self, small: Tensor, large: Tensor, share: float) -> Moments:
+        """Also count, as `share` of the tokens, pairs at the mean + and - a direction, [w_S] and [w_L]."""
+        weight = share * self.count
+        return replace(
+            self,
+            cross=self.cross + weight * torch.outer(small, large),
+            gram_small=self.gram_small + weight * torch.outer(small, small),
+            gram_large=self.gram_large + weight * torch.outer(large, large),
+        )
+
+    def block(self, small: Tensor, large: Tensor) -> Moments:
+        """The moments of some units alone, given by their numbers."""
+        return Moments(
+            self.count,
+            self.small[small],
+            self.large[large],
+            self.cross[small][:, large],
+            None if self.gram_small is None else self.gram_small[small][:, small],
+            None if self.gram_large is None else self.gram_large[large][:, large],
+        )
+
+    def tensors(self, site: str) -> dict[str, Tensor]:
+        """As named tensors, for a safetensors file."""
+        named = {name: value for name, value in vars(self).items() if name != "count" and value is not None}
+        count = {f"{site}.count": torch.tensor(self.count, dtype=torch.int64)}
+        return count | {f"{site}.{name}": tensor.cpu().contiguous() for name, tensor in named.items()}
+
+
+def total(parts: Iterable[Moments]) -> Moments:
+    """The moments of several sites pooled."""
+    first, *rest = parts
+    for part in rest:
+        first = first + part
+    return first
+
+
+def read(statistics: Mapping[str, Tensor], site: str, small: int, large: int) -> Moments:
+    """Read back one site, which should be [small, large] wide; raises ValueError naming what is not as it should be."""
+    expected = {"count": (), "small": (small,), "large": (large,), "cross": (small, large)}
+    if f"{site}.gram_small" in statistics:
+        expected |= {"gram_small": (small, small), "gram_large": (large, large)}
+    for name, size in expected.items():
+        tensor = statistics.get(f"{site}.{name}")
+        if tensor is None:
+            raise ValueError(f"statistics: {site}.{name} is missing; calibrate this pair of models again")
+        if tuple(tensor.shape) != size:
+            raise ValueError(f"statistics: {site}.{name} has shape {list(tensor.shape)}, not {list(size)}")
+    return Moments(int(statistics[f"{site}.count"]), **{n: statistics[f"{site}.{n}"] for n in expected if n != "count"})

@@ -1,0 +1,167 @@
+"""The jobs of a study: which rule makes what, from what, and where its log stands. Imports no torch.
+
+The rules themselves are in `rules/`; a test holds the jobs counted here against a dry run's.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+
+from graft.grid import ALL_SEEDS, Grid, Run, probe_of
+from graft.merging import registry
+from graft.paths import Paths
+from graft.study import DistilledModel
+
+# The rule of each program that makes systems.
+RULES = {"finetune": "finetune_model", "merge": "merge_models", "probe": "probe", "majority": "majority"}
+LAST = ("gather", "compare", "plot")
+
+
+@dataclass(frozen=True)
+class Step:
+    """One job: a rule and the values of its wildcards, in the order of the rule's log."""
+
+    rule: str
+    wildcards: tuple[str | int, ...] = ()
+
+    def __str__(self) -> str:
+        return " ".join(map(str, (self.rule, *self.wildcards)))
+
+
+def of_study(grid: Grid) -> list[Step]:
+    """All jobs of a study from nothing to its tables, inputs before what is made from them."""
+    return [*with_inputs(grid, map(evaluation, grid.runs)), *map(Step, LAST)]
+
+
+def evaluation(run: Run) -> Step:
+    """The last step of a run: it writes run.json."""
+    return Step("evaluate", (run.task, run.system.name, run.seed))
+
+
+def with_inputs(grid: Grid, steps: Iterable[Step]) -> list[Step]:
+    """These steps and all that they need, each once, inputs first."""
+    found: dict[Step, None] = {}
+
+    def add(step: Step) -> None:
+        if step not in found:
+            for needed in inputs(grid, step):
+                add(needed)
+            found[step] = None
+
+    for step in steps:
+        add(step)
+    return list(found)
+
+
+def inputs(grid: Grid, step: Step) -> list[Step]:
+    """The steps whose outputs a step reads."""
+    study = grid.study
+    match step.rule, step.wildcards:
+        case "tokenize_task", (task, tokenizer):
+            return [Step("download_task", (task,)), _weights(grid, tokenizer)]
+        case "distil_model", (model,):
+            data = [Step("download_task", (task,)) for task in study.tasks]
+            return [*data, _weights(grid, study.models[model].source.teacher)]
+        case "finetune_model", (task, system, _):
+            model = grid.systems[system].model
+            return [_weights(grid, model), _tokens(grid, task, model)]
+        case "embed_task", (task, model):
+            return [_weights(grid, model), _tokens(grid, task, model)]
+        case "probe", (task, system, _):
+            model = grid.systems[system].model
+            return [_weights(grid, model), Step("embed_task", (task, model))]
+        case "majority", (task, *_):
+            return [Step("download_task", (task,))]
+        case "calibrate", (task, pair, _):
+            large, small = grid.pair(pair).large, grid.pair(pair).small
+            return [_weights(grid, large), _weights(grid, small), _tokens(grid, task, large)]
+        case "sweep", (task, merge, pair, seed):
+            found = [_finetuned(task, grid.pair(pair).small, seed), *_merge_parts(grid, task, pair)]
+            return found + _statistics(grid, task, pair, merge)
+        case "merge_models", (task, system, seed):
+            return _merge_inputs(grid, task, system, seed)
+        case "evaluate", (task, system, seed):
+            making = Step(RULES[grid.systems[system].program], step.wildcards)
+            return [making, Step("download_task", (task,)), _tokens(grid, task, grid.reads_as(grid.systems[system]))]
+        case _:
+            return []
+
+
+def log_of(step: Step, paths: Paths) -> Path:
+    """Where the rule writes its log."""
+    if step.rule == "sweep":
+        task, merge, pair, seed = step.wildcards
+        return paths.logs / "sweep" / task / f"{merge}.{pair}" / f"seed-{seed}.log"
+    if len(step.wildcards) == 3 and step.rule != "calibrate":
+        task, system, seed = step.wildcards
+        return paths.logs / step.rule / task / system / f"seed-{seed}.log"
+    *folders, last = (step.rule, *map(str, step.wildcards))
+    return paths.logs.joinpath(*folders, f"{last}.log")
+
+
+def output_of(step: Step, paths: Paths) -> Path:
+    """The file that says that a step is done: its manifest, build.json, run.json or table."""
+    match step.rule:
+        case "download_task":
+            return paths.data(*step.wildcards) / "manifest.json"
+        case "tokenize_task":
+            return paths.tokens(*step.wildcards) / "manifest.json"
+        case "download_model" | "distil_model":
+            return paths.model(*step.wildcards) / "manifest.json"
+        case "embed_task":
+            return paths.embeddings(*step.wildcards) / "manifest.json"
+        case "calibrate":
+            return paths.statistics(*step.wildcards) / "manifest.json"
+        case "sweep":
+            return paths.sweep(*step.wildcards) / "manifest.json"
+        case "evaluate":
+            return paths.run(*step.wildcards) / "run.json"
+        case "gather":
+            return paths.tables / "runs.csv"
+        case "compare":
+            return paths.tables / "comparison.csv"
+        case "plot":
+            return paths.figures / "metric-vs-training-flops.svg"
+        case _:
+            return paths.run(*step.wildcards) / "build.json"
+
+
+def _weights(grid: Grid, model: str) -> Step:
+    made = isinstance(grid.study.models[model].source, DistilledModel)
+    return Step("distil_model" if made else "download_model", (model,))
+
+
+def _tokens(grid: Grid, task: str, model: str) -> Step:
+    return Step("tokenize_task", (task, grid.study.tokenizer_of(model)))
+
+
+def _finetuned(task: str, model: str, seed: int | str) -> Step:
+    return Step("finetune_model", (task, f"finetune.{model}", seed))
+
+
+def _merge_parts(grid: Grid, task: str, pair: str) -> list[Step]:
+    large, small = grid.pair(pair).large, grid.pair(pair).small
+    texts = [_tokens(grid, task, large), _tokens(grid, task, small), Step("embed_task", (task, large))]
+    return [_weights(grid, large), _weights(grid, small), *texts]
+
+
+def _statistics(grid: Grid, task: str, pair: str, merge: str) -> list[Step]:
+    depth = grid.merges[merge].depth
+    return [Step("calibrate", (task, pair, depth))] if depth else []
+
+
+def _merge_inputs(grid: Grid, task: str, system: str, seed: int | str) -> list[Step]:
+    spec = grid.systems[system]
+    found = _merge_parts(grid, task, spec.pair.name)
+    if spec.seeded:
+        found.append(_finetuned(task, spec.pair.small, seed))
+    if spec.merge:
+        facts = registry.facts(spec.method)
+        if facts.heads:
+            found.append(Step("sweep", (task, spec.merge, spec.pair.name, seed)))
+        found += _statistics(grid, task, spec.pair.name, spec.merge)
+    if probe := probe_of(spec):
+        found.append(Step("probe", (task, f"probe.{probe}.{spec.pair.large}", ALL_SEEDS)))
+    return found

@@ -1,0 +1,125 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from graft.cost.gpus import gpu
+from graft.cost.plan import plan
+from graft.cost.work import KINDS, PREPARE, Costs
+from graft.grid import Grid
+from graft.merging import registry
+from graft.paths import Paths
+from graft.shapes import Shape
+from graft.study import load, parse
+from tests.conftest import study_values
+
+ROOT = Path(__file__).parents[3]
+WITHOUT_TORCH = """
+import sys
+sys.argv = ["graft", "plan", *sys.argv[1:]]
+from graft.__main__ import main
+try:
+    main()
+finally:
+    print(*({"torch", "transformers", "datasets", "huggingface_hub"} & set(sys.modules)), file=sys.stderr)
+"""
+
+
+@pytest.fixture
+def paths(tmp_path):
+    return Paths(tmp_path / "results" / "s")
+
+
+@pytest.fixture
+def values(pico_glue, pico_models):
+    return study_values(pico_glue, pico_models)
+
+
+def test_the_default_study_is_planned_without_torch(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+    )
+    assert (done.returncode, done.stderr) == (0, "\n")
+    assert "glue: the whole study from nothing" in done.stdout and "unknown" not in done.stdout
+
+
+def test_the_default_study_is_known_whole(paths):
+    found = plan(Grid(load(ROOT / "config.yaml")), paths, gpu("a100"), 0.3)
+    assert found.unknown == [] and all(total.unknown == 0 for total in found.kinds)
+    assert [total.kind for total in found.kinds] == [kind for kind in KINDS if kind != "distillation"]
+    by_kind = {total.kind: total for total in found.kinds}
+    assert by_kind["fine-tuning large"].jobs == by_kind["fine-tuning small"].jobs == 36
+    # 110 M parameters, 36 fine-tunings, 36 x 7 merged models and 9 heads of the untouched large model.
+    assert 36 * 438e6 < found.disk["saved models"][0] < 1e12
+
+
+def test_hours_are_flops_by_the_peak_of_their_precision_and_the_utilisation(values, paths):
+    whole = {}
+    for precision in ("bf16", "fp32"):
+        values["launch"] = {"precision": precision}
+        found = plan(Grid(parse(values)), paths, gpu("a100"), 0.5)
+        whole[precision] = {total.kind: total for total in found.kinds}
+    embedding = whole["bf16"]["embedding"]
+    assert embedding.hours == pytest.approx(embedding.flops / (19.5e12 * 0.5) / 3600)
+    assert whole["fp32"]["embedding"] == embedding and whole["bf16"]["probes"].hours == 0
+    large = whole["fp32"]["fine-tuning large"]
+    assert large.hours == pytest.approx(large.flops / (19.5e12 * 0.5) / 3600)
+    assert whole["bf16"]["fine-tuning large"].hours < large.hours / 5
+
+
+def test_what_is_unknown_is_counted_and_told_and_the_rest_is_planned(values, paths):
+    values["tasks"]["rte"]["source"] = {"kind": "hub", "repo": "someone/else", "revision": "0" * 40}
+    found = plan(Grid(parse(values)), paths, gpu("a100"), 0.3)
+    assert found.unknown == ["task rte: rows and lengths of someone/else; known after `snakemake data`"]
+    by_kind = {total.kind: total for total in found.kinds}
+    assert (by_kind["fine-tuning large"].jobs, by_kind["fine-tuning large"].unknown) == (6, 2)
+    assert by_kind["fine-tuning large"].flops > 0 and sorted(found.tasks) == ["sst2", "stsb"]
+
+
+def test_twice_the_seeds_and_epochs_are_four_times_the_fine_tuning(values, paths):
+    def flops(values):
+        found = plan(Grid(parse(values)), paths, gpu("a100"), 0.3)
+        return {total.kind: total.flops for total in found.kinds}
+
+    before = flops(values)
+    values["seeds"] = 4
+    for model in values["models"].values():
+        for settings in model["finetune"].values():
+            settings["epochs"] *= 2
+    after = flops(values)
+    assert after["fine-tuning small"] == 4 * before["fine-tuning small"]
+    assert after["embedding"] == before["embedding"]
+
+
+def test_distillation_counts_the_teacher_and_steps(values, paths):
+    def flops(**options):
+        shape = {"layers": 2, "width": 12, "heads": 4, "ffn": 24}
+        source = {"kind": "distilled", "teacher": "large", "shape": shape, "options": options}
+        values["models"]["small"] |= {"source": source}
+        costs = Costs(Grid(parse(values)), paths)
+        (work,) = costs.work(next(s for s in _steps(values) if s.rule == "distil_model"))
+        return work.flops
+
+    one, two, four = (flops(steps=n, start="random") for n in (100, 200, 400))
+    assert four - two == pytest.approx(2 * (two - one), rel=0.05)
+
+
+def _steps(values):
+    from graft import steps
+
+    return steps.of_study(Grid(parse(values)))
+
+
+@pytest.mark.parametrize("method", sorted(name for name, m in registry.METHODS.items() if m.kind == "weights"))
+def test_preparations_are_counted_as_their_methods_count_them(method):
+    small, large = Shape(2, 12, 2, 48, 60), Shape(4, 24, 4, 96, 60)
+    options = registry.checked_options(method, {})
+    tokens = options.get("text_tokens", 0)
+    assert PREPARE[method](small, large, options) == registry.implementation(method)().flops(
+        small, large, options, tokens
+    )

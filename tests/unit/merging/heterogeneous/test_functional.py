@@ -1,0 +1,83 @@
+import pytest
+import torch
+
+from graft.encoders import encoder_of
+from graft.merging import registry
+from graft.merging.alignment import depth
+from graft.merging.calibration import calibrate
+from graft.merging.heterogeneous.functional import Functional
+from graft.merging.protocol import Parts
+from tests.unit.merging import relatives
+
+
+@pytest.fixture
+def related(pico_encoder, shape_of, pico_batches):
+    """Parts whose right result is known."""
+
+    def make(relative, **options):
+        small = pico_encoder(3, width=8, layers=2, heads=2, ffn=16)
+        shape, before = shape_of(small), small.state_dict()
+        generator = torch.Generator().manual_seed(9)
+        after = {n: t + 0.1 * torch.randn(t.shape, generator=generator, dtype=t.dtype) for n, t in before.items()}
+        (large, large_shape), (expected, _) = relative(before, shape), relative(after, shape)
+        depth_map = depth.uniform(shape.layers, large_shape.layers)
+        batches = pico_batches(examples=60, size=20)
+        statistics = calibrate(encoder_of(before, shape), encoder_of(large, large_shape), depth_map, batches)
+        options = registry.checked_options("functional", {"ridge": 0, "map_ridge": 0, **options})
+        shapes = large_shape, shape
+        return Parts(large, after, before, *shapes, depth_map, statistics, options, batches), expected
+
+    return make
+
+
+def states(body, shape, batches):
+    with torch.no_grad():
+        return torch.cat(
+            [encoder_of(body, shape)(**batch).last_hidden_state[batch["attention_mask"].bool()] for batch in batches]
+        )
+
+
+@pytest.mark.parametrize(
+    "relative", [relatives.identical, relatives.widened(2), relatives.permuted, relatives.turned], ids=str
+)
+def test_a_large_model_that_computes_the_same_comes_to_compute_what_the_fine_tuned_small_one_does(
+    relative, related, pico_batches
+):
+    parts, expected = related(relative)
+    method = Functional()
+    merged = method.apply(method.prepare(parts), 1.0)
+    for batches in (parts.texts, pico_batches(seed=4)):
+        found, wanted = (states(body, parts.large_shape, batches) for body in (merged, expected))
+        assert (found - wanted).norm() / wanted.norm() < 1e-7
+
+
+def test_without_the_correction_changes_would_count_twice(related, monkeypatch):
+    """The plain large model's inputs in place of none: dropping X' - X must show."""
+    parts, expected = related(relatives.identical)
+    method = Functional()
+    state = method.prepare(parts)
+    from graft.merging.heterogeneous import functional
+
+    seen = functional._seen
+    monkeypatch.setattr(functional, "_seen", lambda walk, model, *rest: seen(walk, 1, *rest))
+    found = states(method.apply(state, 1.0), parts.large_shape, parts.texts)
+    wanted = states(expected, parts.large_shape, parts.texts)
+    assert (found - wanted).norm() / wanted.norm() > 0.05
+
+
+def test_strength_zero_gives_the_large_model_and_strengths_are_continuous(related):
+    parts, _ = related(relatives.widened(2), ridge=0.01)
+    method = Functional()
+    state = method.prepare(parts)
+    zero, little, same = (method.apply(state, s) for s in (0.0, 1e-6, 1e-6))
+    for name, tensor in parts.large.items():
+        assert torch.equal(zero[name], tensor) and torch.equal(little[name], same[name])
+        torch.testing.assert_close(little[name], tensor, atol=1e-4, rtol=0)
+
+
+def test_it_says_what_it_needs(related):
+    from dataclasses import replace
+
+    parts, _ = related(relatives.identical)
+    with pytest.raises(ValueError, match="needs the statistics of a calibration and texts"):
+        Functional().prepare(replace(parts, texts=()))

@@ -1,0 +1,107 @@
+import pytest
+import torch
+
+from graft.encoders import encoder_of
+from graft.merging import registry
+from graft.merging.alignment import depth
+from graft.merging.calibration import calibrate
+from graft.merging.heterogeneous.spacewise import Spacewise
+from graft.merging.protocol import Parts
+from tests.unit.merging import relatives
+
+RELATIVES = {
+    "identical": relatives.identical,
+    "widened x2": relatives.widened(2),
+    "widened x3": relatives.widened(3),
+    "permuted": relatives.permuted,
+    "turned, stretched and shifted": relatives.turned,
+    "stretched": relatives.stretched,
+    "identity blocks": relatives.deepened,
+}
+
+
+@pytest.fixture
+def related(pico_encoder, shape_of, pico_batches):
+    """Parts of a merge whose right result is known, that result, and an encoder for a body."""
+
+    def make(relative, **options):
+        small = pico_encoder(3, width=8, layers=2, heads=2, ffn=16)
+        shape, before = shape_of(small), {n: t.clone() for n, t in small.state_dict().items()}
+        if relative is relatives.deepened:
+            before = relatives.plain_norms(before)
+        generator = torch.Generator().manual_seed(9)
+        after = {n: t + 0.1 * torch.randn(t.shape, generator=generator, dtype=t.dtype) for n, t in before.items()}
+        if relative is relatives.deepened:
+            # The blocks that change nothing must go on doing so.
+            after = {n: before[n] if "LayerNorm" in n else t for n, t in after.items()}
+        (large, large_shape), (expected, _) = relative(before, shape), relative(after, shape)
+        depth_map = depth.uniform(shape.layers, large_shape.layers)
+        batches = pico_batches(examples=60, size=20)
+        statistics = calibrate(encoder_of(before, shape), encoder_of(large, large_shape), depth_map, batches)
+        options = registry.checked_options("spacewise", options)
+        parts = Parts(large, after, before, large_shape, shape, depth_map, statistics, options)
+        return parts, expected
+
+    return make
+
+
+def error(merged, expected, shape, batches):
+    """Largest relative error of the merged body's last states."""
+    states = [
+        torch.cat(
+            [encoder_of(body, shape)(**batch).last_hidden_state[batch["attention_mask"].bool()] for batch in batches]
+        )
+        for body in (merged, expected)
+    ]
+    return float((states[0] - states[1]).norm() / states[1].norm())
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", RELATIVES)
+@pytest.mark.parametrize("options", [{}, {"per_head": True}, {"layernorm": "map"}], ids=str)
+def test_at_ridge_zero_the_large_model_becomes_exactly_the_fine_tuned_small_one(name, options, related, pico_batches):
+    parts, expected = related(RELATIVES[name], ridge=0, **options)
+    method = Spacewise()
+    merged = method.apply(method.prepare(parts), 1.0)
+    assert error(merged, expected, parts.large_shape, pico_batches(seed=4)) < 1e-9
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", RELATIVES)
+def test_the_default_ridge_stays_below_a_hundredth(name, related, pico_batches):
+    parts, expected = related(RELATIVES[name])
+    method = Spacewise()
+    merged = method.apply(method.prepare(parts), 1.0)
+    assert error(merged, expected, parts.large_shape, pico_batches(seed=4)) < 1e-2
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["widened x2", "permuted"])
+def test_one_map_per_site_is_exact_too(name, related, pico_batches):
+    parts, expected = related(RELATIVES[name], ridge=0, residual="per_site")
+    method = Spacewise()
+    merged = method.apply(method.prepare(parts), 1.0)
+    assert error(merged, expected, parts.large_shape, pico_batches(seed=4)) < 1e-9
+
+
+@torch.no_grad()
+def test_hard_transport_is_exact_for_permutations(related, pico_batches):
+    parts, expected = related(relatives.permuted, alignment="assignment", layernorm="map")
+    method = Spacewise()
+    merged = method.apply(method.prepare(parts), 1.0)
+    assert error(merged, expected, parts.large_shape, pico_batches(seed=4)) < 1e-9
+
+
+@torch.no_grad()
+def test_a_projection_from_distillation_takes_the_place_of_the_way_forward(related, pico_batches):
+    from dataclasses import replace
+
+    parts, expected = related(relatives.widened(2), ridge=0, residual="fit_dense")
+    with pytest.raises(ValueError, match="came without the projection of its distillation"):
+        Spacewise().prepare(parts)
+    projection = torch.eye(8, dtype=torch.float64).repeat(2, 1)  # [w_L, w_S]
+    method = Spacewise()
+    merged = method.apply(method.prepare(replace(parts, projection=projection)), 1.0)
+    assert error(merged, expected, parts.large_shape, pico_batches(seed=4)) < 1e-9
+    merged = method.apply(method.prepare(replace(parts, projection=-projection)), 1.0)
+    assert error(merged, expected, parts.large_shape, pico_batches(seed=4)) > 0.1

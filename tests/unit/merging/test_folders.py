@@ -1,0 +1,187 @@
+import json
+import shutil
+import subprocess
+import sys
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+from transformers import AutoModelForSequenceClassification, AutoTokenizer
+
+from graft.encoders import new_classifier
+from graft.merging import registry
+from graft.merging.folders import Order, merge
+from tests.conftest import pair_rows, sentiment_rows, write_bert, write_tsv
+
+WEIGHTS = [name for name, facts in registry.METHODS.items() if facts.kind == "weights"]
+
+
+def quiet(done, total, text):
+    pass
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """Folders: large, small, one small classifier for each kind of labels; and files with text and labelled text."""
+    import numpy as np
+
+    root = tmp_path_factory.mktemp("world")
+    write_bert(root / "large", layers=4, width=24, heads=4, seed=1)
+    write_bert(root / "small", layers=2, width=12, heads=2, seed=2)
+    for name, labels in (("two", ("negative", "positive")), ("three", ("a", "b", "c")), ("score", None)):
+        model = new_classifier(root / "small", labels, seed=3)
+        generator = torch.Generator().manual_seed(4)
+        with torch.no_grad():
+            for parameter in model.parameters():
+                parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
+        model.save_pretrained(root / name)
+    rng = np.random.default_rng(0)
+    rows = sentiment_rows(rng, 120)
+    (root / "text.txt").write_text("\n".join(text for text, _ in rows) + "\n")
+    (root / "pairs.txt").write_text("\n".join(f"{a}\t{b}" for a, b, _ in pair_rows(rng, 120)) + "\n")
+    write_tsv(root / "two.tsv", ["sentence", "label"], rows)
+    write_tsv(root / "three.tsv", ["sentence", "label"], [[text, "abc"[i % 3]] for i, (text, _) in enumerate(rows)])
+    write_tsv(root / "score.tsv", ["sentence", "score"], [[text, i / 7] for i, (text, _) in enumerate(rows)])
+    return root
+
+
+@pytest.fixture
+def order(world, tmp_path):
+    def make(**changes):
+        values = {
+            "method": "spacewise",
+            "large": world / "large",
+            "small_finetuned": world / "two",
+            "small_pretrained": world / "small",
+            "text": world / "text.txt",
+            "out": tmp_path / "merged",
+        }
+        return Order(**{**values, **changes})
+
+    return make
+
+
+@pytest.mark.parametrize("method", WEIGHTS)
+@pytest.mark.parametrize("labels", ["two", "three", "score"])
+def test_the_result_loads_anywhere_with_the_small_models_labels(method, labels, order, world):
+    made = order(method=method, small_finetuned=world / labels)
+    merge(made, quiet)
+    model = AutoModelForSequenceClassification.from_pretrained(made.out)
+    source = AutoModelForSequenceClassification.from_pretrained(world / labels)
+    assert (model.config.num_hidden_layers, model.config.hidden_size) == (4, 24)
+    assert model.config.id2label == source.config.id2label
+    tokenizer = AutoTokenizer.from_pretrained(made.out)
+    assert torch.isfinite(model(**tokenizer("a good film", return_tensors="pt")).logits).all()
+    made_of = json.loads((made.out / "graft.json").read_text())
+    assert made_of["method"] == method and set(made_of["sources"]) == {"large", "small_finetuned", "small_pretrained"}
+    assert (made.out / "README.md").read_text().startswith("---\nlibrary_name: transformers")
+
+
+@pytest.mark.parametrize("labels", ["two", "three", "score"])
+def test_a_labelled_head_uses_the_labels_it_is_given(labels, order, world, tmp_path):
+    one = order(head="labelled", small_finetuned=world / labels, labelled=world / f"{labels}.tsv")
+    merge(one, quiet)
+    lines = (world / f"{labels}.tsv").read_text().splitlines()
+    texts, values = zip(*(line.rsplit("\t", 1) for line in lines[1:]), strict=True)
+    turned = "\n".join([lines[0], *(f"{t}\t{v}" for t, v in zip(texts, values[::-1], strict=True))]) + "\n"
+    (tmp_path / "turned.tsv").write_text(turned)
+    other = order(head="labelled", small_finetuned=world / labels, labelled=tmp_path / "turned.tsv", out=tmp_path / "b")
+    merge(other, quiet)
+    weights = [load_file(folder / "model.safetensors") for folder in (one.out, other.out)]
+    assert not torch.equal(weights[0]["classifier.weight"], weights[1]["classifier.weight"])
+    for name in weights[0]:
+        if name.startswith("bert.enc"):
+            assert torch.equal(weights[0][name], weights[1][name])
+
+
+@pytest.mark.parametrize("head", ["transplant", "label-free"])
+def test_a_model_merged_into_itself_is_the_fine_tuned_one(head, order, world):
+    made = order(large=world / "small", head=head)
+    merge(made, quiet)
+    merged, tuned = (AutoModelForSequenceClassification.from_pretrained(f).eval() for f in (made.out, world / "two"))
+    tokenizer = AutoTokenizer.from_pretrained(made.out)
+    batch = tokenizer((world / "text.txt").read_text().splitlines()[:20], return_tensors="pt", padding=True)
+    with torch.no_grad():
+        error = (merged(**batch).logits - tuned(**batch).logits).norm() / tuned(**batch).logits.norm()
+    assert error < 1e-2
+
+
+def test_strength_zero_leaves_the_large_body_as_it_was(order, world):
+    made = order(strength=0.0, text=world / "pairs.txt")
+    merge(made, quiet)
+    before, after = load_file(world / "large" / "model.safetensors"), load_file(made.out / "model.safetensors")
+    for name, tensor in before.items():
+        if not name.startswith("pooler"):
+            assert torch.equal(after[f"bert.{name}"], tensor)
+
+
+def test_a_dry_run_writes_nothing_and_shows_the_layers(order, world):
+    made = order(options={"depth": "spread"})
+    assert merge(made, quiet, dry_run=True).depth_map == ((0, 0), (0, 1), (1, 2), (1, 3))
+    assert not made.out.exists()
+
+
+def damaged(world, folder):
+    shutil.copytree(world / "small", folder)
+    weights = load_file(folder / "model.safetensors")
+    weights["encoder.layer.1.output.dense.bias"][3] = float("nan")
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+def other_words(world, folder):
+    shutil.copytree(world / "small", folder)
+    text = (folder / "tokenizer.json").read_text()
+    (folder / "tokenizer.json").write_text(text.replace('"lovely"', '"ugly"'))
+    return folder
+
+
+def not_bert(world, folder):
+    shutil.copytree(world / "large", folder)
+    config = json.loads((folder / "config.json").read_text())
+    (folder / "config.json").write_text(json.dumps(config | {"model_type": "roberta"}))
+    return folder
+
+
+WRONG = {
+    "no pre-trained small": (lambda w, t: {"small_pretrained": None}, "give --small-pretrained DIR"),
+    "a folder without a model": (lambda w, t: {"large": t}, "--large: .*missing; a Hugging Face model folder"),
+    "another architecture": (lambda w, t: {"large": not_bert(w, t / "x")}, "'roberta'; supported is 'bert'"),
+    "small larger than large": (
+        lambda w, t: {"large": w / "small", "small_pretrained": w / "large", "small_finetuned": w / "large"},
+        "the small model has layers 4, more than the large one's 2",
+    ),
+    "another vocabulary": (lambda w, t: {"small_pretrained": other_words(w, t / "x")}, "a pair needs one vocabulary"),
+    "too few tokens": (lambda w, t: {"tokens": 30}, "tokens are too few; the feed-forward space .* at least 48"),
+    "not a number": (lambda w, t: {"small_pretrained": damaged(w, t / "x")}, "not finite; the model is damaged"),
+    "an existing folder": (lambda w, t: {"out": w}, "is there already"),
+    "no labelled file": (lambda w, t: {"head": "labelled"}, "give --labelled FILE.tsv"),
+    "labels of another model": (
+        lambda w, t: {"head": "labelled", "labelled": w / "three.tsv"},
+        "has the label 'a'; it should be one of negative, positive",
+    ),
+    "an unknown head": (lambda w, t: {"head": "random"}, "known are transplant, label-free, labelled"),
+    "a composite": (lambda w, t: {"method": "logit_ensemble"}, "makes no single model"),
+    "another small model": (lambda w, t: {"small_finetuned": w / "large"}, "they must be one model"),
+}
+
+
+@pytest.mark.parametrize("what", WRONG)
+def test_bad_input_is_one_sentence_and_no_output(what, order, world, tmp_path):
+    changes, message = WRONG[what]
+    made = order(**changes(world, tmp_path))
+    there = made.out.exists()
+    with pytest.raises(ValueError, match=message) as error:
+        merge(made, quiet)
+    assert "\n" not in str(error.value) and made.out.exists() == there
+
+
+def test_the_command_merges_and_tells_where(world, tmp_path):
+    command = [sys.executable, "-m", "graft", "merge", "--method", "theseus", "--large", world / "large"]
+    command += ["--small-finetuned", world / "two", "--small-pretrained", world / "small", "--text", world / "text.txt"]
+    command += ["--option", "depth=cka", "--out", tmp_path / "merged"]
+    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    assert "layers, counted from 0: 0 → " in told and f"the merged model is in {tmp_path / 'merged'}" in told
+    again = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert again.returncode == 1 and again.stderr.startswith(f"graft: {tmp_path / 'merged'} is there already")
+    assert again.stderr.count("\n") == 1

@@ -1,0 +1,51 @@
+"""A run that fails hides no other: tables of what exists, and a status that says why."""
+
+import json
+import subprocess
+import sys
+
+import pandas as pd
+import pytest
+
+from tests.conftest import study_values
+from tests.workflow.conftest import environment, snakemake
+
+PAIR = "small-into-large"
+
+
+@pytest.fixture(scope="module")
+def failed(pico_glue, pico_models, tmp_path_factory):
+    """A study whose fine-tuning of the small model on one task diverges."""
+    folder = tmp_path_factory.mktemp("failed")
+    include = ["*/finetune.*", "*/merge.interpolate.*"]
+    values = study_values(pico_glue, pico_models, seeds=[0], include=include)
+    del values["tasks"]["stsb"]
+    values["models"]["small"]["finetune"]["rte"]["learning_rate"] = 1e30
+    config = folder / "config.json"
+    config.write_text(json.dumps(values))
+    done = snakemake(folder, config)
+    assert done.returncode != 0
+    return folder
+
+
+def test_the_tables_are_made_of_the_runs_that_exist(failed):
+    table = pd.read_csv(failed / "results/pico/tables/comparison.csv").set_index(["task", "system"])
+    assert len(table) == 6
+    assert (table.loc["sst2"][["n_seeds", "n_failed", "n_missing"]] == (1, 0, 0)).all(axis=None)
+    columns = ["n_seeds", "n_failed", "n_missing"]
+    assert table.loc[("rte", "finetune.small"), columns].tolist() == [0, 1, 0]
+    assert table.loc[("rte", f"merge.interpolate.{PAIR}"), columns].tolist() == [0, 0, 1]
+    assert table.loc[("rte", "finetune.large"), columns].tolist() == [1, 0, 0]
+    assert (failed / "results/pico/figures/metric-vs-training-flops.svg").is_file()
+
+
+def test_status_says_why_and_where_and_what_waits_for_it(failed):
+    done = subprocess.run(
+        [sys.executable, "-m", "graft", "status"], cwd=failed, env=environment(), capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    assert "finetune_model: loss is nan" in done.stdout or "finetune_model: loss is inf" in done.stdout
+    assert "results/pico/logs/finetune_model/rte/finetune.small/seed-0.log" in done.stdout
+    assert "waits for rte/finetune.small/seed-0, which failed" in done.stdout
+    assert "6 runs: 4 done, 1 failed, 1 missing" in done.stdout
+    assert "snakemake does not run this study now" in done.stdout

@@ -1,0 +1,139 @@
+"""`--profile slurm` from a fresh clone, without a cluster: what would be asked of one."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from tests.workflow.conftest import ROOT, snakemake
+
+PROFILE = Path("profiles/slurm/config.v9+.yaml")
+NOT_CLONED = (".git", ".venv", ".snakemake", ".pytest_cache", ".ruff_cache", "__pycache__", "results")
+# The little of conda that snakemake asks for in a dry run. The real one is on no package index that pip reads.
+CONDA = """#!/bin/sh
+case "$1" in
+    info) echo '{"conda_prefix": "/opt/conda", "platform": "linux-64"}' ;;
+    --version) echo 'conda 26.1.0' ;;
+    config) echo '{"get": {"channel_priority": "strict"}}' ;;
+    *) echo "conda $*: not in a dry run" >&2; exit 1 ;;
+esac
+"""
+
+
+@pytest.fixture
+def clone(tmp_path) -> Path:
+    return shutil.copytree(ROOT, tmp_path / "clone", symlinks=True, ignore=shutil.ignore_patterns(*NOT_CLONED))
+
+
+def path_without_conda() -> str:
+    return os.pathsep.join(p for p in os.environ["PATH"].split(os.pathsep) if not (Path(p) / "conda").exists())
+
+
+def plan(clone: Path, *arguments: str, path: str | None = None) -> str:
+    """What `snakemake --profile slurm -n` says in the root of a clone."""
+    done = subprocess.run(
+        [sys.executable, "-m", "snakemake", "--profile", "slurm", "-n", *arguments],
+        cwd=clone,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        env=os.environ | {"PATH": path or path_without_conda()},
+    )
+    assert done.returncode == 0, done.stdout[-3000:]
+    return done.stdout
+
+
+def resources(output: str) -> dict[str, list[dict[str, str]]]:
+    """By rule, the resources of each of its jobs, as snakemake prints them."""
+    found: dict[str, list[dict[str, str]]] = {}
+    for rule, line in re.findall(r"^(?:local)?rule (\w+):\n(?:.+\n)*?    resources: (.+)$", output, re.MULTILINE):
+        found.setdefault(rule, []).append(dict(item.split("=", 1) for item in line.split(", ")))
+    return found
+
+
+def rules_with_a_gpu() -> set[str]:
+    """Rules of this repository that name the number of GPUs they want."""
+    text = "\n".join(path.read_text() for path in sorted((ROOT / "rules").glob("*.smk")))
+    return {rule.split(":")[0] for rule in re.split(r"^rule ", text, flags=re.MULTILINE)[1:] if "gpu=gpus" in rule}
+
+
+def edited(clone: Path, **site: str) -> Path:
+    """The clone with its profile's keys for the site filled in."""
+    file = clone / PROFILE
+    text = file.read_text()
+    for key, value in site.items():
+        text, count = re.subn(rf"^  {key}: .*$", f"  {key}: {value}", text, flags=re.MULTILINE)
+        assert count == 1, key
+    file.write_text(text)
+    return clone
+
+
+def test_the_default_study_is_planned_from_a_fresh_clone(clone):
+    assert (clone / "slurm").is_symlink() and os.readlink(clone / "slurm") == "profiles/slurm"
+    output = plan(clone)
+    assert "finetune.bert-base" in output and "onda environment" not in output
+    asked = resources(output)
+    assert rules_with_a_gpu() == {rule for rule, jobs in asked.items() if jobs[0].get("gpu") == "1"} | {"distil_model"}
+    assert {int(job["mem_mb"]) for job in asked["finetune_model"]} == {16000}
+    for jobs in asked.values():
+        for job in jobs:
+            assert int(job["mem_mb"]) >= 500 and int(job["runtime"]) > 0, "two snakemakes live in every allocation"
+            assert "slurm_partition" not in job and "slurm_account" not in job and "gres" not in job
+
+
+def test_a_study_on_the_cpu_asks_for_no_gpu(clone, study_config, write_config):
+    study_config["launch"] = {"device": "cpu"}
+    asked = resources(plan(clone, "--configfile", str(write_config(study_config))))
+    assert "finetune_model" in asked
+    assert {job.get("gpu", "0") for jobs in asked.values() for job in jobs} == {"0"}
+
+
+def test_what_a_site_says_reaches_its_jobs_and_gpus_are_asked_for_in_one_way(clone, study_config, write_config):
+    edited(clone, partition="all", gpu_partition="fast-gpu", account="12345", gres="gpu:a100:1")
+    asked = resources(plan(clone, "--configfile", str(write_config(study_config))))
+    assert {job["slurm_account"] for jobs in asked.values() for job in jobs} == {"12345"}
+    assert {job["slurm_partition"] for job in asked["probe"]} == {"all"}
+    for rule in rules_with_a_gpu() - {"distil_model"}:
+        assert {job["slurm_partition"] for job in asked[rule]} == {"fast-gpu"}, rule
+        assert {(job["gpu"], job["gres"]) for job in asked[rule]} == {("0", "gpu:a100:1")}, rule
+    assert not any("gres" in job for job in asked["probe"])
+
+
+def test_a_conda_that_is_found_is_used_unless_the_site_says_no(clone, study_config, write_config, tmp_path):
+    conda = tmp_path / "bin" / "conda"
+    conda.parent.mkdir()
+    conda.write_text(CONDA)
+    conda.chmod(0o755)
+    path = f"{conda.parent}{os.pathsep}{path_without_conda()}"
+    config = ("--configfile", str(write_config(study_config)))
+    assert "Conda environment envs/train.yaml will be created" in plan(clone, *config, path=path)
+    assert "Conda environment" not in plan(edited(clone, conda="false"), *config, path=path)
+
+
+def test_every_rule_with_a_gpu_is_in_the_profile():
+    (listed,) = re.findall(r"\?for rule in \((.*)\):", (ROOT / PROFILE).read_text())
+    assert set(re.findall(r'"(\w+)"', listed)) == rules_with_a_gpu()
+
+
+def test_a_job_that_failed_is_tried_again_with_more_and_steps_without_a_gpu_need_none(
+    study_config, write_config, tmp_path
+):
+    """A study for GPUs on a machine that has none: fine-tuning fails each time, the baseline does not."""
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("this machine has a GPU, so nothing fails")
+    study_config["launch"] = {"device": "cuda"}
+    runs = "results/pico/runs/rte"
+    targets = [f"{runs}/finetune.small/seed-0/build.json", f"{runs}/majority/seed-all/build.json"]
+    done = snakemake(tmp_path, write_config(study_config), "--retries", "1", *targets)
+    assert done.returncode != 0
+    tried = [(job["mem_mb"], job["runtime"]) for job in resources(done.stdout)["finetune_model"]]
+    assert tried == [("16000", "240"), ("32000", "480")]
+    log = tmp_path / "results/pico/logs/finetune_model/rte/finetune.small/seed-0.log"
+    assert "torch sees no GPU" in log.read_text()
+    assert (tmp_path / targets[1]).is_file()

@@ -1,0 +1,9 @@
+"""The programs of the workflow, one for each rule that computes."""
+
+import sys
+
+from graft import preload
+
+# Before a program imports anything: where there is a server, it is run there.
+if sys.orig_argv[1:2] == ["-m"] and sys.orig_argv[2].startswith(f"{__name__}."):
+    preload.run_there(sys.orig_argv[2], sys.orig_argv[3:])
