@@ -104,7 +104,7 @@ def new(
     for own in asked.tasks:
         print(f"{own.name}: {own.guessed or 'a known task'}")
     print(f"{path} is written: {len(grid.systems)} systems, {len(grid.runs)} runs. A dry run, and the run:")
-    print(f"  snakemake --profile profiles/local --configfile {path} --dry-run --quiet rules")
+    print(f"  snakemake --profile profiles/local --configfile {path} --dry-run --quiet rules host")
     print(f"  snakemake --profile profiles/local --configfile {path}")
 
 

@@ -273,8 +273,8 @@ class MergeSystem(Section):
 
     @property
     def options(self) -> dict[str, Any]:
-        """The method's own options, as given."""
-        return dict(self.model_extra or {})
+        """The method's own options; what `snakemake --config` gives as strings is read as YAML."""
+        return {name: _typed(value) for name, value in (self.model_extra or {}).items()}
 
 
 class HeadOnlyControl(Section):
@@ -524,6 +524,13 @@ class _StrictLoader(yaml.SafeLoader):
 _StrictLoader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
 )
+
+
+def _typed(value: Any) -> Any:
+    """What a string, or each string of a list, is in YAML: pydantic does as much for the keys whose types it knows."""
+    if isinstance(value, list | tuple):
+        return [_typed(part) for part in value]
+    return yaml.load(value, Loader=_StrictLoader) if isinstance(value, str) else value
 
 
 def _check_generated(name: str, grammar: str, row: TaskRow) -> None:

@@ -126,6 +126,15 @@ def test_one_pooling_twice_would_make_two_systems_of_one_name(study_config):
         Grid(study)
 
 
+def test_options_mean_the_same_as_the_strings_that_the_command_line_gives(study_config):
+    def theseus(**options):
+        study = studies.parse(changed(study_config, "systems/merge/theseus", options))
+        return study.systems.merge["theseus"].options
+
+    given = {"strengths": ["0", "0.5", "2e0"], "embedding_delta": "true"}
+    assert theseus(**given) == theseus(strengths=[0, 0.5, 2], embedding_delta=True)
+
+
 def test_a_key_that_stands_twice_is_refused(tmp_path):
     (tmp_path / "config.yaml").write_text("name: a\nseeds: 1\nname: b\n")
     with pytest.raises(ValueError, match="key 'name' stands twice"):

@@ -40,8 +40,8 @@ def test_a_new_study_of_own_tasks_models_and_methods_passes_a_dry_run(pico_glue,
 
 
 def test_any_key_can_be_changed_from_the_command_line(everything):
-    heads = "systems={merge: {theseus: {heads: [labelled]}}}"
-    runs = planned(*everything, "--config", "seeds=[5]", heads)
+    merge = "systems={merge: {theseus: {heads: [labelled], strengths: [0, 2.5]}, interpolate: {trials: 2}}}"
+    runs = planned(*everything, "--config", "seeds=[5]", merge)
     assert {run.split("/seed-")[1] for run in runs} == {"5", "all"}
     assert {run.split("/")[1] for run in runs if "theseus" in run} == {f"merge.theseus.labelled.{PAIR}"}
     assert any("merge.interpolate" in run for run in runs)  # what is not named stays
