@@ -5,6 +5,7 @@ import pytest
 
 from graft import files
 from graft.study import Task
+from graft.tasks import generated
 from graft.tasks.prepare import prepare_task
 
 
@@ -41,6 +42,9 @@ def test_a_generated_task_is_written_as_tsv_and_read_like_anybodys(tmp_path):
     task = Task.model_validate({"source": source, "limits": {"select": 20}})
     manifest = prepare_task("rte", task, tmp_path / "made", "x")
     assert manifest["source"] == source
+    generated.write("entailment", 3, 200, 50, tmp_path)
+    for file in ("train.tsv", "dev.tsv"):
+        assert (tmp_path / "made" / "tsv" / file).read_bytes() == (tmp_path / file).read_bytes()
     copied = shutil.copytree(tmp_path / "made" / "tsv", tmp_path / "copied")
     spec = {"source": {"kind": "tsv", "folder": str(copied)}, "limits": {"select": 20}}
     read = prepare_task("rte", Task.model_validate(spec), tmp_path / "read", "x")

@@ -44,7 +44,7 @@ def test_a_seed_gives_the_same_bytes_and_another_seed_others(grammar, written):
 
 @pytest.mark.parametrize(
     ("grammar", "digest"),
-    [("sentiment", "a430dbf3bf3ae66a"), ("similarity", "e9dc11ec94901857"), ("entailment", "f4baa27b5b6decfc")],
+    [("sentiment", "a430dbf3bf3ae66a"), ("similarity", "e9dc11ec94901857"), ("entailment", "977ab5a37add62b4")],
 )
 def test_other_rows_from_the_same_seed_need_another_version(grammar, digest, tmp_path):
     """Where this fails the grammar changed: raise generated.VERSION, then write the new digests here."""
