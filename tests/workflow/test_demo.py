@@ -18,7 +18,7 @@ def test_the_demo_is_few_jobs_and_no_download(tmp_path):
 
 
 def test_the_demos_tasks_are_written_as_tsv_once(tmp_path):
-    done = snakemake(tmp_path, DEMO, "data")
+    done = snakemake(tmp_path, DEMO, "--", "data")
     assert done.returncode == 0, done.stdout[-2000:]
     for task, header in (
         ("sentiment", "sentence\tlabel"),
@@ -28,5 +28,5 @@ def test_the_demos_tasks_are_written_as_tsv_once(tmp_path):
         for split in ("train", "dev"):
             file = tmp_path / "results" / "demo" / "data" / task / "tsv" / f"{split}.tsv"
             assert file.read_text().splitlines()[0] == header
-    again = snakemake(tmp_path, DEMO, "data")
+    again = snakemake(tmp_path, DEMO, "--", "data")
     assert again.returncode == 0 and "Nothing to be done" in again.stdout
