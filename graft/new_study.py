@@ -158,7 +158,7 @@ def config_text(asked: Asked, default: str) -> str:
     if asked.tasks:
         lines = _with_tasks(lines, values, asked.tasks)
     if asked.methods:
-        lines = _with_methods(lines, values["systems"]["merge"], asked.methods)
+        lines = _with_methods(lines, values["systems"], asked.methods)
     return "\n".join(lines) + "\n"
 
 
@@ -234,13 +234,29 @@ def similar(task: OwnTask) -> str:
     return "rte" if task.rows < SMALL_TASK else "sst2"
 
 
-def _with_methods(lines: Lines, present: dict[str, dict | None], methods: tuple[str, ...]) -> Lines:
-    there = {name: (settings or {}).get("method", name) for name, settings in present.items()}
-    for name, method in there.items():
+def _with_methods(lines: Lines, systems: dict[str, Any], methods: tuple[str, ...]) -> Lines:
+    present = {name: (settings or {}).get("method", name) for name, settings in systems["merge"].items()}
+    for name, method in present.items():
         if method not in methods:
             lines = yaml_text.without(lines, ("systems", "merge", name))
-    new = [f"    {method}: {{}}" for method in dict.fromkeys(methods) if method not in there.values()]
-    return yaml_text.extended(lines, ("systems", "merge"), new)
+    kept = {name: method for name, method in present.items() if method in methods}
+    added = {method: method for method in methods if method not in present.values()}
+    lines = yaml_text.extended(lines, ("systems", "merge"), [f"    {method}: {{}}" for method in added])
+    return _with_controls(lines, systems.get("control") or {}, kept | added)
+
+
+def _with_controls(lines: Lines, controls: dict[str, dict | None], merges: dict[str, str]) -> Lines:
+    """The controls `of` merges are those of the merges that there are: of all with heads, where its own are not."""
+    for control, settings in controls.items():
+        of = (settings or {}).get("of", [])
+        left = [name for name in of if name in merges]
+        if left == of:
+            continue
+        left = left or [name for name, method in merges.items() if registry.facts(method).heads]
+        path = ("systems", "control", control)
+        new = f"    {control}: {flow({**settings, 'of': left})}"
+        lines = yaml_text.replaced(lines, path, [new]) if left else yaml_text.without(lines, path)
+    return lines
 
 
 def _model_name(source: dict[str, Any], role: str) -> str:

@@ -128,11 +128,28 @@ def test_two_models_of_one_name_are_called_by_their_roles(folder):
 @pytest.mark.parametrize("method", ["theseus", "logit_ensemble"])
 def test_methods_that_are_not_asked_for_go_with_their_comments(folder, method):
     values = write("mine", methods=[method])
-    assert values["systems"] == {
-        **default()["systems"],
-        "merge": {method: default()["systems"]["merge"][method]},
+    assert values["systems"]["merge"] == {method: default()["systems"]["merge"][method]}
+    assert {k: v for k, v in values["systems"].items() if k not in ("merge", "control")} == {
+        k: v for k, v in default()["systems"].items() if k not in ("merge", "control")
     }
     assert "# The floor: tensors of one name, zero-padded, averaged. Expect chance." not in comments("config/mine.yaml")
+
+
+@pytest.mark.parametrize(
+    ("methods", "of"),
+    [
+        (["spacewise", "theseus"], ["spacewise"]),  # as the default has it
+        (["theseus", "functional", "interpolate"], ["theseus", "functional"]),
+        (["interpolate"], None),
+    ],
+)
+def test_controls_are_those_of_the_methods_that_are_asked_for(folder, methods, of):
+    expected = default()["systems"]["control"]
+    for control in ("shuffled", "random"):
+        settings = expected.pop(control)
+        if of:
+            expected[control] = {**settings, "of": of}
+    assert write("mine", methods=methods)["systems"]["control"] == expected
 
 
 def test_a_method_that_the_default_study_lacks_is_added(folder):
