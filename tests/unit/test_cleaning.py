@@ -15,7 +15,11 @@ def paths(tmp_path):
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
 
-    for folder in (paths.embeddings("rte", "big"), paths.statistics("rte", "p"), paths.sweep("rte", "m", "p", 0)):
+    for folder in (
+        paths.embeddings("rte", "big"),
+        paths.statistics("rte", "p", "uniform"),
+        paths.sweep("rte", "m", "p", 0),
+    ):
         write(folder / "manifest.json")
         write(folder / "states.safetensors", "x" * 1000)
     for rule in ("embed_task", "calibrate", "sweep", "evaluate"):
