@@ -4,7 +4,8 @@ A job of this workflow spends five to seven seconds of CPU on imports, a fifth o
 here, a server (`serve`) holds the imported packages; `python -m workflow_scripts.X` asks it (`run_there`) to fork a
 process that goes on as that program would: same arguments, folder, environment, output and exit status. Without a
 server, or where one refuses, the program runs as it is. Results do not depend on it. CPU only, since a forked process
-cannot use CUDA; the cluster's jobs do not use it.
+cannot use CUDA; the cluster's jobs do not use it. Snakemake's `benchmark:` files see only the process that waits: time
+and memory of a step stand in its build.json or manifest.json.
 """
 
 from __future__ import annotations
@@ -89,6 +90,10 @@ def serve(path: Path) -> None:
             importlib.import_module(module)
         import torch
 
+        from graft import provenance
+
+        # What runs is the code that was imported, whatever is edited meanwhile: remembered here, it goes into run.json.
+        provenance.code_version()
         # Children that ended leave nothing behind.
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         while not torch.cuda.is_available():

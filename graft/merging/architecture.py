@@ -51,13 +51,6 @@ STREAM = {
 # LayerNorms of a block: name -> site of its output.
 NORMS = {"attention.output.LayerNorm": "intermediate.in", "output.LayerNorm": BLOCK_OUT}
 EMBEDDING_NORM = "embeddings.LayerNorm"
-
-
-def norm_behind(site: str) -> str:
-    """Name, inside its block, of the LayerNorm that makes a site of the residual stream."""
-    return next(norm for norm, made in NORMS.items() if made == site)
-
-
 EMBEDDING_TABLES = (
     WORD_EMBEDDINGS,
     "embeddings.position_embeddings.weight",

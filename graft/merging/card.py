@@ -29,7 +29,7 @@ def write(folder: Path, facts: MethodFacts, order: Order, plan: Plan) -> None:
         "strength": order.strength,
         "head": order.head if facts.heads else None,
         "options": plan.options,
-        "depth_map": [list(pair) for pair in plan.depth_map],
+        "depth_map": [list(pair) for pair in plan.depth_map] if facts.heads else None,
         "shapes": {"large": dataclasses.asdict(plan.large), "small": dataclasses.asdict(plan.small)},
         "sources": {role: {"folder": str(path), "sha256": _weights(path)} for role, path in sources.items()},
         "text": {
@@ -38,6 +38,9 @@ def write(folder: Path, facts: MethodFacts, order: Order, plan: Plan) -> None:
             "texts": plan.texts,
             "tokens": plan.tokens,
         },
+        "labelled": {"file": str(order.labelled), "sha256": files.sha256(order.labelled)} if order.labelled else None,
+        "max_tokens": order.max_tokens,
+        "device": order.device,
         "flops": plan.flops,
         "code_version": provenance.code_version(),
         "packages": provenance.packages(),
@@ -66,7 +69,7 @@ tags: [merge, graft, {facts.name}]
 ---
 # A {facts.name} merge
 
-The fine-tuned small model's change was carried into the large one by `{facts.name}` at strength {made["strength"]:g}
+A fine-tuned small model was merged into a pre-trained large one by `{facts.name}` at strength {made["strength"]:g}
 ({options}).{head} Source of the method: {facts.citation}.
 
 | part | folder | sha256 |

@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from graft.merging.registry import HEADS, KINDS
+from graft.merging.registry import CHANGES, HEADS, KINDS
 from graft.paths import Paths
 from graft.reporting import formats
 from graft.reporting.comparison import SEEDS_FOR_VERDICT
@@ -66,11 +66,16 @@ def best_on_select(rows: list[Row], runs: pd.DataFrame) -> list[Row]:
 def controls_not_beaten(rows: list[Row], chosen: list[Row], common: str) -> list[str]:
     """Controls and baselines that are as good as the chosen merge of their task, or as the merge they belong to."""
     merges = {row["task"]: row for row in chosen}
+    means = {(row["task"], row["system"]): row["mean"] for row in rows}
     found = []
     for row in rows:
         merge = merges.get(row["task"])
         if merge and _is_control(row) and row["mean"] is not None and row["mean"] >= merge["mean"]:
             found.append(f"{row['system'].removesuffix(common)} on {row['task']}")
+        own = means.get((row["task"], _merge_of(row["system"])))
+        if own is not None and row["mean"] is not None and row["mean"] >= own:
+            name, merge_name = (system.removesuffix(common) for system in (row["system"], _merge_of(row["system"])))
+            found.append(f"{name} against {merge_name} on {row['task']}")
         own_head, delta = any(f".{head}." in row["system"] for head in HEADS), row["delta_vs_head_only"]
         if row["kind"] in KINDS and own_head and delta is not None and delta <= 0:
             found.append(f"the head alone against {row['system'].removesuffix(common)} on {row['task']}")
@@ -85,6 +90,14 @@ def places(paths: Paths) -> list[tuple[str, str]]:
         ("report", paths.root / "report.html"),
     )
     return [(what, str(path)) for what, path in known if path.is_file()]
+
+
+def _merge_of(system: str) -> str | None:
+    """The merge that a control gives a meaningless change: control.shuffled.<merge> belongs to merge.<merge>."""
+    for change in CHANGES:
+        if system.startswith(prefix := f"control.{change}."):
+            return f"merge.{system.removeprefix(prefix)}"
+    return None
 
 
 def _is_control(row: Row) -> bool:

@@ -66,10 +66,10 @@ def fit_spaces(parts: Parts, fit: Fit, residual: str = "pooled", heads: bool = F
     "fit_dense": the same with the small model's own projection (TinyBERT's `fit_dense`) as the way forward; "per_site":
     one for each. heads: queries and keys, and values, are mapped head by head.
 
-    A LayerNorm's output n g + b never varies along its gain g, since n has mean zero: no activations tell where that
-    direction goes, nor where the layers that read it send it, but fine-tuning changes weights along it. Both models
-    take away the same thing, so a few virtual tokens b + g and b - g, with what queries, keys and values make of them,
-    join the moments.
+    A LayerNorm's output n g + b never leaves a plane, since n has mean zero: no activations tell where g, which lies
+    outside of it, goes, nor where the layers that read it send it, but fine-tuning changes weights along it. Both
+    models take away the same thing, so a few virtual tokens b + g and b - g, with what queries, keys and values make
+    of them, join the moments.
     """
     width = parts.small_shape.width, parts.large_shape.width
     ffn = parts.small_shape.ffn, parts.large_shape.ffn

@@ -47,10 +47,10 @@ class OTFusion:
         moved: dict[str, Tensor] = {}
         for m, g in parts.depth_map:
             for name in LINEARS:
-                # Units go to units, whole weights with them: no scale is matched, before a LayerNorm or behind it.
-                exit = maps.residual[m, g, STREAM[name]] if LINEAR_SPACES[name][1] == RESIDUAL else None
-                forward = maps.exit(m, g, name) if exit is None else exit.forward
-                at = maps.entry(m, g, name).backward, forward
+                space = LINEAR_SPACES[name][1]
+                # Units go to units, whole weights with them: no scale is matched before a LayerNorm.
+                exit = maps.residual[m, g, STREAM[name]] if space == RESIDUAL else maps.inner[m, g, space]
+                at = maps.entry(m, g, name).backward, exit.forward
                 moved |= dict(_linear(parts, layer_prefix(m) + name, layer_prefix(g) + name, *at))
             for name in NORMS:
                 moved |= dict(

@@ -7,12 +7,13 @@ from graft.reporting.comparison import compare
 
 ENSEMBLE = "merge.logit_ensemble.tiny-into-big"
 THESEUS = "merge.theseus.labelled.tiny-into-big"
+SHUFFLED = "control.shuffled.theseus.labelled.tiny-into-big"
 HEAD_ONLY = "control.head-only.labelled.tiny-into-big"
 SYSTEMS = {
     "majority": {},
     "probe": {},
     "merge": {"theseus": {"heads": ["labelled"]}, "logit_ensemble": {}},
-    "control": {"head-only": {"heads": ["labelled"]}},
+    "control": {"head-only": {"heads": ["labelled"]}, "shuffled": {"of": ["theseus"]}},
 }
 FLOPS = {"finetune.big": 1000, ENSEMBLE: 250, THESEUS: 500}
 
@@ -45,6 +46,7 @@ def usual(**changes):
         ENSEMBLE: {0: 0.85, 1: 0.83},
         THESEUS: {0: 0.7, 1: 0.7},
         HEAD_ONLY: {"all": 0.6},
+        SHUFFLED: {0: 0.6, 1: 0.6},
     }
     return values | changes
 
@@ -84,6 +86,10 @@ def test_several_tasks_are_told_in_one_sentence(sentence):
             "controls that did not lose: the head alone against merge.theseus.labelled on rte;",
         ),
         ({HEAD_ONLY: {"all": 0.7}}, "controls that did not lose: the head alone against merge.theseus.labelled"),
+        (
+            {SHUFFLED: {0: 0.7, 1: 0.72}},
+            "controls that did not lose: control.shuffled.theseus.labelled against merge.theseus.labelled on rte;",
+        ),
     ],
 )
 def test_a_control_that_does_not_lose_is_named(sentence, changes, told):
@@ -92,7 +98,7 @@ def test_a_control_that_does_not_lose_is_named(sentence, changes, told):
 
 
 def test_what_is_missing_is_counted(sentence):
-    assert "1 of 10 runs are missing from this" in sentence(usual(**{THESEUS: {0: 0.7, 1: "failed"}}))
+    assert "1 of 12 runs are missing from this" in sentence(usual(**{THESEUS: {0: 0.7, 1: "failed"}}))
 
 
 @pytest.mark.parametrize(
