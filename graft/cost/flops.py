@@ -193,3 +193,23 @@ def _closed_form_flops(student: Shape, teacher: Shape) -> int:
     narrow = 5 * student.width * (student.width + student.width) + student.width * (student.width + student.ffn)
     wide = 2 * student.ffn * (student.ffn + student.width)
     return 2 * (covariances + into_basis + student.layers * (narrow + wide))
+
+
+def evidence_flops(small: Shape, large: Shape, pairs: int, options: Mapping[str, Any]) -> int:
+    """FLOPs of `graft.merging.alignment.evidence.from_weights`, where a method with these options uses it, else 0.
+
+    Three Gram matrices of the embedded vocabulary; for every linear layer of every mapped pair W G W^T of each; and the
+    feed-forward units of all tokens with their Gram matrices.
+    """
+    if options.get("evidence") != "weights":
+        return 0
+    width, ffn = (small.width, large.width), (small.ffn, large.ffn)
+    linears = (*[(width, width)] * 4, (width, ffn), (ffn, width))
+    sides = ((0, 0), (0, 1), (1, 1))
+
+    def products(units: tuple[int, int]) -> int:
+        return sum(2 * small.vocabulary * units[a] * units[b] for a, b in sides)
+
+    through = sum(2 * out[a] * into[b] * (into[a] + out[b]) for into, out in linears for a, b in sides)
+    units = sum(2 * small.vocabulary * w * f for w, f in zip(width, ffn, strict=True))
+    return products(width) + pairs * (through + units + products(ffn))

@@ -35,6 +35,7 @@ from graft.shapes import Shape
 from graft.study import PathModel
 from graft.tasks.readers import read_tsv, rows_of
 from graft.tasks.table import TaskRow
+from graft.tasks.texts import read_texts
 from graft.tasks.tokens import TokenisedSplit, check_same_vocabulary, load_tokenizer
 
 # Rows on which a head is fitted, and the ridge sizes of which the one that predicts every fifth row best is taken.
@@ -268,20 +269,6 @@ def _head(order: Order, merged: dict[str, Tensor], small_head: Head, given: _Giv
     errors = {size: float((head_logits(head, hidden[held]) - wanted[held]).norm()) for size, head in tried.items()}
     best = min(errors, key=errors.get)
     return fitted(everyone, (best,))[best]
-
-
-def read_texts(path: Path) -> list[list[str]]:
-    """Columns of a text file: one text per line, or pairs with a tab between; raises ValueError where lines differ."""
-    try:
-        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not a readable text file in UTF-8 ({error})") from None
-    if not lines:
-        raise ValueError(f"{path}: holds no text; one text per line is needed")
-    rows = [line.split("\t") for line in lines]
-    if len({len(row) for row in rows}) > 1 or len(rows[0]) > 2:
-        raise ValueError(f"{path}: lines must hold one text each, or all of them two with one tab between")
-    return [list(column) for column in zip(*rows, strict=True)]
 
 
 def read_labelled(

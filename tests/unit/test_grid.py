@@ -137,3 +137,21 @@ def test_exclude_drops_runs_and_an_empty_grid_is_refused(study_config):
     assert {run.task for run in kept.runs} == {"sst2", "stsb"}
     with pytest.raises(ValueError, match="leave no run"):
         Grid(studies.parse({**study_config, "include": ["nothing/*"]}))
+
+
+def test_a_calibration_text_of_ones_own_counts_by_its_content(study_config, tmp_path):
+    text = tmp_path / "text.txt"
+    study_config["calibration"]["text"] = str(text)
+    with pytest.raises(ValueError, match="calibration.text: .* is missing; a file with one text per line is needed"):
+        Grid(studies.parse(study_config)).check_sources()
+    text.write_text("good film\n")
+    before = fingerprints(study_config)
+    text.write_text("bad film\n")
+    changed = {run.split("/")[1] for run, found in fingerprints(study_config).items() if found != before[run]}
+    assert changed and all("theseus" in system or "spacewise" in system for system in changed)
+
+
+def test_a_merge_by_evidence_of_weights_needs_no_calibration(study_config):
+    study_config["systems"]["merge"]["theseus"]["evidence"] = "weights"
+    grid = Grid(studies.parse(study_config))
+    assert grid.merges["theseus"].depth is None and grid.merges["spacewise"].depth == "spread"

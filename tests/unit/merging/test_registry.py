@@ -35,7 +35,7 @@ def test_an_unknown_need_is_refused():
 @pytest.mark.parametrize(
     ("method", "given", "message"),
     [
-        ("theseus", {"alpha": 1}, "no option 'alpha'; known are depth, embedding_delta, strengths"),
+        ("theseus", {"alpha": 1}, "no option 'alpha'; known are depth, embedding_delta, evidence, strengths"),
         ("theseus", {"embedding_delta": "yes"}, "must be true or false"),
         ("theseus", {"strengths": 1}, "must be a list of finite numbers"),
         ("theseus", {"strengths": [0, "1"]}, "must be a list of finite numbers"),
