@@ -158,7 +158,16 @@ def maps_flops(alignment: str, small: int, large: int) -> int:
     """FLOPs of both maps of one space from their moments; finding a transport plan takes no matrix products."""
     if alignment in PLANS:
         return 0
+    if alignment == "whitened":
+        roots = sum(eigen_flops(w) + 4 * w**3 for w in (small, large))
+        return roots + procrustes_flops(small, large) + 6 * small * large * (small + large)
     return affine_flops(small, large) if alignment == "least_squares" else procrustes_flops(small, large)
+
+
+def missed_flops(small: Shape, large: Shape, pairs: int, per_site: bool = False) -> int:
+    """FLOPs of telling what the maps of every space miss: one product at each of its sites."""
+    wide = 1 + (5 if per_site else 4) * pairs
+    return 2 * (wide * small.width**2 * large.width + pairs * small.ffn**2 * large.ffn)
 
 
 def embedding_flops(small: Shape, large: Shape) -> int:
@@ -180,6 +189,7 @@ def functional_flops(
     small_block, large_block = (2 * tokens * (4 * s.width**2 + 2 * s.width * s.ffn) for s in (small, large))
     prepare = 2 * small.layers * small_block
     prepare += (2 * pairs + 1) * affine_flops(small.width, large.width) + pairs * affine_flops(small.ffn, large.ffn)
+    prepare += missed_flops(small, large, pairs)
     width, ffn = (small.width, large.width), (small.ffn, large.ffn)
     linears = (*[(width, width)] * 4, (width, ffn), (ffn, width))
     refits = sum(
@@ -197,7 +207,7 @@ def functional_flops(
 
 def ot_fusion_flops(small: Shape, large: Shape, pairs: int) -> int:
     """FLOPs of `OTFusion.prepare`: the transport of layers and embeddings; finding a plan takes no matrix products."""
-    return pairs * transport_flops(small, large) + embedding_flops(small, large)
+    return pairs * transport_flops(small, large) + embedding_flops(small, large) + missed_flops(small, large, pairs)
 
 
 def spacewise_flops(small: Shape, large: Shape, pairs: int, options: Mapping[str, Any]) -> int:
@@ -206,6 +216,7 @@ def spacewise_flops(small: Shape, large: Shape, pairs: int, options: Mapping[str
     streams = 1 if options["residual"] != "per_site" else 1 + 3 * pairs
     maps = (2 * pairs + streams) * maps_flops(options["alignment"], small.width, large.width)
     maps += pairs * maps_flops(options["alignment"], small.ffn, large.ffn)
+    maps += missed_flops(small, large, pairs, options["residual"] == "per_site")
     embeddings = embedding_flops(small, large) if options["embedding_delta"] else 0
     return maps + pairs * transport_flops(small, large) + embeddings
 

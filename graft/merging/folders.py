@@ -6,7 +6,7 @@ import copy
 import math
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from transformers import BertForSequenceClassification, BertModel
 
 from graft import features, files
 from graft.cost.flops import calibration_flops, encoder_flops, head_flops, logits_flops, similarity_flops
-from graft.encoders import load_classifier, load_encoder, projection_of
+from graft.encoders import encoder_of, load_classifier, load_encoder, projection_of
 from graft.inference import Batch, batches, first_texts, padded_lengths, pass_flops
 from graft.merging import card, registry
 from graft.merging.alignment import depth
@@ -28,7 +28,7 @@ from graft.merging.heads.fitting import fit_heads
 from graft.merging.heads.head import Head, head_logits
 from graft.merging.heads.labelled import label_targets
 from graft.merging.heterogeneous.interpolate import interpolated_head
-from graft.merging.protocol import Parts
+from graft.merging.protocol import Parts, extended
 from graft.merging.saving import save_classifier, split_classifier
 from graft.pretrained import fetch_model
 from graft.shapes import Shape
@@ -216,12 +216,13 @@ def _plan(
 ) -> Plan:
     shapes = given.small_shape, given.large_shape
     layers = [shape.layers for shape in shapes]
-    depth_map = depth.uniform(*layers)
+    named = options.get("depth", "uniform")
+    depth_map = () if named == "cka" else depth.named(named, *layers, ())
     again = given.count(given.first(options["text_tokens"])) if "texts" in facts.needs else 0
     cost = registry.implementation(facts.name)().flops(*shapes, options, again)
     flops = {"prepare": cost.prepare, "apply": cost.apply}
     texts = tokens = 0
-    if "statistics" in facts.needs:
+    if registry.needs_calibration(facts.name, options):
         rows = given.first(order.tokens)
         texts, tokens = len(rows), given.count(rows)
         if tokens < given.large_shape.ffn:
@@ -229,16 +230,15 @@ def _plan(
                 f"{order.text}: {tokens} tokens are too few; the feed-forward space of the large model needs at least "
                 f"{given.large_shape.ffn}: give more text, or raise --tokens"
             )
-        similarity = []
-        if options["depth"] == "cka":
+        if named == "cka":
             few = given.first(depth.SIMILARITY_TOKENS)
             similarity = layer_similarity(given.small, given.large, given.batches(depth.SIMILARITY_TOKENS))
-            similarity = similarity[1:, 1:].tolist()
+            depth_map = depth.named(named, *layers, similarity[1:, 1:].tolist())
             flops["similarity"] = sum(given.pass_flops(shape, given.texts, few) for shape in shapes)
             flops["similarity"] += similarity_flops(*shapes, given.count(few))
-        depth_map = depth.named(options["depth"], *layers, similarity)
         lengths = padded_lengths(given.texts.lengths(given.max_tokens)[rows])
-        flops["calibrate"] = sum(calibration_flops(*shapes, len(depth_map), 1, int(length)) for length in lengths)
+        deep = depth.as_deep(named, *shapes), shapes[1]
+        flops["calibrate"] = sum(calibration_flops(*deep, len(depth_map), 1, int(length)) for length in lengths)
     if fit is not None:
         flops["head"] = _head_flops(order.head, given, fit)
     return Plan(given.large_shape, given.small_shape, depth_map, options, texts, tokens, flops)
@@ -259,8 +259,15 @@ def _head_flops(kind: str, given: _Given, fit: _FitTexts) -> int:
 def _carry_out(
     order: Order, facts: registry.MethodFacts, plan: Plan, given: _Given, fit: _FitTexts | None, report: Report
 ) -> None:
-    statistics = None
-    if "statistics" in facts.needs:
+    tuned, small_head = split_classifier(given.finetuned)
+    bodies = given.large.state_dict(), tuned, given.small.state_dict()
+    texts = given.batches(plan.options["text_tokens"]) if "texts" in facts.needs else ()
+    parts = Parts(
+        *bodies, plan.large, plan.small, plan.depth_map, None, plan.options, texts, projection=given.projection
+    )
+    if plan.options.get("depth") == "extend":
+        parts = extended(parts)
+    if registry.needs_calibration(facts.name, plan.options):
         done = 0
 
         def count(examples: int) -> None:
@@ -268,20 +275,19 @@ def _carry_out(
             done += examples
             report(done, plan.texts, "texts compared")
 
-        statistics = calibrate(given.small, given.large, plan.depth_map, given.batches(order.tokens), count)
-    tuned, small_head = split_classifier(given.finetuned)
-    bodies = given.large.state_dict(), tuned, given.small.state_dict()
-    texts = given.batches(plan.options["text_tokens"]) if "texts" in facts.needs else ()
-    parts = Parts(*bodies, plan.large, plan.small, plan.depth_map, statistics, plan.options, texts, given.projection)
+        small = encoder_of(parts.small_pretrained, parts.small_shape)
+        compared = given.batches(order.tokens)
+        parts = replace(parts, statistics=calibrate(small, given.large, parts.depth_map, compared, count))
     merger = registry.implementation(facts.name)()
-    merged = merger.apply(merger.prepare(parts), order.strength)
+    state = merger.prepare(parts)
+    merged = merger.apply(state, order.strength)
     if fit is not None:
         head = _head(order.head, merged, small_head, given, fit)
     else:
         head = interpolated_head(small_head, merged, order.strength)
     with files.atomic_folder(order.out) as target:
         save_classifier(merged, head, given.large_folder, given.labels, target)
-        card.write(target, facts, order, plan)
+        card.write(target, facts, order, plan, dict(getattr(state, "diagnostics", {})))
 
 
 def _head(kind: str, merged: dict[str, Tensor], small_head: Head, given: _Given, fit: _FitTexts) -> Head:
