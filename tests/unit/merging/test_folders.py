@@ -1,4 +1,5 @@
 import json
+import logging
 import shutil
 import subprocess
 import sys
@@ -274,7 +275,8 @@ WRONG = {
 
 
 @pytest.mark.parametrize("what", WRONG)
-def test_bad_input_is_one_sentence_and_no_output(what, order, world, tmp_path, capfd):
+def test_bad_input_is_one_sentence_and_no_output(what, order, world, tmp_path, capfd, caplog, monkeypatch):
+    monkeypatch.setattr(logging.getLogger("transformers"), "propagate", True)
     changes, message = WRONG[what]
     made = order(**changes(world, tmp_path))
     there = made.out.exists()
@@ -282,7 +284,7 @@ def test_bad_input_is_one_sentence_and_no_output(what, order, world, tmp_path, c
         merge(made, quiet)
     assert "\n" not in str(error.value) and made.out.exists() == there
     assert not list(made.out.parent.glob(f".{made.out.name}*"))
-    assert capfd.readouterr().err == ""
+    assert capfd.readouterr().err == "" and caplog.text == ""
 
 
 def test_the_command_merges_and_tells_where(world, tmp_path):
