@@ -160,8 +160,8 @@ class SmallShape(Section):
     """Units of the feed-forward layer; usually 4 times the width."""
 
 
-class DistilOptions(Section):
-    """Hyperparameters of one distillation."""
+class PretrainingOptions(Section):
+    """Hyperparameters of any training on unlabelled text."""
 
     steps: Positive = 400
     """Optimizer steps."""
@@ -176,6 +176,13 @@ class DistilOptions(Section):
     """Texts are cut to this length."""
     clip: Annotated[float, Field(gt=0)] = 1.0
     """Largest norm of the gradient."""
+    log_every: Positive = 50
+    """Steps between lines of the log."""
+
+
+class DistilOptions(PretrainingOptions):
+    """Hyperparameters of one distillation."""
+
     hidden_weight: Annotated[float, Field(ge=0)] = 1.0
     """Factor of the hidden states' loss; both losses are near 1 for an untrained student."""
     attention_weight: Annotated[float, Field(ge=0)] = 1.0
@@ -186,8 +193,6 @@ class DistilOptions(Section):
     """Texts that the closed form is fitted on."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """The student's, written into its config too: so small a model is short of capacity, not of regularisation."""
-    log_every: Positive = 50
-    """Steps between lines of the log."""
 
 
 class DistilledModel(Section):
