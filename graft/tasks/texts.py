@@ -1,4 +1,4 @@
-"""Unlabelled texts of a study, for distillation."""
+"""Unlabelled texts of a study, for training without labels."""
 
 from collections.abc import Sequence
 from pathlib import Path

@@ -10,6 +10,7 @@ from graft.cost.flops import (
     calibration_flops,
     classifier_flops,
     encoder_flops,
+    masked_lm_flops,
     pooler_flops,
     procrustes_flops,
     ridge_flops,
@@ -17,6 +18,8 @@ from graft.cost.flops import (
     training_flops,
 )
 from graft.shapes import Shape
+from graft.training.initial import initial_encoder
+from graft.training.masked_lm import NOTHING, Guesser
 
 BERT_BASE = Shape(layers=12, width=768, heads=12, ffn=3072, vocabulary=30522)
 TINYBERT = Shape(layers=4, width=312, heads=12, ffn=1200, vocabulary=30522)
@@ -42,6 +45,24 @@ def test_count_equals_torchs_own_count(tokens, outputs):
         model(input_ids=torch.ones(2, tokens, dtype=torch.long))
     counted = 2 * classifier_flops(Shape.from_config(config.to_dict()), tokens, outputs)
     assert counted == pytest.approx(counter.get_total_flops(), rel=1e-3)
+
+
+def test_a_step_of_masked_language_modelling_costs_what_torch_counts():
+    config = BertConfig(
+        vocab_size=50, hidden_size=24, num_hidden_layers=3, num_attention_heads=4, intermediate_size=40,
+        attn_implementation="eager",
+    )  # fmt: skip
+    draws = torch.Generator().manual_seed(0)
+    encoder, guesser = initial_encoder(config, draws), Guesser(config, draws)
+    encoder.set_attn_implementation("eager")
+    encoder.pooler = None
+    labels = torch.full((2, 9), NOTHING)
+    labels[0, 3] = labels[1, 1] = labels[1, 7] = 5
+    batch = {"input_ids": torch.ones(2, 9, dtype=torch.long), "labels": labels}
+    with FlopCounterMode(display=False) as counter:
+        guesser.loss(encoder, batch).backward()
+    expected = masked_lm_flops(Shape.from_config(config.to_dict()), 2, 9, 3)
+    assert expected == pytest.approx(counter.get_total_flops(), rel=1e-3)
 
 
 def test_layers_cost_equally_and_training_costs_three_forward_passes():
