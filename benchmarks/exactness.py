@@ -41,6 +41,8 @@ WAYS = {
     "spacewise, ridge 0.1": ("spacewise", {"map_ridge": 0.1}),
     "spacewise, Procrustes": ("spacewise", {"alignment": "procrustes"}),
     "spacewise, scaled Procrustes": ("spacewise", {"alignment": "scaled_procrustes"}),
+    "spacewise, whitened, ridge 0": ("spacewise", EXACT | {"alignment": "whitened"}),
+    "spacewise, weights alone, ridge 0": ("spacewise", EXACT | {"evidence": "weights"}),
     "spacewise, hard transport": ("spacewise", {"alignment": "assignment"}),
     "spacewise, soft transport": ("spacewise", {"alignment": "optimal_transport"}),
     "functional, ridge 0": ("functional", EXACT | {"fit_ridge": 0}),

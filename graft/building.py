@@ -29,7 +29,7 @@ from graft.merging.heads.fitting import fit_heads
 from graft.merging.heads.head import Head, head_logits
 from graft.merging.heterogeneous.interpolate import interpolated_head
 from graft.merging.loading import load
-from graft.merging.protocol import Parts
+from graft.merging.protocol import Parts, extended
 from graft.merging.saving import save_classifier, split_classifier
 from graft.merging.selection import Choice, Point, search, strength_grid
 from graft.paths import Paths
@@ -42,11 +42,12 @@ Report = Callable[[int, int, str], None]
 
 @dataclass(frozen=True)
 class Built:
-    """A merge that was chosen and saved: the search's record and the parts of its training FLOPs."""
+    """A merge that was chosen and saved: the search's record, the parts of its training FLOPs, and diagnostics."""
 
     choice: Choice
     flops: dict[str, int]
     hyperparameters: dict[str, Any] = field(default_factory=dict)
+    diagnostics: dict[str, float] = field(default_factory=dict)
 
 
 class Workbench:
@@ -93,13 +94,16 @@ class Workbench:
 
     def parts(self, merge: Merge) -> Parts:
         """Bodies and, where the method needs them, statistics."""
-        statistics, depth_map = None, depth.uniform(self.small_shape.layers, self.large_shape.layers)
+        statistics = None
+        name, layers = merge.options.get("depth", "uniform"), (self.small_shape.layers, self.large_shape.layers)
         if merge.depth:
             path, made = self.calibration(merge.depth)
             statistics, depth_map = load_file(path), tuple((m, g) for m, g in made["depth_map"])
+        else:
+            depth_map = depth.named(name, *layers, ())
         pretrained = load_encoder(self.small_folder).state_dict()
         finetuned = split_classifier(load_classifier(self.system(self.finetuned, self.seed)[0]))[0]
-        return Parts(
+        parts = Parts(
             large=load_encoder(self.large_folder).state_dict(),
             small_finetuned=finetuned_with(merge.change, pretrained, finetuned, self.seed),
             small_pretrained=pretrained,
@@ -111,23 +115,28 @@ class Workbench:
             texts=self.texts(merge),
             projection=projection_of(self.small_folder),
         )
+        return extended(parts) if merge.options.get("depth") == "extend" else parts
 
     def texts(self, merge: Merge) -> list[Batch]:
-        """Batches of train for methods that need texts again; () for others."""
+        """Batches of the calibration's texts for methods that need them again; () for others."""
         if "texts" not in registry.facts(merge.method).needs:
             return []
-        rows = first_texts(self.tokens("train"), self.max_tokens, merge.options["text_tokens"])
-        return [batch for _, batch in batches(self.tokens("train"), self.max_tokens, rows)]
+        tokens = runs.calibration_tokens(self.grid, self.paths, self.task, self.pair.large)
+        rows = first_texts(tokens, self.max_tokens, merge.options["text_tokens"])
+        return [batch for _, batch in batches(tokens, self.max_tokens, rows)]
 
     def passes(self, shape: Shape, split: str, rows: np.ndarray | None = None, times: int = 1) -> int:
         """FLOPs of running an encoder over (rows of) a split."""
         return times * pass_flops(lambda t: encoder_flops(shape, t), self.tokens(split), self.max_tokens, rows)
 
 
-def sweep(bench: Workbench, merge: str, report: Report) -> tuple[dict[str, np.ndarray], dict[str, int]]:
+def sweep(
+    bench: Workbench, merge: str, report: Report
+) -> tuple[dict[str, np.ndarray], dict[str, int], dict[str, float]]:
     """[CLS] states of the merged body at every strength but 0, on the fit rows and on `select`.
 
-    Returns `fit.<strength>` and `select.<strength>` [rows, w_L], and the parts of the FLOPs.
+    Returns `fit.<strength>` and `select.<strength>` [rows, w_L], the parts of the FLOPs, and what the method found out
+    about itself.
     """
     way = bench.grid.merges[merge]
     strengths = [s for s in strength_grid(way.options, bench.seed) if s != 0]
@@ -154,7 +163,7 @@ def sweep(bench: Workbench, merge: str, report: Report) -> tuple[dict[str, np.nd
         f"{name}/fit": bench.passes(bench.large_shape, "train", rows, len(strengths)),
         f"{name}/select": bench.passes(bench.large_shape, "select", times=len(strengths)),
     }
-    return states, parts
+    return states, parts, dict(state.diagnostics)
 
 
 def merge_with_head(bench: Workbench, system: System, out: Path) -> Built:
@@ -171,19 +180,19 @@ def merge_with_head(bench: Workbench, system: System, out: Path) -> Built:
         f"embed.{bench.pair.large}/{bench.task}/fit-{len(rows)}": bench.passes(bench.large_shape, "train", rows),
         f"embed.{bench.pair.large}/{bench.task}/select": bench.passes(bench.large_shape, "select"),
     }
-    merger = state = None
+    diagnostics: dict[str, float] = {}
     body = load_encoder(bench.large_folder).state_dict()
     if system.merge:
         merge = bench.grid.merges[system.merge]
         swept = bench.paths.sweep(bench.task, system.merge, bench.pair.name, bench.seed)
         expected = bench.grid.sweep(bench.task, system.merge, bench.pair.name, bench.seed)
-        flops |= runs.read_made(swept / "manifest.json", expected)["train_flops_parts"]
+        made = runs.read_made(swept / "manifest.json", expected)
+        flops |= made["train_flops_parts"]
+        diagnostics = made["diagnostics"]
         arrays = features.load_states(swept)
         states |= {
             s: (arrays[f"fit.{s}"], arrays[f"select.{s}"]) for s in strength_grid(merge.options, bench.seed) if s != 0
         }
-        merger = registry.implementation(system.method)()
-        state = merger.prepare(bench.parts(merge))
 
     small_head = small_hidden = labels = None
     if head == "labelled":
@@ -225,10 +234,11 @@ def merge_with_head(bench: Workbench, system: System, out: Path) -> Built:
         + len(rows) * pooler_flops(bench.large_shape)
         + len(settings.ridge) * len(bench.select_labels) * head_flops
     )
-    if merger is not None:
-        body = merger.apply(state, choice.chosen.strength)
+    if choice.chosen.strength != 0:
+        merger = registry.implementation(system.method)()
+        body = merger.apply(merger.prepare(bench.parts(bench.grid.merges[system.merge])), choice.chosen.strength)
     save_classifier(body, heads[choice.chosen.strength, choice.chosen.ridge], bench.large_folder, bench.row.labels, out)
-    return Built(choice, flops, {"fit_rows": len(rows)})
+    return Built(choice, flops, {"fit_rows": len(rows)}, diagnostics)
 
 
 def merge_with_own_head(bench: Workbench, system: System, out: Path, report: Report) -> Built:

@@ -2,17 +2,22 @@
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import TypeVar
 
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
-from transformers import BertConfig, BertForSequenceClassification, BertModel
+from transformers import BertConfig, BertForSequenceClassification, BertModel, PreTrainedModel
+from transformers.utils import logging
 
 from graft.grid import PROJECTION
 from graft.shapes import Shape
 
+Loaded = TypeVar("Loaded", bound=PreTrainedModel)
 # On a CPU plain products train faster than torch's fused attention (benchmarks/attention.py).
 ATTENTION = "sdpa" if torch.cuda.is_available() else "eager"
+# Bars for files that are read in an instant would fill logs, and stand before an error's one line.
+logging.disable_progress_bar()
 
 
 def load_encoder(folder: str | Path) -> BertModel:
@@ -20,13 +25,7 @@ def load_encoder(folder: str | Path) -> BertModel:
 
     Raises ValueError where a tensor is missing or has another shape than `config.json` says.
     """
-    model, info = BertModel.from_pretrained(
-        folder, dtype=torch.float32, attn_implementation=ATTENTION, local_files_only=True, output_loading_info=True
-    )
-    problems = sorted(info["missing_keys"]) + sorted(str(k) for k in info["mismatched_keys"])
-    if problems:
-        raise ValueError(f"{folder}: tensors missing or of another shape: {', '.join(problems[:5])}")
-    return model.eval()
+    return _load(BertModel, folder)
 
 
 def encoder_of(body: Mapping[str, Tensor], shape: Shape) -> BertModel:
@@ -54,14 +53,11 @@ def projection_of(folder: str | Path) -> Tensor | None:
 
 
 def load_classifier(folder: str | Path) -> BertForSequenceClassification:
-    """The fine-tuned or merged model saved in `folder`, in float32 and eval mode."""
-    model, info = BertForSequenceClassification.from_pretrained(
-        folder, dtype=torch.float32, attn_implementation=ATTENTION, local_files_only=True, output_loading_info=True
-    )
-    problems = sorted(info["missing_keys"]) + sorted(str(k) for k in info["mismatched_keys"])
-    if problems:
-        raise ValueError(f"{folder}: tensors missing or of another shape: {', '.join(problems[:5])}")
-    return model.eval()
+    """The fine-tuned or merged model saved in `folder`, in float32 and eval mode.
+
+    Raises ValueError where a tensor is missing or has another shape than `config.json` says.
+    """
+    return _load(BertForSequenceClassification, folder)
 
 
 def new_classifier(folder: str | Path, labels: tuple[str, ...] | None, seed: int) -> BertForSequenceClassification:
@@ -79,6 +75,31 @@ def new_classifier(folder: str | Path, labels: tuple[str, ...] | None, seed: int
         model.classifier.weight.normal_(0.0, config.initializer_range, generator=generator)
         model.classifier.bias.zero_()
     return model
+
+
+def _load(kind: type[Loaded], folder: str | Path) -> Loaded:
+    verbosity = logging.get_verbosity()
+    # What transformers would warn of is an error here, told in one line.
+    logging.set_verbosity_error()
+    try:
+        model, info = kind.from_pretrained(
+            folder,
+            dtype=torch.float32,
+            attn_implementation=ATTENTION,
+            local_files_only=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+        )
+    finally:
+        logging.set_verbosity(verbosity)
+    problems = [f"{name} is missing" for name in sorted(info["missing_keys"])]
+    problems += [
+        f"{name} has shape {list(here)}, config.json says {list(said)}"
+        for name, here, said in sorted(info["mismatched_keys"])
+    ]
+    if problems:
+        raise ValueError(f"{folder}: {'; '.join(problems[:5])}")
+    return model.eval()
 
 
 def set_labels(config: BertConfig, labels: tuple[str, ...] | None) -> None:

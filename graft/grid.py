@@ -80,7 +80,7 @@ class Merge:
     @property
     def depth(self) -> str | None:
         """Name of the depth map for which it needs statistics, or None."""
-        return self.options["depth"] if "statistics" in registry.facts(self.method).needs else None
+        return self.options["depth"] if registry.needs_calibration(self.method, self.options) else None
 
 
 @dataclass(frozen=True)
@@ -136,6 +136,8 @@ class Grid:
         for name, task in self.study.tasks.items():
             if isinstance(task.source, FileData):
                 source_files(task.source, task.row(name), f"tasks.{name}.source")
+        if self.study.calibration.file:
+            self._calibration_text()
         for name, model in self.study.models.items():
             if isinstance(model.source, PathModel | PackageModel):
                 self.check_local_model(name, model_files(model.source, f"models.{name}.source")[1])
@@ -248,7 +250,18 @@ class Grid:
     def calibrate(self, task: str, pair: str, depth: str) -> str:
         large, small = self.pair(pair).large, self.pair(pair).small
         inputs = [self._tokens_for(task, large), self.model(large), self.model(small)]
-        return _hash("calibrate", self.study.calibration.model_dump(), depth, *inputs, self._inference())
+        settings = {"tokens": self.study.calibration.tokens, **self._calibration_text()}
+        return _hash("calibrate", settings, depth, *inputs, self._inference())
+
+    @functools.cache  # noqa: B019
+    def _calibration_text(self) -> dict[str, str]:
+        """sha256 of the study's own calibration text; empty for the tasks' train texts, which have fingerprints."""
+        path = self.study.calibration.file
+        if path is None:
+            return {}
+        if not path.is_file():
+            raise ValueError(f"calibration.text: {path} is missing; a file with one text per line is needed")
+        return {"text": files.sha256(path)}
 
     @functools.cache  # noqa: B019
     def sweep(self, task: str, merge: str, pair: str, seed: int) -> str:
@@ -256,6 +269,8 @@ class Grid:
         inputs = [self.finetune(task, self.pair(pair).small, seed), self.embed(task, self.pair(pair).large)]
         if way.depth:
             inputs.append(self.calibrate(task, pair, way.depth))
+        if "texts" in registry.facts(way.method).needs:
+            inputs += self._calibration_text().values()
         return _hash("sweep", way.method, way.options, way.change, way.settings.fit_rows, *inputs)
 
     @functools.cache  # noqa: B019

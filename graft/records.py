@@ -130,6 +130,8 @@ class RunRecord(Part):
     cost: Cost
     hyperparameters: dict[str, Any]
     choices: tuple[Choice, ...]
+    diagnostics: dict[str, float] = {}
+    """What a method found out about itself, e.g. the share of the large model's variance that its maps miss."""
     provenance: Provenance
 
     @model_validator(mode="after")

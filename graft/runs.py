@@ -12,7 +12,8 @@ from graft import files, program, provenance
 from graft.grid import Grid
 from graft.paths import Paths
 from graft.study import Launch
-from graft.tasks.tokens import TokenisedSplit, check_same_vocabulary
+from graft.tasks.texts import read_texts
+from graft.tasks.tokens import TokenisedSplit, check_same_vocabulary, load_tokenizer
 from graft.training.finetuning import Labelled
 
 
@@ -45,6 +46,15 @@ def tokens(grid: Grid, paths: Paths, task: str, model: str, split: str) -> Token
     return TokenisedSplit.load(paths.tokens(task, tokenizer), split)
 
 
+def calibration_tokens(grid: Grid, paths: Paths, task: str, model: str) -> TokenisedSplit:
+    """Unlabelled texts on which a pair is compared, in the ids of a model's tokenizer: the study's file, or train."""
+    path = grid.study.calibration.file
+    if path is None:
+        return tokens(grid, paths, task, model, "train")
+    tokenizer = load_tokenizer(paths.model(grid.study.tokenizer_of(model)))
+    return TokenisedSplit.of_texts(tokenizer, read_texts(path), str(path))
+
+
 def labels(paths: Paths, task: str, split: str) -> Any:
     """Labels [rows] of `train` or `select`: class ids or scores. The labels of `report` are evaluate's alone."""
     return pd.read_parquet(paths.data(task) / f"{split}.parquet", columns=["label"])["label"].to_numpy()
@@ -67,10 +77,12 @@ def save_system(
     select: dict[str, Any] | None,
     launch: Launch,
     started: float,
+    diagnostics: dict[str, float] | None = None,
 ) -> None:
     """Write build.json beside a finished `model/`; it names the model's files by sha256, so it is written last.
 
-    `flops`: parts of the training FLOPs by a name that is unique in the study. `started`: time.perf_counter().
+    `flops`: parts of the training FLOPs by a name that is unique in the study; `diagnostics`: what the method found out
+    about itself. `started`: time.perf_counter().
     """
     model = sorted(path for path in (out / "model").iterdir() if path.suffix in (".safetensors", ".json"))
     files.write_json(
@@ -85,6 +97,7 @@ def save_system(
             "hyperparameters": hyperparameters,
             "choices": choices,
             "select": select,
+            "diagnostics": diagnostics or {},
             "provenance": provenance.of_making(launch),
             "measured": program.measured(started),
             "model_sha256": {path.name: files.sha256(path) for path in model},

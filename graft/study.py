@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import os
 import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -373,10 +374,17 @@ class Systems(Section):
 
 
 class Calibration(Section):
-    """Activations of both pre-trained models on unlabelled train texts, from which weights merges learn their maps."""
+    """Activations of both pre-trained models on unlabelled texts, from which weights merges learn their maps."""
 
     tokens: Positive = 50_000
     """Tokens read per task and pair."""
+    text: str | None = None
+    """File with one text per line (or a pair with a tab between), `$VARIABLES` filled in; the task's own train texts
+    where left out."""
+
+    @property
+    def file(self) -> Path | None:
+        return None if self.text is None else Path(os.path.expandvars(os.path.expanduser(self.text)))
 
 
 class Launch(Section):

@@ -6,10 +6,11 @@ from safetensors.torch import save_file
 
 from graft import files, program, runs
 from graft.cost.flops import calibration_flops, encoder_flops, similarity_flops
-from graft.encoders import load_encoder
+from graft.encoders import encoder_of, load_encoder
 from graft.inference import batches, first_texts, pass_flops
 from graft.merging.alignment import depth
 from graft.merging.alignment.cka import layer_similarity
+from graft.merging.architecture import stacked
 from graft.merging.calibration import calibrate
 from graft.shapes import Shape
 
@@ -27,13 +28,19 @@ def main() -> None:
     program.use_threads(grid.study.launch.threads)
     device = program.device_of(grid.study.launch)
     pair, settings = grid.pair(args.pair), grid.study.calibration
-    tokens = runs.tokens(grid, paths, args.task, pair.large, "train")
+    tokens = runs.calibration_tokens(grid, paths, args.task, pair.large)
     max_tokens = grid.max_tokens(args.task, pair.large)
     rows, few = (first_texts(tokens, max_tokens, n) for n in (settings.tokens, depth.SIMILARITY_TOKENS))
     small, large = (load_encoder(runs.model_folder(grid, paths, m)).to(device) for m in (pair.small, pair.large))
     shapes = [Shape.of(paths.model(m)) for m in (pair.small, pair.large)]
     similarity = layer_similarity(small, large, (batch for _, batch in batches(tokens, max_tokens, few)))
+    forward = [pass_flops(lambda t, s=shape: encoder_flops(s, t), tokens, max_tokens, few) for shape in shapes]
+    compared = sum(forward) + similarity_flops(*shapes, int(tokens.lengths(max_tokens)[few].sum()))
     depth_map = depth.named(args.depth, shapes[0].layers, shapes[1].layers, similarity[1:, 1:].tolist())
+    if args.depth == "extend":
+        body = stacked(small.state_dict(), [m for m, _ in depth_map])
+        shapes[0] = depth.as_deep(args.depth, *shapes)
+        small, depth_map = encoder_of(body, shapes[0]), tuple((g, g) for _, g in depth_map)
     done = 0
     with program.progress(f"calibrate {args.task}") as report:
 
@@ -44,11 +51,10 @@ def main() -> None:
 
         chosen = [batch for _, batch in batches(tokens, max_tokens, rows)]
         statistics = calibrate(small, large, depth_map, chosen, count)
-    forward = [pass_flops(lambda t, s=shape: encoder_flops(s, t), tokens, max_tokens, few) for shape in shapes]
     sizes = [batch["input_ids"].shape for batch in chosen]
     flops = {
         "sites": sum(calibration_flops(*shapes, len(depth_map), *size) for size in sizes),
-        "similarity": sum(forward) + similarity_flops(*shapes, int(tokens.lengths(max_tokens)[few].sum())),
+        "similarity": compared,
     }
     with files.atomic_folder(paths.statistics(args.task, args.pair, args.depth)) as folder:
         save_file(statistics | {"cka": similarity}, folder / "statistics.safetensors")

@@ -69,6 +69,7 @@ def main() -> None:
         },
         hyperparameters=built["hyperparameters"],
         choices=built["choices"],
+        diagnostics=built["diagnostics"],
         provenance={
             "fingerprint": args.fingerprint,
             "data_sha256": data["sha256"],

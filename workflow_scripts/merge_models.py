@@ -34,6 +34,7 @@ def main() -> None:
         pretraining_flops=pretraining_flops(grid, paths, system.pair.small) if uses_small else 0,
         hyperparameters={**effective(system), **built.hyperparameters},
         choices=built.choice.records(bench.row.primary_metric),
+        diagnostics=built.diagnostics,
         select={"metric": bench.row.primary_metric, "value": built.choice.score},
         launch=grid.study.launch,
         started=started,

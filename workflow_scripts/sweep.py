@@ -22,12 +22,17 @@ def main() -> None:
     program.use_threads(grid.study.launch.threads)
     bench = Workbench(grid, paths, args.task, args.pair, args.seed, program.device_of(grid.study.launch))
     with program.progress(f"sweep {args.merge}") as report:
-        states, flops = sweep(bench, args.merge, report)
+        states, flops, diagnostics = sweep(bench, args.merge, report)
     with files.atomic_folder(paths.sweep(args.task, args.merge, args.pair, args.seed)) as folder:
         save_states(states, folder / "states.safetensors")
         files.write_json(
             folder / "manifest.json",
-            {"fingerprint": args.fingerprint, "train_flops_parts": flops, "measured": program.measured(started)},
+            {
+                "fingerprint": args.fingerprint,
+                "train_flops_parts": flops,
+                "diagnostics": diagnostics,
+                "measured": program.measured(started),
+            },
         )
 
 

@@ -1,6 +1,9 @@
 """Floating-point operations counted from shapes: 2 per multiply-add, matrix products only. Imports no torch.
 
-LayerNorm, soft-max, GELU, look-ups and pooling over tokens are left out, as `torch.utils.flop_counter` leaves them out.
+LayerNorm, soft-max, GELU, look-ups and pooling over tokens are left out, as `torch.utils.flop_counter` leaves them out,
+and so are products with a single vector (biases, means) and outer products. Decompositions, which it leaves out too,
+are counted by formula (`eigen_flops`, `svd_flops`). Passes of an encoder for its hidden states are counted without the
+pooler, which Hugging Face runs all the same.
 """
 
 from collections.abc import Callable, Iterable, Mapping
@@ -8,10 +11,10 @@ from typing import Any
 
 import numpy as np
 
+from graft.merging.registry import PLANS
 from graft.shapes import Shape
 
 BACKWARD_AND_FORWARD = 3  # a backward pass has two products for each product of the forward pass
-EIGENDECOMPOSITION = 9  # f^3 operations of a symmetric f x f matrix with vectors (Golub & Van Loan, 4th ed., 8.3)
 
 
 def summed_flops(flops: Callable[[int], int], lengths: np.ndarray) -> int:
@@ -38,9 +41,14 @@ def linear_flops(inputs: int, outputs: int) -> int:
     return 2 * inputs * outputs
 
 
+def logits_flops(shape: Shape, outputs: int) -> int:
+    """Forward FLOPs of a BERT classifier's head (pooler, linear) for one example."""
+    return pooler_flops(shape) + linear_flops(shape.width, outputs)
+
+
 def classifier_flops(shape: Shape, tokens: int, outputs: int) -> int:
     """Forward FLOPs of a BERT classifier (encoder, pooler, linear) for one example padded to `tokens`."""
-    return encoder_flops(shape, tokens) + pooler_flops(shape) + linear_flops(shape.width, outputs)
+    return encoder_flops(shape, tokens) + logits_flops(shape, outputs)
 
 
 def training_flops(forward: int) -> int:
@@ -48,14 +56,44 @@ def training_flops(forward: int) -> int:
     return BACKWARD_AND_FORWARD * forward
 
 
+def eigen_flops(size: int) -> int:
+    """FLOPs of the eigendecomposition, with vectors, of one symmetric matrix [size, size].
+
+    Source: Golub & Van Loan, Matrix Computations, 4th ed., section 8.3.
+    """
+    return 9 * size**3
+
+
+def svd_flops(rows: int, columns: int) -> int:
+    """FLOPs of one thin SVD with both factors: 6 n m^2 + 20 m^3 for m <= n.
+
+    Source: Golub & Van Loan, Matrix Computations, 4th ed., figure 8.6.1 (R-SVD).
+    """
+    m, n = sorted((rows, columns))
+    return 6 * n * m**2 + 20 * m**3
+
+
 def ridge_flops(rows: int, features: int, outputs: int, sizes: int = 1) -> int:
     """FLOPs of one closed-form ridge fit: Gram, cross products, one eigendecomposition, one solution per ridge size.
 
-    The eigendecomposition is counted as 9 f^3 (see EIGENDECOMPOSITION), and each of the two products with the
-    eigenvectors as 2 f^2 c.
+    Each product with the eigenvectors, one on the way in and one on the way out for every size, is 2 f^2 c.
     """
     gram_and_cross = 2 * rows * features * (features + outputs)
-    return gram_and_cross + EIGENDECOMPOSITION * features**3 + 2 * features**2 * outputs * (1 + sizes)
+    return gram_and_cross + eigen_flops(features) + 2 * features**2 * outputs * (1 + sizes)
+
+
+def head_flops(head: str, small: Shape, large: Shape, outputs: int, rows: int, sizes: int, scored: int = 0) -> int:
+    """FLOPs of `graft.merging.heads.fitting.fit_heads` on the states of `rows` rows, at `sizes` ridge sizes.
+
+    `scored`: rows of which every head then gives the logits. The passes that make the states are not counted here.
+    """
+    if head == "transplant":
+        fit = ridge_flops(rows, large.width, small.width, sizes) + sizes * 2 * small.width**2 * large.width
+    else:
+        fit = ridge_flops(rows, large.width, outputs, sizes) + rows * pooler_flops(large)
+    if head == "label-free":
+        fit += rows * logits_flops(small, outputs)
+    return fit + sizes * scored * logits_flops(large, outputs)
 
 
 def moments_size(small: Shape, large: Shape, pairs: int) -> int:
@@ -87,12 +125,8 @@ def similarity_flops(small: Shape, large: Shape, tokens: int) -> int:
 
 
 def procrustes_flops(small: int, large: int) -> int:
-    """FLOPs of one map [small, large]: thin SVD with both factors, 6 n m^2 + 20 m^3 for m <= n, and their product.
-
-    Source of the SVD's count: Golub & Van Loan, Matrix Computations, 4th ed., figure 8.6.1 (R-SVD).
-    """
-    m, n = sorted((small, large))
-    return 6 * n * m**2 + 20 * m**3 + 2 * small * large * m
+    """FLOPs of one map [small, large]: the SVD of the cross-covariance and the product of its factors."""
+    return svd_flops(small, large) + 2 * small * large * min(small, large)
 
 
 def theseus_flops(small: Shape, large: Shape, pairs: int, embedding_delta: bool = False) -> int:
@@ -116,47 +150,74 @@ def transport_flops(small: Shape, large: Shape) -> int:
 
 def affine_flops(small: int, large: int) -> int:
     """FLOPs of least squares maps in both directions from their moments: two eigendecompositions and their products."""
-    there, back = (EIGENDECOMPOSITION * w**3 + 4 * w**2 * other for w, other in ((small, large), (large, small)))
+    there, back = (eigen_flops(w) + 4 * w**2 * other for w, other in ((small, large), (large, small)))
     return there + back
 
 
-def functional_flops(small: Shape, large: Shape, pairs: int, tokens: int) -> tuple[int, int]:
+def maps_flops(alignment: str, small: int, large: int) -> int:
+    """FLOPs of both maps of one space from their moments; finding a transport plan takes no matrix products."""
+    if alignment in PLANS:
+        return 0
+    if alignment == "whitened":
+        roots = sum(eigen_flops(w) + 4 * w**3 for w in (small, large))
+        return roots + procrustes_flops(small, large) + 6 * small * large * (small + large)
+    return affine_flops(small, large) if alignment == "least_squares" else procrustes_flops(small, large)
+
+
+def missed_flops(small: Shape, large: Shape, pairs: int, per_site: bool = False) -> int:
+    """FLOPs of telling what the maps of every space miss: one product at each of its sites."""
+    wide = 1 + (5 if per_site else 4) * pairs
+    return 2 * (wide * small.width**2 * large.width + pairs * small.ffn**2 * large.ffn)
+
+
+def embedding_flops(small: Shape, large: Shape) -> int:
+    """FLOPs of carrying the three embedding tables over: one product each."""
+    return 2 * (small.vocabulary + small.positions + small.types) * small.width * large.width
+
+
+def functional_flops(
+    small: Shape, large: Shape, pairs: int, tokens: int, norms: bool = True, embeddings: bool = True
+) -> tuple[int, int]:
     """FLOPs of `Functional.prepare` and of one `Functional.apply` on so many tokens.
 
-    Attention's own products are left out of the passes, since they depend on the texts' lengths. An apply runs every
-    block nine times (untouched, six times for inputs of the merged one, and a step of both), and solves for every
-    linear layer: Gram, cross products, eigendecomposition.
+    An apply runs every block of both large models once to go on, and those of a mapped pair five times more for what
+    their linear layers read, and twice for their LayerNorms (`norms`: these are refitted). For every linear layer it
+    multiplies the mapped change, the correction, the Gram matrix and the cross product, and solves. `embeddings`: their
+    tables move too. Padding, and attention's own products, are left out of the passes, since they depend on the texts'
+    lengths.
     """
-    passes = {
-        shape: 2 * tokens * shape.layers * (4 * shape.width**2 + 2 * shape.width * shape.ffn)
-        for shape in (small, large)
-    }
-    prepare = 2 * passes[small] + (2 * pairs + 1) * affine_flops(small.width, large.width)
-    prepare += pairs * affine_flops(small.ffn, large.ffn)
+    small_block, large_block = (2 * tokens * (4 * s.width**2 + 2 * s.width * s.ffn) for s in (small, large))
+    prepare = 2 * small.layers * small_block
+    prepare += (2 * pairs + 1) * affine_flops(small.width, large.width) + pairs * affine_flops(small.ffn, large.ffn)
+    prepare += missed_flops(small, large, pairs)
     width, ffn = (small.width, large.width), (small.ffn, large.ffn)
     linears = (*[(width, width)] * 4, (width, ffn), (ffn, width))
-    # For every layer: the mapped change, the correction, the cross product; and the solution.
-    products = sum(2 * tokens * (out[0] * out[1] + 2 * into[1] * out[1]) for into, out in linears)
-    solutions = sum(4 * into[1] ** 2 * out[1] for into, out in linears)
-    grams = sum(2 * tokens * w**2 + EIGENDECOMPOSITION * w**3 for w in (*[large.width] * 5, large.ffn))
-    return prepare, 9 * passes[large] + pairs * (products + solutions + grams)
+    refits = sum(
+        2 * tokens * (out[0] * out[1] + 2 * into[1] * out[1] + into[1] ** 2)
+        + eigen_flops(into[1])
+        + 4 * into[1] ** 2 * out[1]
+        for into, out in linears
+    )
+    mapped_norm = norms * 2 * tokens * small.width * large.width
+    apply = (2 * large.layers + (5 + 2 * norms) * pairs) * large_block + pairs * (refits + 2 * mapped_norm)
+    if embeddings:
+        apply += embedding_flops(small, large) + mapped_norm
+    return prepare, apply
 
 
 def ot_fusion_flops(small: Shape, large: Shape, pairs: int) -> int:
     """FLOPs of `OTFusion.prepare`: the transport of layers and embeddings; finding a plan takes no matrix products."""
-    tables = small.vocabulary + small.positions + small.types
-    return pairs * transport_flops(small, large) + 2 * tables * small.width * large.width
+    return pairs * transport_flops(small, large) + embedding_flops(small, large) + missed_flops(small, large, pairs)
 
 
 def spacewise_flops(small: Shape, large: Shape, pairs: int, options: Mapping[str, Any]) -> int:
     """FLOPs of `Spacewise.prepare`: the maps of every space, and the transport. Maps by head are counted as whole
     ones."""
-    width, ffn = (small.width, large.width), (small.ffn, large.ffn)
-    fit = affine_flops if options["alignment"] == "least_squares" else procrustes_flops
     streams = 1 if options["residual"] != "per_site" else 1 + 3 * pairs
-    maps = (2 * pairs + streams) * fit(*width) + pairs * fit(*ffn)
-    tables = small.vocabulary + small.positions + small.types
-    embeddings = 2 * tables * small.width * large.width if options["embedding_delta"] else 0
+    maps = (2 * pairs + streams) * maps_flops(options["alignment"], small.width, large.width)
+    maps += pairs * maps_flops(options["alignment"], small.ffn, large.ffn)
+    maps += missed_flops(small, large, pairs, options["residual"] == "per_site")
+    embeddings = embedding_flops(small, large) if options["embedding_delta"] else 0
     return maps + pairs * transport_flops(small, large) + embeddings
 
 
@@ -200,3 +261,23 @@ def _closed_form_flops(student: Shape, teacher: Shape) -> int:
     narrow = 5 * student.width * (student.width + student.width) + student.width * (student.width + student.ffn)
     wide = 2 * student.ffn * (student.ffn + student.width)
     return 2 * (covariances + into_basis + student.layers * (narrow + wide))
+
+
+def evidence_flops(small: Shape, large: Shape, pairs: int, options: Mapping[str, Any]) -> int:
+    """FLOPs of `graft.merging.alignment.evidence.from_weights`, where a method with these options uses it, else 0.
+
+    Three Gram matrices of the embedded vocabulary; for every linear layer of every mapped pair W G W^T of each; and the
+    feed-forward units of all tokens with their Gram matrices.
+    """
+    if options.get("evidence") != "weights":
+        return 0
+    width, ffn = (small.width, large.width), (small.ffn, large.ffn)
+    linears = (*[(width, width)] * 4, (width, ffn), (ffn, width))
+    sides = ((0, 0), (0, 1), (1, 1))
+
+    def products(units: tuple[int, int]) -> int:
+        return sum(2 * small.vocabulary * units[a] * units[b] for a, b in sides)
+
+    through = sum(2 * out[a] * into[b] * (into[a] + out[b]) for into, out in linears for a, b in sides)
+    units = sum(2 * small.vocabulary * w * f for w, f in zip(width, ffn, strict=True))
+    return products(width) + pairs * (through + units + products(ffn))

@@ -14,7 +14,7 @@ from graft.cost import flops as count
 from graft.cost.sizes import TaskSizes, Unknown, model_shape, task_sizes
 from graft.grid import Grid, System, effective
 from graft.merging import registry
-from graft.merging.alignment.depth import SIMILARITY_TOKENS, pairs
+from graft.merging.alignment.depth import SIMILARITY_TOKENS, as_deep, pairs
 from graft.merging.selection import strength_grid
 from graft.paths import Paths
 from graft.shapes import Shape
@@ -47,12 +47,17 @@ _KIND_OF_RULE = {
 # FLOPs of a method's `prepare` and `apply`, by method; a test holds them against the implementations' own counts.
 PREPARE: Mapping[str, Callable[[Shape, Shape, Mapping[str, Any]], tuple[int, int]]] = {
     "theseus": lambda small, large, o: (
-        count.theseus_flops(small, large, _pairs(small, large, o), o["embedding_delta"]),
+        count.theseus_flops(small, large, _pairs(small, large, o), o["embedding_delta"])
+        + count.evidence_flops(small, large, _pairs(small, large, o), o),
         0,
     ),
-    "spacewise": lambda small, large, o: (count.spacewise_flops(small, large, _pairs(small, large, o), o), 0),
+    "spacewise": lambda small, large, o: (
+        count.spacewise_flops(small, large, _pairs(small, large, o), o)
+        + count.evidence_flops(small, large, _pairs(small, large, o), o),
+        0,
+    ),
     "functional": lambda small, large, o: count.functional_flops(
-        small, large, _pairs(small, large, o), o["text_tokens"]
+        as_deep(o["depth"], small, large), large, _pairs(small, large, o), o["text_tokens"]
     ),
     "ot_fusion": lambda small, large, o: (count.ot_fusion_flops(small, large, _pairs(small, large, o)), 0),
     "grow": lambda small, large, o: (0, 0),
@@ -207,7 +212,8 @@ class Costs:
             lengths[: int(np.searchsorted(np.cumsum(lengths), tokens)) + 1]
             for tokens in (self.grid.study.calibration.tokens, SIMILARITY_TOKENS)
         )
-        sites = count.summed_flops(lambda t: count.calibration_flops(small, large, mapped, 1, t), padded_lengths(read))
+        deep = as_deep(depth, small, large)
+        sites = count.summed_flops(lambda t: count.calibration_flops(deep, large, mapped, 1, t), padded_lengths(read))
         passes = count.summed_flops(
             lambda t: count.encoder_flops(small, t) + count.encoder_flops(large, t), padded_lengths(few)
         )

@@ -5,7 +5,7 @@ every layer. A *space* is what all sites share that are the same coordinates: th
 output), the queries and keys of a layer, its values, and its feed-forward units.
 """
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 
 from torch import Tensor
 
@@ -88,6 +88,18 @@ def body_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:
             shapes[f"{layer_prefix(layer)}{norm}.weight"] = (width,)
             shapes[f"{layer_prefix(layer)}{norm}.bias"] = (width,)
     return shapes | {"pooler.dense.weight": (width, width), "pooler.dense.bias": (width,)}
+
+
+def stacked(body: Mapping[str, Tensor], layers: Sequence[int]) -> dict[str, Tensor]:
+    """A body whose layer n is layer `layers[n]` of the one given; embeddings and pooler are kept.
+
+    Growing in depth by repeating layers is bert2BERT's (Chen et al. 2021, arXiv 2110.07143, section 3.4).
+    """
+    kept = {name: tensor for name, tensor in body.items() if not name.startswith("encoder.layer.")}
+    for n, layer in enumerate(layers):
+        prefix = layer_prefix(layer)
+        kept |= {layer_prefix(n) + name[len(prefix) :]: t for name, t in body.items() if name.startswith(prefix)}
+    return kept
 
 
 def check_body(body: Mapping[str, Tensor], shape: Shape, what: str) -> None:

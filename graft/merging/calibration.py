@@ -1,6 +1,6 @@
 """Running a small and a large encoder on the same tokens and summing the moments of their activations."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack
 
 import torch
@@ -22,6 +22,8 @@ from graft.merging.architecture import (
 from graft.merging.moments import Moments
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+# Where activations are seen in one model: (layer, site); the embeddings' output stands before the first layer, at -1.
+Place = tuple[int, str]
 
 
 @torch.no_grad()
@@ -36,8 +38,9 @@ def calibrate(
 
     Returns `graft.merging.moments.Moments` as float64 tensors on the CPU, by site (`architecture.site_name`); Gram
     matrices at GRAM_SITES only; and for every LayerNorm `<site>.spread` [2]: the mean over tokens of its input's
-    standard deviation over units, in the small and in the large model. Padding counts nowhere, and only one batch's
-    activations are held at a time. `progress` is called with each batch's number of examples.
+    standard deviation over units, in the small and in the large model. Padding counts nowhere. Of one batch all of the
+    small model's activations are held at a time, and the large one's at one site. `progress` is called with each
+    batch's number of examples.
     Raises ValueError for unequal vocabularies, a model in training mode, a wrong depth map, no batches, or activations
     that are not finite.
     """
@@ -46,15 +49,7 @@ def calibrate(
     sums: dict[str, Moments] = {}
     spreads: dict[str, Tensor] = {}
     for batch in batches:
-        seen_small, spread_small = _activations(small, {m for m, _ in depth_map}, batch)
-        seen_large, spread_large = _activations(large, {g for _, g in depth_map}, batch)
-        for name, in_small, in_large in _sites(depth_map):
-            grams = name == EMBEDDINGS or in_small[1] in GRAM_SITES
-            new = Moments.of(seen_small[in_small], seen_large[in_large], grams)
-            sums[name] = sums[name] + new if name in sums else new
-            if in_small in spread_small:
-                new_spread = torch.stack([spread_small[in_small], spread_large[in_large].to(spread_small[in_small])])
-                spreads[name] = spreads[name] + new_spread if name in spreads else new_spread
+        _add(small, large, {-1: -1} | {g: m for m, g in depth_map}, batch, sums, spreads)
         if progress:
             progress(len(batch["input_ids"]))
     if not sums:
@@ -66,17 +61,36 @@ def calibrate(
     return named | {name: tensor for site, moment in sums.items() for name, tensor in moment.tensors(site).items()}
 
 
-# Where activations are seen in one model: (layer, site); the embeddings' output stands before the first layer.
-Place = tuple[int, str]
+def _add(
+    small: BertModel,
+    large: BertModel,
+    source: Mapping[int, int],
+    batch: Mapping[str, Tensor],
+    sums: dict[str, Moments],
+    spreads: dict[str, Tensor],
+) -> None:
+    """Add one batch to the sums and spreads of all sites; `source`: small layer by large layer."""
+    seen: dict[Place, Tensor] = {}
+    seen_spreads: dict[Place, Tensor] = {}
+    _watch(small, source.values(), batch, seen.__setitem__, seen_spreads.__setitem__)
 
+    def name_of(layer: int, site: str) -> str:
+        return site if layer < 0 else site_name(source[layer], layer, site)
 
-def _sites(depth_map: DepthMap) -> Iterator[tuple[str, Place, Place]]:
-    """Name of every pair of sites, and where each is seen."""
-    yield EMBEDDINGS, (-1, EMBEDDINGS), (-1, EMBEDDINGS)
-    sites = dict.fromkeys([site for ends in LINEARS.values() for site in ends] + [BLOCK_OUT])
-    for m, g in depth_map:
-        for site in sites:
-            yield site_name(m, g, site), (m, site), (g, site)
+    def add(place: Place, in_large: Tensor) -> None:
+        layer, site = place
+        name, in_small = name_of(*place), seen[source[layer], site].to(in_large.device)
+        if name in sums:
+            sums[name] = sums[name].added(in_small, in_large)
+        else:
+            sums[name] = Moments.of(in_small, in_large, grams=site == EMBEDDINGS or site in GRAM_SITES)
+
+    def add_spread(place: Place, in_large: Tensor) -> None:
+        layer, site = place
+        both = torch.stack([seen_spreads[source[layer], site].to(in_large), in_large])
+        spreads[name_of(*place)] = spreads.get(name_of(*place), 0) + both
+
+    _watch(large, source, batch, add, add_spread)
 
 
 def _check(small: BertModel, large: BertModel) -> None:
@@ -91,38 +105,43 @@ def _check(small: BertModel, large: BertModel) -> None:
             raise ValueError(f"the {name} model is in training mode, where drop-out disturbs activations; call eval()")
 
 
-def _activations(
-    model: BertModel, layers: Iterable[int], batch: Mapping[str, Tensor]
-) -> tuple[dict[Place, Tensor], dict[Place, Tensor]]:
-    """Activations [real tokens, width] at the embeddings and at every site of some layers, and the summed standard
-    deviations of what LayerNorms read, by the site that they make."""
+def _watch(
+    model: BertModel,
+    layers: Iterable[int],
+    batch: Mapping[str, Tensor],
+    see: Callable[[Place, Tensor], None],
+    see_spread: Callable[[Place, Tensor], None],
+) -> None:
+    """Run a model, and give away activations [real tokens, width] at the embeddings (layer -1) and at every site of
+    some layers as they appear, each once; and the summed standard deviations of what LayerNorms read, by the site that
+    they make."""
     inputs = {name: batch[name].to(model.device) for name in INPUTS}
     real = inputs["attention_mask"].bool()
-    seen: dict[Place, Tensor] = {}
-    spreads: dict[Place, Tensor] = {}
+    given_away: set[Place] = set()
     with ExitStack() as stack:
 
         def watch(module: str, place_in: Place | None, place_out: Place) -> None:
             def keep(_: nn.Module, given: tuple[Tensor, ...], made: Tensor) -> None:
-                if place_in is not None and place_in not in seen:
-                    seen[place_in] = given[0][real]
-                seen[place_out] = made[real]
+                # Queries, keys and values read one input.
+                if place_in is not None and place_in not in given_away:
+                    given_away.add(place_in)
+                    see(place_in, given[0][real])
+                see(place_out, made[real])
 
             stack.callback(model.get_submodule(module).register_forward_hook(keep).remove)
 
         def watch_spread(norm: str, place: Place) -> None:
             def keep(_: nn.Module, given: tuple[Tensor, ...], made: Tensor) -> None:
-                spreads[place] = given[0][real].double().std(1, correction=0).sum()
+                see_spread(place, given[0][real].double().std(1, correction=0).sum())
 
             stack.callback(model.get_submodule(norm).register_forward_hook(keep).remove)
 
         watch("embeddings", None, (-1, EMBEDDINGS))
         watch_spread(EMBEDDING_NORM, (-1, EMBEDDINGS))
-        for layer in layers:
+        for layer in set(layers) - {-1}:
             for linear, (site_in, site_out) in LINEARS.items():
                 watch(layer_prefix(layer) + linear, (layer, site_in), (layer, site_out))
             watch(f"{layer_prefix(layer)}output", None, (layer, BLOCK_OUT))
             for norm, site in NORMS.items():
                 watch_spread(layer_prefix(layer) + norm, (layer, site))
         model(**inputs)
-    return seen, spreads

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 PROVENANCE = "graft.json"
 
 
-def write(folder: Path, facts: MethodFacts, order: Order, plan: Plan) -> None:
+def write(folder: Path, facts: MethodFacts, order: Order, plan: Plan, diagnostics: dict[str, float]) -> None:
     """Write README.md with the hub's metadata, and graft.json: what was merged, from which bytes, how, with what."""
     sources = {
         "large": order.large,
@@ -42,6 +42,7 @@ def write(folder: Path, facts: MethodFacts, order: Order, plan: Plan) -> None:
         "max_tokens": order.max_tokens,
         "device": order.device,
         "flops": plan.flops,
+        "diagnostics": diagnostics,
         "code_version": provenance.code_version(),
         "packages": provenance.packages(),
         "model_sha256": files.sha256(folder / "model.safetensors"),

@@ -6,7 +6,7 @@ import copy
 import math
 import tempfile
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -17,8 +17,8 @@ from torch import Tensor
 from transformers import BertForSequenceClassification, BertModel
 
 from graft import features, files
-from graft.cost.flops import calibration_flops, encoder_flops
-from graft.encoders import load_classifier, load_encoder, projection_of
+from graft.cost.flops import calibration_flops, encoder_flops, head_flops, logits_flops, similarity_flops
+from graft.encoders import encoder_of, load_classifier, load_encoder, projection_of
 from graft.inference import Batch, batches, first_texts, padded_lengths, pass_flops
 from graft.merging import card, registry
 from graft.merging.alignment import depth
@@ -28,13 +28,14 @@ from graft.merging.heads.fitting import fit_heads
 from graft.merging.heads.head import Head, head_logits
 from graft.merging.heads.labelled import label_targets
 from graft.merging.heterogeneous.interpolate import interpolated_head
-from graft.merging.protocol import Parts
+from graft.merging.protocol import Parts, extended
 from graft.merging.saving import save_classifier, split_classifier
 from graft.pretrained import fetch_model
 from graft.shapes import Shape
 from graft.study import PathModel
 from graft.tasks.readers import read_tsv, rows_of
 from graft.tasks.table import TaskRow
+from graft.tasks.texts import read_texts
 from graft.tasks.tokens import TokenisedSplit, check_same_vocabulary, load_tokenizer
 
 # Rows on which a head is fitted, and the ridge sizes of which the one that predicts every fifth row best is taken.
@@ -88,9 +89,10 @@ def merge(order: Order, report: Report, dry_run: bool = False) -> Plan:
     options = registry.checked_options(order.method, order.options)
     with tempfile.TemporaryDirectory(prefix="graft-") as scratch:
         given = _read(order, Path(scratch))
-        plan = _plan(order, facts, options, given)
+        fit = _fit_texts(order, given) if facts.heads else None
+        plan = _plan(order, facts, options, given, fit)
         if not dry_run:
-            _carry_out(order, facts, plan, given, report)
+            _carry_out(order, facts, plan, given, fit, report)
     return plan
 
 
@@ -123,6 +125,24 @@ class _Given:
 
     def count(self, rows: np.ndarray) -> int:
         return int(self.texts.lengths(self.max_tokens)[rows].sum())
+
+    def pass_flops(self, shape: Shape, texts: TokenisedSplit, rows: np.ndarray) -> int:
+        """FLOPs of running an encoder over some rows."""
+        return pass_flops(lambda t: encoder_flops(shape, t), texts, self.max_tokens, rows)
+
+
+@dataclass(frozen=True)
+class _FitTexts:
+    """What a head is fitted on: rows of texts, and their labels where it is fitted to those."""
+
+    texts: TokenisedSplit
+    rows: np.ndarray
+    labels: Tensor | None = None
+
+    @property
+    def held(self) -> Tensor:
+        """Which of the rows tell the best ridge size: every fifth."""
+        return torch.arange(len(self.rows)) % 5 == 0
 
 
 def _checked(order: Order) -> registry.MethodFacts:
@@ -181,14 +201,28 @@ def _read(order: Order, scratch: Path) -> _Given:
     )
 
 
-def _plan(order: Order, facts: registry.MethodFacts, options: dict[str, Any], given: _Given) -> Plan:
+def _fit_texts(order: Order, given: _Given) -> _FitTexts:
+    texts, values = given.texts, None
+    if order.head == "labelled":
+        texts, values = read_labelled(order.labelled, given.labels, given.tokenizer)
+    rows = features.fit_rows(len(texts), FIT_ROWS)
+    if len(rows) < FEWEST_ROWS:
+        raise ValueError(f"a head is fitted on {FEWEST_ROWS} texts or more; there are {len(rows)}: give more text")
+    return _FitTexts(texts, rows, None if values is None else torch.from_numpy(values[rows]))
+
+
+def _plan(
+    order: Order, facts: registry.MethodFacts, options: dict[str, Any], given: _Given, fit: _FitTexts | None
+) -> Plan:
     shapes = given.small_shape, given.large_shape
-    depth_map = depth.uniform(*(shape.layers for shape in shapes))
+    layers = [shape.layers for shape in shapes]
+    named = options.get("depth", "uniform")
+    depth_map = () if named == "cka" else depth.named(named, *layers, ())
     again = given.count(given.first(options["text_tokens"])) if "texts" in facts.needs else 0
     cost = registry.implementation(facts.name)().flops(*shapes, options, again)
     flops = {"prepare": cost.prepare, "apply": cost.apply}
     texts = tokens = 0
-    if "statistics" in facts.needs:
+    if registry.needs_calibration(facts.name, options):
         rows = given.first(order.tokens)
         texts, tokens = len(rows), given.count(rows)
         if tokens < given.large_shape.ffn:
@@ -196,23 +230,44 @@ def _plan(order: Order, facts: registry.MethodFacts, options: dict[str, Any], gi
                 f"{order.text}: {tokens} tokens are too few; the feed-forward space of the large model needs at least "
                 f"{given.large_shape.ffn}: give more text, or raise --tokens"
             )
-        if options["depth"] != "uniform":
-            few = given.batches(depth.SIMILARITY_TOKENS)
-            similarity = layer_similarity(given.small, given.large, few)[1:, 1:].tolist()
-            depth_map = depth.named(options["depth"], *(shape.layers for shape in shapes), similarity)
+        if named == "cka":
+            few = given.first(depth.SIMILARITY_TOKENS)
+            similarity = layer_similarity(given.small, given.large, given.batches(depth.SIMILARITY_TOKENS))
+            depth_map = depth.named(named, *layers, similarity[1:, 1:].tolist())
+            flops["similarity"] = sum(given.pass_flops(shape, given.texts, few) for shape in shapes)
+            flops["similarity"] += similarity_flops(*shapes, given.count(few))
         lengths = padded_lengths(given.texts.lengths(given.max_tokens)[rows])
-        flops["calibrate"] = sum(calibration_flops(*shapes, len(depth_map), 1, int(length)) for length in lengths)
-    if facts.heads and order.head != "labelled":
-        fit = features.fit_rows(len(given.texts), FIT_ROWS)
-        flops["head"] = sum(
-            pass_flops(lambda t, s=shape: encoder_flops(s, t), given.texts, given.max_tokens, fit) for shape in shapes
-        )
+        deep = depth.as_deep(named, *shapes), shapes[1]
+        flops["calibrate"] = sum(calibration_flops(*deep, len(depth_map), 1, int(length)) for length in lengths)
+    if fit is not None:
+        flops["head"] = _head_flops(order.head, given, fit)
     return Plan(given.large_shape, given.small_shape, depth_map, options, texts, tokens, flops)
 
 
-def _carry_out(order: Order, facts: registry.MethodFacts, plan: Plan, given: _Given, report: Report) -> None:
-    statistics = None
-    if "statistics" in facts.needs:
+def _head_flops(kind: str, given: _Given, fit: _FitTexts) -> int:
+    """FLOPs of `_head`: the models' passes over the texts, the fit at every ridge size, and the last one."""
+    outputs, rows, held = given.finetuned.config.num_labels, len(fit.rows), int(fit.held.sum())
+    flops = given.pass_flops(given.large_shape, fit.texts, fit.rows)
+    if fit.labels is None:
+        flops += given.pass_flops(given.small_shape, fit.texts, fit.rows)
+        flops += rows * logits_flops(given.small_shape, outputs)
+    shapes = given.small_shape, given.large_shape
+    flops += head_flops(kind, *shapes, outputs, rows - held, len(RIDGE), scored=held)
+    return flops + head_flops(kind, *shapes, outputs, rows, 1)
+
+
+def _carry_out(
+    order: Order, facts: registry.MethodFacts, plan: Plan, given: _Given, fit: _FitTexts | None, report: Report
+) -> None:
+    tuned, small_head = split_classifier(given.finetuned)
+    bodies = given.large.state_dict(), tuned, given.small.state_dict()
+    texts = given.batches(plan.options["text_tokens"]) if "texts" in facts.needs else ()
+    parts = Parts(
+        *bodies, plan.large, plan.small, plan.depth_map, None, plan.options, texts, projection=given.projection
+    )
+    if plan.options.get("depth") == "extend":
+        parts = extended(parts)
+    if registry.needs_calibration(facts.name, plan.options):
         done = 0
 
         def count(examples: int) -> None:
@@ -220,68 +275,52 @@ def _carry_out(order: Order, facts: registry.MethodFacts, plan: Plan, given: _Gi
             done += examples
             report(done, plan.texts, "texts compared")
 
-        statistics = calibrate(given.small, given.large, plan.depth_map, given.batches(order.tokens), count)
-    tuned, small_head = split_classifier(given.finetuned)
-    bodies = given.large.state_dict(), tuned, given.small.state_dict()
-    texts = given.batches(plan.options["text_tokens"]) if "texts" in facts.needs else ()
-    parts = Parts(*bodies, plan.large, plan.small, plan.depth_map, statistics, plan.options, texts, given.projection)
+        small = encoder_of(parts.small_pretrained, parts.small_shape)
+        compared = given.batches(order.tokens)
+        parts = replace(parts, statistics=calibrate(small, given.large, parts.depth_map, compared, count))
     merger = registry.implementation(facts.name)()
-    merged = merger.apply(merger.prepare(parts), order.strength)
-    if facts.heads:
-        head = _head(order, merged, small_head, given)
+    state = merger.prepare(parts)
+    merged = merger.apply(state, order.strength)
+    if fit is not None:
+        head = _head(order.head, merged, small_head, given, fit)
     else:
         head = interpolated_head(small_head, merged, order.strength)
     with files.atomic_folder(order.out) as target:
         save_classifier(merged, head, given.large_folder, given.labels, target)
-        card.write(target, facts, order, plan)
+        card.write(target, facts, order, plan, dict(getattr(state, "diagnostics", {})))
 
 
-def _head(order: Order, merged: dict[str, Tensor], small_head: Head, given: _Given) -> Head:
+def _head(kind: str, merged: dict[str, Tensor], small_head: Head, given: _Given, fit: _FitTexts) -> Head:
     """The head on the merged body; its ridge size is the one with which the others predict every fifth text best."""
-    texts, fit, labels = given.texts, features.fit_rows(len(given.texts), FIT_ROWS), None
-    if order.head == "labelled":
-        texts, values = read_labelled(order.labelled, given.labels, given.tokenizer)
-        fit = features.fit_rows(len(texts), FIT_ROWS)
-        labels = torch.from_numpy(values[fit])
-    if len(fit) < FEWEST_ROWS:
-        raise ValueError(f"a head is fitted on {FEWEST_ROWS} texts or more; there are {len(fit)}: give more text")
+
+    def states(model: BertModel) -> Tensor:
+        return torch.from_numpy(features.cls_states(model, fit.texts, given.max_tokens, fit.rows)).double()
+
     # A copy, since the parts that the merge was made of share its memory.
     body = copy.deepcopy(given.large)
     body.load_state_dict(merged)
-    hidden, small_hidden = (
-        torch.from_numpy(features.cls_states(model, texts, given.max_tokens, fit)).double()
-        for model in (body, given.finetuned.bert)
-    )
-    small_head = Head(**{name: tensor.cpu() for name, tensor in vars(small_head).items()})
+    hidden = states(body)
     pooler = merged["pooler.dense.weight"].cpu(), merged["pooler.dense.bias"].cpu()
-    classes = None if given.labels is None else len(given.labels)
-    wanted = head_logits(small_head, small_hidden) if labels is None else label_targets(labels, classes)
+    if fit.labels is None:
+        small_head = Head(**{name: tensor.cpu() for name, tensor in vars(small_head).items()})
+        by_row = {"small_hidden": states(given.finetuned.bert)}
+        whole: dict[str, Any] = {"small_head": small_head}
+        wanted = head_logits(small_head, by_row["small_hidden"])
+    else:
+        by_row = {"labels": fit.labels}
+        whole = {"classes": None if given.labels is None else len(given.labels)}
+        wanted = label_targets(fit.labels, whole["classes"])
 
     def fitted(rows: Tensor, sizes: tuple[float, ...]) -> dict[float, Head]:
-        own = None if labels is None else labels[rows]
-        known = {"small_head": small_head, "small_hidden": small_hidden[rows], "labels": own, "classes": classes}
-        return fit_heads(order.head, hidden[rows], pooler, sizes, **known)
+        known = whole | {name: values[rows] for name, values in by_row.items()}
+        return fit_heads(kind, hidden[rows], pooler, sizes, **known)
 
     everyone = torch.arange(len(hidden))
-    held = everyone % 5 == 0
-    tried = fitted(everyone[~held], RIDGE)
-    errors = {size: float((head_logits(head, hidden[held]) - wanted[held]).norm()) for size, head in tried.items()}
+    tried = fitted(everyone[~fit.held], RIDGE)
+    held = hidden[fit.held]
+    errors = {size: float((head_logits(head, held) - wanted[fit.held]).norm()) for size, head in tried.items()}
     best = min(errors, key=errors.get)
     return fitted(everyone, (best,))[best]
-
-
-def read_texts(path: Path) -> list[list[str]]:
-    """Columns of a text file: one text per line, or pairs with a tab between; raises ValueError where lines differ."""
-    try:
-        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not a readable text file in UTF-8 ({error})") from None
-    if not lines:
-        raise ValueError(f"{path}: holds no text; one text per line is needed")
-    rows = [line.split("\t") for line in lines]
-    if len({len(row) for row in rows}) > 1 or len(rows[0]) > 2:
-        raise ValueError(f"{path}: lines must hold one text each, or all of them two with one tab between")
-    return [list(column) for column in zip(*rows, strict=True)]
 
 
 def read_labelled(

@@ -28,9 +28,19 @@ class Moments:
     def of(cls, small: Tensor, large: Tensor, grams: bool) -> Moments:
         """Sums over activations small [n, w_S] and large [n, w_L] of the same tokens."""
         small, large = small.double(), large.double()
-        cross = small.T @ large
-        sums = len(small), small.sum(0), large.sum(0), cross
+        sums = len(small), small.sum(0), large.sum(0), small.T @ large
         return cls(*sums, small.T @ small, large.T @ large) if grams else cls(*sums)
+
+    def added(self, small: Tensor, large: Tensor) -> Moments:
+        """These moments with some more tokens in them. The tensors are added to in place: use these no more."""
+        small, large = small.double(), large.double()
+        self.small.add_(small.sum(0))
+        self.large.add_(large.sum(0))
+        self.cross.addmm_(small.T, large)
+        if self.gram_small is not None:
+            self.gram_small.addmm_(small.T, small)
+            self.gram_large.addmm_(large.T, large)
+        return replace(self, count=self.count + len(small))
 
     def __add__(self, other: Moments) -> Moments:
         grams = self.gram_small is not None and other.gram_small is not None
@@ -78,6 +88,27 @@ class Moments:
             self.centred_cross() * torch.outer(varies_small, varies_large),
             small * torch.outer(varies_small, varies_small),
             large * torch.outer(varies_large, varies_large),
+        )
+
+    def through(self, small: tuple[Tensor, Tensor], large: tuple[Tensor, Tensor]) -> Moments:
+        """The moments of what linear layers, (weight [out, in], bias [out]), make of these activations."""
+        (weight_s, bias_s), (weight_l, bias_l) = small, large
+        n, sum_s, sum_l = self.count, weight_s @ self.small, weight_l @ self.large
+        grams = self.gram_small is not None
+
+        def product(inner: Tensor, left: tuple[Tensor, ...], right: tuple[Tensor, ...]) -> Tensor:
+            (weight, bias, total), (other_weight, other_bias, other_total) = left, right
+            mixed = torch.outer(total, other_bias) + torch.outer(bias, other_total) + n * torch.outer(bias, other_bias)
+            return weight @ inner @ other_weight.T + mixed
+
+        a, b = (weight_s, bias_s, sum_s), (weight_l, bias_l, sum_l)
+        return Moments(
+            n,
+            sum_s + n * bias_s,
+            sum_l + n * bias_l,
+            product(self.cross, a, b),
+            product(self.gram_small, a, a) if grams else None,
+            product(self.gram_large, b, b) if grams else None,
         )
 
     def with_direction(self, small: Tensor, large: Tensor, share: float) -> Moments:

@@ -1,14 +1,14 @@
 """What a method of kind `weights` gets and gives: an expensive `prepare` and an `apply` for every strength."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
 
 from graft.merging.alignment import depth
 from graft.merging.alignment.depth import DepthMap
-from graft.merging.architecture import check_body
+from graft.merging.architecture import check_body, stacked
 from graft.shapes import Shape
 
 
@@ -61,7 +61,7 @@ class Deltas:
 
     large: Mapping[str, Tensor]
     by_name: Mapping[str, Tensor]
-    report: Mapping[str, float] = field(default_factory=dict)
+    diagnostics: Mapping[str, float] = field(default_factory=dict)
 
 
 def add(deltas: Deltas, strength: float) -> dict[str, Tensor]:
@@ -79,6 +79,19 @@ def add(deltas: Deltas, strength: float) -> dict[str, Tensor]:
         else:
             merged[name] = tensor.clone()
     return merged
+
+
+def extended(parts: Parts) -> Parts:
+    """The small bodies made as deep as the large one by repeating layers as the depth map says, each large layer then
+    mapped to a small one of its own."""
+    layers = [m for m, _ in parts.depth_map]
+    return replace(
+        parts,
+        small_finetuned=stacked(parts.small_finetuned, layers),
+        small_pretrained=stacked(parts.small_pretrained, layers),
+        small_shape=replace(parts.small_shape, layers=len(layers)),
+        depth_map=tuple((g, g) for _, g in parts.depth_map),
+    )
 
 
 def small_change(parts: Parts, name: str) -> Tensor:

@@ -18,7 +18,9 @@ POOLINGS = ("cls", "mean")
 # Unit to unit, by optimal transport: softly, or each to one.
 PLANS = ("optimal_transport", "assignment")
 RESIDUALS = ("pooled", "per_site", "fit_dense")
-ALIGNMENTS = ("least_squares", "procrustes", "scaled_procrustes", *PLANS)
+ALIGNMENTS = ("least_squares", "procrustes", "scaled_procrustes", "whitened", *PLANS)
+# What maps are fitted to: activations on text, or products of the models' weights alone (no data).
+EVIDENCE = ("activations", "weights")
 
 
 @dataclass(frozen=True)
@@ -71,8 +73,13 @@ def _table(*methods: MethodFacts) -> Mapping[str, MethodFacts]:
 DEPTH = Option(
     "choice",
     "uniform",
-    "large layers that change: one for each small layer, evenly spread or by similarity (cka), or all (spread)",
+    "large layers that change: one for each small layer, evenly spread or by similarity (cka), or all: each small "
+    "layer's change divided among its large ones (spread), or the small model first made as deep (extend)",
     DEPTHS,
+)
+
+EVIDENCE_OPTION = Option(
+    "choice", "activations", "what maps are fitted to: activations on text, or (without data) weights", EVIDENCE
 )
 
 METHODS = _table(
@@ -92,6 +99,7 @@ METHODS = _table(
             ),
             "embedding_delta": Option("boolean", False, "also transport the change of the word embeddings"),
             "depth": DEPTH,
+            "evidence": EVIDENCE_OPTION,
         },
     ),
     MethodFacts(
@@ -108,8 +116,11 @@ METHODS = _table(
                 "strengths", [0, 0.5, 1, 2, 3, 4], "factors of the transported change, tried on select"
             ),
             "alignment": Option("choice", "least_squares", "how maps are fitted", ALIGNMENTS),
-            "map_ridge": Option("size", 1e-5, "ridge of least squares, as a share of the mean diagonal"),
+            "map_ridge": Option(
+                "size", 1e-5, "ridge of least squares and of whitening, as a share of the mean diagonal"
+            ),
             "depth": DEPTH,
+            "evidence": EVIDENCE_OPTION,
             "residual": Option(
                 "choice",
                 "pooled",
@@ -137,7 +148,7 @@ METHODS = _table(
             "fit_ridge": Option("size", 0.01, "ridge of the fitted changes, as a share of the mean diagonal"),
             "map_ridge": Option("size", 1e-5, "ridge of the maps between spaces, as a share of the mean diagonal"),
             # Not spread: what layers compute is fitted here, which cannot be divided among them.
-            "depth": Option("choice", "uniform", "as for spacewise", ("uniform", "cka")),
+            "depth": Option("choice", "uniform", "as for spacewise", ("uniform", "cka", "extend")),
             "layernorm": Option("choice", "fit", "LayerNorms: refitted unit by unit, or left", ("fit", "leave")),
             "embedding_delta": Option("boolean", True, "also transport the changes of the embeddings"),
             "text_tokens": Option("integer", 10_000, "tokens of train on which changes are fitted"),
@@ -232,9 +243,17 @@ def checked_options(name: str, given: Mapping[str, Any] | None) -> dict[str, Any
         if option not in known:
             raise ValueError(f"method {name!r} has no option {option!r}; known are {', '.join(sorted(known))}")
     chosen = {option: given.get(option, known[option].default) for option in known}
-    return {
+    checked = {
         option: _checked(f"option {option!r} of method {name!r}", known[option], chosen[option]) for option in known
     }
+    if checked.get("evidence") == "weights" and checked["depth"] == "cka":
+        raise ValueError(f"method {name!r}: depth cka compares activations, which evidence weights has none of")
+    return checked
+
+
+def needs_calibration(name: str, options: Mapping[str, Any]) -> bool:
+    """Whether a method with these options (all of them) reads a calibration's statistics."""
+    return "statistics" in facts(name).needs and options.get("evidence") != "weights"
 
 
 def _checked(what: str, option: Option, value: Any) -> Any:

@@ -4,13 +4,16 @@ import pytest
 import torch
 from transformers import BertConfig, BertForSequenceClassification, BertModel
 
-from graft.encoders import set_labels
+from graft.encoders import encoder_of, set_labels
 from graft.merging import registry
 from graft.merging.alignment import depth
+from graft.merging.calibration import calibrate
 from graft.merging.protocol import Parts
 from graft.shapes import Shape
 
 VOCABULARY = 60
+# Layers, heads and feed-forward units of small and large that do not divide one another.
+SMALL, LARGE = (Shape(*sizes, VOCABULARY, positions=16) for sizes in ((2, 8, 2, 20), (5, 18, 3, 30)))
 
 
 def _config(width: int, layers: int, heads: int, ffn: int, vocabulary: int) -> BertConfig:
@@ -91,5 +94,41 @@ def make_parts(shape_of):
         options = registry.checked_options(method, options)
         bodies = (model.state_dict() for model in (large, small_finetuned, small_pretrained))
         return Parts(*bodies, *shapes, depth_map, statistics, options)
+
+    return make
+
+
+@pytest.fixture
+def encoder_shaped(pico_encoder):
+    """Makes a pico encoder of a shape."""
+
+    def make(shape: Shape, seed: int = 0) -> BertModel:
+        return pico_encoder(seed, shape.width, shape.layers, shape.heads, shape.ffn)
+
+    return make
+
+
+@pytest.fixture
+def parts_of(encoder_shaped, pico_batches):
+    """Parts of a merge by any method, with all that it may ask for; fine-tuning changed every weight by `change`."""
+
+    def make(method, change=0.1, dtype=torch.float64, shapes=(SMALL, LARGE), batches=None, **options) -> Parts:
+        bodies = [
+            {name: tensor.to(dtype) for name, tensor in encoder_shaped(shape, seed).state_dict().items()}
+            for seed, shape in enumerate(shapes, start=1)
+        ]
+        generator = torch.Generator().manual_seed(3)
+        tuned = {
+            name: tensor + change * torch.randn(tensor.shape, generator=generator, dtype=torch.float64).to(tensor)
+            for name, tensor in bodies[0].items()
+        }
+        options = registry.checked_options(method, options)
+        layers = [shape.layers for shape in shapes]
+        similarity = torch.rand(layers, generator=generator).tolist()
+        depth_map = depth.named(options.get("depth", "uniform"), *layers, similarity)
+        batches = pico_batches(examples=60, size=20) if batches is None else batches
+        encoders = (encoder_of(body, shape) for body, shape in zip(bodies, shapes, strict=True))
+        statistics = calibrate(*encoders, depth_map, batches)
+        return Parts(bodies[1], tuned, bodies[0], *shapes[::-1], depth_map, statistics, options, batches)
 
     return make

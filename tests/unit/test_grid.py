@@ -211,8 +211,8 @@ def test_a_local_model_that_cannot_hold_what_is_asked_of_one_like_it_is_told(stu
         Grid(studies.parse(study_config)).check_sources()
 
 
-def test_fingerprints_of_finished_studies_stay():
-    """They change only with what they stand for: a number that is new here makes all older results anew."""
+def test_fingerprints_of_models_that_were_made_stay():
+    """They change only with what they stand for: a model with another is made anew, and all that is made of it."""
     hub = {"kind": "hub", "repo": "a/b", "revision": "0" * 40}
     settings = {"rte": {"learning_rate": 1e-4, "batch_size": 8, "epochs": 1, "max_tokens": 16}}
     shape = {"layers": 2, "width": 12, "heads": 2, "ffn": 24}
@@ -226,13 +226,25 @@ def test_fingerprints_of_finished_studies_stay():
             "tiny": {"role": "small", "source": distilled, "finetune": settings},
         },
         "pairs": [{"large": "big", "small": "tiny"}],
-        "systems": {
-            "majority": {},
-            "probe": {},
-            "merge": {"theseus": {}, "interpolate": {}},
-            "control": {"head-only": {}, "shuffled": {"of": ["theseus"]}},
-        },
     }
     grid = Grid(studies.parse(values))
     assert (grid.model("big"), grid.model("tiny")) == ("43d0554063928b73", "9195a6ece64f68d8")
-    assert grid.gathered() == "cbcc1c6fba450292"
+    assert grid.finetune("rte", "tiny", 0) == "7f69b0bda81f377d"
+
+
+def test_a_calibration_text_of_ones_own_counts_by_its_content(study_config, tmp_path):
+    text = tmp_path / "text.txt"
+    study_config["calibration"]["text"] = str(text)
+    with pytest.raises(ValueError, match="calibration.text: .* is missing; a file with one text per line is needed"):
+        Grid(studies.parse(study_config)).check_sources()
+    text.write_text("good film\n")
+    before = fingerprints(study_config)
+    text.write_text("bad film\n")
+    changed = {run.split("/")[1] for run, found in fingerprints(study_config).items() if found != before[run]}
+    assert changed and all("theseus" in system or "spacewise" in system for system in changed)
+
+
+def test_a_merge_by_evidence_of_weights_needs_no_calibration(study_config):
+    study_config["systems"]["merge"]["theseus"]["evidence"] = "weights"
+    grid = Grid(studies.parse(study_config))
+    assert grid.merges["theseus"].depth is None and grid.merges["spacewise"].depth == "spread"

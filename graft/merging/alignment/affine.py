@@ -30,6 +30,8 @@ def fit(alignment: str, ridge: float) -> Fit:
         from graft.merging.alignment.optimal_transport import transported
 
         return lambda moments: transported(moments, hard=alignment == "assignment")
+    if alignment == "whitened":
+        return lambda moments: whitened(moments, ridge)
     return lambda moments: orthogonal(moments, scaled=alignment == "scaled_procrustes")
 
 
@@ -47,6 +49,14 @@ def least_squares(moments: Moments, ridge: float) -> Maps:
     return Maps(forward, backward)
 
 
+def missed(moments: Moments, maps: Maps) -> float:
+    """Share of the large activations' variance that the mapped small ones miss: |A_S P - A_L|^2 / |A_L|^2, centred."""
+    centred, there = moments.centred(), maps.forward
+    mapped = (there * (centred.gram_small @ there)).sum()
+    total = centred.gram_large.trace()
+    return float((mapped - 2 * (there * centred.cross).sum() + total) / total.clamp(min=1e-300))
+
+
 def orthogonal(moments: Moments, scaled: bool) -> Maps:
     """Orthogonal Procrustes, and its transpose as the way back; `scaled` fits one factor in each direction.
 
@@ -61,6 +71,32 @@ def orthogonal(moments: Moments, scaled: bool) -> Maps:
         there = agreement / moments.centred_small().trace()
         back = agreement / moments.centred_large().trace()
     return Maps(there * turn, back * turn.T)
+
+
+def whitened(moments: Moments, ridge: float) -> Maps:
+    """Orthogonal Procrustes between whitened activations, with the two colourings undone.
+
+    P = C_S^-1/2 Q C_L^1/2 and back C_L^-1/2 Q^T C_S^1/2, Q the Procrustes map of C_S^-1/2 C C_L^-1/2: least squares
+    without its canonical correlations, and so without its shrinking. `ridge`, a share of each covariance's mean
+    diagonal, is added to both. Null directions (see NULL) are left out. Source: Kessy et al. 2018 (arXiv 1512.00809)
+    for the whitening by the inverse square root.
+    """
+    centred = moments.centred()
+    (white_s, colour_s), (white_l, colour_l) = (
+        _roots(gram / moments.count, ridge) for gram in (centred.gram_small, centred.gram_large)
+    )
+    turn = procrustes(white_s @ (centred.cross / moments.count) @ white_l)
+    return Maps(white_s @ turn @ colour_l, white_l @ turn.T @ colour_s)
+
+
+def _roots(covariance: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
+    """C^-1/2 and C^1/2 of a covariance plus a ridge; null directions are in neither."""
+    values, vectors = torch.linalg.eigh(covariance)
+    keep = values > NULL * values.max()
+    values = values.clamp(min=0) + ridge * covariance.diagonal().mean()
+    root = torch.where(keep, values, 0.0).sqrt()
+    inverse = torch.where(keep, 1 / values.clamp(min=1e-300).sqrt(), 0.0)
+    return (vectors * inverse) @ vectors.T, (vectors * root) @ vectors.T
 
 
 def ridge_map(gram: Tensor, cross: Tensor, count: int, ridge: float) -> Tensor:

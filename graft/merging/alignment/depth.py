@@ -8,8 +8,12 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Sequence
+from dataclasses import replace
 
-DEPTHS = ("uniform", "spread", "cka")
+from graft.shapes import Shape
+
+# In `extend` the small model is first made as deep as the large one: a layer stands as often in it as `spread` maps it.
+DEPTHS = ("uniform", "spread", "cka", "extend")
 # Enough to tell layers apart; all pairs of layers are compared on them.
 SIMILARITY_TOKENS = 8192
 DepthMap = tuple[tuple[int, int], ...]
@@ -62,15 +66,23 @@ def by_similarity(similarity: Sequence[Sequence[float]]) -> DepthMap:
 
 
 def named(depth: str, small_layers: int, large_layers: int, similarity: Sequence[Sequence[float]]) -> DepthMap:
-    """The depth map called `depth`: one of DEPTHS; `similarity` [S, L] is that of the blocks' outputs."""
+    """The depth map called `depth`: one of DEPTHS; `similarity` [S, L] is that of the blocks' outputs, for cka only.
+
+    For `extend` it says which small layer each layer of the extended small model is.
+    """
     if depth == "cka":
         return by_similarity(similarity)
-    return {"uniform": uniform, "spread": spread}[depth](small_layers, large_layers)
+    return {"uniform": uniform, "spread": spread, "extend": spread}[depth](small_layers, large_layers)
 
 
 def pairs(depth: str, small_layers: int, large_layers: int) -> int:
     """Number of mapped pairs of layers under the depth map called `depth`."""
-    return large_layers if depth == "spread" else small_layers
+    return large_layers if depth in ("spread", "extend") else small_layers
+
+
+def as_deep(depth: str, small: Shape, large: Shape) -> Shape:
+    """Shape of the small model as the depth map called `depth` uses it."""
+    return replace(small, layers=large.layers) if depth == "extend" else small
 
 
 def shares(depth_map: DepthMap) -> dict[tuple[int, int], float]:

@@ -9,7 +9,7 @@ from torch import Tensor
 
 from graft.merging import moments
 from graft.merging.alignment import transport
-from graft.merging.alignment.affine import Fit
+from graft.merging.alignment.affine import Fit, missed
 from graft.merging.alignment.heads import match, per_head
 from graft.merging.alignment.maps import Maps
 from graft.merging.architecture import (
@@ -37,12 +37,14 @@ class SpaceMaps:
 
     `residual` has a map for EMBEDDINGS and for (small layer, large layer, site); the same one everywhere where the
     stream was pooled. `inner` has one for (small layer, large layer, space). `writes`: by LayerNorm's site, the way
-    forward [w_S, w_L] for what is added to the stream before that LayerNorm.
+    forward [w_S, w_L] for what is added to the stream before that LayerNorm. `missed`: by space, the share of the large
+    activations' variance that the mapped small ones miss, on average over its sites.
     """
 
     residual: Mapping[str | tuple[int, int, str], Maps]
     inner: Mapping[tuple[int, int, str], Maps]
     writes: Mapping[str | tuple[int, int, str], Tensor]
+    missed: Mapping[str, float]
 
     def entry(self, m: int, g: int, linear: str) -> Maps:
         """Maps of the space that a linear layer reads."""
@@ -115,7 +117,8 @@ def fit_spaces(parts: Parts, fit: Fit, residual: str = "pooled", heads: bool = F
             shared = replace(shared, forward=_projection(parts))
         streams = dict.fromkeys([*places, *reads], shared)
 
-    inner = {}
+    inner: dict[tuple[int, int, str], Maps] = {}
+    gaps: dict[str, list[float]] = {RESIDUAL: [missed(moment, streams[place]) for place, moment in stream.items()]}
     for m, g in parts.depth_map:
         queries, values = read_by("query", m, g) + read_by("key", m, g), read_by("value", m, g)
         if heads:
@@ -127,13 +130,16 @@ def fit_spaces(parts: Parts, fit: Fit, residual: str = "pooled", heads: bool = F
         else:
             inner[m, g, QUERY_KEY], inner[m, g, VALUE] = fit(queries), fit(values)
         inner[m, g, FFN] = fit(seen(m, g, "ffn"))
+        for space, moment in ((QUERY_KEY, queries), (VALUE, values), (FFN, seen(m, g, "ffn"))):
+            gaps.setdefault(space, []).append(missed(moment, inner[m, g, space]))
     writes = {
         place: transport.before_norm(
             streams[place].forward, *norms[place], *parts.statistics[f"{names[place]}.spread"].tolist()
         )
         for place in places
     }
-    return SpaceMaps(streams, inner, writes)
+    shares = {f"missed.{space}": sum(found) / len(found) for space, found in gaps.items()}
+    return SpaceMaps(streams, inner, writes, shares)
 
 
 def _projection(parts: Parts) -> Tensor:

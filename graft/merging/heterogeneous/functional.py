@@ -45,6 +45,10 @@ class Prepared:
     maps: SpaceMaps
     changes: Mapping[str, Tensor]
 
+    @property
+    def diagnostics(self) -> Mapping[str, float]:
+        return self.maps.missed
+
 
 class Functional:
     """Closed form, without labels; `strength` scales the change of every linear layer's output.
@@ -111,7 +115,7 @@ class Functional:
     def flops(self, small: Shape, large: Shape, options: Mapping[str, Any], tokens: int) -> Cost:
         """FLOPs of one `prepare` and of one `apply`."""
         pairs = depth.pairs(options["depth"], small.layers, large.layers)
-        return Cost(*functional_flops(small, large, pairs, tokens))
+        return Cost(*functional_flops(depth.as_deep(options["depth"], small, large), large, pairs, tokens))
 
 
 class _Walk:

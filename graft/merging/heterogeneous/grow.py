@@ -23,7 +23,7 @@ class Grow:
     divided among them; small heads stand in the first units of large ones, with queries scaled by sqrt(d_L / d_S);
     feed-forward units in the first of the large ones; large layers outside the depth map do nothing. A post-LN block
     cannot do quite nothing, nor keep padded units at the mean, so the result is exact only for widths that are
-    multiples and equal depths; otherwise `report` holds the relative error of the last states on the texts. The grown
+    multiples and equal depths; otherwise `diagnostics` hold the last states' relative error on the texts. The grown
     model knows nothing of the large one's coordinates: half way both functions are lost. Use it as the other floor, and
     at a = 1 as what a large shape alone adds. Source: Net2Net (Chen et al. 2015, arXiv 1511.05641); bert2BERT (Chen et
     al. 2021, arXiv 2110.07143); padding by the mean and LayerNorms rescaled as in LEMON (Wang et al. 2023, arXiv
@@ -37,10 +37,10 @@ class Grow:
         small = {name: tensor.double().cpu() for name, tensor in parts.small_finetuned.items()}
         grown = dict(_grown(small, placement, parts))
         large = {name: tensor.double().cpu() for name, tensor in parts.large.items()}
-        report = {}
+        diagnostics = {}
         if parts.texts:
-            report["growing"] = _error(small, large | grown, placement, parts)
-        return Deltas(parts.large, {name: tensor - large[name] for name, tensor in grown.items()}, report)
+            diagnostics["growing"] = _error(small, large | grown, placement, parts)
+        return Deltas(parts.large, {name: tensor - large[name] for name, tensor in grown.items()}, diagnostics)
 
     def apply(self, state: Deltas, strength: float) -> dict[str, Tensor]:
         """The merged body."""

@@ -9,6 +9,7 @@ from torch import Tensor
 
 from graft.cost.flops import ot_fusion_flops
 from graft.merging.alignment import affine, depth
+from graft.merging.alignment.evidence import with_evidence
 from graft.merging.alignment.maps import Maps
 from graft.merging.alignment.spaces import fit_spaces
 from graft.merging.architecture import (
@@ -41,8 +42,7 @@ class OTFusion:
     def prepare(self, parts: Parts) -> Deltas:
         """T(small) - large for every tensor that moves, float64."""
         check_parts(parts)
-        if parts.statistics is None:
-            raise ValueError("ot_fusion needs the statistics of a calibration; run calibrate for this pair of models")
+        parts = with_evidence(parts, "ot_fusion")
         maps = fit_spaces(parts, affine.fit(parts.options["alignment"], 0.0))
         moved: dict[str, Tensor] = {}
         for m, g in parts.depth_map:
@@ -59,7 +59,8 @@ class OTFusion:
         stream = maps.residual[EMBEDDINGS]
         moved |= dict(_rows(parts, EMBEDDING_NORM, EMBEDDING_NORM, stream))
         moved |= {name: _small(parts, name) @ stream.forward for name in EMBEDDING_TABLES}
-        return Deltas(parts.large, {name: tensor - parts.large[name].double().cpu() for name, tensor in moved.items()})
+        deltas = {name: tensor - parts.large[name].double().cpu() for name, tensor in moved.items()}
+        return Deltas(parts.large, deltas, maps.missed)
 
     def apply(self, state: Deltas, strength: float) -> dict[str, Tensor]:
         """The merged body."""

@@ -7,9 +7,10 @@ from typing import Any
 
 from torch import Tensor
 
-from graft.cost.flops import spacewise_flops
+from graft.cost.flops import evidence_flops, spacewise_flops
 from graft.merging import moments
 from graft.merging.alignment import affine, depth, transport
+from graft.merging.alignment.evidence import with_evidence
 from graft.merging.alignment.maps import Maps
 from graft.merging.alignment.spaces import SpaceMaps, fit_spaces
 from graft.merging.architecture import (
@@ -45,8 +46,7 @@ class Spacewise:
     def prepare(self, parts: Parts) -> Deltas:
         """Changes of the large body's tensors at strength 1, float64."""
         check_parts(parts)
-        if parts.statistics is None:
-            raise ValueError("spacewise needs the statistics of a calibration; run calibrate for this pair of models")
+        parts = with_evidence(parts, "spacewise")
         options = parts.options
         fit = affine.fit(options["alignment"], options["map_ridge"])
         maps = fit_spaces(parts, fit, residual=options["residual"], heads=options["per_head"])
@@ -65,7 +65,7 @@ class Spacewise:
             deltas |= {name: small_change(parts, name) @ write for name in EMBEDDING_TABLES}
             if options["layernorm"] != "leave":
                 deltas |= _norm(parts, EMBEDDING_NORM, EMBEDDING_NORM, EMBEDDINGS, stream)
-        return Deltas(parts.large, deltas)
+        return Deltas(parts.large, deltas, maps.missed)
 
     def apply(self, state: Deltas, strength: float) -> dict[str, Tensor]:
         """The merged body."""
@@ -73,7 +73,8 @@ class Spacewise:
 
     def flops(self, small: Shape, large: Shape, options: Mapping[str, Any], tokens: int) -> Cost:
         """FLOPs of one `prepare` and of one `apply`."""
-        return Cost(spacewise_flops(small, large, depth.pairs(options["depth"], small.layers, large.layers), options))
+        pairs = depth.pairs(options["depth"], small.layers, large.layers)
+        return Cost(spacewise_flops(small, large, pairs, options) + evidence_flops(small, large, pairs, options))
 
 
 def _linear_layers(parts: Parts, maps: SpaceMaps, m: int, g: int) -> Iterator[tuple[str, Tensor]]:

@@ -5,9 +5,10 @@ from typing import Any
 
 from torch import Tensor
 
-from graft.cost.flops import theseus_flops
+from graft.cost.flops import evidence_flops, theseus_flops
 from graft.merging import moments
 from graft.merging.alignment import depth
+from graft.merging.alignment.evidence import with_evidence
 from graft.merging.alignment.procrustes import procrustes
 from graft.merging.architecture import EMBEDDINGS, LINEARS, WORD_EMBEDDINGS, layer_prefix, site_name
 from graft.merging.protocol import Cost, Deltas, Parts, add, check_parts, small_change
@@ -30,8 +31,7 @@ class Theseus:
     def prepare(self, parts: Parts) -> Deltas:
         """Changes of the large body's tensors at strength 1, float64."""
         check_parts(parts)
-        if parts.statistics is None:
-            raise ValueError("theseus needs the statistics of a calibration; run calibrate for this pair of models")
+        parts = with_evidence(parts, "theseus")
         share = depth.shares(parts.depth_map)
         deltas: dict[str, Tensor] = {}
         for m, g in parts.depth_map:
@@ -48,7 +48,8 @@ class Theseus:
     def flops(self, small: Shape, large: Shape, options: Mapping[str, Any], tokens: int) -> Cost:
         """FLOPs of one `prepare` and of one `apply`."""
         pairs = depth.pairs(options["depth"], small.layers, large.layers)
-        return Cost(theseus_flops(small, large, pairs, options["embedding_delta"]))
+        evidence = evidence_flops(small, large, pairs, options)
+        return Cost(theseus_flops(small, large, pairs, options["embedding_delta"]) + evidence)
 
 
 def _layer_deltas(parts: Parts, small_layer: int, large_layer: int) -> dict[str, Tensor]:

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from dataclasses import replace
 
 import pytest
 import torch
@@ -7,19 +8,37 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import BertConfig, BertForSequenceClassification
 
 from graft.cost.flops import (
+    affine_flops,
     calibration_flops,
     classifier_flops,
     encoder_flops,
+    functional_flops,
+    head_flops,
+    maps_flops,
     masked_lm_flops,
     pooler_flops,
     procrustes_flops,
     ridge_flops,
-    theseus_flops,
+    similarity_flops,
     training_flops,
+    transport_flops,
 )
+from graft.merging import registry
+from graft.merging.alignment import affine, transport
+from graft.merging.alignment.cka import layer_similarity
+from graft.merging.alignment.maps import Maps
+from graft.merging.calibration import calibrate
+from graft.merging.heads import ridge
+from graft.merging.heads.fitting import fit_heads
+from graft.merging.heads.head import Head, head_logits
+from graft.merging.heterogeneous.functional import Functional
+from graft.merging.moments import Moments
+from graft.merging.registry import ALIGNMENTS, HEADS
 from graft.shapes import Shape
 from graft.training.initial import initial_encoder
 from graft.training.masked_lm import NOTHING, Guesser
+from tests.unit.conftest import LARGE, SMALL
+from tests.unit.counting import counting_flops
 
 BERT_BASE = Shape(layers=12, width=768, heads=12, ffn=3072, vocabulary=30522)
 TINYBERT = Shape(layers=4, width=312, heads=12, ffn=1200, vocabulary=30522)
@@ -76,12 +95,132 @@ def test_ridge_flops_equal_the_sum_by_hand():
     assert ridge_flops(10, 3, 2, sizes=4) == ridge_flops(10, 3, 2) + 3 * 36
 
 
-def test_merging_costs_more_for_more_of_everything():
-    assert calibration_flops(TINYBERT, BERT_BASE, 4, 1, 128) > encoder_flops(TINYBERT, 128) + encoder_flops(
-        BERT_BASE, 128
-    )
-    assert procrustes_flops(312, 768) == procrustes_flops(768, 312)
-    assert theseus_flops(TINYBERT, BERT_BASE, 4, embedding_delta=True) > theseus_flops(TINYBERT, BERT_BASE, 4)
+def texts(examples, tokens):
+    """One batch without padding."""
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(1, SMALL.vocabulary, (examples, tokens), generator=generator)
+    return [{"input_ids": ids, "attention_mask": torch.ones_like(ids), "token_type_ids": torch.zeros_like(ids)}]
+
+
+EXAMPLES, TOKENS = 30, 9
+POOLERS = EXAMPLES * (pooler_flops(SMALL) + pooler_flops(LARGE))
+
+
+@pytest.mark.parametrize("pairs", [((0, 1), (1, 3)), ((0, 0), (0, 1), (1, 3))])
+def test_calibration_is_counted_as_torch_counts_it(pairs, encoder_shaped):
+    with counting_flops() as counted:
+        calibrate(encoder_shaped(SMALL), encoder_shaped(LARGE), pairs, texts(EXAMPLES, TOKENS))
+    expected = calibration_flops(SMALL, LARGE, len(pairs), EXAMPLES, TOKENS)
+    assert counted.get_total_flops() == expected + POOLERS
+
+
+def test_the_likeness_of_layers_is_counted_as_torch_counts_it(encoder_shaped):
+    with counting_flops() as counted:
+        layer_similarity(encoder_shaped(SMALL), encoder_shaped(LARGE), texts(EXAMPLES, TOKENS))
+    passes = EXAMPLES * (encoder_flops(SMALL, TOKENS) + encoder_flops(LARGE, TOKENS))
+    expected = passes + similarity_flops(SMALL, LARGE, EXAMPLES * TOKENS)
+    assert counted.get_total_flops() == expected + POOLERS
+
+
+@pytest.mark.parametrize("sizes", [1, 3])
+def test_ridge_is_counted_as_torch_counts_it(sizes):
+    features, targets = torch.randn(40, 6), torch.randn(40, 2)
+    with counting_flops() as counted:
+        ridge.fit(features, targets, [0.1 * (i + 1) for i in range(sizes)])
+    assert counted.get_total_flops() == ridge_flops(40, 6, 2, sizes)
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+@pytest.mark.parametrize("kind", HEADS)
+def test_heads_are_counted_as_torch_counts_them(kind, outputs):
+    def head(width):
+        return Head(torch.randn(width, width), torch.randn(width), torch.randn(outputs, width), torch.randn(outputs))
+
+    hidden, small_hidden = torch.randn(40, LARGE.width).double(), torch.randn(40, SMALL.width).double()
+    given = {"small_head": head(SMALL.width), "small_hidden": small_hidden, "labels": torch.arange(40) % 3}
+    pooler = torch.randn(LARGE.width, LARGE.width), torch.randn(LARGE.width)
+    with counting_flops() as counted:
+        found = fit_heads(kind, hidden, pooler, [0.1, 1.0], **given, classes=None if outputs == 1 else outputs)
+        for made in found.values():
+            head_logits(made, hidden[:11])
+    assert counted.get_total_flops() == head_flops(kind, SMALL, LARGE, outputs, 40, 2, scored=11)
+
+
+def test_single_maps_are_counted_as_torch_counts_them():
+    small, large = torch.randn(50, 5), torch.randn(50, 7)
+    moments = Moments.of(small, large, grams=True)
+    for alignment in ALIGNMENTS:
+        with counting_flops() as counted:
+            affine.fit(alignment, 0.1)(moments)
+        assert counted.get_total_flops() == maps_flops(alignment, 5, 7), alignment
+    assert maps_flops("least_squares", 5, 7) == affine_flops(5, 7) > procrustes_flops(5, 7) == procrustes_flops(7, 5)
+
+
+def test_the_transport_of_a_layer_is_counted_as_torch_counts_it():
+    def maps(small, large):
+        return Maps(torch.randn(small, large), torch.randn(large, small))
+
+    width, ffn = (SMALL.width, LARGE.width), (SMALL.ffn, LARGE.ffn)
+    with counting_flops() as counted:
+        for into, out in [(width, width)] * 4 + [(width, ffn), (ffn, width)]:
+            change = torch.randn(out[0], into[0]), torch.randn(out[0])
+            means = torch.randn(into[0]), torch.randn(into[1])
+            transport.linear(*change, maps(*into), maps(*out).forward, means)
+    assert counted.get_total_flops() == transport_flops(SMALL, LARGE)
+
+
+def variants(method):
+    """Options of a method: the defaults, then each other value of each option that has few."""
+    known = registry.facts(method).options
+    yield {}
+    for name, option in known.items():
+        values = {"choice": option.choices, "boolean": (True, False)}.get(option.type, ())
+        yield from ({name: value} for value in values if value != option.default)
+
+
+# Grown models are copied, by products with one entry per row that count as none. Refitting is counted below.
+PLAIN = [name for name, m in registry.METHODS.items() if m.kind == "weights" and name not in ("grow", "functional")]
+
+
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [pytest.param(name, options, id=f"{name}-{options}") for name in PLAIN for options in variants(name)],
+)
+def test_methods_are_counted_as_torch_counts_them(method, options, parts_of):
+    parts = parts_of(method, **options)
+    parts = replace(parts, projection=torch.randn(LARGE.width, SMALL.width))
+    merger = registry.implementation(method)()
+    cost = merger.flops(SMALL, LARGE, parts.options, TOKENS)
+    with counting_flops() as counted:
+        state = merger.prepare(parts)
+    if options.get("per_head"):
+        assert 0 < counted.get_total_flops() < cost.prepare  # whole maps are counted for all heads'
+    else:
+        assert counted.get_total_flops() == cost.prepare
+    with counting_flops() as counted:
+        merger.apply(state, 0.7)
+    assert counted.get_total_flops() == cost.apply
+
+
+@pytest.mark.parametrize("norms", [True, False])
+@pytest.mark.parametrize("embeddings", [True, False])
+@pytest.mark.parametrize("depth", registry.facts("functional").options["depth"].choices)
+def test_refitting_is_counted_as_torch_counts_it(depth, norms, embeddings, parts_of):
+    options = {"layernorm": "fit" if norms else "leave", "embedding_delta": embeddings, "depth": depth}
+    parts = parts_of("functional", batches=texts(EXAMPLES, TOKENS), **options)
+    pairs = len(parts.depth_map)
+    prepare, apply = functional_flops(SMALL, LARGE, pairs, EXAMPLES * TOKENS, norms, embeddings)
+    # What is left out of the passes: attention's products in every block that runs, and the small model's pooler.
+    scores = {shape: EXAMPLES * 4 * TOKENS**2 * shape.width for shape in (SMALL, LARGE)}
+    method = Functional()
+    with counting_flops() as counted:
+        state = method.prepare(parts)
+    left_out = 2 * (SMALL.layers * scores[SMALL] + EXAMPLES * pooler_flops(SMALL))
+    assert counted.get_total_flops() == prepare + left_out
+    with counting_flops() as counted:
+        method.apply(state, 0.7)
+    blocks = 2 * LARGE.layers + pairs * (7 if norms else 5)
+    assert counted.get_total_flops() == apply + blocks * scores[LARGE]
 
 
 def test_costs_and_the_registry_are_known_without_torch():

@@ -8,10 +8,12 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from graft.cost.flops import calibration_flops, encoder_flops, ridge_flops, similarity_flops, theseus_flops
 from graft.encoders import new_classifier
 from graft.merging import registry
-from graft.merging.folders import Order, merge
-from tests.conftest import pair_rows, sentiment_rows, write_bert, write_tsv
+from graft.merging.folders import RIDGE, Order, merge
+from tests.conftest import VOCABULARY, pair_rows, sentiment_rows, write_bert, write_tsv
+from tests.unit.counting import counting_flops
 
 WEIGHTS = [name for name, facts in registry.METHODS.items() if facts.kind == "weights"]
 
@@ -121,10 +123,53 @@ def test_a_dry_run_writes_nothing_and_shows_the_layers(order, world):
     assert not made.out.exists()
 
 
-def damaged(world, folder):
-    shutil.copytree(world / "small", folder)
+TEXTS, LENGTH, HELD = 120, 7, 24  # every text of the world is five words long
+
+
+def by_hand(small, large, head, depth):
+    """FLOPs of all but the method itself, for models with two labels."""
+    both = TEXTS * (encoder_flops(small, LENGTH) + encoder_flops(large, LENGTH))
+    parts = {"calibrate": calibration_flops(small, large, 4 if depth == "spread" else 2, TEXTS, LENGTH)}
+    if depth == "cka":
+        parts["similarity"] = both + similarity_flops(small, large, TEXTS * LENGTH)
+    fits = [(TEXTS - HELD, len(RIDGE)), (TEXTS, 1)]
+    if head == "transplant":
+        fitted = sum(ridge_flops(rows, 24, 12, sizes) + sizes * 2 * 12 * 12 * 24 for rows, sizes in fits)
+    else:
+        fitted = sum(ridge_flops(rows, 24, 2, sizes) + rows * 2 * 24 * 24 for rows, sizes in fits)
+    small_logits, large_logits = (2 * width * width + 2 * width * 2 for width in (12, 24))
+    if head == "label-free":
+        fitted += sum(rows * small_logits for rows, _ in fits)
+    seen = TEXTS * encoder_flops(large, LENGTH) if head == "labelled" else both + TEXTS * small_logits
+    parts["head"] = seen + fitted + len(RIDGE) * HELD * large_logits
+    return parts
+
+
+@pytest.mark.parametrize(("head", "depth"), [("transplant", "uniform"), ("label-free", "cka"), ("labelled", "spread")])
+def test_the_plan_counts_all_that_is_computed(head, depth, order, world):
+    labelled = world / "two.tsv" if head == "labelled" else None
+    made = order(method="theseus", head=head, labelled=labelled, options={"depth": depth})
+    with counting_flops() as counted:
+        plan = merge(made, quiet)
+    method = {"prepare": theseus_flops(plan.small, plan.large, len(plan.depth_map)), "apply": 0}
+    assert plan.flops == method | by_hand(plan.small, plan.large, head, depth)
+    poolers = counted.get_flop_counts()["BertModel.pooler"]
+    assert counted.get_total_flops() - sum(poolers.values()) == sum(plan.flops.values())
+
+
+def damaged(world, folder, model="small", tensor="encoder.layer.1.output.dense.bias"):
+    shutil.copytree(world / model, folder)
     weights = load_file(folder / "model.safetensors")
-    weights["encoder.layer.1.output.dense.bias"][3] = float("nan")
+    weights[tensor][1] = float("nan")
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+def overflowing(world, folder):
+    """Every weight is finite, but not what is computed with them."""
+    shutil.copytree(world / "large", folder)
+    weights = load_file(folder / "model.safetensors")
+    weights["encoder.layer.3.output.dense.weight"].fill_(3e38)
     save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
     return folder
 
@@ -136,24 +181,86 @@ def other_words(world, folder):
     return folder
 
 
-def not_bert(world, folder):
-    shutil.copytree(world / "large", folder)
+def configured(source, folder, **changes):
+    """A copy of a model folder with other values in its config."""
+    shutil.copytree(source, folder)
     config = json.loads((folder / "config.json").read_text())
-    (folder / "config.json").write_text(json.dumps(config | {"model_type": "roberta"}))
+    (folder / "config.json").write_text(json.dumps(config | changes))
     return folder
+
+
+def more_words(world, folder):
+    """The small model's tokenizer and embeddings with one word more."""
+    configured(world / "small", folder, vocab_size=len(VOCABULARY) + 1)
+    weights = load_file(folder / "model.safetensors")
+    table = weights["embeddings.word_embeddings.weight"]
+    weights["embeddings.word_embeddings.weight"] = torch.cat([table, table[:1]])
+    save_file(weights, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+def few_lines(world, file, lines, source="text.txt"):
+    file.write_text("\n".join((world / source).read_text().splitlines()[:lines]) + "\n")
+    return file
+
+
+THREE = {"id2label": {0: "a", 1: "b", 2: "c"}, "label2id": {"a": 0, "b": 1, "c": 2}}
 
 
 WRONG = {
     "no pre-trained small": (lambda w, t: {"small_pretrained": None}, "give --small-pretrained DIR"),
     "a folder without a model": (lambda w, t: {"large": t}, "--large: .*missing; a Hugging Face model folder"),
-    "another architecture": (lambda w, t: {"large": not_bert(w, t / "x")}, "'roberta'; supported is 'bert'"),
+    "another architecture": (
+        lambda w, t: {"large": configured(w / "large", t / "x", model_type="roberta")},
+        "'roberta'; supported is 'bert'",
+    ),
+    "a fine-tuned model of another architecture": (
+        lambda w, t: {"small_finetuned": configured(w / "two", t / "x", model_type="distilbert")},
+        "x: model_type is 'distilbert'; supported is 'bert'",
+    ),
     "small larger than large": (
         lambda w, t: {"large": w / "small", "small_pretrained": w / "large", "small_finetuned": w / "large"},
         "the small model has layers 4, more than the large one's 2",
     ),
+    "a wider small model": (
+        lambda w, t: {role: write_bert(t / role, 2, 36, 2, 5) for role in ("small_pretrained", "small_finetuned")},
+        "the small model has width 36, more than the large one's 24",
+    ),
+    "a larger vocabulary": (
+        lambda w, t: {role: more_words(w, t / role) for role in ("small_pretrained", "small_finetuned")},
+        f"the small model has {len(VOCABULARY) + 1} vocabulary, the large one {len(VOCABULARY)}; must be as many",
+    ),
     "another vocabulary": (lambda w, t: {"small_pretrained": other_words(w, t / "x")}, "a pair needs one vocabulary"),
     "too few tokens": (lambda w, t: {"tokens": 30}, "tokens are too few; the feed-forward space .* at least 48"),
+    "too few texts for a head": (
+        lambda w, t: {"text": few_lines(w, t / "few.txt", 9)},
+        "a head is fitted on 10 texts or more; there are 9: give more text",
+    ),
+    "too few labelled texts": (
+        lambda w, t: {"head": "labelled", "labelled": few_lines(w, t / "few.tsv", 9, "two.tsv")},
+        "a head is fitted on 10 texts or more; there are 8",
+    ),
     "not a number": (lambda w, t: {"small_pretrained": damaged(w, t / "x")}, "not finite; the model is damaged"),
+    "not a number in the fine-tuned model": (
+        lambda w, t: {"small_finetuned": damaged(w, t / "x", "two", "classifier.bias")},
+        "--small-finetuned: classifier.bias holds values that are not finite",
+    ),
+    "activations that overflow": (
+        lambda w, t: {"large": overflowing(w, t / "x")},
+        "activations at layer.1-3.output.out are not finite",
+    ),
+    "activations that overflow, without statistics": (
+        lambda w, t: {"large": overflowing(w, t / "x"), "method": "grow", "strength": 0.5},
+        "not finite|must be finite",
+    ),
+    "a head of another size": (
+        lambda w, t: {"small_finetuned": configured(w / "two", t / "x", **THREE)},
+        r"x: classifier.bias has shape \[2\], config.json says \[3\]; classifier.weight has",
+    ),
+    "no head": (
+        lambda w, t: {"small_finetuned": w / "small"},
+        "small: classifier.bias is missing; classifier.weight is missing",
+    ),
     "an existing folder": (lambda w, t: {"out": w}, "is there already"),
     "no labelled file": (lambda w, t: {"head": "labelled"}, "give --labelled FILE.tsv"),
     "labels of another model": (
@@ -167,13 +274,15 @@ WRONG = {
 
 
 @pytest.mark.parametrize("what", WRONG)
-def test_bad_input_is_one_sentence_and_no_output(what, order, world, tmp_path):
+def test_bad_input_is_one_sentence_and_no_output(what, order, world, tmp_path, capfd):
     changes, message = WRONG[what]
     made = order(**changes(world, tmp_path))
     there = made.out.exists()
     with pytest.raises(ValueError, match=message) as error:
         merge(made, quiet)
     assert "\n" not in str(error.value) and made.out.exists() == there
+    assert not list(made.out.parent.glob(f".{made.out.name}*"))
+    assert capfd.readouterr().err == ""
 
 
 def test_the_command_merges_and_tells_where(world, tmp_path):

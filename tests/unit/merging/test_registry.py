@@ -35,7 +35,7 @@ def test_an_unknown_need_is_refused():
 @pytest.mark.parametrize(
     ("method", "given", "message"),
     [
-        ("theseus", {"alpha": 1}, "no option 'alpha'; known are depth, embedding_delta, strengths"),
+        ("theseus", {"alpha": 1}, "no option 'alpha'; known are depth, embedding_delta, evidence, strengths"),
         ("theseus", {"embedding_delta": "yes"}, "must be true or false"),
         ("theseus", {"strengths": 1}, "must be a list of finite numbers"),
         ("theseus", {"strengths": [0, "1"]}, "must be a list of finite numbers"),
@@ -61,7 +61,7 @@ def test_a_wrong_option_is_named_in_one_sentence(method, given, message):
 
 def test_given_options_take_the_place_of_defaults_and_strengths_are_sorted_once_each():
     options = checked_options("theseus", {"strengths": [2, 0, 2]})
-    assert options == {"strengths": [0.0, 2.0], "embedding_delta": False, "depth": "uniform"}
+    assert options == {"strengths": [0.0, 2.0], "embedding_delta": False, "depth": "uniform", "evidence": "activations"}
 
 
 def test_no_option_of_a_method_has_the_name_of_a_key_that_all_merges_have():

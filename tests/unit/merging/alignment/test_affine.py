@@ -90,3 +90,36 @@ def test_unknown_alignments_and_missing_grams_are_told(activations):
         affine.fit("cca", 0.0)
     with pytest.raises(ValueError, match="needs Gram matrices"):
         affine.least_squares(Moments.of(*activations, grams=False), 0.0)
+
+
+def test_whitened_maps_carry_one_covariance_onto_the_other(activations):
+    small, _ = activations
+    generator = torch.Generator().manual_seed(2)
+    large = small @ torch.randn(5, 5, generator=generator, dtype=torch.float64)
+    large = large + torch.randn(large.shape, generator=generator, dtype=torch.float64)
+    maps = affine.whitened(Moments.of(small, large, grams=True), 0.0)
+    covariances = [torch.cov(x.T, correction=0) for x in (small, large)]
+    torch.testing.assert_close(maps.forward.T @ covariances[0] @ maps.forward, covariances[1], rtol=1e-8, atol=1e-8)
+    torch.testing.assert_close(maps.forward @ maps.backward, torch.eye(5).double(), rtol=1e-8, atol=1e-8)
+
+
+def test_whitened_maps_are_exact_where_one_model_is_a_linear_image_of_the_other(activations):
+    small, _ = activations
+    mix = torch.randn(5, 7, generator=torch.Generator().manual_seed(2), dtype=torch.float64)
+    moments = Moments.of(small, small @ mix, grams=True)
+    maps = affine.whitened(moments, 0.0)
+    torch.testing.assert_close(maps.forward, mix, rtol=1e-7, atol=1e-7)
+    assert affine.missed(moments, maps) < 1e-9
+
+
+def test_the_share_missed_is_that_of_the_activations_and_never_falls_as_ridge_grows(activations):
+    small, large = activations
+    moments = Moments.of(small, large, grams=True)
+    shares = []
+    for ridge in (0, 1e-3, 1e-2, 0.1, 1, 10):
+        maps = affine.least_squares(moments, ridge)
+        gap = predict(maps, small, large) - large
+        share = gap.square().sum() / (large - large.mean(0)).square().sum()
+        assert affine.missed(moments, maps) == pytest.approx(float(share), rel=1e-9)
+        shares.append(float(share))
+    assert all(a <= b + 1e-12 for a, b in zip(shares, shares[1:], strict=False))

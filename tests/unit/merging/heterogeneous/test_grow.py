@@ -26,22 +26,22 @@ def parts_of(pico_encoder, shape_of, pico_batches):
 # Two copies in more heads or in wider ones; three copies in more and wider heads, and in more of the same.
 @pytest.mark.parametrize(("width", "heads"), [(16, 4), (16, 2), (24, 3), (24, 6)])
 def test_growing_by_whole_copies_keeps_the_function(width, heads, parts_of):
-    assert Grow().prepare(parts_of(width=width, heads=heads)).report["growing"] < 1e-9
+    assert Grow().prepare(parts_of(width=width, heads=heads)).diagnostics["growing"] < 1e-9
 
 
 def test_empty_layers_are_exact_behind_plain_layer_norms(parts_of):
-    assert Grow().prepare(parts_of(layers=4, plain=True)).report["growing"] < 1e-9
-    assert 1e-3 < Grow().prepare(parts_of(layers=4)).report["growing"] < 1
+    assert Grow().prepare(parts_of(layers=4, plain=True)).diagnostics["growing"] < 1e-9
+    assert 1e-3 < Grow().prepare(parts_of(layers=4)).diagnostics["growing"] < 1
 
 
 def test_padding_by_the_mean_is_nearly_exact_and_its_error_is_reported(parts_of):
-    error = Grow().prepare(parts_of(width=20, heads=2)).report["growing"]
+    error = Grow().prepare(parts_of(width=20, heads=2)).diagnostics["growing"]
     assert 1e-6 < error < 0.5
 
 
 def test_idle_layers_behind_padded_units_are_nearly_exact_too(parts_of):
-    padded = Grow().prepare(parts_of(width=20, heads=2, layers=4, plain=True)).report["growing"]
-    assert padded < 2 * Grow().prepare(parts_of(width=20, heads=2, plain=True)).report["growing"] + 1e-3
+    padded = Grow().prepare(parts_of(width=20, heads=2, layers=4, plain=True)).diagnostics["growing"]
+    assert padded < 2 * Grow().prepare(parts_of(width=20, heads=2, plain=True)).diagnostics["growing"] + 1e-3
 
 
 def test_at_strength_one_the_result_computes_what_the_small_model_did(parts_of):

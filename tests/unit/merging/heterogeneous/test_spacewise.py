@@ -1,12 +1,15 @@
+from dataclasses import replace
+
 import pytest
 import torch
 
 from graft.encoders import encoder_of
 from graft.merging import registry
 from graft.merging.alignment import depth
+from graft.merging.architecture import stacked
 from graft.merging.calibration import calibrate
 from graft.merging.heterogeneous.spacewise import Spacewise
-from graft.merging.protocol import Parts
+from graft.merging.protocol import Parts, extended
 from tests.unit.merging import relatives
 
 RELATIVES = {
@@ -94,8 +97,6 @@ def test_hard_transport_is_exact_for_permutations(related, pico_batches):
 
 @torch.no_grad()
 def test_a_projection_from_distillation_takes_the_place_of_the_way_forward(related, pico_batches):
-    from dataclasses import replace
-
     parts, expected = related(relatives.widened(2), map_ridge=0, residual="fit_dense")
     with pytest.raises(ValueError, match="came without the projection of its distillation"):
         Spacewise().prepare(parts)
@@ -105,3 +106,41 @@ def test_a_projection_from_distillation_takes_the_place_of_the_way_forward(relat
     assert error(merged, expected, parts.large_shape, pico_batches(seed=4)) < 1e-9
     merged = method.apply(method.prepare(replace(parts, projection=-projection)), 1.0)
     assert error(merged, expected, parts.large_shape, pico_batches(seed=4)) > 0.1
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("name", ["identical", "widened x2", "permuted", "turned, stretched and shifted"])
+def test_whitened_maps_are_exact_where_least_squares_are(name, related, pico_batches):
+    parts, expected = related(RELATIVES[name], map_ridge=0, alignment="whitened")
+    method = Spacewise()
+    merged = method.apply(method.prepare(parts), 1.0)
+    assert error(merged, expected, parts.large_shape, pico_batches(seed=4)) < 1e-8
+
+
+@torch.no_grad()
+def test_a_small_model_made_deeper_is_exact_where_the_large_one_repeats_its_layers(related, pico_batches):
+    def repeated(body, shape):
+        return stacked(body, (0, 0, 1, 1)), replace(shape, layers=4)
+
+    parts, expected = related(repeated, map_ridge=0, depth="extend")
+    parts = extended(replace(parts, depth_map=depth.named("extend", 2, 4, ())))
+    assert parts.depth_map == ((0, 0), (1, 1), (2, 2), (3, 3))
+    small, large = (
+        encoder_of(body, shape)
+        for body, shape in ((parts.small_pretrained, parts.small_shape), (parts.large, parts.large_shape))
+    )
+    statistics = calibrate(small, large, parts.depth_map, pico_batches(examples=60, size=20))
+    method = Spacewise()
+    merged = method.apply(method.prepare(replace(parts, statistics=statistics)), 1.0)
+    assert error(merged, expected, parts.large_shape, pico_batches(seed=4)) < 1e-9
+
+
+@torch.no_grad()
+def test_what_maps_miss_is_said_by_space_and_never_falls_as_ridge_grows(related):
+    found = [
+        Spacewise().prepare(related(relatives.widened(2), map_ridge=ridge)[0]).diagnostics for ridge in (0, 0.1, 1)
+    ]
+    assert set(found[0]) == {"missed.residual", "missed.query_key", "missed.value", "missed.ffn"}
+    for space in found[0]:
+        shares = [diagnostics[space] for diagnostics in found]
+        assert shares[0] < 1e-9 and shares == sorted(shares) and shares[-1] > 0.05

@@ -1,0 +1,83 @@
+"""What calibrating BERT-base with TinyBERT-4L takes: time as a multiple of the two forward passes alone, and memory.
+
+Random weights of the two shapes on random texts: neither time nor memory depends on what they say. Each depth map runs
+in a process of its own, so that its peak memory is its own.
+
+    python -m benchmarks.calibrating [TOKENS]
+"""
+
+import multiprocessing
+import resource
+import sys
+import time
+
+import torch
+from rich.console import Console
+from rich.table import Table
+from transformers import BertConfig, BertModel
+
+from graft.cost.flops import calibration_flops, encoder_flops
+from graft.merging.alignment import depth
+from graft.merging.calibration import calibrate
+from graft.shapes import Shape
+
+SMALL = Shape(layers=4, width=312, heads=12, ffn=1200, vocabulary=30522)
+LARGE = Shape(layers=12, width=768, heads=12, ffn=3072, vocabulary=30522)
+ROWS, LENGTH = 32, 128
+
+
+def encoder(shape: Shape) -> BertModel:
+    config = BertConfig(
+        vocab_size=shape.vocabulary,
+        hidden_size=shape.width,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        intermediate_size=shape.ffn,
+        attn_implementation="eager",
+    )
+    return BertModel(config).eval()
+
+
+def texts(tokens: int) -> list[dict[str, torch.Tensor]]:
+    generator = torch.Generator().manual_seed(0)
+    batches = []
+    for _ in range(-(-tokens // (ROWS * LENGTH))):
+        ids = torch.randint(1000, SMALL.vocabulary, (ROWS, LENGTH), generator=generator)
+        batches.append(
+            {"input_ids": ids, "attention_mask": torch.ones_like(ids), "token_type_ids": torch.zeros_like(ids)}
+        )
+    return batches
+
+
+@torch.no_grad()
+def measure(name: str, tokens: int) -> tuple[float, float, float]:
+    """Seconds of the passes alone and of the calibration, and peak memory in GB."""
+    small, large, batches = encoder(SMALL), encoder(LARGE), texts(tokens)
+    started = time.perf_counter()
+    for batch in batches:
+        small(**batch)
+        large(**batch)
+    passes = time.perf_counter() - started
+    depth_map = depth.named(name, SMALL.layers, LARGE.layers, ())
+    started = time.perf_counter()
+    calibrate(small, large, depth_map, batches)
+    seconds = time.perf_counter() - started
+    return passes, seconds, resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1e6
+
+
+def main() -> None:
+    tokens = int(sys.argv[1]) if len(sys.argv) > 1 else 50_000
+    table = Table("depth", "passes alone", "calibrate", "ratio", "ratio of FLOPs", "peak memory")
+    for name in ("uniform", "spread"):
+        with multiprocessing.get_context("spawn").Pool(1) as pool:
+            passes, seconds, memory = pool.apply(measure, (name, tokens))
+        pairs = depth.pairs(name, SMALL.layers, LARGE.layers)
+        alone = encoder_flops(SMALL, LENGTH) + encoder_flops(LARGE, LENGTH)
+        flops = calibration_flops(SMALL, LARGE, pairs, 1, LENGTH) / alone
+        row = f"{passes:.0f} s", f"{seconds:.0f} s", f"{seconds / passes:.2f}", f"{flops:.2f}", f"{memory:.2f} GB"
+        table.add_row(name, *row)
+    Console().print(f"{tokens} tokens, {torch.get_num_threads()} threads", table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,98 @@
+"""What maps are fitted to: a calibration's moments of activations, or moments that follow from weights alone."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+
+import torch
+from torch import Tensor
+
+from graft.merging.architecture import (
+    EMBEDDING_NORM,
+    EMBEDDING_TABLES,
+    EMBEDDINGS,
+    FFN,
+    LINEAR_SPACES,
+    LINEARS,
+    NORMS,
+    RESIDUAL,
+    VALUE,
+    layer_prefix,
+    site_name,
+)
+from graft.merging.moments import Moments
+from graft.merging.protocol import Parts
+
+EPSILON = 1e-12  # BERT's, of a LayerNorm
+AT_A_TIME = 4096  # tokens
+
+
+def with_evidence(parts: Parts, method: str) -> Parts:
+    """Parts whose statistics are there: a calibration's, or with the option `evidence: weights` the weights' own.
+
+    Raises ValueError where a calibration is needed and missing.
+    """
+    if parts.options.get("evidence") == "weights":
+        return replace(parts, statistics=from_weights(parts))
+    if parts.statistics is None:
+        raise ValueError(f"{method} needs the statistics of a calibration; run calibrate for this pair of models")
+    return parts
+
+
+def from_weights(parts: Parts) -> dict[str, Tensor]:
+    """Statistics in the form of `graft.merging.calibration.calibrate`, from products of weights: no text, no pass.
+
+    Every token of the shared vocabulary counts once. The residual stream is its embedding after the first LayerNorm, at
+    all layers; every other site is what the layers make of that, X^T X going to W X^T X W^T, with attention to the
+    token itself. Only feed-forward units are computed token by token, since before their non-linearity they have the
+    rank of the stream alone. Source: ours, after the data-free mode of Theseus (Rinaldi et al. 2026, arXiv 2602.12952),
+    which also puts Gram matrices of weights in the place of activations'.
+    """
+    bodies = parts.small_pretrained, parts.large
+    embedded = [_embedded(body) for body in bodies]
+    stream = Moments.of(*embedded, grams=True)
+    spread = torch.stack([tokens.std(1, correction=0).mean() for tokens in embedded])
+    found = stream.tensors(EMBEDDINGS) | {f"{EMBEDDINGS}.spread": spread}
+    for m, g in parts.depth_map:
+        made = {RESIDUAL: stream}
+        sites: dict[str, Moments] = {}
+        for linear, (site_in, site_out) in LINEARS.items():
+            space_in, space_out = LINEAR_SPACES[linear]
+            into = made[space_in]
+            weights = [_linear(body, layer, linear) for body, layer in zip(bodies, (m, g), strict=True)]
+            sites |= {site_in: into, site_out: into.through(*weights)}
+            if space_out == FFN:
+                made[FFN] = _after_gelu(embedded, weights)
+            elif space_out != RESIDUAL:
+                made[space_out] = sites[site_out]
+        sites |= dict.fromkeys(NORMS.values(), stream)
+        sites["context"] = made[VALUE]
+        for site, moment in sites.items():
+            found |= moment.tensors(site_name(m, g, site))
+        found |= {f"{site_name(m, g, site)}.spread": spread for site in NORMS.values()}
+    return found
+
+
+def _after_gelu(embedded: Sequence[Tensor], weights: Sequence[tuple[Tensor, Tensor]]) -> Moments:
+    """Moments of feed-forward units over all tokens, some at a time."""
+    found: Moments | None = None
+    for tokens in zip(*(states.split(AT_A_TIME) for states in embedded), strict=True):
+        both = [
+            torch.nn.functional.gelu(states @ weight.T + bias)
+            for states, (weight, bias) in zip(tokens, weights, strict=True)
+        ]
+        found = found.added(*both) if found else Moments.of(*both, grams=True)
+    return found
+
+
+def _embedded(body: Mapping[str, Tensor]) -> Tensor:
+    """The embedding block's output [vocabulary, w] for every token, at an average position, as a first text."""
+    words, positions, types = (body[name].double().cpu() for name in EMBEDDING_TABLES)
+    gain, bias = (body[f"{EMBEDDING_NORM}.{kind}"].double().cpu() for kind in ("weight", "bias"))
+    return torch.nn.functional.layer_norm(words + positions.mean(0) + types[0], gain.shape, gain, bias, EPSILON)
+
+
+def _linear(body: Mapping[str, Tensor], layer: int, linear: str) -> tuple[Tensor, Tensor]:
+    weight, bias = (body[f"{layer_prefix(layer)}{linear}.{kind}"].double().cpu() for kind in ("weight", "bias"))
+    return weight, bias

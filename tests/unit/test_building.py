@@ -1,0 +1,114 @@
+"""Which labels merges see, in a pico study that is made step by step in this process."""
+
+import itertools
+import shutil
+import sys
+from importlib import import_module
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from graft import files, locks, program, steps
+from graft.grid import Grid
+from graft.merging import registry
+from graft.paths import Paths
+from graft.steps import Step
+from graft.study import parse
+from tests.conftest import study_values
+
+TASK, PAIR = "rte", "small-into-large"
+# Arguments of each rule's program, in the order of the rule's wildcards, and the fingerprint that it is called with.
+PROGRAMS = {
+    "download_task": (("task",), "data"),
+    "download_model": (("model",), "model"),
+    "tokenize_task": (("task", "tokenizer"), "tokens"),
+    "finetune_model": (("task", "model", "seed"), "finetune"),
+    "embed_task": (("task", "model"), "embed"),
+    "calibrate": (("task", "pair", "depth"), "calibrate"),
+    "sweep": (("task", "merge", "pair", "seed"), "sweep"),
+    "merge_models": (("task", "system", "seed"), "made"),
+}
+
+
+@pytest.fixture(scope="module")
+def grid(pico_glue, pico_models):
+    """A study with every method of kind weights, each under one head without labels, and controls."""
+    heads = itertools.cycle([head] for head in registry.HEADS if head != "labelled")
+    merges = {}
+    for name, facts in registry.METHODS.items():
+        if facts.kind == "weights":
+            merges[name] = {"strengths": [0, 1]} if "strengths" in facts.options else {"trials": 3}
+            merges[name] |= {"fit_rows": 64, "heads": next(heads)} if facts.heads else {}
+    control = {"head-only": {"fit_rows": 64}, "shuffled": {"of": ["spacewise"]}}
+    values = study_values(pico_glue, pico_models, seeds=[0], systems={"merge": merges, "control": control})
+    values["models"]["small"]["finetune"][TASK]["epochs"] = 1
+    return Grid(parse(values))
+
+
+def run(grid, paths, step):
+    """Call a step's program as its rule does."""
+    names, fingerprint = PROGRAMS[step.rule]
+    given = [
+        value if name != "model" else value.removeprefix("finetune.")
+        for name, value in zip(names, step.wildcards, strict=True)
+    ]
+    arguments = [f"--{name}={value}" for name, value in zip(names, given, strict=True)]
+    arguments += [f"--study={paths.study}", f"--fingerprint={getattr(grid, fingerprint)(*given)}"]
+    with pytest.MonkeyPatch.context() as patch:
+        # Locks and torch's settings would outlive the step in this process.
+        patch.setattr(locks, "share", lambda path: None)
+        patch.setattr(locks, "hold_log", lambda: None)
+        patch.setattr(program, "use_threads", lambda count: None)
+        patch.setattr(sys, "argv", [step.rule, *arguments])
+        import_module(f"workflow_scripts.{step.rule}").main()
+
+
+def merging(grid, labels):
+    """Steps that make merges: of systems that see labels of train, or of the others."""
+    systems = [s for s in grid.systems.values() if s.program == "merge" and (s.label_use == "train") == labels]
+    return [Step("merge_models", (TASK, s.name, 0 if s.seeded else "all")) for s in systems]
+
+
+@pytest.fixture(scope="module")
+def made(grid, tmp_path_factory):
+    """Paths of the study with all that merges read; and of a copy of it in which labels of train stand in another
+    order and nothing of report is left."""
+    found = [Paths(tmp_path_factory.mktemp(name) / "pico") for name in ("as-it-is", "shuffled")]
+    files.write_json(found[0].study, grid.study.model_dump(mode="json", by_alias=True))
+    for step in steps.with_inputs(grid, merging(grid, labels=False)):
+        if step.rule not in ("sweep", "merge_models"):
+            run(grid, found[0], step)
+    shutil.copytree(found[0].root, found[1].root)
+    path = found[1].data(TASK) / "train.parquet"
+    table = pd.read_parquet(path)
+    table["label"] = np.random.default_rng(0).permutation(table["label"])
+    table.to_parquet(path)
+    for file in [*found[1].data(TASK).glob("report*"), *found[1].tokens(TASK, "large").glob("report*")]:
+        file.unlink()
+    return found
+
+
+def build(grid, paths, step):
+    """What a merge leaves: the model's bytes by sha256, and what was searched."""
+    for needed in steps.with_inputs(grid, [step]):
+        if needed.rule in ("sweep", "merge_models") and not steps.output_of(needed, paths).exists():
+            run(grid, paths, needed)
+    record = files.read_json(steps.output_of(step, paths))
+    return {name: record[name] for name in ("model_sha256", "choices", "select")}
+
+
+def test_merges_without_labels_of_train_depend_on_none_and_no_merge_reads_report(grid, made):
+    found = merging(grid, labels=False)
+    assert {grid.systems[step.wildcards[1]].method for step in found} >= set(grid.study.systems.merge)
+    for step in found:
+        one, other = (build(grid, paths, step) for paths in made)
+        assert one == other, step
+
+
+def test_labelled_heads_depend_on_them_alone(grid, made):
+    found = merging(grid, labels=True)
+    assert all(grid.systems[step.wildcards[1]].head == "labelled" for step in found)
+    for step in found:
+        one, other = (build(grid, paths, step) for paths in made)
+        assert one["model_sha256"] != other["model_sha256"], step
