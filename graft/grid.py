@@ -19,10 +19,15 @@ from graft.study import (
     FileData,
     GeneratedData,
     HubModel,
+    Like,
+    Made,
+    MaskedModel,
     MergeSystem,
+    OtherSmallControl,
     PackageModel,
     Pair,
     PathModel,
+    RandomModel,
     Study,
 )
 from graft.tasks import generated
@@ -100,6 +105,7 @@ class Grid:
 
     def __init__(self, study: Study) -> None:
         self.study = study
+        self.pairs = (*study.pairs, *study.control_pairs)
         self.merges = _merges(study)
         self.systems = {system.name: system for system in _systems(study, self.merges)}
         self.runs = [
@@ -113,7 +119,7 @@ class Grid:
             raise ValueError("include and exclude leave no run; patterns are over <task>/<system>/seed-<n>")
 
     def pair(self, name: str) -> Pair:
-        return next(pair for pair in self.study.pairs if pair.name == name)
+        return next(pair for pair in self.pairs if pair.name == name)
 
     def max_tokens(self, task: str, model: str) -> int:
         return self.study.models[model].finetune[task].max_tokens
@@ -139,11 +145,12 @@ class Grid:
     def check_local_model(self, name: str, config: Path) -> None:
         """Raise ValueError if a local model is no BERT, or cannot hold or teach what the study asks of it."""
         shape = Shape.of(config.parent)
-        for task, settings in self.study.models[name].finetune.items():
-            if settings.max_tokens > shape.positions:
-                where = f"models.{name}.finetune.{task}.max_tokens"
-                raise ValueError(f"{where}: {settings.max_tokens}; {name} has {shape.positions} positions")
-        for pair in self.study.pairs:
+        for model in (name, *self._models_like(name)):
+            for task, settings in self.study.models[model].finetune.items():
+                if settings.max_tokens > shape.positions:
+                    where = f"models.{model}.finetune.{task}.max_tokens"
+                    raise ValueError(f"{where}: {settings.max_tokens}; {name} has {shape.positions} positions")
+        for pair in self.pairs:
             if name in (pair.large, pair.small):
                 self._check_pair_shapes(pair)
         for student, model in self.study.models.items():
@@ -155,7 +162,7 @@ class Grid:
 
     def _check_pair_shapes(self, pair: Pair) -> None:
         """Raise ValueError if both models of a pair are here and one cannot go into the other."""
-        sources = [self.study.models[model].source for model in (pair.small, pair.large)]
+        sources = [self._source_of_shape(model) for model in (pair.small, pair.large)]
         if not all(isinstance(source, PathModel | PackageModel) for source in sources):
             return
         small, large = (Shape.of(local_folder(source, "models")) for source in sources)
@@ -172,6 +179,16 @@ class Grid:
                     f"{getattr(large, what)}; swap the two roles"
                 )
 
+    def _models_like(self, name: str) -> list[str]:
+        return [
+            m for m, spec in self.study.models.items() if isinstance(spec.source, Like) and spec.source.like == name
+        ]
+
+    def _source_of_shape(self, name: str) -> Any:
+        """Source of the model whose shape a model has: its own, or that of the one it is like."""
+        source = self.study.models[name].source
+        return self.study.models[source.like].source if isinstance(source, Like) else source
+
     @functools.cache  # noqa: B019 - one grid per process
     def data(self, task: str) -> str:
         spec = self.study.tasks[task]
@@ -187,8 +204,13 @@ class Grid:
     @functools.cache  # noqa: B019
     def model(self, model: str) -> str:
         source = self.study.models[model].source
+        if isinstance(source, RandomModel):
+            return _hash("initialise", self.model(source.like), source.seed)
+        texts = [self.data(task) for task in self.study.tasks] if isinstance(source, Made) else []
+        if isinstance(source, MaskedModel):
+            inputs = [self.model(source.like), *texts, self.study.launch.model_dump()]
+            return _hash("pretrain", source.options.model_dump(), source.seed, *inputs)
         if isinstance(source, DistilledModel):
-            texts = [self.data(task) for task in self.study.tasks]
             inputs = [self.model(source.teacher), *texts, self.study.launch.model_dump()]
             return _hash("distil", source.shape.model_dump(), source.options.model_dump(), source.seed, *inputs)
         if isinstance(source, HubModel):
@@ -328,6 +350,8 @@ def _systems(study: Study, merges: dict[str, Merge]) -> list[System]:
     spec = study.systems
     models = list(dict.fromkeys(m for pair in study.pairs for m in (pair.large, pair.small)))
     found += [System(f"finetune.{m}", "finetune", "train", "finetune", True, model=m) for m in models]
+    others = dict.fromkeys(pair.small for pair in study.control_pairs)
+    found += [System(f"finetune.{m}", "control", "train", "finetune", True, model=m) for m in others]
     if spec.majority is not None:
         found.append(System("majority", "baseline", "train", "majority", False))
     if spec.probe is not None:
@@ -353,6 +377,9 @@ def _systems(study: Study, merges: dict[str, Merge]) -> list[System]:
                     settings=control,
                 )
             )
+    for pair in study.control_pairs:
+        for name in dict.fromkeys(spec.control.other_small.of):
+            found += _merged(name, merges[name], pair, spec.control.other_small)
     names = [system.name for system in found]
     for name in names:
         if names.count(name) > 1:
@@ -375,13 +402,14 @@ def _merges(study: Study) -> dict[str, Merge]:
     return found
 
 
-def _merged(name: str, merge: Merge, pair: Pair) -> list[System]:
+def _merged(name: str, merge: Merge, pair: Pair, other: OtherSmallControl | None = None) -> list[System]:
+    """The systems of one merge of one pair; `other` is the control whose pair it is, if it is no pair of the study."""
     facts = registry.facts(merge.method)
-    control = merge.change != "finetuned"
+    prefix = "control.other-small" if other else "merge" if merge.change == "finetuned" else "control"
     return [
         System(
-            ".".join(part for part in ("control" if control else "merge", name, head, pair.name) if part),
-            "control" if control else facts.kind,
+            ".".join(part for part in (prefix, name, head, pair.name) if part),
+            facts.kind if prefix == "merge" else "control",
             "train" if head == "labelled" else facts.label_use,
             "merge",
             True,
@@ -391,7 +419,7 @@ def _merged(name: str, merge: Merge, pair: Pair) -> list[System]:
             head=head,
             settings=merge.settings,
         )
-        for head in merge.settings.heads or facts.heads or (None,)
+        for head in (other and other.heads) or merge.settings.heads or facts.heads or (None,)
     ]
 
 

@@ -200,7 +200,8 @@ def _with_models(lines: Lines, values: dict[str, Any], asked: Asked) -> Lines:
     own = dict(asked.models)
     sources = {role: own.get(role) or values["models"][pair[role]]["source"] for role in ROLES}
     names = {role: _model_name(own[role], role) if role in own else pair[role] for role in ROLES}
-    if len(set(names.values())) == 1:
+    others = [name for name, model in values["models"].items() if "like" in model["source"]]
+    if len(set(names.values())) == 1 or set(names.values()) & set(others):
         names = {role: role for role in ROLES}
     new = ["models:"]
     for role in ROLES:
@@ -209,6 +210,9 @@ def _with_models(lines: Lines, values: dict[str, Any], asked: Asked) -> Lines:
             new += [*tokenizer, f"    tokenizer: {flow(names['large'])}"]
         defaults = values["models"][pair[role]]["finetune"]
         new += ["    finetune:", *_finetune_lines(defaults, asked.tasks, _positions(sources[role]))]
+    for name in others:
+        like = ("models", name, "source", "like")
+        new += yaml_text.taken(yaml_text.replaced(lines, like, [f"      like: {flow(names['small'])}"]), like[:2])
     lines = yaml_text.replaced(lines, ("models",), new)
     return yaml_text.replaced(lines, ("pairs",), ["pairs:", f"  - {flow(names)}"])
 
@@ -256,6 +260,8 @@ def _with_controls(lines: Lines, controls: dict[str, dict | None], merges: dict[
         path = ("systems", "control", control)
         new = f"    {control}: {flow({**settings, 'of': left})}"
         lines = yaml_text.replaced(lines, path, [new]) if left else yaml_text.without(lines, path)
+        for model in () if left else settings.get("models", ()):
+            lines = yaml_text.without(lines, ("models", model))
     return lines
 
 

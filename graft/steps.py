@@ -12,10 +12,18 @@ from pathlib import Path
 from graft.grid import ALL_SEEDS, Grid, Run, probe_of
 from graft.merging import registry
 from graft.paths import Paths
-from graft.study import DistilledModel
 
 # The rule of each program that makes systems.
 RULES = {"finetune": "finetune_model", "merge": "merge_models", "probe": "probe", "majority": "majority"}
+# The rule of each kind of model source.
+MODEL_RULES = {
+    "hub": "download_model",
+    "path": "download_model",
+    "python_package": "download_model",
+    "distilled": "distil_model",
+    "random": "initialise_model",
+    "masked_lm": "pretrain_model",
+}
 LAST = ("gather", "compare", "plot")
 
 
@@ -64,6 +72,11 @@ def inputs(grid: Grid, step: Step) -> list[Step]:
         case "distil_model", (model,):
             data = [Step("download_task", (task,)) for task in study.tasks]
             return [*data, _weights(grid, study.models[model].source.teacher)]
+        case "initialise_model", (model,):
+            return [_weights(grid, study.models[model].source.like)]
+        case "pretrain_model", (model,):
+            data = [Step("download_task", (task,)) for task in study.tasks]
+            return [*data, _weights(grid, study.models[model].source.like)]
         case "finetune_model", (task, system, _):
             model = grid.systems[system].model
             return [_weights(grid, model), _tokens(grid, task, model)]
@@ -108,7 +121,7 @@ def output_of(step: Step, paths: Paths) -> Path:
             return paths.data(*step.wildcards) / "manifest.json"
         case "tokenize_task":
             return paths.tokens(*step.wildcards) / "manifest.json"
-        case "download_model" | "distil_model":
+        case "download_model" | "distil_model" | "initialise_model" | "pretrain_model":
             return paths.model(*step.wildcards) / "manifest.json"
         case "embed_task":
             return paths.embeddings(*step.wildcards) / "manifest.json"
@@ -129,8 +142,7 @@ def output_of(step: Step, paths: Paths) -> Path:
 
 
 def _weights(grid: Grid, model: str) -> Step:
-    made = isinstance(grid.study.models[model].source, DistilledModel)
-    return Step("distil_model" if made else "download_model", (model,))
+    return Step(MODEL_RULES[grid.study.models[model].source.kind], (model,))
 
 
 def _tokens(grid: Grid, task: str, model: str) -> Step:

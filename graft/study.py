@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
 
 from graft.files import read_json
 from graft.merging import registry
@@ -161,8 +161,8 @@ class SmallShape(Section):
     """Units of the feed-forward layer; usually 4 times the width."""
 
 
-class DistilOptions(Section):
-    """Hyperparameters of one distillation."""
+class PretrainingOptions(Section):
+    """Hyperparameters of any training on unlabelled text."""
 
     steps: Positive = 400
     """Optimizer steps."""
@@ -177,6 +177,13 @@ class DistilOptions(Section):
     """Texts are cut to this length."""
     clip: Annotated[float, Field(gt=0)] = 1.0
     """Largest norm of the gradient."""
+    log_every: Positive = 50
+    """Steps between lines of the log."""
+
+
+class DistilOptions(PretrainingOptions):
+    """Hyperparameters of one distillation."""
+
     hidden_weight: Annotated[float, Field(ge=0)] = 1.0
     """Factor of the hidden states' loss; both losses are near 1 for an untrained student."""
     attention_weight: Annotated[float, Field(ge=0)] = 1.0
@@ -187,8 +194,13 @@ class DistilOptions(Section):
     """Texts that the closed form is fitted on."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """The student's, written into its config too: so small a model is short of capacity, not of regularisation."""
-    log_every: Positive = 50
-    """Steps between lines of the log."""
+
+
+class MaskedOptions(PretrainingOptions):
+    """Hyperparameters of masked language modelling (Devlin et al. 2019, arXiv 1810.04805, section 3.1)."""
+
+    masked: Fraction = 0.15
+    """Share of a text's tokens that are to be guessed, one at least: of these 80% become [MASK], 10% a random token."""
 
 
 class DistilledModel(Section):
@@ -200,6 +212,35 @@ class DistilledModel(Section):
     shape: SmallShape
     seed: int = 0
     options: DistilOptions = DistilOptions()
+
+
+class RandomModel(Section):
+    """A control: another small model's shape and tokenizer with weights that were never trained, fine-tuned alike."""
+
+    kind: Literal["random"]
+    like: Name
+    """Name of the small model."""
+    seed: int = 0
+    """Of the weights, drawn as BERT's are."""
+
+
+class MaskedModel(Section):
+    """A control: another small model's shape and tokenizer, taught by no large model and fine-tuned alike.
+
+    It is trained by masked language modelling on the unlabelled train texts of the study's tasks.
+    """
+
+    kind: Literal["masked_lm"]
+    like: Name
+    """Name of the small model; dropout is that of its config."""
+    seed: int = 0
+    """Of the first weights (those of a random model), of the order of texts, and of what is masked."""
+    options: MaskedOptions = MaskedOptions()
+
+
+# Models that have another's shape, and all that a study makes itself.
+Like = RandomModel | MaskedModel
+Made = DistilledModel | Like
 
 
 class FineTuning(Section):
@@ -227,11 +268,13 @@ class Model(Section):
     """A pre-trained model and how it is fine-tuned."""
 
     role: Literal["large", "small"]
-    source: HubModel | PathModel | PackageModel | DistilledModel = Field(discriminator="kind")
+    source: HubModel | PathModel | PackageModel | DistilledModel | RandomModel | MaskedModel = Field(
+        discriminator="kind"
+    )
     tokenizer: Name | None = None
     """Model whose tokenizer it uses; its own (a distilled model: its teacher's) where left out."""
     finetune: dict[Name, FineTuning] = {}
-    """Per task."""
+    """Per task; a random or masked_lm model has those of the model that it is like for tasks that are left out."""
 
 
 class Pair(Section):
@@ -286,13 +329,27 @@ class HeadOnlyControl(Section):
     ridge: RidgeSizes = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
 
 
-class ChangeControl(Section):
-    """`control.<control>.<merge>.<head>.<pair>`: merges of this study, given a change that says nothing of the task."""
+class MergeControl(Section):
+    """Merges of this study, made with something else in the place of what they should carry over."""
 
     of: Annotated[tuple[Name, ...], Field(min_length=1)]
     """Names under systems.merge, of methods with heads."""
     heads: Annotated[tuple[HeadName, ...], Field(min_length=1)] | None = None
     """The merge's own where left out."""
+
+
+class ChangeControl(MergeControl):
+    """`control.<control>.<merge>.<head>.<pair>`: merges that are given a change that says nothing of the task."""
+
+
+class OtherSmallControl(MergeControl):
+    """`control.other-small.<merge>.<head>.<model>-into-<large>`: another small model in the place of the pair's own.
+
+    With it comes `finetune.<model>` as a control.
+    """
+
+    models: Annotated[tuple[Name, ...], Field(min_length=1)]
+    """Small models, usually of the kinds random and masked_lm; in no pair."""
 
 
 class ControlSystems(Section):
@@ -303,6 +360,8 @@ class ControlSystems(Section):
     """The entries of every tensor's change in another order."""
     random: ChangeControl | None = None
     """Noise with the norm of every tensor's change."""
+    other_small: OtherSmallControl | None = Field(default=None, alias="other-small")
+    """Small models that were never distilled from the large one."""
 
 
 class Systems(Section):
@@ -375,6 +434,17 @@ class Study(Section):
             return {**values, "seeds": list(range(values["seeds"]))}
         return values
 
+    @field_validator("models")
+    @classmethod
+    def _finetuned_alike(cls, models: dict[str, Model]) -> dict[str, Model]:
+        """Give models that are like another the other's fine-tuning for tasks that they leave out."""
+
+        def whole(model: Model) -> Model:
+            like = models.get(model.source.like) if isinstance(model.source, Like) else None
+            return model.model_copy(update={"finetune": {**like.finetune, **model.finetune}}) if like else model
+
+        return {name: whole(model) for name, model in models.items()}
+
     @model_validator(mode="after")
     def _consistent(self) -> Study:
         for what, values in (("seeds", self.seeds), ("tasks", self.tasks), ("pairs", self.pairs)):
@@ -390,8 +460,9 @@ class Study(Section):
             self._check_pair(pair)
         for name, merge in self.systems.merge.items():
             self._check_merge(name, merge)
-        for name in ("shuffled", "random"):
-            self._check_control(f"systems.control.{name}", getattr(self.systems.control, name))
+        for name in ("shuffled", "random", "other_small"):
+            self._check_control(f"systems.control.{name.replace('_', '-')}", getattr(self.systems.control, name))
+        self._check_other_small()
         for name in self.statistics.margins:
             _known("statistics.margins", name, self.tasks)
         return self
@@ -419,34 +490,58 @@ class Study(Section):
     def _check_model(self, name: str, model: Model) -> None:
         if isinstance(model.source, DistilledModel):
             _known(f"models.{name}.source.teacher", model.source.teacher, self.models)
-            if isinstance(self.models[model.source.teacher].source, DistilledModel):
-                raise ValueError(f"models.{name}.source.teacher: {model.source.teacher} is itself distilled")
+            if isinstance(self.models[model.source.teacher].source, Made):
+                raise ValueError(f"models.{name}.source.teacher: {model.source.teacher} is itself made in this study")
             if model.source.shape.width % model.source.shape.heads:
                 raise ValueError(f"models.{name}.source.shape: width must be a multiple of heads")
-        if model.tokenizer is not None:
+        if isinstance(model.source, Like):
+            self._check_like(name, model)
+        elif model.tokenizer is not None:
             _known(f"models.{name}.tokenizer", model.tokenizer, self.models)
-            if isinstance(self.models[model.tokenizer].source, DistilledModel):
-                raise ValueError(f"models.{name}.tokenizer: {model.tokenizer} is distilled; name its teacher")
+            if isinstance(self.models[model.tokenizer].source, Made):
+                raise ValueError(
+                    f"models.{name}.tokenizer: {model.tokenizer} has that of another model; name the other"
+                )
         for task in model.finetune:
             if task not in self.tasks and task not in TASKS:
                 _known(f"models.{name}.finetune", task, self.tasks)
 
+    def _check_like(self, name: str, model: Model) -> None:
+        where, like = f"models.{name}.source.like", model.source.like
+        _known(where, like, self.models)
+        if isinstance(self.models[like].source, Like):
+            raise ValueError(f"{where}: {like} is itself like {self.models[like].source.like}; name that")
+        if self.models[like].role != "small":
+            raise ValueError(f"{where}: {like} has the role {self.models[like].role}; name a small model")
+        if model.role != "small":
+            raise ValueError(f"models.{name}.role: {model.role}; a model like the small one {like} is small too")
+        if model.tokenizer is not None:
+            raise ValueError(f"models.{name}.tokenizer: it has the tokenizer of {like}; leave the key out")
+
     def _check_pair(self, pair: Pair) -> None:
-        for role, name in (("large", pair.large), ("small", pair.small)):
-            _known(f"pairs.{role}", name, self.models)
-            if self.models[name].role != role:
-                raise ValueError(f"pairs.{role}: {name} has the role {self.models[name].role}")
-            for task in self.tasks:
-                if task not in self.models[name].finetune:
-                    raise ValueError(f"models.{name}.finetune: no hyperparameters for task {task}")
-        vocabularies = [self.tokenizer_of(name) for name in (pair.large, pair.small)]
-        if vocabularies[0] != vocabularies[1]:
-            raise ValueError(
-                f"pairs: {pair.large} and {pair.small} use different tokenizers; a merge needs one vocabulary: "
-                f"set models.{pair.small}.tokenizer to {vocabularies[0]} (the two are then compared)"
-            )
+        self._check_member("pairs.large", "large", pair.large)
+        self._check_member("pairs.small", "small", pair.small)
+        self._check_vocabulary("pairs", pair)
         if self.pairs.count(pair) > 1:
             raise ValueError(f"pairs: {pair.name} stands twice, which would make two systems of one name")
+
+    def _check_member(self, where: str, role: str, name: str) -> None:
+        _known(where, name, self.models)
+        if self.models[name].role != role:
+            raise ValueError(f"{where}: {name} has the role {self.models[name].role}")
+        for task in self.tasks:
+            if task not in self.models[name].finetune:
+                raise ValueError(f"models.{name}.finetune: no hyperparameters for task {task}")
+
+    def _check_vocabulary(self, where: str, pair: Pair) -> None:
+        vocabularies = [self.tokenizer_of(name) for name in (pair.large, pair.small)]
+        if vocabularies[0] != vocabularies[1]:
+            source = self.models[pair.small].source
+            small = source.like if isinstance(source, Like) else pair.small
+            raise ValueError(
+                f"{where}: {pair.large} and {pair.small} use different tokenizers; a merge needs one vocabulary: "
+                f"set models.{small}.tokenizer to {vocabularies[0]} (the two are then compared)"
+            )
 
     def _check_merge(self, name: str, merge: MergeSystem) -> None:
         try:
@@ -461,16 +556,40 @@ class Study(Section):
             if self.systems.probe is None or pooling not in self.systems.probe.pooling:
                 raise ValueError(f"systems.merge.{name}: needs probe.{pooling}; add it to systems.probe.pooling")
 
-    def _check_control(self, where: str, control: ChangeControl | None) -> None:
+    def _check_control(self, where: str, control: MergeControl | None) -> None:
         for name in control.of if control else ():
             _known(f"{where}.of", name, self.systems.merge)
             method = self.systems.merge[name].method or name
             if not registry.facts(method).heads:
                 raise ValueError(f"{where}.of: {name} carries no change over (method {method}); name one with heads")
 
+    def _check_other_small(self) -> None:
+        control, where = self.systems.control.other_small, "systems.control.other-small"
+        for name in control.models if control else ():
+            self._check_member(f"{where}.models", "small", name)
+            if any(name == pair.small for pair in self.pairs):
+                raise ValueError(f"{where}.models: {name} is the small model of a pair; a control must be in none")
+            projected = [m for m in control.of if self.systems.merge[m].options.get("residual") == "fit_dense"]
+            if projected and isinstance(self.models[name].source, Like):
+                raise ValueError(
+                    f"{where}.of: {projected[0]} has residual fit_dense, the projection of a distillation, and {name} "
+                    "was not distilled; leave it out"
+                )
+        for pair in self.control_pairs:
+            self._check_vocabulary(f"{where}.models", pair)
+
+    @property
+    def control_pairs(self) -> tuple[Pair, ...]:
+        """The pairs' large models with the small ones of the control other-small."""
+        control = self.systems.control.other_small
+        models = control.models if control else ()
+        return tuple(dict.fromkeys(Pair(large=pair.large, small=name) for pair in self.pairs for name in models))
+
     def tokenizer_of(self, model: str) -> str:
         """Name of the model whose tokenizer `model` uses."""
         spec = self.models[model]
+        if isinstance(spec.source, Like):
+            return self.tokenizer_of(spec.source.like)
         if spec.tokenizer is not None:
             return spec.tokenizer
         return self.tokenizer_of(spec.source.teacher) if isinstance(spec.source, DistilledModel) else model

@@ -24,6 +24,12 @@ def find(lines: Lines, path: KeyPath) -> tuple[int, int]:
     return at, end
 
 
+def taken(lines: Lines, path: KeyPath) -> Lines:
+    """The key at `path` with its value and the comment above it."""
+    start, end = find(lines, path)
+    return comment(lines, path) + lines[start:end]
+
+
 def replaced(lines: Lines, path: KeyPath, new: Lines) -> Lines:
     """The lines with the key at `path` and its value replaced by `new`; the comment above it stays."""
     start, end = find(lines, path)

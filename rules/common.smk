@@ -6,12 +6,11 @@ sys.path.insert(0, str(workflow.basedir))
 
 from snakemake.exceptions import WorkflowError
 
-from graft import files, locks, preload, study as studies
+from graft import files, locks, preload, steps, study as studies
 from graft.grid import Grid, probe_of
 from graft.merging import registry
 from graft.merging.alignment.depth import DEPTHS
 from graft.paths import Paths
-from graft.study import DistilledModel
 
 
 def checked_grid():
@@ -31,8 +30,19 @@ def checked_grid():
 GRID = checked_grid()
 STUDY = GRID.study
 PATHS = Paths.of(STUDY.name)
-DISTILLED = [n for n, m in STUDY.models.items() if isinstance(m.source, DistilledModel)]
-PUBLISHED = [n for n in STUDY.models if n not in DISTILLED]
+
+
+def made_by(rule):
+    """Names of the models that a rule makes or brings here."""
+    return [name for name, model in STUDY.models.items() if steps.MODEL_RULES[model.source.kind] == rule]
+
+
+def either(names):
+    """A pattern that matches these names and nothing else."""
+    return "|".join(map(re.escape, names)) or "-"
+
+
+PUBLISHED = made_by("download_model")
 
 # Programs find graft and, outside of conda, this very Python. Set here and not in `params`, so that moving the
 # checkout re-runs nothing.
@@ -48,10 +58,10 @@ FIGURES = [PATHS.figures / f"metric-vs-training-flops.{kind}" for kind in ("svg"
 
 
 wildcard_constraints:
-    task="|".join(map(re.escape, STUDY.tasks)),
-    model="|".join(map(re.escape, STUDY.models)),
-    pair="|".join(re.escape(pair.name) for pair in STUDY.pairs),
-    tokenizer="|".join(map(re.escape, PUBLISHED)),
+    task=either(STUDY.tasks),
+    model=either(STUDY.models),
+    pair=either(pair.name for pair in GRID.pairs),
+    tokenizer=either(PUBLISHED),
     seed=r"\d+|all",
 
 

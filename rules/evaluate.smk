@@ -9,7 +9,7 @@ rule evaluate:
     benchmark:
         PATHS.root / "benchmarks/evaluate" / f"{RUNS}.tsv"
     wildcard_constraints:
-        system="|".join(map(re.escape, GRID.systems)),
+        system=either(GRID.systems),
     conda:
         "../envs/merge.yaml"
     threads: STUDY.launch.threads

@@ -10,7 +10,7 @@ rule calibrate:
     benchmark:
         PATHS.root / "benchmarks/calibrate/{task}/{pair}/{depth}.tsv"
     wildcard_constraints:
-        depth="|".join(DEPTHS),
+        depth=either(DEPTHS),
     conda:
         "../envs/merge.yaml"
     threads: STUDY.launch.threads
@@ -37,7 +37,7 @@ rule sweep:
     benchmark:
         PATHS.root / "benchmarks/sweep/{task}/{merge}.{pair}/seed-{seed}.tsv"
     wildcard_constraints:
-        merge="|".join(map(re.escape, GRID.merges)) or "-",
+        merge=either(GRID.merges),
     conda:
         "../envs/merge.yaml"
     threads: STUDY.launch.threads
@@ -64,7 +64,7 @@ rule merge_models:
     benchmark:
         PATHS.root / "benchmarks/merge_models/{task}/{system}/seed-{seed}.tsv"
     wildcard_constraints:
-        system="|".join(re.escape(s.name) for s in GRID.systems.values() if s.program == "merge") or "-",
+        system=either(s.name for s in GRID.systems.values() if s.program == "merge"),
     conda:
         "../envs/merge.yaml"
     threads: STUDY.launch.threads

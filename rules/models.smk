@@ -4,7 +4,7 @@ rule download_model:
     log:
         PATHS.logs / "download_model/{model}.log",
     wildcard_constraints:
-        model="|".join(map(re.escape, PUBLISHED)) or "-",
+        model=either(PUBLISHED),
     localrule: True
     conda:
         "../envs/head.yaml"
@@ -28,7 +28,7 @@ rule distil_model:
     benchmark:
         PATHS.root / "benchmarks/distil_model/{model}.tsv"
     wildcard_constraints:
-        model="|".join(map(re.escape, DISTILLED)) or "-",
+        model=either(made_by("distil_model")),
     # Everything small waits for it.
     priority: 100
     conda:
@@ -43,5 +43,54 @@ rule distil_model:
         fingerprint=lambda w: GRID.model(w.model),
     shell:
         "HF_HUB_OFFLINE=1 python -m workflow_scripts.distil_model --study {params.study}"
+        " --model {wildcards.model}"
+        " --fingerprint {params.fingerprint} > {log} 2>&1"
+
+
+rule initialise_model:
+    input:
+        lambda w: weights(STUDY.models[w.model].source.like),
+    output:
+        PATHS.model("{model}") / "manifest.json",
+    log:
+        PATHS.logs / "initialise_model/{model}.log",
+    wildcard_constraints:
+        model=either(made_by("initialise_model")),
+    localrule: True
+    conda:
+        "../envs/train.yaml"
+    params:
+        study=PATHS.study,
+        fingerprint=lambda w: GRID.model(w.model),
+    shell:
+        "HF_HUB_OFFLINE=1 python -m workflow_scripts.initialise_model --study {params.study}"
+        " --model {wildcards.model}"
+        " --fingerprint {params.fingerprint} > {log} 2>&1"
+
+
+rule pretrain_model:
+    input:
+        all_data(),
+        lambda w: weights(STUDY.models[w.model].source.like),
+    output:
+        PATHS.model("{model}") / "manifest.json",
+    log:
+        PATHS.logs / "pretrain_model/{model}.log",
+    benchmark:
+        PATHS.root / "benchmarks/pretrain_model/{model}.tsv"
+    wildcard_constraints:
+        model=either(made_by("pretrain_model")),
+    conda:
+        "../envs/train.yaml"
+    threads: STUDY.launch.threads
+    resources:
+        mem_mb=training_memory,
+        runtime=training_minutes,
+        gpu=gpus,
+    params:
+        study=PATHS.study,
+        fingerprint=lambda w: GRID.model(w.model),
+    shell:
+        "HF_HUB_OFFLINE=1 python -m workflow_scripts.pretrain_model --study {params.study}"
         " --model {wildcards.model}"
         " --fingerprint {params.fingerprint} > {log} 2>&1"

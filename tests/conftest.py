@@ -139,6 +139,18 @@ def study_values(glue: Path, models: Path, **changes) -> dict:
     }
 
 
+def with_other_small(values: dict, merge: str = "spacewise", head: str = "labelled") -> dict:
+    """The study with two more small models, one never trained and one trained alone, merged as controls."""
+    options = {"steps": 20, "batch_size": 8, "max_tokens": 32, "log_every": 5}
+    sources = {
+        "untrained": {"kind": "random", "like": "small"},
+        "undistilled": {"kind": "masked_lm", "like": "small", "options": options},
+    }
+    values["models"] |= {name: {"role": "small", "source": source} for name, source in sources.items()}
+    values["systems"]["control"]["other-small"] = {"models": list(sources), "of": [merge], "heads": [head]}
+    return values
+
+
 @pytest.fixture
 def study_config(pico_glue: Path, pico_models: Path) -> dict:
     return study_values(pico_glue, pico_models)

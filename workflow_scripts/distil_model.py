@@ -3,10 +3,11 @@
 import dataclasses
 import time
 
-from graft import files, program, provenance
+from graft import program
 from graft.shapes import Shape
 from graft.tasks.texts import train_texts
 from graft.training.distil import distil_model
+from graft.training.saving import write_manifest
 
 
 def main() -> None:
@@ -41,19 +42,8 @@ def main() -> None:
             progress=show,
             log_path=paths.logs / f"distil_model/{args.model}.jsonl",
         )
-    files.write_json(
-        out / "manifest.json",
-        {
-            "fingerprint": args.fingerprint,
-            "source": source.model_dump(),
-            "texts": len(texts),
-            "pretraining_flops": result.flops,
-            "curve": result.curve,
-            "sha256": {file.name: files.sha256(file) for file in sorted(out.iterdir()) if file.name != "manifest.json"},
-            "provenance": provenance.of_making(launch),
-            "measured": program.measured(started),
-        },
-    )
+    facts = {"texts": len(texts), "pretraining_flops": result.flops, "curve": result.curve}
+    write_manifest(out, args.fingerprint, source, launch, started, **facts)
 
 
 if __name__ == "__main__":

@@ -14,6 +14,8 @@ WHAT = {
     "tokenize_task": "texts and token ids",
     "download_model": "pre-trained models",
     "distil_model": "pre-trained models",
+    "initialise_model": "pre-trained models",
+    "pretrain_model": "pre-trained models",
     "finetune_model": "saved models",
     "merge_models": "saved models",
     "embed_task": "states (embeddings, sweeps, statistics)",
@@ -37,7 +39,7 @@ def bytes_of(costs: Costs, step: Step) -> int:
     match step.rule, step.wildcards:
         case "tokenize_task", (task, _):
             return (_NUMBER + _TEXT_PER_TOKEN) * sum(int(costs.sizes(task).tokens[split].sum()) for split in SPLITS)
-        case (("download_model" | "distil_model"), (model,)):
+        case (("download_model" | "distil_model" | "initialise_model" | "pretrain_model"), (model,)):
             return _NUMBER * costs.shape(model).body_parameters + _TOKENIZER
         case "finetune_model", (task, system, _):
             return _classifier(costs, task, grid.systems[system].model)

@@ -221,6 +221,13 @@ def spacewise_flops(small: Shape, large: Shape, pairs: int, options: Mapping[str
     return maps + pairs * transport_flops(small, large) + embeddings
 
 
+def masked_lm_flops(shape: Shape, rows: int, tokens: int, guessed: int) -> int:
+    """FLOPs of one step of masked language modelling on `rows` examples padded to `tokens`, with `guessed` tokens to
+    be guessed in all of them: the encoder without its pooler; a dense layer and the vocabulary's logits per guess."""
+    guess = linear_flops(shape.width, shape.width) + linear_flops(shape.width, shape.vocabulary)
+    return training_flops(rows * encoder_flops(shape, tokens) + guessed * guess)
+
+
 def distil_step_flops(teacher: Shape, student: Shape, tokens: int) -> int:
     """FLOPs of one step of distillation per example: the teacher's forward pass; the student's, its projection of every
     level and its attention scores, forward and backward; the teacher's scores forward."""

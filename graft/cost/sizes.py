@@ -15,7 +15,7 @@ from graft import files
 from graft.grid import Grid, local_folder
 from graft.paths import Paths
 from graft.shapes import Shape
-from graft.study import DistilledModel, FileData, HubData, HubModel, Limits, Task
+from graft.study import DistilledModel, FileData, HubData, HubModel, Like, Limits, Task
 from graft.tasks.prepare import read_splits
 
 SPLITS = ("train", "select", "report")
@@ -116,6 +116,8 @@ def model_shape(grid: Grid, paths: Paths, model: str) -> tuple[Shape, str]:
     if isinstance(source, DistilledModel):
         teacher, _ = model_shape(grid, paths, source.teacher)
         return replace(teacher, **source.shape.model_dump()), "config"
+    if isinstance(source, Like):
+        return model_shape(grid, paths, source.like)[0], "config"
     if not isinstance(source, HubModel):
         return Shape.of(local_folder(source, f"models.{model}.source")), "its config.json"
     manifest = paths.model(model) / "manifest.json"

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import itertools
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -18,13 +19,14 @@ from graft.merging.selection import strength_grid
 from graft.paths import Paths
 from graft.shapes import Shape
 from graft.steps import Step
-from graft.study import DistilledModel
-from graft.training.batches import MIXED_WINDOW, padded_lengths, training_batches
+from graft.study import DistilledModel, MaskedModel, PretrainingOptions
+from graft.training.batches import MIXED_WINDOW, guessed_tokens, padded_lengths, training_batches
 
 KINDS = (
     "fine-tuning large",
     "fine-tuning small",
     "distillation",
+    "pre-training",
     "embedding",
     "probes",
     "calibration",
@@ -34,6 +36,7 @@ KINDS = (
 )
 _KIND_OF_RULE = {
     "distil_model": "distillation",
+    "pretrain_model": "pre-training",
     "embed_task": "embedding",
     "probe": "probes",
     "calibrate": "calibration",
@@ -114,6 +117,8 @@ class Costs:
         match step.rule, step.wildcards:
             case "distil_model", (model,):
                 return [Work(f"distil.{model}", self._distillation(model), "training")]
+            case "pretrain_model", (model,):
+                return [Work(f"pretrain.{model}", self._pretraining(model), "training")]
             case "finetune_model", (task, system, seed):
                 train, select = self._finetuning(task, self.grid.systems[system].model)
                 name = f"{system}/{task}/seed-{seed}"
@@ -163,20 +168,32 @@ class Costs:
         source = self.grid.study.models[model].source
         assert isinstance(source, DistilledModel)
         options, teacher, student = source.options, self.shape(source.teacher), self.shape(model)
-        longest = min(options.max_tokens, teacher.positions)
-        lengths = np.concatenate([self.sizes(task).lengths("train", longest) for task in self.grid.study.tasks])
+        lengths = self._text_lengths(options, teacher)
         rng = np.random.default_rng(source.seed)
-
-        def batches(lengths: np.ndarray) -> list[tuple[int, int]]:
-            rows = training_batches(lengths, options.batch_size, rng, MIXED_WINDOW)
-            return [(len(batch), int(lengths[batch].max())) for batch in rows]
-
-        start = batches(rng.permutation(lengths)[: options.start_texts])
-        seen: list[tuple[int, int]] = []
-        while len(seen) < options.steps:
-            seen += batches(lengths)
-        trained = sum(rows * count.distil_step_flops(teacher, student, t) for rows, t in seen[: options.steps])
+        some = rng.permutation(lengths)[: options.start_texts]
+        start = [(len(rows), int(some[rows].max())) for rows in _epoch(some, options, rng)]
+        trained = sum(
+            len(rows) * count.distil_step_flops(teacher, student, int(lengths[rows].max()))
+            for rows in _batches_of_all_steps(lengths, options, rng)
+        )
         return trained + count.distil_start_flops(student, teacher, start, options.start)
+
+    def _pretraining(self, model: str) -> int:
+        source, shape = self.grid.study.models[model].source, self.shape(model)
+        assert isinstance(source, MaskedModel)
+        options, lengths = source.options, self._text_lengths(source.options, shape)
+        tasks = self.grid.study.tasks
+        special = [np.full(len(self.sizes(t).tokens["train"]), 1 + len(tasks[t].row(t).text)) for t in tasks]
+        guessed = guessed_tokens(lengths - np.concatenate(special), options.masked)
+        return sum(
+            count.masked_lm_flops(shape, len(rows), int(lengths[rows].max()), int(guessed[rows].sum()))
+            for rows in _batches_of_all_steps(lengths, options, np.random.default_rng(source.seed))
+        )
+
+    def _text_lengths(self, options: PretrainingOptions, shape: Shape) -> np.ndarray:
+        """Tokens of all unlabelled texts as cut for a training on them. [rows]"""
+        longest = min(options.max_tokens, shape.positions)
+        return np.concatenate([self.sizes(task).lengths("train", longest) for task in self.grid.study.tasks])
 
     def _probe(self, task: str, system: System) -> int:
         width, outputs = self.shape(system.model).width, self.grid.study.tasks[task].row(task).outputs
@@ -263,6 +280,19 @@ class Costs:
             count.summed_flops(lambda t, shape=shape: count.classifier_flops(shape, t, outputs), padded)
             for shape in map(self.shape, _inference_models(spec))
         )
+
+
+def _epoch(lengths: np.ndarray, options: PretrainingOptions, rng: np.random.Generator) -> list[np.ndarray]:
+    """Row numbers of each batch in one pass over unlabelled texts."""
+    return training_batches(lengths, options.batch_size, rng, MIXED_WINDOW)
+
+
+def _batches_of_all_steps(
+    lengths: np.ndarray, options: PretrainingOptions, rng: np.random.Generator
+) -> Iterator[np.ndarray]:
+    """Row numbers of each step's batch, in as many passes as it takes."""
+    passes = itertools.chain.from_iterable(_epoch(lengths, options, rng) for _ in itertools.count())
+    return itertools.islice(passes, options.steps)
 
 
 def _inference_models(system: System) -> list[str]:

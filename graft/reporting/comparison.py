@@ -137,7 +137,7 @@ def compare(
     rows = []
     for (task, name), group in groups.items():
         system = grid.systems[name]
-        pair = pair_of(system, study)
+        pair = pair_of(system, grid)
         reference, small = f"finetune.{pair.large}", f"finetune.{pair.small}"
         head_only = _head_only(task, system, grid, runs)
         mean = uncertainty.of_mean(task, name)
@@ -184,11 +184,11 @@ def pareto_front(costs: pd.Series, metrics: pd.Series) -> list[bool]:
     return [None not in point and not dominated(*point) for point in points]
 
 
-def pair_of(system: System, study: Study) -> Pair:
+def pair_of(system: System, grid: Grid) -> Pair:
     """The pair whose fine-tuned models a system is compared with."""
     if system.pair is not None:
         return system.pair
-    return next((pair for pair in study.pairs if system.model in (pair.large, pair.small)), study.pairs[0])
+    return next((pair for pair in grid.pairs if system.model in (pair.large, pair.small)), grid.pairs[0])
 
 
 def _head_only(task: str, system: System, grid: Grid, runs: pd.DataFrame) -> str | None:
@@ -196,6 +196,10 @@ def _head_only(task: str, system: System, grid: Grid, runs: pd.DataFrame) -> str
     if system.merge is None:
         return None
     controls = [s for s in grid.systems.values() if s.kind == "control" and s.pair == system.pair and s.merge is None]
+    if system.head == "labelled" and not controls:
+        # The labelled head sees nothing of the small model, so that of another pair is the same.
+        controls = [s for s in grid.systems.values() if s.head == "labelled" and s.merge is None]
+        controls = [s for s in controls if s.pair.large == system.pair.large]
     if system.head is not None:
         return next((control.name for control in controls if control.head == system.head), None)
     scores: dict[str, float] = {}

@@ -32,8 +32,13 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
 
 
 def common_pair(systems: Iterable[str]) -> str:
-    """The ending of the names of a study's only pair, `.<small>-into-<large>`; nothing where it has several."""
-    pairs = {name.rsplit(".", 1)[1] for name in systems if "-into-" in name}
+    """The ending of the names of a study's only pair, `.<small>-into-<large>`; nothing where it has several.
+
+    The control other-small is of other pairs by its nature, and does not count.
+    """
+    pairs = {
+        name.rsplit(".", 1)[1] for name in systems if "-into-" in name and not name.startswith("control.other-small.")
+    }
     return f".{pairs.pop()}" if len(pairs) == 1 else ""
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from typing import Any
 
 import pandas as pd
@@ -14,6 +15,7 @@ from graft.reporting.comparison import SEEDS_FOR_VERDICT
 from graft.reporting.tables import COMPARISON, FIGURE
 
 Row = dict[str, Any]
+_OTHER_SMALL = re.compile(rf"control\.other-small\.(?P<merge>.+\.(?:{'|'.join(HEADS)}))\..+-into-(?P<large>.+)")
 
 
 def in_words(comparison: pd.DataFrame, runs: pd.DataFrame) -> str:
@@ -67,15 +69,17 @@ def controls_not_beaten(rows: list[Row], chosen: list[Row], common: str) -> list
     """Controls and baselines that are as good as the chosen merge of their task, or as the merge they belong to."""
     merges = {row["task"]: row for row in chosen}
     means = {(row["task"], row["system"]): row["mean"] for row in rows}
+    known = list(dict.fromkeys(row["system"] for row in rows))
     found = []
     for row in rows:
         merge = merges.get(row["task"])
         if merge and _is_control(row) and row["mean"] is not None and row["mean"] >= merge["mean"]:
             found.append(f"{row['system'].removesuffix(common)} on {row['task']}")
-        own = means.get((row["task"], _merge_of(row["system"])))
-        if own is not None and row["mean"] is not None and row["mean"] >= own:
-            name, merge_name = (system.removesuffix(common) for system in (row["system"], _merge_of(row["system"])))
-            found.append(f"{name} against {merge_name} on {row['task']}")
+        for own in _merges_of(row["system"], known):
+            mean = means.get((row["task"], own))
+            if mean is not None and row["mean"] is not None and row["mean"] >= mean:
+                name, merge_name = (system.removesuffix(common) for system in (row["system"], own))
+                found.append(f"{name} against {merge_name} on {row['task']}")
         own_head, delta = any(f".{head}." in row["system"] for head in HEADS), row["delta_vs_head_only"]
         if row["kind"] in KINDS and own_head and delta is not None and delta <= 0:
             found.append(f"the head alone against {row['system'].removesuffix(common)} on {row['task']}")
@@ -92,12 +96,19 @@ def places(paths: Paths) -> list[tuple[str, str]]:
     return [(what, str(path)) for what, path in known if path.is_file()]
 
 
-def _merge_of(system: str) -> str | None:
-    """The merge that a control gives a meaningless change: control.shuffled.<merge> belongs to merge.<merge>."""
+def _merges_of(system: str, known: list[str]) -> list[str]:
+    """The merges, among the `known` systems, that a control stands against.
+
+    control.shuffled.<merge> belongs to merge.<merge>; control.other-small.<merge>.<head>.<model>-into-<large> to the
+    merges of the same method and head into the same large model.
+    """
     for change in CHANGES:
         if system.startswith(prefix := f"control.{change}."):
-            return f"merge.{system.removeprefix(prefix)}"
-    return None
+            return [f"merge.{system.removeprefix(prefix)}"]
+    if other := _OTHER_SMALL.fullmatch(system):
+        start, end = f"merge.{other['merge']}.", f"-into-{other['large']}"
+        return [name for name in known if name.startswith(start) and name.endswith(end)]
+    return []
 
 
 def _is_control(row: Row) -> bool:

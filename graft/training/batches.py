@@ -4,7 +4,7 @@ import numpy as np
 
 # Batches per window: rows are sorted by length inside a window only, so that an epoch's order stays random.
 WINDOW = 8
-# Of distillation: 8 would leave 25% padding where tasks are mixed.
+# Of training on unlabelled texts: 8 would leave 25% padding where tasks are mixed.
 MIXED_WINDOW = 32
 # Examples per batch of a forward pass without training.
 INFERENCE_BATCH = 32
@@ -26,6 +26,11 @@ def training_batches(
         rows = rows[np.argsort(lengths[rows], kind="stable")]
         batches += [rows[i : i + batch_size] for i in range(0, len(rows), batch_size)]
     return [batches[i] for i in rng.permutation(len(batches))]
+
+
+def guessed_tokens(maskable: np.ndarray, share: float) -> np.ndarray:
+    """How many tokens masked language modelling masks in texts of so many `maskable` [rows] tokens: one at least."""
+    return np.maximum(np.rint(share * maskable), 1).astype(np.int64)
 
 
 def inference_batches(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:

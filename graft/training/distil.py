@@ -8,17 +8,14 @@ since the softmax ignores what all keys share; and the student starts from a clo
 (`graft.training.distil_start`).
 """
 
-import json
 import math
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import torch
 from safetensors.torch import save_file
-from tokenizers import Tokenizer
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel
 
@@ -27,25 +24,19 @@ from graft.cost.flops import distil_start_flops, distil_step_flops
 from graft.encoders import load_encoder
 from graft.shapes import Shape, check_shapes
 from graft.study import DistilOptions
-from graft.training.batches import MIXED_WINDOW
 from graft.training.distil_start import fit_pooler, start_from_teacher, state_basis
-from graft.training.optimizer import parameter_groups
-
-Text = str | tuple[str, str]
-Batch = dict[str, Tensor]
-Progress = Callable[[dict[str, float]], None]
-
-
-@dataclass(frozen=True)
-class DistilResult:
-    """What a distillation did: FLOPs (teacher forward and student training, with padding), curve, texts per second."""
-
-    folder: Path
-    steps: int
-    flops: int
-    seconds: float
-    examples_per_second: float
-    curve: tuple[dict[str, float], ...]
+from graft.training.unlabelled import (
+    Batch,
+    Pretrained,
+    Progress,
+    Text,
+    autocast_for,
+    encode,
+    epochs,
+    length_batches,
+    on_device,
+    train,
+)
 
 
 def distil_model(
@@ -60,7 +51,7 @@ def distil_model(
     device: str = "cpu",
     progress: Progress | None = None,
     log_path: str | Path | None = None,
-) -> DistilResult:
+) -> Pretrained:
     """Distil the teacher into a new encoder of `shape`, saved in `out_folder` with the teacher's tokenizer.
 
     A text is one string, or a pair that is joined as [CLS] a [SEP] b [SEP]. The folder holds `model.safetensors`,
@@ -83,10 +74,10 @@ def distil_model(
         teacher.set_attn_implementation("eager")
         student.set_attn_implementation("eager")
     autocast = autocast_for(device, precision)
-    encoded = _encode(teacher_folder, texts, min(options.max_tokens, teacher_shape.positions, shape.positions))
+    encoded = encode(teacher_folder, texts, min(options.max_tokens, teacher_shape.positions, shape.positions))
     order = torch.Generator().manual_seed(seed)
     sample = torch.randperm(len(encoded), generator=order)[: options.start_texts].tolist()
-    start_batches = [_to(batch, device) for batch in _batches(encoded, sample, options.batch_size)]
+    start_batches = [on_device(batch, device) for batch in length_batches(encoded, sample, options.batch_size)]
     weight, bias = _start(student, teacher, start_batches, autocast, options.start)
     fit_dense = nn.Linear(shape.width, teacher_shape.width).to(device)
     with torch.no_grad():
@@ -95,59 +86,34 @@ def distil_model(
 
     loss_of = _Losses(student, teacher, fit_dense, options)
     loss_of.measure_variance(start_batches, autocast)
-    parameters = [*student.named_parameters(), *fit_dense.named_parameters()]
-    optimiser = torch.optim.AdamW(
-        parameter_groups([p for _, p in parameters], options.weight_decay), lr=options.learning_rate, fused=True
-    )
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, options))
     start_sizes = [tuple(batch["input_ids"].shape) for batch in start_batches]
-    flops = distil_start_flops(shape, teacher_shape, start_sizes, options.start)
-    student.train()
-    if log_path is not None:
-        Path(log_path).parent.mkdir(parents=True, exist_ok=True)
-        Path(log_path).write_text("")
-    log: list[dict[str, float]] = []
-    seen = tokens = real = 0
-    sums: dict[str, Tensor] = {}
-    for step, batch in zip(range(1, options.steps + 1), _epochs(encoded, options.batch_size, order), strict=False):
-        batch = _to(batch, device)
-        with autocast():
-            terms = loss_of(batch)
-        optimiser.zero_grad(set_to_none=True)
-        terms["loss"].backward()
-        nn.utils.clip_grad_norm_([p for _, p in parameters if p.grad is not None], options.clip)
-        optimiser.step()
-        schedule.step()
+    start_flops = distil_start_flops(shape, teacher_shape, start_sizes, options.start)
+
+    def step_flops(batch: Batch) -> int:
         rows, length = batch["input_ids"].shape
-        seen += rows
-        tokens += rows * length
-        real += int(batch["attention_mask"].sum())
-        flops += rows * distil_step_flops(teacher_shape, shape, length)
-        for name, value in terms.items():
-            sums[name] = sums.get(name, 0) + value.detach()
-        if step % options.log_every == 0 or step == options.steps:
-            count = (step - 1) % options.log_every + 1
-            record = {"step": step, **{name: float(value) / count for name, value in sums.items()}}
-            if not math.isfinite(record["loss"]):
-                raise ValueError(
-                    f"distilling {teacher_folder}: the loss is not finite at step {step}; lower learning_rate"
-                )
-            record["learning_rate"] = schedule.get_last_lr()[0]
-            record["examples_per_second"] = seen / (time.monotonic() - started)
-            record["padding"] = 1 - real / tokens
-            log.append({name: record[name] for name in ("step", "loss", "hidden", "attention")})
-            sums = {}
-            if log_path is not None:
-                with open(log_path, "a") as handle:
-                    handle.write(json.dumps(record) + "\n")
-            if progress is not None:
-                progress(record)
+        return rows * distil_step_flops(teacher_shape, shape, length)
+
+    student.train()
+    done = train(
+        [*student.parameters(), *fit_dense.parameters()],
+        epochs(encoded, options.batch_size, order),
+        loss_of,
+        step_flops,
+        options,
+        f"distilling {teacher_folder}",
+        autocast=autocast,
+        device=device,
+        started=started,
+        progress=progress,
+        log_path=log_path,
+    )
     loss_of.close()
     student.eval()
     fit_pooler(student, teacher, start_batches, autocast)
     seconds = time.monotonic() - started
     _save(Path(out_folder), teacher_folder, student, fit_dense)
-    return DistilResult(Path(out_folder), options.steps, flops, seconds, seen / seconds, tuple(log))
+    flops = start_flops + done.flops
+    return Pretrained(Path(out_folder), options.steps, flops, seconds, done.examples / seconds, done.curve)
 
 
 def student_config(teacher: BertConfig, shape: Shape, dropout: float) -> BertConfig:
@@ -164,13 +130,6 @@ def student_config(teacher: BertConfig, shape: Shape, dropout: float) -> BertCon
     }
     kept = {key: value for key, value in teacher.to_dict().items() if key not in ("_name_or_path", "dtype")}
     return BertConfig.from_dict({**kept, **changed})
-
-
-def autocast_for(device: str, precision: str) -> Callable[[], AbstractContextManager]:
-    """A maker of contexts: autocast for "bf16", nothing for "fp32"."""
-    if precision == "bf16":
-        return lambda: torch.autocast(device, dtype=torch.bfloat16)
-    return nullcontext
 
 
 class _Losses:
@@ -273,48 +232,6 @@ def _start(
             own = getattr(small, name).weight
             own.copy_((table @ basis.directions)[: len(own)])
     return basis.weight.float(), basis.mean.float()
-
-
-def _encode(folder: Path, texts: Sequence[Text], max_tokens: int) -> list[tuple[list[int], list[int]]]:
-    """Ids and type ids of each text, cut to `max_tokens` and not padded, in the order given."""
-    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
-    tokenizer.no_padding()  # files from sentence encoders carry padding to 128
-    tokenizer.enable_truncation(max_tokens)
-    return [(code.ids, code.type_ids) for code in tokenizer.encode_batch(list(texts))]
-
-
-def _batches(encoded: Sequence[tuple[list[int], list[int]]], order: Sequence[int], size: int) -> Iterator[Batch]:
-    """Batches [b, t] of texts of like length: `order` is cut into windows of `MIXED_WINDOW` batches, sorted."""
-    for start in range(0, len(order), size * MIXED_WINDOW):
-        window = sorted(order[start : start + size * MIXED_WINDOW], key=lambda i: len(encoded[i][0]))
-        for first in range(0, len(window), size):
-            rows = [encoded[i] for i in window[first : first + size]]
-            longest = max(len(ids) for ids, _ in rows)
-            yield {
-                "input_ids": torch.tensor([ids + [0] * (longest - len(ids)) for ids, _ in rows]),
-                "attention_mask": torch.tensor([[1] * len(ids) + [0] * (longest - len(ids)) for ids, _ in rows]),
-                "token_type_ids": torch.tensor([types + [0] * (longest - len(types)) for _, types in rows]),
-            }
-
-
-def _epochs(encoded: Sequence[tuple[list[int], list[int]]], size: int, order: torch.Generator) -> Iterator[Batch]:
-    """Batches without end, each epoch in a new order; batches are shuffled too, so that lengths come mixed."""
-    while True:
-        batches = list(_batches(encoded, torch.randperm(len(encoded), generator=order).tolist(), size))
-        for index in torch.randperm(len(batches), generator=order).tolist():
-            yield batches[index]
-
-
-def _to(batch: Batch, device: str) -> Batch:
-    return {name: tensor.to(device) for name, tensor in batch.items()}
-
-
-def _rate(step: int, options: DistilOptions) -> float:
-    """Factor of the learning rate at a step counted from 0: linear warm-up, then linear decay to 0."""
-    warm = max(1, round(options.warmup * options.steps))
-    if step < warm:
-        return (step + 1) / warm
-    return max(0.0, (options.steps - step) / max(1, options.steps - warm))
 
 
 def _save(out: Path, teacher_folder: Path, student: BertModel, fit_dense: nn.Linear) -> None:

@@ -5,6 +5,7 @@ import pytest
 from graft import study as studies
 from graft.grid import Grid
 from graft.tasks import generated
+from tests.conftest import with_other_small
 
 
 @pytest.fixture
@@ -137,6 +138,98 @@ def test_exclude_drops_runs_and_an_empty_grid_is_refused(study_config):
     assert {run.task for run in kept.runs} == {"sst2", "stsb"}
     with pytest.raises(ValueError, match="leave no run"):
         Grid(studies.parse({**study_config, "include": ["nothing/*"]}))
+
+
+def test_another_small_model_is_fine_tuned_and_merged_as_a_control(study_config):
+    before = Grid(studies.parse(study_config)).systems
+    grid = Grid(studies.parse(with_other_small(study_config)))
+    new = {name: system for name, system in grid.systems.items() if name not in before}
+    assert set(new) == {
+        f"{start}{model}{end}"
+        for model in ("untrained", "undistilled")
+        for start, end in (("finetune.", ""), ("control.other-small.spacewise.labelled.", "-into-large"))
+    }
+    assert {system.kind for system in new.values()} == {"control"}
+    assert {name: system.kind for name, system in before.items()}.items() <= {
+        name: system.kind for name, system in grid.systems.items()
+    }.items()
+    merged = new["control.other-small.spacewise.labelled.untrained-into-large"]
+    assert grid.pair("untrained-into-large") == merged.pair
+    own = grid.systems["merge.spacewise.labelled.small-into-large"]
+    assert (merged.method, merged.settings, merged.label_use) == (own.method, own.settings, own.label_use)
+
+
+def test_the_heads_of_another_small_model_are_the_merges_own_where_they_are_left_out(study_config):
+    del with_other_small(study_config, merge="theseus")["systems"]["control"]["other-small"]["heads"]
+    names = Grid(studies.parse(study_config)).systems
+    assert sum(name.startswith("control.other-small.theseus.") for name in names) == 2 * 3
+
+
+def test_a_model_like_another_that_no_control_names_is_not_run(study_config):
+    before = Grid(studies.parse(study_config)).systems
+    del with_other_small(study_config)["systems"]["control"]["other-small"]
+    assert list(Grid(studies.parse(study_config)).systems) == list(before)
+
+
+def test_two_pairs_have_the_other_small_model_once_for_each_large_one(study_config):
+    with_other_small(study_config)
+    study_config["models"] |= {"huge": study_config["models"]["large"], "tiny": study_config["models"]["small"]}
+    study_config["pairs"] += [{"large": "large", "small": "tiny"}, {"large": "huge", "small": "small"}]
+    study_config["models"]["huge"] |= {"tokenizer": "large"}
+    names = [name for name in Grid(studies.parse(study_config)).systems if "untrained" in name]
+    assert names == [
+        "finetune.untrained",
+        *(f"control.other-small.spacewise.labelled.untrained-into-{large}" for large in ("large", "huge")),
+    ]
+
+
+def test_what_control_models_depend_on(study_config):
+    with_other_small(study_config)
+    merged = "control.other-small.spacewise.labelled"
+
+    def systems(change):
+        return {run.split("/")[1] for run in changed_runs(study_config, change)}
+
+    def of(model):
+        return {f"finetune.{model}", f"{merged}.{model}-into-large"}
+
+    assert systems(lambda c: c["models"]["untrained"]["source"].update(seed=1)) == of("untrained")
+    assert systems(lambda c: c["models"]["undistilled"]["source"].update(seed=1)) == of("undistilled")
+    assert systems(lambda c: c["models"]["undistilled"]["source"]["options"].update(masked=0.2)) == of("undistilled")
+    spacewise = systems(lambda c: c["systems"]["merge"]["spacewise"].update(map_ridge=0.3))
+    assert {f"{merged}.{model}-into-large" for model in ("untrained", "undistilled")} < spacewise
+    # The text of any task is read by the one that is trained on it, and not by the one that is not trained.
+    rows = changed_runs(study_config, lambda c: c["tasks"]["sst2"]["limits"].update(train=150))
+    assert "rte/finetune.undistilled/seed-0" in rows and "rte/finetune.untrained/seed-0" not in rows
+
+
+def test_a_local_model_that_cannot_hold_what_is_asked_of_one_like_it_is_told(study_config):
+    with_other_small(study_config)["models"]["untrained"]["finetune"] = {
+        "rte": {**study_config["models"]["small"]["finetune"]["rte"], "max_tokens": 65}
+    }
+    with pytest.raises(ValueError, match=r"models.untrained.finetune.rte.max_tokens: 65; small has 64 positions"):
+        Grid(studies.parse(study_config)).check_sources()
+
+
+def test_fingerprints_of_models_that_were_made_stay():
+    """They change only with what they stand for: a model with another is made anew, and all that is made of it."""
+    hub = {"kind": "hub", "repo": "a/b", "revision": "0" * 40}
+    settings = {"rte": {"learning_rate": 1e-4, "batch_size": 8, "epochs": 1, "max_tokens": 16}}
+    shape = {"layers": 2, "width": 12, "heads": 2, "ffn": 24}
+    distilled = {"kind": "distilled", "teacher": "big", "shape": shape}
+    values = {
+        "name": "s",
+        "seeds": 1,
+        "tasks": {"rte": {"source": hub}},
+        "models": {
+            "big": {"role": "large", "source": hub, "finetune": settings},
+            "tiny": {"role": "small", "source": distilled, "finetune": settings},
+        },
+        "pairs": [{"large": "big", "small": "tiny"}],
+    }
+    grid = Grid(studies.parse(values))
+    assert (grid.model("big"), grid.model("tiny")) == ("43d0554063928b73", "9195a6ece64f68d8")
+    assert grid.finetune("rte", "tiny", 0) == "7f69b0bda81f377d"
 
 
 def test_a_calibration_text_of_ones_own_counts_by_its_content(study_config, tmp_path):

@@ -114,6 +114,16 @@ def test_an_own_pair_takes_the_place_of_the_default_one(folder, pico_models):
     assert values["models"]["big.bert"]["finetune"] == default()["models"]["bert-base"]["finetune"]
 
 
+def test_control_models_are_like_the_own_small_one(folder, pico_models):
+    models = write("mine", small=str(pico_models / "small"))["models"]
+    theirs = default()["models"]
+    for name in ("untrained", "undistilled"):
+        assert models[name] == {**theirs[name], "source": {**theirs[name]["source"], "like": "small"}}
+    with_name = write("named", small=f"owner/Untrained@{COMMIT}")
+    assert with_name["pairs"] == [{"large": "large", "small": "small"}]
+    assert with_name["models"]["untrained"]["source"]["like"] == "small"
+
+
 def test_one_own_model_leaves_the_other_as_it_is(folder):
     values = write("mine", small=f"owner/tiny@{COMMIT}")
     assert values["pairs"] == [{"large": "bert-base", "small": "tiny"}]
@@ -145,11 +155,14 @@ def test_methods_that_are_not_asked_for_go_with_their_comments(folder, method):
 )
 def test_controls_are_those_of_the_methods_that_are_asked_for(folder, methods, of):
     expected = default()["systems"]["control"]
-    for control in ("shuffled", "random"):
+    for control in ("shuffled", "random", "other-small"):
         settings = expected.pop(control)
         if of:
             expected[control] = {**settings, "of": of}
-    assert write("mine", methods=methods)["systems"]["control"] == expected
+    values = write("mine", methods=methods)
+    assert values["systems"]["control"] == expected
+    # Small models that no control is left for are not made.
+    assert len(values["models"]) == (4 if of else 2)
 
 
 def test_a_method_that_the_default_study_lacks_is_added(folder):

@@ -52,6 +52,11 @@ def test_a_key_is_looked_for_at_its_own_place_only(path):
         yaml_text.find(LINES, path)
 
 
+def test_a_key_is_taken_with_its_value_and_the_comment_above_it():
+    assert yaml_text.taken(LINES, ("b", "c", "e")) == ["    # about e, inside c", "    e: 2"]
+    assert yaml_text.taken(LINES, ("last",)) == ["last: 4"]
+
+
 def test_removing_a_key_takes_its_comment_along_and_nothing_else():
     left = yaml_text.without(LINES, ("b", "c", "e"))
     assert [line for line in LINES if line not in left] == ["    # about e, inside c", "    e: 2"]

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.conftest import study_values
+from tests.conftest import study_values, with_other_small
 from tests.workflow.conftest import ROOT, snakemake
 
 pytestmark = pytest.mark.environments
@@ -59,14 +59,14 @@ def venvs(tmp_path_factory):
 def commands(pico_glue, pico_models, tmp_path_factory):
     """Folder of a finished study that has every rule, and one command of each rule, by rule.
 
-    The large model comes from a package and the small one is distilled, so that no kind of source is left out.
+    The large model comes from a package, the small one is distilled, and two are like it: every rule makes a model.
     """
     folder = tmp_path_factory.mktemp("study")
     values = study_values(
         pico_glue,
         pico_models,
         seeds=[0],
-        include=["*/majority/*", "*/probe.mean.large/*", "*/merge.theseus.transplant.*"],
+        include=["*/majority/*", "*/probe.mean.large/*", "*/merge.theseus.transplant.*", "*/control.other-small.*"],
     )
     source = {"kind": "tsv", "folder": str(pico_glue / "SST-2")}
     metrics = ["accuracy", "f1", "matthews_correlation"]
@@ -85,6 +85,7 @@ def commands(pico_glue, pico_models, tmp_path_factory):
     }
     for model in values["models"].values():
         model["finetune"] = {"sst2": model["finetune"]["sst2"]}
+    with_other_small(values, merge="theseus", head="transplant")
     config = folder / "study.json"
     config.write_text(json.dumps(values))
     done = snakemake(folder, config)

@@ -49,7 +49,8 @@ def test_any_key_can_be_changed_from_the_command_line(everything):
 
 def test_the_default_study_can_be_changed_from_the_command_line(tmp_path):
     runs = planned(tmp_path, None, "--config", "seeds=1", 'include=["rte/finetune.*"]')
-    assert runs == {"rte/finetune.bert-base/seed-0", "rte/finetune.tinybert-4l/seed-0"}
+    models = ("bert-base", "tinybert-4l", "untrained", "undistilled")
+    assert runs == {f"rte/finetune.{model}/seed-0" for model in models}
 
 
 def test_a_wrong_key_on_the_command_line_is_told_in_one_line(everything):

@@ -97,7 +97,7 @@ def test_what_a_site_says_reaches_its_jobs_and_gpus_are_asked_for_in_one_way(clo
     asked = resources(plan(clone, "--configfile", str(write_config(study_config))))
     assert {job["slurm_account"] for jobs in asked.values() for job in jobs} == {"12345"}
     assert {job["slurm_partition"] for job in asked["probe"]} == {"all"}
-    for rule in rules_with_a_gpu() - {"distil_model"}:
+    for rule in rules_with_a_gpu() - {"distil_model", "pretrain_model"}:
         assert {job["slurm_partition"] for job in asked[rule]} == {"fast-gpu"}, rule
         assert {(job["gpu"], job["gres"]) for job in asked[rule]} == {("0", "gpu:a100:1")}, rule
     assert not any("gres" in job for job in asked["probe"])

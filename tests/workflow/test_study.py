@@ -14,7 +14,7 @@ from graft.cost.work import Costs
 from graft.grid import Grid
 from graft.paths import Paths
 from graft.study import parse
-from tests.conftest import study_values
+from tests.conftest import study_values, with_other_small
 from tests.workflow.conftest import environment, snakemake
 
 PAIR = "small-into-large"
@@ -26,6 +26,7 @@ def finished(pico_glue, pico_models, tmp_path_factory):
     """Results folder and config of one finished study: a task with classes and one with a score."""
     folder = tmp_path_factory.mktemp("finished")
     values = study_values(pico_glue, pico_models, seeds=[0], include=["rte/*", "stsb/finetune.*", "stsb/merge.*"])
+    with_other_small(values)
     config = folder / "config.json"
     config.write_text(json.dumps(values))
     done = snakemake(folder, config)
@@ -36,7 +37,7 @@ def finished(pico_glue, pico_models, tmp_path_factory):
 def test_every_cell_of_the_comparison_is_filled(finished):
     results, _, _ = finished
     table = pd.read_csv(results / "tables" / "comparison.csv")
-    assert table.groupby("task").size().to_dict() == {"rte": 17, "stsb": 8}
+    assert table.groupby("task").size().to_dict() == {"rte": 21, "stsb": 10}
     for column in ("mean", "train_flops", "train_flops_ratio", "inference_flops", "parameters", "delta_vs_reference"):
         assert table[column].notna().all(), column
     assert (table["n_missing"] == 0).all() and (table["n_failed"] == 0).all()
@@ -132,6 +133,8 @@ def test_the_planned_flops_are_those_that_the_runs_record(finished, tmp_path, mo
         recorded |= run["cost"]["train_flops_parts"]
         passes = run["cost"]["inference_flops_real"] * run["metrics"][run["primary_metric"]]["n"]
         assert planned[f"evaluate/{path.parent.relative_to(results / 'runs')}"] == pytest.approx(passes, rel=0.01)
+    trained = json.loads((results / "models" / "undistilled" / "manifest.json").read_text())["pretraining_flops"]
+    assert planned["pretrain.undistilled"] == pytest.approx(trained, rel=0.1)
     # A head's share of the embedding, which is computed once for all of them.
     shares = {name for name in recorded if name.startswith("embed.") and name.count("/") == 2}
     assert len(recorded) > 30 and shares
@@ -145,6 +148,19 @@ def test_every_step_has_left_its_log_and_its_output_where_it_is_looked_for(finis
     for step in steps.of_study(Grid(parse(values))):
         assert steps.log_of(step, paths).is_file(), step
         assert steps.output_of(step, paths).is_file(), step
+
+
+def test_control_models_carry_what_their_making_took(finished):
+    results, _, _ = finished
+    taken = {
+        model: json.loads((results / "models" / model / "manifest.json").read_text())["pretraining_flops"]
+        for model in ("small", "untrained", "undistilled")
+    }
+    assert taken["small"] == taken["untrained"] == 0 < taken["undistilled"]
+    for model in ("untrained", "undistilled"):
+        for system in (f"finetune.{model}", f"control.other-small.spacewise.labelled.{model}-into-large"):
+            run = record(results, "rte", system, 0)
+            assert run["kind"] == "control" and run["cost"]["pretraining_flops"] == taken[model]
 
 
 def test_report_labels_stand_nowhere_but_in_their_own_file(finished):

@@ -15,6 +15,7 @@ from graft.cost.flops import (
     functional_flops,
     head_flops,
     maps_flops,
+    masked_lm_flops,
     pooler_flops,
     procrustes_flops,
     ridge_flops,
@@ -34,6 +35,8 @@ from graft.merging.heterogeneous.functional import Functional
 from graft.merging.moments import Moments
 from graft.merging.registry import ALIGNMENTS, HEADS
 from graft.shapes import Shape
+from graft.training.initial import initial_encoder
+from graft.training.masked_lm import NOTHING, Guesser
 from tests.unit.conftest import LARGE, SMALL
 from tests.unit.counting import counting_flops
 
@@ -61,6 +64,24 @@ def test_count_equals_torchs_own_count(tokens, outputs):
         model(input_ids=torch.ones(2, tokens, dtype=torch.long))
     counted = 2 * classifier_flops(Shape.from_config(config.to_dict()), tokens, outputs)
     assert counted == pytest.approx(counter.get_total_flops(), rel=1e-3)
+
+
+def test_a_step_of_masked_language_modelling_costs_what_torch_counts():
+    config = BertConfig(
+        vocab_size=50, hidden_size=24, num_hidden_layers=3, num_attention_heads=4, intermediate_size=40,
+        attn_implementation="eager",
+    )  # fmt: skip
+    draws = torch.Generator().manual_seed(0)
+    encoder, guesser = initial_encoder(config, draws), Guesser(config, draws)
+    encoder.set_attn_implementation("eager")
+    encoder.pooler = None
+    labels = torch.full((2, 9), NOTHING)
+    labels[0, 3] = labels[1, 1] = labels[1, 7] = 5
+    batch = {"input_ids": torch.ones(2, 9, dtype=torch.long), "labels": labels}
+    with FlopCounterMode(display=False) as counter:
+        guesser.loss(encoder, batch).backward()
+    expected = masked_lm_flops(Shape.from_config(config.to_dict()), 2, 9, 3)
+    assert expected == pytest.approx(counter.get_total_flops(), rel=1e-3)
 
 
 def test_layers_cost_equally_and_training_costs_three_forward_passes():

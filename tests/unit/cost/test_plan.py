@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from graft.cost.flops import masked_lm_flops
 from graft.cost.gpus import gpu
 from graft.cost.plan import plan
 from graft.cost.work import KINDS, PREPARE, Costs
@@ -11,8 +12,9 @@ from graft.grid import Grid
 from graft.merging import registry
 from graft.paths import Paths
 from graft.shapes import Shape
+from graft.steps import Step
 from graft.study import load, parse
-from tests.conftest import study_values
+from tests.conftest import VOCABULARY, study_values, with_other_small
 
 ROOT = Path(__file__).parents[3]
 WITHOUT_TORCH = """
@@ -53,7 +55,9 @@ def test_the_default_study_is_known_whole(paths):
     assert found.unknown == [] and all(total.unknown == 0 for total in found.kinds)
     assert [total.kind for total in found.kinds] == [kind for kind in KINDS if kind != "distillation"]
     by_kind = {total.kind: total for total in found.kinds}
-    assert by_kind["fine-tuning large"].jobs == by_kind["fine-tuning small"].jobs == 36
+    # The small model, and the two of its shape that are controls.
+    assert (by_kind["fine-tuning large"].jobs, by_kind["fine-tuning small"].jobs) == (36, 3 * 36)
+    assert by_kind["pre-training"].jobs == 1
     # 110 M parameters, 36 fine-tunings, 36 x 7 merged models and 9 heads of the untouched large model.
     assert 36 * 438e6 < found.disk["saved models"][0] < 1e12
 
@@ -107,6 +111,39 @@ def test_distillation_counts_the_teacher_and_steps(values, paths):
 
     one, two, four = (flops(steps=n, start="random") for n in (100, 200, 400))
     assert four - two == pytest.approx(2 * (two - one), rel=0.05)
+
+
+def test_pre_training_counts_steps_and_guesses(values, paths):
+    with_other_small(values)
+    options = values["models"]["undistilled"]["source"]["options"]
+
+    def flops(**changes):
+        options.update(changes)
+        costs = Costs(Grid(parse(values)), paths)
+        (work,) = costs.work(Step("pretrain_model", ("undistilled",)))
+        return work.flops
+
+    few, many = flops(steps=100), flops(steps=400)
+    assert many == pytest.approx(4 * few, rel=0.05)
+    # A text of pico GLUE has five to nine tokens to guess: 15% of them are one, 30% two or three.
+    shape = Shape(2, 12, 2, 24, len(VOCABULARY), positions=64)
+    more = (flops(masked=0.3) - many) / masked_lm_flops(shape, 0, 0, 1)
+    assert 0.9 * 400 * 8 < more < 2 * 400 * 8
+
+
+def test_making_models_for_controls_comes_before_what_is_made_of_them(values):
+    found = _steps(with_other_small(values))
+    at = {step: index for index, step in enumerate(found)}
+    assert at[Step("download_model", ("small",))] < at[Step("initialise_model", ("untrained",))]
+    assert (
+        max(at[Step("download_task", (task,))] for task in values["tasks"])
+        < at[Step("pretrain_model", ("undistilled",))]
+    )
+    for model in ("untrained", "undistilled"):
+        pair = f"{model}-into-large"
+        assert at[Step("calibrate", ("rte", pair, "spread"))] < at[Step("sweep", ("rte", "spacewise", pair, 0))]
+        assert not any(step.rule in ("embed_task", "probe") and model in str(step) for step in found)
+    assert sum(step.rule == "initialise_model" for step in found) == 1
 
 
 def _steps(values):

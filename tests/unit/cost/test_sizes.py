@@ -84,6 +84,8 @@ def test_shapes_come_from_the_folder_the_config_or_the_table(values, paths):
     small, _ = model_shape(Grid(parse(values)), paths, "small")
     assert (large.layers, large.width) == (4, 24)
     assert (small.layers, small.width, small.vocabulary) == (2, 12, large.vocabulary)
+    values["models"]["plain"] = {"role": "small", "source": {"kind": "random", "like": "small"}}
+    assert model_shape(Grid(parse(values)), paths, "plain")[0] == small
     hub = {"kind": "hub", "repo": "google-bert/bert-base-uncased", "revision": "0" * 40}
     values["models"]["large"]["source"] = hub
     assert model_shape(Grid(parse(values)), paths, "small")[0].vocabulary == 30522

@@ -107,6 +107,28 @@ def test_each_system_is_compared_with_the_large_model_of_its_own_pair(study, run
     assert deltas == {"finetune.big": 0, "finetune.huge": 0, INTERPOLATE: -0.1, other: -0.3, "majority": -0.2}
 
 
+def test_another_small_model_is_a_control_and_its_merge_is_compared_with_itself(study, runs_of):
+    models = study().model_dump(by_alias=True)["models"]
+    systems = {
+        "merge": {"theseus": {"heads": ["labelled", "label-free"]}},
+        "control": {"head-only": {}, "other-small": {"models": ["plain"], "of": ["theseus"]}},
+    }
+    other = study(
+        models=models | {"plain": {"role": "small", "source": {"kind": "random", "like": "tiny"}}}, systems=systems
+    )
+    merged, unlabelled = (f"control.other-small.theseus.{head}.plain-into-big" for head in ("labelled", "label-free"))
+    values = {"finetune.big": {0: 0.9}, "finetune.tiny": {0: 0.8}, "finetune.plain": {0: 0.5}}
+    values |= {merged: {0: 0.6}, unlabelled: {0: 0.6}, LABELLED: {"all": 0.55}, CONTROL: {0: 0.5}}
+    table = compare(runs_of(values), other)
+    assert {_row(table, system)["kind"] for system in ("finetune.plain", merged)} == {"control"}
+    assert _row(table, merged)["delta_vs_small"] == pytest.approx(0.1)
+    assert _row(table, merged)["delta_vs_reference"] == pytest.approx(-0.3)
+    assert _row(table, "finetune.plain")["delta_vs_reference"] == pytest.approx(-0.4)
+    # The labelled head alone is one for all small models; the others are made of theirs.
+    assert _row(table, merged)["delta_vs_head_only"] == pytest.approx(0.05)
+    assert _row(table, unlabelled)["delta_vs_head_only"] is None
+
+
 def test_verdicts_are_open_from_twelve_seeds_on_in_the_primary_family_only(study, runs_of):
     twelve = {seed: 0.5 for seed in range(12)}
     eleven = {seed: 0.5 for seed in range(11)}

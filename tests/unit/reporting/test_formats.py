@@ -15,6 +15,13 @@ def test_differences_are_signed_unless_they_round_to_nothing(value, text):
     assert formats.difference(value) == text
 
 
+def test_the_only_pair_is_common_to_all_but_the_control_of_other_pairs():
+    own = ["finetune.big", "merge.theseus.labelled.tiny-into-big", "control.head-only.labelled.tiny-into-big"]
+    assert formats.common_pair(own) == ".tiny-into-big"
+    assert formats.common_pair([*own, "control.other-small.theseus.labelled.plain-into-big"]) == ".tiny-into-big"
+    assert formats.common_pair([*own, "merge.theseus.labelled.plain-into-big"]) == ""
+
+
 @pytest.mark.parametrize(("value", "text"), [(None, "–"), (22713216, "22.7M"), (1.5e9, "1.5B"), (300, "300")])
 def test_counts(value, text):
     assert formats.count(value) == text

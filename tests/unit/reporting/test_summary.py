@@ -97,6 +97,32 @@ def test_a_control_that_does_not_lose_is_named(sentence, changes, told):
     assert told in text and "every control lost" not in text
 
 
+@pytest.mark.parametrize(
+    ("control", "mean", "told"),
+    [
+        ("control.other-small.theseus.labelled.plain-into-big", 0.7, ["{} against merge.theseus.labelled on rte"]),
+        ("control.other-small.theseus.labelled.plain-into-big", 0.69, []),
+        ("control.other-small.theseus.transplant.plain-into-big", 0.75, []),
+        ("control.other-small.theseus.labelled.plain-into-huge", 0.75, []),
+        (
+            "control.other-small.theseus.labelled.plain-into-big",
+            0.9,
+            ["{} on rte", "{} against merge.theseus.labelled on rte"],
+        ),
+        ("finetune.plain", 0.8, []),
+        ("finetune.plain", 0.85, ["{} on rte"]),
+    ],
+)
+def test_another_small_model_must_lose_to_the_chosen_merge_and_to_the_one_it_stands_in_for(control, mean, told):
+    def row(system, kind, mean):
+        return {"task": "rte", "system": system, "kind": kind, "mean": mean, "delta_vs_head_only": None}
+
+    chosen = row(ENSEMBLE, "composite", 0.85)
+    rows = [chosen, row(THESEUS, "weights", 0.7), row(control, "control", mean)]
+    found = summary.controls_not_beaten(rows, [chosen], ".tiny-into-big")
+    assert found == [text.format(control) for text in told]
+
+
 def test_what_is_missing_is_counted(sentence):
     assert "1 of 12 runs are missing from this" in sentence(usual(**{THESEUS: {0: 0.7, 1: "failed"}}))
 

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from graft.training.batches import inference_batches, padding_waste, training_batches
+from graft.training.batches import guessed_tokens, inference_batches, padding_waste, training_batches
 
 
 @pytest.fixture
@@ -34,3 +34,7 @@ def test_inference_goes_through_every_row_longest_first(lengths):
     batches = inference_batches(lengths, 32)
     assert sorted(np.concatenate(batches)) == list(range(1001))
     assert lengths[batches[0][0]] == lengths.max()
+
+
+def test_a_share_of_the_tokens_is_guessed_and_one_at_least():
+    assert guessed_tokens(np.array([1, 3, 10, 20, 100]), 0.15).tolist() == [1, 1, 2, 3, 15]

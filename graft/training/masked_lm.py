@@ -1,0 +1,158 @@
+"""Pre-training a BERT on unlabelled text by masked language modelling, with no large model to follow.
+
+Devlin et al. 2019 (arXiv 1810.04805), section 3.1 and appendix A.1: some tokens of each text are to be guessed; of
+these 80% are shown as [MASK], 10% as a random token, 10% as they are. As in RoBERTa (Liu et al. 2019, arXiv
+1907.11692, section 4) they are drawn anew each time a text is seen, and there is no next-sentence task; so no loss
+reaches the pooler, which stays as it was drawn.
+"""
+
+import time
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from torch import Tensor, nn
+from torch.nn.functional import cross_entropy, linear
+from transformers import BertConfig, BertModel
+from transformers.models.bert.modeling_bert import BertPredictionHeadTransform
+
+from graft.cost.flops import masked_lm_flops
+from graft.shapes import Shape
+from graft.study import MaskedOptions
+from graft.tasks.tokens import load_tokenizer
+from graft.training.batches import guessed_tokens
+from graft.training.initial import config_of, draw_weights, initial_encoder
+from graft.training.saving import save_encoder
+from graft.training.unlabelled import Batch, Pretrained, Progress, Text, autocast_for, encode, epochs, train
+
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+# Of the tokens to be guessed: how many are shown as [MASK], and how many as a random token.
+SHOWN_AS_MASK, SHOWN_AS_ANY = 0.8, 0.1
+# The label of a token that is not to be guessed.
+NOTHING = -100
+
+
+def pretrain_model(
+    like_folder: str | Path,
+    texts: Sequence[Text],
+    options: MaskedOptions,
+    out_folder: str | Path,
+    seed: int,
+    *,
+    precision: str = "fp32",
+    device: str = "cpu",
+    progress: Progress | None = None,
+    log_path: str | Path | None = None,
+) -> Pretrained:
+    """Train a new encoder with the config and tokenizer of `like_folder`, saved in `out_folder`.
+
+    It starts as `initialise_model` of the same seed does. A text is one string, or a pair that is joined as
+    [CLS] a [SEP] b [SEP]; texts without a token to guess are left out. Equal seeds, texts, options and thread counts
+    give equal bytes. `progress` and the JSONL file `log_path` get a record per `options.log_every` steps: step, loss
+    (nats per guess), learning_rate, examples_per_second, padding. Raises ValueError where there are no texts.
+    """
+    like_folder = Path(like_folder)
+    started = time.monotonic()
+    torch.manual_seed(seed)  # of dropout
+    draws = torch.Generator().manual_seed(seed)
+    shape, config = Shape.of(like_folder), config_of(like_folder)
+    vocabulary = Vocabulary.of(like_folder)
+    encoded = encode(like_folder, texts, min(options.max_tokens, shape.positions))
+    encoded = [text for text in encoded if not vocabulary.special.issuperset(text[0])]
+    if not encoded:
+        raise ValueError(
+            f"pre-training like {like_folder}: there are no texts; give the train texts of the study's tasks"
+        )
+    encoder = initial_encoder(config, draws).to(device)
+    guesser = Guesser(config, draws).to(device)
+    # Off while it would only cost time.
+    pooler, encoder.pooler = encoder.pooler, None
+
+    def losses(batch: Batch) -> dict[str, Tensor]:
+        return {"loss": guesser.loss(encoder, batch)}
+
+    def step_flops(batch: Batch) -> int:
+        return masked_lm_flops(shape, *batch["input_ids"].shape, int((batch["labels"] != NOTHING).sum()))
+
+    encoder.train()
+    done = train(
+        [*encoder.parameters(), *guesser.parameters()],
+        masked_batches(epochs(encoded, options.batch_size, draws), vocabulary, options.masked, draws),
+        losses,
+        step_flops,
+        options,
+        f"pre-training like {like_folder}",
+        autocast=autocast_for(device, precision),
+        device=device,
+        started=started,
+        progress=progress,
+        log_path=log_path,
+    )
+    encoder.pooler = pooler
+    seconds = time.monotonic() - started
+    folder = save_encoder(encoder.eval(), like_folder, out_folder)
+    return Pretrained(folder, options.steps, done.flops, seconds, done.examples / seconds, done.curve)
+
+
+class Guesser(nn.Module):
+    """BERT's head for guessing tokens: a dense layer with GELU and LayerNorm, then the word embeddings as weights."""
+
+    def __init__(self, config: BertConfig, draws: torch.Generator) -> None:
+        super().__init__()
+        self.transform = BertPredictionHeadTransform(config)
+        self.bias = nn.Parameter(torch.zeros(config.vocab_size))
+        draw_weights(self, config.initializer_range, draws)
+
+    def loss(self, encoder: BertModel, batch: Batch) -> Tensor:
+        """Mean cross-entropy over the guessed tokens; logits are computed for these only. `batch` has `labels`."""
+        inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
+        guessed = batch["labels"] != NOTHING
+        states = encoder(**inputs).last_hidden_state[guessed]  # [guessed, w]
+        logits = linear(self.transform(states), encoder.embeddings.word_embeddings.weight, self.bias)
+        return cross_entropy(logits.float(), batch["labels"][guessed])
+
+
+@dataclass(frozen=True)
+class Vocabulary:
+    """Token ids: [MASK], those that are never guessed (special tokens), and all others, in rising order."""
+
+    mask: int
+    special: frozenset[int]
+    ordinary: Tensor
+
+    @classmethod
+    def of(cls, folder: Path) -> "Vocabulary":
+        """The vocabulary of a model folder; raises ValueError where it has no [MASK]."""
+        tokenizer = load_tokenizer(folder)
+        ids = [tokenizer.token_to_id(token) for token in SPECIAL]
+        if None in ids:
+            raise ValueError(f"{folder}/tokenizer.json: no token [MASK]; masked language modelling needs one")
+        ordinary = sorted(set(tokenizer.get_vocab().values()) - set(ids))
+        return cls(ids[-1], frozenset(ids), torch.tensor(ordinary))
+
+
+def masked_batches(
+    batches: Iterator[Batch], vocabulary: Vocabulary, share: float, draws: torch.Generator
+) -> Iterator[Batch]:
+    """The batches with tokens masked, and with `labels` [b, t]: the ids of those to be guessed, elsewhere NOTHING."""
+    for batch in batches:
+        ids = batch["input_ids"]
+        maskable = batch["attention_mask"].bool() & ~torch.isin(ids, torch.tensor(sorted(vocabulary.special)))
+        shown, guessed = mask(ids, maskable, vocabulary, share, draws)
+        yield {**batch, "input_ids": shown, "labels": torch.where(guessed, ids, NOTHING)}
+
+
+def mask(
+    ids: Tensor, maskable: Tensor, vocabulary: Vocabulary, share: float, draws: torch.Generator
+) -> tuple[Tensor, Tensor]:
+    """Ids [b, t] as the model is shown them, and which of them [b, t] it is to guess: `share` of each row's maskable
+    ones, one at least."""
+    wanted = torch.from_numpy(guessed_tokens(maskable.sum(1).numpy(), share))
+    places = torch.rand(ids.shape, generator=draws).masked_fill(~maskable, 2.0)
+    guessed = (places.argsort(dim=1, stable=True).argsort(dim=1) < wanted[:, None]) & maskable
+    fate = torch.rand(ids.shape, generator=draws)
+    others = vocabulary.ordinary[torch.randint(len(vocabulary.ordinary), ids.shape, generator=draws)]
+    shown = torch.where(guessed & (fate < SHOWN_AS_MASK), vocabulary.mask, ids)
+    replaced = guessed & (fate >= SHOWN_AS_MASK) & (fate < SHOWN_AS_MASK + SHOWN_AS_ANY)
+    return torch.where(replaced, others, shown), guessed

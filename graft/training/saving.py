@@ -1,0 +1,42 @@
+"""What a pre-trained model that is made here leaves: a Hugging Face folder, and the manifest that says it is whole."""
+
+from pathlib import Path
+from typing import Any
+
+from transformers import BertModel
+
+from graft import files, program, provenance
+from graft.study import DistilledModel, Launch, MaskedModel, RandomModel
+
+
+def save_encoder(encoder: BertModel, tokenizer_folder: str | Path, out: str | Path) -> Path:
+    """Save an encoder with the tokenizer of another folder."""
+    with files.atomic_folder(out) as folder:
+        encoder.save_pretrained(folder)
+        files.copy_into(tokenizer_folder, folder, files.TOKENIZER)
+    return Path(out)
+
+
+def write_manifest(
+    out: Path,
+    fingerprint: str,
+    source: DistilledModel | RandomModel | MaskedModel,
+    launch: Launch,
+    started: float,
+    **facts: Any,
+) -> None:
+    """Write manifest.json into the folder of a model, with the sha256 of its files.
+
+    `started`: time.perf_counter(); `facts`: `pretraining_flops`, and what else is to be known of its making.
+    """
+    files.write_json(
+        out / "manifest.json",
+        {
+            "fingerprint": fingerprint,
+            "source": source.model_dump(),
+            **facts,
+            "sha256": {file.name: files.sha256(file) for file in sorted(out.iterdir()) if file.name != "manifest.json"},
+            "provenance": provenance.of_making(launch),
+            "measured": program.measured(started),
+        },
+    )

@@ -1,0 +1,158 @@
+"""Training on unlabelled texts: batches of like length without end, and the loop over them."""
+
+import json
+import math
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from dataclasses import dataclass
+from pathlib import Path
+
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor, nn
+
+from graft.study import PretrainingOptions
+from graft.training.batches import MIXED_WINDOW
+from graft.training.optimizer import parameter_groups
+
+Text = str | tuple[str, str]
+Encoded = tuple[list[int], list[int]]
+Batch = dict[str, Tensor]
+Autocast = Callable[[], AbstractContextManager]
+Progress = Callable[[dict[str, float]], None]
+
+
+@dataclass(frozen=True)
+class Pretrained:
+    """What a training on unlabelled texts did: all FLOPs (with padding), curve, texts per second."""
+
+    folder: Path
+    steps: int
+    flops: int
+    seconds: float
+    examples_per_second: float
+    curve: tuple[dict[str, float], ...]
+
+
+@dataclass(frozen=True)
+class Steps:
+    """What the loop did: FLOPs of its steps, texts seen, and of each line of its log the step and the losses."""
+
+    flops: int
+    examples: int
+    curve: tuple[dict[str, float], ...]
+
+
+def train(
+    parameters: Sequence[nn.Parameter],
+    batches: Iterator[Batch],
+    losses: Callable[[Batch], dict[str, Tensor]],
+    flops: Callable[[Batch], int],
+    options: PretrainingOptions,
+    what: str,
+    *,
+    autocast: Autocast,
+    device: str,
+    started: float,
+    progress: Progress | None,
+    log_path: str | Path | None,
+) -> Steps:
+    """Change `parameters` in place by `options.steps` steps of AdamW on one batch each.
+
+    `losses` of a batch: scalars by name, of which `loss` is minimised; `flops`: of a step on a batch. `progress` and
+    the JSONL file `log_path` get a record per `options.log_every` steps: step, each loss's mean, learning_rate,
+    examples_per_second (since `started`, time.monotonic), padding. Raises ValueError, opening with `what`, where the
+    loss is not finite.
+    """
+    optimiser = torch.optim.AdamW(
+        parameter_groups(parameters, options.weight_decay), lr=options.learning_rate, fused=True
+    )
+    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, options))
+    if log_path is not None:
+        Path(log_path).parent.mkdir(parents=True, exist_ok=True)
+        Path(log_path).write_text("")
+    log: list[dict[str, float]] = []
+    total = seen = tokens = real = 0
+    sums: dict[str, Tensor] = {}
+    for step, batch in zip(range(1, options.steps + 1), batches, strict=False):
+        batch = on_device(batch, device)
+        with autocast():
+            terms = losses(batch)
+        optimiser.zero_grad(set_to_none=True)
+        terms["loss"].backward()
+        nn.utils.clip_grad_norm_([p for p in parameters if p.grad is not None], options.clip)
+        optimiser.step()
+        schedule.step()
+        rows, length = batch["input_ids"].shape
+        seen += rows
+        tokens += rows * length
+        real += int(batch["attention_mask"].sum())
+        total += flops(batch)
+        for name, value in terms.items():
+            sums[name] = sums.get(name, 0) + value.detach()
+        if step % options.log_every == 0 or step == options.steps:
+            count = (step - 1) % options.log_every + 1
+            record = {"step": step, **{name: float(value) / count for name, value in sums.items()}}
+            if not math.isfinite(record["loss"]):
+                raise ValueError(f"{what}: the loss is not finite at step {step}; lower learning_rate")
+            log.append(dict(record))
+            record["learning_rate"] = schedule.get_last_lr()[0]
+            record["examples_per_second"] = seen / (time.monotonic() - started)
+            record["padding"] = 1 - real / tokens
+            sums = {}
+            if log_path is not None:
+                with open(log_path, "a") as handle:
+                    handle.write(json.dumps(record) + "\n")
+            if progress is not None:
+                progress(record)
+    return Steps(total, seen, tuple(log))
+
+
+def encode(folder: Path, texts: Sequence[Text], max_tokens: int) -> list[Encoded]:
+    """Ids and type ids of each text, cut to `max_tokens` and not padded, in the order given."""
+    tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
+    tokenizer.no_padding()  # files from sentence encoders carry padding to 128
+    tokenizer.enable_truncation(max_tokens)
+    return [(code.ids, code.type_ids) for code in tokenizer.encode_batch(list(texts))]
+
+
+def length_batches(encoded: Sequence[Encoded], order: Sequence[int], size: int) -> Iterator[Batch]:
+    """Batches [b, t] of texts of like length: `order` is cut into windows of `MIXED_WINDOW` batches, sorted."""
+    for start in range(0, len(order), size * MIXED_WINDOW):
+        window = sorted(order[start : start + size * MIXED_WINDOW], key=lambda i: len(encoded[i][0]))
+        for first in range(0, len(window), size):
+            rows = [encoded[i] for i in window[first : first + size]]
+            longest = max(len(ids) for ids, _ in rows)
+            yield {
+                "input_ids": torch.tensor([ids + [0] * (longest - len(ids)) for ids, _ in rows]),
+                "attention_mask": torch.tensor([[1] * len(ids) + [0] * (longest - len(ids)) for ids, _ in rows]),
+                "token_type_ids": torch.tensor([types + [0] * (longest - len(types)) for _, types in rows]),
+            }
+
+
+def epochs(encoded: Sequence[Encoded], size: int, order: torch.Generator) -> Iterator[Batch]:
+    """Batches without end, each epoch in a new order; batches are shuffled too, so that lengths come mixed."""
+    while True:
+        batches = list(length_batches(encoded, torch.randperm(len(encoded), generator=order).tolist(), size))
+        for index in torch.randperm(len(batches), generator=order).tolist():
+            yield batches[index]
+
+
+def on_device(batch: Batch, device: str) -> Batch:
+    return {name: tensor.to(device) for name, tensor in batch.items()}
+
+
+def autocast_for(device: str, precision: str) -> Autocast:
+    """A maker of contexts: autocast for "bf16", nothing for "fp32"."""
+    if precision == "bf16":
+        return lambda: torch.autocast(device, dtype=torch.bfloat16)
+    return nullcontext
+
+
+def _rate(step: int, options: PretrainingOptions) -> float:
+    """Factor of the learning rate at a step counted from 0: linear warm-up, then linear decay to 0."""
+    warm = max(1, round(options.warmup * options.steps))
+    if step < warm:
+        return (step + 1) / warm
+    return max(0.0, (options.steps - step) / max(1, options.steps - warm))
