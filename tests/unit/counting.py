@@ -9,6 +9,8 @@ COUNTED = {
     # Torch counts no decompositions; with our formulas for a single one, their number and sizes are counted too.
     torch.ops.aten._linalg_eigh: lambda shape, *_, **__: eigen_flops(shape[-1]),
     torch.ops.aten._linalg_svd: lambda shape, *_, **__: svd_flops(*shape),
+    # Nor does it count products added in place.
+    torch.ops.aten.addmm_: lambda _, a, b, **__: 2 * a[0] * a[1] * b[1],
     # It counts no product of a matrix with a vector, but one of a vector with a matrix.
     torch.ops.aten.mm: lambda a, b, **_: 0 if a[0] == 1 else 2 * a[0] * a[1] * b[1],
 }
