@@ -17,7 +17,7 @@ from safetensors.torch import load_file
 from torch import Tensor
 
 from graft import features, runs
-from graft.cost.flops import classifier_flops, encoder_flops, linear_flops, pooler_flops, ridge_flops
+from graft.cost.flops import classifier_flops, encoder_flops, head_flops
 from graft.encoders import load_classifier, load_encoder, projection_of
 from graft.grid import ALL_SEEDS, Grid, Merge, System, probe_of
 from graft.inference import Batch, batches, first_texts, pass_flops, predict, run
@@ -226,14 +226,9 @@ def merge_with_head(bench: Workbench, system: System, out: Path) -> Built:
         return bench.score(head_logits(heads[point.strength, point.ridge], hidden))
 
     choice = search([Point(*key) for key in heads], score)
-    width = bench.large_shape.width
-    outputs = bench.small_shape.width if head == "transplant" else bench.row.outputs
-    head_flops = pooler_flops(bench.large_shape) + linear_flops(width, bench.row.outputs)
-    flops[f"{name}/head"] = len(states) * (
-        ridge_flops(len(rows), width, outputs, len(settings.ridge))
-        + len(rows) * pooler_flops(bench.large_shape)
-        + len(settings.ridge) * len(bench.select_labels) * head_flops
-    )
+    shapes, sizes = (bench.small_shape, bench.large_shape), len(settings.ridge)
+    one = head_flops(head, *shapes, bench.row.outputs, len(rows), sizes, scored=len(bench.select_labels))
+    flops[f"{name}/head"] = len(states) * one
     if choice.chosen.strength != 0:
         merger = registry.implementation(system.method)()
         body = merger.apply(merger.prepare(bench.parts(bench.grid.merges[system.merge])), choice.chosen.strength)

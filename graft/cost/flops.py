@@ -205,6 +205,12 @@ def functional_flops(
     return prepare, apply
 
 
+def grow_flops(small: Shape, large: Shape, tokens: int) -> int:
+    """FLOPs of both models' passes over so many tokens, in which the error of growing is measured; attention's own
+    products are left out as in `functional_flops`."""
+    return sum(2 * tokens * s.layers * (4 * s.width**2 + 2 * s.width * s.ffn) for s in (small, large))
+
+
 def ot_fusion_flops(small: Shape, large: Shape, pairs: int) -> int:
     """FLOPs of `OTFusion.prepare`: the transport of layers and embeddings; finding a plan takes no matrix products."""
     return pairs * transport_flops(small, large) + embedding_flops(small, large) + missed_flops(small, large, pairs)

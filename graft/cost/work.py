@@ -57,10 +57,15 @@ PREPARE: Mapping[str, Callable[[Shape, Shape, Mapping[str, Any]], tuple[int, int
         0,
     ),
     "functional": lambda small, large, o: count.functional_flops(
-        as_deep(o["depth"], small, large), large, _pairs(small, large, o), o["text_tokens"]
+        as_deep(o["depth"], small, large),
+        large,
+        _pairs(small, large, o),
+        o["text_tokens"],
+        norms=o["layernorm"] == "fit",
+        embeddings=o["embedding_delta"],
     ),
     "ot_fusion": lambda small, large, o: (count.ot_fusion_flops(small, large, _pairs(small, large, o)), 0),
-    "grow": lambda small, large, o: (0, 0),
+    "grow": lambda small, large, o: (count.grow_flops(small, large, o["text_tokens"]), 0),
     "interpolate": lambda small, large, o: (0, 0),
 }
 
@@ -265,9 +270,7 @@ class Costs:
             passes = count.summed_flops(lambda t: count.encoder_flops(small, t), padded_lengths(fit))
             yield Work(f"{name}/small-on-fit", passes)
         ridge, select = len(system.settings.ridge), len(self.sizes(task).tokens["select"])
-        outputs = small.width if system.head == "transplant" else row.outputs
-        one = count.ridge_flops(len(fit), large.width, outputs, ridge) + len(fit) * count.pooler_flops(large)
-        one += ridge * select * (count.pooler_flops(large) + count.linear_flops(large.width, row.outputs))
+        one = count.head_flops(system.head, small, large, row.outputs, len(fit), ridge, scored=select)
         bodies = 1 + (self.moved(system.merge, seed) if system.merge else 0)
         yield Work(f"{name}/head", bodies * one, "closed form")
 

@@ -20,6 +20,7 @@ from graft.merging.architecture import (
     site_name,
 )
 from graft.merging.moments import Moments
+from graft.shapes import Shape
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 # Where activations are seen in one model: (layer, site); the embeddings' output stands before the first layer, at -1.
@@ -59,6 +60,15 @@ def calibrate(
             raise ValueError(f"calibration: activations at {name} are not finite; one of the two models is damaged")
     named = {f"{name}.spread": (spread / sums[name].count).cpu() for name, spread in spreads.items()}
     return named | {name: tensor for site, moment in sums.items() for name, tensor in moment.tensors(site).items()}
+
+
+def check_tokens(tokens: int, large: Shape, where: str) -> None:
+    """Raise ValueError where there are fewer tokens than the widest space has units, which leaves maps undetermined."""
+    if tokens < large.ffn:
+        raise ValueError(
+            f"{where}: {tokens} tokens are too few; the feed-forward space of the large model needs at least "
+            f"{large.ffn}: give more text, or ask for more tokens of it"
+        )
 
 
 def _add(

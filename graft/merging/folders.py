@@ -23,7 +23,7 @@ from graft.inference import Batch, batches, first_texts, padded_lengths, pass_fl
 from graft.merging import card, registry
 from graft.merging.alignment import depth
 from graft.merging.alignment.cka import layer_similarity
-from graft.merging.calibration import calibrate
+from graft.merging.calibration import calibrate, check_tokens
 from graft.merging.heads.fitting import fit_heads
 from graft.merging.heads.head import Head, head_logits
 from graft.merging.heads.labelled import label_targets
@@ -225,11 +225,7 @@ def _plan(
     if registry.needs_calibration(facts.name, options):
         rows = given.first(order.tokens)
         texts, tokens = len(rows), given.count(rows)
-        if tokens < given.large_shape.ffn:
-            raise ValueError(
-                f"{order.text}: {tokens} tokens are too few; the feed-forward space of the large model needs at least "
-                f"{given.large_shape.ffn}: give more text, or raise --tokens"
-            )
+        check_tokens(tokens, given.large_shape, str(order.text))
         if named == "cka":
             few = given.first(depth.SIMILARITY_TOKENS)
             similarity = layer_similarity(given.small, given.large, given.batches(depth.SIMILARITY_TOKENS))

@@ -115,7 +115,9 @@ class Functional:
     def flops(self, small: Shape, large: Shape, options: Mapping[str, Any], tokens: int) -> Cost:
         """FLOPs of one `prepare` and of one `apply`."""
         pairs = depth.pairs(options["depth"], small.layers, large.layers)
-        return Cost(*functional_flops(depth.as_deep(options["depth"], small, large), large, pairs, tokens))
+        small = depth.as_deep(options["depth"], small, large)
+        moved = {"norms": options["layernorm"] == "fit", "embeddings": options["embedding_delta"]}
+        return Cost(*functional_flops(small, large, pairs, tokens, **moved))
 
 
 class _Walk:

@@ -10,6 +10,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
+from graft.cost.flops import grow_flops
 from graft.encoders import encoder_of
 from graft.merging.architecture import EMBEDDING_NORM, EMBEDDING_TABLES, LINEARS, NORMS, layer_prefix
 from graft.merging.protocol import Cost, Deltas, Parts, add, check_parts
@@ -47,8 +48,8 @@ class Grow:
         return add(state, strength)
 
     def flops(self, small: Shape, large: Shape, options: Mapping[str, Any], tokens: int) -> Cost:
-        """None: units are copied, not multiplied (the products that write it here have one entry per row)."""
-        return Cost()
+        """Both models' passes over the texts; units are copied, not multiplied (products here have one entry a row)."""
+        return Cost(grow_flops(small, large, tokens))
 
 
 @dataclass(frozen=True)
