@@ -91,9 +91,9 @@ def commands(pico_glue, pico_models, tmp_path_factory):
     done = snakemake(folder, config)
     assert done.returncode == 0, done.stdout[-3000:]
     planned = snakemake(folder, config, "--dry-run", "--forceall", "--printshellcmds").stdout
-    found = re.findall(r"^.*python -m workflow_scripts\.(\w+) .*$", planned, re.MULTILINE)
-    lines = re.findall(r"^.*python -m workflow_scripts\.\w+ .*$", planned, re.MULTILINE)
-    return folder, dict(zip(found, lines, strict=True))
+    # What stands before the command is Snakemake's word for it.
+    shown = re.findall(r"^.*?((?:HF_HUB_OFFLINE=1 )?python -m workflow_scripts\.(\w+) .*)$", planned, re.MULTILINE)
+    return folder, {rule: line for line, rule in shown}
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
