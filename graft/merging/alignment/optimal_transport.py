@@ -11,14 +11,17 @@ from graft.merging.alignment.maps import Maps
 from graft.merging.moments import Moments
 
 # Entropic regularisation of the soft plan, in units of the cost (1 - correlation, so from 0 to 2).
+# exp(-2 / 0.05) is 4e-18: no need for the log domain, which takes ten times as long.
 SOFTNESS = 0.05
+# Sinkhorn's upper bound; 70 steps are usual on real models.
+STEPS = 10_000
 
 
 def plan(moments: Moments, hard: bool) -> Tensor:
     """Transport plan [w_S, w_L] between the units of the two models, all of equal mass; its entries sum to 1.
 
     The cost of a pair is 1 - the correlation of their activations. hard: the exact optimum (for equal widths a
-    permutation); otherwise entropic (Sinkhorn), in the log domain. A unit that never varies is like nothing.
+    permutation); otherwise entropic (Sinkhorn). A unit that never varies is like nothing.
     """
     spread = torch.outer(moments.centred_small().diagonal(), moments.centred_large().diagonal()).clamp(min=0).sqrt()
     correlation = torch.where(spread > 0, moments.centred_cross() / spread.clamp(min=1e-300), 0.0)
@@ -26,7 +29,7 @@ def plan(moments: Moments, hard: bool) -> Tensor:
     masses = [np.full(units, 1 / units) for units in cost.shape]
     if hard:
         return torch.from_numpy(ot.emd(*masses, cost)).to(moments.cross)
-    return torch.from_numpy(ot.sinkhorn(*masses, cost, reg=SOFTNESS, method="sinkhorn_log")).to(moments.cross)
+    return torch.from_numpy(ot.sinkhorn(*masses, cost, reg=SOFTNESS, numItermax=STEPS)).to(moments.cross)
 
 
 def transported(moments: Moments, hard: bool) -> Maps:
