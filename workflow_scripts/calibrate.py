@@ -11,7 +11,7 @@ from graft.inference import batches, first_texts, pass_flops
 from graft.merging.alignment import depth
 from graft.merging.alignment.cka import layer_similarity
 from graft.merging.architecture import stacked
-from graft.merging.calibration import calibrate, check_tokens
+from graft.merging.calibration import calibrate
 from graft.shapes import Shape
 
 
@@ -33,7 +33,6 @@ def main() -> None:
     rows, few = (first_texts(tokens, max_tokens, n) for n in (settings.tokens, depth.SIMILARITY_TOKENS))
     small, large = (load_encoder(runs.model_folder(grid, paths, m)).to(device) for m in (pair.small, pair.large))
     shapes = [Shape.of(paths.model(m)) for m in (pair.small, pair.large)]
-    check_tokens(int(tokens.lengths(max_tokens)[rows].sum()), shapes[1], "calibration.tokens")
     similarity = layer_similarity(small, large, (batch for _, batch in batches(tokens, max_tokens, few)))
     forward = [pass_flops(lambda t, s=shape: encoder_flops(s, t), tokens, max_tokens, few) for shape in shapes]
     compared = sum(forward) + similarity_flops(*shapes, int(tokens.lengths(max_tokens)[few].sum()))
