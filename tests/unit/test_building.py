@@ -41,7 +41,9 @@ def grid(pico_glue, pico_models):
             merges[name] = {"strengths": [0, 1]} if "strengths" in facts.options else {"trials": 3}
             merges[name] |= {"fit_rows": 64, "heads": next(heads)} if facts.heads else {}
     control = {"head-only": {"fit_rows": 64}, "shuffled": {"of": ["spacewise"]}}
-    values = study_values(pico_glue, pico_models, seeds=[0], systems={"merge": merges, "control": control})
+    systems = {"merge": merges, "control": control}
+    # One process has one precision for good (accelerate), and the tests of training have this one.
+    values = study_values(pico_glue, pico_models, seeds=[0], systems=systems, launch={"precision": "fp32"})
     values["models"]["small"]["finetune"][TASK]["epochs"] = 1
     return Grid(parse(values))
 

@@ -38,6 +38,7 @@ RECORD = {
             "searched": [{"value": 1.0, "ridge": None, "score": 0.7}],
         },
     ],
+    "diagnostics": {"missed.ffn": 0.3},
     "provenance": {
         "fingerprint": "f",
         "code_version": "0+a",
