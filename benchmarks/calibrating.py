@@ -14,9 +14,10 @@ import time
 import torch
 from rich.console import Console
 from rich.table import Table
-from transformers import BertConfig, BertModel
+from transformers import BertModel
 
 from graft.cost.flops import calibration_flops, encoder_flops
+from graft.encoders import bert_config
 from graft.merging.alignment import depth
 from graft.merging.calibration import calibrate
 from graft.shapes import Shape
@@ -24,18 +25,6 @@ from graft.shapes import Shape
 SMALL = Shape(layers=4, width=312, heads=12, ffn=1200, vocabulary=30522)
 LARGE = Shape(layers=12, width=768, heads=12, ffn=3072, vocabulary=30522)
 ROWS, LENGTH = 32, 128
-
-
-def encoder(shape: Shape) -> BertModel:
-    config = BertConfig(
-        vocab_size=shape.vocabulary,
-        hidden_size=shape.width,
-        num_hidden_layers=shape.layers,
-        num_attention_heads=shape.heads,
-        intermediate_size=shape.ffn,
-        attn_implementation="eager",
-    )
-    return BertModel(config).eval()
 
 
 def texts(tokens: int) -> list[dict[str, torch.Tensor]]:
@@ -52,7 +41,8 @@ def texts(tokens: int) -> list[dict[str, torch.Tensor]]:
 @torch.no_grad()
 def measure(name: str, tokens: int) -> tuple[float, float, float]:
     """Seconds of the passes alone and of the calibration, and peak memory in GB."""
-    small, large, batches = encoder(SMALL), encoder(LARGE), texts(tokens)
+    small, large = (BertModel(bert_config(shape)).eval() for shape in (SMALL, LARGE))
+    batches = texts(tokens)
     started = time.perf_counter()
     for batch in batches:
         small(**batch)

@@ -11,9 +11,9 @@ fitted to.
 import torch
 from rich.console import Console
 from rich.table import Table
-from transformers import BertConfig, BertModel
+from transformers import BertModel
 
-from graft.encoders import encoder_of
+from graft.encoders import bert_config, encoder_of
 from graft.merging import registry
 from graft.merging.alignment import depth
 from graft.merging.calibration import calibrate
@@ -64,15 +64,7 @@ def texts(seed: int) -> list[dict[str, torch.Tensor]]:
 
 def small_model() -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
-    config = BertConfig(
-        vocab_size=SMALL.vocabulary,
-        hidden_size=SMALL.width,
-        num_hidden_layers=SMALL.layers,
-        num_attention_heads=SMALL.heads,
-        intermediate_size=SMALL.ffn,
-        max_position_embeddings=SMALL.positions,
-    )
-    body = BertModel(config).double().state_dict()
+    body = BertModel(bert_config(SMALL)).double().state_dict()
     return {
         name: (1 if name.endswith("LayerNorm.weight") else 0) + 0.3 * noise(tensor.shape, generator)
         for name, tensor in body.items()

@@ -115,7 +115,7 @@ class Workbench:
             texts=self.texts(merge),
             projection=projection_of(self.small_folder),
         )
-        return extended(parts) if merge.options.get("depth") == "extend" else parts
+        return extended(parts) if name == "extend" else parts
 
     def texts(self, merge: Merge) -> list[Batch]:
         """Batches of the calibration's texts for methods that need them again; () for others."""

@@ -28,9 +28,9 @@ def load_encoder(folder: str | Path) -> BertModel:
     return _load(BertModel, folder)
 
 
-def encoder_of(body: Mapping[str, Tensor], shape: Shape) -> BertModel:
-    """A body as an encoder in eval mode, on the body's device and in its dtype."""
-    config = BertConfig(
+def bert_config(shape: Shape) -> BertConfig:
+    """The config of a BERT of this shape."""
+    return BertConfig(
         vocab_size=shape.vocabulary,
         hidden_size=shape.width,
         num_hidden_layers=shape.layers,
@@ -40,8 +40,12 @@ def encoder_of(body: Mapping[str, Tensor], shape: Shape) -> BertModel:
         type_vocab_size=shape.types,
         attn_implementation=ATTENTION,
     )
+
+
+def encoder_of(body: Mapping[str, Tensor], shape: Shape) -> BertModel:
+    """A body as an encoder in eval mode, on the body's device and in its dtype."""
     example = next(iter(body.values()))
-    model = BertModel(config).to(example.device, example.dtype)
+    model = BertModel(bert_config(shape)).to(example.device, example.dtype)
     model.load_state_dict(body)
     return model.eval()
 

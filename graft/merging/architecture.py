@@ -93,7 +93,7 @@ def body_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:
 def stacked(body: Mapping[str, Tensor], layers: Sequence[int]) -> dict[str, Tensor]:
     """A body whose layer n is layer `layers[n]` of the one given; embeddings and pooler are kept.
 
-    Growing in depth by repeating layers is bert2BERT's (Chen et al. 2021, arXiv 2110.07143, section 3.4).
+    Growing in depth by repeating layers is bert2BERT's (Chen et al. 2021, arXiv 2110.07143).
     """
     kept = {name: tensor for name, tensor in body.items() if not name.startswith("encoder.layer.")}
     for n, layer in enumerate(layers):

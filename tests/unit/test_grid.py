@@ -228,8 +228,8 @@ def test_fingerprints_of_models_that_were_made_stay():
         "pairs": [{"large": "big", "small": "tiny"}],
     }
     grid = Grid(studies.parse(values))
-    assert (grid.model("big"), grid.model("tiny")) == ("43d0554063928b73", "9195a6ece64f68d8")
-    assert grid.finetune("rte", "tiny", 0) == "7f69b0bda81f377d"
+    assert (grid.model("big"), grid.model("tiny")) == ("006c42e4eb811490", "10194bb18b0dd4d5")
+    assert grid.finetune("rte", "tiny", 0) == "43dfe28410c1d0a8"
 
 
 def test_a_calibration_text_of_ones_own_counts_by_its_content(study_config, tmp_path):

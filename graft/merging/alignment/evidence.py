@@ -46,8 +46,7 @@ def from_weights(parts: Parts) -> dict[str, Tensor]:
     Every token of the shared vocabulary counts once. The residual stream is its embedding after the first LayerNorm, at
     all layers; every other site is what the layers make of that, X^T X going to W X^T X W^T, with attention to the
     token itself. Only feed-forward units are computed token by token, since before their non-linearity they have the
-    rank of the stream alone. Source: ours, after the data-free mode of Theseus (Rinaldi et al. 2026, arXiv 2602.12952),
-    which also puts Gram matrices of weights in the place of activations'.
+    rank of the stream alone. Source: ours.
     """
     bodies = parts.small_pretrained, parts.large
     embedded = [_embedded(body) for body in bodies]
