@@ -130,14 +130,19 @@ class Workbench:
         return times * pass_flops(lambda t: encoder_flops(shape, t), self.tokens(split), self.max_tokens, rows)
 
 
-def sweep(
-    bench: Workbench, merge: str, report: Report
-) -> tuple[dict[str, np.ndarray], dict[str, int], dict[str, float]]:
-    """[CLS] states of the merged body at every strength but 0, on the fit rows and on `select`.
+@dataclass(frozen=True)
+class Sweep:
+    """A merged body at every strength but 0: `fit.<strength>` and `select.<strength>` [rows, w_L], its [CLS] states on
+    the fit rows and on `select`; the parts of the FLOPs; what the method found out about itself; and how to get it."""
 
-    Returns `fit.<strength>` and `select.<strength>` [rows, w_L], the parts of the FLOPs, and what the method found out
-    about itself.
-    """
+    states: dict[str, np.ndarray]
+    flops: dict[str, int]
+    diagnostics: dict[str, float]
+    body: Callable[[float], dict[str, Tensor]]
+
+
+def sweep(bench: Workbench, merge: str, report: Report) -> Sweep:
+    """Run a merged body at every strength but 0."""
     way = bench.grid.merges[merge]
     strengths = [s for s in strength_grid(way.options, bench.seed) if s != 0]
     rows = bench.fit_rows(way.settings.fit_rows)
@@ -163,10 +168,24 @@ def sweep(
         f"{name}/fit": bench.passes(bench.large_shape, "train", rows, len(strengths)),
         f"{name}/select": bench.passes(bench.large_shape, "select", times=len(strengths)),
     }
-    return states, parts, dict(state.diagnostics)
+    return Sweep(states, parts, dict(state.diagnostics), functools.partial(merger.apply, state))
 
 
-def merge_with_head(bench: Workbench, system: System, out: Path) -> Built:
+def read_sweep(bench: Workbench, merge: str) -> Sweep:
+    """What the program `sweep` kept; the body is prepared anew."""
+    folder = bench.paths.sweep(bench.task, merge, bench.pair.name, bench.seed)
+    expected = bench.grid.sweep(bench.task, merge, bench.pair.name, bench.seed)
+    made = runs.read_made(folder / "manifest.json", expected)
+    way = bench.grid.merges[merge]
+
+    def body(strength: float) -> dict[str, Tensor]:
+        merger = registry.implementation(way.method)()
+        return merger.apply(merger.prepare(bench.parts(way)), strength)
+
+    return Sweep(features.load_states(folder), made["train_flops_parts"], made["diagnostics"], body)
+
+
+def merge_with_head(bench: Workbench, system: System, out: Path, report: Report) -> Built:
     """A `weights` merge (or, without a method, the untouched large body) under a fitted head; strength and ridge size
     are chosen together on `select`."""
     settings, head = system.settings, system.head
@@ -180,19 +199,14 @@ def merge_with_head(bench: Workbench, system: System, out: Path) -> Built:
         f"embed.{bench.pair.large}/{bench.task}/fit-{len(rows)}": bench.passes(bench.large_shape, "train", rows),
         f"embed.{bench.pair.large}/{bench.task}/select": bench.passes(bench.large_shape, "select"),
     }
-    diagnostics: dict[str, float] = {}
-    body = load_encoder(bench.large_folder).state_dict()
+    swept = None
     if system.merge:
-        merge = bench.grid.merges[system.merge]
-        swept = bench.paths.sweep(bench.task, system.merge, bench.pair.name, bench.seed)
-        expected = bench.grid.sweep(bench.task, system.merge, bench.pair.name, bench.seed)
-        made = runs.read_made(swept / "manifest.json", expected)
-        flops |= made["train_flops_parts"]
-        diagnostics = made["diagnostics"]
-        arrays = features.load_states(swept)
-        states |= {
-            s: (arrays[f"fit.{s}"], arrays[f"select.{s}"]) for s in strength_grid(merge.options, bench.seed) if s != 0
-        }
+        alone = not bench.grid.has_sweep(system.merge)
+        swept = sweep(bench, system.merge, report) if alone else read_sweep(bench, system.merge)
+        flops |= swept.flops
+        for s in strength_grid(bench.grid.merges[system.merge].options, bench.seed):
+            if s != 0:
+                states[s] = swept.states[f"fit.{s}"], swept.states[f"select.{s}"]
 
     small_head = small_hidden = labels = None
     if head == "labelled":
@@ -204,6 +218,7 @@ def merge_with_head(bench: Workbench, system: System, out: Path) -> Built:
         small_head = split_classifier(model.cpu())[1]
         flops |= parts
         flops[f"{name}/small-on-fit"] = bench.passes(bench.small_shape, "train", rows)
+    body = load_encoder(bench.large_folder).state_dict()
     # No method touches the pooler: heads are fitted on what the large model's own makes of the merged body's state.
     pooler = body["pooler.dense.weight"], body["pooler.dense.bias"]
     heads = {
@@ -230,10 +245,9 @@ def merge_with_head(bench: Workbench, system: System, out: Path) -> Built:
     one = head_flops(head, *shapes, bench.row.outputs, len(rows), sizes, scored=len(bench.select_labels))
     flops[f"{name}/head"] = len(states) * one
     if choice.chosen.strength != 0:
-        merger = registry.implementation(system.method)()
-        body = merger.apply(merger.prepare(bench.parts(bench.grid.merges[system.merge])), choice.chosen.strength)
+        body = swept.body(choice.chosen.strength)
     save_classifier(body, heads[choice.chosen.strength, choice.chosen.ridge], bench.large_folder, bench.row.labels, out)
-    return Built(choice, flops, {"fit_rows": len(rows)}, diagnostics)
+    return Built(choice, flops, {"fit_rows": len(rows)}, swept.diagnostics if swept else {})
 
 
 def merge_with_own_head(bench: Workbench, system: System, out: Path, report: Report) -> Built:
@@ -292,7 +306,7 @@ def merge_logits(bench: Workbench, system: System, out: Path) -> Built:
 def build(bench: Workbench, system: System, out: Path, report: Report) -> Built:
     """Make one merge or control and save it in folder `out`."""
     if system.head:
-        return merge_with_head(bench, system, out)
+        return merge_with_head(bench, system, out, report)
     if registry.facts(system.method).kind == "weights":
         return merge_with_own_head(bench, system, out, report)
     return merge_logits(bench, system, out)

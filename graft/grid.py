@@ -34,7 +34,7 @@ from graft.tasks import generated
 from graft.tasks.readers import source_files
 
 # Bumped when a step's meaning changes, so that older results are made anew.
-RECIPES = 2
+RECIPES = 3
 ALL_SEEDS = "all"
 # A local model's weights; the first is preferred, and the only one that a sha256 in the config can be about.
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
@@ -72,12 +72,13 @@ class Merge:
     settings: MergeSystem
     change: str = "finetuned"
 
-    @property
+    # Cached, since Snakemake asks for them with every job.
+    @functools.cached_property
     def options(self) -> dict[str, Any]:
         """All options of the method, defaults filled in."""
         return registry.checked_options(self.method, self.settings.options)
 
-    @property
+    @functools.cached_property
     def depth(self) -> str | None:
         """Name of the depth map for which it needs statistics, or None."""
         return self.options["depth"] if registry.needs_calibration(self.method, self.options) else None
@@ -272,6 +273,11 @@ class Grid:
         if "texts" in registry.facts(way.method).needs:
             inputs += self._calibration_text().values()
         return _hash("sweep", way.method, way.options, way.change, way.settings.fit_rows, *inputs)
+
+    @functools.cache  # noqa: B019
+    def has_sweep(self, merge: str) -> bool:
+        """Whether several heads share the merged bodies, which a step of its own then runs; one head runs its own."""
+        return len({s.head for s in self.systems.values() if s.merge == merge and s.head}) > 1
 
     @functools.cache  # noqa: B019
     def made(self, task: str, system: str, seed: int | str) -> str:

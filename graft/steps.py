@@ -10,7 +10,6 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from graft.grid import ALL_SEEDS, Grid, Run, probe_of
-from graft.merging import registry
 from graft.paths import Paths
 
 # The rule of each program that makes systems.
@@ -170,8 +169,7 @@ def _merge_inputs(grid: Grid, task: str, system: str, seed: int | str) -> list[S
     if spec.seeded:
         found.append(_finetuned(task, spec.pair.small, seed))
     if spec.merge:
-        facts = registry.facts(spec.method)
-        if facts.heads:
+        if grid.has_sweep(spec.merge):
             found.append(Step("sweep", (task, spec.merge, spec.pair.name, seed)))
         found += _statistics(grid, task, spec.pair.name, spec.merge)
     if probe := probe_of(spec):

@@ -1,3 +1,4 @@
+import gc
 import sys
 from pathlib import Path
 from shlex import quote
@@ -8,9 +9,11 @@ from snakemake.exceptions import WorkflowError
 
 from graft import files, locks, preload, steps, study as studies
 from graft.grid import Grid, probe_of
-from graft.merging import registry
 from graft.merging.alignment.depth import DEPTHS
 from graft.paths import Paths
+
+# Snakemake makes millions of small objects that live to its end; looking for rubbish so often took an eighth of a dry run.
+gc.set_threshold(50_000)
 
 
 def checked_grid():
@@ -149,7 +152,7 @@ def merge_inputs(wildcards):
     ]
     if system.seeded:
         inputs.append(build(wildcards.task, f"finetune.{pair.small}", wildcards.seed))
-    if system.merge and registry.facts(system.method).heads:
+    if system.merge and GRID.has_sweep(system.merge):
         inputs.append(PATHS.sweep(wildcards.task, system.merge, pair.name, wildcards.seed) / "manifest.json")
     if system.merge:
         inputs += statistics(wildcards.task, pair.name, system.merge)
@@ -168,6 +171,10 @@ def evaluate_inputs(wildcards):
     ]
 
 
+# GPUs of a job that computes on launch.device; `auto` on a cluster means one.
+GPUS = 0 if STUDY.launch.device == "cpu" else 1
+
+
 # What a job asks of a cluster. A job that ran out of memory or time is tried again with more of both.
 def training_memory(wildcards, attempt):
     """MB. BERT-base, 32 texts of 128 tokens: weights, gradients, two moments, activations, and what torch loads."""
@@ -180,13 +187,8 @@ def inference_memory(wildcards, attempt):
 
 
 def training_minutes(wildcards, attempt):
-    return (240 if gpus(wildcards) else 720) * attempt
+    return (240 if GPUS else 720) * attempt
 
 
 def inference_minutes(wildcards, attempt):
-    return (60 if gpus(wildcards) else 240) * attempt
-
-
-def gpus(wildcards):
-    """GPUs of a job that computes on launch.device; `auto` on a cluster means one."""
-    return 0 if STUDY.launch.device == "cpu" else 1
+    return (60 if GPUS else 240) * attempt

@@ -16,7 +16,7 @@ rule evaluate:
     resources:
         mem_mb=inference_memory,
         runtime=inference_minutes,
-        gpu=gpus,
+        gpu=GPUS,
     params:
         study=PATHS.study,
         fingerprint=lambda w: GRID.evaluated(w.task, w.system, seed_of(w)),

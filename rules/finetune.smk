@@ -14,7 +14,7 @@ rule finetune_model:
     resources:
         mem_mb=training_memory,
         runtime=training_minutes,
-        gpu=gpus,
+        gpu=GPUS,
     params:
         study=PATHS.study,
         fingerprint=lambda w: GRID.finetune(w.task, w.model, seed_of(w)),
@@ -40,7 +40,7 @@ rule embed_task:
     resources:
         mem_mb=inference_memory,
         runtime=inference_minutes,
-        gpu=gpus,
+        gpu=GPUS,
     params:
         study=PATHS.study,
         fingerprint=lambda w: GRID.embed(w.task, w.model),

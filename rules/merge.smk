@@ -17,7 +17,7 @@ rule calibrate:
     resources:
         mem_mb=inference_memory,
         runtime=inference_minutes,
-        gpu=gpus,
+        gpu=GPUS,
     params:
         study=PATHS.study,
         fingerprint=lambda w: GRID.calibrate(w.task, w.pair, w.depth),
@@ -44,7 +44,7 @@ rule sweep:
     resources:
         mem_mb=inference_memory,
         runtime=inference_minutes,
-        gpu=gpus,
+        gpu=GPUS,
     params:
         study=PATHS.study,
         fingerprint=lambda w: GRID.sweep(w.task, w.merge, w.pair, seed_of(w)),
@@ -71,7 +71,7 @@ rule merge_models:
     resources:
         mem_mb=inference_memory,
         runtime=inference_minutes,
-        gpu=gpus,
+        gpu=GPUS,
     params:
         study=PATHS.study,
         fingerprint=lambda w: GRID.made(w.task, w.system, seed_of(w)),

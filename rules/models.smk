@@ -37,7 +37,7 @@ rule distil_model:
     resources:
         mem_mb=training_memory,
         runtime=training_minutes,
-        gpu=gpus,
+        gpu=GPUS,
     params:
         study=PATHS.study,
         fingerprint=lambda w: GRID.model(w.model),
@@ -86,7 +86,7 @@ rule pretrain_model:
     resources:
         mem_mb=training_memory,
         runtime=training_minutes,
-        gpu=gpus,
+        gpu=GPUS,
     params:
         study=PATHS.study,
         fingerprint=lambda w: GRID.model(w.model),

@@ -22,15 +22,15 @@ def main() -> None:
     program.use_threads(grid.study.launch.threads)
     bench = Workbench(grid, paths, args.task, args.pair, args.seed, program.device_of(grid.study.launch))
     with program.progress(f"sweep {args.merge}") as report:
-        states, flops, diagnostics = sweep(bench, args.merge, report)
+        swept = sweep(bench, args.merge, report)
     with files.atomic_folder(paths.sweep(args.task, args.merge, args.pair, args.seed)) as folder:
-        save_states(states, folder / "states.safetensors")
+        save_states(swept.states, folder / "states.safetensors")
         files.write_json(
             folder / "manifest.json",
             {
                 "fingerprint": args.fingerprint,
-                "train_flops_parts": flops,
-                "diagnostics": diagnostics,
+                "train_flops_parts": swept.flops,
+                "diagnostics": swept.diagnostics,
                 "measured": program.measured(started),
             },
         )

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from graft.merging.registry import PLANS
+from graft.merging.registry import EASY_RIDGE, PLANS
 from graft.shapes import Shape
 
 BACKWARD_AND_FORWARD = 3  # a backward pass has two products for each product of the forward pass
@@ -62,6 +62,14 @@ def eigen_flops(size: int) -> int:
     Source: Golub & Van Loan, Matrix Computations, 4th ed., section 8.3.
     """
     return 9 * size**3
+
+
+def cholesky_flops(size: int) -> int:
+    """FLOPs of the Cholesky factor of one matrix [size, size].
+
+    Source: Golub & Van Loan, Matrix Computations, 4th ed., section 4.2.
+    """
+    return size**3 // 3
 
 
 def svd_flops(rows: int, columns: int) -> int:
@@ -148,20 +156,27 @@ def transport_flops(small: Shape, large: Shape) -> int:
     return 4 * carried(width, width) + carried(ffn, width) + carried(width, ffn)
 
 
-def affine_flops(small: int, large: int) -> int:
-    """FLOPs of least squares maps in both directions from their moments: two eigendecompositions and their products."""
-    there, back = (eigen_flops(w) + 4 * w**2 * other for w, other in ((small, large), (large, small)))
-    return there + back
+def solve_flops(size: int, columns: int, ridge: float) -> int:
+    """FLOPs of least squares with a ridge from a Gram matrix [size, size]: a Cholesky factor and two triangular
+    solutions for every column, or for a small ridge an eigendecomposition and two products."""
+    if ridge >= EASY_RIDGE:
+        return cholesky_flops(size) + 2 * size**2 * columns
+    return eigen_flops(size) + 4 * size**2 * columns
 
 
-def maps_flops(alignment: str, small: int, large: int) -> int:
+def affine_flops(small: int, large: int, ridge: float) -> int:
+    """FLOPs of least squares maps in both directions from their moments."""
+    return solve_flops(small, large, ridge) + solve_flops(large, small, ridge)
+
+
+def maps_flops(alignment: str, small: int, large: int, ridge: float) -> int:
     """FLOPs of both maps of one space from their moments; finding a transport plan takes no matrix products."""
     if alignment in PLANS:
         return 0
     if alignment == "whitened":
         roots = sum(eigen_flops(w) + 4 * w**3 for w in (small, large))
         return roots + procrustes_flops(small, large) + 6 * small * large * (small + large)
-    return affine_flops(small, large) if alignment == "least_squares" else procrustes_flops(small, large)
+    return affine_flops(small, large, ridge) if alignment == "least_squares" else procrustes_flops(small, large)
 
 
 def missed_flops(small: Shape, large: Shape, pairs: int, per_site: bool = False) -> int:
@@ -176,31 +191,32 @@ def embedding_flops(small: Shape, large: Shape) -> int:
 
 
 def functional_flops(
-    small: Shape, large: Shape, pairs: int, tokens: int, norms: bool = True, embeddings: bool = True
+    small: Shape, large: Shape, pairs: int, tokens: int, options: Mapping[str, Any]
 ) -> tuple[int, int]:
     """FLOPs of `Functional.prepare` and of one `Functional.apply` on so many tokens.
 
-    An apply runs every block of both large models once to go on, and those of a mapped pair five times more for what
-    their linear layers read, and twice for their LayerNorms (`norms`: these are refitted). For every linear layer it
-    multiplies the mapped change, the correction, the Gram matrix and the cross product, and solves. `embeddings`: their
-    tables move too. Padding, and attention's own products, are left out of the passes, since they depend on the texts'
-    lengths.
+    An apply takes the texts once through both large models. In a mapped block every linear layer takes the mapped
+    change, the correction and a cross product, and every input a Gram matrix and a solution, queries, keys and values
+    reading one. LayerNorms that are refitted take their mapped change. Padding, and attention's own products, are left
+    out of the passes, since they depend on the texts' lengths.
     """
     small_block, large_block = (2 * tokens * (4 * s.width**2 + 2 * s.width * s.ffn) for s in (small, large))
     prepare = 2 * small.layers * small_block
-    prepare += (2 * pairs + 1) * affine_flops(small.width, large.width) + pairs * affine_flops(small.ffn, large.ffn)
+    ridge = options["map_ridge"]
+    prepare += (2 * pairs + 1) * affine_flops(small.width, large.width, ridge)
+    prepare += pairs * affine_flops(small.ffn, large.ffn, ridge)
     prepare += missed_flops(small, large, pairs)
     width, ffn = (small.width, large.width), (small.ffn, large.ffn)
-    linears = (*[(width, width)] * 4, (width, ffn), (ffn, width))
+    stages = (width, [width] * 3), (width, [width]), (width, [ffn]), (ffn, [width])
     refits = sum(
-        2 * tokens * (out[0] * out[1] + 2 * into[1] * out[1] + into[1] ** 2)
-        + eigen_flops(into[1])
-        + 4 * into[1] ** 2 * out[1]
-        for into, out in linears
+        2 * tokens * into[1] ** 2
+        + solve_flops(into[1], sum(out[1] for out in outs), options["fit_ridge"])
+        + sum(2 * tokens * (out[0] * out[1] + 2 * into[1] * out[1]) for out in outs)
+        for into, outs in stages
     )
-    mapped_norm = norms * 2 * tokens * small.width * large.width
-    apply = (2 * large.layers + (5 + 2 * norms) * pairs) * large_block + pairs * (refits + 2 * mapped_norm)
-    if embeddings:
+    mapped_norm = (options["layernorm"] == "fit") * 2 * tokens * small.width * large.width
+    apply = 2 * large.layers * large_block + pairs * (refits + 2 * mapped_norm)
+    if options["embedding_delta"]:
         apply += embedding_flops(small, large) + mapped_norm
     return prepare, apply
 
@@ -220,8 +236,8 @@ def spacewise_flops(small: Shape, large: Shape, pairs: int, options: Mapping[str
     """FLOPs of `Spacewise.prepare`: the maps of every space, and the transport. Maps by head are counted as whole
     ones."""
     streams = 1 if options["residual"] != "per_site" else 1 + 3 * pairs
-    maps = (2 * pairs + streams) * maps_flops(options["alignment"], small.width, large.width)
-    maps += pairs * maps_flops(options["alignment"], small.ffn, large.ffn)
+    maps = (2 * pairs + streams) * maps_flops(options["alignment"], small.width, large.width, options["map_ridge"])
+    maps += pairs * maps_flops(options["alignment"], small.ffn, large.ffn, options["map_ridge"])
     maps += missed_flops(small, large, pairs, options["residual"] == "per_site")
     embeddings = embedding_flops(small, large) if options["embedding_delta"] else 0
     return maps + pairs * transport_flops(small, large) + embeddings

@@ -61,8 +61,7 @@ PREPARE: Mapping[str, Callable[[Shape, Shape, Mapping[str, Any]], tuple[int, int
         large,
         _pairs(small, large, o),
         o["text_tokens"],
-        norms=o["layernorm"] == "fit",
-        embeddings=o["embedding_delta"],
+        o,
     ),
     "ot_fusion": lambda small, large, o: (count.ot_fusion_flops(small, large, _pairs(small, large, o)), 0),
     "grow": lambda small, large, o: (count.grow_flops(small, large, o["text_tokens"]), 0),
@@ -140,7 +139,10 @@ class Costs:
             case "sweep", (task, merge, pair, seed):
                 return list(self._sweep(task, merge, pair, seed))
             case "merge_models", (task, system, seed):
-                return list(self._merge(task, self.grid.systems[system], seed))
+                spec, swept = self.grid.systems[system], []
+                if spec.head and spec.merge and not self.grid.has_sweep(spec.merge):
+                    swept = list(self._sweep(task, spec.merge, spec.pair.name, seed))
+                return [*swept, *self._merge(task, spec, seed)]
             case "evaluate", (task, system, seed):
                 return [Work(f"evaluate/{task}/{system}/seed-{seed}", self._evaluation(task, system))]
         return []

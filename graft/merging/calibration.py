@@ -1,6 +1,6 @@
 """Running a small and a large encoder on the same tokens and summing the moments of their activations."""
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
 
 import torch
@@ -23,6 +23,8 @@ from graft.merging.moments import Moments
 from graft.shapes import Shape
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
+# Texts go through the models so many tokens at a time, since all of the small model's activations are held meanwhile.
+PART_TOKENS = 1024
 # Where activations are seen in one model: (layer, site); the embeddings' output stands before the first layer, at -1.
 Place = tuple[int, str]
 
@@ -39,9 +41,9 @@ def calibrate(
 
     Returns `graft.merging.moments.Moments` as float64 tensors on the CPU, by site (`architecture.site_name`); Gram
     matrices at GRAM_SITES only; and for every LayerNorm `<site>.spread` [2]: the mean over tokens of its input's
-    standard deviation over units, in the small and in the large model. Padding counts nowhere. Of one batch all of the
-    small model's activations are held at a time, and the large one's at one site. `progress` is called with each
-    batch's number of examples.
+    standard deviation over units, in the small and in the large model. Padding counts nowhere. Of PART_TOKENS
+    tokens all of the small model's activations are held at a time, and the large one's at one site. `progress` is
+    called with each batch's number of examples.
     Raises ValueError for unequal vocabularies, a model in training mode, a wrong depth map, no batches, or activations
     that are not finite.
     """
@@ -50,7 +52,8 @@ def calibrate(
     sums: dict[str, Moments] = {}
     spreads: dict[str, Tensor] = {}
     for batch in batches:
-        _add(small, large, {-1: -1} | {g: m for m, g in depth_map}, batch, sums, spreads)
+        for part in _parts(batch):
+            _add(small, large, {-1: -1} | {g: m for m, g in depth_map}, part, sums, spreads)
         if progress:
             progress(len(batch["input_ids"]))
     if not sums:
@@ -69,6 +72,14 @@ def check_tokens(tokens: int, large: Shape, where: str) -> None:
             f"{where}: {tokens} tokens are too few; the feed-forward space of the large model needs at least "
             f"{large.ffn}: give more text, or ask for more tokens of it"
         )
+
+
+def _parts(batch: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
+    """A batch in parts of at most PART_TOKENS tokens, or of one text."""
+    texts, length = batch["input_ids"].shape
+    rows = max(1, PART_TOKENS // length)
+    for start in range(0, texts, rows):
+        yield {name: batch[name][start : start + rows] for name in INPUTS}
 
 
 def _add(

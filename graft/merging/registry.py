@@ -18,6 +18,9 @@ POOLINGS = ("cls", "mean")
 # Unit to unit, by optimal transport: softly, or each to one.
 PLANS = ("optimal_transport", "assignment")
 RESIDUALS = ("pooled", "per_site", "fit_dense")
+# From this ridge on, least squares are solved by Cholesky: null directions, along which there is nothing to be found,
+# come out as nothing by themselves. Below it they are looked for.
+EASY_RIDGE = 1e-4
 ALIGNMENTS = ("least_squares", "procrustes", "scaled_procrustes", "whitened", *PLANS)
 # What maps are fitted to: activations on text, or products of the models' weights alone (no data).
 EVIDENCE = ("activations", "weights")

@@ -58,7 +58,7 @@ def resources(output: str) -> dict[str, list[dict[str, str]]]:
 def rules_with_a_gpu() -> set[str]:
     """Rules of this repository that name the number of GPUs they want."""
     text = "\n".join(path.read_text() for path in sorted((ROOT / "rules").glob("*.smk")))
-    return {rule.split(":")[0] for rule in re.split(r"^rule ", text, flags=re.MULTILINE)[1:] if "gpu=gpus" in rule}
+    return {rule.split(":")[0] for rule in re.split(r"^rule ", text, flags=re.MULTILINE)[1:] if "gpu=GPUS" in rule}
 
 
 def edited(clone: Path, **site: str) -> Path:

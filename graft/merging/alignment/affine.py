@@ -10,12 +10,11 @@ from torch import Tensor
 from graft.merging.alignment.maps import Maps
 from graft.merging.alignment.procrustes import procrustes
 from graft.merging.moments import Moments
-from graft.merging.registry import ALIGNMENTS, PLANS
+from graft.merging.registry import ALIGNMENTS, EASY_RIDGE, PLANS
 
 # Directions with less than this share of the largest eigenvalue (of standardised activations) count as null: neither
 # model moves along them on the calibration text, so nothing is read from them or written to them.
 NULL = 1e-11
-
 
 Fit = Callable[[Moments], Maps]
 
@@ -107,8 +106,11 @@ def ridge_map(gram: Tensor, cross: Tensor, count: int, ridge: float) -> Tensor:
     variance = gram.diagonal() / count
     varies = variance > 0
     scale = varies / torch.where(varies, variance, 1.0).sqrt()
-    values, vectors = torch.linalg.eigh(scale[:, None] * gram * scale / count)
+    standardised, wanted = scale[:, None] * gram * scale / count, scale[:, None] * cross / count
+    if ridge >= EASY_RIDGE:
+        standardised.diagonal().add_(ridge)
+        return scale[:, None] * torch.cholesky_solve(wanted, torch.linalg.cholesky(standardised))
+    values, vectors = torch.linalg.eigh(standardised)
     keep = values > NULL * values.max()
     inverse = torch.where(keep, 1 / (values.clamp(min=0) + ridge).clamp(min=1e-300), 0.0)
-    right = vectors.T @ (scale[:, None] * cross / count)
-    return scale[:, None] * (vectors @ (inverse[:, None] * right))
+    return scale[:, None] * (vectors @ (inverse[:, None] * (vectors.T @ wanted)))

@@ -26,14 +26,8 @@ from graft.merging.moments import CONSTANT
 from graft.merging.protocol import Cost, Parts, check_parts, small_change
 from graft.shapes import Shape
 
-# Linear layers of a block in the order in which they run; those of one stage read one input.
-STAGES = (
-    ("attention.self.query", "attention.self.key", "attention.self.value"),
-    ("attention.output.dense",),
-    ("intermediate.dense",),
-    ("output.dense",),
-)
-NORM_BEHIND = {"attention.output.dense": "attention.output.LayerNorm", "output.dense": "output.LayerNorm"}
+# Linear layers that read one input.
+ATTENTION_IN = ("attention.self.query", "attention.self.key", "attention.self.value")
 Batch = Mapping[str, Tensor]
 
 
@@ -92,23 +86,14 @@ class Functional:
         plain, merged = (encoder_of(parts.large, parts.large_shape) for _ in range(2))
         walk = [_Walk(plain, merged, batch) for batch in _on(plain.device, parts.texts)]
         if parts.options["embedding_delta"]:
-            stream = state.maps.residual[EMBEDDINGS]
-            for name in EMBEDDING_TABLES:
-                table = merged.get_parameter(name)
-                table += (strength * small_change(parts, name) @ state.maps.writes[EMBEDDINGS]).to(table)
-            if parts.options["layernorm"] == "fit":
-                plain_out, made = (_seen(walk, model, -1, [EMBEDDING_NORM])[EMBEDDING_NORM][1] for model in (0, 1))
-                change = strength * state.changes[EMBEDDING_NORM].double() @ stream.forward
-                _refit_norm(merged.get_submodule(EMBEDDING_NORM), made.double(), plain_out.double() + change)
-            for texts in walk:
-                texts.embed()
+            _move_embeddings(state, walk, merged, strength)
         source = {g: m for m, g in parts.depth_map}
-        for g in range(parts.large_shape.layers):
+        for g, (block, moved) in enumerate(zip(plain.encoder.layer, merged.encoder.layer, strict=True)):
             if g in source:
-                m = source[g]
-                _move_block(state, walk, m, g, strength)
-            for texts in walk:
-                texts.step(g)
+                _move_block(state, walk, (block, moved), (source[g], g), strength)
+            else:
+                for texts in walk:
+                    texts.plain, texts.merged = block(texts.plain, texts.mask), moved(texts.merged, texts.mask)
         dtypes = {name: tensor.dtype for name, tensor in parts.large.items()}
         return {name: tensor.to(dtypes[name]) for name, tensor in merged.state_dict().items()}
 
@@ -116,87 +101,111 @@ class Functional:
         """FLOPs of one `prepare` and of one `apply`."""
         pairs = depth.pairs(options["depth"], small.layers, large.layers)
         small = depth.as_deep(options["depth"], small, large)
-        moved = {"norms": options["layernorm"] == "fit", "embeddings": options["embedding_delta"]}
-        return Cost(*functional_flops(small, large, pairs, tokens, **moved))
+        return Cost(*functional_flops(small, large, pairs, tokens, options))
 
 
 class _Walk:
-    """One batch on its way through the untouched (0) and the partly merged (1) large model."""
+    """One batch on its way: its states in the untouched and in the partly merged large model."""
 
     def __init__(self, plain: BertModel, merged: BertModel, batch: Batch) -> None:
-        self.models = plain, merged
-        self.batch = batch
+        self.inputs = {name: batch[name] for name in ("input_ids", "token_type_ids")}
         self.real = batch["attention_mask"].bool()
-        self.embed()
+        self.plain, self.merged = (model.embeddings(**self.inputs) for model in (plain, merged))
         # 0 where attention may look, and the lowest number where there is padding.
-        lowest = torch.finfo(self.states[0].dtype).min
-        self.mask = (~self.real)[:, None, None, :].to(self.states[0].dtype) * lowest
-
-    def embed(self) -> None:
-        """Go back to the start."""
-        inputs = {name: self.batch[name] for name in ("input_ids", "token_type_ids")}
-        self.states = [model.embeddings(**inputs) for model in self.models]
-
-    def step(self, layer: int) -> None:
-        """Pass both models' block."""
-        self.states = [
-            model.encoder.layer[layer](state, self.mask) for model, state in zip(self.models, self.states, strict=True)
-        ]
-
-    def seen(self, model: int, layer: int, modules: Sequence[str]) -> dict[str, tuple[Tensor, Tensor]]:
-        """Inputs and outputs [real tokens, units] of modules of a block; at layer -1, of the embeddings' LayerNorm."""
-        found: dict[str, tuple[Tensor, Tensor]] = {}
-        handles = [
-            self.models[model]
-            .get_submodule(name)
-            .register_forward_hook(lambda _, given, made, name=name: found.update({name: (given[0], made)}))
-            for name in modules
-        ]
-        try:
-            if layer < 0:
-                self.embed()
-            else:
-                self.models[model].encoder.layer[layer](self.states[model], self.mask)
-        finally:
-            for handle in handles:
-                handle.remove()
-        return {name: (given[self.real], made[self.real]) for name, (given, made) in found.items()}
+        lowest = torch.finfo(self.plain.dtype).min
+        self.mask = (~self.real)[:, None, None, :].to(self.plain.dtype) * lowest
 
 
-def _seen(walk: Sequence[_Walk], model: int, layer: int, modules: Sequence[str]) -> dict[str, tuple[Tensor, Tensor]]:
-    """Inputs and outputs of modules over all texts."""
-    found = [texts.seen(model, layer, modules) for texts in walk]
-    return {
-        name: tuple(torch.cat(both).cpu() for both in zip(*(f[name] for f in found), strict=True)) for name in modules
-    }
+def _move_embeddings(state: Prepared, walk: Sequence[_Walk], merged: BertModel, strength: float) -> None:
+    parts, stream = state.parts, state.maps.residual[EMBEDDINGS]
+    for name in EMBEDDING_TABLES:
+        table = merged.get_parameter(name)
+        table += (strength * small_change(parts, name) @ state.maps.writes[EMBEDDINGS]).to(table)
+
+    def made() -> list[Tensor]:
+        return [merged.embeddings(**texts.inputs) for texts in walk]
+
+    if parts.options["layernorm"] == "fit":
+        change = strength * state.changes[EMBEDDING_NORM].double() @ stream.forward
+        wanted = _real(walk, [texts.plain for texts in walk]) + change
+        _refit_norm(merged.get_submodule(EMBEDDING_NORM), _real(walk, made()), wanted)
+    for texts, embedded in zip(walk, made(), strict=True):
+        texts.merged = embedded
 
 
-def _move_block(state: Prepared, walk: Sequence[_Walk], m: int, g: int, strength: float) -> None:
-    small, large = layer_prefix(m), layer_prefix(g)
-    plain = _seen(walk, 0, g, [large + module for module in (*LINEAR_SPACES, *NORMS)])
-    for stage in STAGES:
-        inputs = _seen(walk, 1, g, [large + stage[0]])[large + stage[0]][0].double()
-        for name in stage:
-            change = strength * state.changes[small + name].double() @ state.maps.exit(m, g, name)
-            linear = walk[0].models[1].get_submodule(large + name)
-            _refit_linear(linear, inputs, plain[large + name][0].double(), change, state.parts.options["fit_ridge"])
-        norm = NORM_BEHIND.get(stage[0])
-        if norm and state.parts.options["layernorm"] == "fit":
-            change = strength * state.changes[small + norm].double() @ state.maps.residual[m, g, NORMS[norm]].forward
-            merged = _seen(walk, 1, g, [large + norm])[large + norm][1].double()
-            wanted = plain[large + norm][1].double() + change
-            _refit_norm(walk[0].models[1].get_submodule(large + norm), merged, wanted)
+def _move_block(
+    state: Prepared, walk: Sequence[_Walk], blocks: tuple[nn.Module, nn.Module], pair: tuple[int, int], strength: float
+) -> None:
+    """Move the second of two equal blocks, each layer when its input is known, and take both states on."""
+    (m, g), (plain, merged) = pair, blocks
+    before = _plain_pass(walk, plain)
+    fit_norms = state.parts.options["layernorm"] == "fit"
+
+    def refit(names: Sequence[str], inputs: Sequence[Tensor]) -> None:
+        changes = [strength * state.changes[layer_prefix(m) + n].double() @ state.maps.exit(m, g, n) for n in names]
+        linears = [merged.get_submodule(name) for name in names]
+        read = before[names[0]][0]
+        _refit_linears(linears, _real(walk, inputs), read, changes, state.parts.options["fit_ridge"])
+
+    def normed(name: str, sums: Sequence[Tensor]) -> list[Tensor]:
+        norm = merged.get_submodule(name)
+        if fit_norms:
+            change = strength * state.changes[layer_prefix(m) + name].double()
+            wanted = before[name][1] + change @ state.maps.residual[m, g, NORMS[name]].forward
+            _refit_norm(norm, _real(walk, [norm(x) for x in sums]), wanted)
+        return [norm(x) for x in sums]
+
+    entering = [texts.merged for texts in walk]
+    refit(ATTENTION_IN, entering)
+    contexts = [merged.attention.self(x, texts.mask)[0] for x, texts in zip(entering, walk, strict=True)]
+    refit(["attention.output.dense"], contexts)
+    sums = [merged.attention.output.dense(c) + x for c, x in zip(contexts, entering, strict=True)]
+    attended = normed("attention.output.LayerNorm", sums)
+    refit(["intermediate.dense"], attended)
+    widened = [merged.intermediate(x) for x in attended]
+    refit(["output.dense"], widened)
+    sums = [merged.output.dense(h) + x for h, x in zip(widened, attended, strict=True)]
+    for texts, left in zip(walk, normed("output.LayerNorm", sums), strict=True):
+        texts.merged = left
 
 
-def _refit_linear(linear: nn.Linear, merged: Tensor, plain: Tensor, change: Tensor, ridge: float) -> None:
-    """Move a linear layer so that on inputs `merged` it makes what it made of `plain`, and the change."""
-    wanted = change - (merged - plain) @ linear.weight.double().cpu().T
+def _plain_pass(walk: Sequence[_Walk], block: nn.Module) -> dict[str, tuple[Tensor, Tensor]]:
+    """Take the untouched states through a block; inputs and outputs [real tokens, units] of its linear layers and
+    LayerNorms, by name."""
+    seen: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in (*LINEAR_SPACES, *NORMS)}
+    handles = [
+        block.get_submodule(name).register_forward_hook(lambda _, given, made, see=see: see.append((given[0], made)))
+        for name, see in seen.items()
+    ]
+    try:
+        for texts in walk:
+            texts.plain = block(texts.plain, texts.mask)
+    finally:
+        for handle in handles:
+            handle.remove()
+    return {name: tuple(_real(walk, both) for both in zip(*found, strict=True)) for name, found in seen.items()}
+
+
+def _real(walk: Sequence[_Walk], batches: Sequence[Tensor]) -> Tensor:
+    """[real tokens, units] in float64 on the CPU, of tensors that hold padding as well."""
+    return torch.cat([x[texts.real] for x, texts in zip(batches, walk, strict=True)]).cpu().double()
+
+
+def _refit_linears(
+    linears: Sequence[nn.Linear], merged: Tensor, plain: Tensor, changes: Sequence[Tensor], ridge: float
+) -> None:
+    """Move linear layers so that on inputs `merged` each makes what it made of `plain`, and its change."""
+    came_in = merged - plain
+    wanted = torch.cat([c - came_in @ x.weight.double().cpu().T for c, x in zip(changes, linears, strict=True)], dim=1)
     mean, centred = merged.mean(0), merged - merged.mean(0)
-    centred = centred * (centred.square().sum(0) > CONSTANT * merged.square().sum(0))
+    centred *= centred.square().sum(0) > CONSTANT * merged.square().sum(0)
     cross = centred.T @ (wanted - wanted.mean(0))
-    solution = affine.ridge_map(centred.T @ centred, cross, len(merged), ridge)  # [in, out]
-    linear.weight += solution.T.to(linear.weight)
-    linear.bias += (wanted.mean(0) - mean @ solution).to(linear.bias)
+    solution = affine.ridge_map(centred.T @ centred, cross, len(merged), ridge)  # [in, out of all]
+    offset = wanted.mean(0) - mean @ solution
+    sizes = [linear.out_features for linear in linears]
+    for linear, weight, bias in zip(linears, solution.split(sizes, dim=1), offset.split(sizes), strict=True):
+        linear.weight += weight.T.to(linear.weight)
+        linear.bias += bias.to(linear.bias)
 
 
 def _refit_norm(norm: nn.LayerNorm, made: Tensor, wanted: Tensor) -> None:

@@ -1,3 +1,4 @@
+import itertools
 import subprocess
 import sys
 from dataclasses import replace
@@ -8,7 +9,6 @@ from torch.utils.flop_counter import FlopCounterMode
 from transformers import BertConfig, BertForSequenceClassification
 
 from graft.cost.flops import (
-    affine_flops,
     calibration_flops,
     classifier_flops,
     encoder_flops,
@@ -149,11 +149,12 @@ def test_heads_are_counted_as_torch_counts_them(kind, outputs):
 def test_single_maps_are_counted_as_torch_counts_them():
     small, large = torch.randn(50, 5), torch.randn(50, 7)
     moments = Moments.of(small, large, grams=True)
-    for alignment in ALIGNMENTS:
+    for alignment, size in itertools.product(ALIGNMENTS, (0.0, 0.1)):
         with counting_flops() as counted:
-            affine.fit(alignment, 0.1)(moments)
-        assert counted.get_total_flops() == maps_flops(alignment, 5, 7), alignment
-    assert maps_flops("least_squares", 5, 7) == affine_flops(5, 7) > procrustes_flops(5, 7) == procrustes_flops(7, 5)
+            affine.fit(alignment, size)(moments)
+        assert counted.get_total_flops() == maps_flops(alignment, 5, 7, size), alignment
+    assert maps_flops("least_squares", 5, 7, 0.1) < maps_flops("least_squares", 5, 7, 0.0)
+    assert procrustes_flops(5, 7) == procrustes_flops(7, 5)
 
 
 def test_the_transport_of_a_layer_is_counted_as_torch_counts_it():
@@ -202,14 +203,19 @@ def test_methods_are_counted_as_torch_counts_them(method, options, parts_of):
     assert counted.get_total_flops() == cost.apply
 
 
-@pytest.mark.parametrize("norms", [True, False])
-@pytest.mark.parametrize("embeddings", [True, False])
-@pytest.mark.parametrize("depth", registry.facts("functional").options["depth"].choices)
-def test_refitting_is_counted_as_torch_counts_it(depth, norms, embeddings, parts_of):
-    options = {"layernorm": "fit" if norms else "leave", "embedding_delta": embeddings, "depth": depth}
+@pytest.mark.parametrize(
+    "options",
+    [
+        *variants("functional"),
+        {"layernorm": "leave", "embedding_delta": False},
+        *({"fit_ridge": ridge, "map_ridge": other} for ridge in (0.0, 0.1) for other in (0.0, 0.1)),
+    ],
+    ids=str,
+)
+def test_refitting_is_counted_as_torch_counts_it(options, parts_of):
     parts = parts_of("functional", batches=texts(EXAMPLES, TOKENS), **options)
     pairs = len(parts.depth_map)
-    prepare, apply = functional_flops(SMALL, LARGE, pairs, EXAMPLES * TOKENS, norms, embeddings)
+    prepare, apply = functional_flops(SMALL, LARGE, pairs, EXAMPLES * TOKENS, parts.options)
     # What is left out of the passes: attention's products in every block that runs, and the small model's pooler.
     scores = {shape: EXAMPLES * 4 * TOKENS**2 * shape.width for shape in (SMALL, LARGE)}
     method = Functional()
@@ -219,8 +225,7 @@ def test_refitting_is_counted_as_torch_counts_it(depth, norms, embeddings, parts
     assert counted.get_total_flops() == prepare + left_out
     with counting_flops() as counted:
         method.apply(state, 0.7)
-    blocks = 2 * LARGE.layers + pairs * (7 if norms else 5)
-    assert counted.get_total_flops() == apply + blocks * scores[LARGE]
+    assert counted.get_total_flops() == apply + 2 * LARGE.layers * scores[LARGE]
 
 
 def test_costs_and_the_registry_are_known_without_torch():

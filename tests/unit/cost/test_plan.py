@@ -141,7 +141,8 @@ def test_making_models_for_controls_comes_before_what_is_made_of_them(values):
     )
     for model in ("untrained", "undistilled"):
         pair = f"{model}-into-large"
-        assert at[Step("calibrate", ("rte", pair, "spread"))] < at[Step("sweep", ("rte", "spacewise", pair, 0))]
+        merging = Step("merge_models", ("rte", f"control.other-small.spacewise.labelled.{pair}", 0))
+        assert at[Step("calibrate", ("rte", pair, "spread"))] < at[merging]
         assert not any(step.rule in ("embed_task", "probe") and model in str(step) for step in found)
     assert sum(step.rule == "initialise_model" for step in found) == 1
 

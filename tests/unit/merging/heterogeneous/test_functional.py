@@ -56,9 +56,9 @@ def test_without_the_correction_changes_would_count_twice(related, monkeypatch):
 
     parts, expected = related(relatives.identical)
     state = Functional().prepare(parts)
-    refit = functional._refit_linear
+    refit = functional._refit_linears
     monkeypatch.setattr(
-        functional, "_refit_linear", lambda linear, merged, plain, *rest: refit(linear, merged, merged, *rest)
+        functional, "_refit_linears", lambda linears, merged, plain, *rest: refit(linears, merged, merged, *rest)
     )
     found = states(Functional().apply(state, 1.0), parts.large_shape, parts.texts)
     wanted = states(expected, parts.large_shape, parts.texts)
