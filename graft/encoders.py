@@ -50,6 +50,11 @@ def encoder_of(body: Mapping[str, Tensor], shape: Shape) -> BertModel:
     return model.eval()
 
 
+def attention_bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """What attention adds to its scores [b, 1, 1, t] for a mask [b, t]: 0 for tokens, the lowest number for padding."""
+    return (mask == 0)[:, None, None, :].to(dtype) * torch.finfo(dtype).min
+
+
 def projection_of(folder: str | Path) -> Tensor | None:
     """Weight [w_L, w_S] with which a distillation compared hidden states, where the folder holds one."""
     path = Path(folder) / PROJECTION

@@ -11,7 +11,7 @@ from safetensors.numpy import load_file, save_file
 from transformers import BertModel
 
 from graft.cost.flops import encoder_flops
-from graft.inference import pass_flops, run
+from graft.inference import Batch, pass_flops, run
 from graft.merging.heads.pooling import pool
 from graft.shapes import Shape
 from graft.tasks.tokens import TokenisedSplit
@@ -54,6 +54,18 @@ def last_states(model: BertModel, batch: dict[str, torch.Tensor]) -> torch.Tenso
 def cls_states(model: BertModel, tokens: TokenisedSplit, max_tokens: int, rows: np.ndarray | None = None) -> np.ndarray:
     """[CLS] states [n, w] of a split (or of `rows`)."""
     return run(lambda batch: last_states(model, batch)[:, 0], tokens, max_tokens, rows, model.device)
+
+
+def pooled_states(
+    hidden: Callable[[Batch], torch.Tensor],
+    pooling: str,
+    tokens: TokenisedSplit,
+    max_tokens: int,
+    rows: np.ndarray | None = None,
+    device: str | torch.device = "cpu",
+) -> np.ndarray:
+    """States [n, w] of a split (or of `rows`), pooled; `hidden` gives a batch's [b, t, w]."""
+    return run(lambda batch: pool(hidden(batch), batch["attention_mask"], pooling), tokens, max_tokens, rows, device)
 
 
 def fit_rows(rows: int, count: int) -> np.ndarray:

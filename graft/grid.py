@@ -295,8 +295,11 @@ class Grid:
             inputs.append(self.finetune(task, spec.pair.small, seed))
         if spec.merge and registry.facts(spec.method).heads:
             inputs.append(self.sweep(task, spec.merge, spec.pair.name, seed))
-        if probe := probe_of(spec):
-            inputs.append(self.probe(task, spec.pair.large, probe))
+        if spec.merge and not spec.seeded:
+            inputs.append(self.model(spec.pair.small))
+        if spec.merge and not spec.head and "texts" in registry.facts(spec.method).needs:
+            inputs += self._calibration_text().values()
+        inputs += [self.probe(task, self.systems[name].model, self.systems[name].pooling) for name in probes_of(spec)]
         return _hash("merge", spec.method, spec.head, effective(spec), *inputs, self._inference())
 
     @functools.cache  # noqa: B019
@@ -317,11 +320,12 @@ def effective(system: System) -> dict[str, Any]:
     return options
 
 
-def probe_of(system: System) -> str | None:
-    """Pooling of the large model's probe that a merge builds on, or None."""
-    if not system.merge or "probe.large" not in registry.facts(system.method).needs:
-        return None
-    return registry.checked_options(system.method, system.settings.options)["probe"]
+def probes_of(system: System) -> list[str]:
+    """Names of the probes that a merge builds on."""
+    needs = registry.facts(system.method).needs if system.merge else ()
+    roles = [need.removeprefix("probe.") for need in needs if need.startswith("probe.")]
+    pooling = registry.checked_options(system.method, system.settings.options)["probe"] if roles else None
+    return [f"probe.{pooling}.{getattr(system.pair, role)}" for role in roles]
 
 
 def model_files(source: PathModel | PackageModel, where: str) -> list[Path]:
@@ -418,7 +422,7 @@ def _merged(name: str, merge: Merge, pair: Pair, other: OtherSmallControl | None
             facts.kind if prefix == "merge" else "control",
             "train" if head == "labelled" else facts.label_use,
             "merge",
-            True,
+            registry.depends_on_finetuning(merge.method, merge.options),
             pair=pair,
             merge=name,
             method=facts.name,

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from graft.grid import ALL_SEEDS, Grid, Run, probe_of
+from graft.grid import ALL_SEEDS, Grid, Run, probes_of
 from graft.paths import Paths
 
 # The rule of each program that makes systems.
@@ -172,6 +172,4 @@ def _merge_inputs(grid: Grid, task: str, system: str, seed: int | str) -> list[S
         if grid.has_sweep(spec.merge):
             found.append(Step("sweep", (task, spec.merge, spec.pair.name, seed)))
         found += _statistics(grid, task, spec.pair.name, spec.merge)
-    if probe := probe_of(spec):
-        found.append(Step("probe", (task, f"probe.{probe}.{spec.pair.large}", ALL_SEEDS)))
-    return found
+    return found + [Step("probe", (task, probe, ALL_SEEDS)) for probe in probes_of(spec)]

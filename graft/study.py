@@ -551,7 +551,7 @@ class Study(Section):
             raise ValueError(f"systems.merge.{name}: {error}") from None
         if merge.heads is not None and not facts.heads:
             raise ValueError(f"systems.merge.{name}.heads: {facts.name} has no head option; leave the key out")
-        if "probe.large" in facts.needs:
+        if any(need.startswith("probe.") for need in facts.needs):
             pooling = registry.checked_options(facts.name, merge.options)["probe"]
             if self.systems.probe is None or pooling not in self.systems.probe.pooling:
                 raise ValueError(f"systems.merge.{name}: needs probe.{pooling}; add it to systems.probe.pooling")

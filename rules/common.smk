@@ -8,7 +8,7 @@ sys.path.insert(0, str(workflow.basedir))
 from snakemake.exceptions import WorkflowError
 
 from graft import files, locks, preload, steps, study as studies
-from graft.grid import Grid, probe_of
+from graft.grid import Grid, probes_of
 from graft.merging.alignment.depth import DEPTHS
 from graft.paths import Paths
 
@@ -156,9 +156,7 @@ def merge_inputs(wildcards):
         inputs.append(PATHS.sweep(wildcards.task, system.merge, pair.name, wildcards.seed) / "manifest.json")
     if system.merge:
         inputs += statistics(wildcards.task, pair.name, system.merge)
-    if probe_of(system):
-        inputs.append(build(wildcards.task, f"probe.{probe_of(system)}.{pair.large}", "all"))
-    return inputs
+    return inputs + [build(wildcards.task, probe, "all") for probe in probes_of(system)]
 
 
 def evaluate_inputs(wildcards):

@@ -5,7 +5,7 @@ import time
 import numpy as np
 
 from graft import program, runs
-from graft.merging.composite.manifest import write_constant
+from graft.merging.composite import manifest
 from graft.tasks import metrics
 
 
@@ -22,7 +22,7 @@ def main() -> None:
     train, select = (runs.labels(paths, args.task, split) for split in ("train", "select"))
     logits = [float(train.mean())] if row.labels is None else np.bincount(train, minlength=row.outputs) / len(train)
     out = paths.run(args.task, "majority", args.seed)
-    write_constant(out / "model", logits)
+    manifest.write(out / "model", "constant", logits=[float(x) for x in logits])
     score = metrics.primary(np.tile(logits, (len(select), 1)), select, row)
     runs.save_system(
         out,

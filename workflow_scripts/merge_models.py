@@ -3,9 +3,10 @@
 import time
 
 from graft import program
-from graft.building import Workbench, build
+from graft.building import build
 from graft.grid import effective
 from graft.runs import pretraining_flops, save_system
+from graft.workbench import Workbench
 
 
 def main() -> None:
@@ -33,7 +34,7 @@ def main() -> None:
         flops=built.flops,
         pretraining_flops=pretraining_flops(grid, paths, system.pair.small) if uses_small else 0,
         hyperparameters={**effective(system), **built.hyperparameters},
-        choices=built.choice.records(bench.row.primary_metric),
+        choices=built.choice.records(bench.row.primary_metric, built.searched),
         diagnostics=built.diagnostics,
         select={"metric": bench.row.primary_metric, "value": built.choice.score},
         launch=grid.study.launch,

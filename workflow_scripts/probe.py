@@ -7,7 +7,7 @@ import torch
 from graft import program, runs
 from graft.cost.flops import linear_flops, ridge_flops
 from graft.features import load_states
-from graft.merging.composite.manifest import write_probe
+from graft.merging.composite import manifest
 from graft.merging.heads import ridge
 from graft.merging.heads.labelled import label_targets
 from graft.merging.selection import Point, search
@@ -42,7 +42,8 @@ def main() -> None:
         lambda point: metrics.primary(maps[point.ridge](select).numpy(), select_labels, row),
     )
     out = paths.run(args.task, system, args.seed)
-    write_probe(out / "model", runs.model_folder(grid, paths, args.model), args.pooling, maps[choice.chosen.ridge])
+    encoder, head = runs.model_folder(grid, paths, args.model), maps[choice.chosen.ridge]
+    manifest.write(out / "model", "probe", {"encoder": encoder}, {manifest.HEAD: head}, pooling=args.pooling)
     runs.save_system(
         out,
         args,

@@ -3,8 +3,9 @@
 import time
 
 from graft import files, program
-from graft.building import Workbench, sweep
+from graft.building import sweep
 from graft.features import save_states
+from graft.workbench import Workbench
 
 
 def main() -> None:

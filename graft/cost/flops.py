@@ -7,6 +7,7 @@ pooler, which Hugging Face runs all the same.
 """
 
 from collections.abc import Callable, Iterable, Mapping
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -219,6 +220,13 @@ def functional_flops(
     if options["embedding_delta"]:
         apply += embedding_flops(small, large) + mapped_norm
     return prepare, apply
+
+
+def stitch_flops(first: Shape, second: Shape, below: int, above: int, tokens: int) -> int:
+    """Forward FLOPs of a stitched encoder for one example padded to `tokens`: `below` layers of the first model, the
+    map, and the second's layers but its first `above`."""
+    parts = replace(first, layers=below), replace(second, layers=second.layers - above)
+    return sum(encoder_flops(part, tokens) for part in parts) + tokens * linear_flops(first.width, second.width)
 
 
 def grow_flops(small: Shape, large: Shape, tokens: int) -> int:

@@ -15,6 +15,7 @@ from graft.cost.sizes import TaskSizes, Unknown, model_shape, task_sizes
 from graft.grid import Grid, System, effective
 from graft.merging import registry
 from graft.merging.alignment.depth import SIMILARITY_TOKENS, as_deep, pairs
+from graft.merging.composite.cuts import Cut, cuts
 from graft.merging.selection import strength_grid
 from graft.paths import Paths
 from graft.shapes import Shape
@@ -213,11 +214,8 @@ class Costs:
         """Moments of every site, and the likeness of all pairs of layers on fewer texts."""
         small, large = self.shapes(pair)
         mapped = pairs(depth, small.layers, large.layers)
-        lengths = self.sizes(task).lengths("train", self.grid.max_tokens(task, self.grid.pair(pair).large))
-        lengths = np.random.default_rng(0).permutation(lengths)
         read, few = (
-            lengths[: int(np.searchsorted(np.cumsum(lengths), tokens)) + 1]
-            for tokens in (self.grid.study.calibration.tokens, SIMILARITY_TOKENS)
+            self._texts(task, pair, tokens) for tokens in (self.grid.study.calibration.tokens, SIMILARITY_TOKENS)
         )
         deep = as_deep(depth, small, large)
         sites = count.summed_flops(lambda t: count.calibration_flops(deep, large, mapped, 1, t), padded_lengths(read))
@@ -225,6 +223,12 @@ class Costs:
             lambda t: count.encoder_flops(small, t) + count.encoder_flops(large, t), padded_lengths(few)
         )
         return {"sites": sites, "similarity": passes + count.similarity_flops(small, large, int(few.sum()))}
+
+    def _texts(self, task: str, pair: str, tokens: int) -> np.ndarray:
+        """Lengths of as many texts of train as hold so many tokens."""
+        lengths = self.sizes(task).lengths("train", self.grid.max_tokens(task, self.grid.pair(pair).large))
+        lengths = np.random.default_rng(0).permutation(lengths)
+        return lengths[: int(np.searchsorted(np.cumsum(lengths), tokens)) + 1]
 
     @functools.cache  # noqa: B019
     def fit(self, task: str, pair: str, merge: str | None) -> np.ndarray:
@@ -265,7 +269,7 @@ class Costs:
                 one = count.summed_flops(lambda t: count.classifier_flops(large, t, row.outputs), padded)
                 yield Work(f"{name}/select", tried * one)
             else:
-                yield Work(f"{name}/small-on-select", self._pass(small, task, "select", tokens))
+                yield from self._composite(task, system, name)
             return
         fit = self.fit(task, system.pair.name, system.merge)
         if system.head != "labelled":
@@ -276,11 +280,60 @@ class Costs:
         bodies = 1 + (self.moved(system.merge, seed) if system.merge else 0)
         yield Work(f"{name}/head", bodies * one, "closed form")
 
+    def _composite(self, task: str, system: System, name: str) -> Iterator[Work]:
+        (small, large), options = self.shapes(system.pair.name), effective(system)
+        outputs, tokens = self.grid.study.tasks[task].row(task).outputs, self.grid.max_tokens(task, system.pair.large)
+        fit, select = self.fit(task, system.pair.name, system.merge), self.sizes(task).lengths("select", tokens)
+        on_select = self._pass(small, task, "select", tokens)
+
+        def head(width: int) -> int:
+            sizes = len(system.settings.ridge)
+            scored = sizes * len(select) * count.linear_flops(width, outputs)
+            return count.ridge_flops(len(fit), width, outputs, sizes) + scored
+
+        if system.method in ("logit_ensemble", "proxy_tuning"):
+            yield Work(f"{name}/small-on-select", on_select * (1 + (system.method == "proxy_tuning")))
+        elif system.method == "concat_probe":
+            on_fit = count.summed_flops(lambda t: count.encoder_flops(small, t), padded_lengths(fit))
+            yield Work(f"{name}/small-on-fit", on_fit)
+            if (folds := options["folds"]) > 1:
+                # Every fold leaves one part of train out.
+                train, choice = self._finetuning(task, system.pair.small)
+                yield Work(f"{name}/folds/train", (folds - 1) * train, "training")
+                yield Work(f"{name}/folds/select", folds * choice)
+            yield Work(f"{name}/small-on-select", on_select)
+            yield Work(f"{name}/head", head(small.width + large.width), "closed form")
+        elif system.method == "stitch":
+            read = self._texts(task, system.pair.name, options["text_tokens"])
+            parts = dict.fromkeys(("texts", "joint", "fit", "select", "head"), 0)
+            for model in (small, large):
+                one = functools.partial(count.encoder_flops, model)
+                parts["texts"] += count.summed_flops(one, padded_lengths(read))
+            for cut in cuts(small.layers, large.layers, options["direction"]):
+                run = functools.partial(_stitched, small, large, cut)
+                first, second = _in_order(small, large, cut)
+                parts["joint"] += count.ridge_flops(int(read.sum()), first.width, second.width, 1)
+                parts["fit"] += count.summed_flops(run, padded_lengths(fit))
+                parts["select"] += count.summed_flops(run, padded_lengths(select))
+                parts["head"] += head(second.width)
+            for part, flops in parts.items():
+                yield Work(f"{name}/{part}", flops, "closed form" if part in ("joint", "head") else "inference")
+        else:
+            self.unknown[f"method {system.method}: the FLOPs of its making, which the plan does not count"] = None
+
     @functools.cache  # noqa: B019
     def _evaluation(self, task: str, system: str) -> int:
         spec, outputs = self.grid.systems[system], self.grid.study.tasks[task].row(task).outputs
         lengths = self.sizes(task).lengths("report", self.grid.max_tokens(task, self.grid.reads_as(spec)))
         padded = padded_lengths(lengths)
+        if spec.method == "stitch":
+            # Which cut is chosen is not known: the mean of all.
+            small, large = self.shapes(spec.pair.name)
+            found = [
+                count.summed_flops(functools.partial(_stitched, small, large, cut), padded)
+                for cut in cuts(small.layers, large.layers, effective(spec)["direction"])
+            ]
+            return sum(found) // len(found)
         return sum(
             count.summed_flops(lambda t, shape=shape: count.classifier_flops(shape, t, outputs), padded)
             for shape in map(self.shape, _inference_models(spec))
@@ -298,6 +351,16 @@ def _batches_of_all_steps(
     """Row numbers of each step's batch, in as many passes as it takes."""
     passes = itertools.chain.from_iterable(_epoch(lengths, options, rng) for _ in itertools.count())
     return itertools.islice(passes, options.steps)
+
+
+def _in_order(small: Shape, large: Shape, cut: Cut) -> tuple[Shape, Shape]:
+    """Shapes of the model that reads the text, and of the one that goes on."""
+    return (small, large) if cut.roles[0] == "small" else (large, small)
+
+
+def _stitched(small: Shape, large: Shape, cut: Cut, tokens: int) -> int:
+    """FLOPs of a stitched encoder for one example."""
+    return count.stitch_flops(*_in_order(small, large, cut), cut.below, cut.above, tokens)
 
 
 def _inference_models(system: System) -> list[str]:

@@ -1,38 +1,22 @@
 """Loading any system that `evaluate` can run: a classifier folder or a composite."""
 
-from collections.abc import Mapping
+import functools
 from pathlib import Path
-from typing import Protocol
 
-import torch
-from torch import Tensor
-from transformers import BertForSequenceClassification, BertModel
-
-from graft.cost.flops import classifier_flops, encoder_flops, linear_flops
 from graft.encoders import load_classifier, load_encoder
-from graft.merging.composite import manifest
-from graft.merging.composite.logit_ensemble import combine
-from graft.merging.heads.pooling import pool
-from graft.merging.heads.ridge import LinearMap
+from graft.merging.composite import logit_ensemble, manifest, proxy_tuning
+from graft.merging.composite.cuts import Cut
+from graft.merging.composite.manifest import Composite
+from graft.merging.composite.stitch import Stitched
+from graft.merging.predictors import (
+    ClassifierPredictor,
+    ConstantPredictor,
+    MixedPredictor,
+    Predictor,
+    ProbePredictor,
+    StitchPredictor,
+)
 from graft.shapes import Shape
-
-Batch = Mapping[str, Tensor]
-
-
-class Predictor(Protocol):
-    """A system that answers batches. `parameters` and `bytes` are those that inference needs."""
-
-    parameters: int
-    bytes: int
-
-    def logits(self, batch: Batch) -> Tensor:
-        """Logits (or scores) [b, c], without gradients, on the system's device."""
-
-    def flops(self, tokens: int) -> int:
-        """Forward FLOPs of one example padded to `tokens`."""
-
-    def to(self, device: str | torch.device) -> "Predictor":
-        """This system, moved to a device."""
 
 
 def load(folder: str | Path) -> Predictor:
@@ -43,107 +27,51 @@ def load(folder: str | Path) -> Predictor:
     """
     folder = Path(folder)
     if (folder / manifest.FILE).is_file():
-        return _load_composite(manifest.read(folder))
+        composite = manifest.read(folder)
+        return _LOADERS[composite.kind](composite)
     if (folder / "config.json").is_file():
         return ClassifierPredictor(load_classifier(folder), Shape.of(folder))
     raise ValueError(f"{folder}: holds no system; it must have {manifest.FILE} or config.json and model.safetensors")
 
 
-def _load_composite(composite: manifest.Composite) -> Predictor:
-    fields = composite.fields
-    if composite.kind == "constant":
-        return ConstantPredictor(fields["logits"])
-    if composite.kind == "probe":
-        folder = composite.path(fields["encoder"])
-        shape = Shape.of(folder)
-        return ProbePredictor(load_encoder(folder), shape, fields["pooling"], composite.head(shape.width))
-    small, probe = (load(composite.path(fields["parts"][part])) for part in ("small", "probe"))
-    scales = None if fields["scales"] is None else tuple(fields["scales"])
-    return EnsemblePredictor(small, probe, fields["beta"], scales)
+def _constant(composite: Composite) -> ConstantPredictor:
+    return ConstantPredictor(composite.fields["logits"])
 
 
-class ClassifierPredictor:
-    """A fine-tuned or merged classifier."""
-
-    def __init__(self, model: BertForSequenceClassification, shape: Shape) -> None:
-        self._model, self._shape = model, shape
-        self.parameters = sum(p.numel() for p in model.parameters())
-        self.bytes = sum(p.numel() * p.element_size() for p in model.parameters())
-
-    @torch.inference_mode()
-    def logits(self, batch: Batch) -> Tensor:
-        return self._model(**_inputs(batch, self._model.device)).logits
-
-    def flops(self, tokens: int) -> int:
-        return classifier_flops(self._shape, tokens, self._model.config.num_labels)
-
-    def to(self, device: str | torch.device) -> "ClassifierPredictor":
-        self._model.to(device)
-        return self
+def _probe(composite: Composite, parts: tuple[str, ...]) -> ProbePredictor:
+    folders = [composite.part(part) for part in parts]
+    shapes = [Shape.of(folder) for folder in folders]
+    head = composite.linear(manifest.HEAD, sum(shape.width for shape in shapes))
+    return ProbePredictor([load_encoder(folder) for folder in folders], shapes, composite.fields["pooling"], head)
 
 
-class ProbePredictor:
-    """A frozen encoder without its pooler, a pooling over tokens, and a linear map."""
-
-    def __init__(self, encoder: BertModel, shape: Shape, pooling: str, head: LinearMap) -> None:
-        encoder.pooler = None  # a probe reads the last hidden states
-        self._encoder, self._shape, self._pooling, self._head = encoder, shape, pooling, head
-        tensors = [*encoder.parameters(), head.weight, head.bias]
-        self.parameters = sum(t.numel() for t in tensors)
-        self.bytes = sum(t.numel() * t.element_size() for t in tensors)
-
-    @torch.inference_mode()
-    def logits(self, batch: Batch) -> Tensor:
-        inputs = _inputs(batch, self._encoder.device)
-        hidden = self._encoder(**inputs).last_hidden_state
-        return self._head(pool(hidden, inputs["attention_mask"], self._pooling))
-
-    def flops(self, tokens: int) -> int:
-        return encoder_flops(self._shape, tokens) + linear_flops(self._shape.width, len(self._head.bias))
-
-    def to(self, device: str | torch.device) -> "ProbePredictor":
-        self._encoder.to(device)
-        return self
+def _stitch(composite: Composite) -> StitchPredictor:
+    folders = composite.part("first"), composite.part("second")
+    first, second = (load_encoder(folder) for folder in folders)
+    shapes = Shape.of(folders[0]), Shape.of(folders[1])
+    cut = Cut(**composite.fields["cut"])
+    joint = composite.linear(manifest.JOINT, shapes[0].width)
+    head = composite.linear(manifest.HEAD, shapes[1].width)
+    return StitchPredictor(Stitched(first, second, cut, joint), shapes, cut, composite.fields["pooling"], head)
 
 
-class EnsemblePredictor:
-    """The weighted mean of two systems' logits."""
-
-    def __init__(self, small: Predictor, probe: Predictor, beta: float, scales: tuple[float, float] | None) -> None:
-        self._small, self._probe, self._beta, self._scales = small, probe, beta, scales
-        self.parameters = small.parameters + probe.parameters
-        self.bytes = small.bytes + probe.bytes
-
-    def logits(self, batch: Batch) -> Tensor:
-        return combine(self._small.logits(batch), self._probe.logits(batch), self._beta, self._scales)
-
-    def flops(self, tokens: int) -> int:
-        return self._small.flops(tokens) + self._probe.flops(tokens)
-
-    def to(self, device: str | torch.device) -> "EnsemblePredictor":
-        self._small, self._probe = self._small.to(device), self._probe.to(device)
-        return self
+def _ensemble(composite: Composite) -> MixedPredictor:
+    parts = [load(composite.part(part)) for part in ("small", "probe")]
+    mix = functools.partial(logit_ensemble.combine, beta=composite.fields["beta"], scales=composite.fields["scales"])
+    return MixedPredictor(parts, mix)
 
 
-class ConstantPredictor:
-    """The same answer for every text."""
-
-    parameters = 0
-    bytes = 0
-
-    def __init__(self, logits: list[float]) -> None:
-        self._logits = torch.tensor(logits)
-
-    def logits(self, batch: Batch) -> Tensor:
-        return self._logits.expand(len(batch["input_ids"]), -1)
-
-    def flops(self, tokens: int) -> int:
-        return 0
-
-    def to(self, device: str | torch.device) -> "ConstantPredictor":
-        self._logits = self._logits.to(device)
-        return self
+def _proxy(composite: Composite) -> MixedPredictor:
+    parts = [load(composite.part(part)) for part in ("probe", "tuned", "untuned")]
+    mix = functools.partial(proxy_tuning.combine, alpha=composite.fields["alpha"], scales=composite.fields["scales"])
+    return MixedPredictor(parts, mix)
 
 
-def _inputs(batch: Batch, device: torch.device) -> dict[str, Tensor]:
-    return {name: batch[name].to(device) for name in ("input_ids", "attention_mask", "token_type_ids")}
+_LOADERS = {
+    "constant": _constant,
+    "probe": functools.partial(_probe, parts=("encoder",)),
+    "concat_probe": functools.partial(_probe, parts=("small", "large")),
+    "stitch": _stitch,
+    "logit_ensemble": _ensemble,
+    "proxy_tuning": _proxy,
+}

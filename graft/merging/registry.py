@@ -13,8 +13,10 @@ HEADS = ("transplant", "label-free", "labelled")
 KINDS = ("weights", "composite")
 # What a merge is given as the small model's change (graft.merging.changes).
 CHANGES = ("finetuned", "shuffled", "random")
-NEEDS = ("small_finetuned", "small_pretrained", "large", "statistics", "texts", "probe.large")
+NEEDS = ("small_finetuned", "small_pretrained", "large", "statistics", "texts", "probe.large", "probe.small")
 POOLINGS = ("cls", "mean")
+# Of a stitch: the model that reads the text, and the one that goes on.
+DIRECTIONS = ("small_to_large", "large_to_small")
 # Unit to unit, by optimal transport: softly, or each to one.
 PLANS = ("optimal_transport", "assignment")
 RESIDUALS = ("pooled", "per_site", "fit_dense")
@@ -219,6 +221,62 @@ METHODS = _table(
             "probe": Option("choice", "mean", "pooling of the large model's probe", POOLINGS),
         },
     ),
+    MethodFacts(
+        name="proxy_tuning",
+        kind="composite",
+        needs=("small_finetuned", "probe.large", "probe.small"),
+        label_use="train",
+        heads=(),
+        # The small model runs twice: fine-tuned, and untuned under its probe.
+        inference=("small", "small", "large"),
+        citation="Liu et al. 2024, Tuning Language Models by Proxy, arXiv 2401.08565",
+        implementation="graft.merging.composite.proxy_tuning:fit",
+        options={
+            "strengths": Option(
+                "strengths", [0, 0.25, 0.5, 1, 1.5, 2, 3], "factors of the small model's change, tried on select"
+            ),
+            "probe": Option("choice", "mean", "pooling of both models' probes", POOLINGS),
+        },
+    ),
+    MethodFacts(
+        name="concat_probe",
+        kind="composite",
+        needs=("small_finetuned", "small_pretrained", "large"),
+        label_use="train",
+        heads=(),
+        inference=("small", "large"),
+        citation="none: a linear head on both models' states side by side",
+        implementation="graft.merging.composite.concat_probe:fit",
+        options={
+            "small": Option("choice", "finetuned", "which small model's states", ("finetuned", "pretrained")),
+            "folds": Option(
+                "integer",
+                1,
+                "from 2 on: so many more fine-tunings, each without one part of train, make the small model's states "
+                "of that part, on which the head is fitted",
+            ),
+            "pooling": Option("choice", "mean", "the [CLS] state, or the mean over tokens", POOLINGS),
+        },
+    ),
+    MethodFacts(
+        name="stitch",
+        kind="composite",
+        needs=("small_finetuned", "large", "texts"),
+        label_use="train",
+        heads=(),
+        # Parts of both; which is chosen on select.
+        inference=("small", "large"),
+        citation="Pan et al. 2023, Stitchable Neural Networks, arXiv 2302.06586",
+        implementation="graft.merging.composite.stitch:Stitched",
+        options={
+            "direction": Option(
+                "choice", "both", "which model reads the text; both are tried on select", ("both", *DIRECTIONS)
+            ),
+            "map_ridge": Option("size", 0.01, "ridge of the map between the two, as a share of the mean diagonal"),
+            "pooling": Option("choice", "mean", "the [CLS] state, or the mean over tokens", POOLINGS),
+            "text_tokens": Option("integer", 10_000, "tokens of train on which the map is fitted"),
+        },
+    ),
 )
 
 
@@ -249,6 +307,8 @@ def checked_options(name: str, given: Mapping[str, Any] | None) -> dict[str, Any
     checked = {
         option: _checked(f"option {option!r} of method {name!r}", known[option], chosen[option]) for option in known
     }
+    if checked.get("small") == "pretrained" and checked["folds"] > 1:
+        raise ValueError(f"method {name!r}: folds are of fine-tunings, which small pretrained has none of")
     if checked.get("evidence") == "weights" and checked["depth"] == "cka":
         raise ValueError(f"method {name!r}: depth cka compares activations, which evidence weights has none of")
     return checked
@@ -257,6 +317,11 @@ def checked_options(name: str, given: Mapping[str, Any] | None) -> dict[str, Any
 def needs_calibration(name: str, options: Mapping[str, Any]) -> bool:
     """Whether a method with these options (all of them) reads a calibration's statistics."""
     return "statistics" in facts(name).needs and options.get("evidence") != "weights"
+
+
+def depends_on_finetuning(name: str, options: Mapping[str, Any]) -> bool:
+    """Whether a method with these options (all of them) reads the fine-tuned small model, and so has seeds."""
+    return options.get("small") != "pretrained"
 
 
 def _checked(what: str, option: Option, value: Any) -> Any:

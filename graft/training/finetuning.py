@@ -30,10 +30,11 @@ LOG_EVERY = 20
 
 @dataclass(frozen=True)
 class Labelled:
-    """A split with its labels: class ids or scores, [rows]."""
+    """A split with its labels: class ids or scores, [rows]. Where `rows` are given, only these are trained on."""
 
     tokens: TokenisedSplit
     labels: np.ndarray
+    rows: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -73,7 +74,8 @@ def finetune(
     rng = np.random.default_rng(seed)
     accelerator = Accelerator(mixed_precision="bf16" if precision == "bf16" else "no", cpu=device == "cpu")
     shape = Shape.from_config(model.config.to_dict())
-    lengths = train.tokens.lengths(settings.max_tokens)
+    chosen = np.arange(len(train.tokens)) if train.rows is None else train.rows
+    lengths = train.tokens.lengths(settings.max_tokens)[chosen]
     steps = settings.epochs * math.ceil(len(lengths) / settings.batch_size)
     warmup = math.ceil(settings.warmup * steps)
     optimizer = torch.optim.AdamW(
@@ -100,7 +102,7 @@ def finetune(
             model.train()
             batches = training_batches(lengths, settings.batch_size, rng)
             started, losses, examples = time.perf_counter(), [], 0
-            for rows in batches:
+            for rows in (chosen[positions] for positions in batches):
                 batch = train.tokens.batch(rows, settings.max_tokens)
                 batch = {k: v.to(accelerator.device) for k, v in batch.items()}
                 with accelerator.autocast():

@@ -2,10 +2,11 @@ import copy
 
 import pytest
 
+from graft import steps
 from graft import study as studies
 from graft.grid import Grid
 from graft.tasks import generated
-from tests.conftest import with_other_small
+from tests.conftest import with_other_small, write_bert
 
 
 @pytest.fixture
@@ -69,6 +70,28 @@ def test_a_control_with_another_change_is_another_system_and_made_anew_with_its_
         config["systems"]["merge"]["spacewise"]["map_ridge"] = 0.3
 
     assert {run.split("/")[1] for run in changed_runs(study_config, change)} == {merged, control}
+
+
+def test_several_heads_share_a_sweep_and_one_runs_its_own(study_config, grid):
+    assert {name for name in grid.merges if grid.has_sweep(name)} == {"theseus"}
+    swept = {step.wildcards[1] for step in steps.of_study(grid) if step.rule == "sweep"}
+    assert swept == {"theseus"}
+
+
+def test_a_composite_of_pre_trained_models_has_no_seeds_and_depends_on_both(study_config, pico_models, tmp_path):
+    study_config["systems"]["merge"]["concat"] = {"method": "concat_probe", "small": "pretrained"}
+    name = "merge.concat.small-into-large"
+    runs = {run.id for run in Grid(studies.parse(study_config)).runs if run.system.name == name}
+    assert runs == {f"{task}/{name}/seed-all" for task in study_config["tasks"]}
+
+    def other_small(config):
+        config["models"]["small"]["source"]["folder"] = str(write_bert(tmp_path / "small", 2, 12, 2, seed=9))
+
+    assert f"rte/{name}/seed-all" in changed_runs(study_config, other_small)
+    tuned_otherwise = changed_runs(
+        study_config, lambda config: config["models"]["small"]["finetune"]["rte"].update(learning_rate=1e-4)
+    )
+    assert f"rte/{name}/seed-all" not in tuned_otherwise
 
 
 def test_a_merge_named_as_a_control_is_refused(study_config):
@@ -228,8 +251,8 @@ def test_fingerprints_of_models_that_were_made_stay():
         "pairs": [{"large": "big", "small": "tiny"}],
     }
     grid = Grid(studies.parse(values))
-    assert (grid.model("big"), grid.model("tiny")) == ("006c42e4eb811490", "10194bb18b0dd4d5")
-    assert grid.finetune("rte", "tiny", 0) == "43dfe28410c1d0a8"
+    assert (grid.model("big"), grid.model("tiny")) == ("efbe33ac7006130c", "510b992d3707eff7")
+    assert grid.finetune("rte", "tiny", 0) == "8f4c8de3fbaca7d2"
 
 
 def test_a_calibration_text_of_ones_own_counts_by_its_content(study_config, tmp_path):

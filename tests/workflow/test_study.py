@@ -27,6 +27,12 @@ def finished(pico_glue, pico_models, tmp_path_factory):
     folder = tmp_path_factory.mktemp("finished")
     values = study_values(pico_glue, pico_models, seeds=[0], include=["rte/*", "stsb/finetune.*", "stsb/merge.*"])
     with_other_small(values)
+    values["systems"]["merge"] |= {
+        "proxy_tuning": {},
+        "concat_probe": {"fit_rows": 64, "folds": 2},
+        "concat-pretrained": {"method": "concat_probe", "small": "pretrained", "pooling": "cls", "fit_rows": 64},
+        "stitch": {"fit_rows": 64, "text_tokens": 300},
+    }
     config = folder / "config.json"
     config.write_text(json.dumps(values))
     done = snakemake(folder, config)
@@ -37,7 +43,7 @@ def finished(pico_glue, pico_models, tmp_path_factory):
 def test_every_cell_of_the_comparison_is_filled(finished):
     results, _, _ = finished
     table = pd.read_csv(results / "tables" / "comparison.csv")
-    assert table.groupby("task").size().to_dict() == {"rte": 21, "stsb": 10}
+    assert table.groupby("task").size().to_dict() == {"rte": 25, "stsb": 14}
     for column in ("mean", "train_flops", "train_flops_ratio", "inference_flops", "parameters", "delta_vs_reference"):
         assert table[column].notna().all(), column
     assert (table["n_missing"] == 0).all() and (table["n_failed"] == 0).all()
@@ -132,7 +138,9 @@ def test_the_planned_flops_are_those_that_the_runs_record(finished, tmp_path, mo
         run = json.loads(path.read_text())
         recorded |= run["cost"]["train_flops_parts"]
         passes = run["cost"]["inference_flops_real"] * run["metrics"][run["primary_metric"]]["n"]
-        assert planned[f"evaluate/{path.parent.relative_to(results / 'runs')}"] == pytest.approx(passes, rel=0.01)
+        # Which cut of a stitch is chosen, and so what runs, is not known before.
+        close = 0.5 if "merge.stitch." in run["system"] else 0.01
+        assert planned[f"evaluate/{path.parent.relative_to(results / 'runs')}"] == pytest.approx(passes, rel=close)
     trained = json.loads((results / "models" / "undistilled" / "manifest.json").read_text())["pretraining_flops"]
     assert planned["pretrain.undistilled"] == pytest.approx(trained, rel=0.1)
     # A head's share of the embedding, which is computed once for all of them.

@@ -38,14 +38,15 @@ def combine(small_logits: Tensor, probe_logits: Tensor, beta: float, scales: tup
     without scales beta would mean little. Scores (`scales` None) are used as they are.
     """
     if scales is not None:
-        small_logits, probe_logits = _centred(small_logits) / scales[0], _centred(probe_logits) / scales[1]
+        small_logits, probe_logits = centred(small_logits) / scales[0], centred(probe_logits) / scales[1]
     return beta * small_logits + (1 - beta) * probe_logits
 
 
 def scale(logits: Tensor) -> float:
     """Root mean square of logits [n, c] centred over classes; 1 where they are all equal."""
-    return _centred(logits.double()).square().mean().sqrt().item() or 1.0
+    return centred(logits.double()).square().mean().sqrt().item() or 1.0
 
 
-def _centred(logits: Tensor) -> Tensor:
+def centred(logits: Tensor) -> Tensor:
+    """Logits [n, c] less their mean over classes."""
     return logits - torch.mean(logits, dim=-1, keepdim=True)

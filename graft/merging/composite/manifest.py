@@ -1,7 +1,7 @@
 """composite.json: what a composite is made of, with relative paths and the sha256 of every file of its parts."""
 
 import os
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,13 +15,18 @@ from graft.merging.registry import POOLINGS
 
 FILE = "composite.json"
 HEAD = "head.safetensors"
+JOINT = "joint.safetensors"
 SCHEMA = 1
 # Files that decide a part's logits; the tokenizer belongs to the data.
-PART_FILES = ("model.safetensors", "config.json", FILE, HEAD)
-KEYS = {
-    "probe": {"encoder", "pooling"},
-    "logit_ensemble": {"parts", "beta", "scales"},
-    "constant": {"logits"},
+PART_FILES = ("model.safetensors", "config.json", FILE, HEAD, JOINT)
+# Parts of each kind (under `parts` where there are several), its other keys, and its linear maps.
+KINDS: Mapping[str, tuple[set[str], set[str], set[str]]] = {
+    "constant": (set(), {"logits"}, set()),
+    "probe": ({"encoder"}, {"pooling"}, {HEAD}),
+    "concat_probe": ({"small", "large"}, {"pooling"}, {HEAD}),
+    "stitch": ({"first", "second"}, {"cut", "pooling"}, {HEAD, JOINT}),
+    "logit_ensemble": ({"small", "probe"}, {"beta", "scales"}, set()),
+    "proxy_tuning": ({"probe", "tuned", "untuned"}, {"alpha", "scales"}, set()),
 }
 
 
@@ -33,53 +38,50 @@ class Composite:
     kind: str
     fields: Mapping[str, Any]
 
-    def path(self, relative: str) -> Path:
+    def part(self, name: str) -> Path:
         """Where a part lies."""
-        return Path(os.path.normpath(self.folder / relative))
+        return Path(os.path.normpath(self.folder / self.fields.get("parts", self.fields)[name]))
 
-    def head(self, width: int) -> LinearMap:
-        """A probe's linear map, for an encoder `width` wide."""
-        path = self.folder / HEAD
+    def linear(self, file: str, width: int) -> LinearMap:
+        """A linear map of states `width` wide."""
+        path = self.folder / file
         tensors = load_file(path)
         outputs = tensors["bias"].numel() if "bias" in tensors else 1
         check_tensors(tensors, {"weight": (outputs, width), "bias": (outputs,)}, str(path))
         return LinearMap(tensors["weight"], tensors["bias"])
 
 
-def write_probe(out_folder: str | Path, encoder_folder: str | Path, pooling: str, head: LinearMap) -> None:
-    """Write a probe: a frozen encoder, a pooling ("cls" or "mean") and a linear map, stored in float32."""
-    if pooling not in POOLINGS:
-        raise ValueError(f"pooling {pooling!r} is not known; known are {', '.join(POOLINGS)}")
-    with atomic_folder(out_folder) as folder:
-        tensors = {"weight": head.weight.cpu().float().contiguous(), "bias": head.bias.cpu().float().contiguous()}
-        save_file(tensors, folder / HEAD)
-        hashes = {HEAD: sha256(folder / HEAD)} | _hashes(out_folder, encoder_folder)
-        fields = {"encoder": _relative(encoder_folder, out_folder), "pooling": pooling, "sha256": hashes}
-        _write(folder, "probe", fields)
-
-
-def write_logit_ensemble(
+def write(
     out_folder: str | Path,
-    small_folder: str | Path,
-    probe_folder: str | Path,
-    beta: float,
-    scales: tuple[float, float] | None,
+    kind: str,
+    parts: Mapping[str, str | Path] | None = None,
+    maps: Mapping[str, LinearMap] | None = None,
+    **fields: Any,
 ) -> None:
-    """Write an ensemble: beta times the small classifier's logits and 1 - beta times the large model's probe's.
+    """Write a composite of a kind: folders of its parts, its linear maps by file (stored in float32), its other keys.
 
-    `scales` are those of `graft.merging.composite.logit_ensemble.fit`, None for scores.
+    Raises ValueError for a kind, a part, a map or a key that is unknown or missing, or a part that holds no model.
     """
+    parts, maps = parts or {}, maps or {}
+    if kind not in KINDS:
+        raise ValueError(f"no composite is called {kind!r}; known are {', '.join(KINDS)}")
+    for what, given, known in zip(("part", "key", "map"), (parts, fields, maps), KINDS[kind], strict=True):
+        if odd := sorted(set(given) ^ known):
+            has = ", ".join(sorted(known)) or "none"
+            raise ValueError(f"{kind}: {what} {odd[0]} is missing or unknown; it has {has}")
+    if fields.get("pooling", POOLINGS[0]) not in POOLINGS:
+        raise ValueError(f"pooling {fields['pooling']!r} is not known; known are {', '.join(POOLINGS)}")
     with atomic_folder(out_folder) as folder:
-        parts = {"small": _relative(small_folder, out_folder), "probe": _relative(probe_folder, out_folder)}
-        hashes = _hashes(out_folder, small_folder) | _hashes(out_folder, probe_folder)
-        scales_json = None if scales is None else list(scales)
-        _write(folder, "logit_ensemble", {"parts": parts, "beta": beta, "scales": scales_json, "sha256": hashes})
-
-
-def write_constant(out_folder: str | Path, logits: Sequence[float]) -> None:
-    """Write a system that gives every text the same logits (or the same one score)."""
-    with atomic_folder(out_folder) as folder:
-        _write(folder, "constant", {"logits": [float(x) for x in logits], "sha256": {}})
+        hashes: dict[str, str] = {}
+        for file, linear in maps.items():
+            tensors = {"weight": linear.weight, "bias": linear.bias}
+            save_file({name: t.cpu().float().contiguous() for name, t in tensors.items()}, folder / file)
+            hashes[file] = sha256(folder / file)
+        for part in parts.values():
+            hashes |= _hashes(out_folder, part)
+        relative = {name: _relative(part, out_folder) for name, part in parts.items()}
+        placed = {"parts": relative} if len(relative) > 1 else relative
+        write_json(folder / FILE, {"schema": SCHEMA, "kind": kind, **placed, **fields, "sha256": hashes})
 
 
 def read(folder: str | Path) -> Composite:
@@ -91,9 +93,10 @@ def read(folder: str | Path) -> Composite:
     path = folder / FILE
     fields = read_json(path)
     kind = fields.get("kind")
-    if fields.get("schema") != SCHEMA or kind not in KEYS:
-        raise ValueError(f"{path}: must have schema {SCHEMA} and a kind out of {', '.join(KEYS)}")
-    expected = KEYS[kind] | {"schema", "kind", "sha256"}
+    if fields.get("schema") != SCHEMA or kind not in KINDS:
+        raise ValueError(f"{path}: must have schema {SCHEMA} and a kind out of {', '.join(KINDS)}")
+    parts, keys, _ = KINDS[kind]
+    expected = keys | ({"parts"} if len(parts) > 1 else parts) | {"schema", "kind", "sha256"}
     if set(fields) != expected:
         odd = sorted(set(fields) ^ expected)[0]
         raise ValueError(f"{path}: key {odd} is missing or unknown; a {kind} has {', '.join(sorted(expected))}")
@@ -104,10 +107,6 @@ def read(folder: str | Path) -> Composite:
         if sha256(part) != expected_hash:
             raise ValueError(f"{part}: not the file that {path} was made from (sha256 differs); make {folder} again")
     return Composite(folder, kind, fields)
-
-
-def _write(folder: Path, kind: str, fields: Mapping[str, Any]) -> None:
-    write_json(folder / FILE, {"schema": SCHEMA, "kind": kind, **fields})
 
 
 def _relative(part: str | Path, out_folder: str | Path) -> str:

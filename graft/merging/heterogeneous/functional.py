@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from transformers import BertModel
 
 from graft.cost.flops import functional_flops
-from graft.encoders import encoder_of
+from graft.encoders import attention_bias, encoder_of
 from graft.merging.alignment import affine, depth
 from graft.merging.alignment.spaces import SpaceMaps, fit_spaces
 from graft.merging.architecture import (
@@ -93,7 +93,7 @@ class Functional:
                 _move_block(state, walk, (block, moved), (source[g], g), strength)
             else:
                 for texts in walk:
-                    texts.plain, texts.merged = block(texts.plain, texts.mask), moved(texts.merged, texts.mask)
+                    texts.plain, texts.merged = block(texts.plain, texts.bias), moved(texts.merged, texts.bias)
         dtypes = {name: tensor.dtype for name, tensor in parts.large.items()}
         return {name: tensor.to(dtypes[name]) for name, tensor in merged.state_dict().items()}
 
@@ -111,9 +111,7 @@ class _Walk:
         self.inputs = {name: batch[name] for name in ("input_ids", "token_type_ids")}
         self.real = batch["attention_mask"].bool()
         self.plain, self.merged = (model.embeddings(**self.inputs) for model in (plain, merged))
-        # 0 where attention may look, and the lowest number where there is padding.
-        lowest = torch.finfo(self.plain.dtype).min
-        self.mask = (~self.real)[:, None, None, :].to(self.plain.dtype) * lowest
+        self.bias = attention_bias(batch["attention_mask"], self.plain.dtype)
 
 
 def _move_embeddings(state: Prepared, walk: Sequence[_Walk], merged: BertModel, strength: float) -> None:
@@ -157,7 +155,7 @@ def _move_block(
 
     entering = [texts.merged for texts in walk]
     refit(ATTENTION_IN, entering)
-    contexts = [merged.attention.self(x, texts.mask)[0] for x, texts in zip(entering, walk, strict=True)]
+    contexts = [merged.attention.self(x, texts.bias)[0] for x, texts in zip(entering, walk, strict=True)]
     refit(["attention.output.dense"], contexts)
     sums = [merged.attention.output.dense(c) + x for c, x in zip(contexts, entering, strict=True)]
     attended = normed("attention.output.LayerNorm", sums)
@@ -179,7 +177,7 @@ def _plain_pass(walk: Sequence[_Walk], block: nn.Module) -> dict[str, tuple[Tens
     ]
     try:
         for texts in walk:
-            texts.plain = block(texts.plain, texts.mask)
+            texts.plain = block(texts.plain, texts.bias)
     finally:
         for handle in handles:
             handle.remove()

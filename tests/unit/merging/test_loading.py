@@ -4,9 +4,13 @@ import torch
 from graft.cost.flops import classifier_flops, encoder_flops
 from graft.files import read_json, write_json
 from graft.merging.composite import manifest
+from graft.merging.composite.cuts import cuts
+from graft.merging.composite.stitch import Stitched
 from graft.merging.heads.pooling import pool
 from graft.merging.heads.ridge import LinearMap
 from graft.merging.loading import load
+from graft.merging.registry import DIRECTIONS
+from tests.unit.counting import counting_flops
 
 LABELS = [("no", "yes"), ("a", "b", "c"), None]
 
@@ -21,7 +25,8 @@ def systems(pico_classifier, tmp_path):
         large.bert.save_pretrained(tmp_path / "models" / "large")
         outputs = len(labels or ("score",))
         head = LinearMap(torch.randn(outputs, 8, dtype=torch.float64), torch.randn(outputs, dtype=torch.float64))
-        manifest.write_probe(tmp_path / "probe", tmp_path / "models" / "large", pooling, head)
+        encoder = {"encoder": tmp_path / "models" / "large"}
+        manifest.write(tmp_path / "probe", "probe", encoder, {manifest.HEAD: head}, pooling=pooling)
         return small, large.bert, head
 
     return make
@@ -32,7 +37,8 @@ def ensemble(tmp_path):
     """Writes an ensemble of the two and loads it."""
 
     def make(beta, scales):
-        manifest.write_logit_ensemble(tmp_path / "mix", tmp_path / "small", tmp_path / "probe", beta, scales)
+        parts = {"small": tmp_path / "small", "probe": tmp_path / "probe"}
+        manifest.write(tmp_path / "mix", "logit_ensemble", parts, beta=beta, scales=scales)
         return load(tmp_path / "mix")
 
     return make
@@ -88,8 +94,76 @@ def test_an_ensemble_costs_as_much_as_both_parents(systems, ensemble, tmp_path):
     assert mix.parameters == small.parameters + probe.parameters and mix.bytes == small.bytes + probe.bytes
 
 
+@pytest.mark.parametrize("labels", LABELS)
+def test_proxy_tuning_is_the_probe_where_nothing_was_tuned_and_where_its_strength_is_zero(
+    systems, pico_batches, tmp_path, labels
+):
+    systems(labels)
+    batch = pico_batches()[0]
+    probe, small = load(tmp_path / "probe").logits(batch), load(tmp_path / "small").logits(batch)
+    for untuned, alpha in (("small", 0.7), ("probe", 0.0), ("probe", 1.0)):
+        parts = {"probe": tmp_path / "probe", "tuned": tmp_path / "small", "untuned": tmp_path / untuned}
+        scales = None if labels is None else (2.0, 0.5, 0.5)
+        manifest.write(tmp_path / "proxy", "proxy_tuning", parts, alpha=alpha, scales=scales)
+        proxy = load(tmp_path / "proxy")
+        if untuned == "small" or alpha == 0:
+            assert torch.equal(proxy.logits(batch), probe)
+        else:
+            expected = (
+                small
+                if labels is None
+                else probe + 4 * (small - small.mean(1, keepdim=True)) - 4 * (probe - probe.mean(1, keepdim=True))
+            )
+            torch.testing.assert_close(proxy.logits(batch), expected)
+        assert proxy.flops(32) == sum(load(folder).flops(32) for folder in parts.values())
+
+
+@pytest.mark.parametrize("pooling", ["cls", "mean"])
+@pytest.mark.parametrize("labels", LABELS)
+def test_a_loaded_concat_probe_maps_both_models_states_side_by_side(systems, pico_batches, tmp_path, labels, pooling):
+    small, large, _ = systems(labels)
+    outputs = len(labels or ("score",))
+    head = LinearMap(torch.randn(outputs, 4 + 8), torch.randn(outputs))
+    parts = {"small": tmp_path / "small", "large": tmp_path / "models" / "large"}
+    manifest.write(tmp_path / "concat", "concat_probe", parts, {manifest.HEAD: head}, pooling=pooling)
+    predictor = load(tmp_path / "concat")
+    batch = pico_batches()[0]
+    with torch.no_grad():
+        pooled = [
+            pool(model(**batch).last_hidden_state, batch["attention_mask"], pooling) for model in (small.bert, large)
+        ]
+    torch.testing.assert_close(predictor.logits(batch), head(torch.cat(pooled, 1)), rtol=1e-5, atol=1e-5)
+    with counting_flops() as counted:
+        predictor.logits({name: value[:2] for name, value in batch.items()})
+    assert counted.get_total_flops() == 2 * predictor.flops(batch["input_ids"].shape[1])
+
+
+@pytest.mark.parametrize("direction", DIRECTIONS)
+def test_a_loaded_stitch_is_the_one_saved_and_costs_what_runs(systems, pico_batches, tmp_path, direction):
+    small, large, _ = systems(("a", "b", "c"))
+    # The small model has two layers, the large one three: one cut each way.
+    (cut,) = cuts(2, 3, direction)
+    models, folders = (small.bert, large), (tmp_path / "small", tmp_path / "models" / "large")
+    if direction == "large_to_small":
+        models, folders = models[::-1], folders[::-1]
+    widths = [model.config.hidden_size for model in models]
+    joint = LinearMap(torch.randn(widths[1], widths[0]), torch.randn(widths[1]))
+    head = LinearMap(torch.randn(3, widths[1]), torch.randn(3))
+    parts, maps = dict(zip(("first", "second"), folders, strict=True)), {manifest.HEAD: head, manifest.JOINT: joint}
+    manifest.write(tmp_path / "stitch", "stitch", parts, maps, cut=cut._asdict(), pooling="mean")
+    predictor = load(tmp_path / "stitch")
+    batch = pico_batches()[0]
+    with torch.no_grad():
+        expected = head(pool(Stitched(*models, cut, joint)(batch), batch["attention_mask"], "mean"))
+    torch.testing.assert_close(predictor.logits(batch), expected, rtol=1e-5, atol=1e-5)
+    with counting_flops() as counted:
+        predictor.logits({name: value[:2] for name, value in batch.items()})
+    assert counted.get_total_flops() == 2 * predictor.flops(batch["input_ids"].shape[1])
+    assert predictor.flops(64) < load(tmp_path / "small").flops(64) + load(tmp_path / "probe").flops(64)
+
+
 def test_a_constant_answers_every_text_alike_and_costs_nothing(pico_batches, tmp_path):
-    manifest.write_constant(tmp_path / "majority", [0.25, 0.75])
+    manifest.write(tmp_path / "majority", "constant", logits=[0.25, 0.75])
     predictor = load(tmp_path / "majority")
     assert predictor.logits(pico_batches()[0]).tolist() == [[0.25, 0.75]] * 4
     assert (predictor.flops(128), predictor.parameters, predictor.bytes) == (0, 0, 0)

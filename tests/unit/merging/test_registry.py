@@ -50,6 +50,8 @@ def test_an_unknown_need_is_refused():
         ("spacewise", {"map_ridge": True}, "must be a number from 0 on"),
         ("spacewise", {"depth": "deep"}, "one of uniform, spread, cka"),
         ("logit_ensemble", {"probe": "max"}, "one of cls, mean"),
+        ("concat_probe", {"small": "pretrained", "folds": 2}, "folds are of fine-tunings, which small pretrained has"),
+        ("stitch", {"direction": "up"}, "one of both, small_to_large, large_to_small"),
         ("logit_ensemble", {"probe": ["mean"]}, "one of cls, mean"),
     ],
 )

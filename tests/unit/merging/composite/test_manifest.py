@@ -8,9 +8,14 @@ from graft.merging.heads.ridge import LinearMap
 HEAD = LinearMap(torch.ones(2, 8), torch.zeros(2))
 
 
+def write_probe(folder, encoder, pooling="cls", **changes):
+    given = {"parts": {"encoder": encoder}, "maps": {manifest.HEAD: HEAD}, "pooling": pooling, **changes}
+    manifest.write(folder, "probe", **given)
+
+
 def test_paths_are_relative_and_every_file_that_decides_the_logits_is_hashed(pico_encoder, tmp_path):
     pico_encoder().save_pretrained(tmp_path / "models" / "large")
-    manifest.write_probe(tmp_path / "runs" / "probe", tmp_path / "models" / "large", "cls", HEAD)
+    write_probe(tmp_path / "runs" / "probe", tmp_path / "models" / "large")
     fields = read_json(tmp_path / "runs" / "probe" / manifest.FILE)
     assert fields["encoder"] == "../../models/large" and fields["pooling"] == "cls"
     assert set(fields["sha256"]) == {
@@ -21,14 +26,29 @@ def test_paths_are_relative_and_every_file_that_decides_the_logits_is_hashed(pic
 
 def test_a_head_of_another_width_is_named(pico_encoder, tmp_path):
     pico_encoder().save_pretrained(tmp_path / "large")
-    manifest.write_probe(tmp_path / "probe", tmp_path / "large", "cls", HEAD)
+    write_probe(tmp_path / "probe", tmp_path / "large")
     with pytest.raises(ValueError, match=r"head.safetensors: tensor weight has shape \[2, 8\], not \[2, 9\]"):
-        manifest.read(tmp_path / "probe").head(9)
+        manifest.read(tmp_path / "probe").linear(manifest.HEAD, 9)
 
 
 def test_an_unknown_pooling_or_an_empty_part_is_refused(tmp_path):
     with pytest.raises(ValueError, match="pooling 'max' is not known"):
-        manifest.write_probe(tmp_path / "probe", tmp_path, "max", HEAD)
+        write_probe(tmp_path / "probe", tmp_path, "max")
     with pytest.raises(ValueError, match="holds no model"):
-        manifest.write_probe(tmp_path / "probe", tmp_path, "cls", HEAD)
+        write_probe(tmp_path / "probe", tmp_path)
     assert not (tmp_path / "probe").exists()
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"parts": {}}, "probe: part encoder is missing or unknown; it has encoder"),
+        ({"maps": {}}, "probe: map head.safetensors is missing or unknown"),
+        ({"beta": 1.0}, "probe: key beta is missing or unknown; it has pooling"),
+    ],
+)
+def test_what_a_kind_does_not_have_is_refused(tmp_path, changes, message):
+    with pytest.raises(ValueError, match=message):
+        write_probe(tmp_path / "probe", tmp_path, **changes)
+    with pytest.raises(ValueError, match="no composite is called 'magic'"):
+        manifest.write(tmp_path / "probe", "magic")

@@ -1,0 +1,61 @@
+"""The first layers of one model, a linear map, and the last layers of the other.
+
+Source: Pan et al. 2023, Stitchable Neural Networks (SN-Net), arXiv 2302.06586: the map is the least squares solution on
+the two models' states, and nothing is trained here after it.
+"""
+
+from collections.abc import Iterable, Mapping
+
+import torch
+from torch import Tensor, nn
+from transformers import BertModel
+
+from graft.encoders import attention_bias
+from graft.merging.composite.cuts import Cut
+from graft.merging.heads import ridge
+from graft.merging.heads.ridge import LinearMap
+
+Batch = Mapping[str, Tensor]
+
+
+class Stitched(nn.Module):
+    """The encoder made of two: `first` up to the cut, `joint` [w_first -> w_second], and `second` from there."""
+
+    def __init__(self, first: BertModel, second: BertModel, cut: Cut, joint: LinearMap) -> None:
+        super().__init__()
+        self.embeddings = first.embeddings
+        self.below = first.encoder.layer[: cut.below]
+        self.joint = nn.Linear(*reversed(joint.weight.shape)).to(first.device, first.dtype)
+        with torch.no_grad():
+            self.joint.weight.copy_(joint.weight)
+            self.joint.bias.copy_(joint.bias)
+        self.above = second.encoder.layer[cut.above :]
+
+    def forward(self, batch: Batch) -> Tensor:
+        """Last hidden states [b, t, w_second]."""
+        state = self.embeddings(input_ids=batch["input_ids"], token_type_ids=batch["token_type_ids"])
+        bias = attention_bias(batch["attention_mask"], state.dtype)
+        for layer in self.below:
+            state = layer(state, bias)
+        state = self.joint(state)
+        for layer in self.above:
+            state = layer(state, bias)
+        return state
+
+
+def states(model: BertModel, layers: Iterable[int], texts: Iterable[Batch]) -> dict[int, Tensor]:
+    """What some layers, counted from 1, put out for every real token of some texts. [tokens, w]"""
+    found: dict[int, list[Tensor]] = {layer: [] for layer in layers}
+    with torch.no_grad():
+        for batch in texts:
+            batch = {name: value.to(model.device) for name, value in batch.items()}
+            seen = model(**batch, output_hidden_states=True).hidden_states
+            real = batch["attention_mask"].bool()
+            for layer, kept in found.items():
+                kept.append(seen[layer][real].cpu())
+    return {layer: torch.cat(kept) for layer, kept in found.items()}
+
+
+def joint(below: Tensor, above: Tensor, size: float) -> LinearMap:
+    """The ridge map from one model's states [n, w] to the other's on the same tokens, as `ridge.fit` has it."""
+    return ridge.fit(below, above, [size])[size]
