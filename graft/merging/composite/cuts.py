@@ -38,7 +38,10 @@ def cuts(small_layers: int, large_layers: int, direction: str = "both") -> list[
     """All places to cut: behind each small layer but the last, and the large layer that is as deep (`depth.uniform`).
 
     `small_to_large` starts in the small model, `large_to_small` in the large one, and `both` has the cuts of both.
+    Raises ValueError where the small model has a single layer, or is deeper than the large one.
     """
+    if small_layers < 2:
+        raise ValueError("stitch: the small model has 1 layer; it needs 2 or more, so that it can be cut between them")
     mapped = [(m + 1, g + 1) for m, g in depth.uniform(small_layers, large_layers)[:-1]]
     sides = {"small_to_large": mapped, "large_to_small": [(g, m) for m, g in mapped]}
     chosen = DIRECTIONS if direction == "both" else (direction,)
