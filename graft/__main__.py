@@ -90,7 +90,7 @@ def new(
     small: Annotated[
         str | None, typer.Option(metavar="MODEL", help="A folder, owner/repo or owner/repo@commit.")
     ] = None,
-    method: Annotated[list[str] | None, typer.Option(help="Merge method to run (see `methods`).")] = None,
+    method: Annotated[list[str] | None, typer.Option(help="Merge method (see `methods`): only those named.")] = None,
     seeds: Annotated[int | None, typer.Option(metavar="N", help="Number of seeds.")] = None,
 ) -> None:
     """Write the config of a new study; what is left out is as in config.yaml.

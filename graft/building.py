@@ -184,4 +184,8 @@ def build(bench: Workbench, system: System, out: Path, report: Report) -> Built:
         return merge_with_head(bench, system, out, report)
     if registry.facts(system.method).kind == "weights":
         return merge_with_own_head(bench, system, out, report)
-    return COMPOSITES[system.method](bench, system, out, report)
+    if system.method in COMPOSITES:
+        return COMPOSITES[system.method](bench, system, out, report)
+    from graft.linking import LINKED  # accelerate takes seconds to import
+
+    return LINKED[system.method](bench, system, out, report)

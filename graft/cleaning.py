@@ -14,7 +14,7 @@ from graft.paths import Paths
 
 # Folders of results/<study>/ that only later systems would read, and the logs of the rules that fill them. Each goes
 # whole, manifests too: snakemake does not ask for what nothing that is still to be made needs, and makes it anew else.
-_STATES = {"embeddings": "embed_task", "statistics": "calibrate", "sweeps": "sweep"}
+_STATES = {"embeddings": "embed_task", "layers": "embed_layers", "statistics": "calibrate", "sweeps": "sweep"}
 _COMPOSITE = "composite.json"
 
 

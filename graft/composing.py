@@ -154,7 +154,7 @@ def stitch_layers(bench: Workbench, system: System, out: Path, report: Report) -
     return Built(choice, flops, {"fit_rows": len(rows), "cut": cut.name}, searched="cut")
 
 
-# How each composite is made.
+# How each composite in closed form is made.
 COMPOSITES: dict[str, Callable[[Workbench, System, Path, Report], Built]] = {
     "logit_ensemble": mix_logits,
     "proxy_tuning": move_logits,
@@ -195,7 +195,7 @@ def _out_of_fold(
     A model's states of rows that it was trained on look better than those of others, and a head that is fitted on them
     trusts them too much.
     """
-    from graft.training.finetuning import finetune  # accelerate takes seconds to import
+    from graft.training.finetuning import PassCost, finetune  # accelerate takes seconds to import
 
     model, launch = bench.pair.small, bench.grid.study.launch
     splits = [runs.labelled(bench.grid, bench.paths, bench.task, model, split) for split in SPLITS]
@@ -218,6 +218,7 @@ def _out_of_fold(
                 str(bench.device),
                 Path(folder) / "training.jsonl",
                 lambda step, steps, text, fold=fold: report(fold * steps + step, folds * steps, text),
+                cost=PassCost.of_classifier(bench.small_shape, bench.row.outputs),
             )
         body = functools.partial(features.last_states, tuned.model.bert.to(bench.device))
         inside = np.flatnonzero(fold_of[rows] == fold)

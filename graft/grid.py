@@ -8,6 +8,7 @@ import importlib.util
 import json
 import os
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +23,13 @@ from graft.study import (
     Like,
     Made,
     MaskedModel,
-    MergeSystem,
-    OtherSmallControl,
     PackageModel,
     Pair,
     PathModel,
     RandomModel,
     Study,
 )
+from graft.systems import FewShotSystem, MergeSystem, OtherSmallControl, WarmStartSystem
 from graft.tasks import generated
 from graft.tasks.readers import source_files
 
@@ -46,8 +46,10 @@ PROJECTION = "fit_dense.safetensors"
 class System:
     """Anything that gets a row in the tables, and what its program needs to know.
 
-    `program`: what makes it: finetune, probe, majority or merge. `seeded`: one run per seed, otherwise one run
-    (`seed-all`) stands for all. `merge`: key under `systems.merge`; `settings` are that entry, or the control's.
+    `program`: what makes it: finetune, ensemble, probe, majority or merge. `seeded`: one run per seed, otherwise one
+    run (`seed-all`) stands for all. `merge`: key under `systems.merge`; `settings` are that entry, or those of the
+    system's own section; `start`: the system whose model, or whose answers, a fine-tuning starts from, and `steps` how
+    many it takes.
     """
 
     name: str
@@ -62,6 +64,8 @@ class System:
     method: str | None = None
     head: str | None = None
     settings: Any = None
+    start: str | None = None
+    steps: int | None = None
 
 
 @dataclass(frozen=True)
@@ -113,11 +117,40 @@ class Grid:
             run
             for task in study.tasks
             for system in self.systems.values()
-            for seed in (study.seeds if system.seeded else (ALL_SEEDS,))
+            for seed in self._seeds_of(system)
             if study.keeps((run := Run(task, system, seed)).id)
         ]
         if not self.runs:
             raise ValueError("include and exclude leave no run; patterns are over <task>/<system>/seed-<n>")
+
+    def _seeds_of(self, system: System) -> tuple[int | str, ...]:
+        if not system.seeded:
+            return (ALL_SEEDS,)
+        if system.program == "ensemble":
+            return tuple(seed for seed in self.study.seeds if self.members(system, seed))
+        return self.study.seeds
+
+    def members(self, system: System, seed: int) -> tuple[int, ...]:
+        """Seeds of the fine-tuned models in an ensemble; () where it would share a member with another, or lack one."""
+        at, size = self.study.seeds.index(seed), system.settings.members
+        found = self.study.seeds[at : at + size]
+        return found if at % size == 0 and len(found) == size else ()
+
+    def built_on(self, task: str, system: System, seed: int | str) -> list[tuple[str, int | str]]:
+        """Finished systems, with their seeds, that a fine-tuning or an ensemble reads.
+
+        Raises ValueError for few shots on a task without a merge whose FLOPs they could take.
+        """
+        if system.program == "ensemble":
+            return [(f"finetune.{system.model}", member) for member in self.members(system, seed)]
+        if isinstance(system.settings, FewShotSystem):
+            merges = [run for run in self.runs if run.task == task and run.system.kind in registry.KINDS]
+            found = [(run.system.name, run.seed) for run in merges if run.system.pair.large == system.model]
+            if not found:
+                left = f"no merge into {system.model} is left on {task}"
+                raise ValueError(f"systems.fewshot: {left}; exclude {task}/{system.name}/* too, or keep one")
+            return found
+        return [(system.start, seed if self.systems[system.start].seeded else ALL_SEEDS)] if system.start else []
 
     def pair(self, name: str) -> Pair:
         return next(pair for pair in self.pairs if pair.name == name)
@@ -237,6 +270,12 @@ class Grid:
     def embed(self, task: str, model: str) -> str:
         return _hash("embed", self._tokens_for(task, model), self.model(model), self._inference())
 
+    @functools.cache  # noqa: B019
+    def embed_layers(self, task: str, pair: str) -> str:
+        large, small = self.pair(pair).large, self.pair(pair).small
+        inputs = [self._tokens_for(task, large), self.model(large), self.model(small)]
+        return _hash("embed_layers", *inputs, self._inference())
+
     def _inference(self) -> dict[str, Any]:
         """What changes a forward pass: inference is always in fp32."""
         return self.study.launch.model_dump(include={"device", "threads"})
@@ -284,8 +323,16 @@ class Grid:
         """Fingerprint of a system's build.json and model."""
         spec = self.systems[system]
         primary = self.study.tasks[task].row(task).primary_metric
-        if spec.program == "finetune":
-            return self.finetune(task, spec.model, seed)
+        if spec.program in ("finetune", "ensemble"):
+            inputs = [self.made(task, *other) for other in self.built_on(task, spec, seed)]
+            if spec.program == "ensemble":
+                return _hash("ensemble", primary, *inputs, self._inference())
+            own = self.finetune(task, spec.model, seed)
+            if spec.settings is None:
+                return own
+            # Of a warm start, its merge and head are in `inputs`, and other numbers of steps are other systems.
+            settings = spec.settings.model_dump(exclude={"merge", "head", "steps"})
+            return _hash(type(spec.settings).__name__, settings, spec.steps, own, *inputs)
         if spec.program == "probe":
             return self.probe(task, spec.model, spec.pooling)
         if spec.program == "majority":
@@ -299,6 +346,8 @@ class Grid:
             inputs.append(self.model(spec.pair.small))
         if spec.merge and not spec.head and "texts" in registry.facts(spec.method).needs:
             inputs += self._calibration_text().values()
+        if reads_layers(spec):
+            inputs.append(self.embed_layers(task, spec.pair.name))
         inputs += [self.probe(task, self.systems[name].model, self.systems[name].pooling) for name in probes_of(spec)]
         return _hash("merge", spec.method, spec.head, effective(spec), *inputs, self._inference())
 
@@ -326,6 +375,11 @@ def probes_of(system: System) -> list[str]:
     roles = [need.removeprefix("probe.") for need in needs if need.startswith("probe.")]
     pooling = registry.checked_options(system.method, system.settings.options)["probe"] if roles else None
     return [f"probe.{pooling}.{getattr(system.pair, role)}" for role in roles]
+
+
+def reads_layers(system: System) -> bool:
+    """Whether a merge reads the large model's states at the mapped layers."""
+    return bool(system.merge) and "layers" in registry.facts(system.method).needs
 
 
 def model_files(source: PathModel | PackageModel, where: str) -> list[Path]:
@@ -370,6 +424,7 @@ def _systems(study: Study, merges: dict[str, Merge]) -> list[System]:
             for m in models
             for pooling in spec.probe.pooling
         ]
+    found += _rivals(study)
     for pair in study.pairs:
         for name, merge in merges.items():
             found += _merged(name, merge, pair)
@@ -390,11 +445,65 @@ def _systems(study: Study, merges: dict[str, Merge]) -> list[System]:
     for pair in study.control_pairs:
         for name in dict.fromkeys(spec.control.other_small.of):
             found += _merged(name, merges[name], pair, spec.control.other_small)
+    for pair in study.pairs if spec.warm_start else ():
+        found += _warm_starts(pair, spec.warm_start)
     names = [system.name for system in found]
     for name in names:
         if names.count(name) > 1:
             raise ValueError(f"systems: two systems have the name {name}; give one of them another name")
     return found
+
+
+def _rivals(study: Study) -> list[System]:
+    """Other ways to a good model, that merges are compared with: fine-tunings, and ensembles of them."""
+    spec, tuned = study.systems, partial(System, kind="finetune", label_use="train", seeded=True)
+    found = []
+    for large in dict.fromkeys(pair.large for pair in study.pairs):
+        own = {"lora": (spec.lora, "finetune"), "fewshot": (spec.fewshot, "finetune")}
+        own["ensemble"] = (spec.ensemble, "ensemble")
+        found += [
+            tuned(f"{name}.{large}", program=program, model=large, settings=settings)
+            for name, (settings, program) in own.items()
+            if settings
+        ]
+    for pair in study.pairs:
+        taught = {
+            f"distil.{pair.small}-from-{pair.large}": (spec.distil, pair.small, pair.large),
+            f"weak-to-strong.{pair.small}-to-{pair.large}": (spec.weak_to_strong, pair.large, pair.small),
+        }
+        found += [
+            tuned(name, program="finetune", model=model, pair=pair, settings=settings, start=f"finetune.{teacher}")
+            for name, (settings, model, teacher) in taught.items()
+            if settings
+        ]
+    return found
+
+
+def _warm_starts(pair: Pair, spec: WarmStartSystem) -> list[System]:
+    """Short fine-tunings of the large model from four starts, in as many steps each."""
+    way = f"{spec.merge}.{spec.head}.{pair.name}"
+    starts = {
+        "random-head": None,
+        "closed-form-head": f"control.head-only.{spec.head}.{pair.name}",
+        "merged": f"merge.{way}",
+        "shuffled": f"control.shuffled.{way}",
+    }
+    return [
+        System(
+            f"warm-start.{arm}.{steps}.{way}",
+            "finetune",
+            "train",
+            "finetune",
+            True,
+            model=pair.large,
+            pair=pair,
+            settings=spec,
+            start=start,
+            steps=steps,
+        )
+        for arm, start in starts.items()
+        for steps in spec.steps
+    ]
 
 
 def _merges(study: Study) -> dict[str, Merge]:

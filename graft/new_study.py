@@ -15,6 +15,7 @@ from graft import files, yaml_text
 from graft import study as studies
 from graft.grid import Grid
 from graft.merging import registry
+from graft.sections import checked_name
 from graft.shapes import Shape
 from graft.tasks import guessing, readers
 from graft.tasks.table import TASKS, TaskRow
@@ -30,6 +31,8 @@ MARGIN = 0.01
 SELECT = 1000
 HUB = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?")
 COMMIT = re.compile(r"[0-9a-f]{40}")
+# Fine-tunings that merges are compared with: not in a study of the methods that were asked for.
+RIVALS = frozenset({"lora", "distil", "weak-to-strong", "fewshot", "ensemble"})
 ROLES = ("large", "small")
 
 
@@ -68,7 +71,7 @@ def ask(
 
     tasks: `NAME=FOLDER` each. large, small: a folder, or `owner/repo[@commit]` on the hub. Raises ValueError.
     """
-    studies.checked_name(name)
+    checked_name(name)
     for method in methods:
         registry.facts(method)
     models = tuple((role, model_source(role, given)) for role, given in (("large", large), ("small", small)) if given)
@@ -96,7 +99,7 @@ def own_task(given: str) -> OwnTask:
     name, equals, folder = given.partition("=")
     if not (equals and folder):
         raise ValueError(f"--task {given}: it should be NAME=FOLDER, e.g. reviews=data/reviews")
-    studies.checked_name(name)
+    checked_name(name)
     source, where = studies.FileData(kind="tsv", folder=folder), f"tasks.{name}.source"
     train = readers.folder_of(source, where) / "train.tsv"
     if not train.is_file():
@@ -246,6 +249,8 @@ def _with_methods(lines: Lines, systems: dict[str, Any], methods: tuple[str, ...
     kept = {name: method for name, method in present.items() if method in methods}
     added = {method: method for method in methods if method not in present.values()}
     lines = yaml_text.extended(lines, ("systems", "merge"), [f"    {method}: {{}}" for method in added])
+    for rival in RIVALS & systems.keys():
+        lines = yaml_text.without(lines, ("systems", rival))
     return _with_controls(lines, systems.get("control") or {}, kept | added)
 
 

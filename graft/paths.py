@@ -46,6 +46,10 @@ class Paths:
         """Frozen states of a pre-trained model on train and select."""
         return self.root / "embeddings" / task / model
 
+    def layers(self, task: str, pair: str) -> Path:
+        """States of every token of train and select at the layers of a pair's large model that small ones map to."""
+        return self.root / "layers" / task / pair
+
     def statistics(self, task: str, pair: str, depth: str) -> Path:
         """What `calibrate` found out about the activations of a pair's layers under a depth map."""
         return self.root / "statistics" / task / pair / depth

@@ -9,11 +9,17 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
-from graft.grid import ALL_SEEDS, Grid, Run, probes_of
+from graft.grid import ALL_SEEDS, Grid, Run, probes_of, reads_layers
 from graft.paths import Paths
 
 # The rule of each program that makes systems.
-RULES = {"finetune": "finetune_model", "merge": "merge_models", "probe": "probe", "majority": "majority"}
+RULES = {
+    "finetune": "finetune_model",
+    "ensemble": "ensemble_models",
+    "merge": "merge_models",
+    "probe": "probe",
+    "majority": "majority",
+}
 # The rule of each kind of model source.
 MODEL_RULES = {
     "hub": "download_model",
@@ -76,9 +82,10 @@ def inputs(grid: Grid, step: Step) -> list[Step]:
         case "pretrain_model", (model,):
             data = [Step("download_task", (task,)) for task in study.tasks]
             return [*data, _weights(grid, study.models[model].source.like)]
-        case "finetune_model", (task, system, _):
-            model = grid.systems[system].model
-            return [_weights(grid, model), _tokens(grid, task, model)]
+        case (("finetune_model" | "ensemble_models"), (task, system, seed)):
+            spec = grid.systems[system]
+            others = [_making(grid, task, *other) for other in grid.built_on(task, spec, seed)]
+            return [_weights(grid, spec.model), _tokens(grid, task, spec.model), *others]
         case "embed_task", (task, model):
             return [_weights(grid, model), _tokens(grid, task, model)]
         case "probe", (task, system, _):
@@ -86,7 +93,7 @@ def inputs(grid: Grid, step: Step) -> list[Step]:
             return [_weights(grid, model), Step("embed_task", (task, model))]
         case "majority", (task, *_):
             return [Step("download_task", (task,))]
-        case "calibrate", (task, pair, _):
+        case (("calibrate" | "embed_layers"), (task, pair, *_)):
             large, small = grid.pair(pair).large, grid.pair(pair).small
             return [_weights(grid, large), _weights(grid, small), _tokens(grid, task, large)]
         case "sweep", (task, merge, pair, seed):
@@ -95,7 +102,7 @@ def inputs(grid: Grid, step: Step) -> list[Step]:
         case "merge_models", (task, system, seed):
             return _merge_inputs(grid, task, system, seed)
         case "evaluate", (task, system, seed):
-            making = Step(RULES[grid.systems[system].program], step.wildcards)
+            making = _making(grid, task, system, seed)
             return [making, Step("download_task", (task,)), _tokens(grid, task, grid.reads_as(grid.systems[system]))]
         case _:
             return []
@@ -124,6 +131,8 @@ def output_of(step: Step, paths: Paths) -> Path:
             return paths.model(*step.wildcards) / "manifest.json"
         case "embed_task":
             return paths.embeddings(*step.wildcards) / "manifest.json"
+        case "embed_layers":
+            return paths.layers(*step.wildcards) / "manifest.json"
         case "calibrate":
             return paths.statistics(*step.wildcards) / "manifest.json"
         case "sweep":
@@ -146,6 +155,11 @@ def _weights(grid: Grid, model: str) -> Step:
 
 def _tokens(grid: Grid, task: str, model: str) -> Step:
     return Step("tokenize_task", (task, grid.study.tokenizer_of(model)))
+
+
+def _making(grid: Grid, task: str, system: str, seed: int | str) -> Step:
+    """The step that makes a system."""
+    return Step(RULES[grid.systems[system].program], (task, system, seed))
 
 
 def _finetuned(task: str, model: str, seed: int | str) -> Step:
@@ -172,4 +186,6 @@ def _merge_inputs(grid: Grid, task: str, system: str, seed: int | str) -> list[S
         if grid.has_sweep(spec.merge):
             found.append(Step("sweep", (task, spec.merge, spec.pair.name, seed)))
         found += _statistics(grid, task, spec.pair.name, spec.merge)
+    if reads_layers(spec):
+        found.append(Step("embed_layers", (task, spec.pair.name)))
     return found + [Step("probe", (task, probe, ALL_SEEDS)) for probe in probes_of(spec)]

@@ -4,44 +4,21 @@ from __future__ import annotations
 
 import fnmatch
 import os
-import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-import yaml
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import Field, ValidationError, field_validator, model_validator
 
 from graft.files import read_json
 from graft.merging import registry
+from graft.sections import Fraction, Name, Positive, Section
+from graft.strict_yaml import read_yaml
+from graft.systems import MergeControl, MergeSystem, Systems
 from graft.tasks.generated import GRAMMARS
 from graft.tasks.table import METRICS, TASKS, TaskRow
 
-NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
-
-
-def checked_name(value: str) -> str:
-    """`value`, if it may name a study, task, model or system; raises ValueError."""
-    if not NAME.fullmatch(value):
-        raise ValueError(f"{value!r} is not a name: names match {NAME.pattern}")
-    return value
-
-
-Name = Annotated[str, AfterValidator(checked_name)]
-Positive = Annotated[int, Field(gt=0)]
-RidgeSizes = Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1)]
-FitRows = Annotated[int, Field(ge=2)]
-HeadName = Literal["transplant", "label-free", "labelled"]
-Fraction = Annotated[float, Field(gt=0, lt=1)]
-
-
 # More than 10,000 rows of different texts are more than the grammars have to say.
 GeneratedRows = Annotated[int, Field(ge=20, le=10_000)]
-
-
-class Section(BaseModel):
-    """A part of the config: unknown keys are refused, values never change after loading."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class HubData(Section):
@@ -288,91 +265,6 @@ class Pair(Section):
         return f"{self.small}-into-{self.large}"
 
 
-class ProbeSystems(Section):
-    """`probe.<pooling>.<model>`: a closed-form linear head on the frozen model's last states."""
-
-    pooling: Annotated[tuple[Literal["cls", "mean"], ...], Field(min_length=1)] = ("cls", "mean")
-    """The [CLS] state, or the mean over tokens."""
-    ridge: RidgeSizes = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
-    """Ridge sizes tried on `select`, as shares of the mean diagonal."""
-
-
-class MajoritySystem(Section):
-    """`majority`: the most frequent class of train, or its mean score."""
-
-
-class MergeSystem(Section):
-    """`merge.<name>[.<head>].<small>-into-<large>`."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
-
-    method: str | None = None
-    """Method of the registry; the system's own name where left out, so that one method can stand here twice."""
-    heads: Annotated[tuple[HeadName, ...], Field(min_length=1)] | None = None
-    """How the classification head is made; all three where left out and the method has heads."""
-    fit_rows: FitRows = 2048
-    """Rows of train (a fixed draw) on which heads and maps are fitted."""
-    ridge: RidgeSizes = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
-    """Ridge sizes of the head tried on `select`, as shares of the mean diagonal."""
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """The method's own options; what `snakemake --config` gives as strings is read as YAML."""
-        return {name: _typed(value) for name, value in (self.model_extra or {}).items()}
-
-
-class HeadOnlyControl(Section):
-    """`control.head-only.<head>.<pair>`: the same heads on the untouched large body."""
-
-    heads: Annotated[tuple[HeadName, ...], Field(min_length=1)] = ("transplant", "label-free", "labelled")
-    fit_rows: FitRows = 2048
-    ridge: RidgeSizes = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
-
-
-class MergeControl(Section):
-    """Merges of this study, made with something else in the place of what they should carry over."""
-
-    of: Annotated[tuple[Name, ...], Field(min_length=1)]
-    """Names under systems.merge, of methods with heads."""
-    heads: Annotated[tuple[HeadName, ...], Field(min_length=1)] | None = None
-    """The merge's own where left out."""
-
-
-class ChangeControl(MergeControl):
-    """`control.<control>.<merge>.<head>.<pair>`: merges that are given a change that says nothing of the task."""
-
-
-class OtherSmallControl(MergeControl):
-    """`control.other-small.<merge>.<head>.<model>-into-<large>`: another small model in the place of the pair's own.
-
-    With it comes `finetune.<model>` as a control.
-    """
-
-    models: Annotated[tuple[Name, ...], Field(min_length=1)]
-    """Small models, usually of the kinds random and masked_lm; in no pair."""
-
-
-class ControlSystems(Section):
-    """Systems that must not win."""
-
-    head_only: HeadOnlyControl | None = Field(default=None, alias="head-only")
-    shuffled: ChangeControl | None = None
-    """The entries of every tensor's change in another order."""
-    random: ChangeControl | None = None
-    """Noise with the norm of every tensor's change."""
-    other_small: OtherSmallControl | None = Field(default=None, alias="other-small")
-    """Small models that were never distilled from the large one."""
-
-
-class Systems(Section):
-    """Everything that gets a row in the tables beside `finetune.<model>`, which is always there."""
-
-    probe: ProbeSystems | None = None
-    majority: MajoritySystem | None = None
-    merge: dict[Name, MergeSystem] = {}
-    control: ControlSystems = ControlSystems()
-
-
 class Calibration(Section):
     """Activations of both pre-trained models on unlabelled texts, from which weights merges learn their maps."""
 
@@ -463,6 +355,9 @@ class Study(Section):
         for name in ("shuffled", "random", "other_small"):
             self._check_control(f"systems.control.{name.replace('_', '-')}", getattr(self.systems.control, name))
         self._check_other_small()
+        self._check_warm_start()
+        if self.systems.fewshot and not self.systems.merge:
+            raise ValueError("systems.fewshot: it takes the FLOPs of the best merge, and systems.merge is empty")
         for name in self.statistics.margins:
             _known("statistics.margins", name, self.tasks)
         return self
@@ -578,6 +473,23 @@ class Study(Section):
         for pair in self.control_pairs:
             self._check_vocabulary(f"{where}.models", pair)
 
+    def _check_warm_start(self) -> None:
+        spec, where = self.systems.warm_start, "systems.warm-start"
+        if spec is None:
+            return
+        _known(f"{where}.merge", spec.merge, self.systems.merge)
+        merge, control = self.systems.merge[spec.merge], self.systems.control
+        heads = merge.heads or registry.facts(merge.method or spec.merge).heads
+        if spec.head not in heads:
+            raise ValueError(
+                f"{where}.head: {spec.merge} has no head {spec.head}; known are {', '.join(heads) or 'none'}"
+            )
+        if control.head_only is None or spec.head not in control.head_only.heads:
+            raise ValueError(f"{where}: one arm is control.head-only.{spec.head}; add it to systems.control.head-only")
+        shuffled = control.shuffled
+        if shuffled is None or spec.merge not in shuffled.of or spec.head not in (shuffled.heads or heads):
+            raise ValueError(f"{where}: one arm is control.shuffled.{spec.merge}.{spec.head}; add it to its `of`")
+
     @property
     def control_pairs(self) -> tuple[Pair, ...]:
         """The pairs' large models with the small ones of the control other-small."""
@@ -622,42 +534,6 @@ def load(path: str | Path) -> Study:
         return parse(values)
     except ValueError as error:
         raise ValueError("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from None
-
-
-def read_yaml(path: str | Path) -> dict[str, Any]:
-    """Read YAML, refusing a key that stands twice in one mapping (plain YAML would drop the first in silence)."""
-    try:
-        values = yaml.load(Path(path).read_text(), Loader=_StrictLoader)
-    except yaml.YAMLError as error:
-        raise ValueError(f"{path}: {' '.join(str(error).split())}") from None
-    if not isinstance(values, dict):
-        raise ValueError(f"{path}: holds no keys; a study config is a mapping")
-    return values
-
-
-class _StrictLoader(yaml.SafeLoader):
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.YAMLError(f"key {key!r} stands twice (line {node.start_mark.line + 1} and below)")
-        return super().construct_mapping(node, deep)
-
-    def construct_float(self, node: yaml.ScalarNode) -> float:
-        return float(node.value)
-
-
-# YAML 1.1 reads `2e-5` as a string for want of a dot; every config of this field writes it so.
-_StrictLoader.add_implicit_resolver(
-    "tag:yaml.org,2002:float", re.compile(r"^[-+]?[0-9]+(\.[0-9]*)?[eE][-+]?[0-9]+$"), list("-+0123456789")
-)
-
-
-def _typed(value: Any) -> Any:
-    """What a string, or each string of a list, is in YAML: pydantic does as much for the keys whose types it knows."""
-    if isinstance(value, list | tuple):
-        return [_typed(part) for part in value]
-    return yaml.load(value, Loader=_StrictLoader) if isinstance(value, str) else value
 
 
 def _check_generated(name: str, grammar: str, row: TaskRow) -> None:

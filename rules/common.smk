@@ -8,9 +8,10 @@ sys.path.insert(0, str(workflow.basedir))
 from snakemake.exceptions import WorkflowError
 
 from graft import files, locks, preload, steps, study as studies
-from graft.grid import Grid, probes_of
+from graft.grid import Grid, probes_of, reads_layers
 from graft.merging.alignment.depth import DEPTHS
 from graft.paths import Paths
+from graft.strict_yaml import read_yaml
 
 # Snakemake makes millions of small objects that live to its end; looking for rubbish so often took an eighth of a dry run.
 gc.set_threshold(50_000)
@@ -20,7 +21,7 @@ def checked_grid():
     """The study that the config describes, or one line per problem."""
     try:
         for path in workflow.configfiles:
-            studies.read_yaml(path)
+            read_yaml(path)
         grid = Grid(studies.parse(config))
         grid.check_sources()
         for run in grid.runs:
@@ -45,6 +46,11 @@ def either(names):
     return "|".join(map(re.escape, names)) or "-"
 
 
+def made_with(program):
+    """A pattern that matches the names of the systems that a program makes."""
+    return either(system.name for system in GRID.systems.values() if system.program == program)
+
+
 PUBLISHED = made_by("download_model")
 
 # Programs find graft and, outside of conda, this very Python. Set here and not in `params`, so that moving the
@@ -57,6 +63,7 @@ shell.prefix(
 
 RUNS = "{task}/{system}/seed-{seed}"
 TABLES = [PATHS.tables / name for name in ("runs.csv", "comparison.csv", "comparison.md")]
+TABLES += [PATHS.tables / "warm-start.csv"] if STUDY.systems.warm_start else []
 FIGURES = [PATHS.figures / f"metric-vs-training-flops.{kind}" for kind in ("svg", "png", "csv")]
 
 
@@ -126,6 +133,14 @@ def seed_of(wildcards):
     return wildcards.seed if wildcards.seed == "all" else int(wildcards.seed)
 
 
+def finetune_inputs(wildcards):
+    """The pre-trained model, its texts, and the systems that a fine-tuning or an ensemble is built on."""
+    system = GRID.systems[wildcards.system]
+    others = GRID.built_on(wildcards.task, system, seed_of(wildcards))
+    own = [weights(system.model), tokens(wildcards.task, system.model)]
+    return own + [build(wildcards.task, *other) for other in others]
+
+
 def sweep_inputs(wildcards):
     """The fine-tuned small model, the large one, and what calibrate found where the method needs it."""
     pair = GRID.pair(wildcards.pair)
@@ -156,6 +171,8 @@ def merge_inputs(wildcards):
         inputs.append(PATHS.sweep(wildcards.task, system.merge, pair.name, wildcards.seed) / "manifest.json")
     if system.merge:
         inputs += statistics(wildcards.task, pair.name, system.merge)
+    if reads_layers(system):
+        inputs.append(PATHS.layers(wildcards.task, pair.name) / "manifest.json")
     return inputs + [build(wildcards.task, probe, "all") for probe in probes_of(system)]
 
 

@@ -19,8 +19,7 @@ rule compare:
     input:
         PATHS.tables / "runs.csv",
     output:
-        PATHS.tables / "comparison.csv",
-        PATHS.tables / "comparison.md",
+        TABLES[1:],
     log:
         PATHS.logs / "compare.log",
     localrule: True

@@ -1,13 +1,14 @@
 rule finetune_model:
     input:
-        lambda w: weights(w.model),
-        lambda w: tokens(w.task, w.model),
+        finetune_inputs,
     output:
-        build("{task}", "finetune.{model}", "{seed}"),
+        build("{task}", "{system}", "{seed}"),
     log:
-        PATHS.logs / "finetune_model/{task}/finetune.{model}/seed-{seed}.log",
+        PATHS.logs / "finetune_model" / f"{RUNS}.log",
     benchmark:
-        PATHS.root / "benchmarks/finetune_model/{task}/finetune.{model}/seed-{seed}.tsv"
+        PATHS.root / "benchmarks/finetune_model" / f"{RUNS}.tsv"
+    wildcard_constraints:
+        system=made_with("finetune"),
     conda:
         "../envs/train.yaml"
     threads: STUDY.launch.threads
@@ -17,10 +18,37 @@ rule finetune_model:
         gpu=GPUS,
     params:
         study=PATHS.study,
-        fingerprint=lambda w: GRID.finetune(w.task, w.model, seed_of(w)),
+        fingerprint=lambda w: GRID.made(w.task, w.system, seed_of(w)),
     shell:
         "HF_HUB_OFFLINE=1 python -m workflow_scripts.finetune_model --study {params.study}"
-        " --task {wildcards.task} --model {wildcards.model}"
+        " --task {wildcards.task} --system {wildcards.system}"
+        " --seed {wildcards.seed} --fingerprint {params.fingerprint} > {log} 2>&1"
+
+
+rule ensemble_models:
+    input:
+        finetune_inputs,
+    output:
+        build("{task}", "{system}", "{seed}"),
+    log:
+        PATHS.logs / "ensemble_models" / f"{RUNS}.log",
+    benchmark:
+        PATHS.root / "benchmarks/ensemble_models" / f"{RUNS}.tsv"
+    wildcard_constraints:
+        system=made_with("ensemble"),
+    conda:
+        "../envs/merge.yaml"
+    threads: STUDY.launch.threads
+    resources:
+        mem_mb=inference_memory,
+        runtime=inference_minutes,
+        gpu=GPUS,
+    params:
+        study=PATHS.study,
+        fingerprint=lambda w: GRID.made(w.task, w.system, seed_of(w)),
+    shell:
+        "HF_HUB_OFFLINE=1 python -m workflow_scripts.ensemble_models --study {params.study}"
+        " --task {wildcards.task} --system {wildcards.system}"
         " --seed {wildcards.seed} --fingerprint {params.fingerprint} > {log} 2>&1"
 
 
@@ -47,6 +75,33 @@ rule embed_task:
     shell:
         "HF_HUB_OFFLINE=1 python -m workflow_scripts.embed_task --study {params.study}"
         " --task {wildcards.task} --model {wildcards.model}"
+        " --fingerprint {params.fingerprint} > {log} 2>&1"
+
+
+rule embed_layers:
+    input:
+        lambda w: weights(GRID.pair(w.pair).large),
+        lambda w: weights(GRID.pair(w.pair).small),
+        lambda w: tokens(w.task, GRID.pair(w.pair).large),
+    output:
+        PATHS.layers("{task}", "{pair}") / "manifest.json",
+    log:
+        PATHS.logs / "embed_layers/{task}/{pair}.log",
+    benchmark:
+        PATHS.root / "benchmarks/embed_layers/{task}/{pair}.tsv"
+    conda:
+        "../envs/merge.yaml"
+    threads: STUDY.launch.threads
+    resources:
+        mem_mb=inference_memory,
+        runtime=inference_minutes,
+        gpu=GPUS,
+    params:
+        study=PATHS.study,
+        fingerprint=lambda w: GRID.embed_layers(w.task, w.pair),
+    shell:
+        "HF_HUB_OFFLINE=1 python -m workflow_scripts.embed_layers --study {params.study}"
+        " --task {wildcards.task} --pair {wildcards.pair}"
         " --fingerprint {params.fingerprint} > {log} 2>&1"
 
 

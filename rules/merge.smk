@@ -64,7 +64,7 @@ rule merge_models:
     benchmark:
         PATHS.root / "benchmarks/merge_models/{task}/{system}/seed-{seed}.tsv"
     wildcard_constraints:
-        system=either(s.name for s in GRID.systems.values() if s.program == "merge"),
+        system=made_with("merge"),
     conda:
         "../envs/merge.yaml"
     threads: STUDY.launch.threads

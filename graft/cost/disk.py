@@ -9,6 +9,7 @@ from graft.merging import registry
 from graft.merging.alignment.depth import pairs
 from graft.steps import Step
 
+_STATES = "states (embeddings, sweeps, statistics)"
 WHAT = {
     "download_task": "texts and token ids",
     "tokenize_task": "texts and token ids",
@@ -18,13 +19,15 @@ WHAT = {
     "pretrain_model": "pre-trained models",
     "finetune_model": "saved models",
     "merge_models": "saved models",
-    "embed_task": "states (embeddings, sweeps, statistics)",
-    "sweep": "states (embeddings, sweeps, statistics)",
-    "calibrate": "states (embeddings, sweeps, statistics)",
+    "embed_task": _STATES,
+    "embed_layers": _STATES,
+    "sweep": _STATES,
+    "calibrate": _STATES,
     "evaluate": "predictions and records",
 }
 # Bytes of a weight, a state or a token id; statistics are in float64.
 _NUMBER = 4
+_HALF = 2  # of a state at a layer
 # Bytes as found in a finished study of the three GLUE tasks: text as parquet per token, the tokenizer's files beside
 # every model, a prediction, and a run's run.json, build.json and logs of training.
 _TEXT_PER_TOKEN = 4
@@ -50,6 +53,11 @@ def bytes_of(costs: Costs, step: Step) -> int:
         case "embed_task", (task, model):
             rows = sum(len(costs.sizes(task).tokens[split]) for split in ("train", "select"))
             return _NUMBER * rows * 2 * costs.shape(model).width
+        case "embed_layers", (task, pair):
+            small, large = costs.shapes(pair)
+            longest = grid.max_tokens(task, grid.pair(pair).large)
+            tokens = sum(int(costs.sizes(task).lengths(split, longest).sum()) for split in ("train", "select"))
+            return _HALF * tokens * small.layers * large.width
         case "sweep", (task, merge, pair, seed):
             rows = len(costs.fit(task, pair, merge)) + len(costs.sizes(task).tokens["select"])
             return _NUMBER * rows * costs.moved(merge, seed) * costs.shape(grid.pair(pair).large).width

@@ -6,7 +6,7 @@ are counted by formula (`eigen_flops`, `svd_flops`). Passes of an encoder for it
 pooler, which Hugging Face runs all the same.
 """
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -55,6 +55,26 @@ def classifier_flops(shape: Shape, tokens: int, outputs: int) -> int:
 def training_flops(forward: int) -> int:
     """FLOPs of a training step whose forward pass takes `forward`, without recomputation."""
     return BACKWARD_AND_FORWARD * forward
+
+
+def lora_flops(shape: Shape, tokens: int, outputs: int, rank: int, targets: Collection[str]) -> tuple[int, int]:
+    """FLOPs of a classifier with low-rank adapters on linear layers of every attention, for one example padded to
+    `tokens`: of a forward pass, and of a training step.
+
+    Frozen layers have no gradients of weights, and the first block, which nothing trainable comes before, none of its
+    input: there only what adapters lead to is walked back.
+    """
+    adapters = len(targets) * tokens * (linear_flops(shape.width, rank) + linear_flops(rank, shape.width))
+    forward = classifier_flops(shape, tokens, outputs) + shape.layers * adapters
+    square = tokens * linear_flops(shape.width, shape.width)
+    products = 2 * tokens**2 * shape.width  # of queries and keys; of weights and values
+    behind = square + 2 * tokens * linear_flops(shape.width, shape.ffn)
+    trained = {name: name in targets for name in ("query", "key", "value")}
+    scores = products * (trained["query"] + trained["key"])
+    weights = products * (bool(scores) + trained["value"])
+    first = behind + scores + weights + 2 * adapters - len(targets) * tokens * linear_flops(shape.width, rank)
+    others = (shape.layers - 1) * (behind + 3 * square + 4 * products + 2 * adapters)
+    return forward, forward + first + others + 2 * logits_flops(shape, outputs)
 
 
 def eigen_flops(size: int) -> int:

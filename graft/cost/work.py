@@ -14,13 +14,14 @@ from graft.cost import flops as count
 from graft.cost.sizes import TaskSizes, Unknown, model_shape, task_sizes
 from graft.grid import Grid, System, effective
 from graft.merging import registry
-from graft.merging.alignment.depth import SIMILARITY_TOKENS, as_deep, pairs
+from graft.merging.alignment.depth import SIMILARITY_TOKENS, as_deep, pairs, uniform
 from graft.merging.composite.cuts import Cut, cuts
 from graft.merging.selection import strength_grid
 from graft.paths import Paths
 from graft.shapes import Shape
 from graft.steps import Step
 from graft.study import DistilledModel, MaskedModel, PretrainingOptions
+from graft.systems import DistilSystem, FewShotSystem, LoraSystem, WarmStartSystem, WeakToStrongSystem
 from graft.training.batches import MIXED_WINDOW, guessed_tokens, padded_lengths, training_batches
 
 KINDS = (
@@ -39,10 +40,12 @@ _KIND_OF_RULE = {
     "distil_model": "distillation",
     "pretrain_model": "pre-training",
     "embed_task": "embedding",
+    "embed_layers": "embedding",
     "probe": "probes",
     "calibrate": "calibration",
     "sweep": "sweeps",
     "merge_models": "merging",
+    "ensemble_models": "evaluation",
     "evaluate": "evaluation",
 }
 # FLOPs of a method's `prepare` and `apply`, by method; a test holds them against the implementations' own counts.
@@ -67,6 +70,14 @@ PREPARE: Mapping[str, Callable[[Shape, Shape, Mapping[str, Any]], tuple[int, int
     "ot_fusion": lambda small, large, o: (count.ot_fusion_flops(small, large, _pairs(small, large, o)), 0),
     "grow": lambda small, large, o: (count.grow_flops(small, large, o["text_tokens"]), 0),
     "interpolate": lambda small, large, o: (0, 0),
+}
+
+
+# FLOPs of composites with trained weights: of a live pass, and of a training step on kept states.
+LINKED: Mapping[str, tuple[Callable[..., int], Callable[..., int]]] = {
+    "side_tuning": (count.side_tuning_flops, count.side_tuning_step_flops),
+    "ladder": (count.ladder_flops, count.ladder_step_flops),
+    "calm": (count.calm_flops, count.calm_step_flops),
 }
 
 
@@ -125,13 +136,23 @@ class Costs:
             case "pretrain_model", (model,):
                 return [Work(f"pretrain.{model}", self._pretraining(model), "training")]
             case "finetune_model", (task, system, seed):
-                train, select = self._finetuning(task, self.grid.systems[system].model)
                 name = f"{system}/{task}/seed-{seed}"
-                return [Work(f"{name}/train", train, "training"), Work(f"{name}/select", select)]
+                train, select, *teacher = self._tuning(task, self.grid.systems[system])
+                parts = [Work(f"{name}/train", train, "training"), Work(f"{name}/select", select)]
+                return parts + [Work(f"{name}/teacher", flops) for flops in teacher]
+            case "ensemble_models", (task, system, seed):
+                spec = self.grid.systems[system]
+                passes = len(self.grid.members(spec, seed)) * self._classifier_pass(task, "select", spec.model)
+                return [Work(f"{system}/{task}/seed-{seed}/select", passes)]
             case "embed_task", (task, model):
                 shape, tokens = self.shape(model), self.grid.max_tokens(task, model)
                 passes = sum(self._pass(shape, task, split, tokens) for split in ("train", "select"))
                 return [Work(f"embed.{model}/{task}", passes)]
+            case "embed_layers", (task, pair):
+                large = self.grid.pair(pair).large
+                shape, tokens = self.shape(large), self.grid.max_tokens(task, large)
+                passes = sum(self._pass(shape, task, split, tokens) for split in ("train", "select"))
+                return [Work(f"embed_layers.{pair}/{task}", passes)]
             case "probe", (task, system, _):
                 return [Work(f"{system}/{task}/head", self._probe(task, self.grid.systems[system]), "closed form")]
             case "calibrate", (task, pair, depth):
@@ -157,20 +178,57 @@ class Costs:
         lengths = self.sizes(task).lengths(split, max_tokens)
         return count.summed_flops(lambda t: count.encoder_flops(shape, t), padded_lengths(lengths))
 
-    @functools.cache  # noqa: B019 - every seed trains on as many tokens
     def _finetuning(self, task: str, model: str) -> tuple[int, int]:
         """Training, and the choice of the epoch on `select`."""
-        settings, shape = self.grid.study.models[model].finetune[task], self.shape(model)
-        outputs = self.grid.study.tasks[task].row(task).outputs
+        epochs = self.grid.study.models[model].finetune[task].epochs
+        return epochs * self._epoch(task, model)[0], epochs * self._classifier_pass(task, "select", model)
+
+    @functools.cache  # noqa: B019 - every seed trains on as many tokens
+    def _epoch(self, task: str, model: str, adapters: LoraSystem | None = None) -> tuple[int, int]:
+        """One epoch of training, and its optimizer steps."""
+        settings = self.grid.study.models[model].finetune[task]
         lengths = self.sizes(task).lengths("train", settings.max_tokens)
         batches = training_batches(lengths, settings.batch_size, np.random.default_rng(0))
+        forward = self._classifier(task, model, adapters)
+        return count.summed_flops(lambda t: forward(t)[1], padded_lengths(lengths, batches)), len(batches)
 
-        def forward(tokens: int) -> int:
-            return count.classifier_flops(shape, tokens, outputs)
+    def _classifier(
+        self, task: str, model: str, adapters: LoraSystem | None = None
+    ) -> Callable[[int], tuple[int, int]]:
+        """FLOPs of one example's forward pass, and of its share of a training step, at so many tokens."""
+        shape, outputs = self.shape(model), self.grid.study.tasks[task].row(task).outputs
+        if adapters:
+            return lambda t: count.lora_flops(shape, t, outputs, adapters.rank, adapters.targets)
+        forward = functools.partial(count.classifier_flops, shape, outputs=outputs)
+        return lambda t: (forward(t), count.training_flops(forward(t)))
 
-        train = count.training_flops(count.summed_flops(forward, padded_lengths(lengths, batches)))
-        select = padded_lengths(self.sizes(task).lengths("select", settings.max_tokens))
-        return settings.epochs * train, settings.epochs * count.summed_flops(forward, select)
+    def _classifier_pass(
+        self, task: str, split: str, model: str, adapters: LoraSystem | None = None, reads_as: str | None = None
+    ) -> int:
+        """One pass of a classifier over a split, whose texts are cut as for itself or for the model `reads_as`."""
+        lengths = self.sizes(task).lengths(split, self.grid.max_tokens(task, reads_as or model))
+        forward = self._classifier(task, model, adapters)
+        return count.summed_flops(lambda t: forward(t)[0], padded_lengths(lengths))
+
+    def _tuning(self, task: str, system: System) -> list[int]:
+        """Training, the choice on `select`, and (where it has one) the teacher's answers."""
+        model, spec = system.model, system.settings
+        epochs = self.grid.study.models[model].finetune[task].epochs
+        adapters = spec if isinstance(spec, LoraSystem) else None
+        train, steps = self._epoch(task, model, adapters)
+        select = self._classifier_pass(task, "select", model, adapters)
+        if isinstance(spec, LoraSystem | FewShotSystem):
+            # Which merge is the best, and so what is spent on few shots, is not known: at most all of train.
+            epochs = spec.epochs or epochs
+        if isinstance(spec, WarmStartSystem):
+            times = len(spec.rates)
+            return [times * train * system.steps // steps, times * -(-system.steps // steps) * select]
+        if not isinstance(spec, DistilSystem | WeakToStrongSystem):
+            return [epochs * train, epochs * select]
+        rows = len(self.sizes(task).tokens["train"])
+        shown = min(getattr(spec, "rows", None) or rows, rows)
+        teacher = self._classifier_pass(task, "train", self.grid.systems[system.start].model, reads_as=model)
+        return [epochs * train * shown // rows, epochs * select, teacher * shown // rows]
 
     def _distillation(self, model: str) -> int:
         source = self.grid.study.models[model].source
@@ -303,6 +361,12 @@ class Costs:
                 yield Work(f"{name}/folds/select", folds * choice)
             yield Work(f"{name}/small-on-select", on_select)
             yield Work(f"{name}/head", head(small.width + large.width), "closed form")
+        elif system.method in LINKED:
+            train, choice = self._linking(task, system)
+            yield Work(f"{name}/train", train, "training")
+            yield Work(f"{name}/select", choice)
+            if system.method == "calm":
+                yield Work(f"{name}/small", self._pass(small, task, "train", tokens) + on_select)
         elif system.method == "stitch":
             read = self._texts(task, system.pair.name, options["text_tokens"])
             parts = dict.fromkeys(("texts", "joint", "fit", "select", "head"), 0)
@@ -321,11 +385,38 @@ class Costs:
         else:
             self.unknown[f"method {system.method}: the FLOPs of its making, which the plan does not count"] = None
 
+    def _linking(self, task: str, system: System) -> tuple[int, int]:
+        """Training of a composite's own weights, and the choice of the epoch, the untrained one among them."""
+        (small, large), options = self.shapes(system.pair.name), effective(system)
+        longest, settings = self.grid.max_tokens(task, system.pair.large), self.grid.study.models[system.pair.small]
+        lengths, select = (self.sizes(task).lengths(split, longest) for split in ("train", "select"))
+        batches = training_batches(lengths, settings.finetune[task].batch_size, np.random.default_rng(0))
+        live, step = self._linked(task, system)
+        frozen = (small, large) if system.method == "calm" else (large,)
+        passes = count.summed_flops(
+            lambda t: live(tokens=t) - sum(count.encoder_flops(shape, t) for shape in frozen), padded_lengths(select)
+        )
+        train = count.summed_flops(lambda t: step(tokens=t), padded_lengths(lengths, batches))
+        return options["epochs"] * train, (1 + options["epochs"]) * passes
+
+    def _linked(self, task: str, system: System) -> list[Callable[..., int]]:
+        """FLOPs of one example, of a live pass and of its share of a training step, at so many `tokens`."""
+        small, large = self.shapes(system.pair.name)
+        given = {"small": small, "large": large, "outputs": self.grid.study.tasks[task].row(task).outputs}
+        if system.method != "side_tuning":
+            given["depth_map"] = uniform(small.layers, large.layers)
+        return [functools.partial(flops, **given) for flops in LINKED[system.method]]
+
     @functools.cache  # noqa: B019
     def _evaluation(self, task: str, system: str) -> int:
         spec, outputs = self.grid.systems[system], self.grid.study.tasks[task].row(task).outputs
         lengths = self.sizes(task).lengths("report", self.grid.max_tokens(task, self.grid.reads_as(spec)))
         padded = padded_lengths(lengths)
+        if spec.program == "ensemble":
+            return spec.settings.members * self._classifier_pass(task, "report", spec.model)
+        if spec.method in LINKED:
+            live, _ = self._linked(task, spec)
+            return count.summed_flops(lambda t: live(tokens=t), padded)
         if spec.method == "stitch":
             # Which cut is chosen is not known: the mean of all.
             small, large = self.shapes(spec.pair.name)

@@ -13,7 +13,8 @@ HEADS = ("transplant", "label-free", "labelled")
 KINDS = ("weights", "composite")
 # What a merge is given as the small model's change (graft.merging.changes).
 CHANGES = ("finetuned", "shuffled", "random")
-NEEDS = ("small_finetuned", "small_pretrained", "large", "statistics", "texts", "probe.large", "probe.small")
+# What a method reads; "layers" are the large model's states of all tokens of train and select at the mapped layers.
+NEEDS = ("small_finetuned", "small_pretrained", "large", "statistics", "texts", "layers", "probe.large", "probe.small")
 POOLINGS = ("cls", "mean")
 # Of a stitch: the model that reads the text, and the one that goes on.
 DIRECTIONS = ("small_to_large", "large_to_small")
@@ -86,6 +87,12 @@ DEPTH = Option(
 EVIDENCE_OPTION = Option(
     "choice", "activations", "what maps are fitted to: activations on text, or (without data) weights", EVIDENCE
 )
+
+# Of trained composites.
+TRAINING = {
+    "epochs": Option("integer", 3, "passes over train; the best one, or none at all, is kept by select"),
+    "rate": Option("size", 1.0, "peak of the learning rate, as a multiple of the small model's own"),
+}
 
 METHODS = _table(
     MethodFacts(
@@ -276,6 +283,43 @@ METHODS = _table(
             "pooling": Option("choice", "mean", "the [CLS] state, or the mean over tokens", POOLINGS),
             "text_tokens": Option("integer", 10_000, "tokens of train on which the map is fitted"),
         },
+    ),
+    MethodFacts(
+        name="side_tuning",
+        kind="composite",
+        needs=("small_finetuned", "large", "probe.large"),
+        label_use="train",
+        heads=(),
+        inference=("small", "large"),
+        citation="Zhang et al. 2020, Side-Tuning, arXiv 1912.13503",
+        implementation="graft.merging.composite.side_tuning:SideTuned",
+        options={"probe": Option("choice", "mean", "pooling of both models, and of the large one's probe", POOLINGS)}
+        | TRAINING,
+    ),
+    MethodFacts(
+        name="ladder",
+        kind="composite",
+        needs=("small_finetuned", "large", "layers"),
+        label_use="train",
+        heads=(),
+        inference=("small", "large"),
+        citation="Sung et al. 2022, LST: Ladder Side-Tuning, arXiv 2206.06522",
+        implementation="graft.merging.composite.ladder:Ladder",
+        options=TRAINING,
+    ),
+    MethodFacts(
+        name="calm",
+        kind="composite",
+        needs=("small_finetuned", "large", "layers", "probe.large"),
+        label_use="train",
+        heads=(),
+        inference=("small", "large"),
+        citation="Bansal et al. 2024, LLM Augmented LLMs: CALM, arXiv 2401.02412",
+        implementation="graft.merging.composite.calm:Calm",
+        options={
+            "probe": Option("choice", "mean", "pooling of the large model, and of the probe to start from", POOLINGS)
+        }
+        | TRAINING,
     ),
 )
 

@@ -11,9 +11,11 @@ from graft.grid import Grid
 from graft.paths import Paths
 from graft.reporting import comparison as comparing
 from graft.reporting import runs as gathering
+from graft.reporting import warm_start
 
 RUNS = "runs.csv"
 COMPARISON = "comparison.csv"
+WARM_START = "warm-start.csv"
 FIGURE = "metric-vs-training-flops"
 
 
@@ -23,11 +25,13 @@ def write_runs(grid: Grid, paths: Paths, refuse_stale: bool = True) -> None:
 
 
 def write_comparison(grid: Grid, paths: Paths) -> None:
-    """Compare the systems of runs.csv: comparison.csv and comparison.md."""
+    """Compare the systems of runs.csv: comparison.csv, comparison.md and, where there are any, warm-start.csv."""
     table = comparing.compare(read_csv(paths.tables / RUNS), grid.study)
     write_csv(table, paths.tables / COMPARISON)
     with files.atomic_file(paths.tables / "comparison.md") as temporary:
         temporary.write_text(comparing.to_markdown(table, grid.study.statistics.confidence))
+    if grid.study.systems.warm_start:
+        write_csv(warm_start.curves(table, grid), paths.tables / WARM_START)
 
 
 def write_figure(paths: Paths) -> None:

@@ -72,6 +72,82 @@ def test_a_control_with_another_change_is_another_system_and_made_anew_with_its_
     assert {run.split("/")[1] for run in changed_runs(study_config, change)} == {merged, control}
 
 
+RIVALS = ("lora", "distil", "weak-to-strong", "fewshot", "ensemble")
+
+
+@pytest.fixture
+def rivals(study_config):
+    """A study with all that merges are compared with, and warm starts."""
+    study_config["seeds"] = [4, 1, 7]
+    study_config["systems"] |= {name: {} for name in RIVALS}
+    study_config["systems"]["warm-start"] = {"merge": "spacewise", "steps": [5, 10]}
+    return study_config
+
+
+def test_rivals_are_fine_tunings_and_each_seed_is_in_one_ensemble(rivals):
+    grid = Grid(studies.parse(rivals))
+    names = ("lora.large", "distil.small-from-large", "weak-to-strong.small-to-large", "fewshot.large")
+    assert {(grid.systems[name].kind, grid.systems[name].model) for name in names} == {
+        ("finetune", "large"),
+        ("finetune", "small"),
+    }
+    assert [run.seed for run in grid.runs if run.id.startswith("rte/lora.")] == [4, 1, 7]
+    assert [run.seed for run in grid.runs if run.id.startswith("rte/ensemble.")] == [4]
+    built = {name: grid.built_on("rte", grid.systems[name], 4) for name in (*names, "ensemble.large")}
+    assert built["lora.large"] == []
+    assert built["distil.small-from-large"] == [("finetune.large", 4)]
+    assert built["weak-to-strong.small-to-large"] == [("finetune.small", 4)]
+    assert built["ensemble.large"] == [("finetune.large", 4), ("finetune.large", 1)]
+    merges = {(run.system.name, run.seed) for run in grid.runs if run.id.startswith("rte/merge.")}
+    assert set(built["fewshot.large"]) == merges
+
+
+def test_warm_starts_begin_at_the_systems_that_they_are_named_for(rivals):
+    grid, way = Grid(studies.parse(rivals)), "spacewise.labelled.small-into-large"
+    starts = {
+        "random-head": [],
+        "closed-form-head": [("control.head-only.labelled.small-into-large", "all")],
+        "merged": [(f"merge.{way}", 7)],
+        "shuffled": [(f"control.shuffled.{way}", 7)],
+    }
+    for arm, start in starts.items():
+        for count in (5, 10):
+            system = grid.systems[f"warm-start.{arm}.{count}.{way}"]
+            assert system.steps == count and grid.built_on("rte", system, 7) == start
+
+
+def test_few_shots_without_a_merge_to_match_are_told_before_any_job(rivals):
+    grid = Grid(studies.parse({**rivals, "exclude": ["rte/merge.*"]}))
+    assert grid.built_on("stsb", grid.systems["fewshot.large"], 1)
+    with pytest.raises(ValueError, match="systems.fewshot: no merge into large is left on rte; exclude rte/fewshot"):
+        grid.made("rte", "fewshot.large", 1)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "changed"),
+    [
+        ("lora/rank", 4, {"lora"}),
+        ("weak-to-strong/rows", 9, {"weak-to-strong"}),
+        ("fewshot/epochs", 3, {"fewshot"}),
+        ("ensemble/members", 3, {"ensemble"}),
+        ("warm-start/rates", [2.0], {"warm-start"}),
+        ("warm-start/steps", [5], set()),
+        ("merge/interpolate/trials", 7, {"merge", "fewshot"}),
+        ("merge/spacewise/map_ridge", 0.7, {"merge", "control", "fewshot", "warm-start"}),
+    ],
+)
+def test_what_a_setting_of_a_rival_changes(rivals, path, value, changed):
+    before = fingerprints(rivals)
+    node = rivals["systems"]
+    *parents, last = path.split("/")
+    for key in parents:
+        node = node[key]
+    node[last] = value
+    after = fingerprints(rivals)
+    found = {run.split("/")[1].split(".")[0] for run in before.keys() & after.keys() if before[run] != after[run]}
+    assert found == changed
+
+
 def test_several_heads_share_a_sweep_and_one_runs_its_own(study_config, grid):
     assert {name for name in grid.merges if grid.has_sweep(name)} == {"theseus"}
     swept = {step.wildcards[1] for step in steps.of_study(grid) if step.rule == "sweep"}

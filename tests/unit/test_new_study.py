@@ -139,8 +139,10 @@ def test_two_models_of_one_name_are_called_by_their_roles(folder):
 def test_methods_that_are_not_asked_for_go_with_their_comments(folder, method):
     values = write("mine", methods=[method])
     assert values["systems"]["merge"] == {method: default()["systems"]["merge"][method]}
+    others = {"merge", "control", *new_study.RIVALS}
+    assert others <= default()["systems"].keys()
     assert {k: v for k, v in values["systems"].items() if k not in ("merge", "control")} == {
-        k: v for k, v in default()["systems"].items() if k not in ("merge", "control")
+        k: v for k, v in default()["systems"].items() if k not in others
     }
     assert "# The floor: tensors of one name, zero-padded, averaged. Expect chance." not in comments("config/mine.yaml")
 

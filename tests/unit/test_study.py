@@ -7,6 +7,7 @@ import pytest
 
 from graft import study as studies
 from graft.grid import Grid
+from graft.strict_yaml import read_yaml
 from tests.conftest import with_other_small
 
 
@@ -52,6 +53,16 @@ def test_a_number_of_seeds_means_that_many_from_zero(study_config):
         ("name", "My Study", "'My Study' is not a name"),
         ("statistics/margins", {"cola": 0.1}, "statistics.margins: unknown 'cola'"),
         ("name", None, "name"),
+        ("systems/lora", {"targets": ["dense"]}, "systems.lora.targets.0"),
+        ("systems/ensemble", {"members": 1}, "systems.ensemble.members"),
+        ("systems/fewshot", {"rows": 8}, "systems.fewshot.rows: unknown key; known are epochs"),
+        ("systems/warm-start", {"merge": "grow"}, "systems.warm-start.merge: unknown 'grow'; known are"),
+        ("systems/warm-start", {"merge": "interpolate"}, "systems.warm-start.head: interpolate has no head labelled"),
+        (
+            "systems/warm-start",
+            {"merge": "theseus"},
+            "one arm is control.shuffled.theseus.labelled; add it to its `of`",
+        ),
     ],
 )
 def test_bad_config_is_one_line_that_names_the_key(study_config, path, value, message):
@@ -164,6 +175,16 @@ def test_another_small_model_needs_the_vocabulary_of_the_pair(study_config):
         studies.parse(study_config)
 
 
+def test_rivals_that_lack_what_they_are_built_on_are_one_line(study_config):
+    study_config["systems"]["warm-start"] = {"merge": "spacewise"}
+    study_config["systems"]["control"].pop("head-only")
+    with pytest.raises(ValueError, match="systems.warm-start: one arm is control.head-only.labelled; add it to"):
+        studies.parse(study_config)
+    study_config["systems"] = {"fewshot": {}}
+    with pytest.raises(ValueError, match="systems.fewshot: it takes the FLOPs of the best merge, and systems.merge is"):
+        studies.parse(study_config)
+
+
 def test_several_problems_are_told_together(study_config):
     with pytest.raises(ValueError) as error:
         studies.parse({**study_config, "sedes": 1, "nmae": 2})
@@ -199,7 +220,7 @@ def test_a_key_that_stands_twice_is_refused(tmp_path):
 
 def test_an_exponent_without_a_dot_is_a_number(tmp_path):
     (tmp_path / "config.yaml").write_text("rate: 2e-5\n")
-    assert studies.read_yaml(tmp_path / "config.yaml") == {"rate": 2e-5}
+    assert read_yaml(tmp_path / "config.yaml") == {"rate": 2e-5}
 
 
 ROOT = Path(__file__).parents[2]

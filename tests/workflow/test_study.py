@@ -25,14 +25,22 @@ HEADS = ("transplant", "label-free", "labelled")
 def finished(pico_glue, pico_models, tmp_path_factory):
     """Results folder and config of one finished study: a task with classes and one with a score."""
     folder = tmp_path_factory.mktemp("finished")
-    values = study_values(pico_glue, pico_models, seeds=[0], include=["rte/*", "stsb/finetune.*", "stsb/merge.*"])
+    few = ["finetune", "merge", "lora", "distil", "weak-to-strong", "fewshot", "ensemble", "warm-start.merged.3"]
+    include = ["rte/*", *(f"stsb/{name}.*" for name in few)]
+    # The second seed is for ensembles alone.
+    values = study_values(pico_glue, pico_models, seeds=[0, 1], include=include, exclude=["*/seed-1"])
     with_other_small(values)
     values["systems"]["merge"] |= {
         "proxy_tuning": {},
         "concat_probe": {"fit_rows": 64, "folds": 2},
         "concat-pretrained": {"method": "concat_probe", "small": "pretrained", "pooling": "cls", "fit_rows": 64},
         "stitch": {"fit_rows": 64, "text_tokens": 300},
+        "side_tuning": {},
+        "ladder": {"epochs": 1},
+        "calm": {"probe": "cls"},
     }
+    values["systems"] |= {name: {} for name in ("lora", "distil", "weak-to-strong", "fewshot", "ensemble")}
+    values["systems"]["warm-start"] = {"merge": "spacewise", "steps": [3, 20], "rates": [1.0, 3.0]}
     config = folder / "config.json"
     config.write_text(json.dumps(values))
     done = snakemake(folder, config)
@@ -43,7 +51,7 @@ def finished(pico_glue, pico_models, tmp_path_factory):
 def test_every_cell_of_the_comparison_is_filled(finished):
     results, _, _ = finished
     table = pd.read_csv(results / "tables" / "comparison.csv")
-    assert table.groupby("task").size().to_dict() == {"rte": 25, "stsb": 14}
+    assert table.groupby("task").size().to_dict() == {"rte": 41, "stsb": 23}
     for column in ("mean", "train_flops", "train_flops_ratio", "inference_flops", "parameters", "delta_vs_reference"):
         assert table[column].notna().all(), column
     assert (table["n_missing"] == 0).all() and (table["n_failed"] == 0).all()
@@ -146,7 +154,9 @@ def test_the_planned_flops_are_those_that_the_runs_record(finished, tmp_path, mo
     # A head's share of the embedding, which is computed once for all of them.
     shares = {name for name in recorded if name.startswith("embed.") and name.count("/") == 2}
     assert len(recorded) > 30 and shares
-    for name in recorded.keys() - shares:
+    # What few shots may spend is known when the merges are made.
+    known = {name for name in recorded if not name.startswith("fewshot.")} - shares
+    for name in known:
         assert planned[name] == pytest.approx(recorded[name], rel=0.1 if name.endswith("/train") else 0), name
 
 
@@ -251,3 +261,47 @@ def test_the_command_line_shows_the_study(finished, command, shown):
     _, config, _ = finished
     done = call(config.parent, "graft", command)
     assert done.returncode == 0 and shown in done.stdout, done.stderr
+
+
+def test_few_shots_spend_no_more_than_the_merge_that_is_best_on_select(finished):
+    results, _, _ = finished
+    for task in ("rte", "stsb"):
+        merges = [json.loads(path.read_text()) for path in results.glob(f"runs/{task}/merge.*/seed-*/run.json")]
+        best = max(merges, key=lambda run: run["select"]["value"])
+        run = record(results, task, "fewshot.large", 0)
+        settings, spent = run["hyperparameters"], run["cost"]["train_flops"]
+        assert settings["budget"] == sum(best["cost"]["train_flops_parts"].values())
+        assert settings["epochs"] == 1 and settings["rows"] < 240
+        # One row more would pass it, padding aside.
+        assert spent * (1 - 1 / settings["rows"]) <= settings["budget"] * 1.02 <= spent * (1 + 4 / settings["rows"])
+
+
+def test_warm_starts_go_on_from_their_arms_and_stand_in_a_table_of_their_own(finished):
+    results, _, _ = finished
+    table = pd.read_csv(results / "tables" / "warm-start.csv")
+    assert table[table["task"] == "rte"].groupby("arm")["steps"].apply(list).to_dict() == {
+        "random-head": [3, 20],
+        **{arm: [0, 3, 20] for arm in ("closed-form-head", "merged", "shuffled")},
+    }
+    starts = {"merged": f"merge.spacewise.labelled.{PAIR}", "shuffled": f"control.shuffled.spacewise.labelled.{PAIR}"}
+    small = record(results, "rte", "finetune.small", 0)["cost"]["train_flops"]
+    for arm, name in starts.items():
+        run = record(results, "rte", f"warm-start.{arm}.3.spacewise.labelled.{PAIR}", 0)
+        assert record(results, "rte", name, 0)["cost"]["train_flops_parts"].items() <= set(
+            run["cost"]["train_flops_parts"].items()
+        )
+        assert [choice["name"] for choice in run["choices"]] == ["learning_rate", "epoch"]
+        row = table[(table["task"] == "rte") & (table["arm"] == arm) & (table["steps"] == 3)].iloc[0]
+        assert row["train_flops"] - row["without_small"] == small
+
+
+def test_composites_that_train_keep_the_large_model_as_it_was(finished):
+    results, _, _ = finished
+    before = json.loads((results / "models" / "large" / "manifest.json").read_text())["sha256"]["model.safetensors"]
+    for method in ("side_tuning", "ladder", "calm"):
+        folder = results / "runs" / "rte" / f"merge.{method}.{PAIR}" / "seed-0" / "model"
+        parts = json.loads((folder / "composite.json").read_text())
+        found = {(folder / name).resolve(): value for name, value in parts["sha256"].items()}
+        assert found[(results / "models" / "large" / "model.safetensors").resolve()] == before
+        run = record(results, "rte", f"merge.{method}.{PAIR}", 0)
+        assert [point["value"] for point in run["choices"][0]["searched"]][0] == 0

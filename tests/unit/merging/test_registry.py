@@ -67,7 +67,7 @@ def test_given_options_take_the_place_of_defaults_and_strengths_are_sorted_once_
 
 
 def test_no_option_of_a_method_has_the_name_of_a_key_that_all_merges_have():
-    from graft.study import MergeSystem
+    from graft.systems import MergeSystem
 
     for facts_ in METHODS.values():
         assert not set(facts_.options) & set(MergeSystem.model_fields)

@@ -1,17 +1,20 @@
 import json
+from types import MappingProxyType
 
 import numpy as np
 import pytest
 import torch
 
+from graft.cost.flops import classifier_flops
 from graft.encoders import load_classifier, new_classifier
 from graft.inference import predict
 from graft.runs import labels
+from graft.shapes import Shape
 from graft.study import FineTuning, Task
 from graft.tasks import metrics
 from graft.tasks.prepare import prepare_task
 from graft.tasks.tokens import TokenisedSplit, tokenize_task
-from graft.training.finetuning import Labelled, finetune
+from graft.training.finetuning import Labelled, PassCost, finetune
 from graft.training.optimizer import parameter_groups
 
 SETTINGS = {"learning_rate": 3e-3, "batch_size": 16, "epochs": 4, "max_tokens": 32}
@@ -41,13 +44,13 @@ def prepared(request, pico_glue, pico_models, tmp_path_factory):
     return spec.row(task), splits, pico_models / "large"
 
 
-def trained(prepared, tmp_path, seed=0, **changes):
+def trained(prepared, tmp_path, seed=0, train=None, how=MappingProxyType({}), **changes):
     row, splits, folder = prepared
     settings = FineTuning.model_validate({**SETTINGS, **changes})
     model = new_classifier(folder, row.labels, seed)
-    return finetune(
-        model, row, splits["train"], splits["select"], settings, seed, "fp32", "cpu", tmp_path / "log", lambda *_: None
-    )
+    cost = PassCost.of_classifier(Shape.of(folder), row.outputs)
+    setting = settings, seed, "fp32", "cpu", tmp_path / "log", lambda *_: None
+    return finetune(model, row, train or splits["train"], splits["select"], *setting, cost=cost, **how)
 
 
 def test_training_learns_and_returns_the_best_epoch(prepared, tmp_path):
@@ -69,9 +72,6 @@ def test_equal_seeds_give_equal_bytes_and_other_seeds_do_not(prepared, tmp_path)
 
 
 def test_flops_count_every_padded_token_of_training(prepared, tmp_path):
-    from graft.cost.flops import classifier_flops
-    from graft.shapes import Shape
-
     row, splits, folder = prepared
     result = trained(prepared, tmp_path, epochs=1)
     rows = len(splits["train"].labels)
@@ -118,3 +118,33 @@ def test_saved_and_loaded_gives_equal_logits(prepared, tmp_path):
     result.model.save_pretrained(tmp_path / "model")
     tokens = splits["select"].tokens
     assert np.array_equal(predict(result.model, tokens, 32), predict(load_classifier(tmp_path / "model"), tokens, 32))
+
+
+@pytest.mark.parametrize("steps", [3, 20])
+def test_steps_end_training_and_the_schedule(prepared, tmp_path, steps):
+    row, splits, _ = prepared
+    in_epoch = -(-len(splits["train"].labels) // SETTINGS["batch_size"])
+    result = trained(prepared, tmp_path, how={"steps": steps})
+    lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    assert result.effective["steps"] == steps
+    assert len(result.epochs) == sum("select" in line for line in lines) == -(-steps // in_epoch)
+    assert [line["learning_rate"] for line in lines if "learning_rate" in line] == [0.0] * (steps // 20)
+
+
+def test_the_untrained_model_may_be_the_best(prepared, tmp_path):
+    row, splits, folder = prepared
+    result = trained(prepared, tmp_path, how={"or_untrained": True}, learning_rate=1e-12, epochs=1)
+    kept, start = (m.state_dict() for m in (result.model, new_classifier(folder, row.labels, 0)))
+    assert [epoch["epoch"] for epoch in result.epochs] == [0, 1]
+    assert result.best == 0 and all(kept[name].equal(start[name]) for name in start)
+
+
+def test_one_hot_probabilities_train_as_class_ids_do(prepared, tmp_path):
+    row, splits, _ = prepared
+    if row.labels is None:
+        pytest.skip("a score has no classes")
+    train = splits["train"]
+    soft = Labelled(train.tokens, np.eye(len(row.labels), dtype=np.float32)[train.labels])
+    hard, same = (trained(prepared, tmp_path, train=given, epochs=1) for given in (train, soft))
+    states = [result.model.state_dict() for result in (hard, same)]
+    assert all(torch.allclose(states[0][n], states[1][n], atol=1e-5) for n in states[0])

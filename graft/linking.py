@@ -1,0 +1,158 @@
+"""Making composites with trained weights inside a study: a small module learns beside a large model that is frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from graft import program, runs
+from graft.cost.flops import (
+    calm_flops,
+    calm_step_flops,
+    encoder_flops,
+    ladder_flops,
+    ladder_step_flops,
+    side_tuning_flops,
+    side_tuning_step_flops,
+)
+from graft.encoders import load_classifier
+from graft.grid import ALL_SEEDS, System, probes_of
+from graft.layer_states import LayerStates, WithStates, collect
+from graft.merging.alignment import depth
+from graft.merging.composite import manifest
+from graft.merging.composite.calm import Calm
+from graft.merging.composite.ladder import Ladder
+from graft.merging.composite.side_tuning import SideTuned
+from graft.merging.composite.trained import Trained
+from graft.merging.heads.ridge import LinearMap
+from graft.merging.selection import Choice, Point
+from graft.shapes import Shape
+from graft.training.finetuning import Labelled, PassCost, finetune
+from graft.workbench import Built, Report, Workbench
+
+SPLITS = ("train", "select")
+# By split and name of an input: frozen models' states of some rows, padded to a length.
+States = Mapping[str, Mapping[str, Callable[[np.ndarray, int], Tensor]]]
+
+
+def tune_side(bench: Workbench, system: System, out: Path, report: Report) -> Built:
+    """`side_tuning`: the small model trains beside the large one's pooled states, which are kept already."""
+    pooling = bench.grid.merges[system.merge].options["probe"]
+    head, flops = _probe(bench, system)
+    small, parts = bench.system(bench.finetuned, bench.seed)
+    kept = {split: torch.from_numpy(bench.frozen[f"{split}.{pooling}"]) for split in SPLITS}
+    states = {split: {"large": lambda rows, _, split=split: kept[split][rows]} for split in SPLITS}
+    module = SideTuned(load_classifier(small).bert, head, pooling)
+    cost = _cost(bench, side_tuning_flops, side_tuning_step_flops, [bench.large_shape])
+    return _trained(bench, system, module, states, cost, flops | parts, small, out, report, pooling=pooling)
+
+
+def climb(bench: Workbench, system: System, out: Path, report: Report) -> Built:
+    """`ladder`: the small model trains with rungs to the large one's states at the mapped layers."""
+    depth_map = depth.uniform(bench.small_shape.layers, bench.large_shape.layers)
+    large, flops = _layers(bench)
+    small, parts = bench.system(bench.finetuned, bench.seed)
+    module = Ladder(load_classifier(small), bench.large_shape.width, depth_map)
+    cost = _cost(bench, ladder_flops, ladder_step_flops, [bench.large_shape], depth_map=depth_map)
+    states = {split: {"large": large[split].batch} for split in SPLITS}
+    return _trained(bench, system, module, states, cost, flops | parts, small, out, report, depth_map=depth_map)
+
+
+def link(bench: Workbench, system: System, out: Path, report: Report) -> Built:
+    """`calm`: links from the large model's states to the small one's train; both models are frozen."""
+    pooling = bench.grid.merges[system.merge].options["probe"]
+    depth_map = depth.uniform(bench.small_shape.layers, bench.large_shape.layers)
+    head, flops = _probe(bench, system)
+    large, parts = _layers(bench)
+    small, inherited = bench.system(bench.finetuned, bench.seed)
+    body = load_classifier(small).bert.to(bench.device)
+    layers = [m for m, _ in depth_map]
+    own = {split: collect(body, layers, bench.tokens(split), bench.max_tokens) for split in SPLITS}
+    name = f"{system.name}/{bench.task}/seed-{bench.seed}"
+    flops |= parts | inherited
+    flops[f"{name}/small"] = sum(bench.passes(bench.small_shape, split) for split in SPLITS)
+    module = Calm(bench.small_shape, len(depth_map), head, pooling, bench.seed)
+    frozen = [bench.small_shape, bench.large_shape]
+    cost = _cost(bench, calm_flops, calm_step_flops, frozen, depth_map=depth_map)
+    states = {split: {"large": large[split].batch, "small": own[split].batch} for split in SPLITS}
+    keys = {"pooling": pooling, "depth_map": depth_map}
+    return _trained(bench, system, module, states, cost, flops, small, out, report, **keys)
+
+
+# How each composite with trained weights is made.
+LINKED: dict[str, Callable[[Workbench, System, Path, Report], Built]] = {
+    "side_tuning": tune_side,
+    "ladder": climb,
+    "calm": link,
+}
+
+
+def _trained(
+    bench: Workbench,
+    system: System,
+    module: Trained,
+    states: States,
+    cost: PassCost,
+    flops: dict[str, int],
+    small: Path,
+    out: Path,
+    report: Report,
+    **keys: object,
+) -> Built:
+    """Train a module on all of train, keep its best epoch on `select` (none at all is one), and save it with its parts
+    and keys."""
+    options, launch = bench.grid.merges[system.merge].options, bench.grid.study.launch
+    settings = bench.grid.study.models[bench.pair.small].finetune[bench.task]
+    changed = {"epochs": options["epochs"], "learning_rate": options["rate"] * settings.learning_rate}
+    splits = [
+        Labelled(WithStates(bench.tokens(split), states[split]), runs.labels(bench.paths, bench.task, split))
+        for split in SPLITS
+    ]
+    tuned = finetune(
+        module,
+        bench.row,
+        *splits,
+        settings.model_copy(update=changed | {"max_tokens": bench.max_tokens}),
+        bench.seed,
+        program.precision_of(launch),
+        bench.device,
+        out.parent / "training.jsonl",
+        report,
+        cost=cost,
+        or_untrained=True,
+    )
+    parts = {"small": small, "large": bench.large_folder}
+    manifest.write(out, system.method, parts, {manifest.TRAINED: tuned.model.state_dict()}, **keys)
+    epochs = tuple((Point(float(e["epoch"])), e["select"]) for e in tuned.epochs)
+    name = f"{system.name}/{bench.task}/seed-{bench.seed}"
+    flops |= {f"{name}/{part}": count for part, count in tuned.flops.items()}
+    return Built(Choice(epochs[tuned.best][0], tuned.score, epochs), flops, tuned.effective, searched="epoch")
+
+
+def _cost(
+    bench: Workbench, live: Callable[..., int], step: Callable[..., int], frozen: Sequence[Shape], **given: object
+) -> PassCost:
+    """What training takes of a composite whose live passes and steps take so much, frozen models' states being kept."""
+    given |= {"small": bench.small_shape, "large": bench.large_shape, "outputs": bench.row.outputs}
+    return PassCost(
+        lambda t: live(tokens=t, **given) - sum(encoder_flops(shape, t) for shape in frozen),
+        lambda t: step(tokens=t, **given),
+    )
+
+
+def _probe(bench: Workbench, system: System) -> tuple[LinearMap, dict[str, int]]:
+    """The head of the probe on the large model that a composite starts from, and the parts of its FLOPs."""
+    (name,) = probes_of(system)
+    folder, flops = bench.system(name, ALL_SEEDS)
+    return manifest.read(folder).linear(manifest.HEAD, bench.large_shape.width), flops
+
+
+def _layers(bench: Workbench) -> tuple[dict[str, LayerStates], dict[str, int]]:
+    """The large model's states at the mapped layers by split, and the parts of their FLOPs."""
+    folder = bench.paths.layers(bench.task, bench.pair.name)
+    made = runs.read_made(folder / "manifest.json", bench.grid.embed_layers(bench.task, bench.pair.name))
+    return {split: LayerStates.load(folder, split) for split in SPLITS}, made["train_flops_parts"]

@@ -1,0 +1,45 @@
+"""Warm starts as curves: the metric after so many steps from each start, and what had been spent by then."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from graft.grid import Grid, System
+from graft.reporting import formats
+
+COLUMNS = ("task", "merge", "arm", "steps", "n_seeds", "mean", "ci_low", "ci_high", "train_flops", "without_small")
+
+
+def curves(comparison: pd.DataFrame, grid: Grid) -> pd.DataFrame:
+    """One row per task, arm and number of steps, from a table of `comparison.compare`; 0 steps are the starts.
+
+    `train_flops` are all, and `without_small` those that are left where the fine-tuned small model exists already.
+    """
+    rows = {(row["task"], row["system"]): row for row in formats.records(comparison)}
+    systems = [system for system in grid.systems.values() if system.steps]
+    found: dict[tuple[Any, ...], dict[str, Any]] = {}
+    for task in grid.study.tasks:
+        for system in systems:
+            arm, merge = _arm(system)
+            small = rows.get((task, f"finetune.{system.pair.small}"))
+            for steps, name in ((0, system.start), (system.steps, system.name)):
+                row = rows.get((task, name))
+                if row is not None:
+                    own = {"task": task, "merge": merge, "arm": arm, "steps": steps}
+                    found[task, merge, arm, steps] = {**row, **own, "without_small": _without(row, small, arm)}
+    return pd.DataFrame(list(found.values()), columns=list(COLUMNS), dtype=object)
+
+
+def _arm(system: System) -> tuple[str, str]:
+    """Arm and merge of a warm start."""
+    _, arm, _, merge = system.name.split(".", 3)
+    return arm, merge
+
+
+def _without(row: dict[str, Any], small: dict[str, Any] | None, arm: str) -> float | None:
+    flops, spent = row["train_flops"], small and small["train_flops"]
+    if arm not in ("merged", "shuffled"):
+        return flops
+    return None if flops is None or spent is None else flops - spent

@@ -1,0 +1,217 @@
+"""Fine-tuned systems of a study: what each starts from, what it learns from, and with which settings."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import BertForSequenceClassification
+
+from graft import features, program, runs
+from graft.cost.budget import rows_within
+from graft.cost.flops import lora_flops
+from graft.encoders import load_classifier, new_classifier
+from graft.grid import Grid, System
+from graft.inference import pass_flops, predict
+from graft.paths import Paths
+from graft.shapes import Shape
+from graft.study import FineTuning
+from graft.systems import FewShotSystem, LoraSystem, WarmStartSystem, WeakToStrongSystem
+from graft.tasks.table import TaskRow
+from graft.training.finetuning import FineTuned, Labelled, PassCost, finetune
+
+Report = Callable[[int, int, str], None]
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A fine-tuned classifier, the search's record, the parts of its training FLOPs, and what was effective."""
+
+    model: BertForSequenceClassification
+    score: float
+    choices: list[dict[str, Any]]
+    flops: dict[str, int]
+    hyperparameters: dict[str, Any]
+    pretraining_flops: int = 0
+    """Of the small model that it was built on, where it is not its own model."""
+
+
+class Tuning:
+    """One fine-tuning of a study: the splits in its model's tokens, and where things stand."""
+
+    def __init__(self, grid: Grid, paths: Paths, task: str, system: System, seed: int, log: Path) -> None:
+        self.grid, self.paths, self.task, self.system, self.seed, self.log = grid, paths, task, system, seed, log
+        self.name = f"{system.name}/{task}/seed-{seed}"
+        self.row: TaskRow = grid.study.tasks[task].row(task)
+        self.settings: FineTuning = grid.study.models[system.model].finetune[task]
+        self.folder = runs.model_folder(grid, paths, system.model)
+        self.shape = Shape.of(self.folder)
+        self.device = program.device_of(grid.study.launch)
+        self.train, self.select = (
+            runs.labelled(grid, paths, task, system.model, split) for split in ("train", "select")
+        )
+
+    def start(self) -> BertForSequenceClassification:
+        """The pre-trained model under a new head."""
+        return new_classifier(self.folder, self.row.labels, self.seed)
+
+    def made(self, name: str, seed: int | str) -> tuple[Path, dict[str, Any]]:
+        """Model folder and build.json of another system, on which this one is built."""
+        folder = self.paths.run(self.task, name, seed)
+        return folder / "model", runs.read_made(folder / "build.json", self.grid.made(self.task, name, seed))
+
+    def built_on(self) -> tuple[Path, dict[str, Any]]:
+        """The one system on which this one is built."""
+        ((name, seed),) = self.grid.built_on(self.task, self.system, self.seed)
+        return self.made(name, seed)
+
+    def run(
+        self,
+        model: torch.nn.Module,
+        report: Report,
+        *,
+        train: Labelled | None = None,
+        settings: FineTuning | None = None,
+        cost: PassCost | None = None,
+        steps: int | None = None,
+    ) -> FineTuned:
+        """Fine-tune a model as the study says, or with something else in the place of that."""
+        return finetune(
+            model,
+            self.row,
+            train or self.train,
+            self.select,
+            settings or self.settings,
+            self.seed,
+            program.precision_of(self.grid.study.launch),
+            self.device,
+            self.log,
+            report,
+            cost=cost or PassCost.of_classifier(self.shape, self.row.outputs),
+            steps=steps,
+        )
+
+    def tuned(self, result: FineTuned, **hyperparameters: Any) -> Tuned:
+        """A result as what its program saves."""
+        choice = {
+            "name": "epoch",
+            "metric": self.row.primary_metric,
+            "chosen": result.epochs[result.best]["epoch"],
+            "searched": [{"value": e["epoch"], "score": e["select"]} for e in result.epochs],
+        }
+        parts = {f"{self.name}/{part}": count for part, count in result.flops.items()}
+        return Tuned(result.model, result.score, [choice], parts, {**result.effective, **hyperparameters})
+
+
+def tune(tuning: Tuning, report: Report) -> Tuned:
+    """Fine-tune one system of program `finetune`."""
+    system = tuning.system
+    if system.settings is None:
+        return tuning.tuned(tuning.run(tuning.start(), report))
+    if isinstance(system.settings, LoraSystem):
+        return through_adapters(tuning, system.settings, report)
+    if isinstance(system.settings, FewShotSystem):
+        return within_budget(tuning, system.settings, report)
+    if isinstance(system.settings, WarmStartSystem):
+        return few_steps(tuning, system.settings, report)
+    return taught(tuning, report)
+
+
+def through_adapters(tuning: Tuning, settings: LoraSystem, report: Report) -> Tuned:
+    """`lora`: low-rank adapters train in the place of the weights that they are added to afterwards."""
+    from graft.training.adapters import with_adapters, without_adapters  # peft takes seconds to import
+
+    torch.manual_seed(tuning.seed)
+    cost = partial(lora_flops, tuning.shape, outputs=tuning.row.outputs, rank=settings.rank, targets=settings.targets)
+    changed = {"learning_rate": settings.learning_rate, "epochs": settings.epochs or tuning.settings.epochs}
+    result = tuning.run(
+        with_adapters(tuning.start(), settings),
+        report,
+        settings=tuning.settings.model_copy(update=changed),
+        cost=PassCost(lambda tokens: cost(tokens)[0], lambda tokens: cost(tokens)[1]),
+    )
+    adapters = settings.model_dump(include={"rank", "alpha", "dropout", "targets"})
+    return tuning.tuned(replace(result, model=without_adapters(result.model)), **adapters)
+
+
+def taught(tuning: Tuning, report: Report) -> Tuned:
+    """`distil`, `weak-to-strong`: the fine-tuned teacher's answers to train in the place of its labels."""
+    folder, made = tuning.built_on()
+    settings, rows = tuning.system.settings, None
+    if isinstance(settings, WeakToStrongSystem) and settings.rows:
+        rows = features.fit_rows(len(tuning.train.labels), settings.rows)
+    tokens, longest = tuning.train.tokens, tuning.settings.max_tokens
+    answers = predict(load_classifier(folder).to(tuning.device), tokens, longest, rows)
+    if tuning.row.labels is None:
+        answers, wanted = answers[:, 0], np.zeros(len(tokens), dtype=np.float32)
+    else:
+        answers = torch.from_numpy(answers).softmax(dim=1).numpy()
+        wanted = np.zeros((len(tokens), tuning.row.outputs), dtype=np.float32)
+    wanted[slice(None) if rows is None else rows] = answers
+    result = tuning.run(tuning.start(), report, train=Labelled(tokens, wanted, rows))
+    cost = PassCost.of_classifier(Shape.of(folder), tuning.row.outputs)
+    asked = {f"{tuning.name}/teacher": pass_flops(cost.forward, tokens, longest, rows)}
+    tuned = tuning.tuned(result, teacher=tuning.system.start, rows=len(tokens) if rows is None else len(rows))
+    parts = {**made["train_flops_parts"], **asked, **tuned.flops}
+    return replace(tuned, flops=parts, pretraining_flops=made["pretraining_flops"])
+
+
+def within_budget(tuning: Tuning, settings: FewShotSystem, report: Report) -> Tuned:
+    """`fewshot`: as many rows of train as take the training FLOPs of the merge that is best on `select`."""
+    merges: dict[str, list[dict[str, Any]]] = {}
+    for name, seed in tuning.grid.built_on(tuning.task, tuning.system, tuning.seed):
+        merges.setdefault(name, []).append(tuning.made(name, seed)[1])
+    # A merge without a score, since it answers all texts alike, is not the best.
+    scores = {name: np.mean([_number(made["select"]["value"]) for made in builds]) for name, builds in merges.items()}
+    best = max(scores, key=scores.__getitem__)
+    budget = int(np.mean([sum(made["train_flops_parts"].values()) for made in merges[best]]))
+    cost = PassCost.of_classifier(tuning.shape, tuning.row.outputs)
+    longest = tuning.settings.max_tokens
+    on_select = pass_flops(cost.forward, tuning.select.tokens, longest)
+    order = np.random.default_rng(tuning.seed).permutation(len(tuning.train.labels))
+    lengths = tuning.train.tokens.lengths(longest)[order]
+    rows = np.sort(order[: rows_within(budget // settings.epochs - on_select, lengths, cost.step)])
+    result = tuning.run(
+        tuning.start(),
+        report,
+        train=replace(tuning.train, rows=rows),
+        settings=tuning.settings.model_copy(update={"epochs": settings.epochs}),
+    )
+    return tuning.tuned(result, rows=len(rows), budget=budget, budget_of=best)
+
+
+def few_steps(tuning: Tuning, settings: WarmStartSystem, report: Report) -> Tuned:
+    """`warm-start`: some steps from a start of its own, at every rate; the best on `select`."""
+    folder, made = tuning.built_on() if tuning.system.start else (None, {})
+    flops, tried = dict(made.get("train_flops_parts", {})), []
+    for number, rate in enumerate(settings.rates):
+        changed = {"learning_rate": rate * tuning.settings.learning_rate}
+        result = tuning.run(
+            load_classifier(folder) if folder else tuning.start(),
+            lambda step, steps, text, number=number: report(number * steps + step, len(settings.rates) * steps, text),
+            settings=tuning.settings.model_copy(update=changed),
+            steps=tuning.system.steps,
+        )
+        tried.append(tuning.tuned(result))
+        for part, count in tried[-1].flops.items():
+            flops[part] = flops.get(part, 0) + count
+    best = max(tried, key=lambda one: one.score)
+    rates = {
+        "name": "learning_rate",
+        "metric": tuning.row.primary_metric,
+        "chosen": best.hyperparameters["learning_rate"],
+        "searched": [{"value": one.hyperparameters["learning_rate"], "score": one.score} for one in tried],
+    }
+    return replace(
+        best, choices=[rates, *best.choices], flops=flops, pretraining_flops=made.get("pretraining_flops", 0)
+    )
+
+
+def _number(score: float | None) -> float:
+    return -math.inf if score is None or math.isnan(score) else score

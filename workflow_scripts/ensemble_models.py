@@ -1,0 +1,55 @@
+"""Put fine-tuned models of different seeds together: the mean of their logits."""
+
+import time
+
+from graft import program, runs
+from graft.cost.flops import classifier_flops
+from graft.inference import pass_flops, run
+from graft.merging.composite import manifest
+from graft.merging.loading import load
+from graft.shapes import Shape
+from graft.tasks import metrics
+
+
+def main() -> None:
+    parser = program.parser(__doc__)
+    parser.add_argument("--task", required=True)
+    parser.add_argument("--system", required=True)
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--fingerprint", required=True)
+    args = parser.parse_args()
+    started = time.perf_counter()
+    grid, paths = program.context(args)
+    program.check_fingerprint(grid.made(args.task, args.system, args.seed), args.fingerprint, args.system)
+    program.use_threads(grid.study.launch.threads)
+    system, row = grid.systems[args.system], grid.study.tasks[args.task].row(args.task)
+    flops, members = {}, {}
+    for name, seed in grid.built_on(args.task, system, args.seed):
+        folder = paths.run(args.task, name, seed)
+        flops |= runs.read_made(folder / "build.json", grid.made(args.task, name, seed))["train_flops_parts"]
+        members[f"seed-{seed}"] = folder / "model"
+    out = paths.run(args.task, args.system, args.seed)
+    manifest.write(out / "model", "ensemble", members)
+    tokens = runs.tokens(grid, paths, args.task, system.model, "select")
+    max_tokens, device = grid.max_tokens(args.task, system.model), program.device_of(grid.study.launch)
+    logits = run(load(out / "model").to(device).logits, tokens, max_tokens, device=device)
+    shape = Shape.of(runs.model_folder(grid, paths, system.model))
+    on_select = pass_flops(lambda t: classifier_flops(shape, t, row.outputs), tokens, max_tokens)
+    flops[f"{args.system}/{args.task}/seed-{args.seed}/select"] = len(members) * on_select
+    score = metrics.primary(logits, runs.labels(paths, args.task, "select"), row)
+    runs.save_system(
+        out,
+        args,
+        system=args.system,
+        flops=flops,
+        pretraining_flops=runs.pretraining_flops(grid, paths, system.model),
+        hyperparameters={"members": list(members)},
+        choices=[],
+        select={"metric": row.primary_metric, "value": score},
+        launch=grid.study.launch,
+        started=started,
+    )
+
+
+if __name__ == "__main__":
+    program.run(main)
