@@ -3,11 +3,19 @@
 import functools
 from pathlib import Path
 
+import torch
+
+from graft.cost.flops import calm_flops, ladder_flops, side_tuning_flops
 from graft.encoders import load_classifier, load_encoder
 from graft.merging.composite import logit_ensemble, manifest, proxy_tuning
+from graft.merging.composite.calm import Calm
 from graft.merging.composite.cuts import Cut
+from graft.merging.composite.ladder import Ladder
 from graft.merging.composite.manifest import Composite
+from graft.merging.composite.side_tuning import SideTuned
+from graft.merging.composite.states import Frozen
 from graft.merging.composite.stitch import Stitched
+from graft.merging.heads.ridge import LinearMap
 from graft.merging.predictors import (
     ClassifierPredictor,
     ConstantPredictor,
@@ -15,6 +23,7 @@ from graft.merging.predictors import (
     Predictor,
     ProbePredictor,
     StitchPredictor,
+    TrainedPredictor,
 )
 from graft.shapes import Shape
 
@@ -55,6 +64,47 @@ def _stitch(composite: Composite) -> StitchPredictor:
     return StitchPredictor(Stitched(first, second, cut, joint), shapes, cut, composite.fields["pooling"], head)
 
 
+def _side_tuned(composite: Composite) -> TrainedPredictor:
+    small, large = _shapes(composite)
+    model, pooling = load_classifier(composite.part("small")), composite.fields["pooling"]
+    outputs = model.config.num_labels
+    module = composite.restored(SideTuned(model.bert, _no_head(large, outputs), pooling))
+    frozen = {"large": Frozen(load_encoder(composite.part("large")), [large.layers - 1], pooling)}
+    return TrainedPredictor(module, frozen, functools.partial(side_tuning_flops, small, large, outputs=outputs))
+
+
+def _ladder(composite: Composite) -> TrainedPredictor:
+    small, large = _shapes(composite)
+    model, depth_map = load_classifier(composite.part("small")), composite.fields["depth_map"]
+    module = composite.restored(Ladder(model, large.width, depth_map))
+    frozen = {"large": Frozen(load_encoder(composite.part("large")), [g for _, g in depth_map])}
+    flops = functools.partial(ladder_flops, small, large, depth_map, outputs=model.config.num_labels)
+    return TrainedPredictor(module, frozen, flops)
+
+
+def _calm(composite: Composite) -> TrainedPredictor:
+    small, large = _shapes(composite)
+    model, depth_map = load_classifier(composite.part("small")), composite.fields["depth_map"]
+    outputs = model.config.num_labels
+    module = Calm(small, len(depth_map), _no_head(large, outputs), composite.fields["pooling"], seed=0)
+    frozen = {
+        "small": Frozen(model.bert, [m for m, _ in depth_map]),
+        "large": Frozen(load_encoder(composite.part("large")), [g for _, g in depth_map]),
+    }
+    flops = functools.partial(calm_flops, small, large, depth_map, outputs=outputs)
+    return TrainedPredictor(composite.restored(module), frozen, flops)
+
+
+def _shapes(composite: Composite) -> tuple[Shape, Shape]:
+    """Shapes of the small and the large part."""
+    return Shape.of(composite.part("small")), Shape.of(composite.part("large"))
+
+
+def _no_head(shape: Shape, outputs: int) -> LinearMap:
+    """A head whose weights are yet to come."""
+    return LinearMap(torch.zeros(outputs, shape.width), torch.zeros(outputs))
+
+
 def _ensemble(composite: Composite) -> MixedPredictor:
     parts = [load(composite.part(part)) for part in ("small", "probe")]
     mix = functools.partial(logit_ensemble.combine, beta=composite.fields["beta"], scales=composite.fields["scales"])
@@ -74,4 +124,7 @@ _LOADERS = {
     "stitch": _stitch,
     "logit_ensemble": _ensemble,
     "proxy_tuning": _proxy,
+    "side_tuning": _side_tuned,
+    "ladder": _ladder,
+    "calm": _calm,
 }

@@ -9,7 +9,9 @@ from transformers import BertForSequenceClassification, BertModel
 
 from graft.cost.flops import classifier_flops, encoder_flops, linear_flops, stitch_flops
 from graft.merging.composite.cuts import Cut
+from graft.merging.composite.states import Frozen
 from graft.merging.composite.stitch import Stitched
+from graft.merging.composite.trained import Trained
 from graft.merging.heads.pooling import pool
 from graft.merging.heads.ridge import LinearMap
 from graft.shapes import Shape
@@ -99,6 +101,32 @@ class StitchPredictor:
 
     def to(self, device: str | torch.device) -> "StitchPredictor":
         self._model.to(device)
+        return self
+
+
+class TrainedPredictor:
+    """A trained module, and the frozen models whose states it reads, by the name that these have in its batch.
+
+    `flops` gives the forward FLOPs of all of it for one example padded to so many tokens.
+    """
+
+    def __init__(self, module: Trained, frozen: Mapping[str, Frozen], flops: Callable[[int], int]) -> None:
+        self._module, self._frozen, self._flops = module, frozen, flops
+        parts = (module, *frozen.values())
+        self.parameters, self.bytes = _sizes(tensor for part in parts for tensor in part.parameters())
+
+    @torch.inference_mode()
+    def logits(self, batch: Batch) -> Tensor:
+        inputs = _inputs(batch, next(self._module.parameters()).device)
+        states = {name: model(inputs) for name, model in self._frozen.items()}
+        return self._module.answer(**inputs, **states)
+
+    def flops(self, tokens: int) -> int:
+        return self._flops(tokens)
+
+    def to(self, device: str | torch.device) -> "TrainedPredictor":
+        for part in (self._module, *self._frozen.values()):
+            part.to(device)
         return self
 
 

@@ -4,9 +4,10 @@ import os
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from safetensors.torch import load_file, save_file
+from torch import Tensor, nn
 
 from graft.files import atomic_folder, read_json, sha256, write_json
 from graft.merging.architecture import check_tensors
@@ -16,10 +17,11 @@ from graft.merging.registry import POOLINGS
 FILE = "composite.json"
 HEAD = "head.safetensors"
 JOINT = "joint.safetensors"
+TRAINED = "trained.safetensors"
 SCHEMA = 1
 # Files that decide a part's logits; the tokenizer belongs to the data.
-PART_FILES = ("model.safetensors", "config.json", FILE, HEAD, JOINT)
-# Parts of each kind (under `parts` where there are several), its other keys, and its linear maps.
+PART_FILES = ("model.safetensors", "config.json", FILE, HEAD, JOINT, TRAINED)
+# Parts of each kind (under `parts` where there are several), its other keys, and its linear maps or trained module.
 KINDS: Mapping[str, tuple[set[str], set[str], set[str]]] = {
     "constant": (set(), {"logits"}, set()),
     "probe": ({"encoder"}, {"pooling"}, {HEAD}),
@@ -27,7 +29,11 @@ KINDS: Mapping[str, tuple[set[str], set[str], set[str]]] = {
     "stitch": ({"first", "second"}, {"cut", "pooling"}, {HEAD, JOINT}),
     "logit_ensemble": ({"small", "probe"}, {"beta", "scales"}, set()),
     "proxy_tuning": ({"probe", "tuned", "untuned"}, {"alpha", "scales"}, set()),
+    "side_tuning": ({"small", "large"}, {"pooling"}, {TRAINED}),
+    "ladder": ({"small", "large"}, {"depth_map"}, {TRAINED}),
+    "calm": ({"small", "large"}, {"depth_map", "pooling"}, {TRAINED}),
 }
+Module = TypeVar("Module", bound=nn.Module)
 
 
 @dataclass(frozen=True)
@@ -50,15 +56,28 @@ class Composite:
         check_tensors(tensors, {"weight": (outputs, width), "bias": (outputs,)}, str(path))
         return LinearMap(tensors["weight"], tensors["bias"])
 
+    def restored(self, module: Module) -> Module:
+        """A module with the weights that were trained, in eval mode.
+
+        Raises ValueError naming a tensor that is missing, unknown or of another shape than the module's.
+        """
+        path = self.folder / TRAINED
+        tensors = load_file(path)
+        check_tensors(tensors, {name: tensor.shape for name, tensor in module.state_dict().items()}, str(path))
+        module.load_state_dict(tensors)
+        return module.eval()
+
 
 def write(
     out_folder: str | Path,
     kind: str,
     parts: Mapping[str, str | Path] | None = None,
-    maps: Mapping[str, LinearMap] | None = None,
+    maps: Mapping[str, LinearMap | Mapping[str, Tensor]] | None = None,
     **fields: Any,
 ) -> None:
-    """Write a composite of a kind: folders of its parts, its linear maps by file (stored in float32), its other keys.
+    """Write a composite of a kind: folders of its parts, its maps by file (stored in float32), its other keys.
+
+    A map is linear, or the state of a trained module.
 
     Raises ValueError for a kind, a part, a map or a key that is unknown or missing, or a part that holds no model.
     """
@@ -73,8 +92,8 @@ def write(
         raise ValueError(f"pooling {fields['pooling']!r} is not known; known are {', '.join(POOLINGS)}")
     with atomic_folder(out_folder) as folder:
         hashes: dict[str, str] = {}
-        for file, linear in maps.items():
-            tensors = {"weight": linear.weight, "bias": linear.bias}
+        for file, given in maps.items():
+            tensors = vars(given) if isinstance(given, LinearMap) else given
             save_file({name: t.cpu().float().contiguous() for name, t in tensors.items()}, folder / file)
             hashes[file] = sha256(folder / file)
         for part in parts.values():

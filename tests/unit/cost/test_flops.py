@@ -1,3 +1,4 @@
+import copy
 import itertools
 import subprocess
 import sys
@@ -10,15 +11,18 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from graft.cost.flops import (
     calibration_flops,
+    calm_step_flops,
     classifier_flops,
     encoder_flops,
     functional_flops,
     head_flops,
+    ladder_step_flops,
     maps_flops,
     masked_lm_flops,
     pooler_flops,
     procrustes_flops,
     ridge_flops,
+    side_tuning_step_flops,
     similarity_flops,
     training_flops,
     transport_flops,
@@ -28,9 +32,13 @@ from graft.merging.alignment import affine, transport
 from graft.merging.alignment.cka import layer_similarity
 from graft.merging.alignment.maps import Maps
 from graft.merging.calibration import calibrate
+from graft.merging.composite.calm import Calm
+from graft.merging.composite.ladder import Ladder
+from graft.merging.composite.side_tuning import SideTuned
 from graft.merging.heads import ridge
 from graft.merging.heads.fitting import fit_heads
 from graft.merging.heads.head import Head, head_logits
+from graft.merging.heads.ridge import LinearMap
 from graft.merging.heterogeneous.functional import Functional
 from graft.merging.moments import Moments
 from graft.merging.registry import ALIGNMENTS, HEADS
@@ -226,6 +234,38 @@ def test_refitting_is_counted_as_torch_counts_it(options, parts_of):
     with counting_flops() as counted:
         method.apply(state, 0.7)
     assert counted.get_total_flops() == apply + 2 * LARGE.layers * scores[LARGE]
+
+
+@pytest.mark.parametrize("depth_map", [((0, 1), (1, 4)), ((0, 0), (1, 1), (1, 4))])
+@pytest.mark.parametrize("labels", [("no", "yes"), ("a", "b", "c"), None])
+def test_steps_of_trained_composites_are_counted_as_torch_counts_them(labels, depth_map, pico_classifier):
+    small = pico_classifier(0, labels, SMALL.width, SMALL.layers, SMALL.heads, SMALL.ffn)
+    outputs, pairs = small.config.num_labels, len(depth_map)
+    head = LinearMap(torch.randn(outputs, LARGE.width), torch.randn(outputs))
+    (batch,) = texts(EXAMPLES, TOKENS)
+    large, seen = torch.randn(EXAMPLES, TOKENS, pairs, LARGE.width), torch.randn(EXAMPLES, TOKENS, pairs, SMALL.width)
+    steps = [
+        (
+            Ladder(small, LARGE.width, depth_map),
+            {"large": large},
+            ladder_step_flops(SMALL, LARGE, depth_map, TOKENS, outputs),
+        ),
+        (
+            Calm(SMALL, pairs, head, "mean", seed=0),
+            {"large": large, "small": seen},
+            calm_step_flops(SMALL, LARGE, depth_map, TOKENS, outputs),
+        ),
+        (
+            SideTuned(copy.deepcopy(small.bert), head, "mean"),
+            {"large": large[:, 0, 0]},
+            side_tuning_step_flops(SMALL, LARGE, TOKENS, outputs),
+        ),
+    ]
+    wanted = torch.arange(EXAMPLES) % outputs if labels else torch.randn(EXAMPLES)
+    for module, states, expected in steps:
+        with FlopCounterMode(display=False) as counter:
+            module.train()(wanted, **batch, **states).loss.backward()
+        assert counter.get_total_flops() == EXAMPLES * expected, type(module)
 
 
 def test_costs_and_the_registry_are_known_without_torch():

@@ -1,0 +1,44 @@
+"""The fine-tuned small model with rungs to the frozen large one, whose states are added behind its layers.
+
+Source: Sung et al. 2022, LST: Ladder Side-Tuning for Parameter and Memory Efficient Transfer Learning, arXiv
+2206.06522: s <- mu s + (1 - mu) Down(h_L), with a gate mu that starts at 1/2. Here gate and Down are one, s <- s +
+Down(h_L) with a Down that starts at zero, so that the start equals a parent. Down alone sets the ratio of both terms;
+what no gate sets, the scale of s, matters little before layers that end in a LayerNorm.
+"""
+
+from collections.abc import Sequence
+
+from torch import Tensor, nn
+from transformers import BertForSequenceClassification
+
+from graft.encoders import attention_bias
+from graft.merging.composite.trained import Trained, zero_layer
+
+
+class Ladder(Trained):
+    """s <- s + Down(h_L at layer g) behind layer m of the small model, for each pair (m, g) of the depth map.
+
+    Layers are counted from 0; a small layer in several pairs gets the sum. Each Down [w_L -> w_S] starts at zero, so
+    that at first this is `small`, the fine-tuned classifier. All of it trains, with its own pooler, classifier and
+    dropout.
+    """
+
+    def __init__(
+        self, small: BertForSequenceClassification, large_width: int, depth_map: Sequence[tuple[int, int]]
+    ) -> None:
+        super().__init__()
+        self.small = small
+        self.downs = nn.ModuleList(zero_layer(large_width, small.config.hidden_size) for _ in depth_map)
+        self.rungs = [m for m, _ in depth_map]
+
+    def answer(self, **batch: Tensor) -> Tensor:
+        """Logits [b, c]; `large` [b, t, k, w_L] are all tokens' states at the k large layers of the depth map."""
+        bert = self.small.bert
+        state = bert.embeddings(input_ids=batch["input_ids"], token_type_ids=batch["token_type_ids"])
+        bias = attention_bias(batch["attention_mask"], state.dtype)
+        for number, layer in enumerate(bert.encoder.layer):
+            state = layer(state, bias)
+            for n, (m, down) in enumerate(zip(self.rungs, self.downs, strict=True)):
+                if m == number:
+                    state = state + down(batch["large"][:, :, n])
+        return self.small.classifier(self.small.dropout(bert.pooler(state)))

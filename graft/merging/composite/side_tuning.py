@@ -1,0 +1,35 @@
+"""The small model trained beside the frozen large one: their pooled states are added under one linear head.
+
+Source: Zhang et al. 2020, Side-Tuning: A Baseline for Network Adaptation via Additive Side Networks, arXiv 1912.13503:
+R(x) = B(x) + S(x), a frozen base B and a side network S that trains. The scalar with which the paper blends the two is
+absorbed here by the link (for S) and the head (for both).
+"""
+
+from torch import Tensor
+from transformers import BertModel
+
+from graft.merging.composite.trained import Trained, layer_of, zero_layer
+from graft.merging.heads.pooling import pool
+from graft.merging.heads.ridge import LinearMap
+
+
+class SideTuned(Trained):
+    """head(pooled(h_L) + link(pooled(h_S))). The small model (its pooler is dropped), link and head train.
+
+    `head` [c, w_L] is that of a closed-form probe on the large model's states in this `pooling`; the link
+    [w_S -> w_L] starts at zero, so that at first this is the probe.
+    """
+
+    def __init__(self, small: BertModel, head: LinearMap, pooling: str) -> None:
+        super().__init__()
+        small.pooler = None
+        self.small = small
+        self.head = layer_of(head)
+        self.link = zero_layer(small.config.hidden_size, self.head.in_features)
+        self.pooling = pooling
+
+    def answer(self, **batch: Tensor) -> Tensor:
+        """Logits [b, c]; `large` [b, w_L] is the large model's last state, pooled."""
+        inputs = {name: batch[name] for name in ("input_ids", "attention_mask", "token_type_ids")}
+        pooled = pool(self.small(**inputs).last_hidden_state, batch["attention_mask"], self.pooling)
+        return self.head(batch["large"] + self.link(pooled))
