@@ -117,6 +117,11 @@ def _proxy(composite: Composite) -> MixedPredictor:
     return MixedPredictor(parts, mix)
 
 
+def _mean_of_all(composite: Composite) -> MixedPredictor:
+    parts = [load(composite.part(part)) for part in composite.fields["parts"]]
+    return MixedPredictor(parts, lambda *logits: torch.stack(logits).mean(dim=0))
+
+
 _LOADERS = {
     "constant": _constant,
     "probe": functools.partial(_probe, parts=("encoder",)),
@@ -127,4 +132,5 @@ _LOADERS = {
     "side_tuning": _side_tuned,
     "ladder": _ladder,
     "calm": _calm,
+    "ensemble": _mean_of_all,
 }

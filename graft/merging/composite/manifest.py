@@ -21,8 +21,9 @@ TRAINED = "trained.safetensors"
 SCHEMA = 1
 # Files that decide a part's logits; the tokenizer belongs to the data.
 PART_FILES = ("model.safetensors", "config.json", FILE, HEAD, JOINT, TRAINED)
-# Parts of each kind (under `parts` where there are several), its other keys, and its linear maps or trained module.
-KINDS: Mapping[str, tuple[set[str], set[str], set[str]]] = {
+# Parts of each kind (under `parts` where there are several; None: two or more, of any name), its other keys, and its
+# linear maps or trained module.
+KINDS: Mapping[str, tuple[set[str] | None, set[str], set[str]]] = {
     "constant": (set(), {"logits"}, set()),
     "probe": ({"encoder"}, {"pooling"}, {HEAD}),
     "concat_probe": ({"small", "large"}, {"pooling"}, {HEAD}),
@@ -32,6 +33,7 @@ KINDS: Mapping[str, tuple[set[str], set[str], set[str]]] = {
     "side_tuning": ({"small", "large"}, {"pooling"}, {TRAINED}),
     "ladder": ({"small", "large"}, {"depth_map"}, {TRAINED}),
     "calm": ({"small", "large"}, {"depth_map", "pooling"}, {TRAINED}),
+    "ensemble": (None, set(), set()),
 }
 Module = TypeVar("Module", bound=nn.Module)
 
@@ -85,7 +87,10 @@ def write(
     if kind not in KINDS:
         raise ValueError(f"no composite is called {kind!r}; known are {', '.join(KINDS)}")
     for what, given, known in zip(("part", "key", "map"), (parts, fields, maps), KINDS[kind], strict=True):
-        if odd := sorted(set(given) ^ known):
+        if known is None:
+            if len(given) < 2:
+                raise ValueError(f"{kind}: {len(given)} parts; there must be two or more")
+        elif odd := sorted(set(given) ^ known):
             has = ", ".join(sorted(known)) or "none"
             raise ValueError(f"{kind}: {what} {odd[0]} is missing or unknown; it has {has}")
     if fields.get("pooling", POOLINGS[0]) not in POOLINGS:
@@ -115,7 +120,7 @@ def read(folder: str | Path) -> Composite:
     if fields.get("schema") != SCHEMA or kind not in KINDS:
         raise ValueError(f"{path}: must have schema {SCHEMA} and a kind out of {', '.join(KINDS)}")
     parts, keys, _ = KINDS[kind]
-    expected = keys | ({"parts"} if len(parts) > 1 else parts) | {"schema", "kind", "sha256"}
+    expected = keys | ({"parts"} if parts is None or len(parts) > 1 else parts) | {"schema", "kind", "sha256"}
     if set(fields) != expected:
         odd = sorted(set(fields) ^ expected)[0]
         raise ValueError(f"{path}: key {odd} is missing or unknown; a {kind} has {', '.join(sorted(expected))}")

@@ -2,10 +2,10 @@
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 from transformers.modeling_outputs import SequenceClassifierOutput
 
 from graft.merging.heads.ridge import LinearMap
+from graft.training.loss import loss_of
 
 
 class Trained(nn.Module):
@@ -23,24 +23,6 @@ class Trained(nn.Module):
     def answer(self, **batch: Tensor) -> Tensor:
         """Logits (or scores) [b, c]."""
         raise NotImplementedError
-
-
-def loss_of(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean loss of logits [b, c]: cross-entropy for classes [b] (integers) or probabilities [b, c], where c >= 2, and
-    for scores [b] the squared error of the only logit.
-
-    Raises ValueError for labels of another shape.
-    """
-    if labels.shape == logits.shape[:1] and not labels.is_floating_point():
-        return functional.cross_entropy(logits, labels)
-    if labels.shape == logits.shape and logits.shape[1] > 1:
-        return functional.cross_entropy(logits, labels)
-    if labels.shape == logits.shape[:1] and logits.shape[1] == 1:
-        return functional.mse_loss(logits[:, 0], labels)
-    raise ValueError(
-        f"labels {list(labels.shape)} ({labels.dtype}) do not fit logits {list(logits.shape)}; there are classes [b] "
-        "(integers), probabilities [b, c] of 2 classes or more, and scores [b] for a single logit"
-    )
 
 
 def layer_of(given: LinearMap) -> nn.Linear:

@@ -162,6 +162,27 @@ def test_a_loaded_stitch_is_the_one_saved_and_costs_what_runs(systems, pico_batc
     assert predictor.flops(64) < load(tmp_path / "small").flops(64) + load(tmp_path / "probe").flops(64)
 
 
+@pytest.mark.parametrize("labels", LABELS)
+def test_an_ensemble_of_a_model_with_itself_is_the_model_and_of_others_their_mean(
+    pico_classifier, pico_batches, tmp_path, labels
+):
+    models = [pico_classifier(seed, labels=labels) for seed in (1, 2)]
+    folders = [tmp_path / f"seed-{seed}" for seed in (1, 2)]
+    for model, folder in zip(models, folders, strict=True):
+        model.save_pretrained(folder)
+    batch = pico_batches()[0]
+    one, other = (model(**batch).logits.detach() for model in models)
+    manifest.write(tmp_path / "same", "ensemble", {"a": folders[0], "b": folders[0]})
+    assert load(tmp_path / "same").logits(batch).equal(one)
+    manifest.write(tmp_path / "both", "ensemble", dict(zip("ab", folders, strict=True)))
+    both = load(tmp_path / "both")
+    torch.testing.assert_close(both.logits(batch), (one + other) / 2)
+    assert both.flops(9) == 2 * load(folders[0]).flops(9)
+    assert both.parameters == 2 * sum(parameter.numel() for parameter in models[0].parameters())
+    with pytest.raises(ValueError, match="ensemble: 1 parts; there must be two or more"):
+        manifest.write(tmp_path / "one", "ensemble", {"a": folders[0]})
+
+
 def test_a_constant_answers_every_text_alike_and_costs_nothing(pico_batches, tmp_path):
     manifest.write(tmp_path / "majority", "constant", logits=[0.25, 0.75])
     predictor = load(tmp_path / "majority")
