@@ -38,7 +38,10 @@ KINDS = {
     "ladder": (("depth_map",), "small"),
     "calm": (("depth_map", "pooling"), "probe"),
 }
-EVERY = list(itertools.product(KINDS, LABELS, SETTINGS))
+EVERY = [
+    pytest.param(kind, labels, setting, id=f"{kind}-{len(labels or ['score'])}-{setting[2]}")
+    for kind, labels, setting in itertools.product(KINDS, LABELS, SETTINGS)
+]
 
 
 @dataclass(frozen=True)
