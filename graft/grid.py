@@ -46,7 +46,7 @@ PROJECTION = "fit_dense.safetensors"
 class System:
     """Anything that gets a row in the tables, and what its program needs to know.
 
-    `program`: what makes it: finetune, ensemble, probe, majority or merge. `seeded`: one run per seed, otherwise one
+    `program`: what makes it, one of `steps.RULES`. `seeded`: one run per seed, otherwise one
     run (`seed-all`) stands for all. `merge`: key under `systems.merge`; `settings` are that entry, or those of the
     system's own section; `start`: the system whose model, or whose answers, a fine-tuning starts from, and `steps` how
     many it takes.
@@ -144,13 +144,17 @@ class Grid:
         if system.program == "ensemble":
             return [(f"finetune.{system.model}", member) for member in self.members(system, seed)]
         if isinstance(system.settings, FewShotSystem):
-            merges = [run for run in self.runs if run.task == task and run.system.kind in registry.KINDS]
+            merges = [run for run in self._merges_of(task) if run.seed in (seed, ALL_SEEDS)]
             found = [(run.system.name, run.seed) for run in merges if run.system.pair.large == system.model]
             if not found:
                 left = f"no merge into {system.model} is left on {task}"
                 raise ValueError(f"systems.fewshot: {left}; exclude {task}/{system.name}/* too, or keep one")
             return found
         return [(system.start, seed if self.systems[system.start].seeded else ALL_SEEDS)] if system.start else []
+
+    @functools.cache  # noqa: B019 - one grid per process
+    def _merges_of(self, task: str) -> list[Run]:
+        return [run for run in self.runs if run.task == task and run.system.kind in registry.KINDS]
 
     def pair(self, name: str) -> Pair:
         return next(pair for pair in self.pairs if pair.name == name)
@@ -323,7 +327,7 @@ class Grid:
         """Fingerprint of a system's build.json and model."""
         spec = self.systems[system]
         primary = self.study.tasks[task].row(task).primary_metric
-        if spec.program in ("finetune", "ensemble"):
+        if spec.program in ("finetune", "fewshot", "warm_start", "ensemble"):
             inputs = [self.made(task, *other) for other in self.built_on(task, spec, seed)]
             if spec.program == "ensemble":
                 return _hash("ensemble", primary, *inputs, self._inference())
@@ -459,11 +463,10 @@ def _rivals(study: Study) -> list[System]:
     spec, tuned = study.systems, partial(System, kind="finetune", label_use="train", seeded=True)
     found = []
     for large in dict.fromkeys(pair.large for pair in study.pairs):
-        own = {"lora": (spec.lora, "finetune"), "fewshot": (spec.fewshot, "finetune")}
-        own["ensemble"] = (spec.ensemble, "ensemble")
+        own = {"lora": spec.lora, "fewshot": spec.fewshot, "ensemble": spec.ensemble}
         found += [
-            tuned(f"{name}.{large}", program=program, model=large, settings=settings)
-            for name, (settings, program) in own.items()
+            tuned(f"{name}.{large}", program=name if name != "lora" else "finetune", model=large, settings=settings)
+            for name, settings in own.items()
             if settings
         ]
     for pair in study.pairs:
@@ -493,7 +496,7 @@ def _warm_starts(pair: Pair, spec: WarmStartSystem) -> list[System]:
             f"warm-start.{arm}.{steps}.{way}",
             "finetune",
             "train",
-            "finetune",
+            "warm_start",
             True,
             model=pair.large,
             pair=pair,

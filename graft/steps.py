@@ -15,11 +15,15 @@ from graft.paths import Paths
 # The rule of each program that makes systems.
 RULES = {
     "finetune": "finetune_model",
+    "fewshot": "fewshot_model",
+    "warm_start": "warm_start",
     "ensemble": "ensemble_models",
     "merge": "merge_models",
     "probe": "probe",
     "majority": "majority",
 }
+# Those that fine-tune: on their own where they need no merge, so that another grid of a merge makes none of them anew.
+TUNING = ("finetune_model", "fewshot_model", "warm_start")
 # The rule of each kind of model source.
 MODEL_RULES = {
     "hub": "download_model",

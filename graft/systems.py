@@ -50,7 +50,7 @@ class LoraSystem(Section):
     """
 
     rank: Positive = 8
-    alpha: Annotated[float, Field(gt=0)] = 16
+    alpha: Annotated[float, Field(gt=0)] = 16.0
     """An adapter counts alpha / rank times."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Of what adapters read."""
@@ -82,10 +82,10 @@ class WeakToStrongSystem(Section):
 
 class FewShotSystem(Section):
     """`fewshot.<large>`: the large model fine-tuned on so many rows of train as take the training FLOPs of the merge
-    into it that is best on `select`."""
+    into it, of the same seed, that is best on `select`."""
 
     epochs: Positive = 1
-    """Passes over these rows: one pass over more of them is the stronger rival."""
+    """Passes over these rows (one over more rows is the stronger rival); more, where all of train takes less."""
 
 
 class EnsembleSystem(Section):

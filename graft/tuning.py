@@ -15,7 +15,7 @@ from transformers import BertForSequenceClassification
 
 from graft import features, program, runs
 from graft.cost.budget import rows_within
-from graft.cost.flops import lora_flops
+from graft.cost.flops import lora_flops, summed_flops
 from graft.encoders import load_classifier, new_classifier
 from graft.grid import Grid, System
 from graft.inference import pass_flops, predict
@@ -164,24 +164,24 @@ def taught(tuning: Tuning, report: Report) -> Tuned:
 
 def within_budget(tuning: Tuning, settings: FewShotSystem, report: Report) -> Tuned:
     """`fewshot`: as many rows of train as take the training FLOPs of the merge that is best on `select`."""
-    merges: dict[str, list[dict[str, Any]]] = {}
-    for name, seed in tuning.grid.built_on(tuning.task, tuning.system, tuning.seed):
-        merges.setdefault(name, []).append(tuning.made(name, seed)[1])
+    others = tuning.grid.built_on(tuning.task, tuning.system, tuning.seed)
+    merges = {name: tuning.made(name, seed)[1] for name, seed in others}
     # A merge without a score, since it answers all texts alike, is not the best.
-    scores = {name: np.mean([_number(made["select"]["value"]) for made in builds]) for name, builds in merges.items()}
-    best = max(scores, key=scores.__getitem__)
-    budget = int(np.mean([sum(made["train_flops_parts"].values()) for made in merges[best]]))
+    best = max(merges, key=lambda name: _number(merges[name]["select"]["value"]))
+    budget = sum(merges[best]["train_flops_parts"].values())
     cost = PassCost.of_classifier(tuning.shape, tuning.row.outputs)
     longest = tuning.settings.max_tokens
     on_select = pass_flops(cost.forward, tuning.select.tokens, longest)
     order = np.random.default_rng(tuning.seed).permutation(len(tuning.train.labels))
     lengths = tuning.train.tokens.lengths(longest)[order]
-    rows = np.sort(order[: rows_within(budget // settings.epochs - on_select, lengths, cost.step)])
+    # More passes where the budget is more than all of train takes.
+    epochs = max(settings.epochs, budget // (summed_flops(cost.step, lengths) + on_select))
+    rows = np.sort(order[: rows_within(budget // epochs - on_select, lengths, cost.step)])
     result = tuning.run(
         tuning.start(),
         report,
         train=replace(tuning.train, rows=rows),
-        settings=tuning.settings.model_copy(update={"epochs": settings.epochs}),
+        settings=tuning.settings.model_copy(update={"epochs": epochs}),
     )
     return tuning.tuned(result, rows=len(rows), budget=budget, budget_of=best)
 

@@ -20,16 +20,30 @@ rule finetune_model:
         study=PATHS.study,
         fingerprint=lambda w: GRID.made(w.task, w.system, seed_of(w)),
     shell:
-        "HF_HUB_OFFLINE=1 python -m workflow_scripts.finetune_model --study {params.study}"
+        "HF_HUB_OFFLINE=1 python -m workflow_scripts.{rule} --study {params.study}"
         " --task {wildcards.task} --system {wildcards.system}"
         " --seed {wildcards.seed} --fingerprint {params.fingerprint} > {log} 2>&1"
 
 
-rule ensemble_models:
-    input:
-        finetune_inputs,
-    output:
-        build("{task}", "{system}", "{seed}"),
+use rule finetune_model as fewshot_model with:
+    log:
+        PATHS.logs / "fewshot_model" / f"{RUNS}.log",
+    benchmark:
+        PATHS.root / "benchmarks/fewshot_model" / f"{RUNS}.tsv"
+    wildcard_constraints:
+        system=made_with("fewshot"),
+
+
+use rule finetune_model as warm_start with:
+    log:
+        PATHS.logs / "warm_start" / f"{RUNS}.log",
+    benchmark:
+        PATHS.root / "benchmarks/warm_start" / f"{RUNS}.tsv"
+    wildcard_constraints:
+        system=made_with("warm_start"),
+
+
+use rule finetune_model as ensemble_models with:
     log:
         PATHS.logs / "ensemble_models" / f"{RUNS}.log",
     benchmark:
@@ -38,18 +52,10 @@ rule ensemble_models:
         system=made_with("ensemble"),
     conda:
         "../envs/merge.yaml"
-    threads: STUDY.launch.threads
     resources:
         mem_mb=inference_memory,
         runtime=inference_minutes,
         gpu=GPUS,
-    params:
-        study=PATHS.study,
-        fingerprint=lambda w: GRID.made(w.task, w.system, seed_of(w)),
-    shell:
-        "HF_HUB_OFFLINE=1 python -m workflow_scripts.ensemble_models --study {params.study}"
-        " --task {wildcards.task} --system {wildcards.system}"
-        " --seed {wildcards.seed} --fingerprint {params.fingerprint} > {log} 2>&1"
 
 
 rule embed_task:

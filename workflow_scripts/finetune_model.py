@@ -6,8 +6,8 @@ from graft import files, program, runs
 from graft.tuning import Tuning, tune
 
 
-def main() -> None:
-    parser = program.parser(__doc__)
+def main(purpose: str = __doc__) -> None:
+    parser = program.parser(purpose)
     parser.add_argument("--task", required=True)
     parser.add_argument("--system", required=True)
     parser.add_argument("--seed", type=int, required=True)

@@ -7,7 +7,7 @@ from graft.cost.sizes import SPLITS
 from graft.cost.work import Costs
 from graft.merging import registry
 from graft.merging.alignment.depth import pairs
-from graft.steps import Step
+from graft.steps import TUNING, Step
 
 _STATES = "states (embeddings, sweeps, statistics)"
 WHAT = {
@@ -17,7 +17,7 @@ WHAT = {
     "distil_model": "pre-trained models",
     "initialise_model": "pre-trained models",
     "pretrain_model": "pre-trained models",
-    "finetune_model": "saved models",
+    **dict.fromkeys(TUNING, "saved models"),
     "merge_models": "saved models",
     "embed_task": _STATES,
     "embed_layers": _STATES,
@@ -44,7 +44,7 @@ def bytes_of(costs: Costs, step: Step) -> int:
             return (_NUMBER + _TEXT_PER_TOKEN) * sum(int(costs.sizes(task).tokens[split].sum()) for split in SPLITS)
         case (("download_model" | "distil_model" | "initialise_model" | "pretrain_model"), (model,)):
             return _NUMBER * costs.shape(model).body_parameters + _TOKENIZER
-        case "finetune_model", (task, system, _):
+        case rule, (task, system, _) if rule in TUNING:
             return _classifier(costs, task, grid.systems[system].model)
         case "merge_models", (task, system, _):
             spec = grid.systems[system]

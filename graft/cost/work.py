@@ -19,7 +19,7 @@ from graft.merging.composite.cuts import Cut, cuts
 from graft.merging.selection import strength_grid
 from graft.paths import Paths
 from graft.shapes import Shape
-from graft.steps import Step
+from graft.steps import TUNING, Step
 from graft.study import DistilledModel, MaskedModel, PretrainingOptions
 from graft.systems import DistilSystem, FewShotSystem, LoraSystem, WarmStartSystem, WeakToStrongSystem
 from graft.training.batches import MIXED_WINDOW, guessed_tokens, padded_lengths, training_batches
@@ -106,7 +106,7 @@ class Costs:
 
     def kind(self, step: Step) -> str | None:
         """One of KINDS, or None for a step that does not compute."""
-        if step.rule == "finetune_model":
+        if step.rule in TUNING:
             return f"fine-tuning {self.grid.study.models[self.grid.systems[step.wildcards[1]].model].role}"
         return _KIND_OF_RULE.get(step.rule)
 
@@ -135,7 +135,7 @@ class Costs:
                 return [Work(f"distil.{model}", self._distillation(model), "training")]
             case "pretrain_model", (model,):
                 return [Work(f"pretrain.{model}", self._pretraining(model), "training")]
-            case "finetune_model", (task, system, seed):
+            case rule, (task, system, seed) if rule in TUNING:
                 name = f"{system}/{task}/seed-{seed}"
                 train, select, *teacher = self._tuning(task, self.grid.systems[system])
                 parts = [Work(f"{name}/train", train, "training"), Work(f"{name}/select", select)]
@@ -218,7 +218,7 @@ class Costs:
         train, steps = self._epoch(task, model, adapters)
         select = self._classifier_pass(task, "select", model, adapters)
         if isinstance(spec, LoraSystem | FewShotSystem):
-            # Which merge is the best, and so what is spent on few shots, is not known: at most all of train.
+            # Which merge is the best, and so what few shots may spend, is not known: as if all of train were shown.
             epochs = spec.epochs or epochs
         if isinstance(spec, WarmStartSystem):
             times = len(spec.rates)
@@ -456,7 +456,7 @@ def _stitched(small: Shape, large: Shape, cut: Cut, tokens: int) -> int:
 
 def _inference_models(system: System) -> list[str]:
     """The models that run for each example."""
-    if system.pair is None:
+    if system.model or system.pair is None:
         return [system.model] if system.model else []
     roles = registry.facts(system.method).inference if system.merge else ("large",)
     return [getattr(system.pair, role) for role in roles]

@@ -23,7 +23,7 @@ PROGRAMS = {
     "download_task": (("task",), "data"),
     "download_model": (("model",), "model"),
     "tokenize_task": (("task", "tokenizer"), "tokens"),
-    "finetune_model": (("task", "model", "seed"), "finetune"),
+    "finetune_model": (("task", "system", "seed"), "made"),
     "embed_task": (("task", "model"), "embed"),
     "calibrate": (("task", "pair", "depth"), "calibrate"),
     "sweep": (("task", "merge", "pair", "seed"), "sweep"),
@@ -51,12 +51,8 @@ def grid(pico_glue, pico_models):
 def run(grid, paths, step):
     """Call a step's program as its rule does."""
     names, fingerprint = PROGRAMS[step.rule]
-    given = [
-        value if name != "model" else value.removeprefix("finetune.")
-        for name, value in zip(names, step.wildcards, strict=True)
-    ]
-    arguments = [f"--{name}={value}" for name, value in zip(names, given, strict=True)]
-    arguments += [f"--study={paths.study}", f"--fingerprint={getattr(grid, fingerprint)(*given)}"]
+    arguments = [f"--{name}={value}" for name, value in zip(names, step.wildcards, strict=True)]
+    arguments += [f"--study={paths.study}", f"--fingerprint={getattr(grid, fingerprint)(*step.wildcards)}"]
     with pytest.MonkeyPatch.context() as patch:
         # Locks and torch's settings would outlive the step in this process.
         patch.setattr(locks, "share", lambda path: None)

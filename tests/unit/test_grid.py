@@ -99,7 +99,7 @@ def test_rivals_are_fine_tunings_and_each_seed_is_in_one_ensemble(rivals):
     assert built["weak-to-strong.small-to-large"] == [("finetune.small", 4)]
     assert built["ensemble.large"] == [("finetune.large", 4), ("finetune.large", 1)]
     merges = {(run.system.name, run.seed) for run in grid.runs if run.id.startswith("rte/merge.")}
-    assert set(built["fewshot.large"]) == merges
+    assert set(built["fewshot.large"]) == {(name, seed) for name, seed in merges if seed == 4}
 
 
 def test_warm_starts_begin_at_the_systems_that_they_are_named_for(rivals):

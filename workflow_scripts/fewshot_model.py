@@ -1,0 +1,12 @@
+"""Fine-tune a large model on so many rows of train as take the training FLOPs of the merge that is best on `select`."""
+
+from graft import program
+from workflow_scripts import finetune_model
+
+
+def main() -> None:
+    finetune_model.main(__doc__)
+
+
+if __name__ == "__main__":
+    program.run(main)

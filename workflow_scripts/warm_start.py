@@ -1,0 +1,12 @@
+"""Fine-tune a large model for a few steps from one of several starts, at every rate; the best on `select` is saved."""
+
+from graft import program
+from workflow_scripts import finetune_model
+
+
+def main() -> None:
+    finetune_model.main(__doc__)
+
+
+if __name__ == "__main__":
+    program.run(main)
