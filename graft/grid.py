@@ -33,8 +33,9 @@ from graft.systems import FewShotSystem, MergeSystem, OtherSmallControl, WarmSta
 from graft.tasks import generated
 from graft.tasks.readers import source_files
 
-# Bumped when a step's meaning changes, so that older results are made anew.
+# Bumped when a step's meaning changes, so that older results are made anew: that of every step, or of one.
 RECIPES = 3
+RECIPES_OF = {"probe": 4, "merge": 4}
 ALL_SEEDS = "all"
 # A local model's weights; the first is preferred, and the only one that a sha256 in the config can be about.
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")
@@ -545,6 +546,6 @@ def _merged(name: str, merge: Merge, pair: Pair, other: OtherSmallControl | None
     ]
 
 
-def _hash(*parts: Any) -> str:
-    text = json.dumps([RECIPES, *parts], sort_keys=True, default=list)
+def _hash(step: str, *parts: Any) -> str:
+    text = json.dumps([RECIPES_OF.get(step, RECIPES), step, *parts], sort_keys=True, default=list)
     return hashlib.sha256(text.encode()).hexdigest()[:16]

@@ -56,9 +56,15 @@ def resources(output: str) -> dict[str, list[dict[str, str]]]:
 
 
 def rules_with_a_gpu() -> set[str]:
-    """Rules of this repository that name the number of GPUs they want."""
+    """Rules of this repository that name the number of GPUs they want, or are like one that does."""
     text = "\n".join(path.read_text() for path in sorted((ROOT / "rules").glob("*.smk")))
-    return {rule.split(":")[0] for rule in re.split(r"^rule ", text, flags=re.MULTILINE)[1:] if "gpu=GPUS" in rule}
+    found: set[str] = set()
+    for like, name, body in re.findall(
+        r"^(?:use rule (\w+) as |rule )(\w+)(?: with)?:(.*?)(?=^rule |^use rule |\Z)", text, re.MULTILINE | re.DOTALL
+    ):
+        if "gpu=GPUS" in body or ("resources:" not in body and like in found):
+            found.add(name)
+    return found
 
 
 def edited(clone: Path, **site: str) -> Path:
@@ -77,7 +83,10 @@ def test_the_default_study_is_planned_from_a_fresh_clone(clone):
     output = plan(clone)
     assert "finetune.bert-base" in output and "onda environment" not in output
     asked = resources(output)
-    assert rules_with_a_gpu() == {rule for rule, jobs in asked.items() if jobs[0].get("gpu") == "1"} | {"distil_model"}
+    assert rules_with_a_gpu() == {rule for rule, jobs in asked.items() if jobs[0].get("gpu") == "1"} | {
+        "distil_model",
+        "warm_start",
+    }
     assert {int(job["mem_mb"]) for job in asked["finetune_model"]} == {16000}
     for jobs in asked.values():
         for job in jobs:
@@ -97,7 +106,7 @@ def test_what_a_site_says_reaches_its_jobs_and_gpus_are_asked_for_in_one_way(clo
     asked = resources(plan(clone, "--configfile", str(write_config(study_config))))
     assert {job["slurm_account"] for jobs in asked.values() for job in jobs} == {"12345"}
     assert {job["slurm_partition"] for job in asked["probe"]} == {"all"}
-    for rule in rules_with_a_gpu() - {"distil_model", "pretrain_model"}:
+    for rule in rules_with_a_gpu() & asked.keys():
         assert {job["slurm_partition"] for job in asked[rule]} == {"fast-gpu"}, rule
         assert {(job["gpu"], job["gres"]) for job in asked[rule]} == {("0", "gpu:a100:1")}, rule
     assert not any("gres" in job for job in asked["probe"])

@@ -6,6 +6,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+# A unit whose LayerNorm gain decayed to nothing still varies, in MiniLM by 1e-32. Its weight would be as large as that
+# is small, and any rounding of the states, or a gradient through that weight, would drown all others.
+DEAD = 1e-6
+
 
 @dataclass(frozen=True)
 class LinearMap:
@@ -23,8 +27,9 @@ def fit(features: Tensor, targets: Tensor, sizes: Iterable[float]) -> dict[float
     """Ridge maps from features [n, w] to targets [n, c], one per ridge size, float64, in the original units.
 
     Features are standardised first; a ridge size is a fraction of the mean diagonal of their Gram matrix, so that
-    size s equals scikit-learn's `Ridge(alpha=s * n)` on standardised features. The mean is never penalised. Constant
-    features get weight 0. At size 0 directions without variance are left out (the pseudo-inverse).
+    size s equals scikit-learn's `Ridge(alpha=s * n)` on standardised features. The mean is never penalised. Features
+    that are constant, or vary less than a millionth of what the most varied one does, get weight 0. At size 0
+    directions without variance are left out (the pseudo-inverse).
     Raises ValueError for unequal numbers of rows, fewer than 2 rows, or values that are not finite.
     """
     if len(features) != len(targets) or len(features) < 2 or features.ndim != 2 or targets.ndim != 2:
@@ -53,7 +58,7 @@ def fit(features: Tensor, targets: Tensor, sizes: Iterable[float]) -> dict[float
 
 
 def _deviation(features: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
-    """Standard deviation [w] (1 where a feature is constant up to rounding) and whether the feature varies [w]."""
+    """Standard deviation [w] (1 where a feature is constant or dead) and whether the feature varies [w]."""
     deviation = features.std(0, correction=0)
-    varies = deviation > 1e-12 * mean.abs().clamp(min=1e-30)
+    varies = (deviation > 1e-12 * mean.abs()) & (deviation > DEAD * deviation.max())
     return torch.where(varies, deviation, torch.ones_like(deviation)), varies

@@ -38,6 +38,15 @@ def test_a_constant_feature_gets_no_weight_and_changes_nothing():
         torch.testing.assert_close(fitted(constant), ridge.fit(X, Y, [size])[size](X))
 
 
+@pytest.mark.parametrize("scale", [1e-9, 1e-32])
+def test_a_unit_that_is_dead_but_for_its_rounding_gets_no_weight(scale):
+    dead = torch.cat([X, scale * (1 + torch.randn(60, 1, dtype=torch.float64))], dim=1)
+    fitted = ridge.fit(dead, Y, [0.1])[0.1]
+    assert fitted.weight[:, -1].abs().max() == 0
+    torch.testing.assert_close(fitted(dead), ridge.fit(X, Y, [0.1])[0.1](X))
+    torch.testing.assert_close(fitted(dead.half()).double(), fitted(dead), rtol=0.05, atol=0.5)
+
+
 def test_a_feature_given_twice_and_fewer_rows_than_features_still_fit():
     twice = torch.cat([X, X], dim=1)
     torch.testing.assert_close(ridge.fit(twice, Y, [0.0])[0.0](twice), ridge.fit(X, Y, [0.0])[0.0](X))
