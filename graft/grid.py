@@ -47,10 +47,9 @@ PROJECTION = "fit_dense.safetensors"
 class System:
     """Anything that gets a row in the tables, and what its program needs to know.
 
-    `program`: what makes it, one of `steps.RULES`. `seeded`: one run per seed, otherwise one
-    run (`seed-all`) stands for all. `merge`: key under `systems.merge`; `settings` are that entry, or those of the
-    system's own section; `start`: the system whose model, or whose answers, a fine-tuning starts from, and `steps` how
-    many it takes.
+    `program`: what makes it, one of `steps.RULES`. `seeded`: one run per seed, otherwise one run (`seed-all`) stands
+    for all. `merge`: key under `systems.merge`; `settings` are that entry, or those of the system's own section.
+    `parent`: the system from whose model, or answers, a fine-tuning goes on; `steps`: how many it takes, if not epochs.
     """
 
     name: str
@@ -65,7 +64,7 @@ class System:
     method: str | None = None
     head: str | None = None
     settings: Any = None
-    start: str | None = None
+    parent: str | None = None
     steps: int | None = None
 
 
@@ -151,7 +150,7 @@ class Grid:
                 left = f"no merge into {system.model} is left on {task}"
                 raise ValueError(f"systems.fewshot: {left}; exclude {task}/{system.name}/* too, or keep one")
             return found
-        return [(system.start, seed if self.systems[system.start].seeded else ALL_SEEDS)] if system.start else []
+        return [(system.parent, seed if self.systems[system.parent].seeded else ALL_SEEDS)] if system.parent else []
 
     @functools.cache  # noqa: B019 - one grid per process
     def _merges_of(self, task: str) -> list[Run]:
@@ -476,7 +475,7 @@ def _rivals(study: Study) -> list[System]:
             f"weak-to-strong.{pair.small}-to-{pair.large}": (spec.weak_to_strong, pair.large, pair.small),
         }
         found += [
-            tuned(name, program="finetune", model=model, pair=pair, settings=settings, start=f"finetune.{teacher}")
+            tuned(name, program="finetune", model=model, pair=pair, settings=settings, parent=f"finetune.{teacher}")
             for name, (settings, model, teacher) in taught.items()
             if settings
         ]
@@ -502,7 +501,7 @@ def _warm_starts(pair: Pair, spec: WarmStartSystem) -> list[System]:
             model=pair.large,
             pair=pair,
             settings=spec,
-            start=start,
+            parent=start,
             steps=steps,
         )
         for arm, start in starts.items()

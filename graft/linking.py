@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import numpy as np
@@ -10,15 +10,7 @@ import torch
 from torch import Tensor
 
 from graft import program, runs
-from graft.cost.flops import (
-    calm_flops,
-    calm_step_flops,
-    encoder_flops,
-    ladder_flops,
-    ladder_step_flops,
-    side_tuning_flops,
-    side_tuning_step_flops,
-)
+from graft.cost.linked import LinkedFlops, linked_flops
 from graft.encoders import load_classifier
 from graft.grid import ALL_SEEDS, System, probes_of
 from graft.layer_states import LayerStates, WithStates, collect
@@ -30,7 +22,6 @@ from graft.merging.composite.side_tuning import SideTuned
 from graft.merging.composite.trained import Trained
 from graft.merging.heads.ridge import LinearMap
 from graft.merging.selection import Choice, Point
-from graft.shapes import Shape
 from graft.training.finetuning import Labelled, PassCost, finetune
 from graft.workbench import Built, Report, Workbench
 
@@ -47,8 +38,7 @@ def tune_side(bench: Workbench, system: System, out: Path, report: Report) -> Bu
     kept = {split: torch.from_numpy(bench.frozen[f"{split}.{pooling}"]) for split in SPLITS}
     states = {split: {"large": lambda rows, _, split=split: kept[split][rows]} for split in SPLITS}
     module = SideTuned(load_classifier(small).bert, head, pooling)
-    cost = _cost(bench, side_tuning_flops, side_tuning_step_flops, [bench.large_shape])
-    return _trained(bench, system, module, states, cost, flops | parts, small, out, report, pooling=pooling)
+    return _trained(bench, system, module, states, flops | parts, small, out, report, pooling=pooling)
 
 
 def climb(bench: Workbench, system: System, out: Path, report: Report) -> Built:
@@ -57,9 +47,8 @@ def climb(bench: Workbench, system: System, out: Path, report: Report) -> Built:
     large, flops = _layers(bench)
     small, parts = bench.system(bench.finetuned, bench.seed)
     module = Ladder(load_classifier(small), bench.large_shape.width, depth_map)
-    cost = _cost(bench, ladder_flops, ladder_step_flops, [bench.large_shape], depth_map=depth_map)
     states = {split: {"large": large[split].batch} for split in SPLITS}
-    return _trained(bench, system, module, states, cost, flops | parts, small, out, report, depth_map=depth_map)
+    return _trained(bench, system, module, states, flops | parts, small, out, report, depth_map=depth_map)
 
 
 def link(bench: Workbench, system: System, out: Path, report: Report) -> Built:
@@ -76,11 +65,9 @@ def link(bench: Workbench, system: System, out: Path, report: Report) -> Built:
     flops |= parts | inherited
     flops[f"{name}/small"] = sum(bench.passes(bench.small_shape, split) for split in SPLITS)
     module = Calm(bench.small_shape, len(depth_map), head, pooling, bench.seed)
-    frozen = [bench.small_shape, bench.large_shape]
-    cost = _cost(bench, calm_flops, calm_step_flops, frozen, depth_map=depth_map)
     states = {split: {"large": large[split].batch, "small": own[split].batch} for split in SPLITS}
     keys = {"pooling": pooling, "depth_map": depth_map}
-    return _trained(bench, system, module, states, cost, flops, small, out, report, **keys)
+    return _trained(bench, system, module, states, flops, small, out, report, **keys)
 
 
 # How each composite with trained weights is made.
@@ -96,7 +83,6 @@ def _trained(
     system: System,
     module: Trained,
     states: States,
-    cost: PassCost,
     flops: dict[str, int],
     small: Path,
     out: Path,
@@ -112,6 +98,12 @@ def _trained(
         Labelled(WithStates(bench.tokens(split), states[split]), runs.labels(bench.paths, bench.task, split))
         for split in SPLITS
     ]
+    shapes = bench.small_shape, bench.large_shape
+    depth_map, outputs = depth.uniform(*(shape.layers for shape in shapes)), bench.row.outputs
+
+    def cost(tokens: int) -> LinkedFlops:
+        return linked_flops(system.method, *shapes, depth_map, tokens, outputs)
+
     tuned = finetune(
         module,
         bench.row,
@@ -122,7 +114,7 @@ def _trained(
         bench.device,
         out.parent / "training.jsonl",
         report,
-        cost=cost,
+        cost=PassCost(lambda tokens: cost(tokens).given, lambda tokens: cost(tokens).step),
         or_untrained=True,
     )
     parts = {"small": small, "large": bench.large_folder}
@@ -131,17 +123,6 @@ def _trained(
     name = f"{system.name}/{bench.task}/seed-{bench.seed}"
     flops |= {f"{name}/{part}": count for part, count in tuned.flops.items()}
     return Built(Choice(epochs[tuned.best][0], tuned.score, epochs), flops, tuned.effective, searched="epoch")
-
-
-def _cost(
-    bench: Workbench, live: Callable[..., int], step: Callable[..., int], frozen: Sequence[Shape], **given: object
-) -> PassCost:
-    """What training takes of a composite whose live passes and steps take so much, frozen models' states being kept."""
-    given |= {"small": bench.small_shape, "large": bench.large_shape, "outputs": bench.row.outputs}
-    return PassCost(
-        lambda t: live(tokens=t, **given) - sum(encoder_flops(shape, t) for shape in frozen),
-        lambda t: step(tokens=t, **given),
-    )
 
 
 def _probe(bench: Workbench, system: System) -> tuple[LinearMap, dict[str, int]]:

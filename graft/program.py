@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from graft import locks
-from graft.grid import Grid
+from graft.grid import ALL_SEEDS, Grid
 from graft.paths import Paths
 from graft.study import load
 
@@ -33,6 +33,23 @@ def context(args: argparse.Namespace) -> tuple[Grid, Paths]:
     locks.share(paths.jobs_lock)
     locks.hold_log()
     return Grid(load(args.study)), paths
+
+
+def of_system(
+    purpose: str | None, fingerprint: Callable[[Grid, str, str, int | str], str] = Grid.made
+) -> tuple[argparse.Namespace, Grid, Paths]:
+    """What a program about one system on one task with one seed is told, checked against its `fingerprint`; from here
+    on it computes with the study's threads. Raises ValueError as `check_fingerprint` does."""
+    arguments = parser(purpose)
+    arguments.add_argument("--task", required=True)
+    arguments.add_argument("--system", required=True)
+    arguments.add_argument("--seed", type=lambda s: s if s == ALL_SEEDS else int(s), required=True)
+    arguments.add_argument("--fingerprint", required=True)
+    args = arguments.parse_args()
+    grid, paths = context(args)
+    check_fingerprint(fingerprint(grid, args.task, args.system, args.seed), args.fingerprint, args.system)
+    use_threads(grid.study.launch.threads)
+    return args, grid, paths
 
 
 def run(main: Callable[[], None]) -> None:

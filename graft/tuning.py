@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -22,7 +21,7 @@ from graft.inference import pass_flops, predict
 from graft.paths import Paths
 from graft.shapes import Shape
 from graft.study import FineTuning
-from graft.systems import FewShotSystem, LoraSystem, WarmStartSystem, WeakToStrongSystem
+from graft.systems import DistilSystem, FewShotSystem, LoraSystem, WarmStartSystem, WeakToStrongSystem
 from graft.tasks.table import TaskRow
 from graft.training.finetuning import FineTuned, Labelled, PassCost, finetune
 
@@ -80,6 +79,7 @@ class Tuning:
         settings: FineTuning | None = None,
         cost: PassCost | None = None,
         steps: int | None = None,
+        log: Path | None = None,
     ) -> FineTuned:
         """Fine-tune a model as the study says, or with something else in the place of that."""
         return finetune(
@@ -91,7 +91,7 @@ class Tuning:
             self.seed,
             program.precision_of(self.grid.study.launch),
             self.device,
-            self.log,
+            log or self.log,
             report,
             cost=cost or PassCost.of_classifier(self.shape, self.row.outputs),
             steps=steps,
@@ -109,24 +109,16 @@ class Tuning:
         return Tuned(result.model, result.score, [choice], parts, {**result.effective, **hyperparameters})
 
 
-def tune(tuning: Tuning, report: Report) -> Tuned:
-    """Fine-tune one system of program `finetune`."""
-    system = tuning.system
-    if system.settings is None:
-        return tuning.tuned(tuning.run(tuning.start(), report))
-    if isinstance(system.settings, LoraSystem):
-        return through_adapters(tuning, system.settings, report)
-    if isinstance(system.settings, FewShotSystem):
-        return within_budget(tuning, system.settings, report)
-    if isinstance(system.settings, WarmStartSystem):
-        return few_steps(tuning, system.settings, report)
-    return taught(tuning, report)
+def as_configured(tuning: Tuning, report: Report) -> Tuned:
+    """`finetune`: the pre-trained model on all of train."""
+    return tuning.tuned(tuning.run(tuning.start(), report))
 
 
-def through_adapters(tuning: Tuning, settings: LoraSystem, report: Report) -> Tuned:
+def through_adapters(tuning: Tuning, report: Report) -> Tuned:
     """`lora`: low-rank adapters train in the place of the weights that they are added to afterwards."""
     from graft.training.adapters import with_adapters, without_adapters  # peft takes seconds to import
 
+    settings: LoraSystem = tuning.system.settings
     torch.manual_seed(tuning.seed)
     cost = partial(lora_flops, tuning.shape, outputs=tuning.row.outputs, rank=settings.rank, targets=settings.targets)
     changed = {"learning_rate": settings.learning_rate, "epochs": settings.epochs or tuning.settings.epochs}
@@ -157,17 +149,16 @@ def taught(tuning: Tuning, report: Report) -> Tuned:
     result = tuning.run(tuning.start(), report, train=Labelled(tokens, wanted, rows))
     cost = PassCost.of_classifier(Shape.of(folder), tuning.row.outputs)
     asked = {f"{tuning.name}/teacher": pass_flops(cost.forward, tokens, longest, rows)}
-    tuned = tuning.tuned(result, teacher=tuning.system.start, rows=len(tokens) if rows is None else len(rows))
+    tuned = tuning.tuned(result, teacher=tuning.system.parent, rows=len(tokens) if rows is None else len(rows))
     parts = {**made["train_flops_parts"], **asked, **tuned.flops}
     return replace(tuned, flops=parts, pretraining_flops=made["pretraining_flops"])
 
 
-def within_budget(tuning: Tuning, settings: FewShotSystem, report: Report) -> Tuned:
+def within_budget(tuning: Tuning, report: Report) -> Tuned:
     """`fewshot`: as many rows of train as take the training FLOPs of the merge that is best on `select`."""
     others = tuning.grid.built_on(tuning.task, tuning.system, tuning.seed)
     merges = {name: tuning.made(name, seed)[1] for name, seed in others}
-    # A merge without a score, since it answers all texts alike, is not the best.
-    best = max(merges, key=lambda name: _number(merges[name]["select"]["value"]))
+    best = max(merges, key=lambda name: merges[name]["select"]["value"])
     budget = sum(merges[best]["train_flops_parts"].values())
     cost = PassCost.of_classifier(tuning.shape, tuning.row.outputs)
     longest = tuning.settings.max_tokens
@@ -175,7 +166,7 @@ def within_budget(tuning: Tuning, settings: FewShotSystem, report: Report) -> Tu
     order = np.random.default_rng(tuning.seed).permutation(len(tuning.train.labels))
     lengths = tuning.train.tokens.lengths(longest)[order]
     # More passes where the budget is more than all of train takes.
-    epochs = max(settings.epochs, budget // (summed_flops(cost.step, lengths) + on_select))
+    epochs = max(tuning.system.settings.epochs, budget // (summed_flops(cost.step, lengths) + on_select))
     rows = np.sort(order[: rows_within(budget // epochs - on_select, lengths, cost.step)])
     result = tuning.run(
         tuning.start(),
@@ -186,32 +177,46 @@ def within_budget(tuning: Tuning, settings: FewShotSystem, report: Report) -> Tu
     return tuning.tuned(result, rows=len(rows), budget=budget, budget_of=best)
 
 
-def few_steps(tuning: Tuning, settings: WarmStartSystem, report: Report) -> Tuned:
+def few_steps(tuning: Tuning, report: Report) -> Tuned:
     """`warm-start`: some steps from a start of its own, at every rate; the best on `select`."""
-    folder, made = tuning.built_on() if tuning.system.start else (None, {})
+    rates = tuning.system.settings.rates
+    folder, made = tuning.built_on() if tuning.system.parent else (None, {})
     flops, tried = dict(made.get("train_flops_parts", {})), []
-    for number, rate in enumerate(settings.rates):
+    for number, rate in enumerate(rates):
         changed = {"learning_rate": rate * tuning.settings.learning_rate}
         result = tuning.run(
             load_classifier(folder) if folder else tuning.start(),
-            lambda step, steps, text, number=number: report(number * steps + step, len(settings.rates) * steps, text),
+            lambda step, steps, text, number=number: report(number * steps + step, len(rates) * steps, text),
             settings=tuning.settings.model_copy(update=changed),
             steps=tuning.system.steps,
+            log=tuning.log.with_stem(f"{tuning.log.stem}-rate-{rate:g}"),
         )
         tried.append(tuning.tuned(result))
         for part, count in tried[-1].flops.items():
             flops[part] = flops.get(part, 0) + count
     best = max(tried, key=lambda one: one.score)
-    rates = {
+    choice = {
         "name": "learning_rate",
         "metric": tuning.row.primary_metric,
         "chosen": best.hyperparameters["learning_rate"],
         "searched": [{"value": one.hyperparameters["learning_rate"], "score": one.score} for one in tried],
     }
     return replace(
-        best, choices=[rates, *best.choices], flops=flops, pretraining_flops=made.get("pretraining_flops", 0)
+        best, choices=[choice, *best.choices], flops=flops, pretraining_flops=made.get("pretraining_flops", 0)
     )
 
 
-def _number(score: float | None) -> float:
-    return -math.inf if score is None or math.isnan(score) else score
+# How each fine-tuned system is made, by the type of its settings.
+WAYS: dict[type, Callable[[Tuning, Report], Tuned]] = {
+    type(None): as_configured,
+    LoraSystem: through_adapters,
+    DistilSystem: taught,
+    WeakToStrongSystem: taught,
+    FewShotSystem: within_budget,
+    WarmStartSystem: few_steps,
+}
+
+
+def tune(tuning: Tuning, report: Report) -> Tuned:
+    """Fine-tune one system."""
+    return WAYS[type(tuning.system.settings)](tuning, report)

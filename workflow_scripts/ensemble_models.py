@@ -12,16 +12,8 @@ from graft.tasks import metrics
 
 
 def main() -> None:
-    parser = program.parser(__doc__)
-    parser.add_argument("--task", required=True)
-    parser.add_argument("--system", required=True)
-    parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--fingerprint", required=True)
-    args = parser.parse_args()
     started = time.perf_counter()
-    grid, paths = program.context(args)
-    program.check_fingerprint(grid.made(args.task, args.system, args.seed), args.fingerprint, args.system)
-    program.use_threads(grid.study.launch.threads)
+    args, grid, paths = program.of_system(__doc__)
     system, row = grid.systems[args.system], grid.study.tasks[args.task].row(args.task)
     flops, members = {}, {}
     for name, seed in grid.built_on(args.task, system, args.seed):

@@ -5,6 +5,7 @@ import time
 import pandas as pd
 
 from graft import files, program, provenance, records, runs
+from graft.grid import Grid
 from graft.inference import pass_flops, run
 from graft.merging.loading import load
 from graft.tasks import metrics
@@ -14,16 +15,8 @@ STANDARD_TOKENS = 128
 
 
 def main() -> None:
-    parser = program.parser(__doc__)
-    parser.add_argument("--task", required=True)
-    parser.add_argument("--system", required=True)
-    parser.add_argument("--seed", type=lambda s: s if s == "all" else int(s), required=True)
-    parser.add_argument("--fingerprint", required=True)
-    args = parser.parse_args()
     started = time.perf_counter()
-    grid, paths = program.context(args)
-    program.check_fingerprint(grid.evaluated(args.task, args.system, args.seed), args.fingerprint, args.system)
-    program.use_threads(grid.study.launch.threads)
+    args, grid, paths = program.of_system(__doc__, Grid.evaluated)
     device = program.device_of(grid.study.launch)
     system = grid.systems[args.system]
     row = grid.study.tasks[args.task].row(args.task)

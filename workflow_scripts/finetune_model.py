@@ -7,16 +7,8 @@ from graft.tuning import Tuning, tune
 
 
 def main(purpose: str = __doc__) -> None:
-    parser = program.parser(purpose)
-    parser.add_argument("--task", required=True)
-    parser.add_argument("--system", required=True)
-    parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--fingerprint", required=True)
-    args = parser.parse_args()
     started = time.perf_counter()
-    grid, paths = program.context(args)
-    program.check_fingerprint(grid.made(args.task, args.system, args.seed), args.fingerprint, args.system)
-    program.use_threads(grid.study.launch.threads)
+    args, grid, paths = program.of_system(purpose)
     system = grid.systems[args.system]
     out = paths.run(args.task, args.system, args.seed)
     out.mkdir(parents=True, exist_ok=True)

@@ -10,16 +10,8 @@ from graft.workbench import Workbench
 
 
 def main() -> None:
-    parser = program.parser(__doc__)
-    parser.add_argument("--task", required=True)
-    parser.add_argument("--system", required=True)
-    parser.add_argument("--seed", type=lambda s: s if s == "all" else int(s), required=True)
-    parser.add_argument("--fingerprint", required=True)
-    args = parser.parse_args()
     started = time.perf_counter()
-    grid, paths = program.context(args)
-    program.check_fingerprint(grid.made(args.task, args.system, args.seed), args.fingerprint, args.system)
-    program.use_threads(grid.study.launch.threads)
+    args, grid, paths = program.of_system(__doc__)
     system = grid.systems[args.system]
     device = program.device_of(grid.study.launch)
     bench = Workbench(grid, paths, args.task, system.pair.name, args.seed, device)

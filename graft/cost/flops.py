@@ -12,7 +12,6 @@ from typing import Any
 
 import numpy as np
 
-from graft.merging.alignment.depth import DepthMap
 from graft.merging.registry import EASY_RIDGE, PLANS
 from graft.shapes import Shape
 
@@ -248,64 +247,6 @@ def stitch_flops(first: Shape, second: Shape, below: int, above: int, tokens: in
     map, and the second's layers but its first `above`."""
     parts = replace(first, layers=below), replace(second, layers=second.layers - above)
     return sum(encoder_flops(part, tokens) for part in parts) + tokens * linear_flops(first.width, second.width)
-
-
-def side_tuning_flops(small: Shape, large: Shape, tokens: int, outputs: int) -> int:
-    """Forward FLOPs of `side_tuning` for one example padded to `tokens`: both encoders, the link, the head."""
-    return encoder_flops(large, tokens) + _side_flops(small, large, tokens, outputs)
-
-
-def side_tuning_step_flops(small: Shape, large: Shape, tokens: int, outputs: int) -> int:
-    """FLOPs of one training step of `side_tuning` per example, the large model's states given."""
-    return training_flops(_side_flops(small, large, tokens, outputs))
-
-
-def _side_flops(small: Shape, large: Shape, tokens: int, outputs: int) -> int:
-    link_and_head = linear_flops(small.width, large.width) + linear_flops(large.width, outputs)
-    return encoder_flops(small, tokens) + link_and_head
-
-
-def ladder_flops(small: Shape, large: Shape, depth_map: DepthMap, tokens: int, outputs: int) -> int:
-    """Forward FLOPs of `ladder` for one example padded to `tokens`: the large model up to the last layer that is read,
-    one linear layer for each pair of the depth map, the small classifier."""
-    read = encoder_flops(large, tokens, 1 + max(g for _, g in depth_map))
-    downs = len(depth_map) * tokens * linear_flops(large.width, small.width)
-    return read + downs + classifier_flops(small, tokens, outputs)
-
-
-def ladder_step_flops(small: Shape, large: Shape, depth_map: DepthMap, tokens: int, outputs: int) -> int:
-    """FLOPs of one training step of `ladder` per example, the large model's states given.
-
-    As these need no gradient, the linear layers that read them have one product in the backward pass, for their weight.
-    """
-    downs = len(depth_map) * tokens * linear_flops(large.width, small.width)
-    return training_flops(classifier_flops(small, tokens, outputs)) + 2 * downs
-
-
-def calm_flops(small: Shape, large: Shape, depth_map: DepthMap, tokens: int, outputs: int) -> int:
-    """Forward FLOPs of `calm` for one example padded to `tokens`: both models up to the last layers that are read, one
-    link for each pair of the depth map, the head."""
-    read = sum(
-        encoder_flops(shape, tokens, 1 + max(layers))
-        for shape, layers in zip((small, large), zip(*depth_map, strict=True), strict=True)
-    )
-    return read + _links_flops(small, large, len(depth_map), tokens) + linear_flops(large.width, outputs)
-
-
-def calm_step_flops(small: Shape, large: Shape, depth_map: DepthMap, tokens: int, outputs: int) -> int:
-    """FLOPs of one training step of `calm` per example, both models' states given.
-
-    As these need no gradient, all keys and values and the first query, which read nothing else, have one product in the
-    backward pass, for their weights.
-    """
-    trained = _links_flops(small, large, len(depth_map), tokens) + linear_flops(large.width, outputs)
-    keys_and_values = 2 * len(depth_map) * linear_flops(small.width, small.width)
-    return training_flops(trained) - tokens * (keys_and_values + linear_flops(large.width, small.width))
-
-
-def _links_flops(small: Shape, large: Shape, links: int, tokens: int) -> int:
-    query_and_output, key_and_value = (2 * linear_flops(w, small.width) for w in (large.width, small.width))
-    return links * (tokens * (query_and_output + key_and_value) + 4 * tokens**2 * small.width)
 
 
 def grow_flops(small: Shape, large: Shape, tokens: int) -> int:

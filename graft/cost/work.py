@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from graft.cost import flops as count
+from graft.cost.linked import LINKED, LinkedFlops, linked_flops
 from graft.cost.sizes import TaskSizes, Unknown, model_shape, task_sizes
 from graft.grid import Grid, System, effective
 from graft.merging import registry
@@ -70,14 +71,6 @@ PREPARE: Mapping[str, Callable[[Shape, Shape, Mapping[str, Any]], tuple[int, int
     "ot_fusion": lambda small, large, o: (count.ot_fusion_flops(small, large, _pairs(small, large, o)), 0),
     "grow": lambda small, large, o: (count.grow_flops(small, large, o["text_tokens"]), 0),
     "interpolate": lambda small, large, o: (0, 0),
-}
-
-
-# FLOPs of composites with trained weights: of a live pass, and of a training step on kept states.
-LINKED: Mapping[str, tuple[Callable[..., int], Callable[..., int]]] = {
-    "side_tuning": (count.side_tuning_flops, count.side_tuning_step_flops),
-    "ladder": (count.ladder_flops, count.ladder_step_flops),
-    "calm": (count.calm_flops, count.calm_step_flops),
 }
 
 
@@ -227,7 +220,7 @@ class Costs:
             return [epochs * train, epochs * select]
         rows = len(self.sizes(task).tokens["train"])
         shown = min(getattr(spec, "rows", None) or rows, rows)
-        teacher = self._classifier_pass(task, "train", self.grid.systems[system.start].model, reads_as=model)
+        teacher = self._classifier_pass(task, "train", self.grid.systems[system.parent].model, reads_as=model)
         return [epochs * train * shown // rows, epochs * select, teacher * shown // rows]
 
     def _distillation(self, model: str) -> int:
@@ -387,25 +380,18 @@ class Costs:
 
     def _linking(self, task: str, system: System) -> tuple[int, int]:
         """Training of a composite's own weights, and the choice of the epoch, the untrained one among them."""
-        (small, large), options = self.shapes(system.pair.name), effective(system)
-        longest, settings = self.grid.max_tokens(task, system.pair.large), self.grid.study.models[system.pair.small]
+        epochs, longest = effective(system)["epochs"], self.grid.max_tokens(task, system.pair.large)
         lengths, select = (self.sizes(task).lengths(split, longest) for split in ("train", "select"))
-        batches = training_batches(lengths, settings.finetune[task].batch_size, np.random.default_rng(0))
-        live, step = self._linked(task, system)
-        frozen = (small, large) if system.method == "calm" else (large,)
-        passes = count.summed_flops(
-            lambda t: live(tokens=t) - sum(count.encoder_flops(shape, t) for shape in frozen), padded_lengths(select)
-        )
-        train = count.summed_flops(lambda t: step(tokens=t), padded_lengths(lengths, batches))
-        return options["epochs"] * train, (1 + options["epochs"]) * passes
+        batch = self.grid.study.models[system.pair.small].finetune[task].batch_size
+        batches = training_batches(lengths, batch, np.random.default_rng(0))
+        train = count.summed_flops(lambda t: self._linked(task, system, t).step, padded_lengths(lengths, batches))
+        passes = count.summed_flops(lambda t: self._linked(task, system, t).given, padded_lengths(select))
+        return epochs * train, (1 + epochs) * passes
 
-    def _linked(self, task: str, system: System) -> list[Callable[..., int]]:
-        """FLOPs of one example, of a live pass and of its share of a training step, at so many `tokens`."""
+    def _linked(self, task: str, system: System, tokens: int) -> LinkedFlops:
         small, large = self.shapes(system.pair.name)
-        given = {"small": small, "large": large, "outputs": self.grid.study.tasks[task].row(task).outputs}
-        if system.method != "side_tuning":
-            given["depth_map"] = uniform(small.layers, large.layers)
-        return [functools.partial(flops, **given) for flops in LINKED[system.method]]
+        depth_map, outputs = uniform(small.layers, large.layers), self.grid.study.tasks[task].row(task).outputs
+        return linked_flops(system.method, small, large, depth_map, tokens, outputs)
 
     @functools.cache  # noqa: B019
     def _evaluation(self, task: str, system: str) -> int:
@@ -415,8 +401,7 @@ class Costs:
         if spec.program == "ensemble":
             return spec.settings.members * self._classifier_pass(task, "report", spec.model)
         if spec.method in LINKED:
-            live, _ = self._linked(task, spec)
-            return count.summed_flops(lambda t: live(tokens=t), padded)
+            return count.summed_flops(lambda t: self._linked(task, spec, t).live, padded)
         if spec.method == "stitch":
             # Which cut is chosen is not known: the mean of all.
             small, large = self.shapes(spec.pair.name)

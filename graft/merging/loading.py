@@ -1,11 +1,12 @@
 """Loading any system that `evaluate` can run: a classifier folder or a composite."""
 
 import functools
+from collections.abc import Callable
 from pathlib import Path
 
 import torch
 
-from graft.cost.flops import calm_flops, ladder_flops, side_tuning_flops
+from graft.cost.linked import linked_flops
 from graft.encoders import load_classifier, load_encoder
 from graft.merging.composite import logit_ensemble, manifest, proxy_tuning
 from graft.merging.composite.calm import Calm
@@ -70,7 +71,7 @@ def _side_tuned(composite: Composite) -> TrainedPredictor:
     outputs = model.config.num_labels
     module = composite.restored(SideTuned(model.bert, _no_head(large, outputs), pooling))
     frozen = {"large": Frozen(load_encoder(composite.part("large")), [large.layers - 1], pooling)}
-    return TrainedPredictor(module, frozen, functools.partial(side_tuning_flops, small, large, outputs=outputs))
+    return TrainedPredictor(module, frozen, _live_flops(composite, small, large, outputs))
 
 
 def _ladder(composite: Composite) -> TrainedPredictor:
@@ -78,8 +79,7 @@ def _ladder(composite: Composite) -> TrainedPredictor:
     model, depth_map = load_classifier(composite.part("small")), composite.fields["depth_map"]
     module = composite.restored(Ladder(model, large.width, depth_map))
     frozen = {"large": Frozen(load_encoder(composite.part("large")), [g for _, g in depth_map])}
-    flops = functools.partial(ladder_flops, small, large, depth_map, outputs=model.config.num_labels)
-    return TrainedPredictor(module, frozen, flops)
+    return TrainedPredictor(module, frozen, _live_flops(composite, small, large, model.config.num_labels))
 
 
 def _calm(composite: Composite) -> TrainedPredictor:
@@ -91,8 +91,12 @@ def _calm(composite: Composite) -> TrainedPredictor:
         "small": Frozen(model.bert, [m for m, _ in depth_map]),
         "large": Frozen(load_encoder(composite.part("large")), [g for _, g in depth_map]),
     }
-    flops = functools.partial(calm_flops, small, large, depth_map, outputs=outputs)
-    return TrainedPredictor(composite.restored(module), frozen, flops)
+    return TrainedPredictor(composite.restored(module), frozen, _live_flops(composite, small, large, outputs))
+
+
+def _live_flops(composite: Composite, small: Shape, large: Shape, outputs: int) -> Callable[[int], int]:
+    depth_map = composite.fields.get("depth_map", ())
+    return lambda tokens: linked_flops(composite.kind, small, large, depth_map, tokens, outputs).live
 
 
 def _shapes(composite: Composite) -> tuple[Shape, Shape]:

@@ -24,7 +24,7 @@ def curves(comparison: pd.DataFrame, grid: Grid) -> pd.DataFrame:
         for system in systems:
             arm, merge = _arm(system)
             small = rows.get((task, f"finetune.{system.pair.small}"))
-            for steps, name in ((0, system.start), (system.steps, system.name)):
+            for steps, name in ((0, system.parent), (system.steps, system.name)):
                 row = rows.get((task, name))
                 if row is not None:
                     own = {"task": task, "merge": merge, "arm": arm, "steps": steps}

@@ -296,6 +296,8 @@ def test_warm_starts_go_on_from_their_arms_and_stand_in_a_table_of_their_own(fin
             run["cost"]["train_flops_parts"].items()
         )
         assert [choice["name"] for choice in run["choices"]] == ["learning_rate", "epoch"]
+        folder = results / "runs" / "rte" / f"warm-start.{arm}.3.spacewise.labelled.{PAIR}" / "seed-0"
+        assert {log.stem for log in folder.glob("*.jsonl")} == {"training-rate-1", "training-rate-3"}
         row = table[(table["task"] == "rte") & (table["arm"] == arm) & (table["steps"] == 3)].iloc[0]
         assert row["train_flops"] - row["without_small"] == small
 

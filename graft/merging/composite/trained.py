@@ -1,5 +1,7 @@
 """What composites with trained weights have in common: a small module beside a large model that stays frozen."""
 
+from abc import ABC, abstractmethod
+
 import torch
 from torch import Tensor, nn
 from transformers.modeling_outputs import SequenceClassifierOutput
@@ -8,7 +10,7 @@ from graft.merging.heads.ridge import LinearMap
 from graft.training.loss import loss_of
 
 
-class Trained(nn.Module):
+class Trained(nn.Module, ABC):
     """What trains of a composite. It is given the large model's states, so that no backward pass runs through that.
 
     A batch has input_ids, attention_mask, token_type_ids [b, t], and frozen models' states under `large` and `small`,
@@ -20,9 +22,9 @@ class Trained(nn.Module):
         logits = self.answer(**batch)
         return SequenceClassifierOutput(loss=None if labels is None else loss_of(logits, labels), logits=logits)
 
+    @abstractmethod
     def answer(self, **batch: Tensor) -> Tensor:
         """Logits (or scores) [b, c]."""
-        raise NotImplementedError
 
 
 def layer_of(given: LinearMap) -> nn.Linear:

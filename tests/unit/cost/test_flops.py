@@ -11,22 +11,20 @@ from transformers import BertConfig, BertForSequenceClassification
 
 from graft.cost.flops import (
     calibration_flops,
-    calm_step_flops,
     classifier_flops,
     encoder_flops,
     functional_flops,
     head_flops,
-    ladder_step_flops,
     maps_flops,
     masked_lm_flops,
     pooler_flops,
     procrustes_flops,
     ridge_flops,
-    side_tuning_step_flops,
     similarity_flops,
     training_flops,
     transport_flops,
 )
+from graft.cost.linked import linked_flops
 from graft.merging import registry
 from graft.merging.alignment import affine, transport
 from graft.merging.alignment.cka import layer_similarity
@@ -248,24 +246,26 @@ def test_steps_of_trained_composites_are_counted_as_torch_counts_them(labels, de
         (
             Ladder(small, LARGE.width, depth_map),
             {"large": large},
-            ladder_step_flops(SMALL, LARGE, depth_map, TOKENS, outputs),
+            linked_flops("ladder", SMALL, LARGE, depth_map, TOKENS, outputs),
         ),
         (
             Calm(SMALL, pairs, head, "mean", seed=0),
             {"large": large, "small": seen},
-            calm_step_flops(SMALL, LARGE, depth_map, TOKENS, outputs),
+            linked_flops("calm", SMALL, LARGE, depth_map, TOKENS, outputs),
         ),
         (
             SideTuned(copy.deepcopy(small.bert), head, "mean"),
             {"large": large[:, 0, 0]},
-            side_tuning_step_flops(SMALL, LARGE, TOKENS, outputs),
+            linked_flops("side_tuning", SMALL, LARGE, depth_map, TOKENS, outputs),
         ),
     ]
     wanted = torch.arange(EXAMPLES) % outputs if labels else torch.randn(EXAMPLES)
     for module, states, expected in steps:
         with FlopCounterMode(display=False) as counter:
-            module.train()(wanted, **batch, **states).loss.backward()
-        assert counter.get_total_flops() == EXAMPLES * expected, type(module)
+            loss = module.train()(wanted, **batch, **states).loss
+            assert counter.get_total_flops() == EXAMPLES * expected.given, type(module)
+            loss.backward()
+        assert counter.get_total_flops() == EXAMPLES * expected.step, type(module)
 
 
 def test_costs_and_the_registry_are_known_without_torch():
