@@ -17,10 +17,11 @@ rule finetune_model:
         runtime=training_minutes,
         gpu=GPUS,
     params:
+        program="finetune_model",
         study=PATHS.study,
         fingerprint=lambda w: GRID.made(w.task, w.system, seed_of(w)),
     shell:
-        "HF_HUB_OFFLINE=1 python -m workflow_scripts.{rule} --study {params.study}"
+        "HF_HUB_OFFLINE=1 python -m workflow_scripts.{params.program} --study {params.study}"
         " --task {wildcards.task} --system {wildcards.system}"
         " --seed {wildcards.seed} --fingerprint {params.fingerprint} > {log} 2>&1"
 
@@ -32,6 +33,8 @@ use rule finetune_model as fewshot_model with:
         PATHS.root / "benchmarks/fewshot_model" / f"{RUNS}.tsv"
     wildcard_constraints:
         system=made_with("fewshot"),
+    params:
+        program="fewshot_model",
 
 
 use rule finetune_model as warm_start with:
@@ -41,6 +44,8 @@ use rule finetune_model as warm_start with:
         PATHS.root / "benchmarks/warm_start" / f"{RUNS}.tsv"
     wildcard_constraints:
         system=made_with("warm_start"),
+    params:
+        program="warm_start",
 
 
 use rule finetune_model as ensemble_models with:
@@ -56,6 +61,8 @@ use rule finetune_model as ensemble_models with:
         mem_mb=inference_memory,
         runtime=inference_minutes,
         gpu=GPUS,
+    params:
+        program="ensemble_models",
 
 
 rule embed_task:
