@@ -188,7 +188,9 @@ def main() -> None:
             lambda effect=effect: power(n, draws, World(), {"sst2": effect, "rte": effect}, 12),
         )
     for metric, examples in (("accuracy", 872), ("correlation", 1500)):
-        print(f"30 systems x 20 seeds x 3 tasks x 10,000 draws, {metric}: {seconds(metric, examples):.1f} s", flush=True)
+        print(
+            f"30 systems x 20 seeds x 3 tasks x 10,000 draws, {metric}: {seconds(metric, examples):.1f} s", flush=True
+        )
 
 
 if __name__ == "__main__":

@@ -54,7 +54,9 @@ def comparison(rows: list[Compared], runs: pd.DataFrame, study: Study) -> pd.Dat
     groups = {key: group for key, group in runs.groupby(["task", "system"], sort=False)}
     costs = {key: _costs(group) for key, group in groups.items()}
     table = pd.DataFrame(
-        [_row(row, groups[row.task, row.system.name], costs, study) for row in rows], columns=list(COLUMNS), dtype=object
+        [_row(row, groups[row.task, row.system.name], costs, study) for row in rows],
+        columns=list(COLUMNS),
+        dtype=object,
     )
     table = table.where(table.notna(), None)
     for task in table["task"].unique():

@@ -53,7 +53,9 @@ def significance(rows: list[Compared], tasks: Mapping[str, Crossed]) -> pd.DataF
             own |= {"n_seeds": difference.n_seeds, "n_examples": n_examples, "difference": difference.mean}
             own |= {"seed_sd": difference.sd, "example_sd": difference.example_variance**0.5, "margin": row.margin}
             for name in ("these", "new", "inner"):
-                own |= dict(zip((f"{name}_low", f"{name}_high"), getattr(difference, name) or (None, None), strict=True))
+                own |= dict(
+                    zip((f"{name}_low", f"{name}_high"), getattr(difference, name) or (None, None), strict=True)
+                )
             own["p_value"] = difference.p_value
             if versus == "reference":
                 own |= {"p_holm": row.p_holm, "verdict": row.verdict}
