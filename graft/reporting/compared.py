@@ -21,8 +21,8 @@ class Compared:
     """One system on one task.
 
     `others`: name and difference of the reference, the small model and the head alone; a difference is None where one
-    of both has no finished run. `near_best`: whether it is the best of its task or within noise of it. `chosen`: whether
-    it is the merge that is best on `select`.
+    of both has no finished run. `near_best`: whether it is the best of its task or within noise of it. `chosen`:
+    whether it is the merge that is best on `select`.
     """
 
     task: str

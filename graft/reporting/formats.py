@@ -144,7 +144,7 @@ def caption(metric: str, seeds: int, confidence: float) -> str:
         "model, and the same head on the untouched large model (the head that is best on select for a merge without a "
         "choice of head). "
         "Training FLOPs count all compute from the published checkpoints; inference FLOPs are per example of 128 "
-        "tokens. Pareto: no system is at once as good and as cheap to train. Bold: the best mean; underlined: within noise of "
-        "it. "
+        "tokens. Pareto: no system is at once as good and as cheap to train. Bold: the best mean; underlined: "
+        "within noise of it. "
         "Constant: a run that predicts the same for every example."
     )

@@ -1,9 +1,9 @@
 """Means and differences of systems on one task, uncertain in two crossed ways: other seeds, and other examples.
 
 A draw of the bootstrap takes one sample of examples for all systems and seeds, and moves the mean over seeds as far as
-its standard error and Student's t say: the two are crossed, as in Owen 2007, The Pigeonhole Bootstrap (Annals of Applied
-Statistics 1, 386), where the seeds would be resampled too. Resampling examples within each seed, as if every seed had
-examples of its own, covers 85% where 95% is claimed.
+its standard error and Student's t say: the two are crossed, as in Owen 2007, The Pigeonhole Bootstrap (Annals of
+Applied Statistics 1, 386), where the seeds would be resampled too. Resampling examples within each seed, as if every
+seed had examples of its own, covers 85% where 95% is claimed.
 """
 
 from __future__ import annotations

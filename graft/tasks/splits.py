@@ -54,7 +54,7 @@ def folds(table: pd.DataFrame, groups: str, count: int, seed: int) -> list[tuple
     """(rows held out, rows to train on) for each of `count` folds of a table; every row is held out once.
 
     Nothing held out shares text with what is trained on, in the sense of `carve`: components stay together, and a row
-    that lies inside a row held out, or around it, is not trained on. Raises ValueError where nothing is left to train on.
+    that lies inside a row held out, or around it, is not trained on. Raises ValueError where nothing is left for that.
     """
     words = [table[c].map(normalised).tolist() for c in ("text_a", "text_b") if c in table]
     components, everything, fold_of = shared_components(words), np.arange(len(table)), np.empty(len(table), dtype=int)

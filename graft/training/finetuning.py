@@ -96,8 +96,8 @@ def finetune(
     classifiers do; `cost` is what that takes. `precision`: "fp32" or "bf16" (autocast; weights and optimizer stay
     fp32). Loss: cross-entropy, or mean squared error for a score. `steps` ends training, and the schedule, after so
     many optimizer steps in the place of `settings.epochs`, and keeps the weights that they end in; `or_untrained`: the
-    untrained model may be the best. One JSON line per 20 steps and per epoch goes to `log`; `progress(step, steps, text)` is called at each step. Raises
-    FloatingPointError with step and rows when the loss is not finite.
+    untrained model may be the best. One JSON line per 20 steps and per epoch goes to `log`; `progress(step, steps,
+    text)` is called at each step. Raises FloatingPointError with step and rows when the loss is not finite.
     """
     torch.manual_seed(seed)
     rng = np.random.default_rng(seed)

@@ -83,7 +83,7 @@ def paths(tmp_path):
 
 
 def write_predictions(folder, value):
-    """Predictions of a class with the accuracy `value`, exact to a thousandth, of examples that are the same for all."""
+    """Predictions of two classes with the accuracy `value`, exact to a thousandth, of the same examples for all."""
     labels = np.arange(EXAMPLES) % 2
     wrong = np.arange(EXAMPLES) >= round(value * EXAMPLES)
     told = labels ^ wrong
