@@ -29,9 +29,9 @@ METRIC = {"sst2": "accuracy", "rte": "accuracy", "stsb": "correlation"}
 class World:
     """How systems, seeds and examples come together.
 
-    A system's answer is what it knows, moved by the seed, by the example (`shared` by all systems, `own` to one) and by
-    both together (`noise`), all normal with these standard deviations. ability: how far answers lie above chance; 1.2 is
-    an accuracy of about 0.84, or a correlation of about 0.7.
+    A system's answer is what it knows, moved by the seed, by the example (`shared` by all systems, `own` to one) and
+    by both together (`noise`), all normal with these standard deviations. ability: how far answers lie above chance;
+    1.2 is an accuracy of about 0.84, or a correlation of about 0.7.
     """
 
     seed: float = 0.1

@@ -111,7 +111,7 @@ def _together(aggregate: pd.DataFrame, confidence: float) -> Section:
     )
     note = (
         f"Over {', '.join(aggregate['tasks'].iloc[0].split())}: tasks on which the reference is clearly better than "
-        "one label for all. Normalised score: 0 is one label for all, 1 the reference; interquartile mean over all runs. "
+        "one label for all. Normalised score: 0 is one label for all, 1 the reference; interquartile mean over runs. "
         f"Rank 1 is the best. {confidence:.0%} intervals for new seeds and examples."
     )
     return Section("all tasks", ("system", "kind", "normalised score", "mean rank"), rows, (note,))
