@@ -55,7 +55,7 @@ def comparison_tables(comparison: pd.DataFrame) -> list[Table | Text]:
         heading = f"{task}: {table['metric'].iloc[0]}" + (f", {common[1:]}" if common else "")
         parts += [Text(heading, style="bold"), _comparison_table(table, common)]
     legend = (
-        "bold: best mean; *: on the Pareto front of metric and training FLOPs; Δ: paired by seed, to the fine-tuned "
+        "bold: best mean; underlined: within noise of it; *: on the Pareto front of metric and training FLOPs; Δ: paired by seed, to the fine-tuned "
         "large and small models and to the head alone; ×: FLOPs as a multiple of the reference's"
     )
     return [*parts, Text(legend, style="dim")]
@@ -173,7 +173,9 @@ def _comparison_table(table: pd.DataFrame, common: str) -> Table:
             "inference": formats.ratio(row["inference_flops_ratio"]),
         }
         style = "bold" if index in best else "dim" if row["mean"] is None else ""
-        result.add_row(*(Text(cells[key]) for key in shown), style=style)
+        near = row["near_best"] is True and index not in best
+        texts = [Text(cells[key], style="underline" if near and key == "mean" else "") for key in shown]
+        result.add_row(*texts, style=style)
     return result
 
 
