@@ -49,6 +49,8 @@ WAYS = {
     "ot_fusion, hard": ("ot_fusion", {"alignment": "assignment"}),
     "ot_fusion, soft": ("ot_fusion", {}),
     "theseus": ("theseus", {"embedding_delta": True}),
+    "grow": ("grow", {}),
+    "interpolate": ("interpolate", {}),
 }
 
 

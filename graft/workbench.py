@@ -22,6 +22,7 @@ from graft.grid import Grid, Merge
 from graft.inference import Batch, batches, first_texts, pass_flops
 from graft.merging import registry
 from graft.merging.alignment import depth
+from graft.merging.calibration import check_tokens
 from graft.merging.changes import finetuned_with
 from graft.merging.protocol import Parts, extended
 from graft.merging.saving import split_classifier
@@ -106,6 +107,8 @@ class Workbench:
         name, layers = merge.options.get("depth", "uniform"), (self.small_shape.layers, self.large_shape.layers)
         if merge.depth:
             path, made = self.calibration(merge.depth)
+            if registry.needs_many_tokens(merge.method, merge.options):
+                check_tokens(made["tokens"], self.large_shape, "calibration.tokens")
             statistics, depth_map = load_file(path), tuple((m, g) for m, g in made["depth_map"])
         else:
             depth_map = depth.named(name, *layers, ())

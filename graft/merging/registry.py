@@ -363,6 +363,13 @@ def needs_calibration(name: str, options: Mapping[str, Any]) -> bool:
     return "statistics" in facts(name).needs and options.get("evidence") != "weights"
 
 
+def needs_many_tokens(name: str, options: Mapping[str, Any]) -> bool:
+    """Whether maps with these options (all of them) are undetermined where a calibration has fewer tokens than units:
+    least squares with next to no ridge."""
+    solved = options.get("alignment", "least_squares") in ("least_squares", "whitened")
+    return needs_calibration(name, options) and solved and options.get("map_ridge", 1.0) < EASY_RIDGE
+
+
 def depends_on_finetuning(name: str, options: Mapping[str, Any]) -> bool:
     """Whether a method with these options (all of them) reads the fine-tuned small model, and so has seeds."""
     return options.get("small") != "pretrained"

