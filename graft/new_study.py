@@ -160,8 +160,15 @@ def config_text(asked: Asked, default: str) -> str:
         lines = _with_models(lines, values, asked)
     if asked.tasks:
         lines = _with_tasks(lines, values, asked.tasks)
+    systems = values["systems"]
+    if asked.methods or "small" in dict(asked.models):
+        # A model of one's own rarely comes with the projection of its distillation.
+        needing = [n for n, merge in systems["merge"].items() if (merge or {}).get("residual") == "fit_dense"]
+        for name in needing:
+            lines = yaml_text.without(lines, ("systems", "merge", name))
+        systems = {**systems, "merge": {n: merge for n, merge in systems["merge"].items() if n not in needing}}
     if asked.methods:
-        lines = _with_methods(lines, values["systems"], asked.methods)
+        lines = _with_methods(lines, systems, asked.methods)
     return "\n".join(lines) + "\n"
 
 

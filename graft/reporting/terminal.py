@@ -55,8 +55,9 @@ def comparison_tables(comparison: pd.DataFrame) -> list[Table | Text]:
         heading = f"{task}: {table['metric'].iloc[0]}" + (f", {common[1:]}" if common else "")
         parts += [Text(heading, style="bold"), _comparison_table(table, common)]
     legend = (
-        "bold: best mean; underlined: within noise of it; *: on the Pareto front of metric and training FLOPs; Δ: paired by seed, to the fine-tuned "
-        "large and small models and to the head alone; ×: FLOPs as a multiple of the reference's"
+        "bold: best mean; underlined: within noise of it; *: on the Pareto front of metric and training FLOPs; "
+        "Δ: paired by seed, to the fine-tuned large and small models and to the head alone; ×: FLOPs as a multiple of "
+        "the reference's"
     )
     return [*parts, Text(legend, style="dim")]
 
