@@ -10,11 +10,12 @@ from graft import files
 from graft.grid import Grid
 from graft.paths import Paths
 from graft.reporting import comparison as comparing
+from graft.reporting import cost_table, warm_start
 from graft.reporting import runs as gathering
-from graft.reporting import warm_start
 
 RUNS = "runs.csv"
 COMPARISON = "comparison.csv"
+COSTS = "cost.csv"
 WARM_START = "warm-start.csv"
 FIGURE = "metric-vs-training-flops"
 
@@ -32,6 +33,13 @@ def write_comparison(grid: Grid, paths: Paths) -> None:
         temporary.write_text(comparing.to_markdown(table, grid.study.statistics.confidence))
     if grid.study.systems.warm_start:
         write_csv(warm_start.curves(table, grid), paths.tables / WARM_START)
+
+
+def write_costs(grid: Grid, paths: Paths) -> None:
+    """Put together what the runs of runs.csv record and what was measured: cost.csv."""
+    runs = read_csv(paths.tables / RUNS)
+    table = cost_table.table(runs, grid, cost_table.read_made(runs, paths), cost_table.read_measured(grid, paths))
+    write_csv(table, paths.tables / COSTS)
 
 
 def write_figure(paths: Paths) -> None:
