@@ -21,9 +21,9 @@ def peak_bytes(load: Callable[[], Answer], batches: Sequence[Batch], device: str
     """Bytes that a system takes to answer these batches one after the other, its weights included; None where the
     system does not tell.
 
-    On a CPU: how much larger than before loading the process is at its largest while it answers. That process is
-    forked, so this one must not have computed on several threads yet, which would not be there in the other. Raises
-    RuntimeError where the other process dies.
+    On a CPU: how much larger than before loading the process is at its largest while it answers; some 30 MB of that are
+    what torch and transformers take when they are first used. That process is forked, so this one must not have
+    computed on several threads yet, which would not be there in the other. Raises RuntimeError where it dies.
     """
     return _on_gpu(load, batches) if device == "cuda" else _in_child(load, batches)
 

@@ -63,14 +63,15 @@ def table(runs: pd.DataFrame, grid: Grid, made: Made, measured: Mapping[str, Mea
         means = _means(own)
         reference = _means(made.get((task, f"finetune.{pair_of(system, grid).large}"), ()))
         rows.append(
-            {"task": task, "system": name, "kind": system.kind, "n_seeds": len(own)}
+            dict.fromkeys(COLUMNS)
+            | {"task": task, "system": name, "kind": system.kind, "n_seeds": len(own)}
             | means
             | {f"{cost}_ratio": means[cost] / reference[cost] for cost in _WITH_RATIO if own and reference.get(cost)}
             | {"train_flops_parts": _text(mean_parts(own, task))}
             | _measurement(measured.get(task), grid, task, name)
         )
-    found = pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
-    return found.where(found.notna(), None)
+    # By column, or pandas would make floats of integers beside empty cells.
+    return pd.DataFrame({name: pd.Series([row[name] for row in rows], dtype=object) for name in COLUMNS})
 
 
 def read_made(runs: pd.DataFrame, paths: Paths) -> dict[tuple[str, str], list[Cost]]:
