@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -55,9 +56,14 @@ def write_figure(paths: Paths) -> None:
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:
     """Write a table, atomically: floats by repr, booleans as true and false, nothing for None."""
-    written = table.astype(object).map(lambda value: str(value).lower() if isinstance(value, bool) else value)
+    # By column, since DataFrame.map makes floats of integers that stand beside empty cells.
+    written = pd.DataFrame({name: pd.Series(_plain(values), dtype=object) for name, values in table.items()})
     with files.atomic_file(path) as temporary:
         written.to_csv(temporary, index=False, lineterminator="\n")
+
+
+def _plain(values: pd.Series) -> list[Any]:
+    return [str(value).lower() if isinstance(value, bool) else value for value in values]
 
 
 def read_csv(path: Path) -> pd.DataFrame:
