@@ -16,6 +16,7 @@ include: "rules/models.smk"
 include: "rules/finetune.smk"
 include: "rules/merge.smk"
 include: "rules/evaluate.smk"
+include: "rules/cost.smk"
 include: "rules/compare.smk"
 
 
@@ -33,6 +34,7 @@ rule all:
     default_target: True
     input:
         TABLES,
+        COSTS,
         FIGURES,
 
 
@@ -66,6 +68,7 @@ rule merge:
 rule tables:
     input:
         TABLES,
+        COSTS,
 
 
 onstart:

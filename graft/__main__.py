@@ -71,6 +71,7 @@ def tables(study: NamedStudy) -> None:
     grid = Grid(load(paths.study))
     making.write_runs(grid, paths, refuse_stale=False)
     making.write_comparison(grid, paths)
+    making.write_costs(grid, paths)
     making.write_figure(paths)
     # Older than every run, so that snakemake makes them anew: it did not make these.
     for path in (*paths.tables.iterdir(), *paths.figures.iterdir()):

@@ -7,6 +7,7 @@ import hashlib
 import importlib.util
 import json
 import os
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -359,6 +360,11 @@ class Grid:
     def evaluated(self, task: str, system: str, seed: int | str) -> str:
         """Fingerprint of a run.json."""
         return _hash("evaluate", self.made(task, system, seed), self.study.tasks[task].row(task).metrics)
+
+    def measured(self, task: str, runs: Iterable[Run]) -> str:
+        """Fingerprint of what the models of these runs, which stand for all architectures of a task, cost to use."""
+        made = {run.id: self.made(task, run.system.name, run.seed) for run in runs}
+        return _hash("measure", made, self.study.cost.model_dump(exclude={"measure"}), self._inference())
 
     def gathered(self) -> str:
         """Fingerprint of the tables: that of all runs."""

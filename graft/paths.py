@@ -61,6 +61,10 @@ class Paths:
     def run(self, task: str, system: str, seed: int | str) -> Path:
         return self.root / "runs" / task / system / f"seed-{seed}"
 
+    def costs(self, task: str) -> Path:
+        """What the architectures of a task's systems cost to use, measured."""
+        return self.root / "costs" / f"{task}.json"
+
     @property
     def tables(self) -> Path:
         return self.root / "tables"

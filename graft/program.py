@@ -126,9 +126,25 @@ def progress(what: str) -> Iterator[Callable[[int, int, str], None]]:
     yield line
 
 
-def measured(started: float) -> dict[str, float | int]:
-    """Wall seconds since `started` (time.perf_counter) and the peak memory of this process in bytes."""
-    import resource
+class Stopwatch:
+    """Time, and energy where it can be read, since a job began to compute as `launch` says."""
 
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
-    return {"wall_seconds": time.perf_counter() - started, "peak_memory_bytes": peak}
+    def __init__(self, launch: Any) -> None:
+        from graft.cost import energy
+
+        self._meter = energy.meter(device_of(launch))
+        self._joules = self._meter.joules() if self._meter else 0.0
+        self._started = time.perf_counter()
+
+    @property
+    def seconds(self) -> float:
+        return time.perf_counter() - self._started
+
+    def measured(self) -> dict[str, float | int | None]:
+        """Wall seconds, the peak memory of this process in bytes, and joules of the whole GPU or of the CPU packages
+        (None where no counter can be read)."""
+        import resource
+
+        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+        joules = self._meter.joules() - self._joules if self._meter else None
+        return {"wall_seconds": self.seconds, "peak_memory_bytes": peak, "energy_joules": joules}

@@ -11,7 +11,6 @@ from graft import files
 
 # Fields that a clock, a meter or a host name filled in: they differ between two equal runs, nothing else does.
 MEASURED = (
-    "cost.latency_seconds",
     "cost.peak_memory_bytes",
     "cost.wall_seconds",
     "cost.energy_joules",
@@ -81,11 +80,20 @@ class Cost(Part):
     parameters: int
     bytes: int
     """Of the weights in storage."""
-    latency_seconds: float | None = None
-    """Per example."""
     peak_memory_bytes: int | None = None
+    """Of the process that made the system; what its use takes is measured by architecture (`cost.measurements`)."""
     wall_seconds: float | None = None
+    """Of the making."""
     energy_joules: float | None = None
+    """Of the whole GPU, or of the CPU packages, during the making; None where no counter can be read."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _without_latency(cls, values: Any) -> Any:
+        """Drop the field that version 0.1 kept and never measured, so that its records can still be read."""
+        if isinstance(values, dict) and values.get("latency_seconds", 0) is None:
+            return {name: value for name, value in values.items() if name != "latency_seconds"}
+        return values
 
 
 class Provenance(Part):

@@ -76,13 +76,13 @@ def save_system(
     choices: list[dict[str, Any]],
     select: dict[str, Any] | None,
     launch: Launch,
-    started: float,
+    started: program.Stopwatch,
     diagnostics: dict[str, float] | None = None,
 ) -> None:
     """Write build.json beside a finished `model/`; it names the model's files by sha256, so it is written last.
 
     `flops`: parts of the training FLOPs by a name that is unique in the study; `diagnostics`: what the method found out
-    about itself. `started`: time.perf_counter().
+    about itself. `started`: of the job.
     """
     model = sorted(path for path in (out / "model").iterdir() if path.suffix in (".safetensors", ".json"))
     files.write_json(
@@ -99,7 +99,7 @@ def save_system(
             "select": select,
             "diagnostics": diagnostics or {},
             "provenance": provenance.of_making(launch),
-            "measured": program.measured(started),
+            "measured": started.measured(),
             "model_sha256": {path.name: files.sha256(path) for path in model},
         },
     )

@@ -9,6 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 
+from graft.cost import families
 from graft.grid import ALL_SEEDS, Grid, Run, probes_of, reads_layers
 from graft.paths import Paths
 
@@ -33,7 +34,7 @@ MODEL_RULES = {
     "random": "initialise_model",
     "masked_lm": "pretrain_model",
 }
-LAST = ("gather", "compare", "plot")
+LAST = ("gather", "compare", "tabulate_costs", "plot")
 
 
 @dataclass(frozen=True)
@@ -49,12 +50,17 @@ class Step:
 
 def of_study(grid: Grid) -> list[Step]:
     """All jobs of a study from nothing to its tables, inputs before what is made from them."""
-    return [*with_inputs(grid, map(evaluation, grid.runs)), *map(Step, LAST)]
+    return [*with_inputs(grid, [*map(evaluation, grid.runs), *measurements(grid)]), *map(Step, LAST)]
 
 
 def evaluation(run: Run) -> Step:
     """The last step of a run: it writes run.json."""
     return Step("evaluate", (run.task, run.system.name, run.seed))
+
+
+def measurements(grid: Grid) -> list[Step]:
+    """The steps that measure what systems cost to use."""
+    return [Step("measure_cost", (task,)) for task in families.measured_tasks(grid)]
 
 
 def with_inputs(grid: Grid, steps: Iterable[Step]) -> list[Step]:
@@ -108,6 +114,10 @@ def inputs(grid: Grid, step: Step) -> list[Step]:
         case "evaluate", (task, system, seed):
             making = _making(grid, task, system, seed)
             return [making, Step("download_task", (task,)), _tokens(grid, task, grid.reads_as(grid.systems[system]))]
+        case "measure_cost", (task,):
+            runs = [family.run for family in families.families(grid, task)]
+            made = [_making(grid, task, run.system.name, run.seed) for run in runs]
+            return made + [_tokens(grid, task, grid.reads_as(run.system)) for run in runs]
         case _:
             return []
 
@@ -143,6 +153,10 @@ def output_of(step: Step, paths: Paths) -> Path:
             return paths.sweep(*step.wildcards) / "manifest.json"
         case "evaluate":
             return paths.run(*step.wildcards) / "run.json"
+        case "measure_cost":
+            return paths.costs(*step.wildcards)
+        case "tabulate_costs":
+            return paths.tables / "cost.csv"
         case "gather":
             return paths.tables / "runs.csv"
         case "compare":

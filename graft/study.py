@@ -290,6 +290,19 @@ class Launch(Section):
     """CPU threads per job; they change results in the last digits, so they are part of the fingerprint."""
 
 
+class CostMeasuring(Section):
+    """How latency, throughput, memory and energy of inference are measured: once per task and architecture."""
+
+    measure: bool = True
+    """Whether they are; without, tables/cost.csv has empty columns for them."""
+    texts: Positive = 128
+    """Texts of report (a fixed draw) that every architecture answers, one by one and in batches."""
+    batch_size: Positive = 32
+    """Examples per batch, where throughput, memory and energy are measured."""
+    rounds: Positive = 5
+    """Visits to every architecture, in turn, so that a machine that grows slower is slower for all."""
+
+
 class Statistics(Section):
     """How systems are compared."""
 
@@ -320,6 +333,7 @@ class Study(Section):
     """Patterns over <task>/<system>/seed-<n>: runs that match one are left out."""
     calibration: Calibration = Calibration()
     launch: Launch = Launch()
+    cost: CostMeasuring = CostMeasuring()
     statistics: Statistics = Statistics()
 
     @model_validator(mode="before")

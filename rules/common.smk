@@ -8,6 +8,7 @@ sys.path.insert(0, str(workflow.basedir))
 from snakemake.exceptions import WorkflowError
 
 from graft import files, locks, preload, steps, study as studies
+from graft.cost import families
 from graft.grid import Grid, probes_of, reads_layers
 from graft.merging.alignment.depth import DEPTHS
 from graft.paths import Paths
@@ -67,6 +68,7 @@ TABLES = [
     for name in ("runs.csv", "comparison.csv", "comparison.md", "comparison.html", "significance.csv", "aggregate.csv")
 ]
 TABLES += [PATHS.tables / "warm-start.csv"] if STUDY.systems.warm_start else []
+COSTS = PATHS.tables / "cost.csv"
 FIGURES = [PATHS.figures / f"metric-vs-training-flops.{kind}" for kind in ("svg", "png", "csv")]
 
 
@@ -187,6 +189,19 @@ def evaluate_inputs(wildcards):
         PATHS.data(wildcards.task) / "report_labels.parquet",
         tokens(wildcards.task, GRID.reads_as(system)),
     ]
+
+
+def measured_inputs(wildcards):
+    """The models that stand for all architectures of a task, and the texts as they read them."""
+    inputs = []
+    for family in families.families(GRID, wildcards.task):
+        inputs.append(build(wildcards.task, family.run.system.name, family.run.seed))
+        inputs.append(tokens(wildcards.task, GRID.reads_as(family.run.system)))
+    return list(dict.fromkeys(inputs))
+
+
+# Threads of a job that keeps all others on this machine waiting; on a cluster, where it has a node, it needs no more.
+ALL_CORES = (workflow.local_exec and workflow.resource_settings.cores) or STUDY.launch.threads
 
 
 # GPUs of a job that computes on launch.device; `auto` on a cluster means one.

@@ -1,7 +1,5 @@
 """Compare a pair's activations on the same unlabelled tokens and keep their moments."""
 
-import time
-
 from safetensors.torch import save_file
 
 from graft import files, program, runs
@@ -22,8 +20,8 @@ def main() -> None:
     parser.add_argument("--depth", choices=depth.DEPTHS, required=True)
     parser.add_argument("--fingerprint", required=True)
     args = parser.parse_args()
-    started = time.perf_counter()
     grid, paths = program.context(args)
+    started = program.Stopwatch(grid.study.launch)
     program.check_fingerprint(grid.calibrate(args.task, args.pair, args.depth), args.fingerprint, args.pair)
     program.use_threads(grid.study.launch.threads)
     device = program.device_of(grid.study.launch)
@@ -67,7 +65,7 @@ def main() -> None:
                 "texts": len(rows),
                 "tokens": int(tokens.lengths(max_tokens)[rows].sum()),
                 "train_flops_parts": {f"{name}/{part}": count for part, count in flops.items()},
-                "measured": program.measured(started),
+                "measured": started.measured(),
             },
         )
 

@@ -1,7 +1,6 @@
 """Make a small model from a large one on the unlabelled train texts of the study's tasks."""
 
 import dataclasses
-import time
 
 from graft import program
 from graft.shapes import Shape
@@ -15,8 +14,8 @@ def main() -> None:
     parser.add_argument("--model", required=True)
     parser.add_argument("--fingerprint", required=True)
     args = parser.parse_args()
-    started = time.perf_counter()
     grid, paths = program.context(args)
+    started = program.Stopwatch(grid.study.launch)
     program.check_fingerprint(grid.model(args.model), args.fingerprint, args.model)
     launch = grid.study.launch
     program.use_threads(launch.threads)

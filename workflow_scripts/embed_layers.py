@@ -1,7 +1,5 @@
 """Run a pair's large model over a task's train and select texts and keep all tokens' states at the mapped layers."""
 
-import time
-
 from graft import files, program, runs
 from graft.cost.flops import encoder_flops
 from graft.encoders import load_encoder
@@ -17,8 +15,8 @@ def main() -> None:
     parser.add_argument("--pair", required=True)
     parser.add_argument("--fingerprint", required=True)
     args = parser.parse_args()
-    started = time.perf_counter()
     grid, paths = program.context(args)
+    started = program.Stopwatch(grid.study.launch)
     program.check_fingerprint(grid.embed_layers(args.task, args.pair), args.fingerprint, args.pair)
     program.use_threads(grid.study.launch.threads)
     pair = grid.pair(args.pair)
@@ -45,7 +43,7 @@ def main() -> None:
             "fingerprint": args.fingerprint,
             "layers": layers,
             "train_flops_parts": {f"embed_layers.{args.pair}/{args.task}": flops},
-            "measured": program.measured(started),
+            "measured": started.measured(),
         }
         files.write_json(out / "manifest.json", manifest)
 

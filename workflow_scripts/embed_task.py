@@ -1,7 +1,5 @@
 """Run a pre-trained model over a task's train and select texts and keep its [CLS] and mean states."""
 
-import time
-
 from graft import files, program
 from graft.encoders import load_encoder
 from graft.features import embed, save_states
@@ -14,8 +12,8 @@ def main() -> None:
     parser.add_argument("--model", required=True)
     parser.add_argument("--fingerprint", required=True)
     args = parser.parse_args()
-    started = time.perf_counter()
     grid, paths = program.context(args)
+    started = program.Stopwatch(grid.study.launch)
     program.check_fingerprint(grid.embed(args.task, args.model), args.fingerprint, args.model)
     program.use_threads(grid.study.launch.threads)
     model = load_encoder(model_folder(grid, paths, args.model)).to(program.device_of(grid.study.launch))
@@ -25,7 +23,7 @@ def main() -> None:
     manifest = {
         "fingerprint": args.fingerprint,
         "train_flops_parts": {f"embed.{args.model}/{args.task}": flops},
-        "measured": program.measured(started),
+        "measured": started.measured(),
     }
     with files.atomic_folder(paths.embeddings(args.task, args.model)) as folder:
         save_states(states, folder / "states.safetensors")

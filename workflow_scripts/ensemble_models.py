@@ -1,7 +1,5 @@
 """Put fine-tuned models of different seeds together: the mean of their logits."""
 
-import time
-
 from graft import program, runs
 from graft.cost.flops import classifier_flops
 from graft.inference import pass_flops, run
@@ -12,8 +10,8 @@ from graft.tasks import metrics
 
 
 def main() -> None:
-    started = time.perf_counter()
     args, grid, paths = program.of_system(__doc__)
+    started = program.Stopwatch(grid.study.launch)
     system, row = grid.systems[args.system], grid.study.tasks[args.task].row(args.task)
     flops, members = {}, {}
     for name, seed in grid.built_on(args.task, system, args.seed):

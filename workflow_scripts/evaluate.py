@@ -59,6 +59,7 @@ def main() -> None:
             "bytes": predictor.bytes,
             "peak_memory_bytes": built["measured"]["peak_memory_bytes"],
             "wall_seconds": built["measured"]["wall_seconds"],
+            "energy_joules": built["measured"].get("energy_joules"),
         },
         hyperparameters=built["hyperparameters"],
         choices=built["choices"],

@@ -1,14 +1,12 @@
 """Fine-tune one model on one task with one seed; the best epoch on `select` is saved."""
 
-import time
-
 from graft import files, program, runs
 from graft.tuning import Tuning, tune
 
 
 def main(purpose: str = __doc__) -> None:
-    started = time.perf_counter()
     args, grid, paths = program.of_system(purpose)
+    started = program.Stopwatch(grid.study.launch)
     system = grid.systems[args.system]
     out = paths.run(args.task, args.system, args.seed)
     out.mkdir(parents=True, exist_ok=True)

@@ -1,7 +1,5 @@
 """Make a small model that was never trained: the shape and tokenizer of another, weights drawn from a seed."""
 
-import time
-
 from graft import program, runs
 from graft.training.initial import initialise_model
 from graft.training.saving import write_manifest
@@ -12,8 +10,8 @@ def main() -> None:
     parser.add_argument("--model", required=True)
     parser.add_argument("--fingerprint", required=True)
     args = parser.parse_args()
-    started = time.perf_counter()
     grid, paths = program.context(args)
+    started = program.Stopwatch(program.on_cpu(grid.study.launch))
     program.check_fingerprint(grid.model(args.model), args.fingerprint, args.model)
     launch = program.on_cpu(grid.study.launch)
     program.use_threads(launch.threads)

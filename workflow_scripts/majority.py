@@ -1,7 +1,5 @@
 """The baseline that knows labels only: the most frequent class of train, or its mean score."""
 
-import time
-
 import numpy as np
 
 from graft import program, runs
@@ -15,8 +13,8 @@ def main() -> None:
     parser.add_argument("--fingerprint", required=True)
     args = parser.parse_args()
     args.seed = "all"
-    started = time.perf_counter()
     grid, paths = program.context(args)
+    started = program.Stopwatch(program.on_cpu(grid.study.launch))
     program.check_fingerprint(grid.made(args.task, "majority", args.seed), args.fingerprint, "majority")
     row = grid.study.tasks[args.task].row(args.task)
     train, select = (runs.labels(paths, args.task, split) for split in ("train", "select"))

@@ -1,7 +1,5 @@
 """Make one merged system or control: search on `select`, save the chosen model."""
 
-import time
-
 from graft import program
 from graft.building import build, write_card
 from graft.grid import effective
@@ -11,8 +9,8 @@ from graft.workbench import Workbench
 
 
 def main() -> None:
-    started = time.perf_counter()
     args, grid, paths = program.of_system(__doc__)
+    started = program.Stopwatch(grid.study.launch)
     system = grid.systems[args.system]
     device = program.device_of(grid.study.launch)
     bench = Workbench(grid, paths, args.task, system.pair.name, args.seed, device)

@@ -1,7 +1,5 @@
 """Pre-train a small model by masked language modelling on the unlabelled train texts of the study's tasks."""
 
-import time
-
 from graft import program, runs
 from graft.tasks.texts import train_texts
 from graft.training.masked_lm import pretrain_model
@@ -13,8 +11,8 @@ def main() -> None:
     parser.add_argument("--model", required=True)
     parser.add_argument("--fingerprint", required=True)
     args = parser.parse_args()
-    started = time.perf_counter()
     grid, paths = program.context(args)
+    started = program.Stopwatch(grid.study.launch)
     program.check_fingerprint(grid.model(args.model), args.fingerprint, args.model)
     launch = grid.study.launch
     program.use_threads(launch.threads)

@@ -1,7 +1,5 @@
 """Fit a linear head in closed form on a frozen model's states; the ridge size is chosen on `select`."""
 
-import time
-
 import torch
 
 from graft import program, runs
@@ -22,8 +20,8 @@ def main() -> None:
     parser.add_argument("--fingerprint", required=True)
     args = parser.parse_args()
     args.seed = "all"
-    started = time.perf_counter()
     grid, paths = program.context(args)
+    started = program.Stopwatch(program.on_cpu(grid.study.launch))
     system = f"probe.{args.pooling}.{args.model}"
     program.check_fingerprint(grid.made(args.task, system, args.seed), args.fingerprint, system)
     program.use_threads(grid.study.launch.threads)

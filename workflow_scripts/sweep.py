@@ -1,7 +1,5 @@
 """Run a merged body at every strength over the fit rows and `select`, once for all of its heads."""
 
-import time
-
 from graft import files, program
 from graft.building import sweep
 from graft.features import save_states
@@ -16,8 +14,8 @@ def main() -> None:
     parser.add_argument("--seed", type=int, required=True)
     parser.add_argument("--fingerprint", required=True)
     args = parser.parse_args()
-    started = time.perf_counter()
     grid, paths = program.context(args)
+    started = program.Stopwatch(grid.study.launch)
     expected = grid.sweep(args.task, args.merge, args.pair, args.seed)
     program.check_fingerprint(expected, args.fingerprint, args.merge)
     program.use_threads(grid.study.launch.threads)
@@ -32,7 +30,7 @@ def main() -> None:
                 "fingerprint": args.fingerprint,
                 "train_flops_parts": swept.flops,
                 "diagnostics": swept.diagnostics,
-                "measured": program.measured(started),
+                "measured": started.measured(),
             },
         )
 

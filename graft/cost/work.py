@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from graft.cost import flops as count
+from graft.cost.families import families
 from graft.cost.linked import LINKED, LinkedFlops, linked_flops
 from graft.cost.sizes import TaskSizes, Unknown, model_shape, task_sizes
 from graft.grid import Grid, System, effective
@@ -36,6 +37,7 @@ KINDS = (
     "sweeps",
     "merging",
     "evaluation",
+    "measuring",
 )
 _KIND_OF_RULE = {
     "distil_model": "distillation",
@@ -48,6 +50,7 @@ _KIND_OF_RULE = {
     "merge_models": "merging",
     "ensemble_models": "evaluation",
     "evaluate": "evaluation",
+    "measure_cost": "measuring",
 }
 # FLOPs of a method's `prepare` and `apply`, by method; a test holds them against the implementations' own counts.
 PREPARE: Mapping[str, Callable[[Shape, Shape, Mapping[str, Any]], tuple[int, int]]] = {
@@ -160,6 +163,8 @@ class Costs:
                 return [*swept, *self._merge(task, spec, seed)]
             case "evaluate", (task, system, seed):
                 return [Work(f"evaluate/{task}/{system}/seed-{seed}", self._evaluation(task, system))]
+            case "measure_cost", (task,):
+                return [Work(f"measure_cost/{task}", self._measuring(task))]
         return []
 
     def shapes(self, pair: str) -> tuple[Shape, Shape]:
@@ -396,6 +401,12 @@ class Costs:
         small, large = self.shapes(system.pair.name)
         depth_map, outputs = uniform(small.layers, large.layers), self.grid.study.tasks[task].row(task).outputs
         return linked_flops(system.method, small, large, depth_map, tokens, outputs)
+
+    def _measuring(self, task: str) -> int:
+        """Every round answers the texts four times: one by one and in batches, for warmth and for time; memory once."""
+        settings, rows = self.grid.study.cost, len(self.sizes(task).tokens["report"])
+        once = sum(self._evaluation(task, family.run.system.name) for family in families(self.grid, task))
+        return (4 * settings.rounds + 1) * once * min(settings.texts, rows) // rows
 
     @functools.cache  # noqa: B019
     def _evaluation(self, task: str, system: str) -> int:

@@ -22,7 +22,6 @@ _COSTS = (
     "inference_flops_real",
     "parameters",
     "bytes",
-    "latency_seconds",
     "peak_memory_bytes",
     "wall_seconds",
     "energy_joules",

@@ -117,7 +117,7 @@ def step_states(grid: Grid, paths: Paths, found: list[RunState], now: float | No
 def _shared_steps(grid: Grid, paths: Paths, found: list[RunState], clock: Clock) -> list[StepState]:
     pending = [steps.evaluation(state.run) for state in found if state.state not in ("done", "stale")]
     result = []
-    for step in steps.with_inputs(grid, pending):
+    for step in [*steps.with_inputs(grid, pending), *steps.measurements(grid)]:
         log = steps.log_of(step, paths)
         if step.rule in (*RULES.values(), "evaluate") or steps.output_of(step, paths).is_file() or not log.is_file():
             continue

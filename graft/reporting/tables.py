@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
 from graft import files
 from graft.grid import Grid
 from graft.paths import Paths
-from graft.reporting import documents, warm_start
+from graft.reporting import cost_table, documents, warm_start
 from graft.reporting import runs as gathering
 from graft.reporting.aggregate import aggregated
 from graft.reporting.compared import compared
@@ -21,6 +22,7 @@ RUNS = "runs.csv"
 COMPARISON = "comparison.csv"
 SIGNIFICANCE = "significance.csv"
 AGGREGATE = "aggregate.csv"
+COSTS = "cost.csv"
 WARM_START = "warm-start.csv"
 FIGURE = "metric-vs-training-flops"
 
@@ -49,6 +51,13 @@ def write_comparison(grid: Grid, paths: Paths) -> None:
         write_csv(warm_start.curves(table, grid), paths.tables / WARM_START)
 
 
+def write_costs(grid: Grid, paths: Paths) -> None:
+    """Put together what the runs of runs.csv record and what was measured: cost.csv."""
+    runs = read_csv(paths.tables / RUNS)
+    table = cost_table.table(runs, grid, cost_table.read_made(runs, paths), cost_table.read_measured(grid, paths))
+    write_csv(table, paths.tables / COSTS)
+
+
 def write_figure(paths: Paths) -> None:
     """Draw comparison.csv: metric against training FLOPs as svg and png, and the points as csv beside them."""
     from graft.reporting import figures
@@ -62,9 +71,14 @@ def write_figure(paths: Paths) -> None:
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:
     """Write a table, atomically: floats by repr, booleans as true and false, nothing for None."""
-    written = table.astype(object).map(lambda value: str(value).lower() if isinstance(value, bool) else value)
+    # By column, since DataFrame.map makes floats of integers that stand beside empty cells.
+    written = pd.DataFrame({name: pd.Series(_plain(values), dtype=object) for name, values in table.items()})
     with files.atomic_file(path) as temporary:
         written.to_csv(temporary, index=False, lineterminator="\n")
+
+
+def _plain(values: pd.Series) -> list[Any]:
+    return [str(value).lower() if isinstance(value, bool) else value for value in values]
 
 
 def read_csv(path: Path) -> pd.DataFrame:

@@ -22,12 +22,12 @@ def write_manifest(
     fingerprint: str,
     source: DistilledModel | RandomModel | MaskedModel,
     launch: Launch,
-    started: float,
+    started: program.Stopwatch,
     **facts: Any,
 ) -> None:
     """Write manifest.json into the folder of a model, with the sha256 of its files.
 
-    `started`: time.perf_counter(); `facts`: `pretraining_flops`, and what else is to be known of its making.
+    `started`: of the job; `facts`: `pretraining_flops`, and what else is to be known of its making.
     """
     files.write_json(
         out / "manifest.json",
@@ -37,6 +37,6 @@ def write_manifest(
             **facts,
             "sha256": {file.name: files.sha256(file) for file in sorted(out.iterdir()) if file.name != "manifest.json"},
             "provenance": provenance.of_making(launch),
-            "measured": program.measured(started),
+            "measured": started.measured(),
         },
     )

@@ -24,7 +24,6 @@ RECORD = {
         "inference_flops_real": 0.0,
         "parameters": 0,
         "bytes": 0,
-        "latency_seconds": None,
         "peak_memory_bytes": 1,
         "wall_seconds": 2.0,
         "energy_joules": None,
@@ -72,7 +71,7 @@ def test_equal_runs_on_two_hosts_differ_in_measured_fields_only():
     one = records.RunRecord.model_validate(RECORD)
     other = one.model_copy(
         update={
-            "cost": one.cost.model_copy(update={"wall_seconds": 9.0, "latency_seconds": 0.1, "energy_joules": 3.0}),
+            "cost": one.cost.model_copy(update={"wall_seconds": 9.0, "peak_memory_bytes": 5, "energy_joules": 3.0}),
             "provenance": one.provenance.model_copy(update={"host": "i", "finished": "later", "slurm_job_id": "4"}),
         }
     )
@@ -101,6 +100,14 @@ def test_any_other_difference_remains_without_the_measured_fields(changed):
 def test_a_wrong_record_is_refused_with_the_file_and_the_field(tmp_path, values, field):
     (tmp_path / "run.json").write_text(json.dumps(values))
     with pytest.raises(ValueError, match=f"run.json: .*{field}"):
+        records.read(tmp_path / "run.json")
+
+
+def test_a_record_with_the_latency_that_was_never_measured_is_still_read(tmp_path):
+    (tmp_path / "run.json").write_text(json.dumps(_with("cost", latency_seconds=None)))
+    assert records.read(tmp_path / "run.json") == records.RunRecord.model_validate(RECORD)
+    (tmp_path / "run.json").write_text(json.dumps(_with("cost", latency_seconds=0.1)))
+    with pytest.raises(ValueError, match="cost.latency_seconds"):
         records.read(tmp_path / "run.json")
 
 

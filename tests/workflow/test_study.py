@@ -41,6 +41,7 @@ def finished(pico_glue, pico_models, tmp_path_factory):
         "calm": {"probe": "cls"},
     }
     values["systems"] |= {name: {} for name in ("lora", "distil", "weak-to-strong", "fewshot", "ensemble")}
+    values["cost"] = {"texts": 16, "rounds": 2}
     values["systems"]["warm-start"] = {"merge": "spacewise", "steps": [3, 20], "rates": [1.0, 3.0]}
     config = folder / "config.json"
     config.write_text(json.dumps(values))
@@ -157,6 +158,26 @@ def test_every_step_has_left_its_log_and_its_output_where_it_is_looked_for(finis
         assert steps.output_of(step, paths).is_file(), step
 
 
+def test_every_system_with_a_model_has_its_costs_and_one_architecture_one_measurement(finished):
+    results, _, _ = finished
+    table = pd.read_csv(results / "tables" / "cost.csv").set_index(["task", "system"])
+    assert table.groupby("task").size().to_dict() == {"rte": 41, "stsb": 23}
+    running = table.drop(("rte", "majority"))
+    for column in ("latency_p50_seconds", "examples_per_second", "inference_peak_memory_bytes", "wall_seconds"):
+        assert (running[column] > 0).all(), column
+    assert (running["latency_p50_seconds"] <= running["latency_p90_seconds"]).all()
+    assert table.loc[("rte", "majority"), ["latency_p50_seconds", "architecture"]].isna().all()
+    assert (running["device"] == "cpu").all() and (running["threads"] == 1).all()
+    # What is one architecture computes as much, and no other does.
+    rte = running.loc["rte"]
+    same = rte.groupby("architecture")[["inference_flops", "parameters", "latency_p50_seconds"]].nunique()
+    assert (same == 1).all(axis=None) and len(same) == len(set(rte["latency_p50_seconds"])) > 10
+    assert rte.loc[f"merge.theseus.labelled.{PAIR}", "architecture"] == rte.loc["finetune.large", "architecture"]
+    for row in rte.itertuples():
+        parts = [part.rsplit(" ", 1) for part in row.train_flops_parts.split("; ")]
+        assert sum(int(flops) for _, flops in parts) == row.train_flops
+
+
 def test_control_models_carry_what_their_making_took(finished):
     results, _, _ = finished
     taken = {
@@ -191,7 +212,7 @@ def test_a_new_strength_grid_runs_that_method_alone(finished):
     commands = [line for line in output.splitlines() if "python -m workflow_scripts." in line]
     programs = {line.split("workflow_scripts.")[1].split()[0] for line in commands}
     # Few shots may spend what the best merge spends.
-    assert programs == {"sweep", "merge_models", "fewshot_model", "evaluate", "gather", "compare", "plot"}
+    assert programs == {"sweep", "merge_models", "fewshot_model", "evaluate", *steps.LAST}
     made = [line for line in commands if "merge_models" in line or "evaluate" in line]
     assert all("theseus" in line or "fewshot" in line for line in made)
 

@@ -20,6 +20,11 @@ def test_a_table_survives_its_csv(tmp_path):
     assert list(read["pareto"]) == [True, False] and list(read["low"]) == [None, 0.5]
 
 
+def test_integers_beside_empty_cells_stay_integers(tmp_path):
+    tables.write_csv(pd.DataFrame({"flops": [2**70 + 1, None], "n": [1, 2]}, dtype=object), tmp_path / "t.csv")
+    assert (tmp_path / "t.csv").read_text() == f"flops,n\n{2**70 + 1},1\n,2\n"
+
+
 def test_a_table_that_is_not_there_is_named_with_the_command(tmp_path):
     with pytest.raises(FileNotFoundError, match="t.csv: no such table; .*graft tables"):
         tables.read_csv(tmp_path / "t.csv")

@@ -1,0 +1,142 @@
+"""What every system costs to make and to use: one row per task and system."""
+
+from __future__ import annotations
+
+import logging
+import math
+import re
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pandas as pd
+
+from graft import records
+from graft.cost import families, measurements
+from graft.cost.measurements import Measurement, Measurements
+from graft.grid import Grid
+from graft.paths import Paths
+from graft.records import Cost
+from graft.reporting.compared import pair_of
+
+log = logging.getLogger(__name__)
+
+_WITH_RATIO = ("train_flops", "inference_flops", "inference_flops_real")
+_MAKING = ("wall_seconds", "peak_memory_bytes", "energy_joules")
+_MEANS = (*_WITH_RATIO, "pretraining_flops", "parameters", "bytes", *_MAKING)
+COLUMNS = (
+    "task",
+    "system",
+    "kind",
+    "n_seeds",
+    "train_flops",
+    "train_flops_ratio",
+    "train_flops_parts",
+    "pretraining_flops",
+    "inference_flops",
+    "inference_flops_ratio",
+    "inference_flops_real",
+    "inference_flops_real_ratio",
+    "parameters",
+    "bytes",
+    *Measurement.model_fields,
+    *_MAKING,
+    "device",
+    "hardware",
+    "threads",
+    "architecture",
+)
+_SEED = re.compile(r"seed-(\d+|all)")
+# Of the finished runs of each task and system.
+Made = Mapping[tuple[str, str], Sequence[Cost]]
+
+
+def table(runs: pd.DataFrame, grid: Grid, made: Made, measured: Mapping[str, Measurements]) -> pd.DataFrame:
+    """One row per task and system with COLUMNS, in the order of `runs`, a table of `runs.gather`.
+
+    What was counted, and what the making took (`wall_seconds`, `peak_memory_bytes`, `energy_joules`: of its last job,
+    without what it is built on), are means over finished runs; ratios are to the fine-tuned large model of the system's
+    pair. What was measured is by task, and of the system's architecture.
+    """
+    rows = []
+    for task, name in dict.fromkeys(zip(runs["task"], runs["system"], strict=True)):
+        system, own = grid.systems[name], made.get((task, name), ())
+        means = _means(own)
+        reference = _means(made.get((task, f"finetune.{pair_of(system, grid).large}"), ()))
+        rows.append(
+            dict.fromkeys(COLUMNS)
+            | {"task": task, "system": name, "kind": system.kind, "n_seeds": len(own)}
+            | means
+            | {f"{cost}_ratio": means[cost] / reference[cost] for cost in _WITH_RATIO if own and reference.get(cost)}
+            | {"train_flops_parts": _text(mean_parts(own, task))}
+            | _measurement(measured.get(task), grid, task, name)
+        )
+    # By column, or pandas would make floats of integers beside empty cells.
+    return pd.DataFrame({name: pd.Series([row[name] for row in rows], dtype=object) for name in COLUMNS})
+
+
+def read_made(runs: pd.DataFrame, paths: Paths) -> dict[tuple[str, str], list[Cost]]:
+    """The costs in the run.json of every run that `runs`, a table of `runs.gather`, has as done."""
+    found: dict[tuple[str, str], list[Cost]] = {}
+    done = runs[runs["state"] == "done"]
+    for task, system, seed in zip(done["task"], done["system"], done["seed"], strict=True):
+        cost = records.read(paths.run(task, system, seed) / "run.json").cost
+        found.setdefault((task, system), []).append(cost)
+    return found
+
+
+def read_measured(grid: Grid, paths: Paths) -> dict[str, Measurements]:
+    """What was measured, by task; one of another config is left out with a warning, one that is missing in silence."""
+    found = {}
+    for task in families.measured_tasks(grid):
+        path = paths.costs(task)
+        if not path.is_file():
+            continue
+        one = measurements.read(path)
+        if one.fingerprint == families.fingerprint(grid, task):
+            found[task] = one
+        else:
+            log.warning("left out: %s: measured by another config; run snakemake again", path)
+    return found
+
+
+def mean_parts(costs: Sequence[Cost], task: str) -> dict[str, float]:
+    """Mean training FLOPs over runs by part: the seed and the task are taken out of its name, and what then has one
+    name is summed (the members of an ensemble)."""
+    totals: dict[str, int] = {}
+    for cost in costs:
+        for name, flops in cost.train_flops_parts.items():
+            words = [word for word in name.split("/") if word != task and not _SEED.fullmatch(word)]
+            part = "/".join(words)
+            totals[part] = totals.get(part, 0) + flops
+    return {part: _divided(total, len(costs)) for part, total in totals.items()}
+
+
+def _means(costs: Sequence[Cost]) -> dict[str, float | None]:
+    return {name: _mean([getattr(cost, name) for cost in costs]) for name in _MEANS} if costs else {}
+
+
+def _mean(values: Iterable[float | None]) -> float | None:
+    known = [value for value in values if value is not None]
+    whole = all(isinstance(value, int) for value in known)
+    return _divided(sum(known) if whole else math.fsum(known), len(known)) if known else None
+
+
+def _divided(total: float, count: int) -> float:
+    """An integer where it is one, since FLOPs are and may be too many for a float."""
+    return total // count if isinstance(total, int) and total % count == 0 else total / count
+
+
+def _text(parts: Mapping[str, float]) -> str | None:
+    """`part FLOPs; part FLOPs`, the largest first."""
+    return "; ".join(f"{part} {parts[part]}" for part in sorted(parts, key=parts.__getitem__, reverse=True)) or None
+
+
+def _measurement(measured: Measurements | None, grid: Grid, task: str, system: str) -> dict[str, Any]:
+    if measured is None:
+        return {}
+    runs = {name: family.run.id for family in families.families(grid, task) for name in family.systems}
+    if system not in runs:
+        return {}
+    name = measured.runs[runs[system]]
+    where = {"device": measured.device, "hardware": measured.hardware, "threads": measured.threads}
+    return {**measured.architectures[name].model_dump(), **where, "architecture": name}

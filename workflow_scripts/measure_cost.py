@@ -1,0 +1,73 @@
+"""Measure what the architectures of a task's systems cost to use: latency, throughput, memory, energy."""
+
+import functools
+
+from graft import features, program, provenance, runs
+from graft.cost import energy, families, measurements
+from graft.cost.architecture import architecture
+from graft.cost.latency import Answer, Subject, Texts, measure
+from graft.cost.memory import peak_bytes
+from graft.merging.loading import load
+
+
+def main() -> None:
+    parser = program.parser(__doc__)
+    parser.add_argument("--task", required=True)
+    parser.add_argument("--fingerprint", required=True)
+    args = parser.parse_args()
+    grid, paths = program.context(args)
+    program.check_fingerprint(families.fingerprint(grid, args.task), args.fingerprint, args.task)
+    launch, settings = grid.study.launch, grid.study.cost
+    program.use_threads(launch.threads)
+    device = program.device_of(launch)
+
+    def answering(folder) -> Answer:
+        return load(folder).to(device).logits
+
+    subjects, names = {}, {}
+    for family in families.families(grid, args.task):
+        run, system = family.run, family.run.system
+        folder = paths.run(args.task, system.name, run.seed)
+        runs.read_made(folder / "build.json", grid.made(args.task, system.name, run.seed))
+        model = grid.reads_as(system)
+        tokens, max_tokens = runs.tokens(grid, paths, args.task, model, "report"), grid.max_tokens(args.task, model)
+        # Two architectures that are alike are measured once, if they read the same tokens.
+        name = f"{architecture(folder / 'model')}@{grid.study.tokenizer_of(model)}-{max_tokens}"
+        names[run.id] = name
+        if name not in subjects:
+            rows = features.fit_rows(len(tokens), settings.texts)
+            texts = Texts.of(tokens, max_tokens, rows, settings.batch_size)
+            subjects[name] = Subject(functools.partial(answering, folder / "model"), texts)
+    # Before anything is computed here: these processes are forked.
+    peaks = {name: peak_bytes(subject.load, subject.texts.batches, device) for name, subject in subjects.items()}
+    with program.progress(f"measure {args.task}") as report:
+        timings = measure(subjects, settings.rounds, energy.meter(device), report)
+    hardware = provenance.hardware()
+    found = {
+        name: measurements.Measurement(
+            latency_p50_seconds=timing.quantile(0.5),
+            latency_p90_seconds=timing.quantile(0.9),
+            examples_per_second=timing.examples_per_second,
+            inference_peak_memory_bytes=peaks[name],
+            energy_joules_per_example=timing.joules_per_example,
+        )
+        for name, timing in timings.items()
+    }
+    measured = measurements.Measurements(
+        fingerprint=args.fingerprint,
+        task=args.task,
+        texts=len(rows),
+        batch_size=settings.batch_size,
+        rounds=settings.rounds,
+        device=device,
+        hardware=hardware["gpu"] if device == "cuda" else hardware["cpu"],
+        threads=launch.threads,
+        architectures=found,
+        runs=names,
+        provenance=provenance.of_making(launch),
+    )
+    measurements.write(paths.costs(args.task), measured)
+
+
+if __name__ == "__main__":
+    program.run(main)
