@@ -17,6 +17,7 @@ include: "rules/finetune.smk"
 include: "rules/merge.smk"
 include: "rules/evaluate.smk"
 include: "rules/compare.smk"
+include: "rules/transfer.smk"
 
 
 localrules:
@@ -33,6 +34,7 @@ rule all:
     default_target: True
     input:
         TABLES,
+        TRANSFER,
         FIGURES,
 
 
@@ -40,12 +42,14 @@ rule all:
 rule download:
     input:
         all_data(),
+        all_transfer_data(),
         all_published(),
 
 
 rule data:
     input:
         all_data(),
+        all_transfer_data(),
 
 
 rule models:
@@ -66,6 +70,7 @@ rule merge:
 rule tables:
     input:
         TABLES,
+        TRANSFER,
 
 
 onstart:

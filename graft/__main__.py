@@ -51,7 +51,7 @@ def status(study: AnyStudy = None) -> None:
         unchecked = None
     except ValueError as error:
         unchecked = error
-    found = states.states(grid, paths, check=unchecked is None)
+    found = states.states(grid, paths, check=unchecked is None, runs=[*grid.runs, *grid.transfer_runs])
     for part in terminal.status_tables(found, states.step_states(grid, paths, found)):
         console.print(part)
     holder = locks.holder(paths.lock)
@@ -72,6 +72,10 @@ def tables(study: NamedStudy) -> None:
     making.write_runs(grid, paths, refuse_stale=False)
     making.write_comparison(grid, paths)
     making.write_figure(paths)
+    if grid.transfers:
+        from graft.reporting import transfer
+
+        transfer.write_transfer(grid, paths, refuse_stale=False)
     # Older than every run, so that snakemake makes them anew: it did not make these.
     for path in (*paths.tables.iterdir(), *paths.figures.iterdir()):
         os.utime(path, (1, 1))

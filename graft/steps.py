@@ -33,7 +33,7 @@ MODEL_RULES = {
     "random": "initialise_model",
     "masked_lm": "pretrain_model",
 }
-LAST = ("gather", "compare", "plot")
+LAST = ("gather", "compare", "plot", "transfer")
 
 
 @dataclass(frozen=True)
@@ -49,7 +49,8 @@ class Step:
 
 def of_study(grid: Grid) -> list[Step]:
     """All jobs of a study from nothing to its tables, inputs before what is made from them."""
-    return [*with_inputs(grid, map(evaluation, grid.runs)), *map(Step, LAST)]
+    last = LAST if grid.transfers else [rule for rule in LAST if rule != "transfer"]
+    return [*with_inputs(grid, map(evaluation, [*grid.runs, *grid.transfer_runs])), *map(Step, last)]
 
 
 def evaluation(run: Run) -> Step:
@@ -106,7 +107,7 @@ def inputs(grid: Grid, step: Step) -> list[Step]:
         case "merge_models", (task, system, seed):
             return _merge_inputs(grid, task, system, seed)
         case "evaluate", (task, system, seed):
-            making = _making(grid, task, system, seed)
+            making = _making(grid, grid.trained_on(task), system, seed)
             return [making, Step("download_task", (task,)), _tokens(grid, task, grid.reads_as(grid.systems[system]))]
         case _:
             return []
@@ -147,6 +148,8 @@ def output_of(step: Step, paths: Paths) -> Path:
             return paths.tables / "runs.csv"
         case "compare":
             return paths.tables / "comparison.csv"
+        case "transfer":
+            return paths.tables / "transfer.csv"
         case "plot":
             return paths.figures / "metric-vs-training-flops.svg"
         case _:
