@@ -61,6 +61,25 @@ def status(study: AnyStudy = None) -> None:
 
 
 @app.command()
+def explain(
+    study: NamedStudy,
+    task: Annotated[str, typer.Argument(help="Task, or <name>.from-<task> for a transfer.")],
+    system: Annotated[str, typer.Argument(help="System, as in the tables.")],
+    seed: Annotated[str, typer.Argument(help="Seed, or `all`.")],
+) -> None:
+    """Where a number came from: metrics, choices, cost, every step behind it, and what would make it stale."""
+    paths = find(study)
+    from graft.grid import Grid
+    from graft.reporting import explaining, terminal
+    from graft.study import load
+
+    grid = Grid(load(paths.study))
+    console = terminal.console()
+    for part in terminal.explanation(explaining.explain(grid, paths, explaining.find_run(grid, task, system, seed))):
+        console.print(part)
+
+
+@app.command()
 def tables(study: NamedStudy) -> None:
     """Make the tables and the figure anew from the runs that exist."""
     paths = find(study)

@@ -156,6 +156,29 @@ def output_of(step: Step, paths: Paths) -> Path:
             return paths.run(*step.wildcards) / "build.json"
 
 
+def fingerprint_of(grid: Grid, step: Step) -> str:
+    """What the config makes of a step now; raises ValueError where a local source is missing."""
+    match step.rule:
+        case "download_task":
+            return grid.data(*step.wildcards)
+        case "tokenize_task":
+            return grid.tokens(*step.wildcards)
+        case "download_model" | "distil_model" | "initialise_model" | "pretrain_model":
+            return grid.model(*step.wildcards)
+        case "embed_task":
+            return grid.embed(*step.wildcards)
+        case "embed_layers":
+            return grid.embed_layers(*step.wildcards)
+        case "calibrate":
+            return grid.calibrate(*step.wildcards)
+        case "sweep":
+            return grid.sweep(*step.wildcards)
+        case "evaluate":
+            return grid.evaluated(*step.wildcards)
+        case _:
+            return grid.made(*step.wildcards)
+
+
 def _weights(grid: Grid, model: str) -> Step:
     return Step(MODEL_RULES[grid.study.models[model].source.kind], (model,))
 

@@ -14,7 +14,7 @@ from graft.cost.work import Costs
 from graft.grid import Grid
 from graft.paths import Paths
 from graft.study import parse
-from tests.conftest import study_values, with_other_small
+from tests.conftest import study_values, with_other_small, with_transfers
 from tests.workflow.conftest import environment, snakemake
 
 PAIR = "small-into-large"
@@ -22,14 +22,15 @@ HEADS = ("transplant", "label-free", "labelled")
 
 
 @pytest.fixture(scope="module")
-def finished(pico_glue, pico_models, tmp_path_factory):
-    """Results folder and config of one finished study: a task with classes and one with a score."""
+def finished(pico_glue, pico_models, pico_others, tmp_path_factory):
+    """Results folder and config of one finished study: a task with classes, one with a score, one for a transfer."""
     folder = tmp_path_factory.mktemp("finished")
     few = ["finetune", "merge", "lora", "distil", "weak-to-strong", "fewshot", "ensemble", "warm-start.merged.3"]
-    include = ["rte/*", *(f"stsb/{name}.*" for name in few)]
+    include = ["rte/*", *(f"stsb/{name}.*" for name in few), "sst2/finetune.large/*", "sst2/finetune.small/*"]
     # The second seed is for ensembles alone.
     values = study_values(pico_glue, pico_models, seeds=[0, 1], include=include, exclude=["*/seed-1"])
     with_other_small(values)
+    with_transfers(values, pico_others)
     values["systems"]["merge"] |= {
         "proxy_tuning": {},
         "concat_probe": {"fit_rows": 64, "folds": 2},
@@ -51,7 +52,7 @@ def finished(pico_glue, pico_models, tmp_path_factory):
 def test_every_cell_of_the_comparison_is_filled(finished):
     results, _, _ = finished
     table = pd.read_csv(results / "tables" / "comparison.csv")
-    assert table.groupby("task").size().to_dict() == {"rte": 41, "stsb": 23}
+    assert table.groupby("task").size().to_dict() == {"rte": 41, "sst2": 2, "stsb": 23}
     for column in ("mean", "train_flops", "train_flops_ratio", "inference_flops", "parameters", "delta_vs_reference"):
         assert table[column].notna().all(), column
     assert (table["n_missing"] == 0).all() and (table["n_failed"] == 0).all()
@@ -67,7 +68,7 @@ def test_the_tables_numbers_can_be_made_again_from_the_predictions(finished):
         found = list((results / "runs" / row.task / row.system).glob("seed-*/predictions.parquet"))
         assert len(found) == 1
         table = pd.read_parquet(found[0])
-        if row.task == "rte":
+        if row.task != "stsb":
             value = (table[["logit_0", "logit_1"]].to_numpy().argmax(1) == table["label"]).mean()
         elif table["score"].nunique() == 1:
             value = 0.0
@@ -179,6 +180,47 @@ def test_control_models_carry_what_their_making_took(finished):
         for system in (f"finetune.{model}", f"control.other-small.spacewise.labelled.{model}-into-large"):
             run = record(results, "rte", system, 0)
             assert run["kind"] == "control" and run["cost"]["pretraining_flops"] == taken[model]
+
+
+def test_systems_are_evaluated_on_other_data_sets_as_they_were_made(finished, pico_others):
+    results, _, _ = finished
+    table = pd.read_csv(results / "tables" / "transfer.csv").set_index(["task", "system"])
+    comparison = pd.read_csv(results / "tables" / "comparison.csv")
+    assert list(table.reset_index().columns) == list(comparison.columns)
+    systems = {
+        "imdb.from-sst2": {"finetune.large", "finetune.small"},
+        "snli.from-rte": {"finetune.large", "finetune.small", "majority", f"merge.spacewise.labelled.{PAIR}"}
+        | {f"merge.logit_ensemble.{PAIR}"},
+    }
+    assert set(table.index) == {(task, system) for task, found in systems.items() for system in found}
+    assert (
+        set(comparison["task"]) == set(pd.read_csv(results / "tables" / "runs.csv")["task"]) == {"rte", "sst2", "stsb"}
+    )
+    # Neutral and contradiction are not entailment; the unlabelled are left out.
+    right = {"imdb.from-sst2": {0: 0, 1: 1}, "snli.from-rte": {0: 0, 1: 1, 2: 1}}
+    for (task, system), row in table.iterrows():
+        published = (
+            pd.read_parquet(pico_others / task.split(".")[0] / "test.parquet")["label"].map(right[task]).dropna()
+        )
+        (folder,) = (results / "runs" / task / system).iterdir()
+        run = json.loads((folder / "run.json").read_text())
+        assert not (folder / "model").exists() and run["task"] == task
+        predictions = pd.read_parquet(folder / "predictions.parquet")
+        assert [int(name.removeprefix("test-")) for name in predictions["id"]] == list(published.index)
+        value = (predictions[["logit_0", "logit_1"]].to_numpy().argmax(1) == published.to_numpy()).mean()
+        assert value == pytest.approx(row["mean"], abs=1e-12) and run["metrics"]["accuracy"]["n"] == len(published)
+        made = json.loads((results / "runs" / task.split("from-")[1] / system / folder.name / "run.json").read_text())
+        for same in ("choices", "select", "hyperparameters"):
+            assert run[same] == made[same]
+        assert run["provenance"]["model_sha256"] == made["provenance"]["model_sha256"]
+        assert run["cost"]["train_flops_parts"] == made["cost"]["train_flops_parts"]
+        assert run["provenance"]["fingerprint"] != made["provenance"]["fingerprint"]
+    assert table.loc[("snli.from-rte", f"merge.spacewise.labelled.{PAIR}"), "delta_vs_reference"] == pytest.approx(
+        table.loc[("snli.from-rte", f"merge.spacewise.labelled.{PAIR}"), "mean"]
+        - table.loc[("snli.from-rte", "finetune.large"), "mean"]
+    )
+    rows = json.loads((results / "data" / "snli.from-rte" / "manifest.json").read_text())["rows"]
+    assert rows["published"] == 50 and 0 < rows["dropped_since_unlabelled"] == 50 - rows["report"]
 
 
 def test_report_labels_stand_nowhere_but_in_their_own_file(finished):
