@@ -1,6 +1,7 @@
 """A whole study, run once; what it must leave behind, and what it must not do again."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -8,11 +9,12 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from graft import steps
+from graft import files, records, steps
 from graft.cost import sizes
 from graft.cost.work import Costs
 from graft.grid import Grid
 from graft.paths import Paths
+from graft.reporting import explaining
 from graft.study import parse
 from tests.conftest import study_values, with_other_small, with_transfers
 from tests.workflow.conftest import environment, snakemake
@@ -167,6 +169,33 @@ def test_every_step_has_left_its_log_and_its_output_where_it_is_looked_for(finis
     for step in steps.of_study(Grid(parse(values))):
         assert steps.log_of(step, paths).is_file(), step
         assert steps.output_of(step, paths).is_file(), step
+
+
+def test_every_step_behind_every_number_is_found_and_is_the_configs(finished, monkeypatch):
+    results, config, values = finished
+    monkeypatch.chdir(config.parent)
+    grid, paths = Grid(parse(values)), Paths.of("pico")
+    for run in (*grid.runs, *grid.transfer_runs):
+        for link in explaining.links(grid, paths, run):
+            assert link.state == "done" and link.log.is_file() and link.depends_on, (run.id, link)
+    assert (results / "tables" / "transfer.csv").is_file()
+
+
+@pytest.mark.parametrize(
+    ("task", "system", "shown"),
+    [
+        ("rte", f"merge.theseus.labelled.{PAIR}", ("strength", "sweep rte theseus", "calibration.tokens")),
+        ("snli.from-rte", "finetune.large", ("the model of rte/finetune.large/seed-0", "transfer.csv")),
+    ],
+)
+def test_a_number_is_explained_on_the_command_line(finished, task, system, shown):
+    results, config, _ = finished
+    done = call(config.parent, "graft", "explain", "pico", task, system, "0")
+    assert done.returncode == 0, done.stderr
+    value = record(results, task, system, 0)["metrics"]["accuracy"]["value"]
+    predictions = files.sha256(results / "runs" / task / system / "seed-0" / "predictions.parquet")
+    for text in (f"{value:.6g}", predictions, *shown):
+        assert text in done.stdout, text
 
 
 def test_control_models_carry_what_their_making_took(finished):
@@ -354,3 +383,44 @@ def test_composites_that_train_keep_the_large_model_as_it_was(finished):
         assert found[(results / "models" / "large" / "model.safetensors").resolve()] == before
         run = record(results, "rte", f"merge.{method}.{PAIR}", 0)
         assert [point["value"] for point in run["choices"][0]["searched"]][0] == 0
+
+
+def test_no_choice_and_no_weight_depends_on_report(finished, tmp_path):
+    """The study is made once more where report cannot be read; evaluations alone then see it, with the other labels."""
+    results, _, values = finished
+    config, copy = tmp_path / "config.json", tmp_path / "results" / "pico"
+    for part in ("data", "tokens", "models/large", "models/small"):
+        shutil.copytree(results / part, copy / part)
+    report = [*copy.glob("data/*/report*.parquet"), *copy.glob("tokens/*/*/report.*.npy")]
+    whole = {path: path.read_bytes() for path in report}
+    assert len(whole) > 10
+    for path in report:
+        path.write_bytes(b"nothing but evaluate may read this")
+    values = {**values, "include": ["rte/*"], "transfer": {}}
+    config.write_text(json.dumps(values))
+    runs = Grid(parse(values)).runs
+    done = snakemake(tmp_path, config, *(str(Paths.of("pico").run(*run.made) / "build.json") for run in runs))
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert not (copy / "logs" / "download_task").exists() and not (copy / "logs" / "tokenize_task").exists()
+    builds = {path.relative_to(copy): path.read_bytes() for path in copy.glob("runs/*/*/*/build.json")}
+    assert len(builds) >= len(runs)
+    for path, made in builds.items():
+        own, first = (json.loads(text) for text in (made, (results / path).read_bytes()))
+        for build in (own, first):
+            del build["measured"], build["provenance"]
+        # Choices with every score, the score on select, FLOPs, and the weights by sha256.
+        assert own == first, path
+    for path, content in whole.items():
+        path.write_bytes(content)
+    answers = copy / "data" / "rte" / "report_labels.parquet"
+    table = pd.read_parquet(answers)
+    table.assign(label=1 - table["label"]).to_parquet(answers, index=False)
+    some = [Paths.of("pico").run(*run.made) / "run.json" for run in runs[::6]]
+    done = snakemake(tmp_path, config, *map(str, some))
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert builds == {path.relative_to(copy): path.read_bytes() for path in copy.glob("runs/*/*/*/build.json")}
+    for path in some:
+        own, first = (records.read(folder / path) for folder in (tmp_path, results.parents[1]))
+        assert own.primary.value == pytest.approx(1 - first.primary.value)
+        own, first = (records.without_measured(run) for run in (own, first))
+        assert {**own, "metrics": None} == {**first, "metrics": None}
