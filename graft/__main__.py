@@ -30,7 +30,7 @@ def show(study: AnyStudy = None) -> None:
     comparison = tables.read_csv(paths.tables / tables.COMPARISON)
     for table in terminal.comparison_tables(comparison):
         console.print(table)
-    sentence = summary.in_words(comparison, tables.read_csv(paths.tables / tables.RUNS))
+    sentence = summary.in_words(comparison)
     for part in terminal.ending(sentence, summary.places(paths)):
         console.print(part)
 

@@ -9,6 +9,7 @@ from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
+import pandas as pd
 import torch
 from torch import Tensor
 
@@ -25,6 +26,7 @@ from graft.merging.heads.ridge import LinearMap
 from graft.merging.loading import load
 from graft.merging.selection import Point, search
 from graft.shapes import Shape
+from graft.tasks.splits import folds as text_folds
 from graft.workbench import Built, Report, Workbench
 
 SPLITS = ("train", "select")
@@ -42,7 +44,8 @@ def mix_logits(bench: Workbench, system: System, out: Path, report: Report) -> B
     parts = {"small": small_folder, "probe": probe_folder}
     manifest.write(out, "logit_ensemble", parts, beta=choice.chosen.strength, scales=scales)
     # The large model's states on select are in the probe's parts already; the small one runs over them here.
-    flops |= probe_flops | {f"{_name(bench, system)}/small-on-select": bench.passes(bench.small_shape, "select")}
+    asked = bench.flops_over("select", load(small_folder).flops)
+    flops |= probe_flops | {f"{_name(bench, system)}/small-on-select": asked}
     return Built(choice, flops, {"scales": scales})
 
 
@@ -63,7 +66,8 @@ def move_logits(bench: Workbench, system: System, out: Path, report: Report) -> 
     )
     choice, scales = proxy_tuning.fit(*logits, options["strengths"], bench.score, bench.row.labels is None)
     manifest.write(out, "proxy_tuning", folders, alpha=choice.chosen.strength, scales=scales)
-    flops[f"{_name(bench, system)}/small-on-select"] = bench.passes(bench.small_shape, "select", times=2)
+    asked = [bench.flops_over("select", model.flops) for model in (untuned, load(folders["tuned"]))]
+    flops[f"{_name(bench, system)}/small-on-select"] = sum(asked)
     return Built(choice, flops, {"scales": scales})
 
 
@@ -190,7 +194,8 @@ def _pooled(bench: Workbench, hidden: Callable[[Batch], Tensor], pooling: str, s
 def _out_of_fold(
     bench: Workbench, pooling: str, rows: np.ndarray, folds: int, report: Report
 ) -> tuple[Tensor, dict[str, int]]:
-    """Pooled states [n, w_S] of `rows` of train, each of a small model that was fine-tuned without its fold, and FLOPs.
+    """Pooled states [n, w_S] of `rows` of train, each of a small model that was fine-tuned without its fold and what
+    shares text with it, and FLOPs.
 
     A model's states of rows that it was trained on look better than those of others, and a head that is fitted on them
     trusts them too much.
@@ -199,13 +204,13 @@ def _out_of_fold(
 
     model, launch = bench.pair.small, bench.grid.study.launch
     splits = [runs.labelled(bench.grid, bench.paths, bench.task, model, split) for split in SPLITS]
-    fold_of = np.random.default_rng(features.FIT_SEED).permutation(len(splits[0].labels)) % folds
+    table = pd.read_parquet(bench.paths.data(bench.task) / "train.parquet")
     settings = bench.grid.study.models[model].finetune[bench.task]
     found = torch.empty(len(rows), bench.small_shape.width)
     flops: dict[str, int] = {}
-    for fold in range(folds):
+    for fold, (held, others) in enumerate(text_folds(table, bench.row.groups, folds, features.FIT_SEED)):
         classifier = new_classifier(bench.small_folder, bench.row.labels, bench.seed)
-        train = replace(splits[0], rows=np.flatnonzero(fold_of != fold))
+        train = replace(splits[0], rows=others)
         with tempfile.TemporaryDirectory() as folder:
             tuned = finetune(
                 classifier,
@@ -221,7 +226,7 @@ def _out_of_fold(
                 cost=PassCost.of_classifier(bench.small_shape, bench.row.outputs),
             )
         body = functools.partial(features.last_states, tuned.model.bert.to(bench.device))
-        inside = np.flatnonzero(fold_of[rows] == fold)
+        inside = np.flatnonzero(np.isin(rows, held))
         found[inside] = _pooled(bench, body, pooling, "train", rows[inside])
         flops = {part: flops.get(part, 0) + count for part, count in tuned.flops.items()}
     return found, flops

@@ -58,6 +58,8 @@ def link(bench: Workbench, system: System, out: Path, report: Report) -> Built:
     head, flops = _probe(bench, system)
     large, parts = _layers(bench)
     small, inherited = bench.system(bench.finetuned, bench.seed)
+    # One pass of the large model gives the states of all layers, the last one among them, which the probe was fitted on.
+    flops = {part: count for part, count in flops.items() if not part.startswith("embed.")}
     body = load_classifier(small).bert.to(bench.device)
     layers = [m for m, _ in depth_map]
     own = {split: collect(body, layers, bench.tokens(split), bench.max_tokens) for split in SPLITS}

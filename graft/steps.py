@@ -87,7 +87,7 @@ def inputs(grid: Grid, step: Step) -> list[Step]:
         case "pretrain_model", (model,):
             data = [Step("download_task", (task,)) for task in study.tasks]
             return [*data, _weights(grid, study.models[model].source.like)]
-        case (("finetune_model" | "ensemble_models"), (task, system, seed)):
+        case rule, (task, system, seed) if rule in (*TUNING, "ensemble_models"):
             spec = grid.systems[system]
             others = [_making(grid, task, *other) for other in grid.built_on(task, spec, seed)]
             return [_weights(grid, spec.model), _tokens(grid, task, spec.model), *others]

@@ -262,8 +262,11 @@ class Statistics(Section):
     primary_family: tuple[str, ...] = ("merge.*",)
     """Patterns of system names to which verdicts and Holm's correction apply; all others are descriptive."""
     margins: dict[Name, Annotated[float, Field(gt=0)]] = {}
-    """Per task, in units of the primary metric: a difference below it counts as equivalent."""
+    """Per task, in units of the primary metric: a difference below it counts as equivalent. The task table's own where
+    left out; a task that is not in it has no equivalence then."""
     confidence: Fraction = 0.95
+    draws: Annotated[int, Field(ge=100)] = 10_000
+    """Draws of the bootstrap and of the tests."""
 
 
 class Study(Section):
@@ -474,6 +477,13 @@ class Study(Section):
         if spec.tokenizer is not None:
             return spec.tokenizer
         return self.tokenizer_of(spec.source.teacher) if isinstance(spec.source, DistilledModel) else model
+
+    def margin(self, task: str) -> float | None:
+        """The difference in the primary metric below which two systems count as equivalent; None where none is said."""
+        own = self.tasks[task].row(task)
+        # The table's is for the task's usual primary metric.
+        usual = own.margin if task in TASKS and own.primary_metric == TASKS[task].primary_metric else None
+        return self.statistics.margins.get(task, usual)
 
     def keeps(self, run_id: str) -> bool:
         """Whether the include and exclude patterns keep this run."""

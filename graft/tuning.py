@@ -167,6 +167,8 @@ def within_budget(tuning: Tuning, report: Report) -> Tuned:
     lengths = tuning.train.tokens.lengths(longest)[order]
     # More passes where the budget is more than all of train takes.
     epochs = max(tuning.system.settings.epochs, budget // (summed_flops(cost.step, lengths) + on_select))
+    # Fewer where choosing among them would take more than half of it.
+    epochs = max(1, min(epochs, budget // (2 * on_select)))
     rows = np.sort(order[: rows_within(budget // epochs - on_select, lengths, cost.step)])
     result = tuning.run(
         tuning.start(),

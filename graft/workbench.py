@@ -74,6 +74,11 @@ class Workbench:
         expected = self.grid.calibrate(self.task, self.pair.name, depth)
         return folder / "statistics.safetensors", runs.read_made(folder / "manifest.json", expected)
 
+    def calibration_flops(self, depth: str) -> dict[str, int]:
+        """Parts of the FLOPs of a calibration; how alike layers are is asked by the depth map `cka` alone."""
+        parts = self.calibration(depth)[1]["train_flops_parts"]
+        return {part: count for part, count in parts.items() if depth == "cka" or not part.endswith("/similarity")}
+
     def tokens(self, split: str) -> TokenisedSplit:
         return runs.tokens(self.grid, self.paths, self.task, self.pair.large, split)
 
@@ -130,4 +135,8 @@ class Workbench:
 
     def passes(self, shape: Shape, split: str, rows: np.ndarray | None = None, times: int = 1) -> int:
         """FLOPs of running an encoder over (rows of) a split."""
-        return times * pass_flops(lambda t: encoder_flops(shape, t), self.tokens(split), self.max_tokens, rows)
+        return times * self.flops_over(split, lambda t: encoder_flops(shape, t), rows)
+
+    def flops_over(self, split: str, forward: Callable[[int], int], rows: np.ndarray | None = None) -> int:
+        """FLOPs of running over (rows of) a split what takes `forward(tokens)` for one example."""
+        return pass_flops(forward, self.tokens(split), self.max_tokens, rows)

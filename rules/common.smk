@@ -64,7 +64,10 @@ shell.prefix(
 )
 
 RUNS = "{task}/{system}/seed-{seed}"
-TABLES = [PATHS.tables / name for name in ("runs.csv", "comparison.csv", "comparison.md")]
+TABLES = [
+    PATHS.tables / name
+    for name in ("runs.csv", "comparison.csv", "comparison.md", "comparison.html", "significance.csv", "aggregate.csv")
+]
 TABLES += [PATHS.tables / "warm-start.csv"] if STUDY.systems.warm_start else []
 TRANSFER = [PATHS.tables / "transfer.csv"] if GRID.transfers else []
 FIGURES = [PATHS.figures / f"metric-vs-training-flops.{kind}" for kind in ("svg", "png", "csv")]

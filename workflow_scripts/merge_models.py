@@ -3,8 +3,9 @@
 import time
 
 from graft import program
-from graft.building import build
+from graft.building import build, write_card
 from graft.grid import effective
+from graft.merging import registry
 from graft.runs import pretraining_flops, save_system
 from graft.workbench import Workbench
 
@@ -32,6 +33,8 @@ def main() -> None:
         launch=grid.study.launch,
         started=started,
     )
+    if system.merge and registry.facts(system.method).kind == "weights":
+        write_card(bench, system, built.choice.chosen.strength, out / "model")
 
 
 if __name__ == "__main__":

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 from graft.cost.flops import moments_size
+from graft.cost.linked import LINKED
+from graft.cost.sizes import SPLITS
 from graft.cost.work import Costs
 from graft.merging import registry
 from graft.merging.alignment.depth import pairs
@@ -48,7 +50,9 @@ def bytes_of(costs: Costs, step: Step) -> int:
         case "merge_models", (task, system, _):
             spec = grid.systems[system]
             one_model = spec.merge is None or registry.facts(spec.method).kind == "weights"
-            return _classifier(costs, task, spec.pair.large) if one_model else 0
+            # Beside a frozen large model trains a small one, or (calm) links of about its size.
+            trained = _classifier(costs, task, spec.pair.small) if spec.method in LINKED else 0
+            return _classifier(costs, task, spec.pair.large) if one_model else trained
         case "embed_task", (task, model):
             rows = sum(len(costs.sizes(task).tokens[split]) for split in ("train", "select"))
             return _NUMBER * rows * 2 * costs.shape(model).width

@@ -201,8 +201,8 @@ def maps_flops(alignment: str, small: int, large: int, ridge: float) -> int:
 
 
 def missed_flops(small: Shape, large: Shape, pairs: int, per_site: bool = False) -> int:
-    """FLOPs of telling what the maps of every space miss: one product at each of its sites."""
-    wide = 1 + (5 if per_site else 4) * pairs
+    """FLOPs of telling what the maps of every space miss: one product for each map."""
+    wide = 1 + (5 if per_site else 2) * pairs
     return 2 * (wide * small.width**2 * large.width + pairs * small.ffn**2 * large.ffn)
 
 

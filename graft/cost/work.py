@@ -215,7 +215,7 @@ class Costs:
             epochs = spec.epochs or epochs
         if isinstance(spec, WarmStartSystem):
             times = len(spec.rates)
-            return [times * train * system.steps // steps, times * -(-system.steps // steps) * select]
+            return [times * train * system.steps // steps, times * select]
         if not isinstance(spec, DistilSystem | WeakToStrongSystem):
             return [epochs * train, epochs * select]
         rows = len(self.sizes(task).tokens["train"])
@@ -336,14 +336,18 @@ class Costs:
         outputs, tokens = self.grid.study.tasks[task].row(task).outputs, self.grid.max_tokens(task, system.pair.large)
         fit, select = self.fit(task, system.pair.name, system.merge), self.sizes(task).lengths("select", tokens)
         on_select = self._pass(small, task, "select", tokens)
+        answers = count.summed_flops(lambda t: count.classifier_flops(small, t, outputs), padded_lengths(select))
 
         def head(width: int) -> int:
             sizes = len(system.settings.ridge)
             scored = sizes * len(select) * count.linear_flops(width, outputs)
             return count.ridge_flops(len(fit), width, outputs, sizes) + scored
 
-        if system.method in ("logit_ensemble", "proxy_tuning"):
-            yield Work(f"{name}/small-on-select", on_select * (1 + (system.method == "proxy_tuning")))
+        if system.method == "logit_ensemble":
+            yield Work(f"{name}/small-on-select", answers)
+        elif system.method == "proxy_tuning":
+            untuned = on_select + len(select) * count.linear_flops(small.width, outputs)
+            yield Work(f"{name}/small-on-select", answers + untuned)
         elif system.method == "concat_probe":
             on_fit = count.summed_flops(lambda t: count.encoder_flops(small, t), padded_lengths(fit))
             yield Work(f"{name}/small-on-fit", on_fit)

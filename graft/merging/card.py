@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import dataclasses
 import time
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -14,6 +16,15 @@ if TYPE_CHECKING:
     from graft.merging.folders import Order, Plan
 
 PROVENANCE = "graft.json"
+CARD = "README.md"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a model that was merged came from, and its weights' sha256."""
+
+    place: str
+    sha256: str
 
 
 def write(folder: Path, facts: MethodFacts, order: Order, plan: Plan, diagnostics: dict[str, float]) -> None:
@@ -49,7 +60,8 @@ def write(folder: Path, facts: MethodFacts, order: Order, plan: Plan, diagnostic
         "made": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
     files.write_json(folder / PROVENANCE, made)
-    (folder / "README.md").write_text(_text(facts, made))
+    found = {role: Source(str(path), _weights(path)) for role, path in sources.items()}
+    (folder / CARD).write_text(text(facts, order.strength, plan.options, made["head"], found))
 
 
 def _weights(folder: Path) -> str:
@@ -58,11 +70,13 @@ def _weights(folder: Path) -> str:
     )
 
 
-def _text(facts: MethodFacts, made: dict[str, Any]) -> str:
-    sources = made["sources"]
-    rows = "\n".join(f"| {role} | `{of['folder']}` | `{of['sha256'][:16]}` |" for role, of in sources.items())
-    options = ", ".join(f"{name} {value}" for name, value in made["options"].items() if name != "strengths")
-    head = f" Its head is fitted: {made['head']}." if made["head"] else ""
+def text(
+    facts: MethodFacts, strength: float, options: Mapping[str, Any], head: str | None, sources: Mapping[str, Source]
+) -> str:
+    """The README.md of a merged model, with the hub's metadata; sources: by role."""
+    rows = "\n".join(f"| {role} | `{source.place}` | `{source.sha256[:16]}` |" for role, source in sources.items())
+    listed = ", ".join(f"{name} {value}" for name, value in options.items() if name != "strengths")
+    fitted = f" Its head is fitted: {head}." if head else ""
     return f"""---
 library_name: transformers
 pipeline_tag: text-classification
@@ -70,13 +84,14 @@ tags: [merge, graft, {facts.name}]
 ---
 # A {facts.name} merge
 
-A fine-tuned small model was merged into a pre-trained large one by `{facts.name}` at strength {made["strength"]:g}
-({options}).{head} Source of the method: {facts.citation}.
+A fine-tuned small model was merged into a pre-trained large one by `{facts.name}` at strength {strength:g}
+({listed}).{fitted} Source of the method: {facts.citation}.
 
-| part | folder | sha256 |
+| part | from | sha256 |
 |---|---|---|
 {rows}
 
-It loads with `AutoModelForSequenceClassification.from_pretrained`. All about its making stands in `{PROVENANCE}`.
-It was not evaluated when it was made: compare it with the fine-tuned models and with the head alone before you use it.
+It loads with `AutoModelForSequenceClassification.from_pretrained`. All about its making stands in `{PROVENANCE}`, or in
+the `build.json` of its study. It was not evaluated when it was made: compare it with the fine-tuned models and with the
+head alone before you use it.
 """

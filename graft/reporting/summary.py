@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from typing import Any
 
@@ -11,21 +10,21 @@ import pandas as pd
 from graft.merging.registry import CHANGES, HEADS, KINDS
 from graft.paths import Paths
 from graft.reporting import formats
-from graft.reporting.comparison import SEEDS_FOR_VERDICT
 from graft.reporting.tables import COMPARISON, FIGURE
+from graft.statistics.verdicts import SEEDS_FOR_VERDICT
 
 Row = dict[str, Any]
 _OTHER_SMALL = re.compile(rf"control\.other-small\.(?P<merge>.+\.(?:{'|'.join(HEADS)}))\..+-into-(?P<large>.+)")
 
 
-def in_words(comparison: pd.DataFrame, runs: pd.DataFrame) -> str:
+def in_words(comparison: pd.DataFrame) -> str:
     """One sentence on a study: per task the merge that is best on `select`, against the fine-tuned models and controls.
 
-    comparison, runs: the tables comparison.csv and runs.csv. What is said is about means on the report split.
+    comparison: the table comparison.csv. What is said is about means on the report split.
     """
     common = formats.common_pair(comparison["system"])
     rows = formats.records(comparison)
-    chosen = best_on_select(rows, runs)
+    chosen = [row for row in rows if row["chosen"] is True]
     compared = [row for row in chosen if row["delta_vs_reference"] is not None]
     if not compared:
         return "No merge can be compared yet: either none has finished, or the fine-tuned large model has not."
@@ -46,23 +45,6 @@ def in_words(comparison: pd.DataFrame, runs: pd.DataFrame) -> str:
     if seeds < SEEDS_FOR_VERDICT:
         parts.append(f"{seeds} {'seed is' if seeds == 1 else 'seeds are'} too few for a verdict")
     return "; ".join(parts) + "."
-
-
-def best_on_select(rows: list[Row], runs: pd.DataFrame) -> list[Row]:
-    """Per task the finished merge with the highest mean metric on `select`, in the order of the tasks."""
-    scores: dict[tuple[str, str], list[float]] = {}
-    for task, system, value in zip(runs["task"], runs["system"], runs["select_value"], strict=True):
-        if not pd.isna(value):
-            scores.setdefault((task, system), []).append(float(value))
-    best: dict[str, tuple[float, Row]] = {}
-    for row in rows:
-        own = scores.get((row["task"], row["system"]))
-        if row["kind"] not in KINDS or row["mean"] is None or not own:
-            continue
-        score = math.fsum(own) / len(own)
-        if row["task"] not in best or score > best[row["task"]][0]:
-            best[row["task"]] = (score, row)
-    return [row for _, row in best.values()]
 
 
 def controls_not_beaten(rows: list[Row], chosen: list[Row], common: str) -> list[str]:

@@ -9,12 +9,18 @@ import pandas as pd
 from graft import files
 from graft.grid import Grid
 from graft.paths import Paths
-from graft.reporting import comparison as comparing
+from graft.reporting import documents, warm_start
 from graft.reporting import runs as gathering
-from graft.reporting import warm_start
+from graft.reporting.aggregate import aggregated
+from graft.reporting.compared import compared
+from graft.reporting.comparison import comparison
+from graft.reporting.predictions import crossed
+from graft.reporting.significance import significance
 
 RUNS = "runs.csv"
 COMPARISON = "comparison.csv"
+SIGNIFICANCE = "significance.csv"
+AGGREGATE = "aggregate.csv"
 WARM_START = "warm-start.csv"
 FIGURE = "metric-vs-training-flops"
 
@@ -25,11 +31,20 @@ def write_runs(grid: Grid, paths: Paths, refuse_stale: bool = True) -> None:
 
 
 def write_comparison(grid: Grid, paths: Paths) -> None:
-    """Compare the systems of runs.csv: comparison.csv, comparison.md and, where there are any, warm-start.csv."""
-    table = comparing.compare(read_csv(paths.tables / RUNS), grid.study)
-    write_csv(table, paths.tables / COMPARISON)
-    with files.atomic_file(paths.tables / "comparison.md") as temporary:
-        temporary.write_text(comparing.to_markdown(table, grid.study.statistics.confidence))
+    """Compare the systems of runs.csv by their predictions: comparison.{csv,md,html}, significance.csv, aggregate.csv.
+
+    And warm-start.csv, where there are any. Raises ValueError as `predictions.crossed` does.
+    """
+    runs = read_csv(paths.tables / RUNS)
+    tasks = crossed(runs, grid.study, paths)
+    rows = compared(runs, grid, tasks)
+    table, tests, together = comparison(rows, runs, grid.study), significance(rows, tasks), aggregated(rows, tasks)
+    for name, written in ((COMPARISON, table), (SIGNIFICANCE, tests), (AGGREGATE, together)):
+        write_csv(written, paths.tables / name)
+    parts = documents.sections(table, tests, together, grid.study.statistics.confidence)
+    for ending, text in (("md", documents.to_markdown(parts)), ("html", documents.to_html(parts, grid.study.name))):
+        with files.atomic_file((paths.tables / COMPARISON).with_suffix(f".{ending}")) as temporary:
+            temporary.write_text(text)
     if grid.study.systems.warm_start:
         write_csv(warm_start.curves(table, grid), paths.tables / WARM_START)
 

@@ -18,6 +18,7 @@ def curves(comparison: pd.DataFrame, grid: Grid) -> pd.DataFrame:
     `train_flops` are all, and `without_small` those that are left where the fine-tuned small model exists already.
     """
     rows = {(row["task"], row["system"]): row for row in formats.records(comparison)}
+    head = grid.study.systems.warm_start.head
     systems = [system for system in grid.systems.values() if system.steps]
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
     for task in grid.study.tasks:
@@ -28,7 +29,7 @@ def curves(comparison: pd.DataFrame, grid: Grid) -> pd.DataFrame:
                 row = rows.get((task, name))
                 if row is not None:
                     own = {"task": task, "merge": merge, "arm": arm, "steps": steps}
-                    found[task, merge, arm, steps] = {**row, **own, "without_small": _without(row, small, arm)}
+                    found[task, merge, arm, steps] = {**row, **own, "without_small": _without(row, small, arm, head)}
     return pd.DataFrame(list(found.values()), columns=list(COLUMNS), dtype=object)
 
 
@@ -38,8 +39,9 @@ def _arm(system: System) -> tuple[str, str]:
     return arm, merge
 
 
-def _without(row: dict[str, Any], small: dict[str, Any] | None, arm: str) -> float | None:
+def _without(row: dict[str, Any], small: dict[str, Any] | None, arm: str, head: str) -> float | None:
     flops, spent = row["train_flops"], small and small["train_flops"]
-    if arm not in ("merged", "shuffled"):
+    # A labelled head alone, and a new one, know nothing of the small model.
+    if arm == "random-head" or (arm == "closed-form-head" and head == "labelled"):
         return flops
     return None if flops is None or spent is None else flops - spent

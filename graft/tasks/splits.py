@@ -50,6 +50,33 @@ def carve(table: pd.DataFrame, groups: str, select_rows: int) -> Carving:
     return Carving(train, select_rows, dropped_rows, np.array([i for i in train if i in inside], dtype=np.int64))
 
 
+def folds(table: pd.DataFrame, groups: str, count: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
+    """(rows held out, rows to train on) for each of `count` folds of a table; every row is held out once.
+
+    Nothing held out shares text with what is trained on, in the sense of `carve`: components stay together, and a row
+    that lies inside a row held out, or around it, is not trained on. Raises ValueError where nothing is left to train on.
+    """
+    words = [table[c].map(normalised).tolist() for c in ("text_a", "text_b") if c in table]
+    components, everything, fold_of = shared_components(words), np.arange(len(table)), np.empty(len(table), dtype=int)
+    for number, members in zip(np.random.default_rng(seed).permutation(len(components)), components, strict=True):
+        fold_of[members] = number % count
+    inside = contained_phrases(list(dict.fromkeys(words[0]))) if groups == "contained" else {}
+    found = []
+    for fold in range(count):
+        held = everything[fold_of == fold]
+        near = {words[0][i] for i in held} if inside else set()
+        within = set().union(*(inside.get(phrase, set()) for phrase in near)) if near else set()
+        train = [
+            i
+            for i in everything[fold_of != fold]
+            if not near or (words[0][i] not in within and near.isdisjoint(inside.get(words[0][i], ())))
+        ]
+        if not train:
+            raise ValueError(f"{count} folds: all rows of train share text with one of them; take more, or none")
+        found.append((held, np.array(train, dtype=np.int64)))
+    return found
+
+
 def draw(carving: Carving, limit: int | None) -> np.ndarray:
     """At most `limit` rows of `train`, in order, by a fixed draw.
 

@@ -23,7 +23,8 @@ class TaskRow:
 
     `text`: one column, or two for a pair. `labels`: class names in the order of their ids, None for a score.
     `metrics`: the first is primary. `groups`: how `select` is kept apart from `train` (see splits.py).
-    `aliases`: other names of columns, by file layout.
+    `aliases`: other names of columns, by file layout. `margin`: a smaller difference in the primary metric counts as
+    equivalent.
     """
 
     text: tuple[str, ...]
@@ -32,6 +33,7 @@ class TaskRow:
     labels: tuple[str, ...] | None = None
     groups: str = "shared"
     aliases: tuple[tuple[str, str], ...] = ()
+    margin: float | None = None
 
     @property
     def kind(self) -> str:
@@ -58,6 +60,7 @@ TASKS = {
         labels=("negative", "positive"),
         metrics=("accuracy",),
         groups="contained",
+        margin=0.01,
     ),
     "stsb": TaskRow(
         text=("sentence1", "sentence2"),
@@ -65,11 +68,13 @@ TASKS = {
         labels=None,
         metrics=("correlation", "pearson", "spearman"),
         aliases=(("score", "label"),),  # the hub calls the score `label`
+        margin=0.01,
     ),
     "rte": TaskRow(
         text=("sentence1", "sentence2"),
         label="label",
         labels=("entailment", "not_entailment"),
         metrics=("accuracy",),
+        margin=0.03,
     ),
 }

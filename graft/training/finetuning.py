@@ -95,8 +95,8 @@ def finetune(
     `model` answers a batch of its splits' with logits, and with the loss where it is given labels, as Hugging Face's
     classifiers do; `cost` is what that takes. `precision`: "fp32" or "bf16" (autocast; weights and optimizer stay
     fp32). Loss: cross-entropy, or mean squared error for a score. `steps` ends training, and the schedule, after so
-    many optimizer steps in the place of `settings.epochs`; `or_untrained`: the untrained model may be the best. One
-    JSON line per 20 steps and per epoch goes to `log`; `progress(step, steps, text)` is called at each step. Raises
+    many optimizer steps in the place of `settings.epochs`, and keeps the weights that they end in; `or_untrained`: the
+    untrained model may be the best. One JSON line per 20 steps and per epoch goes to `log`; `progress(step, steps, text)` is called at each step. Raises
     FloatingPointError with step and rows when the loss is not finite.
     """
     torch.manual_seed(seed)
@@ -105,7 +105,7 @@ def finetune(
     chosen = np.arange(len(train.tokens)) if train.rows is None else train.rows
     lengths = train.tokens.lengths(settings.max_tokens)[chosen]
     in_epoch = math.ceil(len(lengths) / settings.batch_size)
-    steps = steps or settings.epochs * in_epoch
+    every_epoch, steps = steps is None, steps or settings.epochs * in_epoch
     warmup = math.ceil(settings.warmup * steps)
     optimizer = torch.optim.AdamW(
         parameter_groups(model.parameters(), settings.weight_decay),
@@ -180,6 +180,8 @@ def finetune(
                         learning_rate=schedule.get_last_lr()[0],
                         examples_per_second=speed,
                     )
+            if not every_epoch and step < steps:
+                continue
             score_epoch(epoch=epoch + 1, loss=float(np.mean(losses)))
             record(
                 **epochs[-1],

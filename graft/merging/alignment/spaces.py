@@ -38,7 +38,8 @@ class SpaceMaps:
     `residual` has a map for EMBEDDINGS and for (small layer, large layer, site); the same one everywhere where the
     stream was pooled. `inner` has one for (small layer, large layer, space). `writes`: by LayerNorm's site, the way
     forward [w_S, w_L] for what is added to the stream before that LayerNorm. `missed`: by space, the share of the large
-    activations' variance that the mapped small ones miss, on average over its sites.
+    activations' variance that the mapped small ones miss: of all sites together where they share one map, otherwise on
+    average over them.
     """
 
     residual: Mapping[str | tuple[int, int, str], Maps]
@@ -111,14 +112,17 @@ def fit_spaces(parts: Parts, fit: Fit, residual: str = "pooled", heads: bool = F
             before = gains(norm_before(m), norm_before(g))
             stream[m, g, site] = seen(m, g, site).centred().with_direction(*before, RESTORED)
         streams = {place: fit(moment) for place, moment in stream.items()}
+        gaps = {RESIDUAL: [missed(moment, streams[place]) for place, moment in stream.items()]}
     else:
-        shared = fit(moments.total(stream.values()))
+        pooled = moments.total(stream.values())
+        shared = fit(pooled)
         if residual == "fit_dense":
             shared = replace(shared, forward=_projection(parts))
         streams = dict.fromkeys([*places, *reads], shared)
+        # Of all sites together, as the map was fitted: only so does it never fall as ridge grows.
+        gaps = {RESIDUAL: [missed(pooled, shared)]}
 
     inner: dict[tuple[int, int, str], Maps] = {}
-    gaps: dict[str, list[float]] = {RESIDUAL: [missed(moment, streams[place]) for place, moment in stream.items()]}
     for m, g in parts.depth_map:
         queries, values = read_by("query", m, g) + read_by("key", m, g), read_by("value", m, g)
         if heads:

@@ -1,12 +1,18 @@
 """A study without files, and run.json files as `evaluate` would write them."""
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from graft import records
+from graft import files, records
 from graft.grid import Grid
 from graft.paths import Paths
+from graft.reporting import predictions
+from graft.reporting.compared import compared
+from graft.reporting.comparison import comparison
 from graft.study import parse
+
+EXAMPLES = 1000
 
 FINETUNE = {"learning_rate": 1e-4, "batch_size": 8, "epochs": 1, "max_tokens": 16}
 COST = {
@@ -76,6 +82,36 @@ def paths(tmp_path):
     return Paths(tmp_path / "results" / "s")
 
 
+def write_predictions(folder, value):
+    """Predictions of a class with the accuracy `value`, exact to a thousandth, of examples that are the same for all."""
+    labels = np.arange(EXAMPLES) % 2
+    wrong = np.arange(EXAMPLES) >= round(value * EXAMPLES)
+    told = labels ^ wrong
+    table = pd.DataFrame({"id": range(EXAMPLES), "label": labels, "logit_0": 1.0 - told, "logit_1": 1.0 * told})
+    with files.atomic_file(folder / "predictions.parquet") as temporary:
+        table.to_parquet(temporary, index=False)
+
+
+@pytest.fixture
+def tested(tmp_path):
+    """The rows of a table that `runs_of` made, from predictions with its values; and the tasks behind them."""
+
+    def made(runs, study, draws=400):
+        study = study.model_copy(update={"statistics": study.statistics.model_copy(update={"draws": draws})})
+        for row in runs[runs["state"] == "done"].itertuples():
+            write_predictions(Paths(tmp_path).run(row.task, row.system, row.seed), row.value)
+        tasks = predictions.crossed(runs, study, Paths(tmp_path))
+        return compared(runs, Grid(study), tasks), tasks
+
+    return made
+
+
+@pytest.fixture
+def compare(tested):
+    """The comparison of a table that `runs_of` made."""
+    return lambda runs, study: comparison(tested(runs, study)[0], runs, study)
+
+
 @pytest.fixture
 def write_run(grid, paths):
     """Write the run.json of one run; returns its path."""
@@ -100,6 +136,7 @@ def write_run(grid, paths):
             | {"fingerprint": fingerprint or grid.evaluated(task, system, seed)}
             | {"code_version": code, "finished": "2026-01-01T00:00:00+0000"},
         }
+        write_predictions(paths.run(task, system, seed), value)
         path = paths.run(task, system, seed) / "run.json"
         records.write(path, records.RunRecord.model_validate(record))
         return path

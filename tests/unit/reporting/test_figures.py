@@ -4,7 +4,6 @@ import pytest
 from matplotlib.text import Text
 
 from graft.reporting import figures
-from graft.reporting.comparison import compare
 
 SYSTEMS = {
     "finetune.big": (0.88, 4.5e13),
@@ -19,7 +18,7 @@ SYSTEMS = {
 
 
 @pytest.fixture
-def table(study, runs_of):
+def table(study, runs_of, compare):
     values = {name: {"all": mean} if mean == 0.5 else {0: mean, 1: mean + 0.01} for name, (mean, _) in SYSTEMS.items()}
     return compare(runs_of(values, flops={name: flops for name, (_, flops) in SYSTEMS.items()}), study())
 
@@ -66,7 +65,7 @@ def test_a_system_that_costs_nothing_is_a_line(table):
     assert [list(line.get_ydata()) for line in dotted] == [[0.5, 0.5]]
 
 
-def test_nothing_finished_is_told(study, runs_of):
+def test_nothing_finished_is_told(study, runs_of, compare):
     empty = compare(runs_of({"finetune.big": {0: "missing"}}), study())
     with pytest.raises(ValueError, match="no finished system"):
         figures.metric_against_cost(empty)

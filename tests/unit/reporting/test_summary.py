@@ -3,7 +3,6 @@ import pytest
 
 from graft import files
 from graft.reporting import summary
-from graft.reporting.comparison import compare
 
 ENSEMBLE = "merge.logit_ensemble.tiny-into-big"
 THESEUS = "merge.theseus.labelled.tiny-into-big"
@@ -19,7 +18,7 @@ FLOPS = {"finetune.big": 1000, ENSEMBLE: 250, THESEUS: 500}
 
 
 @pytest.fixture
-def sentence(study, runs_of):
+def sentence(study, runs_of, compare):
     """The summary of a study with these values by system, for one task or for several."""
 
     def of(values, select=None, tasks=("rte",)):
@@ -33,7 +32,7 @@ def sentence(study, runs_of):
         by_task = values if len(tasks) > 1 else {tasks[0]: values}
         runs = pd.concat([runs_of(by_task[task], task, FLOPS, select) for task in tasks], ignore_index=True)
         runs = runs.astype(object).where(runs.notna(), None)
-        return summary.in_words(compare(runs, made), runs)
+        return summary.in_words(compare(runs, made))
 
     return of
 

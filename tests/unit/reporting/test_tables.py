@@ -39,7 +39,7 @@ def test_tables_and_figures_are_the_same_bytes_twice(grid, paths, write_run):
 
     first = made()
     assert {file.name for file in first} == {
-        *("runs.csv", "comparison.csv", "comparison.md"),
+        *("runs.csv", "comparison.csv", "comparison.md", "comparison.html", "significance.csv", "aggregate.csv"),
         *(f"metric-vs-training-flops.{ending}" for ending in ("svg", "png", "csv")),
     }
     assert made() == first

@@ -6,7 +6,6 @@ from graft.cost.gpus import gpu
 from graft.cost.plan import plan
 from graft.merging import registry
 from graft.reporting import terminal
-from graft.reporting.comparison import compare
 from graft.reporting.states import StepState, states
 from graft.steps import Step
 
@@ -18,7 +17,7 @@ def _text(parts):
     return console.export_text()
 
 
-def test_comparison_shows_counts_of_what_is_not_there_and_leaves_the_only_pair_out(study, runs_of):
+def test_comparison_shows_counts_of_what_is_not_there_and_leaves_the_only_pair_out(study, runs_of, compare):
     values = {"finetune.big": {0: 0.6, 1: 0.7}, "merge.interpolate.tiny-into-big": {0: 0.5, 1: "failed"}}
     text = _text(terminal.comparison_tables(compare(runs_of(values), study())))
     lines = {line.split()[0]: line for line in text.splitlines() if line.strip()}

@@ -1,14 +1,13 @@
 import pandas as pd
 
 from graft.grid import Grid
-from graft.reporting import comparison
 from graft.reporting.warm_start import curves
 from graft.study import parse
 
 PAIR = "small-into-large"
 
 
-def test_curves_begin_at_the_starts_and_tell_what_is_left_where_the_small_model_exists(study_config):
+def test_curves_begin_at_the_starts_and_tell_what_is_left_where_the_small_model_exists(study_config, compare):
     study_config["systems"]["warm-start"] = {"merge": "spacewise", "steps": [10, 5]}
     grid = Grid(parse(study_config | {"exclude": ["stsb/*", "sst2/*"]}))
     flops = {"finetune.small": 100, f"merge.spacewise.labelled.{PAIR}": 170}
@@ -27,7 +26,7 @@ def test_curves_begin_at_the_starts_and_tell_what_is_left_where_the_small_model_
         }
         for run in grid.runs
     ]
-    table = curves(comparison.compare(pd.DataFrame(rows), grid.study), grid)
+    table = curves(compare(pd.DataFrame(rows), grid.study), grid)
     assert set(table["task"]) == {"rte"} and set(table["merge"]) == {f"spacewise.labelled.{PAIR}"}
     found = {(row.arm, row.steps): row for row in table.itertuples()}
     assert list(found) == [

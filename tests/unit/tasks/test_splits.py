@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from graft.tasks.splits import carve, contained_phrases, draw, normalised, shared_components
+from graft.tasks.splits import carve, contained_phrases, draw, folds, normalised, shared_components
 
 
 def test_contained_phrases_are_runs_of_whole_words():
@@ -68,3 +68,30 @@ def test_a_limited_draw_takes_whole_sentences_first(phrases):
     assert len(set(draw(carving, whole + 5)) & set(carving.redundant)) == 5
     assert draw(carving, None).tolist() == draw(carving, 10**6).tolist() == carving.train.tolist()
     assert draw(carving, 15).tolist() == draw(carving, 15).tolist() == sorted(draw(carving, 15))
+
+
+def test_folds_keep_rows_that_share_a_text_together_and_hold_every_row_out_once():
+    table = pd.DataFrame({"text_a": list("abcdefgh"), "text_b": list("bxcdyzgw")})
+    found = folds(table, "shared", 3, seed=0)
+    assert sorted(np.concatenate([held for held, _ in found])) == list(range(8))
+    for held, train in found:
+        assert sorted([*held, *train]) == list(range(8))
+        texts = [set(table.loc[rows].to_numpy().ravel()) for rows in (held, train)]
+        assert not texts[0] & texts[1]
+
+
+def test_folds_of_phrases_train_on_nothing_inside_or_around_what_is_held_out():
+    phrases = ["a good film", "good film", "a bad play", "bad play", "so long", "A good  film", "we laughed", "no"]
+    found = folds(pd.DataFrame({"text_a": phrases}), "contained", 3, seed=1)
+    assert sorted(np.concatenate([held for held, _ in found])) == list(range(8))
+    for held, train in found:
+        for i in held:
+            assert {0, 5} <= set(held) or not {0, 5} & set(held)
+            for j in train:
+                one, other = (" ".join(phrases[k].lower().split()) for k in (i, j))
+                assert one not in other and other not in one
+
+
+def test_folds_that_leave_nothing_to_train_on_are_told():
+    with pytest.raises(ValueError, match="2 folds: all rows of train share text"):
+        folds(pd.DataFrame({"text_a": ["x", "x"]}), "shared", 2, seed=0)

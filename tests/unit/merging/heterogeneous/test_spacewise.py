@@ -144,3 +144,15 @@ def test_what_maps_miss_is_said_by_space_and_never_falls_as_ridge_grows(related)
     for space in found[0]:
         shares = [diagnostics[space] for diagnostics in found]
         assert shares[0] < 1e-9 and shares == sorted(shares) and shares[-1] > 0.05
+
+
+@torch.no_grad()
+@pytest.mark.parametrize("residual", ["pooled", "per_site"])
+def test_where_no_width_is_a_multiple_what_maps_miss_never_falls_as_ridge_grows(residual, parts_of):
+    found = [
+        Spacewise().prepare(parts_of("spacewise", map_ridge=ridge, residual=residual)).diagnostics
+        for ridge in (0, 1e-3, 0.1, 0.3, 1)
+    ]
+    for space in found[0]:
+        shares = [diagnostics[space] for diagnostics in found]
+        assert shares == sorted(shares) and shares[0] > 0.01, space

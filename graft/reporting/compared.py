@@ -1,0 +1,141 @@
+"""Every system of a study against the reference, the small model and the head alone: what all tables are made from."""
+
+from __future__ import annotations
+
+import fnmatch
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+
+import pandas as pd
+
+from graft.grid import Grid, System
+from graft.merging.registry import KINDS
+from graft.statistics.crossed import Crossed, Difference, Estimate
+from graft.statistics.verdicts import DESCRIPTIVE, carries_verdict, holm, verdict
+from graft.study import Pair
+
+
+@dataclass(frozen=True)
+class Compared:
+    """One system on one task.
+
+    `others`: name and difference of the reference, the small model and the head alone; a difference is None where one
+    of both has no finished run. `near_best`: whether it is the best of its task or within noise of it. `chosen`: whether
+    it is the merge that is best on `select`.
+    """
+
+    task: str
+    system: System
+    mean: Estimate | None
+    others: dict[str, tuple[str, Difference | None]]
+    margin: float | None
+    near_best: bool
+    chosen: bool
+    p_value: float | None = None
+    p_holm: float | None = None
+    verdict: str | None = None
+
+    @property
+    def to_reference(self) -> Difference | None:
+        return self.others["reference"][1]
+
+
+def compared(runs: pd.DataFrame, grid: Grid, tasks: Mapping[str, Crossed]) -> list[Compared]:
+    """All systems in the order of `runs`, the table of `runs.gather`; tasks: those of `predictions.crossed`.
+
+    The reference of a system is the fine-tuned large model of its pair; probes, fine-tuned models and `majority` belong
+    to the first pair that fits. Verdicts: see `_judged`.
+    """
+    study, found = grid.study, []
+    chosen = best_on_select(runs, grid)
+    for task, of_task in runs.groupby("task", sort=False):
+        sample, margin = tasks.get(task), study.margin(task)
+        names = list(dict.fromkeys(of_task["system"]))
+        means = {name: sample.of_mean(name) if sample else None for name in names}
+        best = max((name for name in names if means[name]), key=lambda name: means[name].mean, default=None)
+        for name in names:
+            system = grid.systems[name]
+            pair = pair_of(system, grid)
+            others = {"reference": f"finetune.{pair.large}", "small": f"finetune.{pair.small}"}
+            head_only = _head_only(task, system, grid, runs)
+            others |= {"head_only": head_only} if head_only else {}
+            against = {
+                what: (other, sample.of_difference(name, other) if sample else None) for what, other in others.items()
+            }
+            near = best is not None and means[name] is not None and _within_noise(sample, name, best)
+            found.append(Compared(task, system, means[name], against, margin, near, chosen.get(task) == name))
+    return _judged(found, grid)
+
+
+def best_on_select(runs: pd.DataFrame, grid: Grid) -> dict[str, str]:
+    """Per task the merge with the highest mean metric on `select` over its finished runs."""
+    best: dict[str, tuple[float, str]] = {}
+    for (task, name), group in runs.groupby(["task", "system"], sort=False):
+        score = select_score(group)
+        if grid.systems[name].kind in KINDS and score is not None and (task not in best or score > best[task][0]):
+            best[task] = (score, name)
+    return {task: name for task, (_, name) in best.items()}
+
+
+def select_score(group: pd.DataFrame) -> float | None:
+    """The mean metric on `select` over the finished runs of one system; None where there is none."""
+    known = [float(value) for value in group.loc[group["state"] == "done", "select_value"] if not pd.isna(value)]
+    return math.fsum(known) / len(known) if known else None
+
+
+def pair_of(system: System, grid: Grid) -> Pair:
+    """The pair whose fine-tuned models a system is compared with."""
+    if system.pair is not None:
+        return system.pair
+    return next((pair for pair in grid.pairs if system.model in (pair.large, pair.small)), grid.pairs[0])
+
+
+def _judged(rows: list[Compared], grid: Grid) -> list[Compared]:
+    """The rows with p values and verdicts against the reference.
+
+    There is a p value from `SEEDS_FOR_VERDICT` seeds on. Verdicts are for the primary family alone, whose p values are
+    corrected together, over all tasks; all other rows, and those of fewer seeds, are descriptive.
+    """
+    statistics = grid.study.statistics
+
+    def in_family(row: Compared) -> bool:
+        own = any(fnmatch.fnmatchcase(row.system.name, pattern) for pattern in statistics.primary_family)
+        return own and row.system.name != row.others["reference"][0]
+
+    p_values = [row.to_reference.p_value if carries_verdict(row.to_reference) else None for row in rows]
+    family = [index for index, row in enumerate(rows) if p_values[index] is not None and in_family(row)]
+    corrected = dict(zip(family, holm([p_values[index] for index in family]), strict=True))
+    judged = []
+    for index, row in enumerate(rows):
+        told, p_holm = DESCRIPTIVE if row.mean else None, corrected.get(index)
+        if p_holm is not None:
+            told = verdict(row.to_reference, p_holm, row.margin, statistics.confidence)
+        p_value = None if row.system.name == row.others["reference"][0] else p_values[index]
+        judged.append(replace(row, p_value=p_value, p_holm=p_holm, verdict=told))
+    return judged
+
+
+def _within_noise(sample: Crossed, name: str, best: str) -> bool:
+    """Whether the interval of the difference to the best holds 0; never where there is no interval."""
+    if name == best:
+        return True
+    interval = sample.of_difference(name, best)
+    return bool(interval and interval.new and interval.new[0] <= 0 <= interval.new[1])
+
+
+def _head_only(task: str, system: System, grid: Grid, runs: pd.DataFrame) -> str | None:
+    """The head-only control of a merge: of its head, or the best on `select` where the merge has no head option."""
+    if system.merge is None:
+        return None
+    controls = [s for s in grid.systems.values() if s.kind == "control" and s.pair == system.pair and s.merge is None]
+    if system.head == "labelled" and not controls:
+        # The labelled head sees nothing of the small model, so that of another pair is the same.
+        controls = [s for s in grid.systems.values() if s.head == "labelled" and s.merge is None]
+        controls = [s for s in controls if s.pair.large == system.pair.large]
+    if system.head is not None:
+        return next((control.name for control in controls if control.head == system.head), None)
+    of_task = runs[runs["task"] == task]
+    scores = {control.name: select_score(of_task[of_task["system"] == control.name]) for control in controls}
+    known = {name: score for name, score in scores.items() if score is not None}
+    return max(known, key=known.__getitem__, default=None)

@@ -1,0 +1,117 @@
+"""The comparison as documents: comparison.md and comparison.html, the same cells in both."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import jinja2
+import pandas as pd
+
+from graft.reporting import formats
+
+_TEMPLATES = Path(__file__).parent / "templates"
+
+
+@dataclass(frozen=True)
+class Cell:
+    """Text, `best` where it is the best of its column, `near` where it is within noise of the best."""
+
+    text: str
+    best: bool = False
+    near: bool = False
+
+
+@dataclass(frozen=True)
+class Section:
+    """One table with its heading and the sentences below it."""
+
+    heading: str
+    columns: tuple[str, ...]
+    rows: tuple[tuple[Cell, ...], ...]
+    notes: tuple[str, ...]
+
+
+def sections(
+    comparison: pd.DataFrame, significance: pd.DataFrame, aggregate: pd.DataFrame, confidence: float
+) -> list[Section]:
+    """One section per task of comparison.csv, and one for all of them together where there is anything to say."""
+    found = []
+    for task, table in comparison.groupby("task", sort=False):
+        rows, best = formats.records(table), formats.best_rows(table)
+        columns = formats.HEADINGS | {"mean": table["metric"].iloc[0]}
+        cells = tuple(
+            tuple(_cell(key, text, index in best, row) for key, text in formats.row_cells(row).items())
+            for index, row in enumerate(rows)
+        )
+        caption = formats.caption(table["metric"].iloc[0], max(table["n_expected"]), confidence)
+        notes = [caption, *_needed(significance[significance["task"] == task], rows)]
+        found.append(Section(task, tuple(columns.values()), cells, tuple(notes)))
+    if len(aggregate):
+        found.append(_together(aggregate, confidence))
+    return found
+
+
+def to_markdown(parts: list[Section]) -> str:
+    """Sections as Markdown: the best in bold, what is within noise of it underlined."""
+
+    def written(cell: Cell) -> str:
+        # Names are plain (see DESIGN's safety), so nothing here can end a cell.
+        return f"**{cell.text}**" if cell.best else f"<u>{cell.text}</u>" if cell.near else cell.text
+
+    texts = []
+    for part in parts:
+        lines = [part.columns, ["---"] * len(part.columns), *([written(cell) for cell in row] for row in part.rows)]
+        body = "\n".join(f"| {' | '.join(cells)} |" for cells in lines)
+        texts.append("\n\n".join([f"## {part.heading}", body, *part.notes]) + "\n")
+    return "\n".join(texts)
+
+
+def to_html(parts: list[Section], study: str) -> str:
+    """Sections as one page that needs nothing else; every text is escaped."""
+    environment = jinja2.Environment(
+        loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
+    )
+    return environment.get_template("comparison.html").render(parts=parts, study=study)
+
+
+def _cell(key: str, text: str, best: bool, row: dict[str, Any]) -> Cell:
+    shown = key == "mean"
+    return Cell(text, best=shown and best, near=shown and not best and row["near_best"] is True)
+
+
+def _needed(significance: pd.DataFrame, rows: list[dict[str, Any]]) -> list[str]:
+    """What a verdict on the merge that was chosen on select would take, where it has none."""
+    chosen = {row["system"] for row in rows if row["chosen"] is True}
+    of = [row for row in formats.records(significance) if row["system"] in chosen and row["versus"] == "reference"]
+    return [
+        f"{row['system']}, the merge that is best on select: to tell a true difference of {row['margin']:g} to the "
+        f"reference from none would take about {row['seeds_needed']:,} seeds and {row['examples_needed']:,} report "
+        f"examples (80% power, one comparison); here are {row['n_seeds']} and {row['n_examples']:,}."
+        for row in of
+        if row["seeds_needed"] is not None
+    ]
+
+
+def _together(aggregate: pd.DataFrame, confidence: float) -> Section:
+    rows = tuple(
+        tuple(
+            map(
+                Cell,
+                (
+                    row["system"],
+                    row["kind"],
+                    formats.with_interval(row["iqm"], row["iqm_low"], row["iqm_high"], formats.score),
+                    formats.with_interval(row["mean_rank"], row["rank_low"], row["rank_high"], "{:.1f}".format),
+                ),
+            )
+        )
+        for row in formats.records(aggregate)
+    )
+    note = (
+        f"Over {', '.join(aggregate['tasks'].iloc[0].split())}: tasks on which the reference is clearly better than one "
+        "label for all. Normalised score: 0 is one label for all, 1 the reference; interquartile mean over all runs. "
+        f"Rank 1 is the best. {confidence:.0%} intervals for new seeds and examples."
+    )
+    return Section("all tasks", ("system", "kind", "normalised score", "mean rank"), rows, (note,))

@@ -1,0 +1,75 @@
+"""Every difference with all that is known of it: significance.csv."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import pandas as pd
+
+from graft.reporting.compared import Compared
+from graft.statistics.crossed import Crossed, Difference
+from graft.statistics.planning import Needed, needed
+
+COLUMNS = (
+    "task",
+    "system",
+    "versus",
+    "other",
+    "n_seeds",
+    "n_examples",
+    "difference",
+    "seed_sd",
+    "example_sd",
+    "these_low",
+    "these_high",
+    "new_low",
+    "new_high",
+    "margin",
+    "inner_low",
+    "inner_high",
+    "p_value",
+    "p_holm",
+    "verdict",
+    "seeds_needed",
+    "examples_needed",
+)
+
+
+def significance(rows: list[Compared], tasks: Mapping[str, Crossed]) -> pd.DataFrame:
+    """One row per task, system and what it is compared with (`versus`: reference, small or head_only), with COLUMNS.
+
+    `these_*`: interval for new seeds on these examples; `new_*`: for new seeds and new examples, as in comparison.csv;
+    `inner_*`: the same at the confidence that equivalence within `margin` asks for. `p_value` is not corrected; p_holm
+    and verdict are for the reference only, as in comparison.csv. `seeds_needed`, `examples_needed`: see `needed_for`.
+    """
+    found: list[dict[str, Any]] = []
+    for row in rows:
+        n_examples = len(tasks[row.task].labels) if row.task in tasks else None
+        for versus, (other, difference) in row.others.items():
+            if difference is None or other == row.system.name:
+                continue
+            own = {"task": row.task, "system": row.system.name, "versus": versus, "other": other}
+            own |= {"n_seeds": difference.n_seeds, "n_examples": n_examples, "difference": difference.mean}
+            own |= {"seed_sd": difference.sd, "example_sd": difference.example_variance**0.5, "margin": row.margin}
+            for name in ("these", "new", "inner"):
+                own |= dict(
+                    zip((f"{name}_low", f"{name}_high"), getattr(difference, name) or (None, None), strict=True)
+                )
+            own["p_value"] = difference.p_value
+            if versus == "reference":
+                own |= {"p_holm": row.p_holm, "verdict": row.verdict}
+            more = needed_for(difference, row.margin, tasks[row.task])
+            found.append(own | ({"seeds_needed": more.seeds, "examples_needed": more.examples} if more else {}))
+    table = pd.DataFrame(found, columns=list(COLUMNS), dtype=object)
+    return table.where(table.notna(), None)
+
+
+def needed_for(difference: Difference | None, margin: float | None, task: Crossed) -> Needed | None:
+    """Seeds and examples with which a true difference of the margin is told from none in four of five studies.
+
+    None where there is no margin, or one run only, which does not say how far seeds differ.
+    """
+    if margin is None or difference is None or difference.sd is None:
+        return None
+    return needed(difference, len(task.labels), margin, task.confidence)

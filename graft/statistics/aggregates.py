@@ -1,0 +1,76 @@
+"""One number over all tasks: the interquartile mean of normalised scores, and the mean rank.
+
+Source: Agarwal et al. 2021, Deep Reinforcement Learning at the Edge of the Statistical Precipice, arXiv 2108.13264.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+from scipy import stats
+
+from graft.statistics.crossed import Crossed
+from graft.statistics.weighted import metric_under
+
+
+@dataclass(frozen=True)
+class Aggregate:
+    """A system over `tasks`: scores are 0 for knowing labels only and 1 for the reference; rank 1 is the best.
+
+    The interquartile mean is over all runs of all tasks, a quarter cut off at either end. Intervals are for new seeds
+    and examples.
+    """
+
+    system: str
+    tasks: tuple[str, ...]
+    iqm: float
+    iqm_interval: tuple[float, float]
+    rank: float
+    rank_interval: tuple[float, float]
+
+
+def aggregate(tasks: Sequence[Crossed], references: Mapping[str, str]) -> list[Aggregate]:
+    """The systems of `references` ({system: its reference}) that have runs on all tasks, in its order.
+
+    Tasks on which a reference is not clearly better than one label for all are left out, for all systems: divided by a
+    difference that is noise, a score says nothing. Empty where no task is left.
+    """
+    used = [task for task in tasks if all(_scale(task, name) is not None for name in set(references.values()))]
+    systems = [name for name in references if used and all(task.values(name) for task in used)]
+    if not systems:
+        return []
+    tail = (1 - used[0].confidence) / 2
+    # [systems, 1 + draws] per task: the means themselves, and in every draw.
+    means = [np.array([_with_draws(task, name).mean(axis=0) for name in systems]) for task in used]
+    ranks = np.mean([stats.rankdata(-of_task, axis=0) for of_task in means], axis=0)
+    found = []
+    for at, name in enumerate(systems):
+        normalised = []
+        for task in used:
+            floor, height = _scale(task, references[name])
+            normalised.append((_with_draws(task, name) - floor) / height)
+        iqm = stats.trim_mean(np.concatenate(normalised), 0.25, axis=0)
+        intervals = (tuple(np.quantile(v[1:], [tail, 1 - tail]).tolist()) for v in (iqm, ranks[at]))
+        names = tuple(task.task for task in used)
+        found.append(Aggregate(name, names, float(iqm[0]), next(intervals), float(ranks[at, 0]), next(intervals)))
+    return found
+
+
+def _with_draws(task: Crossed, system: str) -> np.ndarray:
+    """The metric of each run: as it is, and in every draw of examples and seeds, [runs, 1 + draws]."""
+    values = task.values(system)
+    drawn = [task.drawn(system, seed) for seed in values] + task.sampling.of_mean(values)
+    return np.column_stack([list(values.values()), drawn])
+
+
+def _scale(task: Crossed, reference: str) -> tuple[float, float] | None:
+    """The metric of one label for all, and how far the reference is above it; None where it is not clearly so."""
+    estimate = task.of_mean(reference)
+    constant = np.repeat(np.unique(task.labels)[:, None], len(task.labels), axis=1)
+    ones = np.ones((len(task.labels), 1))
+    floor = float(metric_under(task.metric, constant, task.labels, ones).max())
+    if estimate is None or estimate.new is None or estimate.new[0] <= floor:
+        return None
+    return floor, estimate.mean - floor
