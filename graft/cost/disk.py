@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from graft.cost.flops import moments_size
 from graft.cost.linked import LINKED
-from graft.cost.sizes import SPLITS
 from graft.cost.work import Costs
 from graft.merging import registry
 from graft.merging.alignment.depth import pairs
