@@ -19,6 +19,7 @@ from graft.steps import Step
 
 # Close names that are told in the place of a long list.
 _MOST_NAMES = 8
+_ABSENT = "not in it: made before this run, or not made yet"
 
 
 @dataclass(frozen=True)
@@ -190,13 +191,15 @@ def _tables(paths: Paths, run: Run, record: RunRecord) -> Section:
     rows = []
     if run.trained_on is None:
         row = _row_of(paths.tables / tables.RUNS, run, seed=True)
-        same = row is not None and row["value"] == record.primary.value
-        told = "not in it" if row is None else _number(row["value"]) if same else f"another value ({row['value']})"
-        rows.append((str(paths.tables / tables.RUNS), told if same else f"{told}; made before this run"))
+        value = row and row["value"]
+        told = _ABSENT if value is None else _number(value)
+        if value is not None and value != record.primary.value:
+            told += ": another value, made before this run"
+        rows.append((str(paths.tables / tables.RUNS), told))
     name = transfer.TRANSFER if run.trained_on else tables.COMPARISON
     row = _row_of(paths.tables / name, run)
     if row is None:
-        rows.append((str(paths.tables / name), "not in it; made before this run"))
+        rows.append((str(paths.tables / name), _ABSENT))
     else:
         cells = formats.row_cells(row)
         told = f"mean {cells['mean']} of runs {cells['runs']}; Δ reference {cells['delta']}; {cells['verdict']}"
