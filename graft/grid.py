@@ -5,15 +5,14 @@ from __future__ import annotations
 import fnmatch
 import functools
 import hashlib
-import importlib.util
 import json
-import os
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from graft import files
+from graft.local_models import local_folder, model_files
 from graft.merging import registry
 from graft.shapes import Shape, check_shapes
 from graft.sources import FileData, GeneratedData, HubData
@@ -39,10 +38,6 @@ from graft.transfer import full_name
 RECIPES = 3
 RECIPES_OF = {"probe": 4, "merge": 5, "sweep": 4, "WarmStartSystem": 4}
 ALL_SEEDS = "all"
-# A local model's weights; the first is preferred, and the only one that a sha256 in the config can be about.
-WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-# What a distillation compared hidden states with, beside the model that it made.
-PROJECTION = "fit_dense.safetensors"
 
 
 @dataclass(frozen=True)
@@ -437,32 +432,6 @@ def _content(source: HubData | FileData | GeneratedData, row: TaskRow, where: st
         return {"kind": source.kind, **{split: files.sha256(path) for split, path in found.items()}}
     version = {"version": generated.VERSION} if isinstance(source, GeneratedData) else {}
     return source.model_dump() | version
-
-
-def model_files(source: PathModel | PackageModel, where: str) -> list[Path]:
-    """Weights, config and tokenizer of a model that is here already, in a fixed order.
-
-    Raises ValueError where one is missing or the weights' sha256 is not the config's.
-    """
-    folder = local_folder(source, where)
-    weights = next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
-    if weights is None or not (folder / "config.json").is_file():
-        missing = "config.json" if weights else " or ".join(WEIGHTS)
-        raise ValueError(f"{where}: {folder / missing} is missing; a Hugging Face model folder is needed")
-    if source.sha256 and (weights.name != WEIGHTS[0] or files.sha256(weights) != source.sha256):
-        raise ValueError(f"{where}.sha256: {weights} has {files.sha256(weights)}; the config expects {source.sha256}")
-    others = [folder / name for name in ("config.json", PROJECTION, *files.TOKENIZER) if (folder / name).is_file()]
-    return [weights, *others]
-
-
-def local_folder(source: PathModel | PackageModel, where: str) -> Path:
-    """Folder of a local model; raises ValueError for a package that is not installed."""
-    if isinstance(source, PathModel):
-        return Path(os.path.expandvars(os.path.expanduser(source.folder)))
-    spec = importlib.util.find_spec(source.package)
-    if spec is None or not spec.submodule_search_locations:
-        raise ValueError(f"{where}.package: {source.package} is not installed; pip install it")
-    return Path(spec.submodule_search_locations[0]) / source.folder
 
 
 def _systems(study: Study, merges: dict[str, Merge]) -> list[System]:

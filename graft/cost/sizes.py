@@ -12,7 +12,8 @@ import numpy as np
 import pandas as pd
 
 from graft import files
-from graft.grid import Grid, local_folder
+from graft.grid import Grid
+from graft.local_models import local_folder
 from graft.paths import Paths
 from graft.shapes import Shape
 from graft.sources import FileData, HubData
