@@ -1,10 +1,14 @@
+import itertools
 import re
+from pathlib import Path
 
 import pytest
+import yaml
 
 from graft import steps
 from graft.grid import Grid
 from graft.study import parse
+from graft.transfer import Transfer
 from tests.conftest import with_transfers
 
 
@@ -153,3 +157,14 @@ def test_the_resolved_study_reads_back_as_it_was(values):
     values["transfer"]["imdb"]["labels"] = {0: "negative", 1: "positive"}  # as YAML reads them
     study = parse(values)
     assert parse(study.model_dump(mode="json", by_alias=True)) == study
+
+
+def test_the_example_in_the_default_study_is_right_once_the_commits_are_filled_in():
+    text = (Path(__file__).parents[2] / "config.yaml").read_text()
+    example = itertools.takewhile(lambda line: line.startswith("#"), text[text.index("# transfer:\n") :].splitlines())
+    transfers = yaml.safe_load("\n".join(line.removeprefix("# ") for line in example).replace("COMMIT", "0" * 40))
+    grid = Grid(parse(yaml.safe_load(text) | transfers))
+    assert list(grid.transfers) == ["imdb.from-sst2", "snli.from-rte"]
+    assert set(Transfer.model_fields) - {"task"} | {"from"} == {
+        key for keys in transfers["transfer"].values() for key in keys
+    }
