@@ -162,7 +162,7 @@ def test_the_resolved_study_reads_back_as_it_was(values):
 def test_the_example_in_the_default_study_is_right_once_the_commits_are_filled_in():
     text = (Path(__file__).parents[2] / "config.yaml").read_text()
     example = itertools.takewhile(lambda line: line.startswith("#"), text[text.index("# transfer:\n") :].splitlines())
-    transfers = yaml.safe_load("\n".join(line.removeprefix("# ") for line in example).replace("COMMIT", "0" * 40))
+    transfers = yaml.safe_load("\n".join(line.removeprefix("# ") for line in example).replace("COMMIT", "a" * 40))
     grid = Grid(parse(yaml.safe_load(text) | transfers))
     assert list(grid.transfers) == ["imdb.from-sst2", "snli.from-rte"]
     assert set(Transfer.model_fields) - {"task"} | {"from"} == {
