@@ -18,6 +18,7 @@ include: "rules/merge.smk"
 include: "rules/evaluate.smk"
 include: "rules/cost.smk"
 include: "rules/compare.smk"
+include: "rules/transfer.smk"
 
 
 localrules:
@@ -35,6 +36,7 @@ rule all:
     input:
         TABLES,
         COSTS,
+        TRANSFER,
         FIGURES,
 
 
@@ -42,12 +44,14 @@ rule all:
 rule download:
     input:
         all_data(),
+        all_transfer_data(),
         all_published(),
 
 
 rule data:
     input:
         all_data(),
+        all_transfer_data(),
 
 
 rule models:
@@ -69,6 +73,7 @@ rule tables:
     input:
         TABLES,
         COSTS,
+        TRANSFER,
 
 
 onstart:

@@ -51,13 +51,32 @@ def status(study: AnyStudy = None) -> None:
         unchecked = None
     except ValueError as error:
         unchecked = error
-    found = states.states(grid, paths, check=unchecked is None)
+    found = states.states(grid, paths, check=unchecked is None, runs=[*grid.runs, *grid.transfer_runs])
     for part in terminal.status_tables(found, states.step_states(grid, paths, found)):
         console.print(part)
     holder = locks.holder(paths.lock)
     console.print("snakemake does not run this study now" if holder is None else f"snakemake runs it now ({holder})")
     if unchecked is not None:
         console.print(f"stale runs cannot be told: {unchecked}", style="yellow", markup=False)
+
+
+@app.command()
+def explain(
+    study: NamedStudy,
+    task: Annotated[str, typer.Argument(help="Task, or <name>.from-<task> for a transfer.")],
+    system: Annotated[str, typer.Argument(help="System, as in the tables.")],
+    seed: Annotated[str, typer.Argument(help="Seed, or `all`.")],
+) -> None:
+    """Where a number came from: metrics, choices, cost, every step behind it, and what would make it stale."""
+    paths = find(study)
+    from graft.grid import Grid
+    from graft.reporting import explaining, terminal
+    from graft.study import load
+
+    grid = Grid(load(paths.study))
+    console = terminal.console()
+    for part in terminal.explanation(explaining.explain(grid, paths, explaining.find_run(grid, task, system, seed))):
+        console.print(part)
 
 
 @app.command()
@@ -73,6 +92,10 @@ def tables(study: NamedStudy) -> None:
     making.write_comparison(grid, paths)
     making.write_costs(grid, paths)
     making.write_figure(paths)
+    if grid.transfers:
+        from graft.reporting import transfer
+
+        transfer.write_transfer(grid, paths, refuse_stale=False)
     # Older than every run, so that snakemake makes them anew: it did not make these.
     for path in (*paths.tables.iterdir(), *paths.figures.iterdir()):
         os.utime(path, (1, 1))

@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import BertConfig, BertForSequenceClassification, BertModel, PreTrainedModel
 from transformers.utils import logging
 
-from graft.grid import PROJECTION
+from graft.local_models import PROJECTION
 from graft.shapes import Shape
 
 Loaded = TypeVar("Loaded", bound=PreTrainedModel)

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
+import fnmatch
 import functools
 import hashlib
-import importlib.util
 import json
-import os
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -14,12 +13,12 @@ from pathlib import Path
 from typing import Any
 
 from graft import files
+from graft.local_models import local_folder, model_files
 from graft.merging import registry
 from graft.shapes import Shape, check_shapes
+from graft.sources import FileData, GeneratedData, HubData
 from graft.study import (
     DistilledModel,
-    FileData,
-    GeneratedData,
     HubModel,
     Like,
     Made,
@@ -33,15 +32,13 @@ from graft.study import (
 from graft.systems import FewShotSystem, MergeSystem, OtherSmallControl, WarmStartSystem
 from graft.tasks import generated
 from graft.tasks.readers import source_files
+from graft.tasks.table import TaskRow
+from graft.transfer import full_name
 
 # Bumped when a step's meaning changes, so that older results are made anew: that of every step, or of one.
 RECIPES = 3
 RECIPES_OF = {"probe": 4, "merge": 5, "sweep": 4, "WarmStartSystem": 4}
 ALL_SEEDS = "all"
-# A local model's weights; the first is preferred, and the only one that a sha256 in the config can be about.
-WEIGHTS = ("model.safetensors", "pytorch_model.bin")
-# What a distillation compared hidden states with, beside the model that it made.
-PROJECTION = "fit_dense.safetensors"
 
 
 @dataclass(frozen=True)
@@ -91,15 +88,21 @@ class Merge:
 
 @dataclass(frozen=True)
 class Run:
-    """One system on one task with one seed (or `all`)."""
+    """One system on one task with one seed (or `all`); `trained_on`: the task of its model, if `task` is a transfer."""
 
     task: str
     system: System
     seed: int | str
+    trained_on: str | None = None
 
     @property
     def id(self) -> str:
         return f"{self.task}/{self.system.name}/seed-{self.seed}"
+
+    @property
+    def made(self) -> tuple[str, str, int | str]:
+        """Task, system and seed under which its model is made."""
+        return (self.trained_on or self.task, self.system.name, self.seed)
 
 
 class Grid:
@@ -123,6 +126,27 @@ class Grid:
         ]
         if not self.runs:
             raise ValueError("include and exclude leave no run; patterns are over <task>/<system>/seed-<n>")
+        self.transfers = {full_name(name, spec): (name, spec) for name, spec in study.transfer.items()}
+        self.transfer_runs = [run for task in self.transfers for run in self._runs_of_transfer(task)]
+
+    def _runs_of_transfer(self, task: str) -> list[Run]:
+        """One for each run of the task that the systems were trained on; what the study leaves out is not made."""
+        name, spec = self.transfers[task]
+        own = [run for run in self.runs if run.task == spec.task]
+        for pattern in spec.systems:
+            if not fnmatch.filter([run.system.name for run in own], pattern):
+                raise ValueError(f"transfer.{name}.systems: no system that is run on {spec.task} matches {pattern!r}")
+        return [Run(task, run.system, run.seed, spec.task) for run in own if spec.evaluates(run.system.name)]
+
+    def trained_on(self, task: str) -> str:
+        """The task whose systems a task or transfer evaluates."""
+        return self.transfers[task][1].task if task in self.transfers else task
+
+    def row(self, task: str) -> TaskRow:
+        """Classes and metrics of a task, or those with which a transfer evaluates; columns are those of its data."""
+        own = self.trained_on(task)
+        row = self.study.tasks[own].row(own)
+        return self.transfers[task][1].row(row) if task in self.transfers else row
 
     def _seeds_of(self, system: System) -> tuple[int | str, ...]:
         if not system.seeded:
@@ -161,7 +185,8 @@ class Grid:
         return next(pair for pair in self.pairs if pair.name == name)
 
     def max_tokens(self, task: str, model: str) -> int:
-        return self.study.models[model].finetune[task].max_tokens
+        own = self.transfers[task][1].max_tokens if task in self.transfers else None
+        return own or self.study.models[model].finetune[self.trained_on(task)].max_tokens
 
     def reads_as(self, system: System) -> str:
         """The model in whose tokens `evaluate` gives texts to a system.
@@ -175,6 +200,9 @@ class Grid:
         for name, task in self.study.tasks.items():
             if isinstance(task.source, FileData):
                 source_files(task.source, task.row(name), f"tasks.{name}.source")
+        for task, (name, transfer) in self.transfers.items():
+            if isinstance(transfer.source, FileData):
+                source_files(transfer.source, self.row(task), f"transfer.{name}.source", (transfer.split,))
         if self.study.calibration.file:
             self._calibration_text()
         for name, model in self.study.models.items():
@@ -189,6 +217,10 @@ class Grid:
                 if settings.max_tokens > shape.positions:
                     where = f"models.{model}.finetune.{task}.max_tokens"
                     raise ValueError(f"{where}: {settings.max_tokens}; {name} has {shape.positions} positions")
+        for transfer, spec in self.study.transfer.items():
+            if (spec.max_tokens or 0) > shape.positions:
+                where = f"transfer.{transfer}.max_tokens"
+                raise ValueError(f"{where}: {spec.max_tokens}; {name} has {shape.positions} positions")
         for pair in self.pairs:
             if name in (pair.large, pair.small):
                 self._check_pair_shapes(pair)
@@ -230,14 +262,14 @@ class Grid:
 
     @functools.cache  # noqa: B019 - one grid per process
     def data(self, task: str) -> str:
+        row = self.row(task)
+        if task in self.transfers:
+            name, transfer = self.transfers[task]
+            source = _content(transfer.source, row, f"transfer.{name}.source", (transfer.split,))
+            settings = [transfer.split, transfer.limits.model_dump(), transfer.labels]
+            return _hash("transfer data", source, *settings, row.text, row.label, row.labels)
         spec = self.study.tasks[task]
-        source: dict[str, Any] = spec.source.model_dump()
-        if isinstance(spec.source, FileData):
-            found = source_files(spec.source, spec.row(task), f"tasks.{task}.source")
-            source = {"kind": spec.source.kind, **{split: files.sha256(path) for split, path in found.items()}}
-        if isinstance(spec.source, GeneratedData):
-            source["version"] = generated.VERSION
-        row = spec.row(task)
+        source = _content(spec.source, row, f"tasks.{task}.source")
         return _hash("data", source, spec.limits.model_dump(), row.text, row.label, row.labels, row.groups)
 
     @functools.cache  # noqa: B019
@@ -359,7 +391,10 @@ class Grid:
     @functools.cache  # noqa: B019
     def evaluated(self, task: str, system: str, seed: int | str) -> str:
         """Fingerprint of a run.json."""
-        return _hash("evaluate", self.made(task, system, seed), self.study.tasks[task].row(task).metrics)
+        inputs = [self.made(self.trained_on(task), system, seed), self.row(task).metrics]
+        if task in self.transfers:
+            inputs += self._tokens_for(task, self.reads_as(self.systems[system]))
+        return _hash("evaluate", *inputs)
 
     def measured(self, task: str, runs: Iterable[Run]) -> str:
         """Fingerprint of what the models of these runs, which stand for all architectures of a task, cost to use."""
@@ -369,6 +404,10 @@ class Grid:
     def gathered(self) -> str:
         """Fingerprint of the tables: that of all runs."""
         return _hash("gather", *(self.evaluated(run.task, run.system.name, run.seed) for run in self.runs))
+
+    def transferred(self) -> str:
+        """Fingerprint of transfer.csv: that of its runs."""
+        return _hash("transfer", *(self.evaluated(run.task, run.system.name, run.seed) for run in self.transfer_runs))
 
 
 def effective(system: System) -> dict[str, Any]:
@@ -392,30 +431,13 @@ def reads_layers(system: System) -> bool:
     return bool(system.merge) and "layers" in registry.facts(system.method).needs
 
 
-def model_files(source: PathModel | PackageModel, where: str) -> list[Path]:
-    """Weights, config and tokenizer of a model that is here already, in a fixed order.
-
-    Raises ValueError where one is missing or the weights' sha256 is not the config's.
-    """
-    folder = local_folder(source, where)
-    weights = next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
-    if weights is None or not (folder / "config.json").is_file():
-        missing = "config.json" if weights else " or ".join(WEIGHTS)
-        raise ValueError(f"{where}: {folder / missing} is missing; a Hugging Face model folder is needed")
-    if source.sha256 and (weights.name != WEIGHTS[0] or files.sha256(weights) != source.sha256):
-        raise ValueError(f"{where}.sha256: {weights} has {files.sha256(weights)}; the config expects {source.sha256}")
-    others = [folder / name for name in ("config.json", PROJECTION, *files.TOKENIZER) if (folder / name).is_file()]
-    return [weights, *others]
-
-
-def local_folder(source: PathModel | PackageModel, where: str) -> Path:
-    """Folder of a local model; raises ValueError for a package that is not installed."""
-    if isinstance(source, PathModel):
-        return Path(os.path.expandvars(os.path.expanduser(source.folder)))
-    spec = importlib.util.find_spec(source.package)
-    if spec is None or not spec.submodule_search_locations:
-        raise ValueError(f"{where}.package: {source.package} is not installed; pip install it")
-    return Path(spec.submodule_search_locations[0]) / source.folder
+def _content(source: HubData | FileData | GeneratedData, row: TaskRow, where: str, *splits: Any) -> dict[str, Any]:
+    """What the rows of a data set depend on: the source as configured, or the sha256 of local files."""
+    if isinstance(source, FileData):
+        found = source_files(source, row, where, *splits)
+        return {"kind": source.kind, **{split: files.sha256(path) for split, path in found.items()}}
+    version = {"version": generated.VERSION} if isinstance(source, GeneratedData) else {}
+    return source.model_dump() | version
 
 
 def _systems(study: Study, merges: dict[str, Merge]) -> list[System]:

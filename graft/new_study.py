@@ -106,7 +106,7 @@ def own_task(given: str) -> OwnTask:
         raise ValueError(f"{train} is missing; a task's folder holds train.tsv and dev.tsv")
     table = readers.read_tsv(train)
     row = TASKS.get(name) or guessing.guess_row(table, train)
-    for split in readers.FILES:
+    for split in readers.OF_A_TASK:
         readers.read_split(source, row, split, where)
     return OwnTask(name, folder, row, len(table), "" if name in TASKS else guessing.in_words(row, table))
 

@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import BertConfig, BertModel, BertTokenizerFast
 
 from graft import files
-from graft.grid import PROJECTION, model_files
+from graft.local_models import PROJECTION, model_files
 from graft.shapes import Shape
 from graft.study import HubModel, PackageModel, PathModel
 from graft.tasks.tokens import load_tokenizer

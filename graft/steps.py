@@ -34,7 +34,7 @@ MODEL_RULES = {
     "random": "initialise_model",
     "masked_lm": "pretrain_model",
 }
-LAST = ("gather", "compare", "tabulate_costs", "plot")
+LAST = ("gather", "compare", "tabulate_costs", "plot", "transfer")
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,9 @@ class Step:
 
 def of_study(grid: Grid) -> list[Step]:
     """All jobs of a study from nothing to its tables, inputs before what is made from them."""
-    return [*with_inputs(grid, [*map(evaluation, grid.runs), *measurements(grid)]), *map(Step, LAST)]
+    last = LAST if grid.transfers else [rule for rule in LAST if rule != "transfer"]
+    runs = [*grid.runs, *grid.transfer_runs]
+    return [*with_inputs(grid, [*map(evaluation, runs), *measurements(grid)]), *map(Step, last)]
 
 
 def evaluation(run: Run) -> Step:
@@ -112,7 +114,7 @@ def inputs(grid: Grid, step: Step) -> list[Step]:
         case "merge_models", (task, system, seed):
             return _merge_inputs(grid, task, system, seed)
         case "evaluate", (task, system, seed):
-            making = _making(grid, task, system, seed)
+            making = _making(grid, grid.trained_on(task), system, seed)
             return [making, Step("download_task", (task,)), _tokens(grid, task, grid.reads_as(grid.systems[system]))]
         case "measure_cost", (task,):
             runs = [family.run for family in families.families(grid, task)]
@@ -161,10 +163,35 @@ def output_of(step: Step, paths: Paths) -> Path:
             return paths.tables / "runs.csv"
         case "compare":
             return paths.tables / "comparison.csv"
+        case "transfer":
+            return paths.tables / "transfer.csv"
         case "plot":
             return paths.figures / "metric-vs-training-flops.svg"
         case _:
             return paths.run(*step.wildcards) / "build.json"
+
+
+def fingerprint_of(grid: Grid, step: Step) -> str:
+    """What the config makes of a step now; raises ValueError where a local source is missing."""
+    match step.rule:
+        case "download_task":
+            return grid.data(*step.wildcards)
+        case "tokenize_task":
+            return grid.tokens(*step.wildcards)
+        case "download_model" | "distil_model" | "initialise_model" | "pretrain_model":
+            return grid.model(*step.wildcards)
+        case "embed_task":
+            return grid.embed(*step.wildcards)
+        case "embed_layers":
+            return grid.embed_layers(*step.wildcards)
+        case "calibrate":
+            return grid.calibrate(*step.wildcards)
+        case "sweep":
+            return grid.sweep(*step.wildcards)
+        case "evaluate":
+            return grid.evaluated(*step.wildcards)
+        case _:
+            return grid.made(*step.wildcards)
 
 
 def _weights(grid: Grid, model: str) -> Step:

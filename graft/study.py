@@ -12,46 +12,12 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from graft.files import read_json
 from graft.merging import registry
 from graft.sections import Fraction, Name, Positive, Section
+from graft.sources import FileData, GeneratedData, HubData
 from graft.strict_yaml import read_yaml
 from graft.systems import MergeControl, MergeSystem, Systems
 from graft.tasks.generated import GRAMMARS
 from graft.tasks.table import METRICS, TASKS, TaskRow
-
-# More than 10,000 rows of different texts are more than the grammars have to say.
-GeneratedRows = Annotated[int, Field(ge=20, le=10_000)]
-
-
-class HubData(Section):
-    """A data set on the Hugging Face hub, read as parquet."""
-
-    kind: Literal["hub"]
-    repo: str
-    """Data set name, e.g. `nyu-mll/glue`."""
-    config: str | None = None
-    """Folder of the parquet files inside the repository, e.g. `sst2`."""
-    revision: Annotated[str, Field(pattern="^[0-9a-f]{40}$")]
-    """Commit of the data set, 40 hex digits."""
-
-
-class FileData(Section):
-    """Local files: the official GLUE layout (`train.tsv`, `dev.tsv`), or parquet (`train.parquet`, `dev.parquet`)."""
-
-    kind: Literal["tsv", "parquet"]
-    folder: str
-    """Folder of the files; `$VARIABLES` are filled in from the environment."""
-
-
-class GeneratedData(Section):
-    """A task made from a grammar and a seed: no download, and no claim about real language."""
-
-    kind: Literal["generated"]
-    grammar: Literal["sentiment", "similarity", "entailment"]
-    """Laid out as SST-2 (classes 0 and 1), STS-B (a score from 0 to 5) or RTE (entailment and not_entailment)."""
-    seed: Annotated[int, Field(ge=0)] = 0
-    train: GeneratedRows = 2000
-    """Rows of the train split, of which `select` is carved out."""
-    dev: GeneratedRows = 500
-    """Rows of the dev split; some of its words stand in no train row."""
+from graft.transfer import Transfer, check_transfers
 
 
 class Limits(Section):
@@ -335,6 +301,8 @@ class Study(Section):
     launch: Launch = Launch()
     cost: CostMeasuring = CostMeasuring()
     statistics: Statistics = Statistics()
+    transfer: dict[Name, Transfer] = {}
+    """Other data sets on which finished systems are evaluated; nothing is trained on them or chosen by them."""
 
     @model_validator(mode="before")
     @classmethod
@@ -377,6 +345,7 @@ class Study(Section):
             raise ValueError("systems.fewshot: it takes the FLOPs of the best merge, and systems.merge is empty")
         for name in self.statistics.margins:
             _known("statistics.margins", name, self.tasks)
+        check_transfers(self.transfer, {name: task.row(name) for name, task in self.tasks.items()})
         return self
 
     def _check_task(self, name: str, task: Task) -> None:

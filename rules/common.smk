@@ -25,7 +25,7 @@ def checked_grid():
             read_yaml(path)
         grid = Grid(studies.parse(config))
         grid.check_sources()
-        for run in grid.runs:
+        for run in (*grid.runs, *grid.transfer_runs):
             grid.evaluated(run.task, run.system.name, run.seed)
         return grid
     except ValueError as error:
@@ -53,6 +53,8 @@ def made_with(program):
 
 
 PUBLISHED = made_by("download_model")
+# Data sets that are read and evaluated on; the systems of transfers are those of their tasks.
+DATA_SETS = either((*STUDY.tasks, *GRID.transfers))
 
 # Programs find graft and, outside of conda, this very Python. Set here and not in `params`, so that moving the
 # checkout re-runs nothing.
@@ -69,6 +71,7 @@ TABLES = [
 ]
 TABLES += [PATHS.tables / "warm-start.csv"] if STUDY.systems.warm_start else []
 COSTS = PATHS.tables / "cost.csv"
+TRANSFER = [PATHS.tables / "transfer.csv"] if GRID.transfers else []
 FIGURES = [PATHS.figures / f"metric-vs-training-flops.{kind}" for kind in ("svg", "png", "csv")]
 
 
@@ -97,6 +100,10 @@ def all_data():
     return [PATHS.data(task) / "manifest.json" for task in STUDY.tasks]
 
 
+def all_transfer_data():
+    return [PATHS.data(task) / "manifest.json" for task in GRID.transfers]
+
+
 def all_models():
     return [PATHS.model(model) / "manifest.json" for model in STUDY.models]
 
@@ -109,8 +116,8 @@ def all_made(program):
     return [build(run.task, run.system.name, run.seed) for run in GRID.runs if run.system.program == program]
 
 
-def all_runs():
-    return [PATHS.run(run.task, run.system.name, run.seed) / "run.json" for run in GRID.runs]
+def records_of(runs):
+    return [PATHS.run(run.task, run.system.name, run.seed) / "run.json" for run in runs]
 
 
 def build(task, system, seed):
@@ -185,7 +192,7 @@ def evaluate_inputs(wildcards):
     """A system's model, the texts of report, and report's labels."""
     system = GRID.systems[wildcards.system]
     return [
-        build(wildcards.task, wildcards.system, wildcards.seed),
+        build(GRID.trained_on(wildcards.task), wildcards.system, wildcards.seed),
         PATHS.data(wildcards.task) / "report_labels.parquet",
         tokens(wildcards.task, GRID.reads_as(system)),
     ]

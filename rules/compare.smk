@@ -1,6 +1,6 @@
 rule gather:
     input:
-        all_runs(),
+        records_of(GRID.runs),
     output:
         PATHS.tables / "runs.csv",
     log:

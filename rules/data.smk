@@ -4,6 +4,8 @@ rule download_task:
         PATHS.data("{task}") / "report_labels.parquet",
     log:
         PATHS.logs / "download_task/{task}.log",
+    wildcard_constraints:
+        task=DATA_SETS,
     localrule: True
     conda:
         "../envs/head.yaml"
@@ -24,6 +26,8 @@ rule tokenize_task:
         PATHS.tokens("{task}", "{tokenizer}") / "manifest.json",
     log:
         PATHS.logs / "tokenize_task/{task}/{tokenizer}.log",
+    wildcard_constraints:
+        task=DATA_SETS,
     localrule: True
     conda:
         "../envs/head.yaml"

@@ -9,6 +9,7 @@ rule evaluate:
     benchmark:
         PATHS.root / "benchmarks/evaluate" / f"{RUNS}.tsv"
     wildcard_constraints:
+        task=DATA_SETS,
         system=either(GRID.systems),
     conda:
         "../envs/merge.yaml"

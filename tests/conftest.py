@@ -62,6 +62,22 @@ def write_glue(folder: Path, train: int = 240, dev: int = 60) -> Path:
     return folder
 
 
+def write_others(folder: Path, rows: int = 50) -> Path:
+    """Test splits of IMDb (also as TSV) and SNLI in the hub's parquet layouts, from a seed; some of SNLI unlabelled."""
+    import pandas as pd
+
+    rng = np.random.default_rng(1)
+    reviews = [(" ".join(text for text, _ in sentiment_rows(rng, 8)), int(rng.integers(2))) for _ in range(rows)]
+    # 0 entailment, 1 neutral, 2 contradiction, -1 where annotators did not agree.
+    pairs = [(a, b, int(rng.choice([0, 1, 2, -1]))) for a, b, _ in pair_rows(rng, rows)]
+    tables = {"imdb": (("text", "label"), reviews), "snli": (("premise", "hypothesis", "label"), pairs)}
+    for name, (columns, values) in tables.items():
+        (folder / name).mkdir(parents=True)
+        pd.DataFrame(values, columns=list(columns)).to_parquet(folder / name / "test.parquet")
+    write_tsv(folder / "imdb" / "test.tsv", ["text", "label"], [list(row) for row in reviews])
+    return folder
+
+
 def write_bert(folder: Path, layers: int, width: int, heads: int, seed: int) -> Path:
     """A randomly initialised BERT with its tokenizer, as a plain Hugging Face folder."""
     import torch
@@ -86,6 +102,11 @@ def write_bert(folder: Path, layers: int, width: int, heads: int, seed: int) -> 
 @pytest.fixture(scope="session")
 def pico_glue(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_glue(tmp_path_factory.mktemp("glue"))
+
+
+@pytest.fixture(scope="session")
+def pico_others(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return write_others(tmp_path_factory.mktemp("others"))
 
 
 @pytest.fixture(scope="session")
@@ -137,6 +158,31 @@ def study_values(glue: Path, models: Path, **changes) -> dict:
         "calibration": {"tokens": 500},
         **changes,
     }
+
+
+def with_transfers(values: dict, others: Path) -> dict:
+    """The study with its sst2 systems evaluated on IMDb, and some of its rte systems on SNLI."""
+    values["transfer"] = {
+        "imdb": {
+            "from": "sst2",
+            "source": {"kind": "parquet", "folder": str(others / "imdb")},
+            "split": "test",
+            "text": ["text"],
+            "label": "label",
+            "labels": {"0": "negative", "1": "positive"},
+            "max_tokens": 48,
+        },
+        "snli": {
+            "from": "rte",
+            "source": {"kind": "parquet", "folder": str(others / "snli")},
+            "split": "test",
+            "text": ["premise", "hypothesis"],
+            "label": "label",
+            "labels": {"0": "entailment", "1": "not_entailment", "2": "not_entailment"},
+            "systems": ["finetune.large", "finetune.small", "majority", "merge.spacewise.*", "merge.logit_ensemble.*"],
+        },
+    }
+    return values
 
 
 def with_other_small(values: dict, merge: str = "spacewise", head: str = "labelled") -> dict:

@@ -1,7 +1,8 @@
-"""Read a task from its source, carve out `select`, and write its splits."""
+"""Read a task from its source, carve out `select`, and write its splits; of a transfer, the report split alone."""
 
 from graft import program
 from graft.tasks.prepare import prepare_task
+from graft.tasks.transferred import prepare_transfer
 
 
 def main() -> None:
@@ -11,7 +12,12 @@ def main() -> None:
     args = parser.parse_args()
     grid, paths = program.context(args)
     program.check_fingerprint(grid.data(args.task), args.fingerprint, args.task)
-    manifest = prepare_task(args.task, grid.study.tasks[args.task], paths.data(args.task), args.fingerprint)
+    out = paths.data(args.task)
+    if args.task in grid.transfers:
+        name, transfer = grid.transfers[args.task]
+        manifest = prepare_transfer(name, transfer, grid.row(transfer.task), out, args.fingerprint)
+    else:
+        manifest = prepare_task(args.task, grid.study.tasks[args.task], out, args.fingerprint)
     print(args.task, manifest["rows"], manifest["label_balance"])
 
 

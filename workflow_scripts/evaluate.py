@@ -19,15 +19,17 @@ def main() -> None:
     args, grid, paths = program.of_system(__doc__, Grid.evaluated)
     device = program.device_of(grid.study.launch)
     system = grid.systems[args.system]
-    row = grid.study.tasks[args.task].row(args.task)
-    out = paths.run(args.task, args.system, args.seed)
-    built = runs.read_made(out / "build.json", grid.made(args.task, args.system, args.seed))
+    row, out = grid.row(args.task), paths.run(args.task, args.system, args.seed)
+    # A transfer evaluates the model that was made for another task.
+    trained_on = grid.trained_on(args.task)
+    made = paths.run(trained_on, args.system, args.seed)
+    built = runs.read_made(made / "build.json", grid.made(trained_on, args.system, args.seed))
     for name, expected in built["model_sha256"].items():
-        if files.sha256(out / "model" / name) != expected:
-            raise ValueError(f"{out / 'model' / name}: changed since {out / 'build.json'} was written; delete that")
+        if files.sha256(made / "model" / name) != expected:
+            raise ValueError(f"{made / 'model' / name}: changed since {made / 'build.json'} was written; delete that")
     model = grid.reads_as(system)
     tokens, max_tokens = runs.tokens(grid, paths, args.task, model, "report"), grid.max_tokens(args.task, model)
-    predictor = load(out / "model").to(device)
+    predictor = load(made / "model").to(device)
     logits = run(predictor.logits, tokens, max_tokens, device=device)
     answers = pd.read_parquet(paths.data(args.task) / "report_labels.parquet")
     labels = answers["label"].to_numpy()

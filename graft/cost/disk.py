@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from graft.cost.flops import moments_size
 from graft.cost.linked import LINKED
-from graft.cost.sizes import SPLITS
 from graft.cost.work import Costs
 from graft.merging import registry
 from graft.merging.alignment.depth import pairs
@@ -42,7 +41,7 @@ def bytes_of(costs: Costs, step: Step) -> int:
     grid = costs.grid
     match step.rule, step.wildcards:
         case "tokenize_task", (task, _):
-            return (_NUMBER + _TEXT_PER_TOKEN) * sum(int(costs.sizes(task).tokens[split].sum()) for split in SPLITS)
+            return (_NUMBER + _TEXT_PER_TOKEN) * sum(int(tokens.sum()) for tokens in costs.sizes(task).tokens.values())
         case (("download_model" | "distil_model" | "initialise_model" | "pretrain_model"), (model,)):
             return _NUMBER * costs.shape(model).body_parameters + _TOKENIZER
         case rule, (task, system, _) if rule in TUNING:

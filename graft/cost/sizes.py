@@ -12,11 +12,14 @@ import numpy as np
 import pandas as pd
 
 from graft import files
-from graft.grid import Grid, local_folder
+from graft.grid import Grid
+from graft.local_models import local_folder
 from graft.paths import Paths
 from graft.shapes import Shape
-from graft.study import DistilledModel, FileData, HubData, HubModel, Like, Limits, Task
+from graft.sources import FileData, HubData
+from graft.study import DistilledModel, HubModel, Like, Limits, Task
 from graft.tasks.prepare import read_splits
+from graft.tasks.transferred import read_report
 
 SPLITS = ("train", "select", "report")
 # A word, or one punctuation mark: BERT's tokenizer splits there before it looks words up.
@@ -94,8 +97,11 @@ _MODELS = {
 def task_sizes(grid: Grid, paths: Paths, task: str) -> TaskSizes:
     """Sizes of a task: from its splits in `results/` or its source where that is here, else from the published table.
 
-    Raises Unknown for a hub data set that is not in the table, ValueError for bad local files.
+    Raises Unknown for a hub data set that is not in the table, ValueError for bad local files. A transfer has report
+    alone.
     """
+    if task in grid.transfers:
+        return _transfer_sizes(grid, paths, task)
     spec = grid.study.tasks[task]
     manifest = paths.data(task) / "manifest.json"
     if manifest.is_file() and files.read_json(manifest)["fingerprint"] == grid.data(task):
@@ -138,6 +144,18 @@ def _splits_here(name: str, task: Task) -> dict[str, pd.DataFrame]:
             generated.write(source.grammar, source.seed, source.train, source.dev, Path(folder))
             source = FileData(kind="tsv", folder=folder)
         return read_splits(name, task, source)[0]
+
+
+def _transfer_sizes(grid: Grid, paths: Paths, task: str) -> TaskSizes:
+    name, transfer = grid.transfers[task]
+    manifest = paths.data(task) / "manifest.json"
+    if manifest.is_file() and files.read_json(manifest)["fingerprint"] == grid.data(task):
+        report = pd.read_parquet(paths.data(task) / "report.parquet")
+        return TaskSizes({"report": _tokens(report)}, f"counted in {paths.data(task)}")
+    if isinstance(transfer.source, HubData):
+        raise Unknown(f"transfer {name}: rows and lengths of {transfer.source.repo}; known after `snakemake data`")
+    report, _, _ = read_report(name, transfer, grid.row(grid.trained_on(task)))
+    return TaskSizes({"report": _tokens(report)}, f"counted in the {transfer.source.kind} source")
 
 
 def _estimated(tables: Mapping[str, pd.DataFrame]) -> dict[str, np.ndarray]:

@@ -194,7 +194,7 @@ class Costs:
         self, task: str, model: str, adapters: LoraSystem | None = None
     ) -> Callable[[int], tuple[int, int]]:
         """FLOPs of one example's forward pass, and of its share of a training step, at so many tokens."""
-        shape, outputs = self.shape(model), self.grid.study.tasks[task].row(task).outputs
+        shape, outputs = self.shape(model), self.grid.row(task).outputs
         if adapters:
             return lambda t: count.lora_flops(shape, t, outputs, adapters.rank, adapters.targets)
         forward = functools.partial(count.classifier_flops, shape, outputs=outputs)
@@ -399,7 +399,7 @@ class Costs:
 
     def _linked(self, task: str, system: System, tokens: int) -> LinkedFlops:
         small, large = self.shapes(system.pair.name)
-        depth_map, outputs = uniform(small.layers, large.layers), self.grid.study.tasks[task].row(task).outputs
+        depth_map, outputs = uniform(small.layers, large.layers), self.grid.row(task).outputs
         return linked_flops(system.method, small, large, depth_map, tokens, outputs)
 
     def _measuring(self, task: str) -> int:
@@ -410,7 +410,7 @@ class Costs:
 
     @functools.cache  # noqa: B019
     def _evaluation(self, task: str, system: str) -> int:
-        spec, outputs = self.grid.systems[system], self.grid.study.tasks[task].row(task).outputs
+        spec, outputs = self.grid.systems[system], self.grid.row(task).outputs
         lengths = self.sizes(task).lengths("report", self.grid.max_tokens(task, self.grid.reads_as(spec)))
         padded = padded_lengths(lengths)
         if spec.program == "ensemble":

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
 from typing import Any
 
 import pandas as pd
@@ -28,8 +29,8 @@ _COSTS = (
 )
 
 
-def gather(grid: Grid, paths: Paths, refuse_stale: bool = True) -> pd.DataFrame:
-    """One row per run of the grid, in its order; runs without a run.json have the state `missing` or `failed`.
+def gather(grid: Grid, paths: Paths, refuse_stale: bool = True, runs: Sequence[Run] | None = None) -> pd.DataFrame:
+    """One row per run of `runs` (all of the grid but transfers), in order; without a run.json it is missing or failed.
 
     Columns: task, system, kind, label_use, seed, state, metric (the primary one), value, stderr, n, degenerate, every
     metric as `<metric>` and `<metric>_stderr`, select_metric, select_value, the costs of `records.Cost`, fingerprint,
@@ -38,7 +39,7 @@ def gather(grid: Grid, paths: Paths, refuse_stale: bool = True) -> pd.DataFrame:
     Raises ValueError if a run.json was made by another config, or with `refuse_stale` false counts it as missing;
     warns (logging) of mixed code versions.
     """
-    found = states(grid, paths)
+    found = states(grid, paths, runs=runs)
     stale = [state for state in found if state.state == "stale"]
     if stale:
         message = _stale_message(paths, [state.run for state in stale], stale[0].why)
@@ -76,7 +77,7 @@ def _head(grid: Grid, run: Run) -> dict[str, Any]:
         "kind": run.system.kind,
         "label_use": run.system.label_use,
         "seed": run.seed,
-        "metric": grid.study.tasks[run.task].row(run.task).primary_metric,
+        "metric": grid.row(run.task).primary_metric,
     }
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -78,16 +78,18 @@ def state_of(run: Run, paths: Paths, fingerprint: Callable[[Run], str | None], c
             return RunState(run, "stale", f"fingerprint {found} in run.json, {expected} by the config")
         return RunState(run, "done")
     evaluation = steps.evaluation(run)
-    built = (record.parent / "build.json").is_file()
-    step = evaluation if built else Step(RULES[run.system.program], evaluation.wildcards)
+    built = (paths.run(*run.made) / "build.json").is_file()
+    step = evaluation if built else _making(run)
     log = steps.log_of(step, paths)
     if not log.is_file():
         return RunState(run, "missing", "made, not evaluated" if built else "not started")
     return RunState(run, *_attempt(log, step.rule, clock), log)
 
 
-def states(grid: Grid, paths: Paths, now: float | None = None, check: bool = True) -> list[RunState]:
-    """The states of all runs of the grid, in its order; `check`: compare the fingerprints with the config's.
+def states(
+    grid: Grid, paths: Paths, now: float | None = None, check: bool = True, runs: Sequence[Run] | None = None
+) -> list[RunState]:
+    """The states of `runs` (all of the grid but transfers), in order; `check`: compare fingerprints with the config's.
 
     A run that was not started because a step that it needs failed says so.
     """
@@ -96,10 +98,10 @@ def states(grid: Grid, paths: Paths, now: float | None = None, check: bool = Tru
         return grid.evaluated(run.task, run.system.name, run.seed) if check else None
 
     clock = Clock.of(paths, now)
-    found = [state_of(run, paths, fingerprint, clock) for run in grid.runs]
+    found = [state_of(run, paths, fingerprint, clock) for run in (grid.runs if runs is None else runs)]
     others = _shared_steps(grid, paths, found, clock)
     failed = {other.step: str(other.step) for other in others if other.state == "failed"}
-    failed |= {_making(state.run): state.run.id for state in found if state.state == "failed"}
+    failed |= {_making(state.run): state.run.id for state in found if state.state == "failed" and not _transfer(state)}
     return [_blocked(grid, state, failed) if failed else state for state in found]
 
 
@@ -152,7 +154,12 @@ def _blocked(grid: Grid, state: RunState, failed: dict[Step, str]) -> RunState:
 
 
 def _making(run: Run) -> Step:
-    return Step(RULES[run.system.program], steps.evaluation(run).wildcards)
+    return Step(RULES[run.system.program], run.made)
+
+
+def _transfer(state: RunState) -> bool:
+    """Whether a run only evaluates what another made."""
+    return state.run.trained_on is not None
 
 
 def _error_in(lines: list[str], rule: str) -> str | None:

@@ -17,6 +17,7 @@ from graft.cost.plan import Plan
 from graft.cost.sizes import SPLITS
 from graft.merging.registry import MethodFacts
 from graft.reporting import formats
+from graft.reporting.explaining import Section
 from graft.reporting.states import STATES, RunState, StepState
 
 if TYPE_CHECKING:
@@ -144,6 +145,26 @@ def plan_tables(plan: Plan) -> list[Table | Text]:
     if models:
         parts.append(_plain_table(("model", "layers x width", "parameters", "shape from"), models))
     return [*parts, *(Text(f"unknown: {what}", style="yellow") for what in plan.unknown)]
+
+
+def explanation(sections: Iterable[Section]) -> list[Table | Text]:
+    """Where a number came from: a heading, a table and a remark per section; what is long is folded, never cut."""
+    parts: list[Table | Text] = []
+    for section in sections:
+        parts.append(Text(section.title, style="bold"))
+        if section.rows:
+            table = Table(
+                box=SIMPLE_HEAD if section.headings else None, padding=(0, 1), show_header=bool(section.headings)
+            )
+            for heading in section.headings or [""] * len(section.rows[0]):
+                table.add_column(heading, overflow="fold")
+            for row in section.rows:
+                table.add_row(*map(Text, row))
+            parts.append(table)
+        if section.remark:
+            parts.append(Text(section.remark, style="dim"))
+        parts.append(Text())
+    return parts
 
 
 def methods_table(methods: Iterable[MethodFacts]) -> Table:

@@ -6,7 +6,8 @@ import numpy as np
 import pandas as pd
 
 from graft import files
-from graft.study import FileData, GeneratedData, HubData, Task
+from graft.sources import FileData, GeneratedData, HubData
+from graft.study import Task
 from graft.tasks import generated
 from graft.tasks.readers import read_split
 from graft.tasks.splits import SPLIT_SEED, Carving, carve, draw
@@ -20,14 +21,7 @@ def prepare_task(name: str, task: Task, out: Path, fingerprint: str) -> dict:
     """
     row = task.row(name)
     with files.atomic_folder(out) as folder:
-        source = task.source
-        if isinstance(source, GeneratedData):
-            # Read back as anybody's TSV files are, which stay beside the splits for people to look at.
-            written = folder / "tsv"
-            written.mkdir()
-            generated.write(source.grammar, source.seed, source.train, source.dev, written)
-            source = FileData(kind="tsv", folder=str(written))
-        splits, carving, published = read_splits(name, task, source)
+        splits, carving, published = read_splits(name, task, readable(task.source, folder))
         labels = splits["report"][["id", "label"]]
         tables = {**splits, "report": splits["report"].drop(columns="label"), "report_labels": labels}
         for split, table in tables.items():
@@ -46,11 +40,24 @@ def prepare_task(name: str, task: Task, out: Path, fingerprint: str) -> dict:
                 "train_inside_another_row": int(np.isin(splits["train"].index, carving.redundant).sum()),
                 **{split: len(table) for split, table in splits.items()},
             },
-            "label_balance": {split: _balance(table["label"], row) for split, table in splits.items()},
+            "label_balance": {split: balance(table["label"], row) for split, table in splits.items()},
             "sha256": {f"{split}.parquet": files.sha256(folder / f"{split}.parquet") for split in tables},
         }
         files.write_json(folder / "manifest.json", manifest)
     return manifest
+
+
+def readable(source: HubData | FileData | GeneratedData, folder: Path) -> HubData | FileData:
+    """The source itself, or of generated data the TSV files, which are written into a folder of their own.
+
+    They are read back as anybody's are, and stay beside the splits for people to look at.
+    """
+    if not isinstance(source, GeneratedData):
+        return source
+    written = folder / "tsv"
+    written.mkdir()
+    generated.write(source.grammar, source.seed, source.train, source.dev, written)
+    return FileData(kind="tsv", folder=str(written))
 
 
 def read_splits(name: str, task: Task, source: HubData | FileData) -> tuple[dict[str, pd.DataFrame], Carving, int]:
@@ -62,19 +69,21 @@ def read_splits(name: str, task: Task, source: HubData | FileData) -> tuple[dict
     splits = {
         "train": published.iloc[draw(carving, task.limits.train)],
         "select": published.iloc[carving.select],
-        "report": _limited(read_split(source, row, "dev", where), task.limits.report),
+        "report": limited(read_split(source, row, "dev", where), task.limits.report),
     }
     return splits, carving, len(published)
 
 
-def _limited(table: pd.DataFrame, limit: int | None) -> pd.DataFrame:
+def limited(table: pd.DataFrame, limit: int | None) -> pd.DataFrame:
+    """At most `limit` rows, in order, by a fixed draw."""
     rng = np.random.default_rng(SPLIT_SEED)
     if limit is None or limit >= len(table):
         return table
     return table.iloc[np.sort(rng.choice(len(table), limit, replace=False))]
 
 
-def _balance(labels: pd.Series, row: TaskRow) -> dict[str, float]:
+def balance(labels: pd.Series, row: TaskRow) -> dict[str, float]:
+    """Share of each class by its name, or mean and sd of a score."""
     if row.labels is None:
         return {"mean": float(labels.mean()), "sd": float(labels.std(ddof=0))}
     return {name: float(labels.eq(i).mean()) for i, name in enumerate(row.labels)}

@@ -2,38 +2,39 @@
 
 import csv
 import os
+from collections.abc import Sequence
 from pathlib import Path
 
 import pandas as pd
 
-from graft.study import FileData, HubData
+from graft.sources import FileData, HubData
 from graft.tasks.table import TaskRow
 
-# The two published splits, by the name each layout gives them.
-FILES = {"train": "train", "dev": "dev"}
-HUB_SPLITS = {"train": "train", "dev": "validation"}
+# Published splits, by the name that the hub gives them; local files are called as the splits are.
+HUB_SPLITS = {"train": "train", "dev": "validation", "test": "test"}
+# Those of a task.
+OF_A_TASK = ("train", "dev")
 
 
-def folder_of(source: FileData, where: str) -> Path:
+def folder_of(source: FileData, where: str, splits: Sequence[str] = OF_A_TASK) -> Path:
     """The source's folder with $VARIABLES filled in; raises ValueError if it is not there."""
     folder = os.path.expandvars(os.path.expanduser(source.folder))
     if "$" in folder:
         name = folder[folder.index("$") :].split("/")[0].strip("${}")
         raise ValueError(f"{where}.folder: {source.folder} needs the environment variable {name}; export {name}=FOLDER")
     if not Path(folder).is_dir():
-        raise ValueError(
-            f"{where}.folder: {folder} is not a folder; it should hold train.{source.kind} and dev.{source.kind}"
-        )
+        held = " and ".join(f"{split}.{source.kind}" for split in splits)
+        raise ValueError(f"{where}.folder: {folder} is not a folder; it should hold {held}")
     return Path(folder)
 
 
-def source_files(source: FileData, row: TaskRow, where: str) -> dict[str, Path]:
-    """The two files of a local source, checked as far as can be without reading them whole.
+def source_files(source: FileData, row: TaskRow, where: str, splits: Sequence[str] = OF_A_TASK) -> dict[str, Path]:
+    """The files of some splits of a local source, checked as far as can be without reading them whole.
 
-    Raises ValueError for a missing folder, file, or (TSV) column, an empty file, or an unlabelled report split.
+    Raises ValueError for a missing folder, file or column, an empty TSV file, or an unlabelled report split.
     """
-    folder = folder_of(source, where)
-    files = {split: folder / f"{name}.{source.kind}" for split, name in FILES.items()}
+    folder = folder_of(source, where, splits)
+    files = {split: folder / f"{split}.{source.kind}" for split in splits}
     for split, file in files.items():
         if not file.is_file():
             raise ValueError(f"{where}.folder: {file} is missing")
@@ -43,6 +44,8 @@ def source_files(source: FileData, row: TaskRow, where: str) -> dict[str, Path]:
             _check_columns(header.split("\t"), row, file, split)
             if not first:
                 raise ValueError(f"{file}: the split is empty; at least one row is needed")
+        else:
+            _check_columns(_parquet_columns(file), row, file, split)
     return files
 
 
@@ -52,25 +55,32 @@ def read_split(source: HubData | FileData, row: TaskRow, split: str, where: str)
     Labels are class ids (int64) or scores (float64). Raises ValueError naming file, row and value for a missing
     column, an empty split, an unlabelled split, a label outside the label set, or an empty text.
     """
-    if isinstance(source, HubData):
-        name, table = _read_hub(source, split)
-    else:
-        name = source_files(source, row, where)[split]
-        table = read_tsv(name) if source.kind == "tsv" else pd.read_parquet(name)
+    name, table = read_table(source, row, split, where)
     return rows_of(table, row, name, split)
 
 
+def read_table(source: HubData | FileData, row: TaskRow, split: str, where: str) -> tuple[object, pd.DataFrame]:
+    """One published split as it stands, and how its file is called in errors."""
+    if isinstance(source, HubData):
+        return _read_hub(source, split)
+    name = source_files(source, row, where, (split,))[split]
+    return name, read_tsv(name) if source.kind == "tsv" else pd.read_parquet(name)
+
+
 def rows_of(table: pd.DataFrame, row: TaskRow, name: object, split: str) -> pd.DataFrame:
-    """A table as read, in columns `id`, `text_a`, (`text_b`,) `label`; raises ValueError as `read_split` does."""
+    """A table as read, in columns `id`, `text_a`, (`text_b`,) `label`; raises ValueError as `read_split` does.
+
+    The table's index is the number of each row in the file, from 0.
+    """
     columns = _check_columns(list(table.columns), row, name, split)
     if table.empty:
         raise ValueError(f"{name}: the split is empty; at least one row is needed")
-    result = pd.DataFrame({"id": [f"{split}-{i}" for i in range(len(table))]})
+    result = pd.DataFrame({"id": [f"{split}-{i}" for i in table.index]})
     for target, column in zip(("text_a", "text_b"), columns[:-1], strict=False):
         result[target] = table[column].astype(str).str.strip().to_numpy()
         blank = result[target].eq("") | table[column].isna().to_numpy()
         if blank.any():
-            raise ValueError(f"{name}: row {int(blank.idxmax()) + 1} has no text in column {column}")
+            raise ValueError(f"{name}: row {table.index[int(blank.idxmax())] + 1} has no text in column {column}")
     result["label"] = _labels(table[columns[-1]], row, name, split)
     return result
 
@@ -84,6 +94,17 @@ def read_tsv(path: Path) -> pd.DataFrame:
         raise ValueError(
             f"{path}: not a TSV file in UTF-8 with one row per line ({' '.join(str(error).split())})"
         ) from None
+
+
+def _parquet_columns(path: Path) -> list[str]:
+    """Column names of a parquet file; raises ValueError for any other file."""
+    import pyarrow
+    import pyarrow.parquet
+
+    try:
+        return pyarrow.parquet.read_schema(path).names
+    except pyarrow.ArrowInvalid as error:
+        raise ValueError(f"{path}: not a parquet file ({error})") from None
 
 
 def _read_hub(source: HubData, split: str) -> tuple[str, pd.DataFrame]:

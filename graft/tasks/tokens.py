@@ -148,10 +148,11 @@ def check_same_vocabulary(model_folder: Path, tokenizer_folder: Path) -> None:
 
 
 def tokenize_task(data: Path, tokenizer_folder: Path, out: Path, fingerprint: str) -> dict:
-    """Write the ids of all splits of a task into folder `out` and return its manifest."""
+    """Write the ids of all splits of a task into folder `out` and return its manifest; a transfer has report alone."""
     tokenizer = load_tokenizer(tokenizer_folder)
-    tables = {split: pd.read_parquet(data / f"{split}.parquet") for split in SPLITS}
-    names = [c for c in ("text_a", "text_b") if c in tables["train"]]
+    written = files.read_json(data / "manifest.json")["sha256"]
+    tables = {s: pd.read_parquet(data / f"{s}.parquet") for s in SPLITS if f"{s}.parquet" in written}
+    names = [c for c in ("text_a", "text_b") if c in tables["report"]]
     with files.atomic_folder(out) as folder:
         for split, table in tables.items():
             for name, column in zip(("first", "second"), names, strict=False):

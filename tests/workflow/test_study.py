@@ -1,6 +1,7 @@
 """A whole study, run once; what it must leave behind, and what it must not do again."""
 
 import json
+import shutil
 import subprocess
 import sys
 
@@ -8,13 +9,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from graft import steps
+from graft import files, records, steps
 from graft.cost import sizes
 from graft.cost.work import Costs
 from graft.grid import Grid
 from graft.paths import Paths
+from graft.reporting import explaining
 from graft.study import parse
-from tests.conftest import study_values, with_other_small
+from tests.conftest import study_values, with_other_small, with_transfers
 from tests.workflow.conftest import environment, snakemake
 from tests.workflow.recomputing import check
 
@@ -23,14 +25,15 @@ HEADS = ("transplant", "label-free", "labelled")
 
 
 @pytest.fixture(scope="module")
-def finished(pico_glue, pico_models, tmp_path_factory):
-    """Results folder and config of one finished study: a task with classes and one with a score."""
+def finished(pico_glue, pico_models, pico_others, tmp_path_factory):
+    """Results folder and config of one finished study: a task with classes, one with a score, one for a transfer."""
     folder = tmp_path_factory.mktemp("finished")
     few = ["finetune", "merge", "lora", "distil", "weak-to-strong", "fewshot", "ensemble", "warm-start.merged.3"]
-    include = ["rte/*", *(f"stsb/{name}.*" for name in few)]
+    include = ["rte/*", *(f"stsb/{name}.*" for name in few), "sst2/finetune.large/*", "sst2/finetune.small/*"]
     # The second seed is for ensembles alone.
     values = study_values(pico_glue, pico_models, seeds=[0, 1], include=include, exclude=["*/seed-1"])
     with_other_small(values)
+    with_transfers(values, pico_others)
     values["systems"]["merge"] |= {
         "proxy_tuning": {},
         "concat_probe": {"fit_rows": 64, "folds": 2},
@@ -53,7 +56,7 @@ def finished(pico_glue, pico_models, tmp_path_factory):
 def test_every_cell_of_the_comparison_is_filled(finished):
     results, _, _ = finished
     table = pd.read_csv(results / "tables" / "comparison.csv")
-    assert table.groupby("task").size().to_dict() == {"rte": 41, "stsb": 23}
+    assert table.groupby("task").size().to_dict() == {"rte": 41, "sst2": 2, "stsb": 23}
     for column in ("mean", "train_flops", "train_flops_ratio", "inference_flops", "parameters", "delta_vs_reference"):
         assert table[column].notna().all(), column
     assert (table["n_missing"] == 0).all() and (table["n_failed"] == 0).all()
@@ -63,7 +66,7 @@ def test_every_cell_of_the_comparison_is_filled(finished):
 
 def test_the_tables_numbers_can_be_made_again_from_the_predictions(finished):
     results, _, _ = finished
-    assert check(results) == 64
+    assert check(results) == 66
 
 
 @pytest.mark.parametrize("system", ["finetune.large", f"merge.theseus.labelled.{PAIR}", f"merge.interpolate.{PAIR}"])
@@ -161,7 +164,7 @@ def test_every_step_has_left_its_log_and_its_output_where_it_is_looked_for(finis
 def test_every_system_with_a_model_has_its_costs_and_one_architecture_one_measurement(finished):
     results, _, _ = finished
     table = pd.read_csv(results / "tables" / "cost.csv").set_index(["task", "system"])
-    assert table.groupby("task").size().to_dict() == {"rte": 41, "stsb": 23}
+    assert table.groupby("task").size().to_dict() == {"rte": 41, "sst2": 2, "stsb": 23}
     running = table.drop(("rte", "majority"))
     for column in ("latency_p50_seconds", "examples_per_second", "inference_peak_memory_bytes", "wall_seconds"):
         assert (running[column] > 0).all(), column
@@ -178,6 +181,33 @@ def test_every_system_with_a_model_has_its_costs_and_one_architecture_one_measur
         assert sum(int(flops) for _, flops in parts) == row.train_flops
 
 
+def test_every_step_behind_every_number_is_found_and_is_the_configs(finished, monkeypatch):
+    results, config, values = finished
+    monkeypatch.chdir(config.parent)
+    grid, paths = Grid(parse(values)), Paths.of("pico")
+    for run in (*grid.runs, *grid.transfer_runs):
+        for link in explaining.links(grid, paths, run):
+            assert link.state == "done" and link.log.is_file() and link.depends_on, (run.id, link)
+    assert (results / "tables" / "transfer.csv").is_file()
+
+
+@pytest.mark.parametrize(
+    ("task", "system", "shown"),
+    [
+        ("rte", f"merge.theseus.labelled.{PAIR}", ("strength", "sweep rte theseus", "calibration.tokens")),
+        ("snli.from-rte", "finetune.large", ("the model of rte/finetune.large/seed-0", "transfer.csv")),
+    ],
+)
+def test_a_number_is_explained_on_the_command_line(finished, task, system, shown):
+    results, config, _ = finished
+    done = call(config.parent, "graft", "explain", "pico", task, system, "0")
+    assert done.returncode == 0, done.stderr
+    value = record(results, task, system, 0)["metrics"]["accuracy"]["value"]
+    predictions = files.sha256(results / "runs" / task / system / "seed-0" / "predictions.parquet")
+    for text in (f"{value:.6g}", predictions, *shown):
+        assert text in done.stdout, text
+
+
 def test_control_models_carry_what_their_making_took(finished):
     results, _, _ = finished
     taken = {
@@ -189,6 +219,47 @@ def test_control_models_carry_what_their_making_took(finished):
         for system in (f"finetune.{model}", f"control.other-small.spacewise.labelled.{model}-into-large"):
             run = record(results, "rte", system, 0)
             assert run["kind"] == "control" and run["cost"]["pretraining_flops"] == taken[model]
+
+
+def test_systems_are_evaluated_on_other_data_sets_as_they_were_made(finished, pico_others):
+    results, _, _ = finished
+    table = pd.read_csv(results / "tables" / "transfer.csv").set_index(["task", "system"])
+    comparison = pd.read_csv(results / "tables" / "comparison.csv")
+    assert list(table.reset_index().columns) == list(comparison.columns)
+    systems = {
+        "imdb.from-sst2": {"finetune.large", "finetune.small"},
+        "snli.from-rte": {"finetune.large", "finetune.small", "majority", f"merge.spacewise.labelled.{PAIR}"}
+        | {f"merge.logit_ensemble.{PAIR}"},
+    }
+    assert set(table.index) == {(task, system) for task, found in systems.items() for system in found}
+    assert (
+        set(comparison["task"]) == set(pd.read_csv(results / "tables" / "runs.csv")["task"]) == {"rte", "sst2", "stsb"}
+    )
+    # Neutral and contradiction are not entailment; the unlabelled are left out.
+    right = {"imdb.from-sst2": {0: 0, 1: 1}, "snli.from-rte": {0: 0, 1: 1, 2: 1}}
+    for (task, system), row in table.iterrows():
+        published = (
+            pd.read_parquet(pico_others / task.split(".")[0] / "test.parquet")["label"].map(right[task]).dropna()
+        )
+        (folder,) = (results / "runs" / task / system).iterdir()
+        run = json.loads((folder / "run.json").read_text())
+        assert not (folder / "model").exists() and run["task"] == task
+        predictions = pd.read_parquet(folder / "predictions.parquet")
+        assert [int(name.removeprefix("test-")) for name in predictions["id"]] == list(published.index)
+        value = (predictions[["logit_0", "logit_1"]].to_numpy().argmax(1) == published.to_numpy()).mean()
+        assert value == pytest.approx(row["mean"], abs=1e-12) and run["metrics"]["accuracy"]["n"] == len(published)
+        made = json.loads((results / "runs" / task.split("from-")[1] / system / folder.name / "run.json").read_text())
+        for same in ("choices", "select", "hyperparameters"):
+            assert run[same] == made[same]
+        assert run["provenance"]["model_sha256"] == made["provenance"]["model_sha256"]
+        assert run["cost"]["train_flops_parts"] == made["cost"]["train_flops_parts"]
+        assert run["provenance"]["fingerprint"] != made["provenance"]["fingerprint"]
+    assert table.loc[("snli.from-rte", f"merge.spacewise.labelled.{PAIR}"), "delta_vs_reference"] == pytest.approx(
+        table.loc[("snli.from-rte", f"merge.spacewise.labelled.{PAIR}"), "mean"]
+        - table.loc[("snli.from-rte", "finetune.large"), "mean"]
+    )
+    rows = json.loads((results / "data" / "snli.from-rte" / "manifest.json").read_text())["rows"]
+    assert rows["published"] == 50 and 0 < rows["dropped_since_unlabelled"] == 50 - rows["report"]
 
 
 def test_report_labels_stand_nowhere_but_in_their_own_file(finished):
@@ -322,3 +393,44 @@ def test_composites_that_train_keep_the_large_model_as_it_was(finished):
         assert found[(results / "models" / "large" / "model.safetensors").resolve()] == before
         run = record(results, "rte", f"merge.{method}.{PAIR}", 0)
         assert [point["value"] for point in run["choices"][0]["searched"]][0] == 0
+
+
+def test_no_choice_and_no_weight_depends_on_report(finished, tmp_path):
+    """The study is made once more where report cannot be read; evaluations alone then see it, with the other labels."""
+    results, _, values = finished
+    config, copy = tmp_path / "config.json", tmp_path / "results" / "pico"
+    for part in ("data", "tokens", "models/large", "models/small"):
+        shutil.copytree(results / part, copy / part)
+    report = [*copy.glob("data/*/report*.parquet"), *copy.glob("tokens/*/*/report.*.npy")]
+    whole = {path: path.read_bytes() for path in report}
+    assert len(whole) > 10
+    for path in report:
+        path.write_bytes(b"nothing but evaluate may read this")
+    values = {**values, "include": ["rte/*"], "transfer": {}}
+    config.write_text(json.dumps(values))
+    runs = Grid(parse(values)).runs
+    done = snakemake(tmp_path, config, *(str(Paths.of("pico").run(*run.made) / "build.json") for run in runs))
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert not (copy / "logs" / "download_task").exists() and not (copy / "logs" / "tokenize_task").exists()
+    builds = {path.relative_to(copy): path.read_bytes() for path in copy.glob("runs/*/*/*/build.json")}
+    assert len(builds) >= len(runs)
+    for path, made in builds.items():
+        own, first = (json.loads(text) for text in (made, (results / path).read_bytes()))
+        for build in (own, first):
+            del build["measured"], build["provenance"]
+        # Choices with every score, the score on select, FLOPs, and the weights by sha256.
+        assert own == first, path
+    for path, content in whole.items():
+        path.write_bytes(content)
+    answers = copy / "data" / "rte" / "report_labels.parquet"
+    table = pd.read_parquet(answers)
+    table.assign(label=1 - table["label"]).to_parquet(answers, index=False)
+    some = [Paths.of("pico").run(*run.made) / "run.json" for run in runs[::6]]
+    done = snakemake(tmp_path, config, *map(str, some))
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert builds == {path.relative_to(copy): path.read_bytes() for path in copy.glob("runs/*/*/*/build.json")}
+    for path in some:
+        own, first = (records.read(folder / path) for folder in (tmp_path, results.parents[1]))
+        assert own.primary.value == pytest.approx(1 - first.primary.value)
+        own, first = (records.without_measured(run) for run in (own, first))
+        assert {**own, "metrics": None} == {**first, "metrics": None}

@@ -1,0 +1,331 @@
+"""Where a number came from: one run's metrics, choices and cost, every step behind it, and what would make it stale."""
+
+from __future__ import annotations
+
+import difflib
+import json
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from graft import files, records, steps
+from graft.grid import Grid, Run
+from graft.paths import Paths
+from graft.records import RunRecord
+from graft.reporting import formats, tables, transfer
+from graft.reporting.states import RunState, run_json, states
+from graft.steps import Step
+
+# Close names that are told in the place of a long list.
+_MOST_NAMES = 8
+_ABSENT = "not in it: made before this run, or not made yet"
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of an explanation: rows of text under headings (none: a name and what it is), and a remark."""
+
+    title: str
+    rows: tuple[tuple[str, ...], ...] = ()
+    headings: tuple[str, ...] = ()
+    remark: str = ""
+
+
+@dataclass(frozen=True)
+class Link:
+    """A step behind a run: what it wrote, whether that is what the config asks for now, and where its log is.
+
+    `state`: done, missing (not made, or cleaned), stale (made by another config), or unknown where `fingerprint`, the
+    config's, cannot be had.
+    """
+
+    step: Step
+    output: Path
+    log: Path
+    state: str
+    fingerprint: str | None
+    depends_on: str
+
+
+def find_run(grid: Grid, task: str, system: str, seed: str) -> Run:
+    """The run of these names; raises ValueError that says which name is unknown, and what is known."""
+    runs = [*grid.runs, *grid.transfer_runs]
+    if task not in (known := list(dict.fromkeys(run.task for run in runs))):
+        raise ValueError(f"study {grid.study.name} has no task {task!r}; known are {', '.join(known)}")
+    own = [run for run in runs if run.task == task]
+    if system not in (known := list(dict.fromkeys(run.system.name for run in own))):
+        close = difflib.get_close_matches(system, known, _MOST_NAMES, 0.3) or known[:_MOST_NAMES]
+        told = "known are" if len(close) == len(known) else "among the known are"
+        raise ValueError(f"task {task} has no system {system!r}; {told} {', '.join(close)}")
+    seeds = {str(run.seed): run for run in own if run.system.name == system}
+    if seed not in seeds:
+        raise ValueError(f"{task}/{system} has no seed {seed!r}; known are {', '.join(seeds)}")
+    return seeds[seed]
+
+
+def explain(grid: Grid, paths: Paths, run: Run) -> list[Section]:
+    """All that is known of a run, finished or not, in the order in which one asks.
+
+    Raises ValueError for a run.json that is not of this schema.
+    """
+    chain = links(grid, paths, run)
+    (state,) = states(grid, paths, runs=[run], check=chain[-1].fingerprint is not None)
+    path = run_json(paths, run)
+    told = [_head(run, state, path, chain)]
+    if path.is_file():
+        record = records.read(path)
+        told += [_metrics(record, path), _tables(paths, run, record), *_choices(record), *_settings(record)]
+        told += [_cost(record), *_measured(record)]
+    told += [_chain(chain), *_outside(chain)]
+    if path.is_file():
+        told += [_circumstances(record), _hashes(record)]
+    return [*told, _stale_when(chain)]
+
+
+def links(grid: Grid, paths: Paths, run: Run) -> list[Link]:
+    """Every step behind a run, inputs first, its evaluation last."""
+    return [_link(grid, paths, step) for step in steps.with_inputs(grid, [steps.evaluation(run)])]
+
+
+def _link(grid: Grid, paths: Paths, step: Step) -> Link:
+    output, log = steps.output_of(step, paths), steps.log_of(step, paths)
+    try:
+        expected = steps.fingerprint_of(grid, step)
+    except ValueError:  # a local source that is not here any more
+        expected = None
+    if not output.is_file():
+        state = "missing"
+    elif expected is None:
+        state = "unknown"
+    else:
+        state = "done" if _fingerprint_in(output) == expected else "stale"
+    return Link(step, output, log, state, expected, depends_on(grid, step))
+
+
+def _fingerprint_in(output: Path) -> str | None:
+    made = files.read_json(output)
+    return made.get("fingerprint") or made.get("provenance", {}).get("fingerprint")
+
+
+def depends_on(grid: Grid, step: Step) -> str:
+    """The config keys of a step's own that its fingerprint covers, beside the fingerprints of its inputs."""
+    merging = "launch.device, launch.threads"
+    match step.rule, step.wildcards:
+        case "download_task", (task,) if task in grid.transfers:
+            name, _ = grid.transfers[task]
+            return f"transfer.{name}: source (local files by sha256), split, text, label, labels, limits"
+        case "download_task", (task,):
+            return f"tasks.{task}: source (local files by sha256), text, label, labels, groups, limits"
+        case "tokenize_task", (task, tokenizer):
+            return f"nothing but the texts of {task} and the tokenizer of {tokenizer}"
+        case "download_model", (model,):
+            return f"models.{model}.source (local files by sha256)"
+        case "initialise_model", (model,):
+            return f"models.{model}.source"
+        case (("distil_model" | "pretrain_model"), (model,)):
+            return f"models.{model}.source, launch, the train texts of all tasks"
+        case (("embed_task" | "embed_layers"), (task, *_)):
+            return f"models.*.finetune.{task}.max_tokens, {merging}"
+        case "calibrate", (task, *_):
+            return f"calibration.tokens, calibration.text, models.*.finetune.{task}.max_tokens, {merging}"
+        case "sweep", (_, merge, *_):
+            return f"systems.merge.{merge}: method, its options, fit_rows"
+        case "evaluate", (task, *_) if task in grid.transfers:
+            name, spec = grid.transfers[task]
+            return f"tasks.{spec.task}.metrics, transfer.{name}.max_tokens"
+        case "evaluate", (task, *_):
+            return f"tasks.{task}.metrics"
+        case "majority", (task, *_):
+            return f"tasks.{task}.metrics (the first)"
+        case "probe", (task, *_):
+            return f"systems.probe.ridge, tasks.{task}.metrics (the first)"
+        case "merge_models", (task, system, _):
+            spec = grid.systems[system]
+            own = f"systems.merge.{spec.merge}" if spec.merge else "systems.control.head-only"
+            return f"{own}: options, strengths, fit_rows, ridge; tasks.{task}.metrics (the first), {merging}"
+        case "ensemble_models", (task, *_):
+            return f"systems.ensemble, tasks.{task}.metrics (the first), {merging}"
+        case _, (task, system, _):
+            spec = grid.systems[system]
+            own = "" if spec.settings is None else f"systems.{system.split('.')[0]}, "
+            return f"{own}models.{spec.model}.finetune.{task}, tasks.{task}.metrics (the first), launch, the seed"
+    return ""
+
+
+def _head(run: Run, state: RunState, path: Path, chain: list[Link]) -> Section:
+    rows = [("state", f"{state.state}{': ' if state.why else ''}{state.why}"), ("record", str(path))]
+    if run.trained_on:
+        rows.append(("evaluates", f"the model of {'/'.join(map(str, run.made[:2]))}/seed-{run.seed}"))
+    rows.append(("system", f"{run.system.kind}; labels seen: {run.system.label_use}"))
+    stale = [link for link in chain if link.state == "stale"]
+    if stale:
+        rows.append(("stale since", f"{stale[0].step}: made by another config; run snakemake again"))
+    if state.log is not None:
+        rows.append(("log", str(state.log)))
+    return Section(run.id, tuple(rows))
+
+
+def _metrics(record: RunRecord, path: Path) -> Section:
+    rows = [
+        (
+            f"{name} (primary)" if name == record.primary_metric else name,
+            _number(metric.value),
+            formats.NOTHING if metric.stderr is None else _number(metric.stderr),
+            str(metric.n),
+        )
+        for name, metric in record.metrics.items()
+    ]
+    predictions = path.with_name("predictions.parquet")
+    told = f"sha256 {files.sha256(predictions)}" if predictions.is_file() else "missing"
+    remark = f"from {predictions} ({told})"
+    if record.degenerate:
+        remark += "; all predictions are the same"
+    if record.select is not None:
+        remark += f"; {record.select.metric} on select, for choices alone: {_number(record.select.value)}"
+    return Section("metrics on report", tuple(rows), ("metric", "value", "standard error", "examples"), remark)
+
+
+def _tables(paths: Paths, run: Run, record: RunRecord) -> Section:
+    """The rows of the tables in which the number stands, as far as these are made."""
+    rows = []
+    if run.trained_on is None:
+        row = _row_of(paths.tables / tables.RUNS, run, seed=True)
+        value = row and row["value"]
+        told = _ABSENT if value is None else _number(value)
+        if value is not None and value != record.primary.value:
+            told += ": another value, made before this run"
+        rows.append((str(paths.tables / tables.RUNS), told))
+    name = transfer.TRANSFER if run.trained_on else tables.COMPARISON
+    row = _row_of(paths.tables / name, run)
+    if row is None:
+        rows.append((str(paths.tables / name), _ABSENT))
+    else:
+        cells = formats.row_cells(row)
+        told = f"mean {cells['mean']} of runs {cells['runs']}; Δ reference {cells['delta']}; {cells['verdict']}"
+        rows.append((str(paths.tables / name), told))
+    return Section("in the tables", tuple(rows))
+
+
+def _row_of(path: Path, run: Run, seed: bool = False) -> dict[str, Any] | None:
+    if not path.is_file():
+        return None
+    table = tables.read_csv(path)
+    own = table[(table["task"] == run.task) & (table["system"] == run.system.name)]
+    if seed:
+        own = own[own["seed"].astype(str) == str(run.seed)]
+    return formats.records(own)[0] if len(own) else None
+
+
+def _choices(record: RunRecord) -> list[Section]:
+    if not record.choices:
+        return [Section("choices on select", remark="none: nothing was searched")]
+    rows = [
+        (choice.name, _value(choice.chosen), choice.metric, _searched(choice.chosen, choice.searched))
+        for choice in record.choices
+    ]
+    return [Section("choices on select", tuple(rows), ("choice", "chosen", "by", "searched: value: score"))]
+
+
+def _searched(chosen: Any, points: Iterable[records.Tried]) -> str:
+    shown = []
+    for point in points:
+        ridge = "" if point.ridge is None else f" (ridge {point.ridge:g})"
+        score = formats.NOTHING if point.score is None else f"{point.score:.4g}"
+        shown.append(f"{_value(point.value)}{ridge}: {score}{' ←' if point.value == chosen else ''}")
+    return ", ".join(shown)
+
+
+def _settings(record: RunRecord) -> list[Section]:
+    found = []
+    for title, values in (("hyperparameters", record.hyperparameters), ("diagnostics", record.diagnostics)):
+        if values:
+            found.append(Section(title, tuple((name, _value(value)) for name, value in values.items())))
+    return found
+
+
+def _cost(record: RunRecord) -> Section:
+    cost = record.cost
+    parts = sorted(cost.train_flops_parts.items(), key=lambda part: -part[1])
+    rows = [(name, formats.flops(flops)) for name, flops in parts]
+    rows.append(("all training", formats.flops(cost.train_flops)))
+    rows += [
+        ("making the small model (not in it)", formats.flops(cost.pretraining_flops)),
+        ("inference, 128 tokens", formats.flops(cost.inference_flops)),
+        ("inference, real lengths", formats.flops(cost.inference_flops_real)),
+    ]
+    remark = f"{formats.count(cost.parameters)} parameters, {formats.size(cost.bytes)}"
+    return Section("cost", tuple(rows), ("part", "FLOPs"), remark)
+
+
+def _measured(record: RunRecord) -> list[Section]:
+    cost = record.cost
+    known = {
+        "latency per example": (cost.latency_seconds, "{:.4g} s"),
+        "peak memory of its making": (cost.peak_memory_bytes, "{:,} bytes"),
+        "wall time of its making": (cost.wall_seconds, "{:.1f} s"),
+        "energy of its making": (cost.energy_joules, "{:.4g} J"),
+    }
+    rows = tuple((name, shape.format(value)) for name, (value, shape) in known.items() if value is not None)
+    return [Section("measured", rows)] if rows else []
+
+
+def _chain(chain: list[Link]) -> Section:
+    rows = tuple(
+        (str(link.step), link.state, link.fingerprint or formats.NOTHING, str(link.output), str(link.log))
+        for link in chain
+    )
+    missing = "missing: never made, or no longer needed and cleaned" if any(x.state == "missing" for x in chain) else ""
+    return Section("made by, inputs first", rows, ("step", "state", "fingerprint", "output", "log"), missing)
+
+
+def _outside(chain: list[Link]) -> list[Section]:
+    """What came from outside: data sets and published models."""
+    rows = []
+    for link in chain:
+        if link.step.rule not in ("download_task", "download_model") or not link.output.is_file():
+            continue
+        source = files.read_json(link.output)["source"]
+        known = [f"{name} {_value(value)}" for name, value in source.items() if value is not None]
+        rows.append((str(link.output.parent), ", ".join(known)))
+    return [Section("from outside", tuple(rows))] if rows else []
+
+
+def _circumstances(record: RunRecord) -> Section:
+    made, evaluated = record.provenance, record.provenance.evaluated
+    own = made.model_dump()
+    names = ("code_version", "host", "slurm_job_id", "hardware", "device", "precision", "threads", "finished")
+    rows = [(name.replace("_", " "), _value(own[name]), _value(evaluated.get(name))) for name in names]
+    rows.append(("packages", *(_packages(values) for values in (made.packages, evaluated.get("packages") or {}))))
+    return Section("computed with", tuple(rows), ("", "made", "evaluated"))
+
+
+def _packages(versions: dict[str, str]) -> str:
+    return ", ".join(f"{name} {version}" for name, version in versions.items()) or formats.NOTHING
+
+
+def _hashes(record: RunRecord) -> Section:
+    found = {"data": record.provenance.data_sha256, "model": record.provenance.model_sha256}
+    rows = tuple((f"{what}: {name}", value) for what, values in found.items() for name, value in values.items())
+    return Section("sha256", rows)
+
+
+def _stale_when(chain: list[Link]) -> Section:
+    rows = tuple(dict.fromkeys((link.step.rule, link.depends_on) for link in chain))
+    remark = (
+        "or when the meaning of one of these steps changes in Graft; never by other systems, seeds or tasks, by "
+        "resources, or by newer code and packages alone (mixed versions are warned of)"
+    )
+    return Section("stale when this changes", rows, ("step", "what"), remark)
+
+
+def _number(value: float) -> str:
+    return f"{value:.6g}"
+
+
+def _value(value: Any) -> str:
+    if value is None:
+        return formats.NOTHING
+    if isinstance(value, float):
+        return f"{value:g}"
+    return value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)

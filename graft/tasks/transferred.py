@@ -1,0 +1,87 @@
+"""From another data set to the report split that the systems of a task are evaluated on."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping
+from pathlib import Path
+
+import pandas as pd
+
+from graft import files
+from graft.tasks.prepare import balance, limited, readable
+from graft.tasks.readers import read_table, rows_of
+from graft.tasks.table import TaskRow
+from graft.transfer import Transfer
+
+# What data sets without an agreed label for every row have in its place: SNLI on the hub -1, in its own files a dash.
+UNLABELLED = ("-1", "-")
+
+
+def prepare_transfer(name: str, transfer: Transfer, trained_on: TaskRow, out: Path, fingerprint: str) -> dict:
+    """Write report, and its labels as classes of the task, into folder `out`, and return the manifest.
+
+    `name`: the key under `transfer`; `trained_on`: the row of the task whose systems are evaluated.
+    """
+    with files.atomic_folder(out) as folder:
+        report, published, dropped = read_report(name, transfer, trained_on, folder)
+        tables = {"report": report.drop(columns="label"), "report_labels": report[["id", "label"]]}
+        for split, table in tables.items():
+            table.reset_index(drop=True).to_parquet(folder / f"{split}.parquet", index=False)
+        manifest = {
+            "transfer": name,
+            "from": transfer.task,
+            "fingerprint": fingerprint,
+            "source": transfer.source.model_dump(),
+            "split": transfer.split,
+            "text": transfer.text,
+            "labels": transfer.labels,
+            "rows": {"published": published, "dropped_since_unlabelled": dropped, "report": len(report)},
+            "label_balance": {"report": balance(report["label"], trained_on)},
+            "sha256": {f"{split}.parquet": files.sha256(folder / f"{split}.parquet") for split in tables},
+        }
+        files.write_json(folder / "manifest.json", manifest)
+    return manifest
+
+
+def read_report(
+    name: str, transfer: Transfer, trained_on: TaskRow, folder: Path | None = None
+) -> tuple[pd.DataFrame, int, int]:
+    """Columns `id`, `text_a`, (`text_b`,) `label`; the published rows, and how many of them were left out.
+
+    `folder`: where generated data is kept (nowhere, if None). Raises ValueError as `read_split` does, and for a label
+    value that `labels` does not map.
+    """
+    where, row = f"transfer.{name}", transfer.row(trained_on)
+    with tempfile.TemporaryDirectory() as temporary:
+        source = readable(transfer.source, folder or Path(temporary))
+        file, table = read_table(source, row, transfer.split, f"{where}.source")
+        published = len(table)
+        if transfer.labels is not None and row.label in table:
+            table = as_classes(table, row.label, transfer.labels, file, where)
+        report = rows_of(table, row, file, transfer.split)
+    return limited(report, transfer.limits.report), published, published - len(report)
+
+
+def as_classes(table: pd.DataFrame, column: str, labels: Mapping[str, str], file: object, where: str) -> pd.DataFrame:
+    """The labelled rows of a table, with the classes of `labels` in the place of its label values.
+
+    Raises ValueError that names file, row and value where a value is not in `labels`, or if no row is labelled.
+    """
+    values = table[column].map(_written)
+    unlabelled = values.isin([value for value in UNLABELLED if value not in labels])
+    unknown = ~unlabelled & ~values.isin(list(labels))
+    if unknown.any():
+        number = unknown.idxmax()
+        raise ValueError(
+            f"{file}: row {number + 1} has the label {values[number]!r}, which {where}.labels does not map; "
+            f"it maps {', '.join(labels)}"
+        )
+    if len(table) and unlabelled.all():
+        raise ValueError(f"{file}: all labels are {values.iloc[0]}, so the split is unlabelled; use a labelled one")
+    return table[~unlabelled].assign(**{column: values[~unlabelled].map(dict(labels))})
+
+
+def _written(value: object) -> str:
+    """A label value as people write it: a column of whole numbers is one of floats where a row has none."""
+    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)
