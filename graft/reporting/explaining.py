@@ -261,7 +261,6 @@ def _cost(record: RunRecord) -> Section:
 def _measured(record: RunRecord) -> list[Section]:
     cost = record.cost
     known = {
-        "latency per example": (cost.latency_seconds, "{:.4g} s"),
         "peak memory of its making": (cost.peak_memory_bytes, "{:,} bytes"),
         "wall time of its making": (cost.wall_seconds, "{:.1f} s"),
         "energy of its making": (cost.energy_joules, "{:.4g} J"),

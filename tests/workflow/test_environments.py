@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 import yaml
 
-from tests.conftest import study_values, with_other_small
+from tests.conftest import study_values, with_other_small, with_transfers
 from tests.workflow.conftest import ROOT, snakemake
 
 pytestmark = pytest.mark.environments
@@ -56,7 +56,7 @@ def venvs(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def commands(pico_glue, pico_models, tmp_path_factory):
+def commands(pico_glue, pico_models, pico_others, tmp_path_factory):
     """Folder of a finished study that has every rule, and one command of each rule, by rule.
 
     The large model comes from a package, the small one is distilled, and two are like it: every rule makes a model.
@@ -66,8 +66,12 @@ def commands(pico_glue, pico_models, tmp_path_factory):
         pico_glue,
         pico_models,
         seeds=[0],
-        include=["*/majority/*", "*/probe.mean.large/*", "*/merge.theseus.transplant.*", "*/control.other-small.*"],
+        include=[
+            *("*/majority/*", "*/probe.mean.large/*", "*/merge.theseus.transplant.*", "*/merge.ladder.*"),
+            "*/control.other-small.*",
+        ],
     )
+    values["systems"]["merge"]["ladder"] = {"epochs": 1}
     source = {"kind": "tsv", "folder": str(pico_glue / "SST-2")}
     metrics = ["accuracy", "f1", "matthews_correlation"]
     values["tasks"] = {"sst2": {"source": source, "limits": {"train": 100, "select": 20}, "metrics": metrics}}
@@ -86,6 +90,7 @@ def commands(pico_glue, pico_models, tmp_path_factory):
     for model in values["models"].values():
         model["finetune"] = {"sst2": model["finetune"]["sst2"]}
     with_other_small(values, merge="theseus", head="transplant")
+    del with_transfers(values, pico_others)["transfer"]["snli"]
     config = folder / "study.json"
     config.write_text(json.dumps(values))
     done = snakemake(folder, config)

@@ -282,8 +282,8 @@ def test_a_new_strength_grid_runs_that_method_alone(finished):
     output = snakemake(config.parent, other, "--dry-run", "--printshellcmds").stdout
     commands = [line for line in output.splitlines() if "python -m workflow_scripts." in line]
     programs = {line.split("workflow_scripts.")[1].split()[0] for line in commands}
-    # Few shots may spend what the best merge spends.
-    assert programs == {"sweep", "merge_models", "fewshot_model", "evaluate", *steps.LAST}
+    # Few shots may spend what the best merge spends; no transfer is of theseus.
+    assert programs == {"sweep", "merge_models", "fewshot_model", "evaluate", *steps.LAST} - {"transfer"}
     made = [line for line in commands if "merge_models" in line or "evaluate" in line]
     assert all("theseus" in line or "fewshot" in line for line in made)
 
@@ -409,7 +409,7 @@ def test_no_choice_and_no_weight_depends_on_report(finished, tmp_path):
     values = {**values, "include": ["rte/*"], "transfer": {}}
     config.write_text(json.dumps(values))
     runs = Grid(parse(values)).runs
-    done = snakemake(tmp_path, config, *(str(Paths.of("pico").run(*run.made) / "build.json") for run in runs))
+    done = snakemake(tmp_path, config, "--", *(str(Paths.of("pico").run(*run.made) / "build.json") for run in runs))
     assert done.returncode == 0, done.stdout[-3000:]
     assert not (copy / "logs" / "download_task").exists() and not (copy / "logs" / "tokenize_task").exists()
     builds = {path.relative_to(copy): path.read_bytes() for path in copy.glob("runs/*/*/*/build.json")}
@@ -426,7 +426,7 @@ def test_no_choice_and_no_weight_depends_on_report(finished, tmp_path):
     table = pd.read_parquet(answers)
     table.assign(label=1 - table["label"]).to_parquet(answers, index=False)
     some = [Paths.of("pico").run(*run.made) / "run.json" for run in runs[::6]]
-    done = snakemake(tmp_path, config, *map(str, some))
+    done = snakemake(tmp_path, config, "--", *map(str, some))
     assert done.returncode == 0, done.stdout[-3000:]
     assert builds == {path.relative_to(copy): path.read_bytes() for path in copy.glob("runs/*/*/*/build.json")}
     for path in some:
