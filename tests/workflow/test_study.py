@@ -9,13 +9,15 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from graft import files, records, steps
+from graft import files, inference, records, runs, steps
 from graft.cost import sizes
 from graft.cost.work import Costs
 from graft.grid import Grid
+from graft.merging.loading import load
 from graft.paths import Paths
 from graft.reporting import explaining
 from graft.study import parse
+from graft.tasks import metrics
 from tests.conftest import study_values, with_other_small, with_transfers
 from tests.workflow.conftest import environment, snakemake
 from tests.workflow.recomputing import check
@@ -393,6 +395,26 @@ def test_composites_that_train_keep_the_large_model_as_it_was(finished):
         assert found[(results / "models" / "large" / "model.safetensors").resolve()] == before
         run = record(results, "rte", f"merge.{method}.{PAIR}", 0)
         assert [point["value"] for point in run["choices"][0]["searched"]][0] == 0
+
+
+def test_a_saved_system_scores_on_select_what_it_was_chosen_by(finished, monkeypatch):
+    results, config, values = finished
+    monkeypatch.chdir(config.parent)
+    grid, paths = Grid(parse(values)), Paths.of("pico")
+    checked = set()
+    for run in grid.runs:
+        folder, model = paths.run(run.task, run.system.name, run.seed), grid.reads_as(run.system)
+        expected = json.loads((folder / "build.json").read_text())["select"]
+        if expected is None:
+            continue
+        tokens, labels = runs.tokens(grid, paths, run.task, model, "select"), runs.labels(paths, run.task, "select")
+        logits = inference.run(load(folder / "model").logits, tokens, grid.max_tokens(run.task, model))
+        score = metrics.primary(logits, labels, grid.row(run.task))
+        # Ladders and links are scored on states of half precision, which may turn one answer.
+        turned = run.system.method in ("ladder", "calm")
+        assert score == pytest.approx(expected["value"], abs=1.5 / len(labels) if turned else 1e-4), run.id
+        checked.add(run.system.method or run.system.program)
+    assert len(checked) > 15
 
 
 def test_no_choice_and_no_weight_depends_on_report(finished, tmp_path):
