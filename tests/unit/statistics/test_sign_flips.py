@@ -46,3 +46,25 @@ def test_seeds_that_disagree_are_not_outvoted_by_many_examples():
     sampling = Sampling("rte", 5000, SEEDS, 2000)
     values = dict(zip(SEEDS, [0.1] * 7 + [-0.09] * 5, strict=True))
     assert p_value(values, np.full(5000, np.mean(list(values.values()))), sampling) > 0.3
+
+
+def test_seeds_that_agree_do_not_hide_what_the_examples_tell():
+    """All seeds alike: their number says nothing, and p is that of the examples alone."""
+    rng = np.random.default_rng(4)
+    differences = rng.normal(0, 1, 500)
+    differences += 3 / np.sqrt(500) - differences.mean()  # three standard errors from nothing
+    p = p_value(dict.fromkeys(SEEDS, differences.mean()), differences, Sampling("rte", 500, SEEDS, 40_000))
+    assert 0.9 * 2 * stats.norm.sf(3 / differences.std(ddof=1)) < p < 0.008
+
+
+def test_with_both_uncertain_it_is_right_as_often_as_it_says():
+    """Seeds and examples of like weight, and no difference: p is below a level about as often as the level says."""
+    rng = np.random.default_rng(6)
+    sampling = Sampling("rte", 300, SEEDS, 500)
+    found = []
+    for _ in range(400):
+        seeds, examples = rng.normal(0, 1 / np.sqrt(25), 12), rng.normal(0, 1, 300)
+        cells = seeds[:, None] + examples[None] + rng.normal(0, 1, (12, 300))
+        found.append(p_value(dict(zip(SEEDS, cells.mean(axis=1), strict=True)), cells.mean(axis=0), sampling))
+    for level in (0.05, 0.2):
+        assert level * 0.4 < np.mean(np.array(found) <= level) < level * 1.5
