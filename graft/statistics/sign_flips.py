@@ -19,8 +19,8 @@ def p_value(by_seed: Mapping[str, float], by_example: np.ndarray, sampling: Samp
     Both are drawn, apart, and the errors that they make add up. What is compared is the mean difference over its
     standard error, of which the seeds' and the examples' squares add up too. With one factor alone this is the usual,
     exact, test by sign flips (Fisher 1935); with both, what a seed does with an example counts twice, so it errs on
-    the safe side. Means alone would not do: a large difference with all seeds would make the seeds' flips look like an error
-    as large. Nor would flipping each (seed, example) by a sign of its own: it forgets that a seed moves all examples.
+    the safe side. Means alone would not do: a large difference with all seeds would make the seeds' flips look like an
+    error as large. Nor would a sign of its own for each (seed, example): it forgets that a seed moves all examples.
     """
     seeds = np.array(list(by_seed.values()))
     parts = [(by_example, sampling.flipped_examples(by_example))]
