@@ -3,7 +3,7 @@
 Random weights of the two shapes on random texts: neither time nor memory depends on what they say. Each depth map runs
 in a process of its own, so that its peak memory is its own.
 
-    python -m benchmarks.calibrating [TOKENS]
+    python -m benchmarks.calibrating [TOKENS] [DEPTH ...]
 """
 
 import multiprocessing
@@ -57,8 +57,9 @@ def measure(name: str, tokens: int) -> tuple[float, float, float]:
 
 def main() -> None:
     tokens = int(sys.argv[1]) if len(sys.argv) > 1 else 50_000
+    names = sys.argv[2:] or ("uniform", "spread")
     table = Table("depth", "passes alone", "calibrate", "ratio", "ratio of FLOPs", "peak memory")
-    for name in ("uniform", "spread"):
+    for name in names:
         with multiprocessing.get_context("spawn").Pool(1) as pool:
             passes, seconds, memory = pool.apply(measure, (name, tokens))
         pairs = depth.pairs(name, SMALL.layers, LARGE.layers)
