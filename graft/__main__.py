@@ -27,7 +27,7 @@ def show(study: AnyStudy = None) -> None:
     from graft.reporting import summary, tables, terminal
 
     console = terminal.console()
-    comparison = tables.read_csv(paths.tables / tables.COMPARISON)
+    comparison = tables.read_comparison(paths)
     for table in terminal.comparison_tables(comparison):
         console.print(table)
     sentence = summary.in_words(comparison)

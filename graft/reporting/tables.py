@@ -14,7 +14,7 @@ from graft.reporting import cost_table, documents, warm_start
 from graft.reporting import runs as gathering
 from graft.reporting.aggregate import aggregated
 from graft.reporting.compared import compared
-from graft.reporting.comparison import comparison
+from graft.reporting.comparison import COLUMNS, comparison
 from graft.reporting.predictions import crossed
 from graft.reporting.significance import significance
 
@@ -58,11 +58,22 @@ def write_costs(grid: Grid, paths: Paths) -> None:
     write_csv(table, paths.tables / COSTS)
 
 
+def read_comparison(paths: Paths) -> pd.DataFrame:
+    """Read comparison.csv; raises ValueError where an older version wrote it, with fewer columns."""
+    path = paths.tables / COMPARISON
+    table = read_csv(path)
+    if missing := [name for name in COLUMNS if name not in table]:
+        raise ValueError(
+            f"{path}: no column {missing[0]}, an older version wrote it; call `python -m graft tables`"
+        )
+    return table
+
+
 def write_figure(paths: Paths) -> None:
     """Draw comparison.csv: metric against training FLOPs as svg and png, and the points as csv beside them."""
     from graft.reporting import figures
 
-    table = read_csv(paths.tables / COMPARISON)
+    table = read_comparison(paths)
     write_csv(figures.points(table), paths.figures / f"{FIGURE}.csv")
     figure = figures.metric_against_cost(table)
     for ending in ("svg", "png"):

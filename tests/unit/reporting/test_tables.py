@@ -51,3 +51,9 @@ def test_tables_and_figures_are_the_same_bytes_twice(grid, paths, write_run):
     table = tables.read_csv(paths.tables / "comparison.csv").set_index("system")
     assert table.loc["majority", "degenerate"] == 1 and table.loc["majority", "pareto"] is True
     assert table.loc["finetune.big", "n_missing"] == 1
+
+
+def test_a_comparison_of_an_older_version_is_told_in_one_sentence(paths):
+    tables.write_csv(pd.DataFrame({"task": ["rte"], "system": ["majority"]}), paths.tables / "comparison.csv")
+    with pytest.raises(ValueError, match="comparison.csv: no column kind, an older version wrote it"):
+        tables.read_comparison(paths)
