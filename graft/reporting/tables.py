@@ -63,9 +63,7 @@ def read_comparison(paths: Paths) -> pd.DataFrame:
     path = paths.tables / COMPARISON
     table = read_csv(path)
     if missing := [name for name in COLUMNS if name not in table]:
-        raise ValueError(
-            f"{path}: no column {missing[0]}, an older version wrote it; call `python -m graft tables`"
-        )
+        raise ValueError(f"{path}: no column {missing[0]}, an older version wrote it; call `python -m graft tables`")
     return table
 
 
