@@ -15,6 +15,8 @@ from graft.paths import Paths
 # Folders of results/<study>/ that only later systems would read, and the logs of the rules that fill them. Each goes
 # whole, manifests too: snakemake does not ask for what nothing that is still to be made needs, and makes it anew else.
 _STATES = {"embeddings": "embed_task", "layers": "embed_layers", "statistics": "calibrate", "sweeps": "sweep"}
+# Of fine-tunings that did not end.
+_CHECKPOINTS = "checkpoints"
 _COMPOSITE = "composite.json"
 
 
@@ -31,7 +33,7 @@ def removable(paths: Paths, models: Iterable[str] = ()) -> list[Item]:
 
     Raises ValueError for a pattern that no saved model matches.
     """
-    found = [paths.root / name for name in _STATES if (paths.root / name).exists()]
+    found = [paths.root / name for name in (*_STATES, _CHECKPOINTS) if (paths.root / name).exists()]
     found += [paths.logs / rule for rule in _STATES.values() if (paths.logs / rule).exists()]
     for model in _models(paths, list(models)):
         # With it goes build.json, which says that the model is there.

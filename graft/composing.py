@@ -13,7 +13,7 @@ import pandas as pd
 import torch
 from torch import Tensor
 
-from graft import features, program, runs
+from graft import features, runs
 from graft.cost.flops import encoder_flops, linear_flops, ridge_flops, stitch_flops
 from graft.encoders import load_classifier, load_encoder, new_classifier
 from graft.grid import ALL_SEEDS, System, probes_of
@@ -205,7 +205,7 @@ def _out_of_fold(
     model, launch = bench.pair.small, bench.grid.study.launch
     splits = [runs.labelled(bench.grid, bench.paths, bench.task, model, split) for split in SPLITS]
     table = pd.read_parquet(bench.paths.data(bench.task) / "train.parquet")
-    settings = bench.grid.study.models[model].finetune[bench.task]
+    settings = runs.chosen_settings(bench.grid, bench.paths, bench.task, model)[0]
     found = torch.empty(len(rows), bench.small_shape.width)
     flops: dict[str, int] = {}
     for fold, (held, others) in enumerate(text_folds(table, bench.row.groups, folds, features.FIT_SEED)):
@@ -219,8 +219,7 @@ def _out_of_fold(
                 splits[1],
                 settings,
                 bench.seed,
-                program.precision_of(launch),
-                str(bench.device),
+                launch.alone(),
                 Path(folder) / "training.jsonl",
                 lambda step, steps, text, fold=fold: report(fold * steps + step, folds * steps, text),
                 cost=PassCost.of_classifier(bench.small_shape, bench.row.outputs),

@@ -18,7 +18,9 @@ from graft.merging import registry
 from graft.shapes import Shape, check_shapes
 from graft.sources import FileData, GeneratedData, HubData
 from graft.study import (
+    TRIAL_SEEDS,
     DistilledModel,
+    FineTuning,
     HubModel,
     Like,
     Made,
@@ -29,7 +31,7 @@ from graft.study import (
     RandomModel,
     Study,
 )
-from graft.systems import FewShotSystem, MergeSystem, OtherSmallControl, WarmStartSystem
+from graft.systems import FewShotSystem, MergeSystem, OtherSmallControl, TrialSystem, WarmStartSystem
 from graft.tasks import generated
 from graft.tasks.readers import source_files
 from graft.tasks.table import TaskRow
@@ -39,6 +41,8 @@ from graft.transfer import full_name
 RECIPES = 3
 RECIPES_OF = {"probe": 4, "merge": 5, "sweep": 4, "WarmStartSystem": 4}
 ALL_SEEDS = "all"
+# Kind of the systems that only try hyperparameters.
+TRIAL = "trial"
 
 
 @dataclass(frozen=True)
@@ -149,6 +153,8 @@ class Grid:
         return self.transfers[task][1].row(row) if task in self.transfers else row
 
     def _seeds_of(self, system: System) -> tuple[int | str, ...]:
+        if system.kind == TRIAL:
+            return ()
         if not system.seeded:
             return (ALL_SEEDS,)
         if system.program == "ensemble":
@@ -279,10 +285,10 @@ class Grid:
             return _hash("initialise", self.model(source.like), source.seed)
         texts = [self.data(task) for task in self.study.tasks] if isinstance(source, Made) else []
         if isinstance(source, MaskedModel):
-            inputs = [self.model(source.like), *texts, self.study.launch.model_dump()]
+            inputs = [self.model(source.like), *texts, self.study.launch.of_one_process()]
             return _hash("pretrain", source.options.model_dump(), source.seed, *inputs)
         if isinstance(source, DistilledModel):
-            inputs = [self.model(source.teacher), *texts, self.study.launch.model_dump()]
+            inputs = [self.model(source.teacher), *texts, self.study.launch.of_one_process()]
             return _hash("distil", source.shape.model_dump(), source.options.model_dump(), source.seed, *inputs)
         if isinstance(source, HubModel):
             return _hash("model", source.model_dump())
@@ -298,10 +304,25 @@ class Grid:
 
     @functools.cache  # noqa: B019
     def finetune(self, task: str, model: str, seed: int) -> str:
-        settings = self.study.models[model].finetune[task].model_dump()
+        settings = self.study.models[model].finetune[task]
+        own = self._finetuning(task, model, settings, seed)
+        return _hash("finetune", own, settings.grid.model_dump()) if settings.grid else own
+
+    def _finetuning(self, task: str, model: str, settings: FineTuning, seed: int) -> str:
         primary = self.study.tasks[task].row(task).primary_metric
-        inputs = [self._tokens_for(task, model), self.model(model), self.study.launch.model_dump()]
-        return _hash("finetune", settings, primary, seed, *inputs)
+        inputs = [self._tokens_for(task, model), self.model(model), self.study.launch.of_finetuning()]
+        return _hash("finetune", settings.model_dump(exclude={"grid"}), primary, seed, *inputs)
+
+    def trials(self, task: str, model: str) -> list[tuple[str, int]]:
+        """Systems, with their seeds, that try the hyperparameters of a model's grid on a task."""
+        settings = self.study.models[model].finetune[task]
+        seeds = range(TRIAL_SEEDS, TRIAL_SEEDS + settings.grid.seeds) if settings.grid else ()
+        return [(_trial_name(model, tried), seed) for tried in settings.tried() for seed in seeds]
+
+    def read_by_tuning(self, task: str, system: System, seed: int | str) -> list[tuple[str, int | str]]:
+        """All finished systems, with their seeds, that a fine-tuning or an ensemble reads."""
+        trials = [] if system.kind == TRIAL or system.program == "ensemble" else self.trials(task, system.model)
+        return [*trials, *self.built_on(task, system, seed)]
 
     @functools.cache  # noqa: B019
     def embed(self, task: str, model: str) -> str:
@@ -361,6 +382,9 @@ class Grid:
         spec = self.systems[system]
         primary = self.study.tasks[task].row(task).primary_metric
         if spec.program in ("finetune", "fewshot", "warm_start", "ensemble"):
+            if spec.kind == TRIAL:
+                tried = self.study.models[spec.model].finetune[task].with_choice(**spec.settings.model_dump())
+                return self._finetuning(task, spec.model, tried, seed)
             inputs = [self.made(task, *other) for other in self.built_on(task, spec, seed)]
             if spec.program == "ensemble":
                 return _hash("ensemble", primary, *inputs, self._inference())
@@ -479,6 +503,7 @@ def _systems(study: Study, merges: dict[str, Merge]) -> list[System]:
             found += _merged(name, merges[name], pair, spec.control.other_small)
     for pair in study.pairs if spec.warm_start else ():
         found += _warm_starts(pair, spec.warm_start)
+    found += _trials(study, [*models, *others])
     names = [system.name for system in found]
     for name in names:
         if names.count(name) > 1:
@@ -535,6 +560,22 @@ def _warm_starts(pair: Pair, spec: WarmStartSystem) -> list[System]:
         for arm, start in starts.items()
         for steps in spec.steps
     ]
+
+
+def _trials(study: Study, models: list[str]) -> list[System]:
+    """Fine-tunings that only try hyperparameters: they are no runs."""
+    found = {}
+    for model in models:
+        for settings in study.models[model].finetune.values():
+            for tried in settings.tried():
+                name = _trial_name(model, tried)
+                choice = TrialSystem(learning_rate=tried.learning_rate, epochs=tried.epochs)
+                found[name] = System(name, TRIAL, "train", "finetune", True, model=model, settings=choice)
+    return list(found.values())
+
+
+def _trial_name(model: str, tried: FineTuning) -> str:
+    return f"trial.{model}.rate-{tried.learning_rate:g}.epochs-{tried.epochs}"
 
 
 def _merges(study: Study) -> dict[str, Merge]:

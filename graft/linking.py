@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graft import program, runs
+from graft import runs
 from graft.cost.linked import LinkedFlops, linked_flops
 from graft.encoders import load_classifier
 from graft.grid import ALL_SEEDS, System, probes_of
@@ -94,7 +94,7 @@ def _trained(
     """Train a module on all of train, keep its best epoch on `select` (none at all is one), and save it with its parts
     and keys."""
     options, launch = bench.grid.merges[system.merge].options, bench.grid.study.launch
-    settings = bench.grid.study.models[bench.pair.small].finetune[bench.task]
+    settings = runs.chosen_settings(bench.grid, bench.paths, bench.task, bench.pair.small)[0]
     changed = {"epochs": options["epochs"], "learning_rate": options["rate"] * settings.learning_rate}
     splits = [
         Labelled(WithStates(bench.tokens(split), states[split]), runs.labels(bench.paths, bench.task, split))
@@ -112,8 +112,7 @@ def _trained(
         *splits,
         settings.model_copy(update=changed | {"max_tokens": bench.max_tokens}),
         bench.seed,
-        program.precision_of(launch),
-        bench.device,
+        launch.alone(),
         out.parent / "training.jsonl",
         report,
         cost=PassCost(lambda tokens: cost(tokens).given, lambda tokens: cost(tokens).step),

@@ -18,7 +18,7 @@ _STDERR = 2
 _held: list[int] = []
 
 
-def hold(path: Path, what: str) -> None:
+def hold(path: Path, what: str, by: str = "snakemake") -> None:
     """Lock `path` for this process alone until it ends; raises ValueError if another process holds it.
 
     Processes on other hosts see the lock if the file system passes flock on: NFS does, Lustre if mounted with `flock`.
@@ -30,10 +30,10 @@ def hold(path: Path, what: str) -> None:
     except BlockingIOError:
         holder = os.read(descriptor, 100).decode(errors="replace").strip()
         os.close(descriptor)
-        raise ValueError(f"{what} is being run by another snakemake ({holder}); wait for it or stop it") from None
+        raise ValueError(f"{what} is being run by another {by} ({holder}); wait for it or stop it") from None
     if not locked:
         print(
-            f"{what}: the file system of {path} has no locks; see to it that no other snakemake, and no job of an "
+            f"{what}: the file system of {path} has no locks; see to it that no other {by}, and no job of an "
             "earlier one, is at work here",
             file=sys.stderr,
         )

@@ -61,6 +61,10 @@ class Paths:
     def run(self, task: str, system: str, seed: int | str) -> Path:
         return self.root / "runs" / task / system / f"seed-{seed}"
 
+    def checkpoints(self, fingerprint: str) -> Path:
+        """Of a fine-tuning that has not ended; no rule declares it, since Snakemake deletes outputs before a retry."""
+        return self.root / "checkpoints" / fingerprint
+
     def costs(self, task: str) -> Path:
         """What the architectures of a task's systems cost to use, measured."""
         return self.root / "costs" / f"{task}.json"

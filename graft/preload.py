@@ -24,7 +24,9 @@ import tempfile
 import threading
 import traceback
 from pathlib import Path
-from typing import Any, NoReturn
+from typing import IO, Any, NoReturn
+
+from graft.training.stopping import SIGNALS
 
 # Path of the server's socket, in the environment of jobs.
 VARIABLE = "GRAFT_PRELOADED"
@@ -34,6 +36,7 @@ MODULES = ("graft.building", "graft.training.finetuning", "graft.merging.calibra
 # Sent by the process that took a job, before anything else; the exit status follows when it ends.
 TAKEN = b"T"
 LOST = 137  # exit status of a process that was killed
+_LENGTH = 8  # bytes of the length that stands before a request
 
 
 def start() -> None:
@@ -71,12 +74,14 @@ def run_there(module: str, arguments: list[str]) -> None:
         try:
             connection.connect(path)
             socket.send_fds(connection, [TAKEN], [0, 1, 2])
-            connection.sendall(json.dumps(request).encode())
-            connection.shutdown(socket.SHUT_WR)
+            text = json.dumps(request).encode()
+            connection.sendall(len(text).to_bytes(_LENGTH) + text)
             if connection.recv(1) != TAKEN:
                 return
         except OSError:
             return
+        for number in SIGNALS:
+            signal.signal(number, lambda number, _: connection.sendall(bytes([number])))
         status = connection.recv(1)
     os._exit(status[0] if status else LOST)
 
@@ -114,8 +119,9 @@ def serve(path: Path) -> None:
 def _run(connection: socket.socket, files: list[int]) -> NoReturn:
     """What a forked process does: become the program that was asked for."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-    received = b"".join(iter(lambda: connection.recv(1 << 16), b""))
-    request: dict[str, Any] = json.loads(received)
+    with connection.makefile("rb", buffering=0) as stream:
+        size = int.from_bytes(_whole(stream, _LENGTH))
+        request: dict[str, Any] = json.loads(_whole(stream, size))
     for number, file in enumerate(files):
         os.dup2(file, number)
         os.close(file)
@@ -144,11 +150,17 @@ def _run(connection: socket.socket, files: list[int]) -> NoReturn:
         os._exit(status & 255)
 
 
+def _whole(stream: IO[bytes], size: int) -> bytes:
+    found = b""
+    while len(found) < size and (part := stream.read(size - len(found))):
+        found += part
+    return found
+
+
 def _end_with(connection: socket.socket) -> None:
-    """End this process when the program that asked for it is gone: killed, it takes its work with it."""
-    gone = select.poll()
-    gone.register(connection, select.POLLHUP)
-    gone.poll()
+    """Do what happens to the program that asked for this process: it is told to stop, or it is gone."""
+    while number := connection.recv(1):
+        os.kill(os.getpid(), number[0])
     os._exit(LOST)
 
 

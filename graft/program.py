@@ -14,9 +14,10 @@ from graft import locks
 from graft.grid import ALL_SEEDS, Grid
 from graft.paths import Paths
 from graft.study import load
+from graft.training.stopping import Stopped
 
 # Errors that are about the user's input: told in one line. Anything else is a fault of ours and keeps its traceback.
-TOLD = (ValueError, FileNotFoundError, FloatingPointError)
+TOLD = (ValueError, FileNotFoundError, FloatingPointError, Stopped)
 PROGRESS_EVERY = 10.0  # seconds between progress lines in a log
 
 
@@ -104,8 +105,12 @@ def precision_of(launch: Any) -> str:
 
 
 @contextmanager
-def progress(what: str) -> Iterator[Callable[[int, int, str], None]]:
-    """Yield `report(done, total, text)`: a bar in a terminal, a line every ten seconds in a log."""
+def progress(what: str, visible: bool = True) -> Iterator[Callable[[int, int, str], None]]:
+    """Yield `report(done, total, text)`: a bar in a terminal, a line every ten seconds in a log; or nothing, where
+    another process of the job reports."""
+    if not visible:
+        yield lambda done, total, text="": None
+        return
     if sys.stderr.isatty():
         from rich.console import Console
         from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
@@ -132,9 +137,17 @@ class Stopwatch:
     def __init__(self, launch: Any) -> None:
         from graft.cost import energy
 
-        self._meter = energy.meter(device_of(launch))
+        # One process reads one GPU.
+        self._meter = None if launch.processes > 1 else energy.meter(device_of(launch))
         self._joules = self._meter.joules() if self._meter else 0.0
         self._started = time.perf_counter()
+
+    def after(self, seconds: float) -> Stopwatch:
+        """The same, with `seconds` of earlier attempts, of whose energy nothing is known."""
+        self._started -= seconds
+        if seconds:
+            self._meter = None
+        return self
 
     @property
     def seconds(self) -> float:
@@ -142,7 +155,7 @@ class Stopwatch:
 
     def measured(self) -> dict[str, float | int | None]:
         """Wall seconds, the peak memory of this process in bytes, and joules of the whole GPU or of the CPU packages
-        (None where no counter can be read)."""
+        (None where no counter can be read, or one would not do)."""
         import resource
 
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import graft
+from graft.launch import Launch
 from graft.program import device_of, precision_of
-from graft.study import Launch
 
 PACKAGES = (
     "torch",

@@ -6,12 +6,14 @@ import argparse
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from graft import files, program, provenance
 from graft.grid import Grid
+from graft.launch import Launch
 from graft.paths import Paths
-from graft.study import Launch
+from graft.study import FineTuning
 from graft.tasks.texts import read_texts
 from graft.tasks.tokens import TokenisedSplit, check_same_vocabulary, load_tokenizer
 from graft.training.finetuning import Labelled
@@ -63,6 +65,29 @@ def labels(paths: Paths, task: str, split: str) -> Any:
 def labelled(grid: Grid, paths: Paths, task: str, model: str, split: str) -> Labelled:
     """`train` or `select` with labels."""
     return Labelled(tokens(grid, paths, task, model, split), labels(paths, task, split))
+
+
+def chosen_settings(grid: Grid, paths: Paths, task: str, model: str) -> tuple[FineTuning, dict[str, int], dict | None]:
+    """Hyperparameters of a model's fine-tuning: as the study says, or the best of its trials by the mean over their
+    seeds of the primary metric on `select`; with the parts of the trials' FLOPs and the record of the choice."""
+    settings, flops = grid.study.models[model].finetune[task], {}
+    if not settings.grid:
+        return settings, flops, None
+    scores: dict[str, list[float]] = {}
+    for name, seed in grid.trials(task, model):
+        made = read_made(paths.run(task, name, seed) / "build.json", grid.made(task, name, seed))
+        flops |= made["train_flops_parts"]
+        scores.setdefault(name, []).append(made["select"]["value"])
+    means = {name: float(np.mean(values)) for name, values in scores.items()}
+    best = max(means, key=lambda name: means[name])
+    named = {name: name.removeprefix(f"trial.{model}.") for name in means}
+    choice = {
+        "name": "hyperparameters",
+        "metric": grid.study.tasks[task].row(task).primary_metric,
+        "chosen": named[best],
+        "searched": [{"value": named[name], "score": score} for name, score in means.items()],
+    }
+    return settings.with_choice(**grid.systems[best].settings.model_dump()), flops, choice
 
 
 def save_system(

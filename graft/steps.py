@@ -96,7 +96,7 @@ def inputs(grid: Grid, step: Step) -> list[Step]:
             return [*data, _weights(grid, study.models[model].source.like)]
         case rule, (task, system, seed) if rule in (*TUNING, "ensemble_models"):
             spec = grid.systems[system]
-            others = [_making(grid, task, *other) for other in grid.built_on(task, spec, seed)]
+            others = [_making(grid, task, *other) for other in grid.read_by_tuning(task, spec, seed)]
             return [_weights(grid, spec.model), _tokens(grid, task, spec.model), *others]
         case "embed_task", (task, model):
             return [_weights(grid, model), _tokens(grid, task, model)]

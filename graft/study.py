@@ -10,6 +10,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Field, ValidationError, field_validator, model_validator
 
 from graft.files import read_json
+from graft.launch import Launch
 from graft.merging import registry
 from graft.sections import Fraction, Name, Positive, Section
 from graft.sources import FileData, GeneratedData, HubData
@@ -18,6 +19,9 @@ from graft.systems import MergeControl, MergeSystem, Systems
 from graft.tasks.generated import GRAMMARS
 from graft.tasks.table import METRICS, TASKS, TaskRow
 from graft.transfer import Transfer, check_transfers
+
+# Seeds of trials of hyperparameters, counted from here.
+TRIAL_SEEDS = 1_000_000
 
 
 class Limits(Section):
@@ -186,6 +190,17 @@ Like = RandomModel | MaskedModel
 Made = DistilledModel | Like
 
 
+class SettingsGrid(Section):
+    """Hyperparameters that are tried before a model is fine-tuned: the best by `select`, over seeds of their own."""
+
+    learning_rate: tuple[Annotated[float, Field(gt=0)], ...] = ()
+    """Tried in the place of the one above; none: only that."""
+    epochs: tuple[Positive, ...] = ()
+    """Likewise; each number is a training of its own, since the schedule ends with it."""
+    seeds: Positive = 1
+    """Trainings of every combination. Their seeds are none of the study's."""
+
+
 class FineTuning(Section):
     """Hyperparameters of one fine-tuning; the global batch is `batch_size` whatever the number of processes."""
 
@@ -205,6 +220,19 @@ class FineTuning(Section):
     """Share of the steps with a rising learning rate; it then falls linearly to zero."""
     clip: Annotated[float, Field(gt=0)] = 1.0
     """Largest norm of the gradient."""
+    grid: SettingsGrid | None = None
+    """Others to try first; all that they cost is counted with every system that is fine-tuned with the choice."""
+
+    def tried(self) -> list[FineTuning]:
+        """The settings of every trial, without a grid of their own; [] where there is no grid."""
+        if self.grid is None:
+            return []
+        rates, epochs = self.grid.learning_rate or (self.learning_rate,), self.grid.epochs or (self.epochs,)
+        return [self.with_choice(rate, count) for rate in rates for count in epochs]
+
+    def with_choice(self, learning_rate: float, epochs: int) -> FineTuning:
+        """The settings of one trial."""
+        return self.model_copy(update={"learning_rate": learning_rate, "epochs": epochs, "grid": None})
 
 
 class Model(Section):
@@ -243,17 +271,6 @@ class Calibration(Section):
     @property
     def file(self) -> Path | None:
         return None if self.text is None else Path(os.path.expandvars(os.path.expanduser(self.text)))
-
-
-class Launch(Section):
-    """How the compute jobs run."""
-
-    device: Literal["auto", "cpu", "cuda"] = "auto"
-    """auto: a GPU where there is one."""
-    precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Of training's forward and backward passes (bf16: autocast, weights stay fp32); auto: bf16 where it is fast."""
-    threads: Positive = 1
-    """CPU threads per job; they change results in the last digits, so they are part of the fingerprint."""
 
 
 class CostMeasuring(Section):
@@ -343,6 +360,8 @@ class Study(Section):
         self._check_warm_start()
         if self.systems.fewshot and not self.systems.merge:
             raise ValueError("systems.fewshot: it takes the FLOPs of the best merge, and systems.merge is empty")
+        if any(seed >= TRIAL_SEEDS for seed in self.seeds):
+            raise ValueError(f"seeds: those from {TRIAL_SEEDS} on are of trials of hyperparameters; take smaller ones")
         for name in self.statistics.margins:
             _known("statistics.margins", name, self.tasks)
         check_transfers(self.transfer, {name: task.row(name) for name, task in self.tasks.items()})

@@ -62,6 +62,13 @@ class LoraSystem(Section):
     """As in the model's fine-tuning where left out."""
 
 
+class TrialSystem(Section):
+    """`trial.<model>.…`: a fine-tuning with hyperparameters of a grid, of which only the score on `select` is kept."""
+
+    learning_rate: float
+    epochs: int
+
+
 class DistilSystem(Section):
     """`distil.<small>-from-<large>`: the small model taught by the fine-tuned large one's answers to train alone.
 

@@ -10,19 +10,27 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import BertForSequenceClassification
+from transformers import BertForSequenceClassification, PreTrainedModel
 
 from graft import features, program, runs
 from graft.cost.budget import rows_within
 from graft.cost.flops import lora_flops, summed_flops
 from graft.encoders import load_classifier, new_classifier
-from graft.grid import Grid, System
+from graft.grid import TRIAL, Grid, System
 from graft.inference import pass_flops, predict
 from graft.paths import Paths
 from graft.shapes import Shape
 from graft.study import FineTuning
-from graft.systems import DistilSystem, FewShotSystem, LoraSystem, WarmStartSystem, WeakToStrongSystem
+from graft.systems import (
+    DistilSystem,
+    FewShotSystem,
+    LoraSystem,
+    TrialSystem,
+    WarmStartSystem,
+    WeakToStrongSystem,
+)
 from graft.tasks.table import TaskRow
+from graft.training.checkpoints import Checkpoints
 from graft.training.finetuning import FineTuned, Labelled, PassCost, finetune
 
 Report = Callable[[int, int, str], None]
@@ -39,6 +47,8 @@ class Tuned:
     hyperparameters: dict[str, Any]
     pretraining_flops: int = 0
     """Of the small model that it was built on, where it is not its own model."""
+    earlier_seconds: float = 0.0
+    """Of attempts that did not come to the end."""
 
 
 class Tuning:
@@ -48,13 +58,21 @@ class Tuning:
         self.grid, self.paths, self.task, self.system, self.seed, self.log = grid, paths, task, system, seed, log
         self.name = f"{system.name}/{task}/seed-{seed}"
         self.row: TaskRow = grid.study.tasks[task].row(task)
-        self.settings: FineTuning = grid.study.models[system.model].finetune[task]
+        self.settings, self.trial_flops, self.trial_choice = self._settings()
         self.folder = runs.model_folder(grid, paths, system.model)
         self.shape = Shape.of(self.folder)
         self.device = program.device_of(grid.study.launch)
+        self.checkpoints = paths.checkpoints(grid.made(task, system.name, seed))
         self.train, self.select = (
             runs.labelled(grid, paths, task, system.model, split) for split in ("train", "select")
         )
+
+    def _settings(self) -> tuple[FineTuning, dict[str, int], dict[str, Any] | None]:
+        """Hyperparameters, what their search cost, and its record."""
+        if self.system.kind == TRIAL:
+            own = self.grid.study.models[self.system.model].finetune[self.task]
+            return own.with_choice(**self.system.settings.model_dump()), {}, None
+        return runs.chosen_settings(self.grid, self.paths, self.task, self.system.model)
 
     def start(self) -> BertForSequenceClassification:
         """The pre-trained model under a new head."""
@@ -80,8 +98,14 @@ class Tuning:
         cost: PassCost | None = None,
         steps: int | None = None,
         log: Path | None = None,
+        of_several: bool = False,
     ) -> FineTuned:
-        """Fine-tune a model as the study says, or with something else in the place of that."""
+        """Fine-tune a model as the study says, or with something else in the place of that; `of_several`: that are one
+        system's, each with a log of its own."""
+        launch, log = self.grid.study.launch, log or self.log
+        for module in model.modules() if launch.attention != "sdpa" else ():
+            if isinstance(module, PreTrainedModel):
+                module.set_attn_implementation(launch.attention)
         return finetune(
             model,
             self.row,
@@ -89,12 +113,13 @@ class Tuning:
             self.select,
             settings or self.settings,
             self.seed,
-            program.precision_of(self.grid.study.launch),
-            self.device,
-            log or self.log,
+            launch,
+            log,
             report,
             cost=cost or PassCost.of_classifier(self.shape, self.row.outputs),
+            name=self.name,
             steps=steps,
+            checkpoints=Checkpoints(self.checkpoints / log.stem, launch.checkpoint_minutes, of_several),
         )
 
     def tuned(self, result: FineTuned, **hyperparameters: Any) -> Tuned:
@@ -106,7 +131,9 @@ class Tuning:
             "searched": [{"value": e["epoch"], "score": e["select"]} for e in result.epochs],
         }
         parts = {f"{self.name}/{part}": count for part, count in result.flops.items()}
-        return Tuned(result.model, result.score, [choice], parts, {**result.effective, **hyperparameters})
+        choices = [self.trial_choice, choice] if self.trial_choice else [choice]
+        effective, parts = {**result.effective, **hyperparameters}, {**self.trial_flops, **parts}
+        return Tuned(result.model, result.score, choices, parts, effective, earlier_seconds=result.earlier_seconds)
 
 
 def as_configured(tuning: Tuning, report: Report) -> Tuned:
@@ -192,10 +219,11 @@ def few_steps(tuning: Tuning, report: Report) -> Tuned:
             settings=tuning.settings.model_copy(update=changed),
             steps=tuning.system.steps,
             log=tuning.log.with_stem(f"{tuning.log.stem}-rate-{rate:g}"),
+            of_several=len(rates) > 1,
         )
         tried.append(tuning.tuned(result))
         for part, count in tried[-1].flops.items():
-            flops[part] = flops.get(part, 0) + count
+            flops[part] = count if part in tuning.trial_flops else flops.get(part, 0) + count
     best = max(tried, key=lambda one: one.score)
     choice = {
         "name": "learning_rate",
@@ -204,7 +232,11 @@ def few_steps(tuning: Tuning, report: Report) -> Tuned:
         "searched": [{"value": one.hyperparameters["learning_rate"], "score": one.score} for one in tried],
     }
     return replace(
-        best, choices=[choice, *best.choices], flops=flops, pretraining_flops=made.get("pretraining_flops", 0)
+        best,
+        choices=[choice, *best.choices],
+        flops=flops,
+        pretraining_flops=made.get("pretraining_flops", 0),
+        earlier_seconds=sum(one.earlier_seconds for one in tried),
     )
 
 
@@ -216,6 +248,7 @@ WAYS: dict[type, Callable[[Tuning, Report], Tuned]] = {
     WeakToStrongSystem: taught,
     FewShotSystem: within_budget,
     WarmStartSystem: few_steps,
+    TrialSystem: as_configured,
 }
 
 

@@ -7,7 +7,7 @@ sys.path.insert(0, str(workflow.basedir))
 
 from snakemake.exceptions import WorkflowError
 
-from graft import files, locks, preload, steps, study as studies
+from graft import files, launcher, locks, preload, steps, study as studies
 from graft.cost import families
 from graft.grid import Grid, probes_of, reads_layers
 from graft.merging.alignment.depth import DEPTHS
@@ -148,7 +148,7 @@ def seed_of(wildcards):
 def finetune_inputs(wildcards):
     """The pre-trained model, its texts, and the systems that a fine-tuning or an ensemble is built on."""
     system = GRID.systems[wildcards.system]
-    others = GRID.built_on(wildcards.task, system, seed_of(wildcards))
+    others = GRID.read_by_tuning(wildcards.task, system, seed_of(wildcards))
     own = [weights(system.model), tokens(wildcards.task, system.model)]
     return own + [build(wildcards.task, *other) for other in others]
 
@@ -209,6 +209,10 @@ def measured_inputs(wildcards):
 
 # Threads of a job that keeps all others on this machine waiting; on a cluster, where it has a node, it needs no more.
 ALL_CORES = (workflow.local_exec and workflow.resource_settings.cores) or STUDY.launch.threads
+
+
+# How the program of a fine-tuning is called.
+TRAINER = launcher.start(STUDY.launch)
 
 
 # GPUs of a job that computes on launch.device; `auto` on a cluster means one.

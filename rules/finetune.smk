@@ -21,7 +21,7 @@ rule finetune_model:
         study=PATHS.study,
         fingerprint=lambda w: GRID.made(w.task, w.system, seed_of(w)),
     shell:
-        "HF_HUB_OFFLINE=1 python -m workflow_scripts.{params.program} --study {params.study}"
+        "HF_HUB_OFFLINE=1 {TRAINER} workflow_scripts.{params.program} --study {params.study}"
         " --task {wildcards.task} --system {wildcards.system}"
         " --seed {wildcards.seed} --fingerprint {params.fingerprint} > {log} 2>&1"
 

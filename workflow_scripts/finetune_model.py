@@ -1,6 +1,10 @@
 """Fine-tune one model on one task with one seed; the best epoch on `select` is saved."""
 
-from graft import files, program, runs
+import os
+import shutil
+
+from graft import files, locks, program, runs
+from graft.grid import TRIAL
 from graft.tuning import Tuning, tune
 
 
@@ -8,14 +12,21 @@ def main(purpose: str = __doc__) -> None:
     args, grid, paths = program.of_system(purpose)
     started = program.Stopwatch(grid.study.launch)
     system = grid.systems[args.system]
-    out = paths.run(args.task, args.system, args.seed)
+    out, checkpoints = paths.run(args.task, args.system, args.seed), paths.checkpoints(args.fingerprint)
     out.mkdir(parents=True, exist_ok=True)
+    writes = int(os.environ.get("RANK", 0)) == 0
+    if writes:
+        locks.hold(checkpoints / ".lock", f"{args.system} on {args.task} with seed {args.seed}", "job")
     tuning = Tuning(grid, paths, args.task, system, args.seed, out / "training.jsonl")
-    with program.progress(args.system) as report:
+    with program.progress(args.system, writes) as report:
         tuned = tune(tuning, report)
+    if not writes:
+        return
     with files.atomic_folder(out / "model") as folder:
-        tuned.model.save_pretrained(folder)
-        files.copy_into(paths.model(system.model), folder, files.TOKENIZER)
+        # Of a trial only the score is read.
+        if system.kind != TRIAL:
+            tuned.model.save_pretrained(folder)
+            files.copy_into(paths.model(system.model), folder, files.TOKENIZER)
     runs.save_system(
         out,
         args,
@@ -26,8 +37,9 @@ def main(purpose: str = __doc__) -> None:
         choices=tuned.choices,
         select={"metric": tuning.row.primary_metric, "value": tuned.score},
         launch=grid.study.launch,
-        started=started,
+        started=started.after(tuned.earlier_seconds),
     )
+    shutil.rmtree(checkpoints)
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 from graft.cost.flops import moments_size
 from graft.cost.linked import LINKED
 from graft.cost.work import Costs
+from graft.grid import TRIAL
 from graft.merging import registry
 from graft.merging.alignment.depth import pairs
 from graft.steps import TUNING, Step
@@ -45,7 +46,8 @@ def bytes_of(costs: Costs, step: Step) -> int:
         case (("download_model" | "distil_model" | "initialise_model" | "pretrain_model"), (model,)):
             return _NUMBER * costs.shape(model).body_parameters + _TOKENIZER
         case rule, (task, system, _) if rule in TUNING:
-            return _classifier(costs, task, grid.systems[system].model)
+            spec = grid.systems[system]
+            return 0 if spec.kind == TRIAL else _classifier(costs, task, spec.model)
         case "merge_models", (task, system, _):
             spec = grid.systems[system]
             one_model = spec.merge is None or registry.facts(spec.method).kind == "weights"

@@ -23,7 +23,14 @@ from graft.paths import Paths
 from graft.shapes import Shape
 from graft.steps import TUNING, Step
 from graft.study import DistilledModel, MaskedModel, PretrainingOptions
-from graft.systems import DistilSystem, FewShotSystem, LoraSystem, WarmStartSystem, WeakToStrongSystem
+from graft.systems import (
+    DistilSystem,
+    FewShotSystem,
+    LoraSystem,
+    TrialSystem,
+    WarmStartSystem,
+    WeakToStrongSystem,
+)
 from graft.training.batches import MIXED_WINDOW, guessed_tokens, padded_lengths, training_batches
 
 KINDS = (
@@ -215,7 +222,7 @@ class Costs:
         adapters = spec if isinstance(spec, LoraSystem) else None
         train, steps = self._epoch(task, model, adapters)
         select = self._classifier_pass(task, "select", model, adapters)
-        if isinstance(spec, LoraSystem | FewShotSystem):
+        if isinstance(spec, LoraSystem | FewShotSystem | TrialSystem):
             # Which merge is the best, and so what few shots may spend, is not known: as if all of train were shown.
             epochs = spec.epochs or epochs
         if isinstance(spec, WarmStartSystem):

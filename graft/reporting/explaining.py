@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from graft import files, records, steps
-from graft.grid import Grid, Run
+from graft.grid import TRIAL, Grid, Run
 from graft.paths import Paths
 from graft.records import RunRecord
 from graft.reporting import formats, tables, transfer
@@ -148,7 +148,7 @@ def depends_on(grid: Grid, step: Step) -> str:
             return f"systems.ensemble, tasks.{task}.metrics (the first), {merging}"
         case _, (task, system, _):
             spec = grid.systems[system]
-            own = "" if spec.settings is None else f"systems.{system.split('.')[0]}, "
+            own = "" if spec.settings is None or spec.kind == TRIAL else f"systems.{system.split('.')[0]}, "
             return f"{own}models.{spec.model}.finetune.{task}, tasks.{task}.metrics (the first), launch, the seed"
     return ""
 

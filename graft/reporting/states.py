@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from graft import locks, steps
-from graft.grid import Grid, Run
+from graft.grid import TRIAL, Grid, Run
 from graft.paths import Paths
 from graft.steps import RULES, Step
 
@@ -121,12 +121,19 @@ def _shared_steps(grid: Grid, paths: Paths, found: list[RunState], clock: Clock)
     result = []
     for step in [*steps.with_inputs(grid, pending), *steps.measurements(grid)]:
         log = steps.log_of(step, paths)
-        if step.rule in (*RULES.values(), "evaluate") or steps.output_of(step, paths).is_file() or not log.is_file():
+        if _of_a_run(grid, step) or steps.output_of(step, paths).is_file() or not log.is_file():
             continue
         state, why = _attempt(log, step.rule, clock)
         if state != "missing":
             result.append(StepState(step, state, why, log))
     return result
+
+
+def _of_a_run(grid: Grid, step: Step) -> bool:
+    """Whether a step belongs to a single run; trials of hyperparameters make systems that are none."""
+    if step.rule in RULES.values():
+        return grid.systems[step.wildcards[1]].kind != TRIAL
+    return step.rule == "evaluate"
 
 
 def _attempt(log: Path, rule: str, clock: Clock) -> tuple[str, str]:

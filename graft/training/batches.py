@@ -28,6 +28,23 @@ def training_batches(
     return [batches[i] for i in rng.permutation(len(batches))]
 
 
+def passes(rows: np.ndarray, lengths: np.ndarray, processes: int, most: int | None) -> list[list[np.ndarray]]:
+    """How processes share one batch's `rows`: for each pass, in which all take part, each process's rows.
+
+    A pass has at most `most` tokens per process, padding with them (None: as many as come), or one row. Rows of a pass
+    are of like length; a process gets none where a batch has fewer rows than processes.
+    """
+    if processes == 1 and most is None:
+        return [[rows]]
+    ordered = rows[np.argsort(lengths[rows], kind="stable")]
+    for count in range(1, len(rows) + 1):
+        shared = [[part[rank::processes] for rank in range(processes)] for part in np.array_split(ordered, count)]
+        sizes = [len(own) * int(lengths[own].max()) for part in shared for own in part if len(own) > 1]
+        if most is None or max(sizes, default=0) <= most:
+            return shared
+    raise AssertionError("one row in a pass is always allowed")
+
+
 def guessed_tokens(maskable: np.ndarray, share: float) -> np.ndarray:
     """How many tokens masked language modelling masks in texts of so many `maskable` [rows] tokens: one at least."""
     return np.maximum(np.rint(share * maskable), 1).astype(np.int64)

@@ -1,31 +1,34 @@
-"""Fine-tuning one encoder on one task: accelerate, bf16 where it is fast, the best epoch by `select`."""
+"""Fine-tuning one encoder on one task: by one process or many, resumable, the best epoch by `select`."""
 
 from __future__ import annotations
 
 import json
 import math
+import os
 import time
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from accelerate import Accelerator
 from torch import Tensor, nn
-from transformers import get_linear_schedule_with_warmup
 
 from graft.cost.flops import classifier_flops, training_flops
-from graft.inference import pass_flops, predict
+from graft.inference import Batch, pass_flops, run
+from graft.launch import Launch
 from graft.shapes import Shape
 from graft.study import FineTuning
 from graft.tasks import metrics
 from graft.tasks.table import TaskRow
 from graft.tasks.tokens import TokenisedSplit
-from graft.training.batches import padding_waste, training_batches
+from graft.training.batches import INFERENCE_BATCH, inference_batches, padding_waste, passes, training_batches
+from graft.training.checkpoints import Checkpoints
 from graft.training.loss import loss_of
-from graft.training.optimizer import parameter_groups
+from graft.training.optimizer import linear_schedule, parameter_groups
+from graft.training.stopping import Request, Stopped, listening
+from graft.training.world import World
 
 LOG_EVERY = 20
 
@@ -68,10 +71,30 @@ class FineTuned:
     best: int
     flops: dict[str, int]
     effective: dict[str, Any]
+    earlier_seconds: float = 0.0
+    """Of attempts that were stopped or killed, up to the checkpoint from which this one went on."""
 
     @property
     def score(self) -> float:
         return self.epochs[self.best]["select"]
+
+
+@dataclass
+class Position:
+    """Where a training stands, but for weights, optimizer and random numbers; as JSON it goes into checkpoints."""
+
+    order: dict[str, Any]
+    """State of the generator of the epoch's order, at the epoch's start."""
+    step: int = 0
+    epoch: int = 0
+    """Under way, or waiting to be scored; from 0."""
+    losses: list[float] = field(default_factory=list)
+    """Of this epoch's steps."""
+    epochs: list[dict[str, float]] = field(default_factory=list)
+    best: int = 0
+    flops: dict[str, int] = field(default_factory=lambda: {"train": 0, "select": 0})
+    log_bytes: int = 0
+    seconds: float = 0.0
 
 
 def finetune(
@@ -81,124 +104,286 @@ def finetune(
     select: Labelled,
     settings: FineTuning,
     seed: int,
-    precision: str,
-    device: str,
+    launch: Launch,
     log: Path,
     progress: Callable[[int, int, str], None],
     *,
     cost: PassCost,
+    name: str = "fine-tuning",
     steps: int | None = None,
     or_untrained: bool = False,
+    checkpoints: Checkpoints | None = None,
 ) -> FineTuned:
     """Fine-tune `model` in place on `train` and return it with the weights of its best epoch on `select`.
 
     `model` answers a batch of its splits' with logits, and with the loss where it is given labels, as Hugging Face's
-    classifiers do; `cost` is what that takes. `precision`: "fp32" or "bf16" (autocast; weights and optimizer stay
-    fp32). Loss: cross-entropy, or mean squared error for a score. `steps` ends training, and the schedule, after so
-    many optimizer steps in the place of `settings.epochs`, and keeps the weights that they end in; `or_untrained`: the
-    untrained model may be the best. One JSON line per 20 steps and per epoch goes to `log`; `progress(step, steps,
-    text)` is called at each step. Raises FloatingPointError with step and rows when the loss is not finite.
+    classifiers do; `cost` is what that takes. Loss: cross-entropy, or mean squared error for a score. `launch`:
+    precision, and the processes of which this is one. `steps` ends training, and the schedule, after so many optimizer
+    steps in the place of `settings.epochs`, and keeps the weights that they end in; `or_untrained`: the untrained
+    model may be the best. One JSON line per 20 steps and per epoch goes to `log`; `progress(step, steps, text)` is
+    called at each step.
+
+    With `checkpoints` it goes on where an earlier attempt was stopped or killed, to the same weights. Raises Stopped
+    after SIGTERM or SIGUSR1, with a checkpoint; FloatingPointError with step and rows when the loss is not finite;
+    ValueError where the processes are not those of `launch`.
     """
-    torch.manual_seed(seed)
-    rng = np.random.default_rng(seed)
-    accelerator = Accelerator(mixed_precision="bf16" if precision == "bf16" else "no", cpu=device == "cpu")
-    chosen = np.arange(len(train.tokens)) if train.rows is None else train.rows
-    lengths = train.tokens.lengths(settings.max_tokens)[chosen]
-    in_epoch = math.ceil(len(lengths) / settings.batch_size)
-    every_epoch, steps = steps is None, steps or settings.epochs * in_epoch
-    warmup = math.ceil(settings.warmup * steps)
-    optimizer = torch.optim.AdamW(
-        parameter_groups(model.parameters(), settings.weight_decay),
-        lr=settings.learning_rate,
-        betas=settings.adam_betas,
-        eps=settings.adam_epsilon,
-        fused=True,
-    )
-    schedule = get_linear_schedule_with_warmup(optimizer, warmup, steps)
-    model, optimizer, schedule = accelerator.prepare(model, optimizer, schedule)
-    soft = row.labels is None or train.labels.ndim == 2
-    labels = torch.tensor(train.labels, dtype=torch.float32 if soft else torch.int64)
-    # Without accelerate's wrapper, which would run the choice of the epoch under autocast too.
-    raw = accelerator.unwrap_model(model, keep_fp32_wrapper=False)
-    select_flops = pass_flops(cost.forward, select.tokens, settings.max_tokens)
-    step, flops, epochs, best, best_state = 0, {"train": 0, "select": 0}, [], 0, {}
+    world = World(launch, settings.clip, log.with_suffix(""))
+    with listening() as request:
+        training = _Training(world, request, model, row, train, select, settings, seed, log, cost, steps, checkpoints)
+        training.go_on()
+        training.begin_log(name)
+        training.run(progress, or_untrained)
+        return training.result()
 
-    def loss_on(batch: dict[str, Tensor], wanted: Tensor) -> Tensor:
-        if wanted.ndim == 1:
-            return model(**batch, labels=wanted).loss
-        return loss_of(model(**batch).logits.float(), wanted)
 
-    def score_epoch(**values: float) -> None:
-        nonlocal best, best_state
-        score = metrics.primary(predict(raw, select.tokens, settings.max_tokens), select.labels, row)
-        flops["select"] += select_flops
-        if not epochs or score > epochs[best]["select"]:
-            best, best_state = len(epochs), {k: v.detach().to("cpu", copy=True) for k, v in raw.state_dict().items()}
-        epochs.append({**values, "select": score})
+class _Training:
+    """One training in one of its processes; `position` says how far it has come."""
 
-    with log.open("w") as handle:
+    def __init__(
+        self,
+        world: World,
+        request: Request,
+        model: nn.Module,
+        row: TaskRow,
+        train: Labelled,
+        select: Labelled,
+        settings: FineTuning,
+        seed: int,
+        log: Path,
+        cost: PassCost,
+        steps: int | None,
+        checkpoints: Checkpoints | None,
+    ) -> None:
+        self.world, self.request, self.row, self.train, self.select = world, request, row, train, select
+        self.settings, self.seed, self.log, self.cost, self.checkpoints = settings, seed, log, cost, checkpoints
+        # Dropout differs between processes.
+        torch.manual_seed(seed + 1_000_003 * world.rank)
+        self.rng = np.random.default_rng(seed)
+        self.chosen = np.arange(len(train.tokens)) if train.rows is None else train.rows
+        self.lengths = train.tokens.lengths(settings.max_tokens)[self.chosen]
+        self.in_epoch = math.ceil(len(self.lengths) / settings.batch_size)
+        self.every_epoch, self.steps = steps is None, steps or settings.epochs * self.in_epoch
+        self.warmup = math.ceil(settings.warmup * self.steps)
+        optimizer = torch.optim.AdamW(
+            parameter_groups(model.parameters(), settings.weight_decay),
+            lr=settings.learning_rate,
+            betas=settings.adam_betas,
+            eps=settings.adam_epsilon,
+            fused=True,
+        )
+        world.prepare(model, optimizer)
+        soft = row.labels is None or train.labels.ndim == 2
+        self.labels = torch.tensor(train.labels, dtype=torch.float32 if soft else torch.int64)
+        self.select_flops = pass_flops(cost.forward, select.tokens, settings.max_tokens)
+        self.position = Position(self.rng.bit_generator.state)
+        self.best_state: dict[str, Tensor] = {}
+        self.started, self.earlier = time.perf_counter(), 0.0
+        # A step's loss is read when the next one has been given to the GPU, which need not wait for it then.
+        self.unread: tuple[int, np.ndarray, Tensor] | None = None
+        self.due = self.asked = False
 
-        def record(**values: Any) -> None:
-            handle.write(json.dumps(values) + "\n")
-            handle.flush()
+    def go_on(self) -> None:
+        """Take up the newest checkpoint."""
+        found = self.checkpoints and self.checkpoints.load(self.world)
+        if found:
+            self.position, self.best_state = Position(**found[0]), found[1]
+            self.earlier = self.position.seconds
 
-        if or_untrained:
-            score_epoch(epoch=0)
-            record(**epochs[-1], metric=row.primary_metric)
-        for epoch in range(math.ceil(steps / in_epoch)):
-            model.train()
-            batches = training_batches(lengths, settings.batch_size, rng)[: steps - step]
-            started, losses, examples = time.perf_counter(), [], 0
-            for rows in (chosen[positions] for positions in batches):
-                batch = train.tokens.batch(rows, settings.max_tokens)
-                batch = {k: v.to(accelerator.device) for k, v in batch.items()}
-                with accelerator.autocast():
-                    loss = loss_on(batch, labels[rows].to(accelerator.device))
-                value = loss.item()
-                if not math.isfinite(value):
-                    raise FloatingPointError(
-                        f"loss is {value} at step {step} (train rows {rows.tolist()}); lower learning_rate, or use fp32"
-                    )
-                accelerator.backward(loss)
-                accelerator.clip_grad_norm_(model.parameters(), settings.clip)
-                optimizer.step()
-                schedule.step()
-                optimizer.zero_grad(set_to_none=True)
-                step += 1
-                losses.append(value)
-                examples += len(rows)
-                flops["train"] += len(rows) * cost.step(batch["input_ids"].shape[1])
-                speed = examples / (time.perf_counter() - started)
-                progress(
-                    step, steps, f"epoch {epoch + 1} loss {np.mean(losses[-LOG_EVERY:]):.4f} {speed:.0f} examples/s"
-                )
-                if step % LOG_EVERY == 0:
-                    record(
-                        step=step,
-                        epoch=epoch + 1,
-                        loss=float(np.mean(losses[-LOG_EVERY:])),
-                        learning_rate=schedule.get_last_lr()[0],
-                        examples_per_second=speed,
-                    )
-            if not every_epoch and step < steps:
-                continue
-            score_epoch(epoch=epoch + 1, loss=float(np.mean(losses)))
-            record(
-                **epochs[-1],
-                metric=row.primary_metric,
-                examples_per_second=examples / (time.perf_counter() - started),
-                padding_waste=padding_waste(lengths, batches),
+    def begin_log(self, name: str) -> None:
+        """Leave in the log what was written up to the checkpoint, and start the trackers."""
+        if self.world.main:
+            written = self.log.stat().st_size if self.log.is_file() else 0
+            if written < self.position.log_bytes or not self.position.step:
+                self.log.write_bytes(b"")
+            else:
+                os.truncate(self.log, self.position.log_bytes)
+        names = {"wandb": {"name": name}, "mlflow": {"run_name": name}}
+        asked = self.world.launch.trackers
+        if asked:
+            config = {key: str(value) for key, value in self.effective().items()}
+            self.world.accelerator.init_trackers("graft", config, {k: v for k, v in names.items() if k in asked})
+
+    def run(self, progress: Callable[[int, int, str], None], or_untrained: bool) -> None:
+        """Train to the end, and score epochs on the way."""
+        if or_untrained and not self.position.epochs:
+            self.score_epoch(epoch=0)
+            self.record(**self.position.epochs[-1], metric=self.row.primary_metric)
+        while self.position.epoch < math.ceil(self.steps / self.in_epoch):
+            self.run_epoch(progress)
+        for tracker in self.world.accelerator.trackers:
+            tracker.finish()
+        if self.checkpoints and self.checkpoints.end_too:
+            self.save()
+
+    def run_epoch(self, progress: Callable[[int, int, str], None]) -> None:
+        position, settings = self.position, self.settings
+        self.rng.bit_generator.state = position.order
+        first = position.epoch * self.in_epoch
+        batches = training_batches(self.lengths, settings.batch_size, self.rng)[: self.steps - first]
+        shared = [passes(rows, self.lengths, self.world.size, self.world.launch.pass_tokens) for rows in batches]
+        started, examples = time.perf_counter(), 0
+        self.world.model.train()
+        for done in range(position.step - first, len(batches)):
+            self.step(batches[done], shared[done])
+            examples += len(batches[done])
+            speed = examples / (time.perf_counter() - started)
+            logged = position.step % LOG_EVERY == 0
+            if logged:
+                self.read()
+            loss = float(np.mean(position.losses[-LOG_EVERY:])) if position.losses else math.nan
+            epoch = position.epoch + 1
+            progress(position.step, self.steps, f"epoch {epoch} loss {loss:.4f} {speed:.0f} examples/s")
+            if logged:
+                rate = settings.learning_rate * linear_schedule(position.step, self.warmup, self.steps)
+                self.record(step=position.step, epoch=epoch, loss=loss, learning_rate=rate, examples_per_second=speed)
+            if self.due or self.asked:
+                self.save()
+        self.read()
+        speed = examples / (time.perf_counter() - started)
+        if self.asked:
+            self.save()
+        if self.every_epoch or position.step == self.steps:
+            self.score_epoch(epoch=position.epoch + 1, loss=float(np.mean(position.losses)))
+            self.record(
+                **position.epochs[-1],
+                metric=self.row.primary_metric,
+                examples_per_second=speed,
+                padding_waste=padding_waste(self.lengths, [own for p in shared for s in p for own in s if len(own)]),
             )
-    raw.load_state_dict(best_state)
-    effective = {
-        **settings.model_dump(),
-        "steps": steps,
-        "warmup_steps": warmup,
-        "optimizer": "AdamW (fused, bias-corrected)",
-        "schedule": "linear warm-up, linear decay to 0",
-        "precision": precision,
-        "loss": "mean squared error" if row.labels is None else "cross-entropy",
-        "bucketing": "length windows of 8 batches",
-        "seed": seed,
-    }
-    return FineTuned(raw.cpu().eval(), epochs, best, flops, effective)
+        position.epoch, position.losses, position.order = position.epoch + 1, [], self.rng.bit_generator.state
+
+    def step(self, rows: np.ndarray, shared: list[list[np.ndarray]]) -> None:
+        """One optimizer step on a batch; `rows` [b] and `shared` are positions in the rows that are trained on."""
+        world, position, settings = self.world, self.position, self.settings
+        for group in world.optimizer.param_groups:
+            factor = linear_schedule(position.step, self.warmup, self.steps)
+            group["lr"] = settings.learning_rate * factor
+        values = torch.zeros(3, device=world.device)
+        with world.training_kernels():
+            for number, parts in enumerate(shared):
+                last, own = number + 1 == len(shared), parts[world.rank]
+                # All processes take part in every pass: one that got nothing repeats a row, which then counts nothing.
+                taken, weight = (own, len(own) / len(rows)) if len(own) else (rows[:1], 0.0)
+                with world.one_pass(last):
+                    loss = self.loss(self.chosen[taken])
+                    world.backward(loss * (weight * world.size), last)
+                values[0] += weight * loss.detach()
+                position.flops["train"] += sum(
+                    len(one) * self.cost.step(int(self.lengths[one].max())) for one in parts if len(one)
+                )
+            world.step()
+        position.step += 1
+        # All processes must stop at the same step, so the wish travels with the loss.
+        values[1:] = torch.tensor([float(self.checkpoint_is_due()), float(bool(self.request))])
+        self.read()
+        self.unread = position.step, self.chosen[rows], world.sum(values)
+
+    def loss(self, rows: np.ndarray) -> Tensor:
+        """Mean loss of these rows of train."""
+        world = self.world
+        batch = self.train.tokens.batch(rows, self.settings.max_tokens)
+        batch = {name: tensor.to(world.device) for name, tensor in batch.items()}
+        wanted = self.labels[rows].to(world.device)
+        with world.accelerator.autocast():
+            if wanted.ndim == 1:
+                return world.model(**batch, labels=wanted).loss
+            return loss_of(world.model(**batch).logits.float(), wanted)
+
+    def read(self) -> None:
+        """Read the loss of the step that was not read yet, and whether a process wants to save or to stop."""
+        if self.unread is None:
+            return
+        (step, rows, values), self.unread = self.unread, None
+        loss, due, asked = values.tolist()
+        if not math.isfinite(loss):
+            raise FloatingPointError(
+                f"loss is {loss} at step {step - 1} (train rows {rows.tolist()}); lower learning_rate, or use fp32"
+            )
+        self.position.losses.append(loss)
+        self.due, self.asked = due > 0, asked > 0
+
+    def checkpoint_is_due(self) -> bool:
+        return self.world.main and self.checkpoints is not None and self.checkpoints.due()
+
+    def save(self) -> None:
+        """Write a checkpoint of the step that was taken last, and stop here if that is asked for."""
+        self.read()
+        position = self.position
+        position.seconds = self.earlier + time.perf_counter() - self.started
+        if self.checkpoints:
+            self.checkpoints.save(self.world, position.step, asdict(position), self.best_state)
+        if self.asked:
+            kept = "a checkpoint is kept, from which it goes on" if self.checkpoints else "nothing is kept"
+            by = self.request.name or "in another process"
+            raise Stopped(f"told to stop ({by}) at step {position.step} of {self.steps}; {kept}")
+        self.due = False
+
+    def score_epoch(self, **values: float) -> None:
+        """Score the model on `select`, and keep its weights if it is the best so far."""
+        position, raw = self.position, self.world.whole()
+        predicted = self.predict(raw)
+        if predicted is None:
+            self.asked = True
+            self.save()
+        score = metrics.primary(predicted, self.select.labels, self.row)
+        position.flops["select"] += self.select_flops
+        if not position.epochs or score > position.epochs[position.best]["select"]:
+            position.best = len(position.epochs)
+            self.best_state = {k: v.detach().to("cpu", copy=True) for k, v in raw.state_dict().items()}
+        position.epochs.append({**values, "select": score})
+
+    def predict(self, raw: nn.Module) -> np.ndarray | None:
+        """Logits of `select` [n, c], a share of the batches by each process; None if one was told to stop meanwhile."""
+        tokens, longest, world = self.select.tokens, self.settings.max_tokens, self.world
+        raw.eval()
+
+        def logits(batch: Batch) -> Tensor:
+            if self.request:
+                raise Stopped
+            return raw(**batch).logits
+
+        own = inference_batches(tokens.lengths(longest), INFERENCE_BATCH)[world.rank :: world.size]
+        rows = np.concatenate(own) if own else np.empty(0, dtype=np.int64)
+        try:
+            found = run(logits, tokens, longest, rows, world.device) if len(rows) else None
+            stopped = False
+        except Stopped:
+            found, stopped = None, True
+        shares = world.gather((rows, found, stopped))
+        if any(stopped for *_, stopped in shares):
+            return None
+        shares = [share for share in shares if share[1] is not None]
+        result = np.empty((len(tokens), shares[0][1].shape[1]), dtype=np.float32)
+        for rows, found, _ in shares:
+            result[rows] = found
+        return result
+
+    def record(self, **values: Any) -> None:
+        """One line of the log, and the numbers in it to the trackers."""
+        if self.world.main:
+            with self.log.open("a") as handle:
+                handle.write(json.dumps(values) + "\n")
+            self.position.log_bytes = self.log.stat().st_size
+        if self.world.launch.trackers:
+            numbers = {key: value for key, value in values.items() if isinstance(value, int | float)}
+            self.world.accelerator.log(numbers, step=self.position.step)
+
+    def effective(self) -> dict[str, Any]:
+        return {
+            **self.settings.model_dump(),
+            "steps": self.steps,
+            "warmup_steps": self.warmup,
+            "optimizer": "AdamW (fused, bias-corrected)",
+            "schedule": "linear warm-up, linear decay to 0",
+            "loss": "mean squared error" if self.row.labels is None else "cross-entropy",
+            "bucketing": "length windows of 8 batches",
+            "seed": self.seed,
+            **self.world.effective(),
+        }
+
+    def result(self) -> FineTuned:
+        """The model with the weights of its best epoch."""
+        raw, position = self.world.whole(), self.position
+        raw.load_state_dict(self.best_state)
+        done = raw.cpu().eval(), position.epochs, position.best, position.flops
+        return FineTuned(*done, self.effective(), self.earlier)

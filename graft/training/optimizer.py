@@ -1,4 +1,4 @@
-"""AdamW's parameter groups."""
+"""AdamW's parameter groups, and its learning rate over time."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -13,3 +13,10 @@ def parameter_groups(parameters: Iterable[nn.Parameter], weight_decay: float) ->
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},
         {"params": [p for p in parameters if p.ndim <= 1], "weight_decay": 0.0},
     ]
+
+
+def linear_schedule(step: int, warmup: int, steps: int) -> float:
+    """Factor of the learning rate at a step counted from 0: a linear rise in `warmup` steps, a linear fall to 0."""
+    if step < warmup:
+        return step / max(1, warmup)
+    return max(0.0, (steps - step) / max(1, steps - warmup))

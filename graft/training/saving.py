@@ -6,7 +6,8 @@ from typing import Any
 from transformers import BertModel
 
 from graft import files, program, provenance
-from graft.study import DistilledModel, Launch, MaskedModel, RandomModel
+from graft.launch import Launch
+from graft.study import DistilledModel, MaskedModel, RandomModel
 
 
 def save_encoder(encoder: BertModel, tokenizer_folder: str | Path, out: str | Path) -> Path:

@@ -44,6 +44,46 @@ def test_systems_have_the_names_of_the_contract(grid):
     }
 
 
+def with_grid(config: dict) -> dict:
+    config["models"]["small"]["finetune"]["rte"]["grid"] = {"learning_rate": [1e-4, 1e-3], "epochs": [1, 2], "seeds": 2}
+    return config
+
+
+def test_a_grid_of_hyperparameters_is_tried_by_seeds_of_its_own(study_config):
+    grid = Grid(studies.parse(with_grid(study_config)))
+    trials = grid.trials("rte", "small")
+    assert len(trials) == 8 and trials[0] == ("trial.small.rate-0.0001.epochs-1", studies.TRIAL_SEEDS)
+    assert grid.trials("sst2", "small") == grid.trials("rte", "large") == []
+    assert not any(run.system.name.startswith("trial") for run in grid.runs)
+    tuned = steps.inputs(grid, steps.Step("finetune_model", ("rte", "finetune.small", 0)))
+    assert [step.wildcards[1:] for step in tuned if step.rule == "finetune_model"] == trials
+    (trial, seed), *_ = trials
+    assert not [
+        s for s in steps.inputs(grid, steps.Step("finetune_model", ("rte", trial, seed))) if s.rule == "finetune_model"
+    ]
+
+
+def test_another_value_to_try_makes_no_trial_anew(study_config):
+    first, second = with_grid(copy.deepcopy(study_config)), with_grid(study_config)
+    second["models"]["small"]["finetune"]["rte"]["grid"]["learning_rate"].append(1e-2)
+    old, new = (Grid(studies.parse(config)) for config in (first, second))
+    assert all(old.made("rte", *trial) == new.made("rte", *trial) for trial in old.trials("rte", "small"))
+    assert old.made("rte", "finetune.small", 0) != new.made("rte", "finetune.small", 0)
+    assert old.made("rte", "finetune.large", 0) == new.made("rte", "finetune.large", 0)
+
+
+def test_a_study_may_not_have_seeds_of_trials(study_config):
+    with pytest.raises(ValueError, match="seeds: those from 1000000 on are of trials"):
+        studies.parse({**study_config, "seeds": [0, studies.TRIAL_SEEDS]})
+
+
+def test_processes_and_strategy_change_finetunings_alone_and_checkpoints_nothing(study_config):
+    runs = changed_runs(study_config, lambda config: config.setdefault("launch", {}).update(gpus=2))
+    assert "rte/finetune.large/seed-1" in runs and "rte/probe.cls.large/seed-all" not in runs
+    quiet = {"checkpoint_minutes": 1, "trackers": ["wandb"], "gpus": 1, "strategy": "ddp"}
+    assert not changed_runs(study_config, lambda config: config.setdefault("launch", {}).update(quiet))
+
+
 def test_deterministic_systems_run_once_for_all_seeds(grid):
     seeds = {run.system.name: run.seed for run in grid.runs}
     assert seeds["majority"] == seeds["probe.cls.large"] == "all"

@@ -1,7 +1,7 @@
 import pytest
 
 from graft import program
-from graft.study import Launch
+from graft.launch import Launch
 
 
 def test_a_config_that_changed_after_scheduling_is_refused():

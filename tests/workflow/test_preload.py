@@ -93,3 +93,27 @@ def test_a_killed_program_takes_its_work_with_it_and_a_killed_worker_is_a_failur
         while Path(f"/proc/{worker}").exists():
             assert time.monotonic() < deadline
             time.sleep(0.05)
+
+
+def test_a_program_that_is_told_to_stop_hands_it_on(server, tmp_path):
+    environment, _ = server
+    text = """
+import signal, sys, time
+def told(number, _):
+    print(signal.Signals(number).name, flush=True)
+    if number == signal.SIGTERM:
+        sys.exit(5)
+for number in (signal.SIGTERM, signal.SIGUSR1):
+    signal.signal(number, told)
+print("ready", flush=True)
+time.sleep(60)
+"""
+    folder = program(tmp_path, text)
+    environment = {**environment, "PYTHONPATH": f"{ROOT}:{folder}"}
+    command = [sys.executable, "-m", "programs.one"]
+    client = subprocess.Popen(command, cwd=folder, env=environment, stdout=subprocess.PIPE, text=True)
+    assert client.stdout.readline() == "ready\n"
+    for number in (signal.SIGUSR1, signal.SIGTERM):
+        client.send_signal(number)
+        assert client.stdout.readline() == f"{number.name}\n"
+    assert client.wait(timeout=10) == 5

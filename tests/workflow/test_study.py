@@ -47,6 +47,7 @@ def finished(pico_glue, pico_models, pico_others, tmp_path_factory):
     }
     values["systems"] |= {name: {} for name in ("lora", "distil", "weak-to-strong", "fewshot", "ensemble")}
     values["cost"] = {"texts": 16, "rounds": 2}
+    values["models"]["small"]["finetune"]["rte"]["grid"] = {"learning_rate": [1e-4, 3e-3], "seeds": 2}
     values["systems"]["warm-start"] = {"merge": "spacewise", "steps": [3, 20], "rates": [1.0, 3.0]}
     config = folder / "config.json"
     config.write_text(json.dumps(values))
@@ -69,6 +70,31 @@ def test_every_cell_of_the_comparison_is_filled(finished):
 def test_the_tables_numbers_can_be_made_again_from_the_predictions(finished):
     results, _, _ = finished
     assert check(results) == 66
+
+
+def test_hyperparameters_are_chosen_by_trials_on_select_and_their_cost_is_counted(finished):
+    results, _, values = finished
+    trials = {}
+    for path in results.glob("runs/rte/trial.small.*/seed-*/build.json"):
+        assert not list((path.parent / "model").iterdir()) and not (path.parent / "run.json").exists()
+        trials.setdefault(path.parts[-3], []).append(files.read_json(path))
+    means = {name: np.mean([one["select"]["value"] for one in found]) for name, found in trials.items()}
+    assert sorted(means) == ["trial.small.rate-0.0001.epochs-2", "trial.small.rate-0.003.epochs-2"]
+    assert all(len({one["seed"] for one in found} - set(values["seeds"])) == 2 for found in trials.values())
+    best = max(means, key=means.get)
+    spent = sum(sum(one["train_flops_parts"].values()) for found in trials.values() for one in found)
+    for system in ("finetune.small", f"merge.theseus.labelled.{PAIR}"):
+        record = records.read(results / "runs" / "rte" / system / "seed-0" / "run.json")
+        made = files.read_json(results / "runs" / "rte" / system / "seed-0" / "build.json")
+        kept = {k: v for k, v in made["train_flops_parts"].items() if k.startswith("trial.small")}
+        assert sum(kept.values()) == spent < record.cost.train_flops
+    tuned = files.read_json(results / "runs" / "rte" / "finetune.small" / "seed-0" / "build.json")
+    choice = tuned["choices"][0]
+    assert choice["name"] == "hyperparameters" and f"trial.small.{choice['chosen']}" == best
+    assert {f"trial.small.{one['value']}": one["score"] for one in choice["searched"]} == pytest.approx(means)
+    assert f"rate-{tuned['hyperparameters']['learning_rate']:g}" in best
+    assert (results / "runs" / "rte" / "trial.untrained.rate-0.003.epochs-2").is_dir()
+    assert not pd.read_csv(results / "tables" / "runs.csv")["system"].str.startswith("trial").any()
 
 
 @pytest.mark.parametrize("system", ["finetune.large", f"merge.theseus.labelled.{PAIR}", f"merge.interpolate.{PAIR}"])

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from graft.training.batches import guessed_tokens, inference_batches, padding_waste, training_batches
+from graft.training.batches import guessed_tokens, inference_batches, padding_waste, passes, training_batches
 
 
 @pytest.fixture
@@ -38,3 +38,27 @@ def test_inference_goes_through_every_row_longest_first(lengths):
 
 def test_a_share_of_the_tokens_is_guessed_and_one_at_least():
     assert guessed_tokens(np.array([1, 3, 10, 20, 100]), 0.15).tolist() == [1, 1, 2, 3, 15]
+
+
+@pytest.mark.parametrize("processes", [1, 2, 3])
+@pytest.mark.parametrize("most", [None, 500, 120, 1])
+def test_processes_share_a_batch_within_their_budget(lengths, processes, most):
+    rows = np.random.default_rng(2).permutation(1001)[:32]
+    shared = passes(rows, lengths, processes, most)
+    assert sorted(np.concatenate([own for part in shared for own in part])) == sorted(rows)
+    assert all(len(part) == processes for part in shared)
+    for own in (own for part in shared for own in part if len(own) > 1):
+        assert most is None or len(own) * lengths[own].max() <= most
+    if most is None:
+        assert len(shared) == 1 and np.ptp([len(own) for own in shared[0]]) <= 1
+    if most == 1:
+        assert max(len(own) for part in shared for own in part) == 1
+
+
+def test_one_process_takes_a_batch_as_it_comes(lengths):
+    rows = np.random.default_rng(2).permutation(1001)[:32]
+    assert np.array_equal(passes(rows, lengths, 1, None)[0][0], rows)
+
+
+def test_a_process_may_get_nothing_of_a_short_batch(lengths):
+    assert [len(own) for own in passes(np.array([5]), lengths, 3, None)[0]] == [1, 0, 0]

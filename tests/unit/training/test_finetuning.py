@@ -8,6 +8,7 @@ import torch
 from graft.cost.flops import classifier_flops
 from graft.encoders import load_classifier, new_classifier
 from graft.inference import predict
+from graft.launch import Launch
 from graft.runs import labels
 from graft.shapes import Shape
 from graft.study import FineTuning, Task
@@ -49,7 +50,7 @@ def trained(prepared, tmp_path, seed=0, train=None, how=MappingProxyType({}), **
     settings = FineTuning.model_validate({**SETTINGS, **changes})
     model = new_classifier(folder, row.labels, seed)
     cost = PassCost.of_classifier(Shape.of(folder), row.outputs)
-    setting = settings, seed, "fp32", "cpu", tmp_path / "log", lambda *_: None
+    setting = settings, seed, Launch(precision="fp32", device="cpu"), tmp_path / "log", lambda *_: None
     return finetune(model, row, train or splits["train"], splits["select"], *setting, cost=cost, **how)
 
 

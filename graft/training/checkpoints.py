@@ -1,0 +1,109 @@
+"""Checkpoints of one training: whole or not there, checked by sha256 before they are used, the last two kept."""
+
+from __future__ import annotations
+
+import shutil
+import sys
+import time
+from contextlib import nullcontext
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from graft import files
+from graft.training.world import World
+
+KEPT = 2
+_MANIFEST = "manifest.json"
+
+
+@dataclass
+class Checkpoints:
+    """The checkpoints of one training in `folder`, written every so many `minutes` (None: when told to stop only)."""
+
+    folder: Path
+    minutes: float | None
+    end_too: bool = False
+    """Whether the end is kept as well, since the job has more trainings to do."""
+    _last: float = field(default_factory=time.monotonic)
+
+    def due(self) -> bool:
+        """Whether it is time for the next."""
+        return self.minutes is not None and time.monotonic() - self._last >= 60 * self.minutes
+
+    def save(self, world: World, step: int, position: dict[str, Any], tensors: dict[str, Any]) -> None:
+        """Write where all processes stand after `step`: `position` (JSON) and `tensors` (the first process's), weights
+        and optimizer, and every process's random numbers."""
+        at = self.folder / f"step-{step:08d}"
+        with files.atomic_folder(at) if world.main else nullcontext() as own:
+            folder = world.of_main(own)
+            torch.save(_random_state(), folder / f"random-{world.rank}.pt")
+            world.save_state(folder)
+            if world.main:
+                torch.save(tensors, folder / "tensors.pt")
+                files.write_json(folder / "position.json", position)
+            world.gather(None)
+            if world.main:
+                written = sorted(path for path in folder.rglob("*") if path.is_file())
+                hashes = {str(path.relative_to(folder)): files.sha256(path) for path in written}
+                files.write_json(folder / _MANIFEST, {"sha256": hashes})
+        if world.main:
+            for old in self._found()[:-KEPT]:
+                shutil.rmtree(old)
+        world.gather(None)
+        self._last = time.monotonic()
+
+    def load(self, world: World) -> tuple[dict[str, Any], dict[str, Any]] | None:
+        """Go back to the newest whole checkpoint, if there is one; a damaged one is told and the one before it used.
+
+        Returns its position and tensors.
+        """
+        folder = world.of_main(self._newest() if world.main else None)
+        if folder is None:
+            return None
+        world.load_state(folder)
+        _set_random_state(_read(folder / f"random-{world.rank}.pt"))
+        return files.read_json(folder / "position.json"), _read(folder / "tensors.pt")
+
+    def _found(self) -> list[Path]:
+        return sorted(self.folder.glob("step-*"))
+
+    def _newest(self) -> Path | None:
+        for folder in reversed(self._found()):
+            wrong = _damage(folder)
+            if wrong is None:
+                print(f"going on from {folder}", file=sys.stderr, flush=True)
+                return folder
+            print(f"{folder}: {wrong}; the checkpoint before it is used", file=sys.stderr, flush=True)
+        return None
+
+
+def _damage(folder: Path) -> str | None:
+    """What is wrong with a checkpoint, or None."""
+    try:
+        hashes = files.read_json(folder / _MANIFEST)["sha256"]
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        return f"its manifest cannot be read ({error})"
+    for name, expected in hashes.items():
+        if not (folder / name).is_file():
+            return f"{name} is missing"
+        if files.sha256(folder / name) != expected:
+            return f"{name} has changed since it was written"
+    return None
+
+
+def _read(path: Path) -> Any:
+    return torch.load(path, map_location="cpu", weights_only=True)
+
+
+def _random_state() -> dict[str, torch.Tensor]:
+    cuda = {"cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else {}
+    return {"cpu": torch.get_rng_state(), **cuda}
+
+
+def _set_random_state(state: dict[str, torch.Tensor]) -> None:
+    torch.set_rng_state(state["cpu"])
+    if "cuda" in state:
+        torch.cuda.set_rng_state(state["cuda"])

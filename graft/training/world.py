@@ -1,0 +1,217 @@
+"""The processes that fine-tune one model together, and proof that they are what the study asks for.
+
+Most wrong launches do not fail by themselves: they train once in each process, or in one process alone. So every
+process compares what it finds with `launch`, and ends with one sentence where that is something else.
+"""
+
+from __future__ import annotations
+
+import copy
+import os
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
+from pathlib import Path
+from typing import Any, TypeVar
+
+import torch
+import torch.distributed as dist
+from accelerate import Accelerator, InitProcessGroupKwargs
+from accelerate.utils import DistributedType, gather_object
+from torch import Tensor, nn
+
+from graft.launch import Launch
+from graft.program import device_of, precision_of
+
+T = TypeVar("T")
+_STATE = "zero"  # DeepSpeed's folder inside a checkpoint
+
+
+class World:
+    """One process of those that fine-tune a model, and what it does together with the others.
+
+    `clip`: largest norm of the gradient. Raises ValueError where the processes are not those of `launch`.
+    """
+
+    def __init__(self, launch: Launch, clip: float, log_folder: Path) -> None:
+        self.launch, self.clip = launch, clip
+        self.precision, self.device_kind = precision_of(launch), device_of(launch)
+        _check_environment(launch)
+        on_cpu = self.device_kind == "cpu"
+        handlers = [InitProcessGroupKwargs(backend="gloo" if on_cpu else "nccl")] if launch.distributed else []
+        self.accelerator = Accelerator(
+            mixed_precision="bf16" if self.precision == "bf16" and not launch.stage else "no",
+            cpu=on_cpu and not launch.stage,
+            deepspeed_plugin=self._deepspeed() if launch.stage else None,
+            kwargs_handlers=handlers,
+            log_with=list(launch.trackers) or None,
+            project_dir=log_folder if launch.trackers else None,
+        )
+        self._check_processes()
+        self.size, self.rank = self.accelerator.num_processes, self.accelerator.process_index
+        self.device = self.accelerator.device
+
+    @property
+    def main(self) -> bool:
+        """Whether this process writes the files."""
+        return self.rank == 0
+
+    def prepare(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
+        """Take over a model and its optimizer; raises ValueError if they are not wrapped as the study asks."""
+        self._whole = copy.deepcopy(model) if self.launch.stage == 3 else None
+        self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
+        # Off with accelerate's wrapper of its forward, which would run the choice of the epoch under autocast too.
+        # (Its own way to take it off imports deepspeed, which takes seconds.)
+        vars(model).pop("forward", None)
+        self._raw = model
+        expected = "DeepSpeedEngine" if self.launch.stage else "DistributedDataParallel" if self.size > 1 else None
+        found = type(self.model).__name__
+        if expected and found != expected:
+            raise ValueError(f"launch: {self.launch.strategy} should wrap the model in {expected}; it is a {found}")
+        if self.launch.stage and self.model.zero_optimization_stage() != self.launch.stage:
+            stage = self.model.zero_optimization_stage()
+            raise ValueError(f"launch: DeepSpeed runs ZeRO {stage}; ZeRO {self.launch.stage} is asked for")
+
+    def whole(self) -> nn.Module:
+        """The model without wrappers and with all its weights, to be run and saved by this process alone."""
+        if self._whole is None:
+            return self._raw
+        from deepspeed.zero import GatheredParameters
+
+        with GatheredParameters(list(self._raw.parameters())):
+            self._whole.load_state_dict(self._raw.state_dict())
+        return self._whole.to(self.device)
+
+    def one_pass(self, last: bool) -> AbstractContextManager[None]:
+        """Around a forward and a backward pass: gradients are exchanged in the `last` one of a step."""
+        if self.size > 1 and not last and not self.launch.stage:
+            return self.model.no_sync()
+        return nullcontext()
+
+    def backward(self, loss: Tensor, last: bool) -> None:
+        """Add the gradients of `loss`, whose mean over processes is minimised."""
+        if self.launch.stage:
+            self.model.set_gradient_accumulation_boundary(last)
+            self.model.backward(loss)
+        else:
+            loss.backward()
+
+    def step(self) -> None:
+        """Clip the gradients, change the weights, forget the gradients."""
+        if self.launch.stage:
+            self.model.step()
+            return
+        self.accelerator.clip_grad_norm_(self.model.parameters(), self.clip)
+        self.optimizer.step()
+        self.optimizer.zero_grad(set_to_none=True)
+
+    def sum(self, values: Tensor) -> Tensor:
+        """Over processes, in place and without waiting for a GPU."""
+        if self.size > 1:
+            dist.all_reduce(values)
+        return values
+
+    def gather(self, value: T) -> list[T]:
+        """Each process's value, in their order."""
+        return gather_object([value]) if self.size > 1 else [value]
+
+    def of_main(self, value: T) -> T:
+        """The first process's value."""
+        return self.gather(value)[0]
+
+    def save_state(self, folder: Path) -> None:
+        """Write weights and optimizer, or this process's part of them."""
+        if self.launch.stage:
+            self.model.save_checkpoint(str(folder), tag=_STATE)
+        elif self.main:
+            torch.save({"model": self._raw.state_dict(), "optimizer": self.optimizer.state_dict()}, folder / "state.pt")
+
+    def load_state(self, folder: Path) -> None:
+        """Read what `save_state` wrote."""
+        if self.launch.stage:
+            self.model.load_checkpoint(str(folder), tag=_STATE)
+            return
+        state = torch.load(folder / "state.pt", map_location=self.device, weights_only=True)
+        self._raw.load_state_dict(state["model"])
+        self.optimizer.load_state_dict(state["optimizer"])
+
+    @contextmanager
+    def training_kernels(self) -> Iterator[None]:
+        """Where fp32 products may be TF32, on a GPU; outside of it they never are."""
+        before = torch.get_float32_matmul_precision()
+        if self.device_kind == "cuda":
+            torch.set_float32_matmul_precision("high" if self.launch.tf32 else "highest")
+        try:
+            yield
+        finally:
+            torch.set_float32_matmul_precision(before)
+
+    def effective(self) -> dict[str, Any]:
+        """What is in force, for the records."""
+        return {
+            "precision": self.precision,
+            "processes": self.size,
+            "strategy": self.launch.strategy if self.launch.distributed else "one process",
+            "tf32": self.launch.tf32 and self.device_kind == "cuda",
+            "attention": self.launch.attention,
+            "pass_tokens": self.launch.pass_tokens,
+        }
+
+    def _deepspeed(self) -> Any:
+        from accelerate import DeepSpeedPlugin  # deepspeed takes seconds to import
+
+        return DeepSpeedPlugin(hf_ds_config=deepspeed_config(self.launch, self.precision, self.clip))
+
+    def _check_processes(self) -> None:
+        found = self.accelerator
+        if found.num_processes != self.launch.processes:
+            raise ValueError(_wrong(self.launch, f"accelerate sees {found.num_processes}"))
+        kinds: Sequence[DistributedType] = [DistributedType.NO]
+        if self.launch.stage:
+            kinds = [DistributedType.DEEPSPEED]
+        elif self.launch.processes > 1:
+            kinds = [DistributedType.MULTI_CPU if self.device_kind == "cpu" else DistributedType.MULTI_GPU]
+        if found.distributed_type not in kinds:
+            wanted = kinds[0].value
+            raise ValueError(f"launch: processes are of accelerate's type {found.distributed_type.value}, not {wanted}")
+        if self.launch.distributed:
+            backend, wanted = dist.get_backend(), "gloo" if self.device_kind == "cpu" else "nccl"
+            if backend != wanted:
+                raise ValueError(f"launch: processes talk over {backend}; on {self.device_kind} it must be {wanted}")
+
+
+def deepspeed_config(launch: Launch, precision: str, clip: float) -> dict[str, Any]:
+    """DeepSpeed's config of a launch: weights stay fp32, and passes are ours to count."""
+    zero: dict[str, Any] = {"stage": launch.stage}
+    if launch.stage == 3:
+        # Below it a weight is kept whole everywhere. Models of this size have many small ones.
+        zero["stage3_param_persistence_threshold"] = 10_000
+    return {
+        "train_micro_batch_size_per_gpu": 1,
+        "gradient_accumulation_steps": 1,
+        "gradient_clipping": clip,
+        "zero_optimization": zero,
+        # We bring our own AdamW.
+        "zero_allow_untested_optimizer": True,
+        "torch_autocast": {"enabled": precision == "bf16", "dtype": "bfloat16"},
+        "steps_per_print": 10**9,
+    }
+
+
+def _check_environment(launch: Launch) -> None:
+    """Raise ValueError if this process was started among others, or alone, where `launch` asks for something else."""
+    variables = os.environ
+    started = int(variables.get("WORLD_SIZE", 1))
+    if started != launch.processes:
+        raise ValueError(_wrong(launch, f"this is one of {started}" if started > 1 else "this is one alone"))
+    if launch.distributed and "LOCAL_RANK" not in variables:
+        raise ValueError(_wrong(launch, "this one was started by nobody who counts them"))
+    dropped = variables.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes")
+    if launch.stage and dropped:
+        raise ValueError("launch: with ACCELERATE_USE_CPU set accelerate leaves DeepSpeed out in silence; unset it")
+    if launch.stage and device_of(launch) == "cpu" and variables.get("DS_ACCELERATOR") != "cpu":
+        raise ValueError("launch: on a CPU DeepSpeed needs DS_ACCELERATOR=cpu, which graft.launcher sets")
+
+
+def _wrong(launch: Launch, found: str) -> str:
+    asked = f"{launch.processes} processes ({launch.nodes} x {launch.gpus}, {launch.strategy})"
+    return f"launch: the study asks for {asked}, and {found}; start them with python -m graft.launcher MODULE ..."
