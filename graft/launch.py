@@ -10,7 +10,8 @@ from graft.sections import Positive, Section
 
 Tracker = Literal["tensorboard", "wandb", "mlflow"]
 _OF_ONE_PROCESS = {"device", "precision", "threads"}
-_WITHOUT_EFFECT = {"checkpoint_minutes", "trackers"}
+# `gpus` and `nodes` have one by the number of processes.
+_WITHOUT_EFFECT = {"checkpoint_minutes", "trackers", "gpus", "nodes"}
 
 
 class Launch(Section):
@@ -22,8 +23,9 @@ class Launch(Section):
     """Of training's forward and backward passes (bf16: autocast, weights stay fp32); auto: bf16 where it is fast."""
     threads: Positive = 1
     """CPU threads per process; they change results in the last digits, so they are part of the fingerprint."""
-    gpus: Positive = 1
-    """Processes per node of a fine-tuning, each with a GPU of its own (with `device: cpu`, on the CPU)."""
+    gpus: Positive | None = None
+    """Processes per node of a fine-tuning, each with a GPU of its own (with `device: cpu` the GPUs are asked for and
+    not used). Left out: one process, without a GPU on `device: cpu`."""
     nodes: Positive = 1
     """Nodes of a fine-tuning; more than one needs SLURM. `batch_size` is shared out among all processes."""
     strategy: Literal["ddp", "zero1", "zero2", "zero3"] = "ddp"
@@ -43,12 +45,17 @@ class Launch(Section):
     @property
     def processes(self) -> int:
         """Of one fine-tuning."""
-        return self.gpus * self.nodes
+        return (self.gpus or 1) * self.nodes
 
     @property
     def distributed(self) -> bool:
         """Whether a fine-tuning needs more than to be called."""
         return self.processes > 1 or self.strategy != "ddp"
+
+    @property
+    def gpus_of_a_job(self) -> int:
+        """What a job of one process asks for."""
+        return 0 if self.device == "cpu" else 1
 
     @property
     def stage(self) -> int:
@@ -57,7 +64,7 @@ class Launch(Section):
 
     def alone(self) -> Launch:
         """The same, for a job of one process."""
-        return self.model_copy(update={"gpus": 1, "nodes": 1, "strategy": "ddp"})
+        return self.model_copy(update={"gpus": None, "nodes": 1, "strategy": "ddp"})
 
     def of_one_process(self) -> dict[str, Any]:
         """The settings that a result of any training depends on."""
@@ -66,4 +73,5 @@ class Launch(Section):
     def of_finetuning(self) -> dict[str, Any]:
         """The settings that a fine-tuning's result depends on. Those of many processes came later, and count where they
         are not at their default: what was made before them stays valid."""
-        return self.of_one_process() | self.model_dump(exclude_defaults=True, exclude=_OF_ONE_PROCESS | _WITHOUT_EFFECT)
+        later = self.model_dump(exclude_defaults=True, exclude=_OF_ONE_PROCESS | _WITHOUT_EFFECT)
+        return self.of_one_process() | later | ({"processes": self.processes} if self.processes > 1 else {})

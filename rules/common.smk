@@ -1,4 +1,5 @@
 import gc
+import os
 import sys
 from pathlib import Path
 from shlex import quote
@@ -215,14 +216,27 @@ ALL_CORES = (workflow.local_exec and workflow.resource_settings.cores) or STUDY.
 TRAINER = launcher.start(STUDY.launch)
 
 
-# GPUs of a job that computes on launch.device; `auto` on a cluster means one.
-GPUS = 0 if STUDY.launch.device == "cpu" else 1
+def asking(gpus, nodes=1):
+    """Resources of a job with so many GPUs on each of so many nodes, in the way of this site (profiles/slurm)."""
+    gres = os.environ.get("GRAFT_GRES")
+    if nodes > 1:
+        # The rule's own srun starts one task on each node, which has all the node's GPUs.
+        return {"nodes": nodes, "tasks": nodes, "mpi": "srun", "tasks_per_gpu": 0, "gres": f"{gres or 'gpu'}:{gpus}"}
+    return {"gres": f"{gres}:{gpus}"} if gres and gpus else {"gpu": gpus}
+
+
+# Of a job that computes on launch.device; `auto` on a cluster means a GPU.
+GPU = asking(STUDY.launch.gpus_of_a_job)
+# Of a fine-tuning, whose processes all have their own threads.
+TRAINING = asking(STUDY.launch.gpus or STUDY.launch.gpus_of_a_job, STUDY.launch.nodes)
+TRAINING_THREADS = STUDY.launch.threads * (STUDY.launch.gpus or 1)
 
 
 # What a job asks of a cluster. A job that ran out of memory or time is tried again with more of both.
 def training_memory(wildcards, attempt):
-    """MB. BERT-base, 32 texts of 128 tokens: weights, gradients, two moments, activations, and what torch loads."""
-    return 16000 * attempt
+    """MB per node. BERT-base, 32 texts of 128 tokens: weights, gradients, two moments, activations, and what torch
+    loads, for one process; the others share the batch."""
+    return (8000 + 8000 * (STUDY.launch.gpus or 1)) * attempt
 
 
 def inference_memory(wildcards, attempt):
@@ -231,8 +245,8 @@ def inference_memory(wildcards, attempt):
 
 
 def training_minutes(wildcards, attempt):
-    return (240 if GPUS else 720) * attempt
+    return (240 if STUDY.launch.gpus_of_a_job else 720) * attempt
 
 
 def inference_minutes(wildcards, attempt):
-    return (60 if GPUS else 240) * attempt
+    return (60 if STUDY.launch.gpus_of_a_job else 240) * attempt

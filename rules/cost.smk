@@ -12,9 +12,9 @@ rule measure_cost:
     # Nothing may run beside it: all cores here, a node of its own on a cluster.
     threads: ALL_CORES
     resources:
+        **GPU,
         mem_mb=inference_memory,
         runtime=inference_minutes,
-        gpu=GPUS,
         slurm_extra="--exclusive",
     params:
         study=PATHS.study,

@@ -15,9 +15,9 @@ rule evaluate:
         "../envs/merge.yaml"
     threads: STUDY.launch.threads
     resources:
+        **GPU,
         mem_mb=inference_memory,
         runtime=inference_minutes,
-        gpu=GPUS,
     params:
         study=PATHS.study,
         fingerprint=lambda w: GRID.evaluated(w.task, w.system, seed_of(w)),

@@ -11,11 +11,11 @@ rule finetune_model:
         system=made_with("finetune"),
     conda:
         "../envs/train.yaml"
-    threads: STUDY.launch.threads
+    threads: TRAINING_THREADS
     resources:
+        **TRAINING,
         mem_mb=training_memory,
         runtime=training_minutes,
-        gpu=GPUS,
     params:
         program="finetune_model",
         study=PATHS.study,
@@ -57,10 +57,11 @@ use rule finetune_model as ensemble_models with:
         system=made_with("ensemble"),
     conda:
         "../envs/merge.yaml"
+    threads: STUDY.launch.threads
     resources:
+        **GPU,
         mem_mb=inference_memory,
         runtime=inference_minutes,
-        gpu=GPUS,
     params:
         program="ensemble_models",
 
@@ -79,9 +80,9 @@ rule embed_task:
         "../envs/merge.yaml"
     threads: STUDY.launch.threads
     resources:
+        **GPU,
         mem_mb=inference_memory,
         runtime=inference_minutes,
-        gpu=GPUS,
     params:
         study=PATHS.study,
         fingerprint=lambda w: GRID.embed(w.task, w.model),
@@ -106,9 +107,9 @@ rule embed_layers:
         "../envs/merge.yaml"
     threads: STUDY.launch.threads
     resources:
+        **GPU,
         mem_mb=inference_memory,
         runtime=inference_minutes,
-        gpu=GPUS,
     params:
         study=PATHS.study,
         fingerprint=lambda w: GRID.embed_layers(w.task, w.pair),

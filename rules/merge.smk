@@ -15,9 +15,9 @@ rule calibrate:
         "../envs/merge.yaml"
     threads: STUDY.launch.threads
     resources:
+        **GPU,
         mem_mb=inference_memory,
         runtime=inference_minutes,
-        gpu=GPUS,
     params:
         study=PATHS.study,
         fingerprint=lambda w: GRID.calibrate(w.task, w.pair, w.depth),
@@ -42,9 +42,9 @@ rule sweep:
         "../envs/merge.yaml"
     threads: STUDY.launch.threads
     resources:
+        **GPU,
         mem_mb=inference_memory,
         runtime=inference_minutes,
-        gpu=GPUS,
     params:
         study=PATHS.study,
         fingerprint=lambda w: GRID.sweep(w.task, w.merge, w.pair, seed_of(w)),
@@ -69,9 +69,9 @@ rule merge_models:
         "../envs/merge.yaml"
     threads: STUDY.launch.threads
     resources:
+        **GPU,
         mem_mb=inference_memory,
         runtime=inference_minutes,
-        gpu=GPUS,
     params:
         study=PATHS.study,
         fingerprint=lambda w: GRID.made(w.task, w.system, seed_of(w)),

@@ -35,9 +35,9 @@ rule distil_model:
         "../envs/train.yaml"
     threads: STUDY.launch.threads
     resources:
+        **GPU,
         mem_mb=training_memory,
         runtime=training_minutes,
-        gpu=GPUS,
     params:
         study=PATHS.study,
         fingerprint=lambda w: GRID.model(w.model),
@@ -84,9 +84,9 @@ rule pretrain_model:
         "../envs/train.yaml"
     threads: STUDY.launch.threads
     resources:
+        **GPU,
         mem_mb=training_memory,
         runtime=training_minutes,
-        gpu=GPUS,
     params:
         study=PATHS.study,
         fingerprint=lambda w: GRID.model(w.model),

@@ -47,6 +47,10 @@ class World:
             project_dir=log_folder if launch.trackers else None,
         )
         self._check_processes()
+        found = {str(tracker) for tracker in self.accelerator.log_with}
+        # accelerate leaves out in silence what is not installed.
+        if missing := sorted(set(launch.trackers) - found):
+            raise ValueError(f"launch.trackers: {missing[0]} is not installed; pip install it, or leave it out")
         self.size, self.rank = self.accelerator.num_processes, self.accelerator.process_index
         self.device = self.accelerator.device
 
@@ -213,5 +217,5 @@ def _check_environment(launch: Launch) -> None:
 
 
 def _wrong(launch: Launch, found: str) -> str:
-    asked = f"{launch.processes} processes ({launch.nodes} x {launch.gpus}, {launch.strategy})"
+    asked = f"{launch.processes} processes ({launch.nodes} x {launch.gpus or 1}, {launch.strategy})"
     return f"launch: the study asks for {asked}, and {found}; start them with python -m graft.launcher MODULE ..."

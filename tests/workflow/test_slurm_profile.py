@@ -62,7 +62,7 @@ def rules_with_a_gpu() -> set[str]:
     for like, name, body in re.findall(
         r"^(?:use rule (\w+) as |rule )(\w+)(?: with)?:(.*?)(?=^rule |^use rule |\Z)", text, re.MULTILINE | re.DOTALL
     ):
-        if "gpu=GPUS" in body or ("resources:" not in body and like in found):
+        if "**GPU" in body or "**TRAINING" in body or ("resources:" not in body and like in found):
             found.add(name)
     return found
 
@@ -102,14 +102,28 @@ def test_a_study_on_the_cpu_asks_for_no_gpu(clone, study_config, write_config):
 
 
 def test_what_a_site_says_reaches_its_jobs_and_gpus_are_asked_for_in_one_way(clone, study_config, write_config):
-    edited(clone, partition="all", gpu_partition="fast-gpu", account="12345", gres="gpu:a100:1")
+    edited(clone, partition="all", gpu_partition="fast-gpu", account="12345", gres="gpu:a100")
     asked = resources(plan(clone, "--configfile", str(write_config(study_config))))
     assert {job["slurm_account"] for jobs in asked.values() for job in jobs} == {"12345"}
     assert {job["slurm_partition"] for job in asked["probe"]} == {"all"}
     for rule in rules_with_a_gpu() & asked.keys():
         assert {job["slurm_partition"] for job in asked[rule]} == {"fast-gpu"}, rule
-        assert {(job["gpu"], job["gres"]) for job in asked[rule]} == {("0", "gpu:a100:1")}, rule
+        assert {(job.get("gpu"), job["gres"]) for job in asked[rule]} == {(None, "gpu:a100:1")}, rule
     assert not any("gres" in job for job in asked["probe"])
+
+
+@pytest.mark.parametrize("nodes", [1, 2])
+def test_a_finetuning_asks_for_the_gpus_of_all_its_processes(clone, study_config, write_config, nodes):
+    study_config["launch"] = {"gpus": 4, "nodes": nodes, "threads": 2}
+    asked = resources(plan(clone, "--configfile", str(write_config(study_config))))
+    (one,) = {tuple(sorted(job.items())) for job in asked["finetune_model"]}
+    one = dict(one)
+    if nodes == 1:
+        assert one["gpu"] == "4" and "gres" not in one and "nodes" not in one
+    else:
+        assert (one["nodes"], one["tasks"], one["gres"], one["mpi"]) == ("2", "2", "gpu:4", "srun") and "gpu" not in one
+    assert one["mem_mb"] == "40000"
+    assert {job["gpu"] for job in asked["evaluate"]} == {"1"}
 
 
 def test_a_conda_that_is_found_is_used_unless_the_site_says_no(clone, study_config, write_config, tmp_path):

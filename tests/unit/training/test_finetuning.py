@@ -45,12 +45,13 @@ def prepared(request, pico_glue, pico_models, tmp_path_factory):
     return spec.row(task), splits, pico_models / "large"
 
 
-def trained(prepared, tmp_path, seed=0, train=None, how=MappingProxyType({}), **changes):
+def trained(prepared, tmp_path, seed=0, train=None, how=MappingProxyType({}), trackers=(), **changes):
     row, splits, folder = prepared
     settings = FineTuning.model_validate({**SETTINGS, **changes})
     model = new_classifier(folder, row.labels, seed)
     cost = PassCost.of_classifier(Shape.of(folder), row.outputs)
-    setting = settings, seed, Launch(precision="fp32", device="cpu"), tmp_path / "log", lambda *_: None
+    launch = Launch(precision="fp32", device="cpu", trackers=trackers)
+    setting = settings, seed, launch, tmp_path / "log.jsonl", lambda *_: None
     return finetune(model, row, train or splits["train"], splits["select"], *setting, cost=cost, **how)
 
 
@@ -85,7 +86,7 @@ def test_flops_count_every_padded_token_of_training(prepared, tmp_path):
 
 def test_the_log_holds_loss_metric_speed_and_padding(prepared, tmp_path):
     trained(prepared, tmp_path, epochs=2)
-    lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     epochs = [line for line in lines if "select" in line]
     assert [line["epoch"] for line in epochs] == [1, 2]
     assert {"loss", "select", "metric", "examples_per_second", "padding_waste"} <= set(epochs[0])
@@ -124,7 +125,7 @@ def test_saved_and_loaded_gives_equal_logits(prepared, tmp_path):
 @pytest.mark.parametrize("steps", [3, 20])
 def test_steps_end_training_and_the_schedule_and_their_last_weights_are_kept(prepared, tmp_path, steps):
     result = trained(prepared, tmp_path, how={"steps": steps})
-    lines = [json.loads(line) for line in (tmp_path / "log").read_text().splitlines()]
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     assert result.effective["steps"] == steps
     assert len(result.epochs) == sum("select" in line for line in lines) == 1
     assert result.epochs[0]["epoch"] == (1 if steps == 3 else 2)
@@ -148,3 +149,20 @@ def test_one_hot_probabilities_train_as_class_ids_do(prepared, tmp_path):
     hard, same = (trained(prepared, tmp_path, train=given, epochs=1) for given in (train, soft))
     states = [result.model.state_dict() for result in (hard, same)]
     assert all(torch.allclose(states[0][n], states[1][n], atol=1e-5) for n in states[0])
+
+
+def test_trackers_get_what_the_log_gets(prepared, tmp_path):
+    from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+
+    trained(prepared, tmp_path, trackers=["tensorboard"])
+    (events,) = tmp_path.rglob("events.out.tfevents*")
+    found = EventAccumulator(str(events.parent)).Reload()
+    lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
+    scores = [event.value for event in found.Scalars("select")]
+    assert scores == pytest.approx([line["select"] for line in lines if "select" in line])
+    assert [event.step for event in found.Scalars("learning_rate")] == [x["step"] for x in lines if "step" in x]
+
+
+def test_a_tracker_that_is_not_installed_is_told(prepared, tmp_path):
+    with pytest.raises(ValueError, match="launch.trackers: wandb is not installed"):
+        trained(prepared, tmp_path, trackers=["wandb"])
