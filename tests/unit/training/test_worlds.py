@@ -28,10 +28,10 @@ def environment(launch, **more):
     return {**os.environ, "PYTHONPATH": str(ROOT), **launcher.environment(launch, on_cpu=True), **more}
 
 
-def start(folder, out, launch, command=None, **variables):
+def start(folder, out, launch, command=None, node=launcher.Node(), **variables):  # noqa: B008 - it never changes
     """Start one_training as the launcher would, or by another command, with the launcher's variables, or others."""
     program = [MODULE, str(folder), str(out), launch.model_dump_json()]
-    command = [*command, *program] if command else launcher.command(launch, launcher.Node(), program)
+    command = [*command, *program] if command else launcher.command(launch, node, program)
     env = {k: v for k, v in environment(launch, **variables).items() if v is not None}
     return subprocess.Popen(command, env=env, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
@@ -74,6 +74,15 @@ def test_a_token_budget_only_splits_passes(prepared_folder, alone, tmp_path, str
     (losses, weights, _), (expected, others, _) = outcome(tmp_path), outcome(alone)
     assert losses == pytest.approx(expected, abs=1e-5)
     assert all(torch.allclose(weights[name], others[name], atol=1e-4) for name in others)
+
+
+def test_two_nodes_find_each_other(prepared_folder, alone, tmp_path):
+    """As srun starts one launcher on each; both stand on this host here."""
+    launch = TWO.model_copy(update={"gpus": 1, "nodes": 2})
+    nodes = [launcher.Node(rank, "127.0.0.1", 29_617) for rank in range(2)]
+    for process in [start(prepared_folder, tmp_path, launch, node=node) for node in nodes]:
+        finish(process)
+    assert outcome(tmp_path)[0] == pytest.approx(outcome(alone)[0], abs=1e-5)
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "zero2", "zero3"])
