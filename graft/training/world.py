@@ -79,9 +79,9 @@ class World:
         """The model without wrappers and with all its weights, to be run and saved by this process alone."""
         if self._whole is None:
             return self._raw
-        from deepspeed.zero import GatheredParameters
+        import deepspeed  # takes seconds
 
-        with GatheredParameters(list(self._raw.parameters())):
+        with deepspeed.zero.GatheredParameters(list(self._raw.parameters())):
             self._whole.load_state_dict(self._raw.state_dict())
         return self._whole.to(self.device)
 
@@ -134,7 +134,7 @@ class World:
         if self.launch.stage:
             self.model.load_checkpoint(str(folder), tag=_STATE)
             return
-        state = torch.load(folder / "state.pt", map_location=self.device, weights_only=True)
+        state = torch.load(folder / "state.pt", map_location="cpu", weights_only=True)
         self._raw.load_state_dict(state["model"])
         self.optimizer.load_state_dict(state["optimizer"])
 
@@ -185,15 +185,12 @@ class World:
 
 def deepspeed_config(launch: Launch, precision: str, clip: float) -> dict[str, Any]:
     """DeepSpeed's config of a launch: weights stay fp32, and passes are ours to count."""
-    zero: dict[str, Any] = {"stage": launch.stage}
-    if launch.stage == 3:
-        # Below it a weight is kept whole everywhere. Models of this size have many small ones.
-        zero["stage3_param_persistence_threshold"] = 10_000
     return {
         "train_micro_batch_size_per_gpu": 1,
         "gradient_accumulation_steps": 1,
         "gradient_clipping": clip,
-        "zero_optimization": zero,
+        # Elements; DeepSpeed's own 5e8 are 2 GB of buffers in every process, more than such a model.
+        "zero_optimization": {"stage": launch.stage, "allgather_bucket_size": 5e7, "reduce_bucket_size": 5e7},
         # We bring our own AdamW.
         "zero_allow_untested_optimizer": True,
         "torch_autocast": {"enabled": precision == "bf16", "dtype": "bfloat16"},

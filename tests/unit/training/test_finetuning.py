@@ -155,7 +155,8 @@ def test_trackers_get_what_the_log_gets(prepared, tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
     trained(prepared, tmp_path, trackers=["tensorboard"])
-    (events,) = tmp_path.rglob("events.out.tfevents*")
+    # Beside it stands another, with the hyperparameters.
+    (events,) = tmp_path.glob("*/graft/events.out.tfevents*")
     found = EventAccumulator(str(events.parent)).Reload()
     lines = [json.loads(line) for line in (tmp_path / "log.jsonl").read_text().splitlines()]
     scores = [event.value for event in found.Scalars("select")]
