@@ -112,11 +112,10 @@ def wait_for_step(file, step, process):
 
 ACCELERATE = [sys.executable, "-m", "accelerate.commands.launch"]
 QUIET = ["--mixed_precision", "no", "--dynamo_backend", "no", "--num_machines", "1"]
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--nproc_per_node", "2", "--master_port", "0", "-m"]
+TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m"]
 # How it is started, its variables, what is asked for, and what it must say. Most of them train otherwise.
 WRONG = {
     "--cpu: one process": ([*ACCELERATE, "--cpu", *QUIET, "--num_processes", "2", "--module"], {}, "ddp", "one alone"),
-    "torchrun without a word of accelerate": (TORCHRUN, {"ACCELERATE_USE_CPU": None}, "ddp", "launch: "),
     "DeepSpeed dropped": (TORCHRUN, {"ACCELERATE_USE_CPU": "true"}, "zero2", "leaves DeepSpeed out in silence"),
     "DeepSpeed for a GPU": (TORCHRUN, {"DS_ACCELERATOR": None}, "zero2", "needs DS_ACCELERATOR=cpu"),
     "no launcher": ([sys.executable, "-m"], {}, "ddp", "one alone"),
@@ -130,6 +129,16 @@ def test_a_wrong_launch_ends_in_one_sentence(prepared_folder, tmp_path, way):
     said = finish(start(prepared_folder, tmp_path, two(strategy), command, **variables), well=False)
     assert sentence in said, said[-3000:]
     assert not (tmp_path / "weights.pt").exists() and not (tmp_path / "training.jsonl").exists()
+
+
+@pytest.mark.parametrize("command", [TORCHRUN, None], ids=["torchrun", "accelerate"])
+def test_started_without_accelerates_variables_they_are_together_all_the_same(
+    prepared_folder, alone, tmp_path, command
+):
+    """Two processes that do not know of each other, both saving, is what these forms come to where nobody looks."""
+    finish(start(prepared_folder, tmp_path, TWO, command, ACCELERATE_USE_CPU=None))
+    losses, _, found = outcome(tmp_path)
+    assert losses == pytest.approx(outcome(alone)[0], abs=1e-5) and found["effective"]["processes"] == 2
 
 
 def test_more_processes_than_asked_for_do_not_train_twice(prepared_folder, tmp_path):
