@@ -16,6 +16,8 @@ app = typer.Typer(
 )
 # As for snakemake: the default study stands beside the Snakefile, whatever the working folder.
 DEFAULT = Path(__file__).resolve().parents[1] / "config.yaml"
+# Flags that take several values at once, which typer has no word for.
+SEVERAL = ("--models", "--weights", "--statistics")
 NamedStudy = Annotated[str, typer.Argument(help="Study: the name of a folder in results/.")]
 AnyStudy = Annotated[str | None, typer.Argument(help="Study; may be left out where results/ holds only one.")]
 
@@ -134,35 +136,52 @@ def new(
 
 @app.command()
 def methods() -> None:
-    """The merge methods: kind, needs, label use, inference, citation."""
+    """The merge methods: kind, needs, label use, inference, citation; then those for models of one shape."""
     from graft.merging import registry
+    from graft.merging.homogeneous import table
     from graft.reporting import terminal
 
-    terminal.console().print(terminal.methods_table(registry.METHODS.values()))
+    console = terminal.console()
+    console.print(terminal.methods_table(registry.METHODS.values()))
+    console.print(terminal.same_shape_table(table.METHODS.values()))
 
 
 @app.command()
 def merge(
-    method: Annotated[str, typer.Option(help="One of `python -m graft methods`, of kind weights.")],
-    large: Annotated[Path, typer.Option(help="Folder of the pre-trained large model.")],
-    small_finetuned: Annotated[Path, typer.Option(help="Folder of the fine-tuned small classifier.")],
-    text: Annotated[Path, typer.Option(help="Unlabelled text: one per line, pairs with a tab between.")],
+    method: Annotated[str, typer.Option(help="One of `python -m graft methods`, of kind weights or for one shape.")],
     out: Annotated[Path, typer.Option(help="New folder for the merged model.")],
+    large: Annotated[Path | None, typer.Option(help="Folder of the pre-trained large model.")] = None,
+    small_finetuned: Annotated[Path | None, typer.Option(help="Folder of the fine-tuned small classifier.")] = None,
+    text: Annotated[Path | None, typer.Option(help="Unlabelled text: one per line, pairs with a tab between.")] = None,
     small_pretrained: Annotated[Path | None, typer.Option(help="Folder of the small model before that.")] = None,
-    strength: Annotated[float, typer.Option(help="Factor of the change that is carried over.")] = 1.0,
     head: Annotated[str, typer.Option(help="transplant, label-free or labelled.")] = "transplant",
     labelled: Annotated[Path | None, typer.Option(help="TSV for the labelled head; the label comes last.")] = None,
-    option: Annotated[list[str] | None, typer.Option(help="An option of the method: NAME=VALUE.")] = None,
     tokens: Annotated[int, typer.Option(help="Tokens of text to compare the models on.")] = 50_000,
     max_tokens: Annotated[int, typer.Option(help="Texts are cut to this length.")] = 128,
-    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Show shapes, layers and cost, write nothing.")] = False,
+    models: Annotated[list[Path] | None, typer.Option(metavar="DIR...", help="Models of one shape.")] = None,
+    base: Annotated[Path | None, typer.Option(help="What these models were fine-tuned from.")] = None,
+    weights: Annotated[list[float] | None, typer.Option(metavar="X...", help="A weight for each of them.")] = None,
+    statistics: Annotated[
+        list[Path] | None,
+        typer.Option(metavar="DIR...", help="For each, a folder with fisher.safetensors or gram.safetensors."),
+    ] = None,
+    dtype: Annotated[str | None, typer.Option(help="Of the merged weights: float32, bfloat16, ...")] = None,
+    max_shard_size: Annotated[str, typer.Option(help="Larger weights go into several files.")] = "5GB",
+    strength: Annotated[
+        float | None, typer.Option(help="Factor of the change that is carried over; by default 1, or a paper's.")
+    ] = None,
+    option: Annotated[list[str] | None, typer.Option(help="An option of the method: NAME=VALUE.")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda; of one shape, for iso_c, tsv and regmean.")] = "cpu",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check, show what would be, write nothing.")] = False,
 ) -> None:
-    """Merge a fine-tuned small model into a large one, from folders to a folder."""
+    """Merge a fine-tuned small model into a large one, or models of one shape, from folders to a folder.
+
+    Two shapes: --large DIR --small-finetuned DIR --small-pretrained DIR --text FILE. One shape: --models DIR DIR ...,
+    most methods with --base DIR.
+    """
     import yaml
 
-    from graft import program
-    from graft.reporting import terminal
+    from graft.progress import progress
 
     options = {}
     for given in option or ():
@@ -170,16 +189,34 @@ def merge(
         if not separator:
             raise ValueError(f"--option {given}: write it as NAME=VALUE")
         options[name] = yaml.safe_load(value)
-    from graft.merging import folders
+    if models or base:
+        from graft.merging.homogeneous import folders as same_shape
 
-    order = folders.Order(
-        method, large, small_finetuned, small_pretrained, text, out,
-        head, strength, labelled, options, tokens, max_tokens, device,
-    )  # fmt: skip
-    with program.progress("merge") as report:
-        plan = folders.merge(order, report, dry_run)
-    for part in terminal.merge_tables(plan):
-        terminal.console().print(part)
+        unused = {"--large": large, "--small-finetuned": small_finetuned, "--text": text}
+        for flag, value in unused.items():
+            if value is not None:
+                raise ValueError(f"{flag} is of merges of two shapes, --models of those of one; give either")
+        asked = same_shape.Order(
+            method, tuple(models or ()), out, base, tuple(weights) if weights else None, strength, options,
+            tuple(statistics or ()), device, dtype, max_shard_size,
+        )  # fmt: skip
+        with progress("merge") as report:
+            print(same_shape.told(same_shape.merge(asked, report, dry_run)))
+    else:
+        needed = {"--large": large, "--small-finetuned": small_finetuned, "--text": text}
+        if missing := [flag for flag, value in needed.items() if value is None]:
+            raise ValueError(f"{', '.join(missing)}: must be given, or --models DIR DIR ... for models of one shape")
+        from graft.merging import folders
+        from graft.reporting import terminal
+
+        order = folders.Order(
+            method, large, small_finetuned, small_pretrained, text, out, head, 1.0 if strength is None else strength,
+            labelled, options, tokens, max_tokens, device,
+        )  # fmt: skip
+        with progress("merge") as report:
+            plan = folders.merge(order, report, dry_run)
+        for part in terminal.merge_tables(plan):
+            terminal.console().print(part)
     print(f"nothing was written to {out}: this was a dry run" if dry_run else f"the merged model is in {out}")
 
 
@@ -255,10 +292,23 @@ def find(study: str | None) -> Paths:
     raise ValueError(f"{asked}: {', '.join(known)}")
 
 
+def one_by_one(arguments: list[str]) -> list[str]:
+    """Arguments in which `--models A B` is written as `--models A --models B`, and so for all flags in SEVERAL."""
+    spread: list[str] = []
+    flag = None
+    for argument in arguments:
+        if argument.startswith("--"):
+            flag = argument if argument in SEVERAL else None
+            spread += [] if flag else [argument]
+        else:
+            spread.append(f"{flag}={argument}" if flag else argument)
+    return spread
+
+
 def main() -> None:
     """Run the command line; bad input ends in one line on stderr and exit status 1."""
     try:
-        app(prog_name="graft")
+        app(one_by_one(sys.argv[1:]), prog_name="graft")
     except (ValueError, FileNotFoundError) as error:
         print(f"graft: {error}", file=sys.stderr)
         raise SystemExit(1) from None

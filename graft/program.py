@@ -5,20 +5,19 @@ from __future__ import annotations
 import argparse
 import sys
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 from graft import locks
 from graft.grid import ALL_SEEDS, Grid
 from graft.paths import Paths
+from graft.progress import progress as progress
 from graft.study import load
 from graft.training.stopping import Stopped
 
 # Errors that are about the user's input: told in one line. Anything else is a fault of ours and keeps its traceback.
 TOLD = (ValueError, FileNotFoundError, FloatingPointError, Stopped)
-PROGRESS_EVERY = 10.0  # seconds between progress lines in a log
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
@@ -102,33 +101,6 @@ def precision_of(launch: Any) -> str:
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
     flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
     return "bf16" if "avx512_bf16" in flags or "amx_bf16" in flags else "fp32"
-
-
-@contextmanager
-def progress(what: str, visible: bool = True) -> Iterator[Callable[[int, int, str], None]]:
-    """Yield `report(done, total, text)`: a bar in a terminal, a line every ten seconds in a log; or nothing, where
-    another process of the job reports."""
-    if not visible:
-        yield lambda done, total, text="": None
-        return
-    if sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
-
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, TextColumn("{task.fields[text]}"), console=Console(stderr=True)) as bar:
-            task = bar.add_task(what, total=None, text="")
-            yield lambda done, total, text="": bar.update(task, completed=done, total=total, text=text)
-        return
-    last = 0.0
-
-    def line(done: int, total: int, text: str = "") -> None:
-        nonlocal last
-        if done == total or time.monotonic() - last >= PROGRESS_EVERY:
-            last = time.monotonic()
-            print(f"{time.strftime('%H:%M:%S')} {what} {done}/{total} {text}".rstrip(), file=sys.stderr, flush=True)
-
-    yield line
 
 
 class Stopwatch:

@@ -1,5 +1,7 @@
 """Where a number came from: code, packages, hardware."""
 
+from __future__ import annotations
+
 import functools
 import hashlib
 import importlib.metadata
@@ -8,11 +10,12 @@ import platform
 import socket
 import time
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import graft
-from graft.launch import Launch
-from graft.program import device_of, precision_of
+
+if TYPE_CHECKING:
+    from graft.launch import Launch
 
 PACKAGES = (
     "torch",
@@ -53,6 +56,9 @@ def hardware() -> dict[str, Any]:
 
 def of_making(launch: Launch) -> dict[str, Any]:
     """Where and with what a step is computed, asked for by the process that computes it."""
+    # Here, since a merge without a study asks for versions alone and starts faster without these.
+    from graft.program import device_of, precision_of
+
     return {
         "code_version": code_version(),
         "packages": packages(),

@@ -32,7 +32,7 @@ EVIDENCE = ("activations", "weights")
 @dataclass(frozen=True)
 class Option:
     """One option of a method. `type` is one of: strengths (numbers, 0 among them), integer, size (a number from 0 on),
-    boolean, choice."""
+    share (a number above 0, 1 at most), seed (a whole number from 0 on), boolean, choice."""
 
     type: str
     default: Any
@@ -342,20 +342,27 @@ def checked_options(name: str, given: Mapping[str, Any] | None) -> dict[str, Any
 
     Raises ValueError for an unknown option or a value of the wrong type, in one sentence.
     """
-    known = facts(name).options
-    given = dict(given or {})
-    for option in given:
-        if option not in known:
-            raise ValueError(f"method {name!r} has no option {option!r}; known are {', '.join(sorted(known))}")
-    chosen = {option: given.get(option, known[option].default) for option in known}
-    checked = {
-        option: _checked(f"option {option!r} of method {name!r}", known[option], chosen[option]) for option in known
-    }
+    checked = checked_values(f"method {name!r}", facts(name).options, given)
     if checked.get("small") == "pretrained" and checked["folds"] > 1:
         raise ValueError(f"method {name!r}: folds are of fine-tunings, which small pretrained has none of")
     if checked.get("evidence") == "weights" and checked["depth"] == "cka":
         raise ValueError(f"method {name!r}: depth cka compares activations, which evidence weights has none of")
     return checked
+
+
+def checked_values(who: str, known: Mapping[str, Option], given: Mapping[str, Any] | None) -> dict[str, Any]:
+    """The values of all known options, the given ones in place of their defaults; `who` has them, in errors.
+
+    Raises ValueError for an unknown option or a value of the wrong type, in one sentence.
+    """
+    given = dict(given or {})
+    for option in given:
+        if option not in known:
+            raise ValueError(f"{who} has no option {option!r}; known are {', '.join(sorted(known)) or 'none'}")
+    return {
+        name: _checked(f"option {name!r} of {who}", option, given.get(name, option.default))
+        for name, option in known.items()
+    }
 
 
 def needs_calibration(name: str, options: Mapping[str, Any]) -> bool:
@@ -382,6 +389,10 @@ def _checked(what: str, option: Option, value: Any) -> Any:
         raise ValueError(f"{what} is {value!r}; it must be a whole number from 1 on")
     if option.type == "size" and not (_is_number(value) and value >= 0):
         raise ValueError(f"{what} is {value!r}; it must be a number from 0 on")
+    if option.type == "share" and not (_is_number(value) and 0 < value <= 1):
+        raise ValueError(f"{what} is {value!r}; it must be a number above 0, 1 at most")
+    if option.type == "seed" and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
+        raise ValueError(f"{what} is {value!r}; it must be a whole number from 0 on")
     if option.type == "choice" and value not in option.choices:
         raise ValueError(f"{what} is {value!r}; it must be one of {', '.join(option.choices)}")
     if option.type == "strengths":

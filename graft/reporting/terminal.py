@@ -15,6 +15,7 @@ from rich.text import Text
 
 from graft.cost.plan import Plan
 from graft.cost.sizes import SPLITS
+from graft.merging.homogeneous.table import Facts
 from graft.merging.registry import MethodFacts
 from graft.reporting import formats
 from graft.reporting.explaining import Section
@@ -175,6 +176,17 @@ def methods_table(methods: Iterable[MethodFacts]) -> Table:
         cells = (facts.name, facts.kind, ", ".join(facts.needs), facts.label_use, ", ".join(facts.heads))
         runs = " + ".join(facts.inference)
         table.add_row(*map(Text, (*cells[:4], cells[4] or formats.NOTHING, runs, facts.citation)))
+    return table
+
+
+def same_shape_table(methods: Iterable[Facts]) -> Table:
+    """The methods for models of one shape: what they need, their default strength and options, citation."""
+    table = Table("method for one shape", "needs", "strength", "options", "citation", show_lines=True)
+    for facts in methods:
+        needs = ["models"] + ["base"] * facts.base + [facts.statistics] * bool(facts.statistics)
+        options = ", ".join(f"{name} {option.default}" for name, option in facts.options.items())
+        cells = (facts.name, ", ".join(needs), f"{facts.strength:g}", options or formats.NOTHING, facts.citation)
+        table.add_row(*map(Text, cells))
     return table
 
 

@@ -1,0 +1,89 @@
+"""The family of task arithmetic, as a table: how each change is made sparse, how changes agree, how they are scaled."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from graft.merging.homogeneous.averages import weighted_sum
+from graft.merging.homogeneous.formats import Array
+from graft.merging.homogeneous.models import Block, Models
+from graft.merging.homogeneous.protocol import Each, Method, Settings
+from graft.merging.homogeneous.sparsifiers import Dense, Drop, MagPrune, Middle, Trim
+
+# Of changes and weights: their sum, and the weights in it, for all elements or for each.
+Consensus = Callable[[Sequence[Array], Sequence[float]], tuple[Array, Array | float]]
+
+
+def everyone(deltas: Sequence[Array], weights: Sequence[float]) -> tuple[Array, float]:
+    """Sum of w_i delta_i, and sum of w_i: every model counts everywhere."""
+    return weighted_sum(deltas, weights), sum(weights)
+
+
+def elected(deltas: Sequence[Array], weights: Sequence[float]) -> tuple[Array, Array]:
+    """Sum of w_i delta_i over those that have the elected sign, and the sum of their w_i, per element.
+
+    The elected sign is that of sum_i w_i delta_i: of the side with the larger total magnitude. Where the sides balance
+    none is elected and the sum is 0. Source: TIES-Merging, arXiv 2306.01708, section 4.1, steps 2 and 3.
+    """
+    weighted = [delta if weight == 1 else weight * delta for delta, weight in zip(deltas, weights, strict=True)]
+    sign = np.sign(weighted_sum(weighted, [1.0] * len(weighted)))
+    total, counted, agreeing = np.zeros_like(sign), np.zeros_like(sign), np.empty_like(sign)
+    for delta, weight in zip(weighted, weights, strict=True):
+        np.multiply(delta, sign, out=agreeing)
+        np.maximum(agreeing, 0, out=agreeing)
+        total += agreeing
+        counted += agreeing > 0 if weight == 1 else sign.dtype.type(weight) * (agreeing > 0)
+    total *= sign
+    return total, counted
+
+
+class Row(NamedTuple):
+    """One method: base + strength * scaling(consensus(sparsifier(model_i - base))). mean: the consensus' sum is divided
+    by the weights in it; else the sum is taken as it is."""
+
+    sparsifier: type[Dense]
+    consensus: Consensus
+    mean: bool
+
+
+FAMILY = {
+    "task_arithmetic": Row(Dense, everyone, mean=False),
+    "ties": Row(Trim, elected, mean=True),
+    "dare_linear": Row(Drop, everyone, mean=False),
+    "dare_ties": Row(Drop, elected, mean=True),
+    "breadcrumbs": Row(Middle, everyone, mean=False),
+    "della_linear": Row(MagPrune, everyone, mean=False),
+    "della": Row(MagPrune, elected, mean=True),
+}
+
+
+class TaskArithmetic(Method):
+    """theta = theta_0 + strength * merged(tau_1, ..., tau_n), with changes ("task vectors") tau_i = theta_i - theta_0.
+
+    Ilharco et al. 2022, Editing Models with Task Arithmetic, arXiv 2212.04089: the sum of the tau_i as they are. The
+    other rows of FAMILY first make them sparse (see the sparsifiers for formulas and sources), and merge either by that
+    sum, or by TIES' mean over the models that agree in sign.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        super().__init__(settings)
+        self._row = FAMILY[settings.method]
+        self._sparsifier = self._row.sparsifier(settings.options)
+
+    def survey(self, models: Models, each: Each) -> Any:
+        return self._sparsifier.survey(models, each)
+
+    def measure(self, models: Models, name: str, survey: Any) -> Any:
+        return self._sparsifier.measure(models, name, survey)
+
+    def change(self, models: Models, block: Block, measured: Any) -> Array:
+        sparse = [self._sparsifier.sparse(block, model, measured) for model in range(len(block.deltas))]
+        total, counted = self._row.consensus(sparse, models.weights)
+        if self._row.mean:
+            # No weight counts only where nothing is merged. (numpy's own `where` takes twenty times as long.)
+            total *= counted != 0
+            total /= counted + (counted == 0)
+        return total if self.settings.strength == 1 else self.settings.strength * total

@@ -1,0 +1,73 @@
+"""The model card and the provenance of a merge of models of one shape."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from graft import files, provenance
+from graft.merging.card import CARD, PROVENANCE
+
+if TYPE_CHECKING:
+    from graft.merging.homogeneous.folders import Plan
+
+# What the hub calls a model's task, by the ending of its class.
+TASKS = {"ForSequenceClassification": "text-classification", "ForMaskedLM": "fill-mask"}
+
+
+def write(folder: Path, plan: Plan, config: Mapping[str, Any], digests: Mapping[Path, str]) -> None:
+    """Write README.md with the hub's metadata, and graft.json: what was merged, from which bytes, how, with what.
+
+    config: the merged model's; digests: sha256 of every file that was read.
+    """
+    sources = {role: _source(place, found, digests) for role, (place, found) in plan.sources.items()}
+    made = {
+        "method": plan.facts.name,
+        "citation": plan.facts.citation,
+        "strength": plan.strength,
+        "weights": list(plan.weights),
+        "options": plan.options,
+        "sources": sources,
+        "dtype": plan.dtype,
+        "device": plan.device,
+        "parameters": plan.parameters,
+        "code_version": provenance.code_version(),
+        "packages": provenance.packages(),
+        "made": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+    files.write_json(folder / PROVENANCE, made)
+    (folder / CARD).write_text(text(plan, config, sources))
+
+
+def text(plan: Plan, config: Mapping[str, Any], sources: Mapping[str, Any]) -> str:
+    """The README.md of a merged model."""
+    rows = [
+        f"| {role} | `{source['folder']}` | `{name}` | `{digest[:16]}` |"
+        for role, source in sources.items()
+        for name, digest in source["sha256"].items()
+    ]
+    kind = next((task for name in config.get("architectures") or () for end, task in TASKS.items() if end in name), "")
+    weights = f", weights {', '.join(f'{weight:g}' for weight in plan.weights)}" if plan.facts.weighted else ""
+    told = "".join(f", {name} {value}" for name, value in plan.options.items())
+    return f"""---
+library_name: transformers
+{f"pipeline_tag: {kind}" + chr(10) if kind else ""}tags: [merge, graft, {plan.facts.name}]
+---
+# A {plan.facts.name} merge
+
+{len(plan.weights)} models of one shape were merged by `{plan.facts.name}` (strength {plan.strength:g}{weights}{told}).
+Source of the method: {plan.facts.citation}.
+
+| part | from | file | sha256 |
+|---|---|---|---|
+{chr(10).join(rows)}
+
+All about its making stands in `{PROVENANCE}`. It was not evaluated when it was made: compare it with each of its models
+before you use it.
+"""
+
+
+def _source(place: Path, found: tuple[Path, ...], digests: Mapping[Path, str]) -> dict[str, Any]:
+    return {"folder": str(place), "sha256": {file.name: digests[file] for file in found}}

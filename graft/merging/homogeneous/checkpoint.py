@@ -1,0 +1,131 @@
+"""Reading a model's tensors from its safetensors files, a block at a time, without loading the model."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+from collections.abc import Iterable
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+import numpy as np
+
+from graft.merging.homogeneous.formats import FLOATING, STORED, Array, widened
+
+WEIGHTS = "model.safetensors"
+INDEX = "model.safetensors.index.json"
+
+
+@dataclass(frozen=True)
+class TensorInfo:
+    """Where a tensor lies: `start` is its first byte in `file`."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+    file: Path
+    start: int
+
+    @property
+    def count(self) -> int:
+        return math.prod(self.shape)
+
+    @property
+    def matrix(self) -> tuple[int, int]:
+        """The tensor as rows and columns: its first axis, and all others; vectors and scalars are one row."""
+        return (self.shape[0], math.prod(self.shape[1:])) if len(self.shape) > 1 else (1, self.count)
+
+    @property
+    def floating(self) -> bool:
+        return self.dtype in FLOATING
+
+
+class Checkpoint:
+    """The tensors of one model, in any number of files. Reading is safe from several threads at once."""
+
+    def __init__(self, name: str, files: Iterable[Path]) -> None:
+        """`name`: what errors call it. Raises ValueError for a file that is missing, truncated or no safetensors, a
+        dtype that is not known, and a tensor that stands in two files."""
+        self.name = name
+        self.files = tuple(files)
+        self.tensors: dict[str, TensorInfo] = {}
+        for file in self.files:
+            for info in _tensors(file):
+                if info.name in self.tensors:
+                    raise ValueError(f"{file}: {info.name} stands in {self.tensors[info.name].file.name} as well")
+                self.tensors[info.name] = info
+        self._descriptors = {file: os.open(file, os.O_RDONLY) for file in self.files}
+
+    @classmethod
+    def of_folder(cls, folder: Path) -> Checkpoint:
+        """A Hugging Face model folder, with one weights file or an index of several."""
+        # One file goes before an index, as for transformers.
+        if (folder / WEIGHTS).is_file():
+            return cls(str(folder), [folder / WEIGHTS])
+        if not (folder / INDEX).is_file():
+            raise ValueError(f"{folder}: {WEIGHTS} is missing; a model folder with safetensors weights is needed")
+        try:
+            placed = json.loads((folder / INDEX).read_text())["weight_map"]
+            names = sorted(set(placed.values()))
+        except (json.JSONDecodeError, KeyError, AttributeError, TypeError):
+            raise ValueError(f"{folder / INDEX}: not an index of weights files (weight_map is missing)") from None
+        found = cls(str(folder), [folder / name for name in names])
+        if unlike := set(placed) ^ set(found.tensors):
+            raise ValueError(f"{folder}: {min(unlike)} stands either in the index alone or in a file alone")
+        return found
+
+    def read(self, name: str, start: int = 0, stop: int | None = None, dtype: type = np.float32) -> Array:
+        """Elements start to stop of a floating-point tensor, row after row, as float32 or float64."""
+        return widened(self.stored(name, start, stop), self.tensors[name].dtype, np.dtype(dtype))
+
+    def stored(self, name: str, start: int = 0, stop: int | None = None) -> Array:
+        """The same, of any tensor, as it lies on disk."""
+        info = self.tensors[name]
+        values = np.empty((info.count if stop is None else stop) - start, STORED[info.dtype])
+        # Empty tensors have no view of bytes.
+        view = memoryview(values).cast("B") if values.size else memoryview(b"")
+        place = info.start + start * values.itemsize
+        while len(view):
+            count = os.preadv(self._descriptors[info.file], [view], place)
+            if count == 0:
+                raise ValueError(f"{info.file}: ends inside {name}; it was changed or cut while it was read")
+            view, place = view[count:], place + count
+        return values
+
+    def __enter__(self) -> Checkpoint:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for descriptor in self._descriptors.values():
+            os.close(descriptor)
+
+
+def _tensors(file: Path) -> list[TensorInfo]:
+    """What the header of a safetensors file says is in it, in the order of the file."""
+    if not file.is_file():
+        raise ValueError(f"{file} is missing")
+    size = file.stat().st_size
+    with open(file, "rb") as handle:
+        length = int.from_bytes(handle.read(8), "little")
+        if size < 8 or length > size - 8:
+            raise ValueError(f"{file}: truncated, or no safetensors file ({size} bytes)")
+        try:
+            header = json.loads(handle.read(length))
+            header.pop("__metadata__", None)
+            found = [
+                TensorInfo(name, entry["dtype"], tuple(entry["shape"]), file, 8 + length + entry["data_offsets"][0])
+                for name, entry in header.items()
+            ]
+            ends = [8 + length + entry["data_offsets"][1] for entry in header.values()]
+        except (ValueError, KeyError, TypeError, AttributeError):
+            raise ValueError(f"{file}: no safetensors file, its header cannot be read") from None
+    for info, end in zip(found, ends, strict=True):
+        if info.dtype not in STORED:
+            raise ValueError(f"{file}: {info.name} is {info.dtype}; known are {', '.join(STORED)}")
+        if end - info.start != info.count * STORED[info.dtype].itemsize:
+            raise ValueError(f"{file}: {info.name} has {end - info.start} bytes, which is not its shape's size")
+    if size < max(ends, default=0):
+        raise ValueError(f"{file}: truncated: {size} bytes of {max(ends)}; copy or download it again")
+    return sorted(found, key=lambda info: info.start)

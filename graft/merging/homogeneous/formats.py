@@ -1,0 +1,54 @@
+"""Numbers as safetensors files store them, and as merges compute with them."""
+
+from __future__ import annotations
+
+import numpy as np
+
+Array = np.ndarray
+# How a safetensors dtype lies on disk. numpy has no bfloat16: its 16 bits are the upper half of a float32's.
+STORED = {
+    "F64": np.dtype("<f8"),
+    "F32": np.dtype("<f4"),
+    "F16": np.dtype("<f2"),
+    "BF16": np.dtype("<u2"),
+    "I64": np.dtype("<i8"),
+    "I32": np.dtype("<i4"),
+    "I16": np.dtype("<i2"),
+    "I8": np.dtype("i1"),
+    "U64": np.dtype("<u8"),
+    "U32": np.dtype("<u4"),
+    "U16": np.dtype("<u2"),
+    "U8": np.dtype("u1"),
+    "BOOL": np.dtype("?"),
+}
+FLOATING = ("F64", "F32", "F16", "BF16")
+# As --dtype and a model's config call them.
+NAMES = {"float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16"}
+
+
+def widened(stored: Array, dtype: str, wanted: np.dtype) -> Array:
+    """Stored floating-point numbers in the dtype that is computed with, float32 or float64; exact."""
+    if dtype == "BF16":
+        stored = (stored.astype(np.uint32) << 16).view(np.float32)
+    return stored.astype(wanted, copy=False)
+
+
+def narrowed(values: Array, dtype: str) -> Array:
+    """Computed numbers as they are stored, rounded to the nearest; raises OverflowError where one does not fit."""
+    if dtype == "BF16":
+        bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
+        # To the nearest, ties to even: what is cut off is half or more, or exactly half and the kept part is odd.
+        stored = ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
+        fits = bool(((stored & 0x7F80) != 0x7F80).all())
+    else:
+        with np.errstate(over="ignore"):
+            stored = np.ascontiguousarray(values).astype(STORED[dtype], copy=False)
+        fits = finite(stored)
+    if not fits:
+        raise OverflowError(f"holds values that are not finite in {dtype}")
+    return stored
+
+
+def finite(values: Array) -> bool:
+    """Whether there is no NaN and no infinity among some numbers."""
+    return bool(np.isfinite(values).all())

@@ -1,0 +1,35 @@
+"""Iso-C: the sum of the models' changes, with all its directions made equally strong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from graft.merging.homogeneous.averages import weighted_mean, weighted_sum
+from graft.merging.homogeneous.formats import Array
+from graft.merging.homogeneous.models import Block, Models
+from graft.merging.homogeneous.products import svd
+from graft.merging.homogeneous.protocol import Method
+
+
+def flattened(matrix: Array, device: str) -> Array:
+    """mean(s) U V^T of a matrix U diag(s) V^T: its singular values all become their mean. [m, n]"""
+    left, values, right = svd(matrix, device)
+    return values.mean() * (left @ right)
+
+
+class IsoC(Method):
+    """theta = theta_0 + strength * mean(s) U V^T with U diag(s) V^T = sum_i w_i (theta_i - theta_0), for matrices; the
+    mean change for all other tensors.
+
+    Two models that agree do not merge into themselves: what is flattened is flattened. The authors search the strength
+    on held-out data; 1 takes the sum as it is. Source: Marczak et al. 2025, No Task Left Behind, arXiv 2502.04959,
+    section 4; for tensors that are no matrices, their code.
+    """
+
+    def whole(self, models: Models, name: str) -> bool:
+        return len(models.origin.tensors[name].shape) == 2
+
+    def change(self, models: Models, block: Block, measured: Any) -> Array:
+        if not self.whole(models, block.name):
+            return self.settings.strength * weighted_mean(block.deltas, models.weights)
+        return self.settings.strength * flattened(weighted_sum(block.deltas, models.weights), self.settings.device)

@@ -1,0 +1,27 @@
+"""Random numbers that depend on (seed, tensor name) alone: not on sharding, threads or the size of blocks."""
+
+from __future__ import annotations
+
+import hashlib
+
+import numpy as np
+
+from graft.merging.homogeneous.formats import Array
+
+# Numbers are drawn from 0 to 2^32 - 1.
+RANGE = 1 << 32
+
+
+def draws(seed: int, name: str, model: int, start: int, count: int) -> Array:
+    """uint32 numbers for elements start to start + count of a tensor in the model of this number.
+
+    All models of a merge have their own stream of one (seed, tensor name). The generator is PCG64DXSM, which can be
+    moved to any place, so that a block's numbers are the same wherever it begins.
+    """
+    key = hashlib.sha256(f"{seed}/{model}/{name}".encode()).digest()
+    generator = np.random.PCG64DXSM(int.from_bytes(key, "big"))
+    # Each step yields 64 bits: two elements.
+    generator.advance(start // 2)
+    steps = (start + count + 1) // 2 - start // 2
+    words = np.random.Generator(generator).integers(0, RANGE * RANGE, size=steps, dtype=np.uint64)
+    return words.astype("<u8", copy=False).view("<u4")[start % 2 :][:count]

@@ -1,0 +1,114 @@
+"""The models of one merge, side by side, a block of rows at a time."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from graft.merging.homogeneous.checkpoint import Checkpoint
+from graft.merging.homogeneous.formats import Array, finite
+
+# Elements of a block: its arrays stay in a core's cache, and what a call costs in Python is still little beside it.
+BLOCK = 1 << 17
+
+
+@dataclass(frozen=True)
+class Block:
+    """Whole rows of one tensor in all models, float32, or float64 where a model is stored so.
+
+    start: the first element's place in the tensor. origin: [rows, columns]. deltas: of each model, model - origin.
+    """
+
+    name: str
+    start: int
+    origin: Array
+    deltas: list[Array]
+
+    @property
+    def stop(self) -> int:
+        return self.start + self.origin.size
+
+
+@dataclass(frozen=True)
+class Models:
+    """What is merged. `origin`: what changes are counted from, the base or, where there is none, the first model;
+    weights: one per tuned model; statistics: one checkpoint per tuned model, for methods that need them."""
+
+    origin: Checkpoint
+    tuned: tuple[Checkpoint, ...]
+    weights: tuple[float, ...]
+    statistics: tuple[Checkpoint, ...] = ()
+
+    @property
+    def names(self) -> list[str]:
+        """The floating-point tensors, in the order of the origin's files."""
+        return [name for name, info in self.origin.tensors.items() if info.floating]
+
+    def dtype(self, name: str) -> type:
+        """What is computed in: float32, or float64 where a model is stored so."""
+        wide = any(model.tensors[name].dtype == "F64" for model in (self.origin, *self.tuned))
+        return np.float64 if wide else np.float32
+
+    def blocks(self, name: str, whole: bool = False) -> Iterator[Block]:
+        """A tensor's blocks from its first row to its last, or all of it as one. Raises ValueError for a number that is
+        not finite."""
+        rows, columns = self.origin.tensors[name].matrix
+        if rows * columns == 0:
+            return
+        dtype, step = self.dtype(name), rows if whole else max(1, BLOCK // columns)
+        for row in range(0, rows, step):
+            place = row * columns, min(row + step, rows) * columns
+            origin = read(self.origin, name, *place, dtype)
+            deltas = []
+            for model in self.tuned:
+                if model is self.origin:
+                    deltas.append(np.zeros_like(origin))
+                    continue
+                values = read(model, name, *place, dtype)
+                deltas.append(np.subtract(values, origin, out=values))
+            yield Block(name, place[0], origin.reshape(-1, columns), [delta.reshape(-1, columns) for delta in deltas])
+
+
+def read(checkpoint: Checkpoint, name: str, start: int, stop: int, dtype: type = np.float32) -> Array:
+    """`Checkpoint.read`, of finite numbers only: raises ValueError for any other."""
+    values = checkpoint.read(name, start, stop, dtype)
+    if not finite(values):
+        raise ValueError(f"{checkpoint.name}: {name} holds values that are not finite; the model is damaged")
+    return values
+
+
+def in_order_of_content(models: Models) -> Models:
+    """The same models in an order that depends on what they hold alone.
+
+    So neither the order of the sums, nor which random mask a model gets, depends on the order in which models are
+    given. Two models are told apart by the first tensor (by name) in which they differ; equal ones by their weights.
+    """
+
+    def compare(one: int, other: int) -> int:
+        a, b = models.tuned[one], models.tuned[other]
+        for name in sorted(a.tensors):
+            rows, columns = a.tensors[name].matrix
+            for start in range(0, rows * columns, BLOCK):
+                place = start, min(start + BLOCK, rows * columns)
+                first, second = a.stored(name, *place).tobytes(), b.stored(name, *place).tobytes()
+                if first != second:
+                    return -1 if first < second else 1
+        return (models.weights[one] > models.weights[other]) - (models.weights[one] < models.weights[other])
+
+    order = sorted(range(len(models.tuned)), key=functools.cmp_to_key(compare))
+
+    def picked(values: Sequence) -> tuple:
+        return tuple(values[i] for i in order) if values else ()
+
+    tuned = picked(models.tuned)
+    first = models.origin is models.tuned[0]
+    return replace(
+        models,
+        origin=tuned[0] if first else models.origin,
+        tuned=tuned,
+        weights=picked(models.weights),
+        statistics=picked(models.statistics),
+    )

@@ -1,0 +1,116 @@
+"""Writing safetensors files of known content, whose blocks may come in any order and from several threads."""
+
+from __future__ import annotations
+
+import json
+import math
+import os
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+
+from graft.merging.homogeneous.checkpoint import INDEX, WEIGHTS
+from graft.merging.homogeneous.formats import FLOATING, STORED, Array, narrowed
+
+_UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
+
+
+@dataclass(frozen=True)
+class Slot:
+    """A tensor that is to be written."""
+
+    name: str
+    dtype: str
+    shape: tuple[int, ...]
+
+    @property
+    def item(self) -> int:
+        """Bytes of one element."""
+        return STORED[self.dtype].itemsize
+
+    @property
+    def bytes(self) -> int:
+        return math.prod(self.shape) * self.item
+
+
+def size(text: str) -> int:
+    """Bytes of a size such as 500MB or 5GB; raises ValueError for anything else, and for nothing."""
+    match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?B)?", text.strip().upper())
+    unit = (match.group(2) or "").strip() if match else ""
+    count = int(float(match.group(1)) * _UNITS["" if unit == "B" else unit]) if match else 0
+    if count < 1:
+        raise ValueError(f"--max-shard-size {text}: write it as 500MB or 5GB")
+    return count
+
+
+def shared_out(slots: Sequence[Slot], limit: int) -> list[list[Slot]]:
+    """Tensors divided among files, in their order, none of which is larger than `limit` unless a tensor alone is."""
+    files: list[list[Slot]] = [[]]
+    filled = 0
+    for slot in slots:
+        if files[-1] and filled + slot.bytes > limit:
+            files.append([])
+            filled = 0
+        files[-1].append(slot)
+        filled += slot.bytes
+    return files
+
+
+class Writer:
+    """The weights files of one model folder."""
+
+    def __init__(self, folder: Path, slots: Sequence[Slot], limit: int) -> None:
+        """Makes the files with their headers, as large as they will be, and the index where there are several."""
+        self._places: dict[str, tuple[int, int, str]] = {}
+        self._descriptors: list[int] = []
+        parts = shared_out(slots, limit)
+        placed = {}
+        for number, part in enumerate(parts, 1):
+            name = WEIGHTS if len(parts) == 1 else f"model-{number:05d}-of-{len(parts):05d}.safetensors"
+            placed |= {slot.name: name for slot in part}
+            self._start(folder / name, part)
+        if len(parts) > 1:
+            total = sum(slot.bytes for slot in slots)
+            index = {"metadata": {"total_size": total}, "weight_map": placed}
+            (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n")
+
+    def _start(self, file: Path, slots: Sequence[Slot]) -> None:
+        header: dict[str, dict] = {"__metadata__": {"format": "pt"}}
+        end = 0
+        for slot in slots:
+            place = [end, end + slot.bytes]
+            header[slot.name] = {"dtype": slot.dtype, "shape": list(slot.shape), "data_offsets": place}
+            end += slot.bytes
+        text = json.dumps(header, separators=(",", ":")).encode()
+        text += b" " * (-len(text) % 8)
+        descriptor = os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o644)
+        self._descriptors.append(descriptor)
+        _write(descriptor, memoryview(len(text).to_bytes(8, "little") + text), 0)
+        os.ftruncate(descriptor, 8 + len(text) + end)
+        for slot in slots:
+            start = 8 + len(text) + header[slot.name]["data_offsets"][0]
+            self._places[slot.name] = (descriptor, start, slot.dtype)
+
+    def write(self, name: str, start: int, values: Array) -> None:
+        """Put computed numbers, or those of a tensor that is none of floating point as they are stored, at element
+        `start` of a tensor. Raises OverflowError for a number that its dtype cannot hold."""
+        if not values.size:
+            return
+        descriptor, place, dtype = self._places[name]
+        stored = narrowed(values, dtype) if dtype in FLOATING else values
+        _write(descriptor, memoryview(stored.reshape(-1)).cast("B"), place + start * stored.itemsize)
+
+    def __enter__(self) -> Writer:
+        return self
+
+    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+        for descriptor in self._descriptors:
+            os.close(descriptor)
+
+
+def _write(descriptor: int, view: memoryview, place: int) -> None:
+    while len(view):
+        count = os.pwrite(descriptor, view, place)
+        view, place = view[count:], place + count

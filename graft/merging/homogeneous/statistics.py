@@ -1,0 +1,92 @@
+"""What fisher and regmean must know of each model, computed from batches of its inputs, and kept as safetensors."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import save_file
+from torch import Tensor, nn
+
+from graft import files
+
+Batch = Mapping[str, Tensor]
+
+
+def fisher_diagonal(model: nn.Module, batches: Iterable[Batch]) -> dict[str, Tensor]:
+    """The diagonal of a classifier's Fisher information, by parameter name and in the parameters' shapes, float32.
+
+    F = mean over examples x of sum_y p(y | x) (d log p(y | x) / d theta)^2: the expectation over the model's own
+    predictions, exactly, with a backward pass per example and class (Matena & Raffel, arXiv 2111.09832, eq. 2). A model
+    with one output is taken for the mean of a normal distribution of variance 1, so F = mean (d output / d theta)^2.
+    The paper computes it on few examples or many; 256 do. Sums are in float64.
+
+    model: called with a batch, returns an object with `logits` [rows, outputs]; put it in eval mode first. batches:
+    inputs without labels, each read once. Raises ValueError where there is no example.
+    """
+    parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
+    sums = {name: torch.zeros_like(p, dtype=torch.float64) for name, p in parameters.items()}
+    examples = 0
+    for batch in batches:
+        for row in range(len(next(iter(batch.values())))):
+            logits = model(**{name: tensor[row : row + 1] for name, tensor in batch.items()}).logits[0]
+            scores = logits if len(logits) == 1 else logits.log_softmax(dim=0)
+            shares = torch.ones_like(scores) if len(logits) == 1 else scores.exp()
+            for output, share in enumerate(shares.tolist()):
+                gradients = torch.autograd.grad(
+                    scores[output], list(parameters.values()), retain_graph=output + 1 < len(scores), allow_unused=True
+                )
+                for total, gradient in zip(sums.values(), gradients, strict=True):
+                    if gradient is not None:
+                        total += share * gradient.double().square()
+            examples += 1
+    if not examples:
+        raise ValueError("a Fisher diagonal is computed on examples; there are none")
+    return {name: (total / examples).float() for name, total in sums.items()}
+
+
+@torch.no_grad()
+def gram_matrices(model: nn.Module, batches: Iterable[Batch]) -> dict[str, Tensor]:
+    """Of every linear layer, the mean of x^T x over its inputs [in, in], by the name of its weight, float32.
+
+    Padding (0 in a batch's `attention_mask`) is left out; a layer that reads one vector per text counts texts. Products
+    and sums are in float64. Source: Jin et al., arXiv 2212.09849, section 3; they take 256 batches or fewer.
+
+    model: called with a batch; put it in eval mode first. Raises ValueError where there is no example.
+    """
+    sums: dict[str, Tensor] = {}
+    counts: dict[str, int] = {}
+    mask: Tensor | None = None
+
+    def listen(name: str, layer: nn.Linear) -> torch.utils.hooks.RemovableHandle:
+        def hear(_: nn.Module, inputs: tuple[Tensor, ...]) -> None:
+            states = inputs[0]
+            kept = states[mask] if mask is not None and states.shape[:2] == mask.shape else states.flatten(0, -2)
+            kept = kept.double()
+            if name not in sums:
+                sums[name] = torch.zeros(layer.in_features, layer.in_features, dtype=torch.float64, device=kept.device)
+                counts[name] = 0
+            sums[name].addmm_(kept.T, kept)
+            counts[name] += len(kept)
+
+        return layer.register_forward_pre_hook(hear)
+
+    layers = {f"{name}.weight": part for name, part in model.named_modules() if isinstance(part, nn.Linear)}
+    handles = [listen(name, layer) for name, layer in layers.items()]
+    try:
+        for batch in batches:
+            mask = batch["attention_mask"].bool() if "attention_mask" in batch else None
+            model(**batch)
+    finally:
+        for handle in handles:
+            handle.remove()
+    if not sums:
+        raise ValueError("Gram matrices are computed on examples; there are none")
+    return {name: (total / counts[name]).float() for name, total in sums.items()}
+
+
+def write(statistics: Mapping[str, Tensor], path: Path) -> None:
+    """Write statistics for `--statistics`, atomically: as table.FISHER or table.GRAM in a folder."""
+    with files.atomic_file(path) as temporary:
+        save_file({name: tensor.cpu().contiguous() for name, tensor in statistics.items()}, temporary)

@@ -1,0 +1,52 @@
+"""TSV-Merge: the strongest directions of each model's change, kept apart from those of the others."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from graft.merging.homogeneous.averages import weighted_mean
+from graft.merging.homogeneous.formats import Array
+from graft.merging.homogeneous.models import Block, Models
+from graft.merging.homogeneous.products import svd
+from graft.merging.homogeneous.protocol import Method
+
+
+def nearest_orthogonal(matrix: Array, device: str) -> Array:
+    """P Q^T of a matrix P diag(s) Q^T: the nearest with orthonormal columns (or rows, where it has fewer rows)."""
+    left, _, right = svd(matrix, device)
+    return left @ right
+
+
+def joined(deltas: Sequence[Array], weights: Sequence[float], device: str) -> Array:
+    """The merged change of a matrix [m, n], from its changes in N models.
+
+    Of each, min(m, n) / N singular triples are kept (rounded down, but one at least). All U_i side by side, and all
+    V_i, are made orthogonal, and multiplied again with the singular values between them.
+    """
+    rank = max(1, min(deltas[0].shape) // len(deltas))
+    parts = [svd(delta, device) for delta in deltas]
+    left = np.concatenate([part[0][:, :rank] for part in parts], axis=1)  # [m, N rank]
+    values = np.concatenate([weight * part[1][:rank] for part, weight in zip(parts, weights, strict=True)])
+    right = np.concatenate([part[2][:rank] for part in parts], axis=0)  # [N rank, n]
+    values = values.astype(left.dtype, copy=False)
+    return (nearest_orthogonal(left, device) * values) @ nearest_orthogonal(right, device)
+
+
+class TaskSingularVectors(Method):
+    """theta = theta_0 + strength * U' diag(s) V'^T for matrices (see `joined`); the mean change for all other tensors.
+
+    The strength is 1, as in the paper, which finds it best everywhere. Where a matrix has fewer than N rows or columns,
+    as a small head may, the authors' code keeps nothing of it; here each model keeps its first direction. Source:
+    Gargiulo et al. 2024, Task Singular Vectors, arXiv 2412.00081, section 4.2 and algorithm 1.
+    """
+
+    def whole(self, models: Models, name: str) -> bool:
+        return len(models.origin.tensors[name].shape) == 2
+
+    def change(self, models: Models, block: Block, measured: Any) -> Array:
+        if not self.whole(models, block.name):
+            return self.settings.strength * weighted_mean(block.deltas, models.weights)
+        return self.settings.strength * joined(block.deltas, models.weights, self.settings.device)

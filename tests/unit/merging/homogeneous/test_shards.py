@@ -1,0 +1,50 @@
+import json
+
+import numpy as np
+import pytest
+from safetensors import safe_open
+
+from graft.merging.homogeneous.shards import Slot, Writer, shared_out, size
+
+
+@pytest.mark.parametrize(
+    ("text", "count"), [("5GB", 5 * 10**9), ("500MB", 5 * 10**8), ("1.5kb", 1500), ("7", 7), ("7 B", 7)]
+)
+def test_sizes_are_decimal(text, count):
+    assert size(text) == count
+
+
+@pytest.mark.parametrize("text", ["", "GB", "5XB", "-1GB", "0", "5 GB of it"])
+def test_a_size_that_is_none_is_an_error(text):
+    with pytest.raises(ValueError, match="write it as 500MB or 5GB"):
+        size(text)
+
+
+def test_files_are_filled_in_order_and_hold_one_tensor_at_least():
+    slots = [Slot(name, "F32", (count,)) for name, count in (("a", 2), ("b", 3), ("c", 1), ("d", 9), ("e", 1))]
+    assert [[slot.name for slot in file] for file in shared_out(slots, 20)] == [["a", "b"], ["c"], ["d"], ["e"]]
+
+
+def test_blocks_may_come_in_any_order_and_safetensors_reads_them(tmp_path):
+    slots = [Slot("b", "I64", (1,)), Slot("a", "F32", (2, 3)), Slot("c", "F16", (3,)), Slot("d", "F32", (0,))]
+    values = np.arange(6, dtype=np.float32)
+    with Writer(tmp_path, slots, 1000) as writer:
+        writer.write("c", 0, np.float32([1, 2, 3]))
+        writer.write("a", 4, values[4:])
+        writer.write("a", 0, values[:4])
+        writer.write("b", 0, np.int64([-7]))
+        writer.write("d", 0, np.zeros(0, np.float32))
+    with safe_open(tmp_path / "model.safetensors", "numpy") as file:
+        assert file.metadata() == {"format": "pt"}
+        assert np.array_equal(file.get_tensor("a"), values.reshape(2, 3)) and file.get_tensor("b") == [-7]
+        assert file.get_tensor("c").dtype == np.float16 and file.get_tensor("d").shape == (0,)
+
+
+def test_several_files_have_an_index(tmp_path):
+    slots = [Slot(name, "F32", (2,)) for name in "abc"]
+    with Writer(tmp_path, slots, 16):
+        pass
+    index = json.loads((tmp_path / "model.safetensors.index.json").read_text())
+    assert index["metadata"] == {"total_size": 24}
+    first, second = (f"model-0000{i}-of-00002.safetensors" for i in (1, 2))
+    assert index["weight_map"] == {"a": first, "b": first, "c": second}
