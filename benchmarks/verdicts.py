@@ -22,6 +22,7 @@ from graft.statistics.verdicts import holm, verdict
 # Rows of the published dev splits.
 EXAMPLES = {"sst2": 872, "rte": 277, "stsb": 1500}
 MARGINS = {"sst2": 0.01, "rte": 0.03, "stsb": 0.01}
+PARTS = ("false", "coverage", "power", "time")
 METRIC = {"sst2": "accuracy", "rte": "accuracy", "stsb": "correlation"}
 
 
@@ -164,22 +165,25 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--studies", type=int, default=1000)
     parser.add_argument("--draws", type=int, default=2000, help="of the simulated studies; time is taken with 10,000")
+    parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
     args = parser.parse_args()
     n, draws = args.studies, args.draws
     # Ranks in every draw take most of the time.
     few = max(1, n // 5)
     errors = (f"{count} studies {100 * np.sqrt(0.05 * 0.95 / count):.1f} points" for count in (n, few))
     print(f"{n} studies ({few} of stsb), {draws} draws; one standard error at 5%: {', '.join(errors)}")
-    for name, world in {"usual": World(), "seeds differ much": World(seed=0.4), "seeds alike": World(seed=0.0)}.items():
+    worlds = {"usual": World(), "seeds differ much": World(seed=0.4), "seeds alike": World(seed=0.0)}
+    for name, world in worlds.items() if "false" in args.parts else ():
         _timed(
             f"false verdicts, {name}, 10 systems x sst2 and rte, 12 seeds",
             lambda world=world: false_verdicts(n, draws, world, ("sst2", "rte"), 11, 12),
         )
-    _timed(
-        "false verdicts, usual, 4 systems x stsb, 12 seeds",
-        lambda: false_verdicts(few, draws, World(), ("stsb",), 5, 12),
-    )
-    for task in ("rte", "sst2", "stsb"):
+    if "false" in args.parts:
+        _timed(
+            "false verdicts, usual, 4 systems x stsb, 12 seeds",
+            lambda: false_verdicts(few, draws, World(), ("stsb",), 5, 12),
+        )
+    for task in ("rte", "sst2", "stsb") if "coverage" in args.parts else ():
         for seeds in (3, 5, 12, 20):
             _timed(
                 f"coverage, {task}, {seeds} seeds",
@@ -187,12 +191,12 @@ def main() -> None:
                     few if task == "stsb" else n, draws, World(seed=0.2), task, seeds
                 ),
             )
-    for effect in (0.03, 0.1, 0.2):
+    for effect in (0.03, 0.1, 0.2) if "power" in args.parts else ():
         _timed(
             f"power, {effect} standard deviations, 12 seeds",
             lambda effect=effect: power(n, draws, World(), {"sst2": effect, "rte": effect}, 12),
         )
-    for metric, examples in (("accuracy", 872), ("correlation", 1500)):
+    for metric, examples in (("accuracy", 872), ("correlation", 1500)) if "time" in args.parts else ():
         print(
             f"30 systems x 20 seeds x 3 tasks x 10,000 draws, {metric}: {seconds(metric, examples):.1f} s", flush=True
         )
