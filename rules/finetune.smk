@@ -17,11 +17,12 @@ rule finetune_model:
         mem_mb=training_memory,
         runtime=training_minutes,
     params:
+        start=TRAINER,
         program="finetune_model",
         study=PATHS.study,
         fingerprint=lambda w: GRID.made(w.task, w.system, seed_of(w)),
     shell:
-        "HF_HUB_OFFLINE=1 {TRAINER} workflow_scripts.{params.program} --study {params.study}"
+        "HF_HUB_OFFLINE=1 {params.start} workflow_scripts.{params.program} --study {params.study}"
         " --task {wildcards.task} --system {wildcards.system}"
         " --seed {wildcards.seed} --fingerprint {params.fingerprint} > {log} 2>&1"
 
@@ -63,6 +64,7 @@ use rule finetune_model as ensemble_models with:
         mem_mb=inference_memory,
         runtime=inference_minutes,
     params:
+        start="python -m",
         program="ensemble_models",
 
 
