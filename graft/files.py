@@ -32,18 +32,15 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
 
 
 @contextmanager
-def atomic_folder(path: str | Path, flush: bool = True) -> Iterator[Path]:
-    """Yield a temporary folder beside `path`; it takes the place of `path` if the block ends without an error.
-
-    Without `flush` a crash of the whole machine may leave files that are too short, which takes a disk's time less.
-    """
+def atomic_folder(path: str | Path) -> Iterator[Path]:
+    """Yield a temporary folder beside `path`; it takes the place of `path` if the block ends without an error."""
     path = Path(path)
     path.parent.mkdir(parents=True, exist_ok=True)
     temporary = path.with_name(_mark(path.name))
     temporary.mkdir()
     try:
         yield temporary
-        for file in sorted(temporary.rglob("*")) if flush else ():
+        for file in sorted(temporary.rglob("*")):
             _flush(file)
         shutil.rmtree(path, ignore_errors=True)
         os.replace(temporary, path)

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from graft.launch import Launch
+from graft.program import device_of, run
 from graft.study import load
 
 _FIRST_PORT, _PORTS = 20_000, 40_000
@@ -83,8 +84,6 @@ def main() -> None:
     program = sys.argv[1:]
     launch = load(program[program.index("--study") + 1]).launch
     node = Node.of_slurm(os.environ) if launch.nodes > 1 else Node()
-    from graft.program import device_of  # torch takes seconds to import
-
     env = {**os.environ, **environment(launch, device_of(launch) == "cpu")}
     process = subprocess.Popen(command(launch, node, program), env=env, preexec_fn=_die_with_parent)
     # torch's agent knows SIGTERM, and hands it on to the processes.
@@ -99,4 +98,4 @@ def _die_with_parent() -> None:
 
 
 if __name__ == "__main__":
-    main()
+    run(main)

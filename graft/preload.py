@@ -10,6 +10,7 @@ and memory of a step stand in its build.json or manifest.json.
 
 from __future__ import annotations
 
+import contextlib
 import importlib
 import json
 import os
@@ -132,7 +133,7 @@ def _run(connection: socket.socket, files: list[int]) -> NoReturn:
     sys.path[0] = request["folder"]
     sys.argv[1:] = request["arguments"]
     connection.sendall(TAKEN)
-    threading.Thread(target=_end_with, args=[connection], daemon=True).start()
+    threading.Thread(target=_follow, args=[connection], daemon=True).start()
     status = 1
     try:
         runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
@@ -151,16 +152,18 @@ def _run(connection: socket.socket, files: list[int]) -> NoReturn:
 
 
 def _whole(stream: IO[bytes], size: int) -> bytes:
+    """The next `size` bytes, in however many pieces they come."""
     found = b""
     while len(found) < size and (part := stream.read(size - len(found))):
         found += part
     return found
 
 
-def _end_with(connection: socket.socket) -> None:
-    """Do what happens to the program that asked for this process: it is told to stop, or it is gone."""
-    while number := connection.recv(1):
-        os.kill(os.getpid(), number[0])
+def _follow(connection: socket.socket) -> None:
+    """Let happen to this process what happens to the program that asked for it: it is told to stop, or it is gone."""
+    with contextlib.suppress(OSError):
+        while number := connection.recv(1):
+            os.kill(os.getpid(), number[0])
     os._exit(LOST)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 import time
 from collections.abc import Callable
@@ -109,8 +110,9 @@ class Stopwatch:
     def __init__(self, launch: Any) -> None:
         from graft.cost import energy
 
-        # One process reads one GPU.
-        self._meter = None if launch.processes > 1 else energy.meter(device_of(launch))
+        # A process reads its own GPU, which is not all where it is one of several.
+        alone = int(os.environ.get("WORLD_SIZE", 1)) == 1
+        self._meter = energy.meter(device_of(launch)) if alone else None
         self._joules = self._meter.joules() if self._meter else 0.0
         self._started = time.perf_counter()
 

@@ -200,6 +200,14 @@ class SettingsGrid(Section):
     seeds: Positive = 1
     """Trainings of every combination. Their seeds are none of the study's."""
 
+    @field_validator("learning_rate", "epochs")
+    @classmethod
+    def _each_once(cls, values: tuple[float, ...]) -> tuple[float, ...]:
+        # As they stand in the names of trials.
+        if len({f"{value:g}" for value in values}) < len(values):
+            raise ValueError(f"{list(values)} tries a value twice")
+        return values
+
 
 class FineTuning(Section):
     """Hyperparameters of one fine-tuning; the global batch is `batch_size` whatever the number of processes."""

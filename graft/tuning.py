@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import BertForSequenceClassification, PreTrainedModel
+from transformers import BertForSequenceClassification
 
 from graft import features, program, runs
 from graft.cost.budget import rows_within
@@ -103,9 +103,6 @@ class Tuning:
         """Fine-tune a model as the study says, or with something else in the place of that; `of_several`: that are one
         system's, each with a log of its own."""
         launch, log = self.grid.study.launch, log or self.log
-        for module in model.modules() if launch.attention != "sdpa" else ():
-            if isinstance(module, PreTrainedModel):
-                module.set_attn_implementation(launch.attention)
         return finetune(
             model,
             self.row,

@@ -185,8 +185,13 @@ class Costs:
 
     def _finetuning(self, task: str, model: str) -> tuple[int, int]:
         """Training, and the choice of the epoch on `select`."""
-        epochs = self.grid.study.models[model].finetune[task].epochs
+        epochs = self._epochs(task, model)
         return epochs * self._epoch(task, model)[0], epochs * self._classifier_pass(task, "select", model)
+
+    def _epochs(self, task: str, model: str) -> int:
+        """Of a fine-tuning; the most that may be chosen where a grid is tried first."""
+        settings = self.grid.study.models[model].finetune[task]
+        return max((tried.epochs for tried in settings.tried()), default=settings.epochs)
 
     @functools.cache  # noqa: B019 - every seed trains on as many tokens
     def _epoch(self, task: str, model: str, adapters: LoraSystem | None = None) -> tuple[int, int]:
@@ -218,7 +223,7 @@ class Costs:
     def _tuning(self, task: str, system: System) -> list[int]:
         """Training, the choice on `select`, and (where it has one) the teacher's answers."""
         model, spec = system.model, system.settings
-        epochs = self.grid.study.models[model].finetune[task].epochs
+        epochs = self._epochs(task, model)
         adapters = spec if isinstance(spec, LoraSystem) else None
         train, steps = self._epoch(task, model, adapters)
         select = self._classifier_pass(task, "select", model, adapters)

@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
+from transformers import PreTrainedModel
 
 from graft.cost.flops import classifier_flops, training_flops
 from graft.inference import Batch, pass_flops, run
@@ -164,6 +165,9 @@ class _Training:
         self.in_epoch = math.ceil(len(self.lengths) / settings.batch_size)
         self.every_epoch, self.steps = steps is None, steps or settings.epochs * self.in_epoch
         self.warmup = math.ceil(settings.warmup * self.steps)
+        for module in model.modules():
+            if isinstance(module, PreTrainedModel):
+                module.set_attn_implementation(world.attention)
         optimizer = torch.optim.AdamW(
             parameter_groups(model.parameters(), settings.weight_decay),
             lr=settings.learning_rate,

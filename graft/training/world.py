@@ -19,6 +19,7 @@ from accelerate import Accelerator, InitProcessGroupKwargs
 from accelerate.utils import DistributedType, gather_object
 from torch import Tensor, nn
 
+from graft.encoders import ATTENTION
 from graft.launch import Launch
 from graft.program import device_of, precision_of
 
@@ -35,6 +36,7 @@ class World:
     def __init__(self, launch: Launch, clip: float, log_folder: Path) -> None:
         self.launch, self.clip = launch, clip
         self.precision, self.device_kind = precision_of(launch), device_of(launch)
+        self.attention = ATTENTION if launch.attention == "auto" else launch.attention
         _check_environment(launch)
         on_cpu = self.device_kind == "cpu"
         handlers = [InitProcessGroupKwargs(backend="gloo" if on_cpu else "nccl")] if launch.distributed else []
@@ -156,7 +158,7 @@ class World:
             "processes": self.size,
             "strategy": self.launch.strategy if self.launch.distributed else "one process",
             "tf32": self.launch.tf32 and self.device_kind == "cuda",
-            "attention": self.launch.attention,
+            "attention": self.attention,
             "pass_tokens": self.launch.pass_tokens,
         }
 

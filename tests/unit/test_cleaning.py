@@ -19,6 +19,7 @@ def paths(tmp_path):
         paths.embeddings("rte", "big"),
         paths.statistics("rte", "p", "uniform"),
         paths.sweep("rte", "m", "p", 0),
+        paths.checkpoints("0123456789abcdef") / "training" / "step-00000001",
     ):
         write(folder / "manifest.json")
         write(folder / "states.safetensors", "x" * 1000)
@@ -47,7 +48,7 @@ def _relative(paths, items):
     return {item.path.relative_to(paths.root).as_posix() for item in items}
 
 
-STATES = {"embeddings", "statistics", "sweeps", "logs/embed_task", "logs/calibrate", "logs/sweep"}
+STATES = {"embeddings", "statistics", "sweeps", "checkpoints", "logs/embed_task", "logs/calibrate", "logs/sweep"}
 STATES |= {f"tables/.runs.0123456789ab{files.TEMPORARY}.csv"}
 
 

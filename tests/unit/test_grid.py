@@ -72,6 +72,13 @@ def test_another_value_to_try_makes_no_trial_anew(study_config):
     assert old.made("rte", "finetune.large", 0) == new.made("rte", "finetune.large", 0)
 
 
+def test_a_value_is_tried_once(study_config):
+    config = with_grid(study_config)
+    config["models"]["small"]["finetune"]["rte"]["grid"]["learning_rate"] = [1e-4, 0.0001]
+    with pytest.raises(ValueError, match="grid.learning_rate: .* tries a value twice"):
+        studies.parse(config)
+
+
 def test_a_study_may_not_have_seeds_of_trials(study_config):
     with pytest.raises(ValueError, match="seeds: those from 1000000 on are of trials"):
         studies.parse({**study_config, "seeds": [0, studies.TRIAL_SEEDS]})

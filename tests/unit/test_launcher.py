@@ -18,7 +18,7 @@ def test_nodes_outside_of_slurm_are_refused():
 
 
 def test_a_node_finds_the_first_one_in_slurms_list(monkeypatch, tmp_path):
-    """scontrol's own words for two nodes; the cluster's tests call the real one."""
+    """A scontrol that says what the real one does for two nodes: one name on a line."""
     scontrol = tmp_path / "scontrol"
     scontrol.write_text("#!/bin/sh\n[ \"$*\" = 'show hostnames node[3-4]' ] && printf 'node3\\nnode4\\n'\n")
     scontrol.chmod(0o755)

@@ -107,7 +107,7 @@ def merge(order: Order, report: engine.Report, dry_run: bool = False) -> Plan:
         if facts.name != "slerp":
             models = in_order_of_content(models)
         method = table.implementation(facts.name)(Settings(facts.name, strength, options, order.device))
-        with _space_errors(order.out, plan.bytes), files.atomic_folder(order.out, flush=False) as target:
+        with _space_errors(order.out, plan.bytes), files.atomic_folder(order.out) as target:
             digests = _write(method, models, target, slots, limit, report)
             config = _config(order)
             files.write_json(target / "config.json", config)

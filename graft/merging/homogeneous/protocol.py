@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
@@ -24,7 +25,7 @@ class Settings:
     device: str = "cpu"
 
 
-class Method:
+class Method(ABC):
     """A merged tensor is origin + change.
 
     So models that are all equal to the origin give the origin exactly, and a change of strength 0 does. Every part of a
@@ -36,6 +37,7 @@ class Method:
 
     def survey(self, models: Models, each: Each) -> Any:
         """What must be known of all tensors together, once."""
+        return None
 
     def whole(self, models: Models, name: str) -> bool:
         """Whether a tensor must come as one block."""
@@ -45,6 +47,6 @@ class Method:
         """What must be known of one tensor before its blocks are merged."""
         return survey
 
+    @abstractmethod
     def change(self, models: Models, block: Block, measured: Any) -> Array:
         """The merged block minus its origin, [rows, columns], strength included."""
-        raise NotImplementedError

@@ -1,20 +1,11 @@
 import numpy as np
 import pytest
 
+from graft.paths import Paths
 from graft.runs import labels
 from graft.study import Task
 from graft.tasks.prepare import prepare_task
 from graft.tasks.tokens import tokenize_task
-
-
-class Folder:
-    """Stands for Paths: one task, one tokenizer."""
-
-    def __init__(self, root):
-        self.root = root
-
-    def data(self, task):
-        return self.root / task
 
 
 @pytest.fixture(scope="session")
@@ -22,9 +13,10 @@ def prepared_folder(pico_glue, pico_models, tmp_path_factory):
     """Pico SST-2 as `one_training` reads it."""
     root = tmp_path_factory.mktemp("prepared")
     spec = Task.model_validate({"source": {"kind": "tsv", "folder": str(pico_glue / "SST-2")}})
-    prepare_task("sst2", spec, root / "sst2", "x")
-    tokenize_task(root / "sst2", pico_models / "large", root / "tokens", "x")
+    data = Paths(root).data("sst2")
+    prepare_task("sst2", spec, data, "x")
+    tokenize_task(data, pico_models / "large", root / "tokens", "x")
     for split in ("train", "select"):
-        np.save(root / f"{split}.npy", labels(Folder(root), "sst2", split))
+        np.save(root / f"{split}.npy", labels(Paths(root), "sst2", split))
     (root / "model").symlink_to(pico_models / "large")
     return root

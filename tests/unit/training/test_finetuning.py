@@ -9,6 +9,7 @@ from graft.cost.flops import classifier_flops
 from graft.encoders import load_classifier, new_classifier
 from graft.inference import predict
 from graft.launch import Launch
+from graft.paths import Paths
 from graft.runs import labels
 from graft.shapes import Shape
 from graft.study import FineTuning, Task
@@ -22,35 +23,26 @@ SETTINGS = {"learning_rate": 3e-3, "batch_size": 16, "epochs": 4, "max_tokens": 
 FOLDERS = {"sst2": "SST-2", "stsb": "STS-B"}
 
 
-class Folder:
-    """Stands for Paths: one task, one tokenizer."""
-
-    def __init__(self, root):
-        self.root = root
-
-    def data(self, task):
-        return self.root / task
-
-
 @pytest.fixture(scope="module", params=["sst2", "stsb"])
 def prepared(request, pico_glue, pico_models, tmp_path_factory):
     task, root = request.param, tmp_path_factory.mktemp("task")
     spec = Task.model_validate({"source": {"kind": "tsv", "folder": str(pico_glue / FOLDERS[task])}})
-    prepare_task(task, spec, root / task, "x")
-    tokenize_task(root / task, pico_models / "large", root / "tokens", "x")
+    data = Paths(root).data(task)
+    prepare_task(task, spec, data, "x")
+    tokenize_task(data, pico_models / "large", root / "tokens", "x")
     splits = {
-        split: Labelled(TokenisedSplit.load(root / "tokens", split), labels(Folder(root), task, split))
+        split: Labelled(TokenisedSplit.load(root / "tokens", split), labels(Paths(root), task, split))
         for split in ("train", "select")
     }
     return spec.row(task), splits, pico_models / "large"
 
 
-def trained(prepared, tmp_path, seed=0, train=None, how=MappingProxyType({}), trackers=(), **changes):
+def trained(prepared, tmp_path, seed=0, train=None, how=MappingProxyType({}), trackers=(), attention="auto", **changes):
     row, splits, folder = prepared
     settings = FineTuning.model_validate({**SETTINGS, **changes})
     model = new_classifier(folder, row.labels, seed)
     cost = PassCost.of_classifier(Shape.of(folder), row.outputs)
-    launch = Launch(precision="fp32", device="cpu", trackers=trackers)
+    launch = Launch(precision="fp32", device="cpu", trackers=trackers, attention=attention)
     setting = settings, seed, launch, tmp_path / "log.jsonl", lambda *_: None
     return finetune(model, row, train or splits["train"], splits["select"], *setting, cost=cost, **how)
 
@@ -167,3 +159,11 @@ def test_trackers_get_what_the_log_gets(prepared, tmp_path):
 def test_a_tracker_that_is_not_installed_is_told(prepared, tmp_path):
     with pytest.raises(ValueError, match="launch.trackers: wandb is not installed"):
         trained(prepared, tmp_path, trackers=["wandb"])
+
+
+def test_attention_is_computed_as_asked_for_and_comes_to_the_same(prepared, tmp_path):
+    fused, plain = (trained(prepared, tmp_path, epochs=1, attention=kind) for kind in ("sdpa", "eager"))
+    assert (fused.model.config._attn_implementation, plain.model.config._attn_implementation) == ("sdpa", "eager")
+    assert (fused.effective["attention"], plain.effective["attention"]) == ("sdpa", "eager")
+    # Their dropout draws other numbers.
+    assert fused.epochs[0]["loss"] == pytest.approx(plain.epochs[0]["loss"], rel=0.1)
