@@ -36,7 +36,7 @@ class Launch(Section):
     tf32: bool = True
     """Whether GPUs multiply fp32 matrices in TF32 in training; inference never does."""
     attention: Literal["auto", "sdpa", "eager"] = "auto"
-    """Kernel of attention in fine-tuning: torch's fused one, or plain products; auto: fused on a GPU, plain on a CPU."""
+    """Kernel of attention in fine-tuning: torch's fused one, or plain products. auto: fused on a GPU, else plain."""
     checkpoint_minutes: Annotated[float, Field(ge=0)] | None = 10.0
     """Between two checkpoints of a fine-tuning (0: at each step; null: only when it is told to stop)."""
     trackers: tuple[Tracker, ...] = ()
