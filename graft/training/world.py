@@ -18,6 +18,7 @@ import torch.distributed as dist
 from accelerate import Accelerator, InitProcessGroupKwargs
 from accelerate.utils import DistributedType, gather_object
 from torch import Tensor, nn
+from torch.nn.parallel import DistributedDataParallel
 
 from graft.encoders import ATTENTION
 from graft.launch import Launch
@@ -62,19 +63,21 @@ class World:
         return self.rank == 0
 
     def prepare(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        """Take over a model and its optimizer; raises ValueError if they are not wrapped as the study asks."""
+        """Take over a model and its optimizer; raises ValueError if DeepSpeed does not run as the study asks."""
+        self._raw = model
         self._whole = copy.deepcopy(model) if self.launch.stage == 3 else None
+        if not self.launch.stage:
+            self.model, self.optimizer = model.to(self.device), optimizer
+            if self.launch.distributed:
+                self.model = DistributedDataParallel(model)
+            return
         self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
         # Off with accelerate's wrapper of its forward, which would run the choice of the epoch under autocast too.
         # (Its own way to take it off imports deepspeed, which takes seconds.)
         vars(model).pop("forward", None)
-        self._raw = model
-        expected = "DeepSpeedEngine" if self.launch.stage else "DistributedDataParallel" if self.size > 1 else None
-        found = type(self.model).__name__
-        if expected and found != expected:
-            raise ValueError(f"launch: {self.launch.strategy} should wrap the model in {expected}; it is a {found}")
-        if self.launch.stage and self.model.zero_optimization_stage() != self.launch.stage:
-            stage = self.model.zero_optimization_stage()
+        if type(self.model).__name__ != "DeepSpeedEngine":
+            raise ValueError(f"launch: DeepSpeed should run the model; it is a {type(self.model).__name__}")
+        if (stage := self.model.zero_optimization_stage()) != self.launch.stage:
             raise ValueError(f"launch: DeepSpeed runs ZeRO {stage}; ZeRO {self.launch.stage} is asked for")
 
     def whole(self) -> nn.Module:
@@ -89,7 +92,7 @@ class World:
 
     def one_pass(self, last: bool) -> AbstractContextManager[None]:
         """Around a forward and a backward pass: gradients are exchanged in the `last` one of a step."""
-        if self.size > 1 and not last and not self.launch.stage:
+        if isinstance(self.model, DistributedDataParallel) and not last:
             return self.model.no_sync()
         return nullcontext()
 
@@ -106,7 +109,7 @@ class World:
         if self.launch.stage:
             self.model.step()
             return
-        self.accelerator.clip_grad_norm_(self.model.parameters(), self.clip)
+        nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
         self.optimizer.step()
         self.optimizer.zero_grad(set_to_none=True)
 
@@ -174,7 +177,7 @@ class World:
         kinds: Sequence[DistributedType] = [DistributedType.NO]
         if self.launch.stage:
             kinds = [DistributedType.DEEPSPEED]
-        elif self.launch.processes > 1:
+        elif self.launch.distributed:
             kinds = [DistributedType.MULTI_CPU if self.device_kind == "cpu" else DistributedType.MULTI_GPU]
         if found.distributed_type not in kinds:
             wanted = kinds[0].value
@@ -208,6 +211,8 @@ def _check_environment(launch: Launch) -> None:
         raise ValueError(_wrong(launch, f"this is one of {started}" if started > 1 else "this is one alone"))
     if launch.distributed and "LOCAL_RANK" not in variables:
         raise ValueError(_wrong(launch, "this one was started by nobody who counts them"))
+    if device_of(launch) == "cuda" and (launch.gpus or 1) > torch.cuda.device_count():
+        raise ValueError(f"launch.gpus: {launch.gpus} are asked for, and torch sees {torch.cuda.device_count()} here")
     dropped = variables.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes")
     if launch.stage and dropped:
         raise ValueError("launch: with ACCELERATE_USE_CPU set accelerate leaves DeepSpeed out in silence; unset it")

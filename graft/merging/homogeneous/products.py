@@ -2,9 +2,14 @@
 
 from __future__ import annotations
 
+import threading
+
 import numpy as np
 
 from graft.merging.homogeneous.formats import Array
+
+# torch sets up its linear algebra on a GPU in the first call, which two threads may not make at once.
+_ON_GPU = threading.Lock()
 
 
 def inner(one: Array, other: Array) -> float:
@@ -18,7 +23,8 @@ def svd(matrix: Array, device: str) -> tuple[Array, Array, Array]:
         return np.linalg.svd(matrix, full_matrices=False)
     import torch
 
-    return tuple(part.cpu().numpy() for part in torch.linalg.svd(torch.from_numpy(matrix).to(device), False))
+    with _ON_GPU:
+        return tuple(part.cpu().numpy() for part in torch.linalg.svd(torch.from_numpy(matrix).to(device), False))
 
 
 def solve(left: Array, right: Array, device: str) -> Array:
@@ -27,4 +33,5 @@ def solve(left: Array, right: Array, device: str) -> Array:
         return np.linalg.solve(left, right)
     import torch
 
-    return torch.linalg.solve(torch.from_numpy(left).to(device), torch.from_numpy(right).to(device)).cpu().numpy()
+    with _ON_GPU:
+        return torch.linalg.solve(*(torch.from_numpy(side).to(device) for side in (left, right))).cpu().numpy()

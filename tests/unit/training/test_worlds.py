@@ -68,6 +68,12 @@ def test_two_processes_end_where_one_does(prepared_folder, alone, tmp_path, stra
     assert found["flops"]["train"] <= other["flops"]["train"]
 
 
+def test_one_process_may_be_deepspeeds(prepared_folder, alone, tmp_path):
+    finish(start(prepared_folder, tmp_path, TWO.model_copy(update={"gpus": 1, "strategy": "zero2"})))
+    losses, _, found = outcome(tmp_path)
+    assert losses == pytest.approx(outcome(alone)[0], abs=1e-5) and found["effective"]["strategy"] == "zero2"
+
+
 @pytest.mark.parametrize("strategy", ["ddp", "zero2"])
 def test_a_token_budget_only_splits_passes(prepared_folder, alone, tmp_path, strategy):
     finish(start(prepared_folder, tmp_path, two(strategy, pass_tokens=24)))
