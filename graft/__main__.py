@@ -38,28 +38,20 @@ def show(study: AnyStudy = None) -> None:
 
 
 @app.command()
-def status(study: AnyStudy = None) -> None:
+def status(
+    study: AnyStudy = None,
+    watch: Annotated[bool, typer.Option("--watch", help="Show it anew every few seconds, until Ctrl-C.")] = False,
+) -> None:
     """What is done, running, failed, missing or stale, and why."""
     paths = find(study)
-    from graft import locks
-    from graft.grid import Grid
-    from graft.reporting import states, terminal
-    from graft.study import load
+    from graft.reporting import terminal
 
-    grid = Grid(load(paths.study))
     console = terminal.console()
-    try:
-        grid.check_sources()
-        unchecked = None
-    except ValueError as error:
-        unchecked = error
-    found = states.states(grid, paths, check=unchecked is None, runs=[*grid.runs, *grid.transfer_runs])
-    for part in terminal.status_tables(found, states.step_states(grid, paths, found)):
-        console.print(part)
-    holder = locks.holder(paths.lock)
-    console.print("snakemake does not run this study now" if holder is None else f"snakemake runs it now ({holder})")
-    if unchecked is not None:
-        console.print(f"stale runs cannot be told: {unchecked}", style="yellow", markup=False)
+    if watch:
+        terminal.watch(console, paths)
+    else:
+        for part in terminal.status(paths):
+            console.print(part)
 
 
 @app.command()

@@ -41,10 +41,14 @@ class Node:
             raise ValueError(
                 f"launch.nodes: more than one needs SLURM, and {missing} is not set; on one machine say nodes: 1"
             ) from None
-        listed = subprocess.run(
-            ["scontrol", "show", "hostnames", hosts], stdout=subprocess.PIPE, text=True, check=True
-        ).stdout
-        return cls(rank, listed.split()[0], _FIRST_PORT + job % _PORTS)
+        first = _scontrol("hostnames", hosts).split()[0]
+        # Where SLURM itself reaches that node; its name need not be known to the network.
+        address = dict(part.split("=", 1) for part in _scontrol("node", first, "--oneliner").split() if "=" in part)
+        return cls(rank, address.get("NodeAddr", first), _FIRST_PORT + job % _PORTS)
+
+
+def _scontrol(*what: str) -> str:
+    return subprocess.run(["scontrol", "show", *what], stdout=subprocess.PIPE, text=True, check=True).stdout
 
 
 def start(launch: Launch) -> str:

@@ -13,13 +13,16 @@ from pathlib import Path
 NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
 
 
+# Variable in which a job finds what its snakemake wrote into the study's lock.
+RUN = "GRAFT_RUN"
 _STDERR = 2
 # Descriptors of the locks this process holds: closing one would let it go.
 _held: list[int] = []
 
 
-def hold(path: Path, what: str, by: str = "snakemake") -> None:
-    """Lock `path` for this process alone until it ends; raises ValueError if another process holds it.
+def hold(path: Path, what: str, by: str = "snakemake") -> str:
+    """Lock `path` for this process alone until it ends, and return what it wrote into it: who holds it, since when.
+    Raises ValueError if another process holds it.
 
     Processes on other hosts see the lock if the file system passes flock on: NFS does, Lustre if mounted with `flock`.
     On one without locks a warning is printed instead, since studies can be run there, only less safely.
@@ -37,9 +40,18 @@ def hold(path: Path, what: str, by: str = "snakemake") -> None:
             "earlier one, is at work here",
             file=sys.stderr,
         )
+    mark = f"pid {os.getpid()} on {os.uname().nodename} since {time.strftime('%Y-%m-%d %H:%M:%S')}"
     os.ftruncate(descriptor, 0)
-    os.write(descriptor, f"pid {os.getpid()} on {os.uname().nodename}\n".encode())
+    os.write(descriptor, f"{mark}\n".encode())
     _held.append(descriptor)
+    return mark
+
+
+def refuse_orphan(path: Path) -> None:
+    """Raise ValueError in a job whose snakemake, named in the environment, was not the last to hold the lock `path`."""
+    mine = os.environ.get(RUN)
+    if mine and path.is_file() and (last := path.read_text().strip()) != mine:
+        raise ValueError(f"this job is of a snakemake that is gone ({mine}); now it is {last}")
 
 
 def share(path: Path) -> None:

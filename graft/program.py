@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from graft import locks
+from graft import cluster, locks
 from graft.grid import ALL_SEEDS, Grid
 from graft.paths import Paths
 from graft.progress import progress as progress
@@ -32,7 +32,9 @@ def context(args: argparse.Namespace) -> tuple[Grid, Paths]:
     """The study's grid and the paths of its results; from here on this process counts as a job of the study."""
     paths = Paths(args.study.parent)
     locks.share(paths.jobs_lock)
+    locks.refuse_orphan(paths.lock)
     locks.hold_log()
+    cluster.register(paths.root)
     return Grid(load(args.study)), paths
 
 

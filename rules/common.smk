@@ -8,7 +8,7 @@ sys.path.insert(0, str(workflow.basedir))
 
 from snakemake.exceptions import WorkflowError
 
-from graft import files, launcher, locks, preload, steps, study as studies
+from graft import cluster, files, launcher, locks, preload, steps, study as studies
 from graft.cost import families
 from graft.grid import Grid, probes_of, reads_layers
 from graft.merging.alignment.depth import DEPTHS
@@ -32,6 +32,9 @@ def checked_grid():
     except ValueError as error:
         raise WorkflowError(str(error)) from None
 
+
+# What a cluster's jobs start from. Without it they would start from the user's SNAKEMAKE_PROFILE.
+os.environ["SNAKEMAKE_PROFILE"] = f"{workflow.basedir}/profiles/jobs"
 
 GRID = checked_grid()
 STUDY = GRID.study
@@ -87,9 +90,10 @@ wildcard_constraints:
 def start_study():
     """Take the study's lock for as long as this process lives, see orphans out, write the resolved config."""
     try:
-        locks.hold(PATHS.lock, f"study {STUDY.name}")
+        os.environ[locks.RUN] = locks.hold(PATHS.lock, f"study {STUDY.name}")
     except ValueError as error:
         raise WorkflowError(str(error)) from None
+    cluster.cancel_orphans(PATHS.root, f"study {STUDY.name}")
     locks.wait_for_jobs(PATHS.jobs_lock, f"study {STUDY.name}")
     files.remove_temporary(PATHS.root)
     files.write_json(PATHS.study, STUDY.model_dump(mode="json", by_alias=True))
@@ -222,7 +226,8 @@ def asking(gpus, nodes=1):
     if nodes > 1:
         # The rule's own srun starts one task on each node, which has all the node's GPUs.
         return {"nodes": nodes, "tasks": nodes, "mpi": "srun", "tasks_per_gpu": 0, "gres": f"{gres or 'gpu'}:{gpus}"}
-    return {"gres": f"{gres}:{gpus}"} if gres and gpus else {"gpu": gpus}
+    # Else so many GPUs may be gathered from several nodes.
+    return {"nodes": 1, **({"gres": f"{gres}:{gpus}"} if gres and gpus else {"gpu": gpus})}
 
 
 # Of a job that computes on launch.device; `auto` on a cluster means a GPU.
@@ -230,6 +235,24 @@ GPU = asking(STUDY.launch.gpus_of_a_job)
 # Of a fine-tuning, whose processes all have their own threads.
 TRAINING = asking(STUDY.launch.gpus or STUDY.launch.gpus_of_a_job, STUDY.launch.nodes)
 TRAINING_THREADS = STUDY.launch.threads * (STUDY.launch.gpus or 1)
+
+
+# Of small steps of one task and seed, which a cluster gets as one job (profiles/slurm), where they take turns.
+SMALL = {**GPU, "turn": 1}
+
+
+def together(wildcards):
+    """Name of the job that a small step goes out in."""
+    system = GRID.systems.get(getattr(wildcards, "system", ""))
+    # These are made, in jobs of their own, from what the others find on `select`.
+    late = "-late" if system and system.program in ("fewshot", "warm_start") else ""
+    name = f"{wildcards.task}-{wildcards.seed}{late}"
+    # Snakemake's own word for "of the same kind": such jobs may hold steps that share no input (group-components).
+    workflow.parent_groupids[name] = "together"
+    return name
+
+
+TOGETHER = together if os.environ.get("GRAFT_TOGETHER") else None
 
 
 # What a job asks of a cluster. A job that ran out of memory or time is tried again with more of both.
@@ -250,3 +273,11 @@ def training_minutes(wildcards, attempt):
 
 def inference_minutes(wildcards, attempt):
     return (60 if STUDY.launch.gpus_of_a_job else 240) * attempt
+
+
+def merging_minutes(wildcards, attempt):
+    return (10 if STUDY.launch.gpus_of_a_job else 40) * attempt
+
+
+def evaluation_minutes(wildcards, attempt):
+    return (5 if STUDY.launch.gpus_of_a_job else 20) * attempt

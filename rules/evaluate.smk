@@ -11,13 +11,15 @@ rule evaluate:
     wildcard_constraints:
         task=DATA_SETS,
         system=either(GRID.systems),
+    group:
+        TOGETHER
     conda:
         "../envs/merge.yaml"
     threads: STUDY.launch.threads
     resources:
-        **GPU,
+        **SMALL,
         mem_mb=inference_memory,
-        runtime=inference_minutes,
+        runtime=evaluation_minutes,
     params:
         study=PATHS.study,
         fingerprint=lambda w: GRID.evaluated(w.task, w.system, seed_of(w)),

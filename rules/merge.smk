@@ -38,13 +38,15 @@ rule sweep:
         PATHS.root / "benchmarks/sweep/{task}/{merge}.{pair}/seed-{seed}.tsv"
     wildcard_constraints:
         merge=either(GRID.merges),
+    group:
+        TOGETHER
     conda:
         "../envs/merge.yaml"
     threads: STUDY.launch.threads
     resources:
-        **GPU,
+        **SMALL,
         mem_mb=inference_memory,
-        runtime=inference_minutes,
+        runtime=merging_minutes,
     params:
         study=PATHS.study,
         fingerprint=lambda w: GRID.sweep(w.task, w.merge, w.pair, seed_of(w)),
@@ -65,13 +67,15 @@ rule merge_models:
         PATHS.root / "benchmarks/merge_models/{task}/{system}/seed-{seed}.tsv"
     wildcard_constraints:
         system=made_with("merge"),
+    group:
+        TOGETHER
     conda:
         "../envs/merge.yaml"
     threads: STUDY.launch.threads
     resources:
-        **GPU,
+        **SMALL,
         mem_mb=inference_memory,
-        runtime=inference_minutes,
+        runtime=merging_minutes,
     params:
         study=PATHS.study,
         fingerprint=lambda w: GRID.made(w.task, w.system, seed_of(w)),

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from types import MappingProxyType
 
-from graft import locks, steps
+from graft import cluster, locks, steps
+from graft.cluster import Queued
 from graft.grid import TRIAL, Grid, Run
 from graft.paths import Paths
 from graft.steps import RULES, Step
@@ -21,6 +23,7 @@ _ERROR = re.compile(
     re.IGNORECASE,
 )
 _TAIL_BYTES = 16_384
+NOTHING: Mapping[Path, Queued] = MappingProxyType({})
 # Seconds in which a job may have its log and not yet hold it: it imports torch first.
 _STARTING = 60.0
 
@@ -67,8 +70,15 @@ def last_error(log: Path, rule: str) -> str | None:
     return _error_in(_tail(log), rule)
 
 
-def state_of(run: Run, paths: Paths, fingerprint: Callable[[Run], str | None], clock: Clock) -> RunState:
-    """The state of one run; `fingerprint`: the config's fingerprint of a run, or None where it cannot be known."""
+def state_of(
+    run: Run,
+    paths: Paths,
+    fingerprint: Callable[[Run], str | None],
+    clock: Clock,
+    queued: Mapping[Path, Queued] = NOTHING,
+) -> RunState:
+    """The state of one run; `fingerprint`: the config's fingerprint of a run, or None where it cannot be known;
+    `queued`: the job of a cluster that makes a file, or writes a log."""
     record = run_json(paths, run)
     if record.is_file():
         from graft import records
@@ -81,9 +91,12 @@ def state_of(run: Run, paths: Paths, fingerprint: Callable[[Run], str | None], c
     built = (paths.run(*run.made) / "build.json").is_file()
     step = evaluation if built else _making(run)
     log = steps.log_of(step, paths)
+    if job := queued.get(steps.output_of(step, paths).absolute()) or queued.get(log.absolute()):
+        last = (_tail(log) if job.runs and log.is_file() else None) or [""]
+        return RunState(run, "running" if job.runs else "missing", f"{job}; {last[-1]}".removesuffix("; "), log)
     if not log.is_file():
         return RunState(run, "missing", "made, not evaluated" if built else "not started")
-    return RunState(run, *_attempt(log, step.rule, clock), log)
+    return RunState(run, *_attempt(step, paths, clock))
 
 
 def states(
@@ -97,8 +110,8 @@ def states(
     def fingerprint(run: Run) -> str | None:
         return grid.evaluated(run.task, run.system.name, run.seed) if check else None
 
-    clock = Clock.of(paths, now)
-    found = [state_of(run, paths, fingerprint, clock) for run in (grid.runs if runs is None else runs)]
+    clock, queued = Clock.of(paths, now), cluster.queued(paths.root)
+    found = [state_of(run, paths, fingerprint, clock, queued) for run in (grid.runs if runs is None else runs)]
     others = _shared_steps(grid, paths, found, clock)
     failed = {other.step: str(other.step) for other in others if other.state == "failed"}
     failed |= {_making(state.run): state.run.id for state in found if state.state == "failed" and not _transfer(state)}
@@ -123,7 +136,7 @@ def _shared_steps(grid: Grid, paths: Paths, found: list[RunState], clock: Clock)
         log = steps.log_of(step, paths)
         if _of_a_run(grid, step) or steps.output_of(step, paths).is_file() or not log.is_file():
             continue
-        state, why = _attempt(log, step.rule, clock)
+        state, why, log = _attempt(step, paths, clock)
         if state != "missing":
             result.append(StepState(step, state, why, log))
     return result
@@ -136,21 +149,26 @@ def _of_a_run(grid: Grid, step: Step) -> bool:
     return step.rule == "evaluate"
 
 
-def _attempt(log: Path, rule: str, clock: Clock) -> tuple[str, str]:
-    """State and reason of a job that has a log but no output yet."""
+def _attempt(step: Step, paths: Paths, clock: Clock) -> tuple[str, str, Path]:
+    """State and reason of a step that has a log but no output yet, and the log that tells."""
+    log = steps.log_of(step, paths)
     lines = _tail(log)
     last = lines[-1] if lines else "nothing in its log yet"
     written = log.stat().st_mtime
     if locks.holder(log) is not None:
-        return "running", last
-    error = _error_in(lines, rule)
+        return "running", last, log
+    error = _error_in(lines, step.rule)
     if clock.started is not None and written < clock.started:
-        return "missing", f"waits to be tried again; the last time: {error or 'killed'}"
+        return "missing", f"waits to be tried again; the last time: {error or 'killed'}", log
     if error:
-        return "failed", error
+        return "failed", error, log
+    # What killed it the cluster may have written down.
+    said = cluster.newest_log(paths.root, step.rule, step.wildcards)
+    if said and (error := _error_in(_tail(said), step.rule)):
+        return "failed", f"job {said.stem}: {error}", said
     if clock.now - written < _STARTING:
-        return "running", f"starting, or killed a moment ago; {last}"
-    return "failed", f"killed: its log ends without an error; {last}"
+        return "running", f"starting, or killed a moment ago; {last}", log
+    return "failed", f"killed: its log ends without an error; {last}", log
 
 
 def _blocked(grid: Grid, state: RunState, failed: dict[Step, str]) -> RunState:

@@ -3,23 +3,30 @@
 from __future__ import annotations
 
 import sys
+import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pandas as pd
 from rich.box import SIMPLE_HEAD
-from rich.console import Console
+from rich.console import Console, Group
+from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
+from graft import locks
 from graft.cost.plan import Plan
 from graft.cost.sizes import SPLITS
+from graft.grid import Grid
 from graft.merging.homogeneous.table import Facts
 from graft.merging.registry import MethodFacts
+from graft.paths import Paths
 from graft.reporting import formats
 from graft.reporting.explaining import Section
-from graft.reporting.states import STATES, RunState, StepState
+from graft.reporting.states import STATES, RunState, StepState, states, step_states
+from graft.study import load
 
 if TYPE_CHECKING:
     from graft.merging.folders import Plan as MergePlan
@@ -37,6 +44,7 @@ _SHOWN = {
     "runs": "runs",
 }
 _COLOURS = {"done": "green", "stale": "yellow", "running": "cyan", "failed": "bold red", "missing": "yellow"}
+_WATCH_SECONDS = 5.0
 # Where output goes to a file or a pipe there is no width to keep to; rich would fold at 80.
 _PIPE_WIDTH = 200
 
@@ -89,20 +97,50 @@ def ending(sentence: str, places: Iterable[tuple[str, str]]) -> list[Text]:
     return [Text(), Text(sentence), Text(), *lines]
 
 
-def status_tables(states: list[RunState], steps: Iterable[StepState] = ()) -> list[Table | Text]:
+def status(paths: Paths) -> list[Table | Text]:
+    """What is done, running, failed, missing or stale in a study, and why."""
+    grid = Grid(load(paths.study))
+    try:
+        grid.check_sources()
+        unchecked = None
+    except ValueError as error:
+        unchecked = error
+    found = states(grid, paths, check=unchecked is None, runs=[*grid.runs, *grid.transfer_runs])
+    parts = status_tables(found, step_states(grid, paths, found))
+    holder = locks.holder(paths.lock)
+    parts.append(
+        Text("snakemake does not run this study now" if holder is None else f"snakemake runs it now ({holder})")
+    )
+    if unchecked is not None:
+        parts.append(Text(f"stale runs cannot be told: {unchecked}", style="yellow"))
+    return parts
+
+
+def watch(console: Console, paths: Paths) -> None:
+    """Show the status anew every few seconds, until Ctrl-C."""
+    with (
+        Live(console=console, screen=console.is_terminal, auto_refresh=False, vertical_overflow="crop") as live,
+        suppress(KeyboardInterrupt),
+    ):
+        while True:
+            live.update(Group(*status(paths)), refresh=True)
+            time.sleep(_WATCH_SECONDS)
+
+
+def status_tables(found: list[RunState], steps: Iterable[StepState] = ()) -> list[Table | Text]:
     """Counts per task and system, then each run that is not done with its reason; runs not started are counted only.
 
     steps: those of no single run that run or failed.
     """
-    total = Counter(state.state for state in states)
-    parts: list[Table | Text] = [_counts_table(states)]
-    told = [state for state in states if state.state != "done" and state.why != "not started"]
+    total = Counter(state.state for state in found)
+    parts: list[Table | Text] = [_counts_table(found)]
+    told = [state for state in found if state.state != "done" and state.why != "not started"]
     if told:
         parts.append(_reasons_table(told))
     for step in steps:
         parts.append(Text(f"{step.step}: {step.state}: {step.why}\n  {step.log}", style=_COLOURS[step.state]))
     summary = ", ".join(f"{total[state]} {state}" for state in STATES if total[state])
-    parts.append(Text(f"{len(states)} runs: {summary}"))
+    parts.append(Text(f"{len(found)} runs: {summary}"))
     return parts
 
 

@@ -17,14 +17,23 @@ def test_nodes_outside_of_slurm_are_refused():
         launcher.Node.of_slurm({"PATH": "/bin"})
 
 
+SCONTROL = """#!/bin/sh
+case "$*" in
+    "show hostnames node[3-4]") printf 'node3\\nnode4\\n' ;;
+    "show node node3 --oneliner") echo "NodeName=node3 Arch=x86_64 NodeAddr=10.0.0.3 NodeHostName=n3 OS=Linux 6 #1 SMP" ;;
+    *) exit 1 ;;
+esac
+"""
+
+
 def test_a_node_finds_the_first_one_in_slurms_list(monkeypatch, tmp_path):
-    """A scontrol that says what the real one does for two nodes: one name on a line."""
+    """A scontrol that says what the real one does: names, one on a line, and what is known of a node, in one line."""
     scontrol = tmp_path / "scontrol"
-    scontrol.write_text("#!/bin/sh\n[ \"$*\" = 'show hostnames node[3-4]' ] && printf 'node3\\nnode4\\n'\n")
+    scontrol.write_text(SCONTROL)
     scontrol.chmod(0o755)
     monkeypatch.setenv("PATH", f"{tmp_path}:/bin:/usr/bin")
     found = launcher.Node.of_slurm({"SLURM_NODEID": "1", "SLURM_STEP_NODELIST": "node[3-4]", "SLURM_JOB_ID": "70001"})
-    assert found == launcher.Node(1, "node3", 20_000 + 70_001 % 40_000)
+    assert found == launcher.Node(1, "10.0.0.3", 20_000 + 70_001 % 40_000)
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "zero2"])

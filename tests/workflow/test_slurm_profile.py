@@ -119,7 +119,7 @@ def test_a_finetuning_asks_for_the_gpus_of_all_its_processes(clone, study_config
     (one,) = {tuple(sorted(job.items())) for job in asked["finetune_model"]}
     one = dict(one)
     if nodes == 1:
-        assert one["gpu"] == "4" and "gres" not in one and "nodes" not in one
+        assert one["gpu"] == "4" and "gres" not in one and one["nodes"] == "1"
     else:
         assert (one["nodes"], one["tasks"], one["gres"], one["mpi"]) == ("2", "2", "gpu:4", "srun") and "gpu" not in one
     assert one["mem_mb"] == "40000"

@@ -1,0 +1,27 @@
+"""Small steps of one task and seed go out in one job, where a failure hides no other step."""
+
+import pandas as pd
+
+from tests.conftest import study_values
+from tests.slurm.conftest import Study
+
+BROKEN = "merge.interpolate.small-into-large"
+
+
+def test_one_step_fails_and_the_others_of_its_job_do_not(cluster, pico_glue, pico_models, tmp_path):
+    values = study_values(
+        pico_glue,
+        pico_models,
+        seeds=1,
+        include=["sst2/merge.interpolate*", "sst2/control.head-only*", "sst2/majority/*"],
+        launch={"device": "cpu"},
+        cost={"measure": False},
+    )
+    study = Study(tmp_path, values)
+    # A folder where a step must write its log.
+    (study.results / f"logs/merge_models/sst2/{BROKEN}/seed-0.log").mkdir(parents=True)
+    told = study.run("--retries", "0", well=False)
+    runs = {path.parts[-3] for path in study.results.glob("runs/sst2/*/*/run.json")}
+    assert len(runs) > 2 and "majority" in runs and BROKEN not in runs, told[-3000:]
+    assert len(study.calls.read_text().splitlines()) < len(runs) + 4
+    assert {*pd.read_csv(study.results / "tables/runs.csv")["system"]} == runs
