@@ -18,8 +18,10 @@ def test_one_step_fails_and_the_others_of_its_job_do_not(cluster, pico_glue, pic
         cost={"measure": False},
     )
     study = Study(tmp_path, values)
-    # A folder where a step must write its log.
-    (study.results / f"logs/merge_models/sst2/{BROKEN}/seed-0.log").mkdir(parents=True)
+    # A file where a step must put a folder.
+    model = study.results / f"runs/sst2/{BROKEN}/seed-0/model"
+    model.parent.mkdir(parents=True)
+    model.touch()
     told = study.run("--retries", "0", well=False)
     runs = {path.parts[-3] for path in study.results.glob("runs/sst2/*/*/run.json")}
     assert len(runs) > 2 and "majority" in runs and BROKEN not in runs, told[-3000:]

@@ -20,7 +20,7 @@ def test_nodes_outside_of_slurm_are_refused():
 SCONTROL = """#!/bin/sh
 case "$*" in
     "show hostnames node[3-4]") printf 'node3\\nnode4\\n' ;;
-    "show node node3 --oneliner") echo "NodeName=node3 Arch=x86_64 NodeAddr=10.0.0.3 NodeHostName=n3 OS=Linux 6 #1 SMP" ;;
+    "show node node3 --oneliner") echo "NodeName=node3 Arch=x86_64 NodeAddr=10.0.0.3 NodeHostName=n3 OS=Linux #1" ;;
     *) exit 1 ;;
 esac
 """

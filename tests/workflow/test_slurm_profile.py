@@ -50,7 +50,7 @@ def plan(clone: Path, *arguments: str, path: str | None = None) -> str:
 def resources(output: str) -> dict[str, list[dict[str, str]]]:
     """By rule, the resources of each of its jobs, as snakemake prints them."""
     found: dict[str, list[dict[str, str]]] = {}
-    for rule, line in re.findall(r"^(?:local)?rule (\w+):\n(?:.+\n)*?    resources: (.+)$", output, re.MULTILINE):
+    for rule, line in re.findall(r"^ *(?:local)?rule (\w+):\n(?:.+\n)*? +resources: (.+)$", output, re.MULTILINE):
         found.setdefault(rule, []).append(dict(item.split("=", 1) for item in line.split(", ")))
     return found
 
@@ -62,7 +62,8 @@ def rules_with_a_gpu() -> set[str]:
     for like, name, body in re.findall(
         r"^(?:use rule (\w+) as |rule )(\w+)(?: with)?:(.*?)(?=^rule |^use rule |\Z)", text, re.MULTILINE | re.DOTALL
     ):
-        if "**GPU" in body or "**TRAINING" in body or ("resources:" not in body and like in found):
+        asks = any(f"**{asked}" in body for asked in ("GPU", "SMALL", "TRAINING"))
+        if asks or ("resources:" not in body and like in found):
             found.add(name)
     return found
 
@@ -92,6 +93,21 @@ def test_the_default_study_is_planned_from_a_fresh_clone(clone):
         for job in jobs:
             assert int(job["mem_mb"]) >= 500 and int(job["runtime"]) > 0, "two snakemakes live in every allocation"
             assert "slurm_partition" not in job and "slurm_account" not in job and "gres" not in job
+
+
+def test_small_steps_go_out_together(clone, study_config, write_config):
+    """3 tasks x 12 seeds x 15 systems and more, in fewer than 150 calls of sbatch."""
+    study_config["seeds"] = 12
+    output = plan(clone, "--configfile", str(write_config(study_config)))
+    groups = len(re.findall(r" Group job ", output))
+    text = "\n".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
+    bodies = re.split(r"^(?=rule |use rule )", text, flags=re.MULTILINE)
+    here = {"all", *(body.split()[1].rstrip(":") for body in bodies if "localrule: True" in body)}
+    alone = sum(rule not in here for rule in re.findall(r"^rule (\w+)", output, re.MULTILINE))
+    assert {"gather", "majority", "download_task"} < here and "calibrate" not in here
+    systems = len(set(re.findall(r"system=([\w.-]+)", output)))
+    together = len(re.findall(r"^ +rule ", output, re.MULTILINE))
+    assert systems >= 15 and together > 3 * 12 * 15 and groups + alone < 150, (systems, groups, alone, together)
 
 
 def test_a_study_on_the_cpu_asks_for_no_gpu(clone, study_config, write_config):
