@@ -236,7 +236,8 @@ class _Training:
                 self.read()
             loss = float(np.mean(position.losses[-LOG_EVERY:])) if position.losses else math.nan
             epoch = position.epoch + 1
-            progress(position.step, self.steps, f"epoch {epoch} loss {loss:.4f} {speed:.0f} examples/s")
+            told = f"loss {loss:.4f} " if position.losses else ""
+            progress(position.step, self.steps, f"epoch {epoch} {told}{speed:.0f} examples/s")
             if logged:
                 rate = settings.learning_rate * linear_schedule(position.step, self.warmup, self.steps)
                 self.record(step=position.step, epoch=epoch, loss=loss, learning_rate=rate, examples_per_second=speed)
