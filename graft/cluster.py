@@ -11,9 +11,12 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
+# Set by profiles/slurm: not every job of SLURM is of a snakemake that submits them.
+OURS = "GRAFT_CLUSTER"
 _RUNNING = ".slurm_jobs"
 
 
@@ -35,7 +38,7 @@ class Queued:
 
 def register(root: Path) -> None:
     """Say in the study at `root`, until this process ends well, in which SLURM job it writes which log."""
-    if job := os.environ.get("SLURM_JOB_ID"):
+    if os.environ.get(OURS) and (job := os.environ.get("SLURM_JOB_ID")):
         mark = root / _RUNNING / job
         mark.parent.mkdir(exist_ok=True)
         mark.write_text(os.readlink("/proc/self/fd/2"))
@@ -60,7 +63,10 @@ def submitted(root: Path) -> dict[Path, str]:
             continue
         if job is not None and output.is_relative_to(root.absolute()):
             found[output] = str(job)
-    return found | {Path(mark.read_text()): mark.name for mark in (root / _RUNNING).glob("*")}
+    for mark in (root / _RUNNING).glob("*"):
+        with suppress(FileNotFoundError):  # its job ended just now
+            found[Path(mark.read_text())] = mark.name
+    return found
 
 
 def queued(root: Path) -> dict[Path, Queued]:

@@ -252,7 +252,7 @@ def together(wildcards):
     return name
 
 
-TOGETHER = together if os.environ.get("GRAFT_TOGETHER") else None
+TOGETHER = together if os.environ.get(cluster.OURS) else None
 
 
 # What a job asks of a cluster. A job that ran out of memory or time is tried again with more of both.
