@@ -91,14 +91,14 @@ def main() -> None:
     launch = load(program[program.index("--study") + 1]).launch
     node = Node.of_slurm(os.environ) if launch.nodes > 1 else Node()
     env = {**os.environ, **environment(launch, device_of(launch) == "cpu")}
-    process = subprocess.Popen(command(launch, node, program), env=env, preexec_fn=_die_with_parent)
+    process = subprocess.Popen(command(launch, node, program), env=env, preexec_fn=die_with_parent)
     # torch's agent knows SIGTERM, and hands it on to the processes.
     for number in (signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, lambda *_: process.terminate())
     raise SystemExit(process.wait())
 
 
-def _die_with_parent() -> None:
+def die_with_parent() -> None:
     """Have the kernel end this process when its parent does, however it does (Linux)."""
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 

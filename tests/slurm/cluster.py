@@ -1,7 +1,7 @@
 """A real SLURM of several nodes on this host, thrown away afterwards: munged, slurmctld and a slurmd for each node, as
 root, without systemd and without control groups. Its GPUs are fake.
 
-    python -m tests.slurm.cluster FOLDER      starts one and stops it on Ctrl-C, to try things out
+    python -m tests.slurm.cluster FOLDER      starts one, to try things out, until Ctrl-C
 """
 
 from __future__ import annotations
@@ -188,7 +188,12 @@ class Cluster:
     def _begin(self, name: str, *command: str) -> None:
         with (self.root / "log" / f"{name}.out").open("ab") as out:
             self._running[name] = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=out, start_new_session=True
+                command,
+                stdin=subprocess.DEVNULL,
+                stdout=out,
+                stderr=out,
+                start_new_session=True,
+                preexec_fn=die_with_parent,
             )
 
     def _all_idle(self) -> bool:
@@ -238,9 +243,8 @@ def _processes() -> Iterator[tuple[Path, list[str], str]]:
 if __name__ == "__main__":
     if reason := why_not():
         raise SystemExit(reason)
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, lambda *_: sys.exit())
     with Cluster(Path(sys.argv[1]).absolute()) as started:
         print(started.run("sinfo"), flush=True)
-        try:
-            signal.pause()
-        except KeyboardInterrupt:
-            pass
+        signal.pause()

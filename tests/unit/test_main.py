@@ -77,6 +77,22 @@ def test_status_of_a_study_without_runs(folder, monkeypatch, capsys):
     assert "2 runs: 2 missing" in capsys.readouterr().out
 
 
+def test_status_is_shown_anew_until_it_is_stopped(folder, monkeypatch, capsys):
+    from graft.reporting import terminal
+
+    waits = []
+
+    def stop_at_the_second(seconds):
+        waits.append(seconds)
+        if len(waits) == 2:
+            raise KeyboardInterrupt
+
+    monkeypatch.setattr(terminal.time, "sleep", stop_at_the_second)
+    _study(folder, "one")
+    assert _call(monkeypatch, "status", "--watch") == 0
+    assert len(waits) == 2 and "2 runs: 2 missing" in capsys.readouterr().out
+
+
 def test_show_before_there_are_tables_names_the_file(folder, monkeypatch, capsys):
     _study(folder, "one")
     assert _call(monkeypatch, "show") == 1
