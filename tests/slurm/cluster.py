@@ -18,6 +18,8 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
+from graft.launcher import die_with_parent
+
 ETC = Path("/etc/slurm")
 FILES = ("slurm.conf", "gres.conf")
 COMMANDS = {"slurmctld": "slurmctld", "slurmd": "slurmd", "sbatch": "slurm-client", "munged": "munge"}
