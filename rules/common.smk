@@ -34,7 +34,7 @@ def checked_grid():
 
 
 # What a cluster's jobs start from. Without it they would start from the user's SNAKEMAKE_PROFILE.
-os.environ["SNAKEMAKE_PROFILE"] = f"{workflow.basedir}/profiles/jobs"
+os.environ.update(SNAKEMAKE_PROFILE=f"{workflow.basedir}/profiles/jobs")
 
 GRID = checked_grid()
 STUDY = GRID.study
