@@ -33,9 +33,6 @@ def checked_grid():
         raise WorkflowError(str(error)) from None
 
 
-# What a cluster's jobs start from. Without it they would start from the user's SNAKEMAKE_PROFILE.
-os.environ.update(SNAKEMAKE_PROFILE=f"{workflow.basedir}/profiles/jobs")
-
 GRID = checked_grid()
 STUDY = GRID.study
 PATHS = Paths.of(STUDY.name)
@@ -247,6 +244,9 @@ def together(wildcards):
     # These are made, in jobs of their own, from what the others find on `select`.
     late = "-late" if system and system.program in ("fewshot", "warm_start") else ""
     name = f"{wildcards.task}-{wildcards.seed}{late}"
+    # Inside of that job, which reads no profile: one step may fail, and the others go on.
+    if workflow.remote_exec:
+        workflow.execution_settings.keep_going = True
     # Snakemake's own word for "of the same kind": such jobs may hold steps that share no input (group-components).
     workflow.parent_groupids[name] = "together"
     return name
