@@ -10,7 +10,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable
+from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -75,10 +75,22 @@ def queued(root: Path) -> dict[Path, Queued]:
     return {path: jobs[job] for path, job in submitted(root).items() if job in jobs} if jobs else {}
 
 
-def newest_log(root: Path, rule: str, wildcards: Iterable[str | int]) -> Path | None:
-    """What SLURM said of the last job of a step of the study at `root`; its name is the job's number."""
-    logs = root.absolute().parent.parent / ".snakemake" / "slurm_logs" / f"rule_{rule}" / "_".join(map(str, wildcards))
-    return max(logs.glob("*.log"), key=lambda log: log.stat().st_mtime, default=None)
+def last_words(root: Path, rule: str, wildcards: Sequence[str | int]) -> tuple[Path, str] | None:
+    """What SLURM last said of an error of a step of the study at `root`: the job's log, named by its number, and the
+    line; None if nothing.
+
+    A small step went out with others, in a job that is named by its first and its last wildcard, task and seed.
+    """
+    logs = root.absolute().parent.parent / ".snakemake" / "slurm_logs"
+    alone = "_".join(map(str, wildcards))
+    task, seed = (wildcards[0], wildcards[-1]) if wildcards else ("", "")
+    patterns = (f"rule_{rule}/{alone}/*.log", f"group_{task}-{seed}_*/*.log", f"group_{task}-{seed}-late_*/*.log")
+    found = max((log for p in patterns for log in logs.glob(p)), key=lambda log: log.stat().st_mtime, default=None)
+    if found is None:
+        return None
+    lines = found.read_text(errors="replace").splitlines()
+    said = next((line for line in reversed(lines) if line.startswith(("slurmstepd:", "srun: error:"))), None)
+    return (found, said) if said else None
 
 
 def queue() -> dict[str, Queued]:
@@ -98,7 +110,7 @@ def cancel_orphans(root: Path, what: str, poll_seconds: float = 1.0) -> None:
     """Cancel what an earlier snakemake left of the study in the queue, and return when it is gone."""
     if left := sorted({job.id for job in queued(root).values()}, key=int):
         print(f"{what}: cancelling jobs of an earlier run: {' '.join(left)}", file=sys.stderr, flush=True)
-        subprocess.run(["scancel", *left], check=True)
+        subprocess.run(["scancel", *left])  # of one that ended just now it says so, and fails
     while queue().keys() & set(left):
         time.sleep(poll_seconds)
     shutil.rmtree(root / _RUNNING, ignore_errors=True)

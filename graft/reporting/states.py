@@ -163,9 +163,8 @@ def _attempt(step: Step, paths: Paths, clock: Clock) -> tuple[str, str, Path]:
     if error:
         return "failed", error, log
     # What killed it the cluster may have written down.
-    said = cluster.newest_log(paths.root, step.rule, step.wildcards)
-    if said and (error := _error_in(_tail(said), step.rule)):
-        return "failed", f"job {said.stem}: {error}", said
+    if said := cluster.last_words(paths.root, step.rule, step.wildcards):
+        return "failed", f"job {said[0].stem}: {said[1]}", said[0]
     if clock.now - written < _STARTING:
         return "running", f"starting, or killed a moment ago; {last}", log
     return "failed", f"killed: its log ends without an error; {last}", log

@@ -20,6 +20,7 @@ from pathlib import Path
 
 from graft.launcher import die_with_parent
 
+# What Snakemake starts inside of a job loses SLURM_CONF, so the configuration must stand where SLURM looks itself.
 ETC = Path("/etc/slurm")
 FILES = ("slurm.conf", "gres.conf")
 COMMANDS = {"slurmctld": "slurmctld", "slurmd": "slurmd", "sbatch": "slurm-client", "munged": "munge"}
@@ -31,6 +32,7 @@ SlurmctldPort={port}
 SlurmUser=root
 SlurmdUser=root
 AuthType=auth/munge
+# A requeued job may not start again before its credential has expired, which takes two minutes by default.
 AuthInfo=socket={root}/munge/socket,cred_expire=5
 StateSaveLocation={root}/state
 SlurmdSpoolDir={root}/spool/%n
@@ -47,6 +49,7 @@ JobAcctGatherParams=OverMemoryKill
 MpiDefault=none
 SwitchType=switch/none
 PropagateResourceLimits=NONE
+# Hardware is as it is written here.
 SlurmdParameters=config_overrides
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
@@ -70,6 +73,7 @@ PartitionName=DEFAULT Nodes=node[1-{nodes}] State=UP MaxTime=4-0 DefaultTime=10 
 PartitionName=main Default=YES PriorityTier=1
 PartitionName=urgent PriorityTier=10
 """
+# The device of a GPU must be one; a plain file would leave CUDA_VISIBLE_DEVICES unset in jobs.
 GRES = """
 AutoDetect=off
 NodeName=node[1-{before}] Name=gpu File={root}/dev/gpu[0-1]

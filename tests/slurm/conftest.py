@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -22,14 +23,14 @@ exec {sbatch} "$@"
 
 
 @pytest.fixture(scope="session")
-def cluster(tmp_path_factory):
+def cluster():
     if reason := why_not():
         pytest.skip(reason)
-    # munged wants every folder above its socket closed to others.
+    # munged wants every folder above its socket closed to others, and sockets have short names.
     root = Path("/tmp") / f"graft-slurm-{os.getpid()}"
     with Cluster(root) as started:
         yield started
-    subprocess.run(["rm", "-rf", str(root)], check=True)
+    shutil.rmtree(root)
 
 
 class Study:
@@ -43,10 +44,8 @@ class Study:
         self._bin = folder / "bin"
         self._bin.mkdir(exist_ok=True)
         wrapper = self._bin / "sbatch"
-        wrapper.write_text(SBATCH.format(log=self.calls, sbatch="/usr/bin/sbatch"))
+        wrapper.write_text(SBATCH.format(log=self.calls, sbatch=shutil.which("sbatch")))
         wrapper.chmod(0o755)
-
-    python = sys.executable
 
     @property
     def environment(self) -> dict[str, str]:
@@ -59,7 +58,7 @@ class Study:
     def start(self, *arguments: str, profile: str = "slurm") -> subprocess.Popen:
         quick = ["--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "20"] if profile == "slurm" else []
         command = [
-            *(self.python, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")),
+            *(sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")),
             *("--profile", str(ROOT / "profiles" / profile), "--directory", str(self.folder)),
             *("--configfile", str(self.config), *quick, *arguments),
         ]
@@ -96,7 +95,7 @@ class Study:
 
     def status(self) -> str:
         """What `graft status` says."""
-        command = [self.python, "-m", "graft", "status", "pico"]
+        command = [sys.executable, "-m", "graft", "status", "pico"]
         done = subprocess.run(
             command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=True
         )

@@ -85,6 +85,18 @@ def test_a_log_that_no_job_holds_is_of_a_starting_job_or_of_a_killed_one(grid, p
     assert killed.state == "failed" and killed.why.startswith("killed") and "3/9" in killed.why
 
 
+@pytest.mark.parametrize("folder", ["rule_finetune_model/rte_finetune.big_1", "group_rte-1_evaluate_merge_models"])
+def test_of_a_job_that_was_killed_slurms_last_words_are_told(grid, paths, write_log, folder):
+    log = write_log("finetune_model", "finetune.big", 1, "12:00:00 finetune 3/9 loss 0.4\n")
+    os.utime(log, (1000, 1000))
+    said = paths.root.absolute().parent.parent / ".snakemake/slurm_logs" / folder / "17.log"
+    said.parent.mkdir(parents=True)
+    words = "slurmstepd: error: *** STEP 17.0 ON node1 CANCELLED DUE TO TIME LIMIT ***"
+    said.write_text(f"{words}\nWorkflowError:\nAt least one job did not complete successfully.\n")
+    state = _by_id(grid, paths)["rte/finetune.big/seed-1"]
+    assert (state.state, state.why, state.log) == ("failed", f"job 17: {words}", said)
+
+
 def test_what_failed_before_the_study_was_started_again_waits_for_its_turn(grid, paths, write_log, hold):
     log = write_log("finetune_model", "finetune.big", 1, "finetune_model: broken\n")
     os.utime(log, (1000, 1000))
