@@ -26,4 +26,4 @@ lint: setup
 	$(BIN)/snakemake --lint
 
 test: setup lint
-	$(BIN)/python -m pytest -q
+	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadgroup --no-loadscope-reorder --durations 15

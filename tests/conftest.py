@@ -99,6 +99,21 @@ def write_bert(folder: Path, layers: int, width: int, heads: int, seed: int) -> 
     return folder
 
 
+# Tests of a module share what they made. Long ones start first, so that none is left to run alone at the end.
+ONE_CLUSTER = "tests.slurm"
+LONGEST = (ONE_CLUSTER, "tests.workflow.test_tutorial", "tests.unit.training.test_worlds", "tests.workflow")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    def place(item: pytest.Item) -> int:
+        return next((i for i, name in enumerate(LONGEST) if item.module.__name__.startswith(name)), len(LONGEST))
+
+    items.sort(key=place)
+    for item in items:
+        name = item.module.__name__
+        item.add_marker(pytest.mark.xdist_group(ONE_CLUSTER if name.startswith(ONE_CLUSTER) else name))
+
+
 @pytest.fixture(scope="session")
 def pico_glue(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return write_glue(tmp_path_factory.mktemp("glue"))

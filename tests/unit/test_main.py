@@ -2,6 +2,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -87,7 +88,8 @@ def test_status_is_shown_anew_until_it_is_stopped(folder, monkeypatch, capsys):
         if len(waits) == 2:
             raise KeyboardInterrupt
 
-    monkeypatch.setattr(terminal.time, "sleep", stop_at_the_second)
+    # Not `time.sleep` itself: other threads sleep too.
+    monkeypatch.setattr(terminal, "time", SimpleNamespace(sleep=stop_at_the_second))
     _study(folder, "one")
     assert _call(monkeypatch, "status", "--watch") == 0
     assert len(waits) == 2 and "2 runs: 2 missing" in capsys.readouterr().out

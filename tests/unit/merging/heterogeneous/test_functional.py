@@ -38,7 +38,9 @@ def states(body, shape, batches):
 
 
 @pytest.mark.parametrize(
-    "relative", [relatives.identical, relatives.widened(2), relatives.permuted, relatives.turned], ids=str
+    "relative",
+    [relatives.identical, relatives.widened(2), relatives.permuted, relatives.turned],
+    ids=["identical", "widened", "permuted", "turned"],
 )
 def test_a_large_model_that_computes_the_same_comes_to_compute_what_the_fine_tuned_small_one_does(
     relative, related, pico_batches
