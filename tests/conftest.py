@@ -104,6 +104,7 @@ ONE_CLUSTER = "tests.slurm"
 LONGEST = (ONE_CLUSTER, "tests.workflow.test_tutorial", "tests.unit.training.test_worlds", "tests.workflow")
 
 
+@pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     def place(item: pytest.Item) -> int:
         return next((i for i, name in enumerate(LONGEST) if item.module.__name__.startswith(name)), len(LONGEST))
@@ -215,3 +216,4 @@ def with_other_small(values: dict, merge: str = "spacewise", head: str = "labell
 @pytest.fixture
 def study_config(pico_glue: Path, pico_models: Path) -> dict:
     return study_values(pico_glue, pico_models)
+
