@@ -216,4 +216,3 @@ def with_other_small(values: dict, merge: str = "spacewise", head: str = "labell
 @pytest.fixture
 def study_config(pico_glue: Path, pico_models: Path) -> dict:
     return study_values(pico_glue, pico_models)
-
