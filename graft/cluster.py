@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import atexit
 import base64
+import getpass
 import json
 import os
 import shutil
@@ -104,6 +105,25 @@ def queue() -> dict[str, Queued]:
         text=True,
     ).stdout
     return {job.id: job for job in (Queued(*line.split("|", 2)) for line in told.splitlines() if line.count("|") > 1)}
+
+
+def refuse_unknown(accounts: set[str], partitions: set[str]) -> None:
+    """Raise ValueError for the first account that this user may not charge, or partition that the cluster does not
+    have: a job that asks for one is refused, and snakemake may wait for it without end. A cluster that keeps no
+    accounts knows none and refuses none."""
+    own = ("sacctmgr", "--noheader", "--parsable2", "list", "associations", f"user={getpass.getuser()}")
+    for kind, asked, command in (
+        ("account", accounts, (*own, "format=account")),
+        ("partition", partitions, ("sinfo", "--noheader", "--format=%R")),
+    ):
+        known = _told(*command) if asked and shutil.which(command[0]) else set()
+        if known and (unknown := asked - known):
+            raise ValueError(f"no {kind} {min(unknown)!r} here: SLURM gives {', '.join(sorted(known))}")
+
+
+def _told(*command: str) -> set[str]:
+    """Lines of what a command says; none if it fails."""
+    return set(subprocess.run(command, capture_output=True, text=True).stdout.split())
 
 
 def cancel_orphans(root: Path, what: str, poll_seconds: float = 1.0) -> None:

@@ -1,5 +1,6 @@
 import gc
 import os
+import re
 import sys
 from pathlib import Path
 from shlex import quote
@@ -84,9 +85,17 @@ wildcard_constraints:
     seed=r"\d+|all",
 
 
+def asked_of_slurm(resource):
+    """What rules ask for by `resource`, where it is said in so many words: default-resources are expressions."""
+    said = [str(rule.resources[resource].raw) for rule in workflow.rules if resource in rule.resources]
+    return {name[2] for text in said if (name := re.fullmatch(r"(['\"]?)([\w.-]+)\1", text))}
+
+
 def start_study():
     """Take the study's lock for as long as this process lives, see orphans out, write the resolved config."""
     try:
+        if os.environ.get(cluster.OURS):
+            cluster.refuse_unknown(*map(asked_of_slurm, ("slurm_account", "slurm_partition")))
         os.environ[locks.RUN] = locks.hold(PATHS.lock, f"study {STUDY.name}")
     except ValueError as error:
         raise WorkflowError(str(error)) from None

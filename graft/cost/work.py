@@ -31,7 +31,7 @@ from graft.systems import (
     WarmStartSystem,
     WeakToStrongSystem,
 )
-from graft.training.batches import MIXED_WINDOW, guessed_tokens, padded_lengths, training_batches
+from graft.training.batches import guessed_tokens, padded_lengths, training_batches
 
 KINDS = (
     "fine-tuning large",
@@ -247,7 +247,7 @@ class Costs:
         lengths = self._text_lengths(options, teacher)
         rng = np.random.default_rng(source.seed)
         some = rng.permutation(lengths)[: options.start_texts]
-        start = [(len(rows), int(some[rows].max())) for rows in _epoch(some, options, rng)]
+        start = [(len(rows), int(some[rows].max())) for rows in training_batches(some, options.batch_size, rng)]
         trained = sum(
             len(rows) * count.distil_step_flops(teacher, student, int(lengths[rows].max()))
             for rows in _batches_of_all_steps(lengths, options, rng)
@@ -443,17 +443,12 @@ class Costs:
         )
 
 
-def _epoch(lengths: np.ndarray, options: PretrainingOptions, rng: np.random.Generator) -> list[np.ndarray]:
-    """Row numbers of each batch in one pass over unlabelled texts."""
-    return training_batches(lengths, options.batch_size, rng, MIXED_WINDOW)
-
-
 def _batches_of_all_steps(
     lengths: np.ndarray, options: PretrainingOptions, rng: np.random.Generator
 ) -> Iterator[np.ndarray]:
     """Row numbers of each step's batch, in as many passes as it takes."""
-    passes = itertools.chain.from_iterable(_epoch(lengths, options, rng) for _ in itertools.count())
-    return itertools.islice(passes, options.steps)
+    epochs = (training_batches(lengths, options.batch_size, rng) for _ in itertools.count())
+    return itertools.islice(itertools.chain.from_iterable(epochs), options.steps)
 
 
 def _in_order(small: Shape, large: Shape, cut: Cut) -> tuple[Shape, Shape]:

@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from graft.study import PretrainingOptions
-from graft.training.batches import MIXED_WINDOW
+from graft.training.batches import window_rows
 from graft.training.optimizer import parameter_groups
 
 Text = str | tuple[str, str]
@@ -118,9 +118,10 @@ def encode(folder: Path, texts: Sequence[Text], max_tokens: int) -> list[Encoded
 
 
 def length_batches(encoded: Sequence[Encoded], order: Sequence[int], size: int) -> Iterator[Batch]:
-    """Batches [b, t] of texts of like length: `order` is cut into windows of `MIXED_WINDOW` batches, sorted."""
-    for start in range(0, len(order), size * MIXED_WINDOW):
-        window = sorted(order[start : start + size * MIXED_WINDOW], key=lambda i: len(encoded[i][0]))
+    """Batches [b, t] of texts of like length: `order` is cut into windows, which are sorted."""
+    span = window_rows(len(order), size)
+    for start in range(0, len(order), span):
+        window = sorted(order[start : start + span], key=lambda i: len(encoded[i][0]))
         for first in range(0, len(window), size):
             rows = [encoded[i] for i in window[first : first + size]]
             longest = max(len(ids) for ids, _ in rows)

@@ -1,5 +1,5 @@
-"""A real SLURM of several nodes on this host, thrown away afterwards: munged, slurmctld and a slurmd for each node, as
-root, without systemd and without control groups. Its GPUs are fake.
+"""A real SLURM of several nodes on this host, thrown away afterwards: munged, slurmdbd with a database below it,
+slurmctld and a slurmd for each node, as root, without systemd and without control groups. Its GPUs are fake.
 
     python -m tests.slurm.cluster FOLDER      starts one, to try things out, until Ctrl-C
 """
@@ -22,8 +22,13 @@ from graft.launcher import die_with_parent
 
 # What Snakemake starts inside of a job loses SLURM_CONF, so the configuration must stand where SLURM looks itself.
 ETC = Path("/etc/slurm")
-FILES = ("slurm.conf", "gres.conf")
-COMMANDS = {"slurmctld": "slurmctld", "slurmd": "slurmd", "sbatch": "slurm-client", "munged": "munge"}
+FILES = ("slurm.conf", "gres.conf", "slurmdbd.conf")
+COMMANDS = {
+    **{"slurmctld": "slurmctld", "slurmd": "slurmd", "sbatch": "slurm-client", "munged": "munge"},
+    **{"slurmdbd": "slurmdbd", "mariadbd": "mariadb-server-core"},
+}
+# The one account that jobs may be charged to.
+ACCOUNT = "lab"
 
 CONF = """
 ClusterName=graft-test
@@ -65,7 +70,11 @@ ReturnToService=2
 UnkillableStepTimeout=30
 PreemptType=preempt/partition_prio
 PreemptMode=REQUEUE
-AccountingStorageType=accounting_storage/none
+AccountingStorageType=accounting_storage/slurmdbd
+AccountingStorageHost=127.0.0.1
+AccountingStoragePort={accounting}
+AccountingStoragePass={root}/munge/socket
+AccountingStorageEnforce=associations
 NodeName=DEFAULT CPUs={cpus} Boards=1 SocketsPerBoard=1 CoresPerSocket={cpus} ThreadsPerCore=1 RealMemory={memory}
 NodeName=node[1-{before}] NodeHostname={host} NodeAddr=127.0.0.1 Port=[{first}-{before_last}] Gres=gpu:2
 NodeName=node{nodes} NodeHostname={host} NodeAddr=127.0.0.1 Port={last} Gres=gpu:4
@@ -78,6 +87,21 @@ GRES = """
 AutoDetect=off
 NodeName=node[1-{before}] Name=gpu File={root}/dev/gpu[0-1]
 NodeName=node{nodes} Name=gpu File={root}/dev/gpu[0-3]
+"""
+ACCOUNTING = """
+AuthType=auth/munge
+AuthInfo=socket={root}/munge/socket
+DbdHost=localhost
+DbdAddr=127.0.0.1
+DbdPort={accounting}
+SlurmUser=root
+LogFile={root}/log/slurmdbd.log
+PidFile={root}/run/slurmdbd.self.pid
+StorageType=accounting_storage/mysql
+StorageHost=127.0.0.1
+StoragePort={database}
+StorageUser=root
+StorageLoc=slurm
 """
 
 
@@ -102,6 +126,7 @@ class Cluster:
         first = 20_000 + os.getpid() % 9_000
         self._values = {
             **{"root": root, "host": socket.gethostname().split(".")[0], "port": first + 10_000},
+            **{"accounting": first + 10_001, "database": first + 10_002},
             **{"nodes": nodes, "before": nodes - 1, "cpus": cpus, "memory": memory},
             **{"first": first, "before_last": first + nodes - 2, "last": first + nodes - 1},
         }
@@ -117,6 +142,7 @@ class Cluster:
                 *(f"--seed-file={munge}/seed", f"--log-file={self.root}/log/munged.log"),
             )
             self._wait(lambda: (munge / "socket").is_socket(), "munged listens")
+            self._begin_accounting()
             self._begin("slurmctld", "slurmctld", "-D", "-f", str(ETC / "slurm.conf"))
             for node in range(1, self.nodes + 1):
                 self.start_node(node)
@@ -128,7 +154,7 @@ class Cluster:
 
     def __exit__(self, *_: object) -> None:
         self.run("scancel", "--user=root", check=False)
-        for name in [*(f"node{i}" for i in range(1, self.nodes + 1)), "slurmctld", "munged"]:
+        for name in [*(f"node{i}" for i in range(1, self.nodes + 1)), "slurmctld", "slurmdbd", "mariadbd", "munged"]:
             process = self._running.pop(name, None)
             if process is None or process.poll() is not None:
                 continue
@@ -178,7 +204,7 @@ class Cluster:
     def _configure(self) -> None:
         shutil.rmtree(self.root, ignore_errors=True)
         # munged refuses a folder that others may write into.
-        for folder in ("log", "state", "spool", "dev", "munge", "run"):
+        for folder in ("log", "state", "spool", "dev", "munge", "run", "database"):
             (self.root / folder).mkdir(parents=True, mode=0o755)
         for gpu in range(4):
             (self.root / "dev" / f"gpu{gpu}").symlink_to("/dev/null")
@@ -186,10 +212,33 @@ class Cluster:
         key.write_bytes(os.urandom(1024))
         key.chmod(0o600)
         ETC.mkdir(exist_ok=True)
-        for name, text in zip(FILES, (CONF, GRES), strict=True):
+        for name, text in zip(FILES, (CONF, GRES, ACCOUNTING), strict=True):
             (self.root / name).write_text(text.format(**self._values))
+            # slurmdbd refuses a configuration that others may read.
+            (self.root / name).chmod(0o600)
             (ETC / name).unlink(missing_ok=True)
             (ETC / name).symlink_to(self.root / name)
+
+    def _begin_accounting(self) -> None:
+        """A database without users, slurmdbd on it, and an account that root may charge."""
+        options = ("--no-defaults", "--user=root", f"--datadir={self.root}/database")
+        made = subprocess.run(["mariadb-install-db", *options, "--skip-test-db"], capture_output=True, text=True)
+        assert made.returncode == 0, made.stdout + made.stderr
+        self._begin(
+            "mariadbd",
+            *("mariadbd", *options, f"--socket={self.root}/database/socket", "--skip-grant-tables"),
+            *("--bind-address=127.0.0.1", f"--port={self._values['database']}"),
+        )
+        self._wait(lambda: (self.root / "database" / "socket").is_socket(), "mariadbd listens")
+        self._begin("slurmdbd", "slurmdbd", "-D")
+        add = ("sacctmgr", "--immediate", "add")
+        cluster = "graft-test"
+        self._wait(lambda: self._succeeds(*add, "cluster", cluster), "slurmdbd listens")
+        self.run(*add, "account", ACCOUNT, f"cluster={cluster}")
+        self.run(*add, "user", "root", f"account={ACCOUNT}", f"defaultaccount={ACCOUNT}")
+
+    def _succeeds(self, *command: str) -> bool:
+        return subprocess.run(command, capture_output=True).returncode == 0
 
     def _begin(self, name: str, *command: str) -> None:
         with (self.root / "log" / f"{name}.out").open("ab") as out:

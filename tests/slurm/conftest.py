@@ -56,13 +56,15 @@ class Study:
         return self.folder / "results" / "pico"
 
     def start(self, *arguments: str, profile: str = "slurm") -> subprocess.Popen:
-        quick = ["--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "20"] if profile == "slurm" else []
+        """By a profile of this repository, or a copy of one, that has its name."""
+        name = Path(profile).name
+        quick = ["--slurm-init-seconds-before-status-checks", "1", "--latency-wait", "20"] if name == "slurm" else []
         command = [
             *(sys.executable, "-m", "snakemake", "--snakefile", str(ROOT / "Snakefile")),
             *("--profile", str(ROOT / "profiles" / profile), "--directory", str(self.folder)),
             *("--configfile", str(self.config), *quick, *arguments),
         ]
-        with (self.folder / f"{profile}.log").open("ab") as log:
+        with (self.folder / f"{name}.log").open("ab") as log:
             return subprocess.Popen(
                 command,
                 stdin=subprocess.DEVNULL,
@@ -83,7 +85,7 @@ class Study:
         finally:
             if process.poll() is None:
                 os.killpg(process.pid, signal.SIGKILL)
-        said = (self.folder / f"{profile}.log").read_text()
+        said = (self.folder / f"{Path(profile).name}.log").read_text()
         assert (status == 0) == well, said[-6000:]
         return said
 

@@ -1,12 +1,13 @@
 """Whatever a cluster does to jobs, a study ends in the tables of one that nothing disturbed."""
 
 import os
+import shutil
 import signal
 
 import pytest
 
-from graft import files
-from tests.slurm.conftest import Study, until
+from tests.slurm.cluster import ACCOUNT
+from tests.slurm.conftest import ROOT, Study, until
 from tests.workflow.test_killing import outcome
 
 LARGE = "finetune.large"
@@ -142,9 +143,18 @@ def test_a_killed_snakemakes_jobs_are_cancelled_by_the_next(cluster, values, tmp
     assert outcome(study.folder) == outcome(calm.folder)
 
 
-def test_a_wrong_partition_is_told_and_leaves_nothing_behind(cluster, values, tmp_path):
-    study = Study(tmp_path, values(1))
-    told = study.run("--default-resources", "slurm_partition=nowhere", "--retries", "0", well=False)
-    assert "invalid partition" in told and "nowhere" in told
-    assert not cluster.jobs("pending,running")
-    assert not list((study.results / "runs").rglob("*/seed-0/*")) and not files.leftovers(study.results)
+@pytest.mark.parametrize(
+    ("key", "says"),
+    [
+        ("partition", "no partition 'nowhere' here: SLURM gives main, urgent"),
+        ("gpu_partition", "no partition 'nowhere' here: SLURM gives main, urgent"),
+        ("account", f"no account 'nowhere' here: SLURM gives {ACCOUNT}, root"),
+    ],
+)
+def test_what_the_site_does_not_have_is_told_before_any_job(cluster, values, tmp_path, key, says):
+    profile = shutil.copytree(ROOT / "profiles/slurm", tmp_path / "slurm")
+    config = profile / "config.v9+.yaml"
+    config.write_text(config.read_text().replace(f'  {key}: ""', f'  {key}: "nowhere"'))
+    study = Study(tmp_path / "study", values(1))
+    assert says in study.run(profile=str(profile), well=False)
+    assert not study.calls.exists() and not study.results.exists()

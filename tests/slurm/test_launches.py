@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from graft import files
+from tests.slurm.cluster import ACCOUNT
 from tests.slurm.conftest import ROOT, Study
 
 GOLDEN = Path(__file__).parent / "golden"
@@ -30,7 +31,8 @@ def asked(study: Study, job: str) -> str:
 def test_a_finetuning_asks_for_its_gpus_and_trains_in_as_many_processes(cluster, values, tmp_path, shape):
     gpus, nodes = SHAPES[shape]
     study = Study(tmp_path, values(1, launch={"gpus": gpus, "nodes": nodes}))
-    study.run("--set-resources", "finetune_model:mem_mb=4000", "--until", "finetune_model")
+    resources = ("finetune_model:mem_mb=4000", f"finetune_model:slurm_account={ACCOUNT}")
+    study.run("--set-resources", *resources, "--until", "finetune_model")
     build = files.read_json(study.results / "runs/sst2/finetune.large/seed-0/build.json")
     assert build["hyperparameters"]["processes"] == gpus * nodes
     assert asked(study, "finetune_model") == (GOLDEN / f"{shape}.txt").read_text()

@@ -1,7 +1,14 @@
 import numpy as np
 import pytest
 
-from graft.training.batches import guessed_tokens, inference_batches, padding_waste, passes, training_batches
+from graft.training.batches import (
+    guessed_tokens,
+    inference_batches,
+    padding_waste,
+    passes,
+    training_batches,
+    window_rows,
+)
 
 
 @pytest.fixture
@@ -20,6 +27,10 @@ def test_buckets_waste_far_less_than_random_batches(lengths):
     order = rng.permutation(1001)
     plain = [order[i : i + 32] for i in range(0, 1001, 32)]
     assert padding_waste(lengths, training_batches(lengths, 32, rng)) < 0.35 * padding_waste(lengths, plain)
+
+
+def test_a_window_is_a_quarter_of_an_epoch_within_bounds():
+    assert [window_rows(rows, 32) // 32 for rows in (10, 32 * 40, 32 * 80, 32 * 1000)] == [8, 10, 20, 50]
 
 
 def test_epochs_differ_and_seeds_repeat(lengths):
