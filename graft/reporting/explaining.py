@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from graft import files, records, steps
-from graft.grid import TRIAL, Grid, Run
+from graft.grid import MEMBER, TRIAL, Grid, Run
 from graft.paths import Paths
 from graft.records import RunRecord
 from graft.reporting import formats, tables, transfer
@@ -129,6 +129,14 @@ def depends_on(grid: Grid, step: Step) -> str:
             return f"models.*.finetune.{task}.max_tokens, {merging}"
         case "calibrate", (task, *_):
             return f"calibration.tokens, calibration.text, models.*.finetune.{task}.max_tokens, {merging}"
+        case "model_statistics", (task, *_):
+            return f"calibration.examples, models.*.finetune.{task}.max_tokens, {merging}"
+        case "soup_models", (task, system, _):
+            return f"{_own_key(system)}, systems.soup.members, tasks.{task}.metrics (the first), {merging}"
+        case "merge_encoders", (system, _):
+            return f"{_own_key(system)}, tasks.*.metrics (the first), {merging}"
+        case "multitask_models", (task, *_):
+            return f"tasks.{task}.metrics (the first)"
         case "sweep", (_, merge, *_):
             return f"systems.merge.{merge}: method, its options, fit_rows"
         case "evaluate", (task, *_) if task in grid.transfers:
@@ -148,9 +156,15 @@ def depends_on(grid: Grid, step: Step) -> str:
             return f"systems.ensemble, tasks.{task}.metrics (the first), {merging}"
         case _, (task, system, _):
             spec = grid.systems[system]
-            own = "" if spec.settings is None or spec.kind == TRIAL else f"systems.{system.split('.')[0]}, "
+            own = "" if spec.settings is None or spec.kind in (TRIAL, MEMBER) else f"systems.{system.split('.')[0]}, "
             return f"{own}models.{spec.model}.finetune.{task}, tasks.{task}.metrics (the first), launch, the seed"
     return ""
+
+
+def _own_key(system: str) -> str:
+    """The config key of a soup or a multitask system."""
+    kind, _, rest = system.partition(".")
+    return f"systems.{kind}.methods.{rest.rpartition('.')[0]}"
 
 
 def _head(run: Run, state: RunState, path: Path, chain: list[Link]) -> Section:

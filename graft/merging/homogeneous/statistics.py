@@ -86,6 +86,10 @@ def gram_matrices(model: nn.Module, batches: Iterable[Batch]) -> dict[str, Tenso
     return {name: (total / counts[name]).float() for name, total in sums.items()}
 
 
+# By name, as their files are called.
+KINDS = {"fisher": fisher_diagonal, "gram": gram_matrices}
+
+
 def write(statistics: Mapping[str, Tensor], path: Path) -> None:
     """Write statistics for `--statistics`, atomically: as table.FISHER or table.GRAM in a folder."""
     with files.atomic_file(path) as temporary:
