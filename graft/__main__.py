@@ -135,7 +135,7 @@ def methods() -> None:
 
     console = terminal.console()
     console.print(terminal.methods_table(registry.METHODS.values()))
-    console.print(terminal.same_shape_table(table.METHODS.values()))
+    console.print(terminal.same_shape_table([*table.METHODS.values(), table.GREEDY]))
 
 
 @app.command()
@@ -210,6 +210,21 @@ def merge(
         for part in terminal.merge_tables(plan):
             terminal.console().print(part)
     print(f"nothing was written to {out}: this was a dry run" if dry_run else f"the merged model is in {out}")
+
+
+@app.command()
+def statistics(
+    kind: Annotated[str, typer.Option(help="What the merge needs of each model: fisher, or gram (regmean).")],
+    model: Annotated[Path, typer.Option(help="Folder of the fine-tuned classifier.")],
+    text: Annotated[Path, typer.Option(help="Unlabelled text: one per line, pairs with a tab between.")],
+    out: Annotated[Path, typer.Option(help="Folder for it, which merge --statistics is then given.")],
+    examples: Annotated[int, typer.Option(min=1, help="Texts that are read (a fixed draw).")] = 256,
+    max_tokens: Annotated[int, typer.Option(min=4, help="Texts are cut to this length.")] = 128,
+) -> None:
+    """What fisher and regmean must know of a model before it is merged with others of its shape."""
+    from graft.merging.homogeneous import statistics as computing
+
+    print(f"{computing.of_folder(kind, model, text, out, examples, max_tokens)} is written")
 
 
 @app.command()

@@ -10,6 +10,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from graft import files
+from graft.encoders import load_classifier
+from graft.features import fit_rows
+from graft.inference import batches
+from graft.shapes import Shape
+from graft.tasks.texts import read_texts
+from graft.tasks.tokens import TokenisedSplit, load_tokenizer
 
 Batch = Mapping[str, Tensor]
 
@@ -88,6 +94,24 @@ def gram_matrices(model: nn.Module, batches: Iterable[Batch]) -> dict[str, Tenso
 
 # By name, as their files are called.
 KINDS = {"fisher": fisher_diagonal, "gram": gram_matrices}
+
+
+def of_folder(kind: str, model: Path, text: Path, out: Path, examples: int, max_tokens: int) -> Path:
+    """Compute statistics of the classifier in a folder on a file of unlabelled texts, for `merge --statistics`.
+
+    kind: one of KINDS; examples: texts that are read, a fixed draw; max_tokens: where they are cut. Returns the file in
+    `out`. Raises ValueError for another kind, a file that is there already, a model or texts that cannot be read.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"--kind {kind}: must be one of {', '.join(KINDS)}")
+    path = out / f"{kind}.safetensors"
+    if path.exists():
+        raise ValueError(f"{path} is there already; name another folder with --out, or remove it")
+    texts = TokenisedSplit.of_texts(load_tokenizer(model), read_texts(text), str(text))
+    longest = min(max_tokens, Shape.of(model).positions)
+    rows = fit_rows(len(texts), examples)
+    write(KINDS[kind](load_classifier(model), (batch for _, batch in batches(texts, longest, rows))), path)
+    return path
 
 
 def write(statistics: Mapping[str, Tensor], path: Path) -> None:
