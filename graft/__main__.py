@@ -257,7 +257,7 @@ def clean(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would go, with sizes; delete nothing.")] = False,
 ) -> None:
-    """Delete what a finished study no longer needs: embeddings, statistics, sweeps, half-written files.
+    """Delete what a finished study no longer needs: embeddings, statistics, sweeps, encoders, half-written files.
 
     Records, predictions, tables and figures stay, and snakemake still finds nothing to be done. A system that is added
     later makes what it needs anew, and what was made from that again.

@@ -24,7 +24,7 @@ def fisher_diagonal(model: nn.Module, batches: Iterable[Batch]) -> dict[str, Ten
     """The diagonal of a classifier's Fisher information, by parameter name and in the parameters' shapes, float32.
 
     F = mean over examples x of sum_y p(y | x) (d log p(y | x) / d theta)^2: the expectation over the model's own
-    predictions, exactly, with a backward pass per example and class (Matena & Raffel, arXiv 2111.09832, eq. 2). A model
+    predictions, exactly, with a backward pass per example and class (Matena & Raffel, arXiv 2111.09832). A model
     with one output is taken for the mean of a normal distribution of variance 1, so F = mean (d output / d theta)^2.
     The paper computes it on few examples or many; 256 do. Sums are in float64.
 
@@ -57,7 +57,7 @@ def gram_matrices(model: nn.Module, batches: Iterable[Batch]) -> dict[str, Tenso
     """Of every linear layer, the mean of x^T x over its inputs [in, in], by the name of its weight, float32.
 
     Padding (0 in a batch's `attention_mask`) is left out; a layer that reads one vector per text counts texts. Products
-    and sums are in float64. Source: Jin et al., arXiv 2212.09849, section 3; they take 256 batches or fewer.
+    and sums are in float64. Source: Jin et al., arXiv 2212.09849.
 
     model: called with a batch; put it in eval mode first. Raises ValueError where there is no example.
     """
