@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from safetensors.torch import load_file, save_file
+from threadpoolctl import threadpool_limits
 from torch import Tensor
 from transformers import BertForSequenceClassification
 
@@ -52,6 +53,19 @@ class Source:
     made: dict[str, Any]
     statistics: Path | None
     flops: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A soup that was chosen: the model, its plan and its members; how many models each soup that was tried had; the
+    records of choices; and its score on `select`."""
+
+    model: BertForSequenceClassification
+    plan: folders.Plan
+    sources: Sequence[Source]
+    tried: list[int]
+    choices: list[dict[str, Any]]
+    score: float
 
 
 @dataclass(frozen=True)
@@ -108,24 +122,27 @@ class Combination:
     def outputs(self, task: str) -> int:
         return self.grid.study.tasks[task].row(task).outputs
 
-    def merged(self, models: Sequence[Path], base: Path, out: Path, strength: float, **given: Any) -> folders.Plan:
-        """Merge folders into another, by the system's method or one that is given."""
-        method = given.pop("method", self.facts.name)
-        facts = table.facts(method)
-        weights, statistics = self.settings["weights"], given.pop("statistics", ())
+    def merged(
+        self, models: Sequence[Path], base: Path, out: Path, strength: float, statistics: Sequence[Path] = ()
+    ) -> folders.Plan:
+        """Merge folders into another."""
+        method = "uniform" if self.facts is table.GREEDY else self.facts.name
+        # Without changes to scale, models that are all the same stay what they are, to the last bit.
+        needs_base = self.facts.base or (strength != 1 and method != "slerp")
         order = folders.Order(
             method,
             tuple(models),
             out,
-            # Without changes to scale, models that are all the same stay what they are, to the last bit.
-            base if facts.base or (strength != 1 and method != "slerp") else None,
-            tuple(weights) if weights else None,
-            strength,
-            self.system.settings.options,
-            statistics,
-            self.device,
+            base=base if needs_base else None,
+            weights=self.system.settings.weights,
+            strength=strength,
+            options=self.system.settings.options,
+            statistics=tuple(statistics),
+            device=self.device,
         )
-        return folders.merge(order, lambda *_: None)
+        # More threads change numpy's factorisations in the last digits.
+        with threadpool_limits(self.grid.study.launch.threads):
+            return folders.merge(order, lambda *_: None)
 
     def card(self, plan: folders.Plan, sources: Sequence[Source], note: str = "") -> str:
         """The model card of what was merged."""
@@ -145,18 +162,18 @@ def soup(one: Combination, out: Path) -> Combined:
     with _scratch(out.parent) as scratch:
         new_classifier(one.pretrained, row.labels, MEMBER_SEEDS).save_pretrained(scratch / "base")
         find = _greedily if one.facts is table.GREEDY else _by_strength
-        model, plan, sources, tried, choices, score = find(one, scratch)
+        found = find(one, scratch)
         with files.atomic_folder(out) as folder:
-            model.save_pretrained(folder)
+            found.model.save_pretrained(folder)
             files.copy_into(one.pretrained, folder, files.TOKENIZER)
-            (folder / CARD).write_text(one.card(plan, sources))
-    flops = _flops(one)
-    flops[f"{one.name}/merge"] = sum(merge_flops(one.facts.name, one.shape, row.outputs, count) for count in tried)
-    flops[f"{one.name}/select"] = len(tried) * one.select_flops(one.task)
-    return Combined(choices, {one.task: score}, flops, {**one.settings, "members": len(sources)})
+            (folder / CARD).write_text(one.card(found.plan, found.sources))
+    flops, merge = _flops(one), functools.partial(merge_flops, one.facts.name, one.shape, row.outputs)
+    flops[f"{one.name}/merge"] = sum(map(merge, found.tried))
+    flops[f"{one.name}/select"] = len(found.tried) * one.select_flops(one.task)
+    return Combined(found.choices, {one.task: found.score}, flops, {**one.settings, "members": len(found.sources)})
 
 
-def _by_strength(one: Combination, scratch: Path) -> tuple:
+def _by_strength(one: Combination, scratch: Path) -> Found:
     models = [source.folder for source in one.sources]
     statistics = tuple(source.statistics.parent for source in one.sources if source.statistics)
 
@@ -164,7 +181,7 @@ def _by_strength(one: Combination, scratch: Path) -> tuple:
     @functools.lru_cache(maxsize=1)
     def made(strength: float) -> tuple[BertForSequenceClassification, folders.Plan]:
         with _scratch(scratch) as folder:
-            plan = one.merged(models, scratch / "base", folder / "merged", strength, statistics=statistics)
+            plan = one.merged(models, scratch / "base", folder / "merged", strength, statistics)
             return load_classifier(folder / "merged"), plan
 
     def score(point: Point) -> float:
@@ -176,17 +193,17 @@ def _by_strength(one: Combination, scratch: Path) -> tuple:
     model, plan = made(choice.chosen.strength)
     metric = one.grid.study.tasks[one.task].row(one.task).primary_metric
     records = choice.records(metric) if len(choice.searched) > 1 else []
-    return model, plan, one.sources, [len(models)] * len(choice.searched), records, choice.score
+    return Found(model, plan, one.sources, [len(models)] * len(choice.searched), records, choice.score)
 
 
-def _greedily(one: Combination, scratch: Path) -> tuple:
+def _greedily(one: Combination, scratch: Path) -> Found:
     """From the best member down, each stays if the average with it scores no worse on `select`."""
     searched: list[dict[str, Any]] = []
 
     def made(members: Sequence[int]) -> tuple[BertForSequenceClassification, folders.Plan]:
         with _scratch(scratch) as folder:
             models = [one.sources[member].folder for member in members]
-            plan = one.merged(models, scratch / "base", folder / "merged", 1.0, method="uniform")
+            plan = one.merged(models, scratch / "base", folder / "merged", 1.0)
             return load_classifier(folder / "merged"), plan
 
     def score(members: tuple[int, ...]) -> float:
@@ -205,7 +222,7 @@ def _greedily(one: Combination, scratch: Path) -> tuple:
         "searched": searched,
     }
     reached = next(point["score"] for point in searched if point["value"] == record["chosen"])
-    return *made(chosen), [one.sources[i] for i in chosen], tried, [record], reached
+    return Found(*made(chosen), [one.sources[i] for i in chosen], tried, [record], reached)
 
 
 def _seeds(one: Combination, members: Sequence[int]) -> list[int]:
@@ -227,7 +244,7 @@ def encoder(one: Combination, out: Path) -> Combined:
         @functools.lru_cache(maxsize=1)
         def made(strength: float) -> tuple[dict[str, Tensor], folders.Plan]:
             with _scratch(scratch) as folder:
-                plan = one.merged(models, base, folder / "merged", strength, statistics=statistics)
+                plan = one.merged(models, base, folder / "merged", strength, statistics)
                 return load_file(folder / "merged" / WEIGHTS), plan
 
         def score(point: Point) -> float:

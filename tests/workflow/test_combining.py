@@ -176,6 +176,20 @@ def test_a_soup_of_one_model_several_times_is_that_model(finished, method, tmp_p
     assert made.scores["rte"] == pytest.approx(one.sources[0].made["select"]["value"])
 
 
+def test_an_encoder_that_is_merged_again_is_the_same_to_the_last_bit(finished, tmp_path, monkeypatch):
+    results, _, values = finished
+    monkeypatch.chdir(results.parents[1])
+    grid, paths = Grid(parse(values)), Paths.of("pico")
+    for name in ENCODERS:
+        system = grid.systems[f"multitask.{name}.large"]
+        combining.encoder(
+            combining.Combination(grid, paths, "", system, 0, "cpu", lambda *_: None), tmp_path / system.name
+        )
+        first = paths.encoder(system.name, 0)
+        for file in ("encoder.safetensors", "README.md"):
+            assert (first / file).read_bytes() == (tmp_path / system.name / file).read_bytes(), (name, file)
+
+
 def test_every_step_has_left_its_log_and_its_output_and_no_scratch(finished):
     results, config, values = finished
     paths = Paths(results)
