@@ -15,6 +15,7 @@ include: "rules/data.smk"
 include: "rules/models.smk"
 include: "rules/finetune.smk"
 include: "rules/merge.smk"
+include: "rules/combine.smk"
 include: "rules/evaluate.smk"
 include: "rules/cost.smk"
 include: "rules/compare.smk"
@@ -66,7 +67,7 @@ rule finetune:
 
 rule merge:
     input:
-        all_made("merge"),
+        all_made("merge", "soup", "multitask"),
 
 
 rule tables:

@@ -135,7 +135,7 @@ def methods() -> None:
 
     console = terminal.console()
     console.print(terminal.methods_table(registry.METHODS.values()))
-    console.print(terminal.same_shape_table(table.METHODS.values()))
+    console.print(terminal.same_shape_table([*table.METHODS.values(), table.GREEDY]))
 
 
 @app.command()
@@ -213,6 +213,21 @@ def merge(
 
 
 @app.command()
+def statistics(
+    kind: Annotated[str, typer.Option(help="What the merge needs of each model: fisher, or gram (regmean).")],
+    model: Annotated[Path, typer.Option(help="Folder of the fine-tuned classifier.")],
+    text: Annotated[Path, typer.Option(help="Unlabelled text: one per line, pairs with a tab between.")],
+    out: Annotated[Path, typer.Option(help="Folder for it, which merge --statistics is then given.")],
+    examples: Annotated[int, typer.Option(min=1, help="Texts that are read (a fixed draw).")] = 256,
+    max_tokens: Annotated[int, typer.Option(min=4, help="Texts are cut to this length.")] = 128,
+) -> None:
+    """What fisher and regmean must know of a model before it is merged with others of its shape."""
+    from graft.merging.homogeneous import statistics as computing
+
+    print(f"{computing.of_folder(kind, model, text, out, examples, max_tokens)} is written")
+
+
+@app.command()
 def plan(
     config: Annotated[Path, typer.Argument(help="A study's YAML; the default study where it is left out.")] = DEFAULT,
     gpu: Annotated[str, typer.Option(help="GPU that the hours are for; a wrong name lists the known ones.")] = "a100",
@@ -242,7 +257,7 @@ def clean(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would go, with sizes; delete nothing.")] = False,
 ) -> None:
-    """Delete what a finished study no longer needs: embeddings, statistics, sweeps, half-written files.
+    """Delete what a finished study no longer needs: embeddings, statistics, sweeps, encoders, half-written files.
 
     Records, predictions, tables and figures stay, and snakemake still finds nothing to be done. A system that is added
     later makes what it needs anew, and what was made from that again.

@@ -12,16 +12,19 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from graft.files import read_json
 from graft.launch import Launch
 from graft.merging import registry
+from graft.merging.homogeneous import table
 from graft.sections import Fraction, Name, Positive, Section
 from graft.sources import FileData, GeneratedData, HubData
 from graft.strict_yaml import read_yaml
-from graft.systems import MergeControl, MergeSystem, Systems
+from graft.systems import MergeControl, MergeSystem, SameShapeMerge, SoupMerge, Systems
 from graft.tasks.generated import GRAMMARS
 from graft.tasks.table import METRICS, TASKS, TaskRow
 from graft.transfer import Transfer, check_transfers
 
 # Seeds of trials of hyperparameters, counted from here.
 TRIAL_SEEDS = 1_000_000
+# And those of members of soups; the first is also that of their common head.
+MEMBER_SEEDS = 2_000_000
 
 
 class Limits(Section):
@@ -268,10 +271,13 @@ class Pair(Section):
 
 
 class Calibration(Section):
-    """Activations of both pre-trained models on unlabelled texts, from which weights merges learn their maps."""
+    """Unlabelled texts: both pre-trained models' activations on them are what weights merges learn their maps from."""
 
     tokens: Positive = 50_000
     """Tokens read per task and pair."""
+    examples: Positive = 256
+    """Rows of train (a fixed draw), without labels, on which fisher and regmean learn about each model that they
+    merge."""
     text: str | None = None
     """File with one text per line (or a pair with a tab between), `$VARIABLES` filled in; the task's own train texts
     where left out."""
@@ -366,10 +372,12 @@ class Study(Section):
             self._check_control(f"systems.control.{name.replace('_', '-')}", getattr(self.systems.control, name))
         self._check_other_small()
         self._check_warm_start()
+        self._check_soup()
+        self._check_multitask()
         if self.systems.fewshot and not self.systems.merge:
             raise ValueError("systems.fewshot: it takes the FLOPs of the best merge, and systems.merge is empty")
         if any(seed >= TRIAL_SEEDS for seed in self.seeds):
-            raise ValueError(f"seeds: those from {TRIAL_SEEDS} on are of trials of hyperparameters; take smaller ones")
+            raise ValueError(f"seeds: those from {TRIAL_SEEDS} on are of trials and soups; take smaller ones")
         for name in self.statistics.margins:
             _known("statistics.margins", name, self.tasks)
         check_transfers(self.transfer, {name: task.row(name) for name, task in self.tasks.items()})
@@ -503,6 +511,33 @@ class Study(Section):
         if shuffled is None or spec.merge not in shuffled.of or spec.head not in (shuffled.heads or heads):
             raise ValueError(f"{where}: one arm is control.shuffled.{spec.merge}.{spec.head}; add it to its `of`")
 
+    def _check_soup(self) -> None:
+        spec, where = self.systems.soup, "systems.soup"
+        if spec is None:
+            return
+        self._check_same_shape_models(where, spec.models)
+        for name, merge in spec.methods.items():
+            if (merge.members or 0) > spec.members:
+                raise ValueError(f"{where}.methods.{name}.members: {merge.members}; {where}.members is {spec.members}")
+            _check_same_shape(f"{where}.methods.{name}", name, merge, merge.members or spec.members)
+
+    def _check_multitask(self) -> None:
+        spec, where = self.systems.multitask, "systems.multitask"
+        if spec is None:
+            return
+        self._check_same_shape_models(where, spec.models)
+        if len(self.tasks) < 2:
+            raise ValueError(f"{where}: {next(iter(self.tasks))} is the only task; two or more can be merged")
+        for name, merge in spec.methods.items():
+            if (merge.method or name) == table.GREEDY.name:
+                raise ValueError(f"{where}.methods.{name}: a greedy soup is of one task; put it under systems.soup")
+            _check_same_shape(f"{where}.methods.{name}", name, merge, len(self.tasks))
+
+    def _check_same_shape_models(self, where: str, models: tuple[str, ...] | None) -> None:
+        paired = dict.fromkeys(model for pair in self.pairs for model in (pair.large, pair.small))
+        for name in models or ():
+            _known(f"{where}.models", name, paired)
+
     @property
     def control_pairs(self) -> tuple[Pair, ...]:
         """The pairs' large models with the small ones of the control other-small."""
@@ -569,6 +604,27 @@ def _check_generated(name: str, grammar: str, row: TaskRow) -> None:
     given = row.labels or ()
     if len(given) != 2 or not {"0", "1", *given}.issuperset(layout.labels):
         raise ValueError(f"tasks.{name}.labels: {grammar} has two classes, written {' and '.join(layout.labels)}")
+
+
+def _check_same_shape(where: str, name: str, merge: SameShapeMerge, count: int) -> None:
+    """Raise ValueError unless a method can merge so many models with these settings."""
+    try:
+        facts = table.of_study(merge.method or name)
+        table.checked_options(facts.name, merge.options)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+    _, most = facts.models
+    if most is not None and count > most:
+        told = f"set members: {most}" if isinstance(merge, SoupMerge) else "take another method"
+        raise ValueError(f"{where}: {facts.name} merges {most} models, these are {count}; {told}")
+    if facts is table.GREEDY and merge.strengths:
+        raise ValueError(f"{where}.strengths: a greedy soup has none; leave the key out")
+    if merge.weights is None:
+        return
+    if not facts.weighted:
+        raise ValueError(f"{where}.weights: {facts.name} treats its models alike; leave the key out")
+    if len(merge.weights) != count or sum(merge.weights) == 0:
+        raise ValueError(f"{where}.weights: {list(merge.weights)}; {count} numbers are needed that do not sum to zero")
 
 
 def _known(where: str, name: str, known: Any) -> None:

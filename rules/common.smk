@@ -123,8 +123,8 @@ def all_published():
     return [weights(model) for model in PUBLISHED]
 
 
-def all_made(program):
-    return [build(run.task, run.system.name, run.seed) for run in GRID.runs if run.system.program == program]
+def all_made(*programs):
+    return [build(run.task, run.system.name, run.seed) for run in GRID.runs if run.system.program in programs]
 
 
 def records_of(runs):
@@ -199,6 +199,16 @@ def merge_inputs(wildcards):
     return inputs + [build(wildcards.task, probe, "all") for probe in probes_of(system)]
 
 
+def needed_by(rule, *names):
+    """The files of the steps that a step needs, for rules whose wildcards have these names."""
+
+    def inputs(wildcards):
+        values = [seed_of(wildcards) if name == "seed" else wildcards[name] for name in names]
+        return [steps.output_of(step, PATHS) for step in steps.inputs(GRID, steps.Step(rule, tuple(values)))]
+
+    return inputs
+
+
 def evaluate_inputs(wildcards):
     """A system's model, the texts of report, and report's labels."""
     system = GRID.systems[wildcards.system]
@@ -250,8 +260,8 @@ SMALL = {**GPU, "turn": 1}
 def together(wildcards):
     """Name of the job that a small step goes out in."""
     system = GRID.systems.get(getattr(wildcards, "system", ""))
-    # These are made, in jobs of their own, from what the others find on `select`.
-    late = "-late" if system and system.program in ("fewshot", "warm_start") else ""
+    # These wait for jobs of their own: for what the others find on `select`, for more models, for other tasks.
+    late = "-late" if system and system.program in ("fewshot", "warm_start", "soup", "multitask") else ""
     name = f"{wildcards.task}-{wildcards.seed}{late}"
     # Inside of that job, which reads no profile: one step may fail, and the others go on.
     if workflow.remote_exec:

@@ -21,6 +21,8 @@ KINDS = {
     "finetune": ("o", "#000000", "fine-tuned"),
     "weights": ("^", "#D55E00", "merge of weights"),
     "composite": ("D", "#009E73", "composite merge"),
+    "soup": ("P", "#0072B2", "soup of one task's models"),
+    "multitask": ("h", "#F0E442", "one encoder for all tasks"),
     "control": ("v", "#CC79A7", "control"),
     "probe": ("s", "#56B4E9", "probe"),
     "baseline": ("X", "#E69F00", "baseline"),

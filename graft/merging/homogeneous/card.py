@@ -41,8 +41,8 @@ def write(folder: Path, plan: Plan, config: Mapping[str, Any], digests: Mapping[
     (folder / CARD).write_text(text(plan, config, sources))
 
 
-def text(plan: Plan, config: Mapping[str, Any], sources: Mapping[str, Any]) -> str:
-    """The README.md of a merged model."""
+def text(plan: Plan, config: Mapping[str, Any], sources: Mapping[str, Any], record: str = f"`{PROVENANCE}`") -> str:
+    """The README.md of a merged model; `record`: where all about its making stands."""
     rows = [
         f"| {role} | `{source['folder']}` | `{name}` | `{digest[:16]}` |"
         for role, source in sources.items()
@@ -64,8 +64,8 @@ Source of the method: {plan.facts.citation}.
 |---|---|---|---|
 {chr(10).join(rows)}
 
-All about its making stands in `{PROVENANCE}`. It was not evaluated when it was made: compare it with each of its models
-before you use it.
+All about its making stands in {record}.
+It was not evaluated when it was made: compare it with each of its models before you use it.
 """
 
 
