@@ -146,7 +146,7 @@ def _one_shape(facts: same_shape.Facts) -> str:
 def _family(row: arithmetic.Row, told: list[str]) -> list[str]:
     """A method of the family of task arithmetic: what its row of the table does."""
     if row.sparsifier is arithmetic.Dense:
-        return told[:1] + [text.split(" The other rows", 1)[0] for text in told[1:]]
+        return told
     sparse, consensus = _paragraphs(row.sparsifier), _paragraphs(row.consensus)
     scale = "the mean, the first over the second" if row.mean else "the sum as it is"
     return [
