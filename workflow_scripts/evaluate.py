@@ -4,7 +4,7 @@ import time
 
 import pandas as pd
 
-from graft import files, program, provenance, records, runs
+from graft import cards, files, program, provenance, records, runs
 from graft.grid import Grid
 from graft.inference import pass_flops, run
 from graft.merging.loading import load
@@ -73,6 +73,8 @@ def main() -> None:
             "evaluated": provenance.of_making(grid.study.launch),
         },
     )
+    if trained_on == args.task:
+        cards.write(grid, paths, args.task, args.system, args.seed, record)
     records.write(out / "run.json", record)
     shown = ", ".join(f"{name} {m.value:.4f}" for name, m in record.metrics.items())
     print(f"{args.task} {args.system} seed {args.seed}: {shown} ({time.perf_counter() - started:.1f} s)")

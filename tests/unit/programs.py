@@ -31,6 +31,8 @@ def run(grid: Grid, paths: Paths, step: Step) -> None:
         del values["seed"]
         values |= {"model": system.model, "pooling": system.pooling} if system.model else {}
     values |= {"study": paths.study, "fingerprint": steps.fingerprint_of(grid, step)}
+    # As snakemake does.
+    steps.output_of(step, paths).parent.mkdir(parents=True, exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
         # Locks and torch's settings would outlive the step in this process.
         patch.setattr(locks, "share", lambda path: None)

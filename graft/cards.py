@@ -1,0 +1,164 @@
+"""The model cards of a study's systems: README.md with the hub's metadata, beside the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from graft import files, published
+from graft.grid import Grid, System
+from graft.merging import card, registry
+from graft.merging.composite import manifest
+from graft.paths import Paths
+from graft.published import Origin
+from graft.records import RunRecord
+from graft.reporting import formats
+from graft.sources import HubData
+from graft.tasks.readers import HUB_SPLITS
+
+# What the hub calls our metrics, where it has them.
+METRICS = {"f1_macro": "f1", "pearson": "pearsonr", "spearman": "spearmanr"}
+
+
+def write(grid: Grid, paths: Paths, task: str, system: str, seed: int | str, record: RunRecord | None = None) -> None:
+    """Write the card of a system that is made (its build.json is there) into its model folder.
+
+    `record`: once it is evaluated. No step reads a card, and no sha256 covers it, so that the evaluation can complete
+    what the making wrote.
+    """
+    folder = paths.run(task, system, seed)
+    text = page(grid, paths, files.read_json(folder / "build.json"), record)
+    with files.atomic_file(folder / "model" / card.CARD) as temporary:
+        temporary.write_text(text)
+
+
+def page(grid: Grid, paths: Paths, built: Mapping[str, Any], record: RunRecord | None) -> str:
+    """The card's text. built: the system's build.json."""
+    task, system = built["task"], grid.systems[built["system"]]
+    folder = paths.run(task, system.name, built["seed"]) / "model"
+    composite = (folder / manifest.FILE).is_file()
+    models = list(dict.fromkeys(_models(grid, system)))
+    origins = [published.of_folder(paths.model(model)) for model in models]
+    return card.page(
+        _metadata(grid, task, system, origins, composite, record),
+        f"# {system.name} on {task}, seed {built['seed']}",
+        card.warned(origins),
+        _control(system),
+        _made(built, system),
+        card.table(("pre-trained model", "from", "sha256"), [_row(paths, m) for m in models]) if models else "",
+        _results(built, record),
+        _use(composite),
+    )
+
+
+def _models(grid: Grid, system: System) -> Iterator[str]:
+    """Pre-trained models that a system is made of; the one whose shape it has first."""
+    if system.model:
+        yield system.model
+    if system.pair:
+        yield from (system.pair.large, system.pair.small)
+
+
+def _metadata(
+    grid: Grid, task: str, system: System, origins: list[Origin], composite: bool, record: RunRecord | None
+) -> dict[str, Any]:
+    source, merged = grid.study.tasks[task].source, system.pair is not None
+    tags = ["graft", system.method or system.program, *(["composite"] if composite else [])]
+    others = {
+        "library_name": "graft" if composite else "transformers",
+        "tags": [*(["merge"] if merged else []), *tags, *(["control"] if system.kind == "control" else [])],
+        "base_model_relation": None if not published.repos(origins) else "merge" if merged else "finetune",
+        "datasets": [source.repo] if isinstance(source, HubData) else None,
+    }
+    if record is not None:
+        others["metrics"] = list(dict.fromkeys(METRICS.get(name, name) for name in record.metrics))
+        others["model-index"] = [{"name": system.name, "results": [_evaluated(grid, task, record)]}]
+    return card.metadata(system.method or "", origins, **others)
+
+
+def _evaluated(grid: Grid, task: str, record: RunRecord) -> dict[str, Any]:
+    source = grid.study.tasks[task].source
+    hub = isinstance(source, HubData)
+    dataset = {"name": task, "type": source.repo if hub else task, "split": HUB_SPLITS["dev"] if hub else "dev"}
+    if hub and source.config:
+        dataset["config"] = source.config
+    return {
+        "task": {"type": "text-classification"},
+        "dataset": dataset,
+        "metrics": [
+            {"type": METRICS.get(name, name), "value": metric.value, "name": name}
+            for name, metric in record.metrics.items()
+        ],
+    }
+
+
+def _control(system: System) -> str:
+    return (
+        "> This is a control: a system that must not win, and of no use by itself." if system.kind == "control" else ""
+    )
+
+
+def _made(built: Mapping[str, Any], system: System) -> str:
+    """One paragraph: method, options, choices, labels seen, source."""
+    method = registry.facts(system.method) if system.merge else None
+    searched = ("strengths", "ridge", "scales")
+    options = [f"{name} {value}" for name, value in built["hyperparameters"].items() if name not in searched]
+    chosen = [f"{choice['name']} {choice['chosen']}" for choice in built["choices"]]
+    told = [
+        f"Made by Graft as a {system.kind} system"
+        + (f" by the method `{method.name}`" if method else "")
+        + (f" with the head `{system.head}`" if system.head else "")
+        + "."
+    ]
+    told += [f"Chosen on `select`, a part of train: {', '.join(chosen)}."] if chosen else []
+    if any(choice["name"] == "strength" and choice["chosen"] == 0 for choice in built["choices"]) and system.head:
+        told += ["Strength 0 was chosen: this is the large model under a fitted head, and nothing was merged into it."]
+    told += [f"Options: {', '.join(options)}."] if options else []
+    told += [f"Labels seen: `{system.label_use}`."]
+    told += [f"Source of the method: {method.citation}."] if method else []
+    return " ".join(told)
+
+
+def _row(paths: Paths, model: str) -> tuple[str, str, str]:
+    manifest_ = files.read_json(paths.model(model) / "manifest.json")
+    source = manifest_["source"]
+    told = {
+        "hub": lambda: f"{source['repo']} at {source['revision'][:12]}",
+        "python_package": lambda: f"the Python package {source['package']}",
+        "path": lambda: "a local folder",
+        "distilled": lambda: f"distilled here from {source['teacher']}",
+        "random": lambda: f"never trained, of the shape of {source['like']}",
+        "masked_lm": lambda: f"pre-trained here, of the shape of {source['like']}",
+    }[source["kind"]]()
+    return f"`{model}`", told, f"`{manifest_['sha256']['model.safetensors'][:16]}`"
+
+
+def _results(built: Mapping[str, Any], record: RunRecord | None) -> str:
+    select = built["select"]
+    own = f"{select['metric']} on `select`: {select['value']:.4f}, by which choices are made." if select else ""
+    if record is None:
+        return f"{own} Not evaluated on the published dev split yet.".strip()
+    rows = [
+        (name, f"{m.value:.4f}", "" if m.stderr is None else f"{m.stderr:.4f}", str(m.n))
+        for name, m in record.metrics.items()
+    ]
+    cost = record.cost
+    return "\n\n".join(
+        [
+            "On the published dev split, which nothing was chosen on:",
+            card.table(("metric", "value", "standard error", "examples"), rows),
+            f"{own} One seed is no verdict: the tables of the study compare systems over all seeds. Training took "
+            f"{formats.flops(cost.train_flops)} FLOPs from the published models, an answer to 128 tokens takes "
+            f"{formats.flops(cost.inference_flops)}.".strip(),
+        ]
+    )
+
+
+def _use(composite: bool) -> str:
+    if not composite:
+        return f"{card.LOADING} All about its making stands in the `build.json` of its study."
+    return (
+        "`graft.merging.loading.load(folder)` reads it. `composite.json` names the models that it runs by relative "
+        "paths and sha256, so these must be carried along as they lie. All about its making stands in the `build.json` "
+        "of its study."
+    )
