@@ -9,6 +9,7 @@ from graft import files, published
 from graft.grid import Grid, System
 from graft.merging import card, registry
 from graft.merging.composite import manifest
+from graft.merging.homogeneous import table as same_shape
 from graft.paths import Paths
 from graft.published import Origin
 from graft.records import RunRecord
@@ -62,11 +63,12 @@ def _models(grid: Grid, system: System) -> Iterator[str]:
 def _metadata(
     grid: Grid, task: str, system: System, origins: list[Origin], composite: bool, record: RunRecord | None
 ) -> dict[str, Any]:
-    source, merged = grid.study.tasks[task].source, system.pair is not None
-    tags = ["graft", system.method or system.program, *(["composite"] if composite else [])]
+    source, merged = grid.study.tasks[task].source, system.method is not None
+    # The first word of a system's name is its family: finetune, probe, soup, ...
+    tags = ["merge"] * merged + ["graft", system.method or system.name.split(".")[0]]
     others = {
         "library_name": "graft" if composite else "transformers",
-        "tags": [*(["merge"] if merged else []), *tags, *(["control"] if system.kind == "control" else [])],
+        "tags": list(dict.fromkeys([*tags, *({"composite", "control"} & {system.kind})])),
         "base_model_relation": None if not published.repos(origins) else "merge" if merged else "finetune",
         "datasets": [source.repo] if isinstance(source, HubData) else None,
     }
@@ -100,7 +102,7 @@ def _control(system: System) -> str:
 
 def _made(built: Mapping[str, Any], system: System) -> str:
     """One paragraph: method, options, choices, labels seen, source."""
-    method = registry.facts(system.method) if system.merge else None
+    method = registry.METHODS.get(system.method) or same_shape.METHODS.get(system.method)
     searched = ("strengths", "ridge", "scales")
     options = [f"{name} {value}" for name, value in built["hyperparameters"].items() if name not in searched]
     chosen = [f"{choice['name']} {choice['chosen']}" for choice in built["choices"]]

@@ -27,6 +27,7 @@ def values_of(glue, models, **changes):
         "merge": merges,
         "control": {"shuffled": {"of": ["spacewise"]}, "head-only": {"heads": ["label-free"]}},
         "ensemble": {"members": 2},
+        "distil": {},
     }
     values = study_values(glue, models, systems=systems, launch={"precision": "fp32"}, **changes)
     values["include"] = [f"{TASK}/*"]
@@ -61,7 +62,7 @@ def test_every_saved_model_has_a_card_with_its_results_that_the_hubs_client_read
         assert f"{record.primary.value:.4f}" in card.text and record.system in card.text
         composite = (folder / "model" / "composite.json").is_file()
         assert data["library_name"] == ("graft" if composite else "transformers")
-        assert ("merge" in data["tags"]) == record.system.startswith(("merge.", "control."))
+        assert ("merge" in data["tags"]) == record.system.startswith(("merge.", "control.shuffled."))
         assert ("This is a control" in card.text) == (record.kind == "control")
 
 
