@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from pathlib import Path
 from typing import Any
 
 from graft import files, published
@@ -17,39 +18,52 @@ from graft.reporting import formats
 from graft.sources import HubData
 from graft.tasks.readers import HUB_SPLITS
 
+RESULTS = "## Results"
 # What the hub calls our metrics, where it has them.
 METRICS = {"f1_macro": "f1", "pearson": "pearsonr", "spearman": "spearmanr"}
 
 
-def write(grid: Grid, paths: Paths, task: str, system: str, seed: int | str, record: RunRecord | None = None) -> None:
-    """Write the card of a system that is made (its build.json is there) into its model folder.
-
-    `record`: once it is evaluated. No step reads a card, and no sha256 covers it, so that the evaluation can complete
-    what the making wrote.
-    """
+def write(grid: Grid, paths: Paths, task: str, system: str, seed: int | str) -> None:
+    """Write the card of a system that is made (its build.json is there) into its model folder."""
     folder = paths.run(task, system, seed)
-    text = page(grid, paths, files.read_json(folder / "build.json"), record)
-    with files.atomic_file(folder / "model" / card.CARD) as temporary:
-        temporary.write_text(text)
+    _write(folder, page(grid, paths, files.read_json(folder / "build.json")))
 
 
-def page(grid: Grid, paths: Paths, built: Mapping[str, Any], record: RunRecord | None) -> str:
-    """The card's text. built: the system's build.json."""
+def complete(grid: Grid, paths: Paths, record: RunRecord) -> None:
+    """Add what an evaluation found to the card of a system, which is written where its making left none.
+
+    No step reads a card, and no sha256 covers it, so that the evaluation can go on with what the making wrote.
+    """
+    folder = paths.run(record.task, record.system, record.seed)
+    path = folder / "model" / card.CARD
+    text = path.read_text() if path.is_file() else page(grid, paths, files.read_json(folder / "build.json"))
+    metadata, body = card.parts(text)
+    metadata["metrics"] = list(dict.fromkeys(METRICS.get(name, name) for name in record.metrics))
+    metadata["model-index"] = [{"name": record.system, "results": [_evaluated(grid, record)]}]
+    _write(folder, card.page(metadata, body.split(f"\n{RESULTS}\n")[0].strip("\n"), RESULTS, _results(record)))
+
+
+def page(grid: Grid, paths: Paths, built: Mapping[str, Any]) -> str:
+    """The text of a card before its system is evaluated. built: the system's build.json."""
     task, system = built["task"], grid.systems[built["system"]]
     folder = paths.run(task, system.name, built["seed"]) / "model"
     composite = (folder / manifest.FILE).is_file()
     models = list(dict.fromkeys(_models(grid, system)))
     origins = [published.of_folder(paths.model(model)) for model in models]
     return card.page(
-        _metadata(grid, task, system, origins, composite, record),
+        _metadata(grid, task, system, origins, composite),
         f"# {system.name} on {task}, seed {built['seed']}",
         card.warned(origins),
         _control(system),
         _made(built, system),
         card.table(("pre-trained model", "from", "sha256"), [_row(paths, m) for m in models]) if models else "",
-        _results(built, record),
         _use(composite),
     )
+
+
+def _write(folder: Path, text: str) -> None:
+    with files.atomic_file(folder / "model" / card.CARD) as temporary:
+        temporary.write_text(text)
 
 
 def _models(grid: Grid, system: System) -> Iterator[str]:
@@ -60,33 +74,28 @@ def _models(grid: Grid, system: System) -> Iterator[str]:
         yield from (system.pair.large, system.pair.small)
 
 
-def _metadata(
-    grid: Grid, task: str, system: System, origins: list[Origin], composite: bool, record: RunRecord | None
-) -> dict[str, Any]:
+def _metadata(grid: Grid, task: str, system: System, origins: list[Origin], composite: bool) -> dict[str, Any]:
     source, merged = grid.study.tasks[task].source, system.method is not None
     # The first word of a system's name is its family: finetune, probe, soup, ...
     tags = ["merge"] * merged + ["graft", system.method or system.name.split(".")[0]]
-    others = {
-        "library_name": "graft" if composite else "transformers",
-        "tags": list(dict.fromkeys([*tags, *({"composite", "control"} & {system.kind})])),
-        "base_model_relation": None if not published.repos(origins) else "merge" if merged else "finetune",
-        "datasets": [source.repo] if isinstance(source, HubData) else None,
-    }
-    if record is not None:
-        others["metrics"] = list(dict.fromkeys(METRICS.get(name, name) for name in record.metrics))
-        others["model-index"] = [{"name": system.name, "results": [_evaluated(grid, task, record)]}]
-    return card.metadata(system.method or "", origins, **others)
+    return card.metadata(
+        system.method or "",
+        origins,
+        library_name="graft" if composite else "transformers",
+        tags=list(dict.fromkeys([*tags, *({"composite", "control"} & {system.kind})])),
+        base_model_relation=None if not published.repos(origins) else "merge" if merged else "finetune",
+        datasets=[source.repo] if isinstance(source, HubData) else None,
+    )
 
 
-def _evaluated(grid: Grid, task: str, record: RunRecord) -> dict[str, Any]:
-    source = grid.study.tasks[task].source
+def _evaluated(grid: Grid, record: RunRecord) -> dict[str, Any]:
+    source = grid.study.tasks[record.task].source
     hub = isinstance(source, HubData)
-    dataset = {"name": task, "type": source.repo if hub else task, "split": HUB_SPLITS["dev"] if hub else "dev"}
-    if hub and source.config:
-        dataset["config"] = source.config
+    dataset = {"name": record.task, "type": source.repo if hub else record.task}
+    dataset |= {"config": source.config} if hub and source.config else {}
     return {
         "task": {"type": "text-classification"},
-        "dataset": dataset,
+        "dataset": dataset | {"split": HUB_SPLITS["dev"] if hub else "dev"},
         "metrics": [
             {"type": METRICS.get(name, name), "value": metric.value, "name": name}
             for name, metric in record.metrics.items()
@@ -135,23 +144,20 @@ def _row(paths: Paths, model: str) -> tuple[str, str, str]:
     return f"`{model}`", told, f"`{manifest_['sha256']['model.safetensors'][:16]}`"
 
 
-def _results(built: Mapping[str, Any], record: RunRecord | None) -> str:
-    select = built["select"]
-    own = f"{select['metric']} on `select`: {select['value']:.4f}, by which choices are made." if select else ""
-    if record is None:
-        return f"{own} Not evaluated on the published dev split yet.".strip()
+def _results(record: RunRecord) -> str:
     rows = [
         (name, f"{m.value:.4f}", "" if m.stderr is None else f"{m.stderr:.4f}", str(m.n))
         for name, m in record.metrics.items()
     ]
-    cost = record.cost
+    select = record.select
+    chosen = f" On `select`, by which choices are made, {select.metric} is {select.value:.4f}." if select else ""
+    training, inference = map(formats.flops, (record.cost.train_flops, record.cost.inference_flops))
     return "\n\n".join(
         [
-            "On the published dev split, which nothing was chosen on:",
+            "On the published dev split, on which nothing was chosen:",
             card.table(("metric", "value", "standard error", "examples"), rows),
-            f"{own} One seed is no verdict: the tables of the study compare systems over all seeds. Training took "
-            f"{formats.flops(cost.train_flops)} FLOPs from the published models, an answer to 128 tokens takes "
-            f"{formats.flops(cost.inference_flops)}.".strip(),
+            f"One run is no verdict: the tables of the study compare systems over all seeds.{chosen} Training took "
+            f"{training} FLOPs from the published models, an answer to 128 tokens takes {inference}.",
         ]
     )
 

@@ -74,7 +74,7 @@ def main() -> None:
         },
     )
     if trained_on == args.task:
-        cards.write(grid, paths, args.task, args.system, args.seed, record)
+        cards.complete(grid, paths, record)
     records.write(out / "run.json", record)
     shown = ", ".join(f"{name} {m.value:.4f}" for name, m in record.metrics.items())
     print(f"{args.task} {args.system} seed {args.seed}: {shown} ({time.perf_counter() - started:.1f} s)")

@@ -30,6 +30,14 @@ def page(metadata: Mapping[str, Any], *parts: str) -> str:
     return f"---\n{front}---\n" + "\n\n".join(part for part in parts if part) + "\n"
 
 
+def parts(text: str) -> tuple[dict[str, Any], str]:
+    """The hub's metadata of a model card, and what stands below it."""
+    if not text.startswith("---\n") or text.count("---\n") < 2:
+        return {}, text
+    _, front, body = text.split("---\n", 2)
+    return yaml.safe_load(front), body
+
+
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
     """A table in Markdown; cells hold no line breaks."""
     lines = [headings, ["---"] * len(headings), *rows]

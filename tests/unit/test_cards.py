@@ -1,6 +1,7 @@
 """Model cards of a pico study that is made in this process: every kind of system has one that the hub can read."""
 
 import re
+import shutil
 
 import pytest
 from huggingface_hub import ModelCard, metadata_load
@@ -69,10 +70,27 @@ def test_every_saved_model_has_a_card_with_its_results_that_the_hubs_client_read
 def test_a_merge_has_a_card_before_it_is_evaluated(study):
     grid, paths = study
     name = "merge.stitch.small-into-large"
-    text = cards.page(grid, paths, files.read_json(paths.run(TASK, name, 0) / "build.json"), None)
+    text = cards.page(grid, paths, files.read_json(paths.run(TASK, name, 0) / "build.json"))
     card = ModelCard(text)
-    assert card.data.eval_results is None and "Not evaluated on the published dev split yet" in text
+    assert card.data.eval_results is None and cards.RESULTS not in text
     assert "Chosen on `select`" in text and "stitch" in card.data.tags and "composite" in card.data.tags
+
+
+def test_an_evaluation_adds_to_a_card_and_a_second_one_replaces_what_it_added(study, tmp_path):
+    grid, paths = study
+    name = "merge.spacewise.labelled.small-into-large"
+    shutil.copytree(paths.root, tmp_path / "pico")
+    paths = Paths(tmp_path / "pico")
+    folder = paths.run(TASK, name, 0)
+    (folder / "model" / CARD).write_text("---\nlicense: mit\ntags: [soup]\n---\n# My own words\n\nStay.\n")
+    record = records.read(folder / "run.json")
+    for value in (0.25, 0.75):
+        metric = record.primary.model_copy(update={"value": value})
+        cards.complete(grid, paths, record.model_copy(update={"metrics": {"accuracy": metric}}))
+    card = ModelCard.load(folder / "model" / CARD)
+    assert card.data.license == "mit" and card.data.tags == ["soup"] and "# My own words\n\nStay." in card.text
+    assert card.text.count(cards.RESULTS) == 1 and "0.7500" in card.text and "0.2500" not in card.text
+    assert [result.metric_value for result in card.data.eval_results] == [0.75]
 
 
 def test_a_merge_of_strength_0_says_so(study):
@@ -81,7 +99,7 @@ def test_a_merge_of_strength_0_says_so(study):
     built = files.read_json(folder / "build.json")
     for strength in (0.0, 1.0):
         built["choices"][0]["chosen"] = strength
-        text = cards.page(grid, paths, built, None)
+        text = cards.page(grid, paths, built)
         assert ("nothing was merged into it" in text) == (strength == 0)
 
 
@@ -110,7 +128,7 @@ def test_sources_on_the_hub_are_named_with_licence_and_warning(study):
     try:
         files.write_json(manifest, before | {"source": package})
         files.write_json(small, own | {"source": {"kind": "distilled", "teacher": "large"}})
-        card = ModelCard(cards.page(grid, paths, built, None))
+        card = ModelCard(cards.page(grid, paths, built))
     finally:
         files.write_json(manifest, before)
         files.write_json(small, own)

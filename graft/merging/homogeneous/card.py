@@ -41,8 +41,8 @@ def write(folder: Path, plan: Plan, config: Mapping[str, Any], digests: Mapping[
     (folder / CARD).write_text(text(plan, config, sources))
 
 
-def text(plan: Plan, config: Mapping[str, Any], sources: Mapping[str, Any]) -> str:
-    """The README.md of a merged model."""
+def text(plan: Plan, config: Mapping[str, Any], sources: Mapping[str, Any], record: str = f"`{PROVENANCE}`") -> str:
+    """The README.md of a merged model; `record`: where all about its making stands."""
     origins = [published.of_folder(Path(s["folder"]), s["sha256"].values()) for s in sources.values()]
     kind = next((task for name in config.get("architectures") or () for end, task in TASKS.items() if end in name), "")
     weights = f", weights {', '.join(f'{weight:g}' for weight in plan.weights)}" if plan.facts.weighted else ""
@@ -59,7 +59,7 @@ def text(plan: Plan, config: Mapping[str, Any], sources: Mapping[str, Any]) -> s
         f"{len(plan.weights)} models of one shape were merged by `{plan.facts.name}` (strength {plan.strength:g}"
         f"{weights}{told}). Source of the method: {plan.facts.citation}.",
         table(("part", "from", "file", "sha256"), rows),
-        f"All about its making stands in `{PROVENANCE}`. {UNTRIED} each of its models before you use it.",
+        f"All about its making stands in {record}. {UNTRIED} each of its models before you use it.",
     )
 
 
