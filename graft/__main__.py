@@ -277,6 +277,52 @@ def clean(
 
 
 @app.command()
+def verify(study: NamedStudy) -> None:
+    """Check that the results are what was recorded: fingerprints, sha256 of data, models and predictions, metrics."""
+    paths = find(study)
+    from graft import verifying
+    from graft.grid import Grid
+    from graft.progress import progress
+    from graft.study import load
+
+    with progress("verify") as report:
+        found = verifying.verify(Grid(load(paths.study)), paths, report)
+    for what, count in found.counts.items():
+        print(f"{count:>6}  {what}")
+    for problem in found.problems:
+        print(problem, file=sys.stderr)
+    if found.problems:
+        raise ValueError(f"study {study} is not as recorded: see the lines above ({len(found.problems)})")
+    print("all is as recorded")
+
+
+@app.command()
+def submission(
+    study: NamedStudy,
+    system: Annotated[str, typer.Argument(help="System, as in the tables.")],
+    seed: Annotated[
+        str | None, typer.Option(help="Of the models; by default the best on select, task by task.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The zip; by default results/STUDY/submissions/SYSTEM.zip.")] = None,
+) -> None:
+    """Predict GLUE's test sets with a system, and write the zip that gluebenchmark.com takes."""
+    paths = find(study)
+    from graft import glue, submission
+    from graft.grid import Grid
+    from graft.progress import progress
+    from graft.study import load
+
+    target = out or paths.root / "submissions" / f"{system}.zip"
+    with progress("submission") as report:
+        parts = submission.submit(Grid(load(paths.study)), paths, system, seed, target, report)
+    for part in parts:
+        print(part)
+    others = [name for name in glue.TEST_SETS if name not in {part.name for part in parts}]
+    print(f"{', '.join(others)}: one answer for all rows, since the server wants all; their scores say nothing")
+    print(f"the submission is in {target}")
+
+
+@app.command()
 def schema() -> None:
     """The JSON schema of a study config, for editors (config/study.schema.json)."""
     import json

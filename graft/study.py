@@ -103,6 +103,7 @@ class SmallShape(Section):
     """Shape of a distilled model."""
 
     layers: Positive
+    """A divisor of the large model's number."""
     width: Positive
     """Units of the residual stream; a multiple of `heads`."""
     heads: Positive
@@ -123,6 +124,7 @@ class PretrainingOptions(Section):
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Share of the steps with a rising learning rate; it then falls linearly to zero."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    """AdamW's."""
     max_tokens: Annotated[int, Field(ge=4)] = 128
     """Texts are cut to this length."""
     clip: Annotated[float, Field(gt=0)] = 1.0
@@ -161,6 +163,7 @@ class DistilledModel(Section):
     """Name of the large model."""
     shape: SmallShape
     seed: int = 0
+    """Of the order of texts, and of first weights that are drawn."""
     options: DistilOptions = DistilOptions()
 
 
@@ -216,17 +219,19 @@ class FineTuning(Section):
     """Hyperparameters of one fine-tuning; the global batch is `batch_size` whatever the number of processes."""
 
     learning_rate: Annotated[float, Field(gt=0)]
-    """Peak of the schedule."""
+    """Peak of the schedule (usual: 2e-5 to 5e-5 for BERT-base, ten times that for very small models)."""
     batch_size: Positive
-    """Examples per optimizer step."""
+    """Examples per optimizer step (usual: 16 or 32)."""
     epochs: Positive
-    """Passes over `train`; the best epoch by the primary metric on `select` is kept."""
+    """Passes over `train` (usual: 3; small sets 10 to 20); the best by the primary metric on `select` is kept."""
     max_tokens: Annotated[int, Field(ge=4, le=512)]
-    """Longest input in tokens; longer ones lose the end of their longest text."""
+    """Longest input in tokens (usual: 128); longer ones lose the end of their longest text."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     """AdamW's; none on biases and LayerNorm."""
     adam_betas: tuple[float, float] = (0.9, 0.999)
+    """AdamW's decay of its means of gradients, and of their squares."""
     adam_epsilon: Annotated[float, Field(gt=0)] = 1e-6
+    """AdamW's, added to what it divides by."""
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Share of the steps with a rising learning rate; it then falls linearly to zero."""
     clip: Annotated[float, Field(gt=0)] = 1.0
@@ -250,6 +255,7 @@ class Model(Section):
     """A pre-trained model and how it is fine-tuned."""
 
     role: Literal["large", "small"]
+    """What it is in pairs."""
     source: HubModel | PathModel | PackageModel | DistilledModel | RandomModel | MaskedModel = Field(
         discriminator="kind"
     )
@@ -263,7 +269,9 @@ class Pair(Section):
     """A large model and the small one that is merged into it."""
 
     large: Name
+    """Name of the model that is merged into; fine-tuned, it is the reference."""
     small: Name
+    """Name of the model that is merged into it once it is fine-tuned."""
 
     @property
     def name(self) -> str:
@@ -309,6 +317,7 @@ class Statistics(Section):
     """Per task, in units of the primary metric: a difference below it counts as equivalent. The task table's own where
     left out; a task that is not in it has no equivalence then."""
     confidence: Fraction = 0.95
+    """Of all intervals."""
     draws: Annotated[int, Field(ge=100)] = 10_000
     """Draws of the bootstrap and of the tests."""
 

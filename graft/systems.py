@@ -50,6 +50,7 @@ class LoraSystem(Section):
     """
 
     rank: Positive = 8
+    """Width of an adapter."""
     alpha: Annotated[float, Field(gt=0)] = 16.0
     """An adapter counts alpha / rank times."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -102,6 +103,7 @@ class EnsembleSystem(Section):
     """
 
     members: Annotated[int, Field(ge=2)] = 2
+    """Fine-tuned models in each."""
 
 
 class WarmStartSystem(Section):
@@ -114,6 +116,7 @@ class WarmStartSystem(Section):
     merge: Name
     """Name under systems.merge, of a method with heads."""
     head: HeadName = "labelled"
+    """Of the merge, and of `control.head-only`."""
     steps: Annotated[tuple[Positive, ...], Field(min_length=1)] = (25, 50, 100, 200, 400)
     """Optimizer steps; each number is a fine-tuning of its own, whose learning rate falls to zero at its end."""
     rates: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] = (0.3, 1.0, 3.0)
@@ -180,8 +183,11 @@ class HeadOnlyControl(Section):
     """`control.head-only.<head>.<pair>`: the same heads on the untouched large body."""
 
     heads: Annotated[tuple[HeadName, ...], Field(min_length=1)] = ("transplant", "label-free", "labelled")
+    """Which of them."""
     fit_rows: FitRows = 2048
+    """Rows of train (a fixed draw) on which they are fitted."""
     ridge: RidgeSizes = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
+    """Ridge sizes tried on `select`, as shares of the mean diagonal."""
 
 
 class MergeControl(Section):

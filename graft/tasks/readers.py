@@ -59,6 +59,27 @@ def read_split(source: HubData | FileData, row: TaskRow, split: str, where: str)
     return rows_of(table, row, name, split)
 
 
+def read_texts(source: HubData | FileData, row: TaskRow, split: str, where: str) -> pd.DataFrame:
+    """One published split without its labels, which it need not have, as columns `index`, `text_a`, (`text_b`).
+
+    `index` is the file's own (`idx` on the hub), or counts its rows from 0. Raises ValueError for a missing file or
+    column.
+    """
+    if isinstance(source, HubData):
+        name, table = _read_hub(source, split)
+    else:
+        name = folder_of(source, where, (split,)) / f"{split}.{source.kind}"
+        if not name.is_file():
+            raise ValueError(f"{where}.folder: {name} is missing")
+        table = read_tsv(name) if source.kind == "tsv" else pd.read_parquet(name)
+    result = pd.DataFrame({"index": next((table[c] for c in ("index", "idx") if c in table), table.index)})
+    for target, column in zip(("text_a", "text_b"), row.text, strict=False):
+        if column not in table:
+            raise ValueError(f"{name}: no column {column!r}; it has {', '.join(table.columns)}")
+        result[target] = table[column].astype(str).str.strip()
+    return result
+
+
 def read_table(source: HubData | FileData, row: TaskRow, split: str, where: str) -> tuple[object, pd.DataFrame]:
     """One published split as it stands, and how its file is called in errors."""
     if isinstance(source, HubData):

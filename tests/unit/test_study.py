@@ -253,7 +253,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_the_schema_for_editors_is_up_to_date():
     stored = json.loads((ROOT / "config" / "study.schema.json").read_text())
-    assert stored == studies.Study.model_json_schema(), "python -m graft schema > config/study.schema.json"
+    assert stored == studies.Study.model_json_schema(), "call make docs"
 
 
 @pytest.mark.parametrize(
