@@ -75,7 +75,7 @@ def explain(
 
 @app.command()
 def tables(study: NamedStudy) -> None:
-    """Make the tables and the figure anew from the runs that exist."""
+    """Make the tables, the figures and the report anew from the runs that exist."""
     paths = find(study)
     from graft.grid import Grid
     from graft.reporting import tables as making
@@ -85,15 +85,16 @@ def tables(study: NamedStudy) -> None:
     making.write_runs(grid, paths, refuse_stale=False)
     making.write_comparison(grid, paths)
     making.write_costs(grid, paths)
-    making.write_figure(paths)
+    making.write_figures(grid, paths)
     if grid.transfers:
         from graft.reporting import transfer
 
         transfer.write_transfer(grid, paths, refuse_stale=False)
+    making.write_report(grid, paths)
     # Older than every run, so that snakemake makes them anew: it did not make these.
-    for path in (*paths.tables.iterdir(), *paths.figures.iterdir()):
+    for path in (*paths.tables.iterdir(), paths.figures, paths.report):
         os.utime(path, (1, 1))
-    print(f"{paths.tables} and {paths.figures} are up to date")
+    print(f"{paths.tables}, {paths.figures} and {paths.report} are up to date")
 
 
 @app.command()

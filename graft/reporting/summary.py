@@ -10,7 +10,7 @@ import pandas as pd
 from graft.merging.registry import CHANGES, HEADS, KINDS
 from graft.paths import Paths
 from graft.reporting import formats
-from graft.reporting.tables import COMPARISON, FIGURE
+from graft.reporting.tables import COMPARISON
 from graft.statistics.verdicts import SEEDS_FOR_VERDICT
 
 Row = dict[str, Any]
@@ -72,10 +72,10 @@ def places(paths: Paths) -> list[tuple[str, str]]:
     """What there is to look at, and where it stands."""
     known = (
         ("table", (paths.tables / COMPARISON).with_suffix(".md")),
-        ("figure", paths.figures / f"{FIGURE}.png"),
-        ("report", paths.root / "report.html"),
+        ("figures", paths.figures),
+        ("report", paths.report),
     )
-    return [(what, str(path)) for what, path in known if path.is_file()]
+    return [(what, str(path)) for what, path in known if path.exists()]
 
 
 def _merges_of(system: str, known: list[str]) -> list[str]:
