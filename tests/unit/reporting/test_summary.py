@@ -138,7 +138,9 @@ def test_only_files_that_are_there_are_pointed_to(paths):
     for path in (paths.tables / "comparison.md", paths.root / "report.html"):
         with files.atomic_file(path) as temporary:
             temporary.write_text("x")
+    paths.figures.mkdir()
     assert summary.places(paths) == [
         ("table", str(paths.tables / "comparison.md")),
+        ("figures", str(paths.figures)),
         ("report", str(paths.root / "report.html")),
     ]
