@@ -35,9 +35,12 @@ def answers(comparison: pd.DataFrame, grid: Grid) -> list[str]:
 
 
 def not_beaten(comparison: pd.DataFrame) -> list[str]:
-    """Controls and baselines that did as well as a merge that they belong to, or as the one chosen on their task."""
+    """Controls and baselines that did as well as merges that they belong to, or as the one chosen on their task."""
     rows, common = formats.records(comparison), formats.common_pair(comparison["system"])
-    return summary.controls_not_beaten(rows, [row for row in rows if row["chosen"] is True], common)
+    merges: dict[tuple[str, str], list[str]] = {}
+    for one in summary.controls_not_beaten(rows, [row for row in rows if row["chosen"] is True], common):
+        merges.setdefault((one.task, one.control), []).append(one.merge or "the best merge, chosen on select")
+    return [f"On {task} {control} did as well as {summary.listed(own)}." for (task, control), own in merges.items()]
 
 
 def warnings(comparison: pd.DataFrame, runs: pd.DataFrame, records: Iterable[RunRecord], grid: Grid) -> list[str]:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -71,12 +72,14 @@ def _paragraphs(text: str) -> list[str]:
     return [" ".join(part.split()) for part in text.split("\n\n") if part.strip()]
 
 
-def _options(options: dict[str, object]) -> str:
-    written = {
-        name: ", ".join(f"{v:g}" for v in value) if isinstance(value, list) else value
-        for name, value in options.items()
-    }
-    return "; ".join(f"{name} {value}" for name, value in written.items()) or formats.NOTHING
+def _options(options: dict[str, Any]) -> str:
+    return "; ".join(f"{name} {_written(value)}" for name, value in options.items()) or formats.NOTHING
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(f"{one:g}" for one in value) if isinstance(value, list) else str(value)
 
 
 def _range(rows: list[dict[str, float]], cost: str) -> str:

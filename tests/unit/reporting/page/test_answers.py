@@ -58,7 +58,11 @@ def test_what_has_not_finished_is_told(told, values, said):
 
 @pytest.mark.parametrize(
     ("changes", "unbeaten"),
-    [({}, []), ({"majority": {"all": 0.8}}, ["majority on rte"]), ({HEAD_ONLY: {"all": 0.85}}, None)],
+    [
+        ({}, []),
+        ({"majority": {"all": 0.8}}, ["On rte majority did as well as the best merge, chosen on select."]),
+        ({HEAD_ONLY: {"all": 0.85}}, None),
+    ],
 )
 def test_a_control_that_is_as_good_is_found(study, runs_of, compare, changes, unbeaten):
     values = {BIG: {0: 0.9}, THESEUS: {0: 0.8}, "majority": {"all": 0.5}, HEAD_ONLY: {"all": 0.6}} | changes
