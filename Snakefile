@@ -10,6 +10,9 @@ if not workflow.overwrite_configfiles:
     configfile: f"{workflow.basedir}/config.yaml"
 
 
+report: "report/study.rst"
+
+
 include: "rules/common.smk"
 include: "rules/data.smk"
 include: "rules/models.smk"
@@ -20,6 +23,7 @@ include: "rules/evaluate.smk"
 include: "rules/cost.smk"
 include: "rules/compare.smk"
 include: "rules/transfer.smk"
+include: "rules/report.smk"
 
 
 localrules:
@@ -38,7 +42,8 @@ rule all:
         TABLES,
         COSTS,
         TRANSFER,
-        FIGURES,
+        PATHS.figures,
+        PATHS.report,
 
 
 # All that needs the network (docs/airgap.md).

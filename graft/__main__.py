@@ -16,6 +16,8 @@ app = typer.Typer(
 )
 # As for snakemake: the default study stands beside the Snakefile, whatever the working folder.
 DEFAULT = Path(__file__).resolve().parents[1] / "config.yaml"
+# 1980, the first year that a ZIP can hold, as `snakemake --report` writes one.
+LONG_AGO = 315_619_200
 # Flags that take several values at once, which typer has no word for.
 SEVERAL = ("--models", "--weights", "--statistics")
 NamedStudy = Annotated[str, typer.Argument(help="Study: the name of a folder in results/.")]
@@ -75,7 +77,7 @@ def explain(
 
 @app.command()
 def tables(study: NamedStudy) -> None:
-    """Make the tables and the figure anew from the runs that exist."""
+    """Make the tables, the figures and the report anew from the runs that exist."""
     paths = find(study)
     from graft.grid import Grid
     from graft.reporting import tables as making
@@ -85,15 +87,16 @@ def tables(study: NamedStudy) -> None:
     making.write_runs(grid, paths, refuse_stale=False)
     making.write_comparison(grid, paths)
     making.write_costs(grid, paths)
-    making.write_figure(paths)
+    making.write_figures(grid, paths)
     if grid.transfers:
         from graft.reporting import transfer
 
         transfer.write_transfer(grid, paths, refuse_stale=False)
+    making.write_report(grid, paths)
     # Older than every run, so that snakemake makes them anew: it did not make these.
-    for path in (*paths.tables.iterdir(), *paths.figures.iterdir()):
-        os.utime(path, (1, 1))
-    print(f"{paths.tables} and {paths.figures} are up to date")
+    for path in (*paths.tables.iterdir(), paths.figures, paths.report):
+        os.utime(path, (LONG_AGO, LONG_AGO))
+    print(f"{paths.tables}, {paths.figures} and {paths.report} are up to date")
 
 
 @app.command()

@@ -86,5 +86,9 @@ class Paths:
         return self.root / "figures"
 
     @property
+    def report(self) -> Path:
+        return self.root / "report.html"
+
+    @property
     def logs(self) -> Path:
         return self.root / "logs"

@@ -36,7 +36,7 @@ MODEL_RULES = {
     "random": "initialise_model",
     "masked_lm": "pretrain_model",
 }
-LAST = ("gather", "compare", "tabulate_costs", "plot", "transfer")
+LAST = ("gather", "compare", "tabulate_costs", "plot", "transfer", "report")
 
 
 @dataclass(frozen=True)
@@ -188,7 +188,9 @@ def output_of(step: Step, paths: Paths) -> Path:
         case "transfer":
             return paths.tables / "transfer.csv"
         case "plot":
-            return paths.figures / "metric-vs-training-flops.svg"
+            return paths.figures
+        case "report":
+            return paths.report
         case _:
             return paths.run(*step.wildcards) / "build.json"
 

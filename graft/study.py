@@ -261,6 +261,8 @@ class Model(Section):
     )
     tokenizer: Name | None = None
     """Model whose tokenizer it uses; its own (a distilled model: its teacher's) where left out."""
+    note: str | None = None
+    """What a reader of the report must know of it, e.g. that it was trained on a task like these; changes no run."""
     finetune: dict[Name, FineTuning] = {}
     """Per task; a random or masked_lm model has those of the model that it is like for tasks that are left out."""
 

@@ -14,6 +14,7 @@ from graft.cost import families
 from graft.grid import Grid, probes_of, reads_layers
 from graft.merging.alignment.depth import DEPTHS
 from graft.paths import Paths
+from graft.reporting import captions
 from graft.strict_yaml import read_yaml
 
 # Snakemake makes millions of small objects that live to its end; looking for rubbish so often took an eighth of a dry run.
@@ -69,12 +70,27 @@ shell.prefix(
 RUNS = "{task}/{system}/seed-{seed}"
 TABLES = [
     PATHS.tables / name
-    for name in ("runs.csv", "comparison.csv", "comparison.md", "comparison.html", "significance.csv", "aggregate.csv")
+    for name in (
+        "runs.csv",
+        "comparison.csv",
+        "comparison.md",
+        "comparison.html",
+        "comparison.tex",
+        "significance.csv",
+        "aggregate.csv",
+    )
 ]
 TABLES += [PATHS.tables / "warm-start.csv"] if STUDY.systems.warm_start else []
 COSTS = PATHS.tables / "cost.csv"
 TRANSFER = [PATHS.tables / "transfer.csv"] if GRID.transfers else []
-FIGURES = [PATHS.figures / f"metric-vs-training-flops.{kind}" for kind in ("svg", "png", "csv")]
+
+
+def captioned(table):
+    """A table as an output that stands in Snakemake's report too, where that can show it."""
+    if table.suffix not in (".csv", ".html"):
+        return table
+    labels = {"table": table.stem, "format": table.suffix[1:]}
+    return report(table, caption=f"../report/{table.stem}.rst", category="Tables", labels=labels)
 
 
 wildcard_constraints:
