@@ -25,8 +25,9 @@ lint: setup
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/snakemake --lint
 
-# What is generated from the code: docs/methods.md, docs/configuration.md, config/study.schema.json.
-docs: setup
+# What is generated from the code: docs/methods.md, docs/configuration.md, config/study.schema.json. Not after `setup`,
+# which would make anew an environment that this checkout only borrows.
+docs:
 	$(BIN)/python -m graft.references
 
 test: setup lint

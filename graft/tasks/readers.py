@@ -130,16 +130,21 @@ def _parquet_columns(path: Path) -> list[str]:
 
 def _read_hub(source: HubData, split: str) -> tuple[str, pd.DataFrame]:
     from huggingface_hub import HfApi, hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError
 
     prefix = f"{source.config}/" if source.config else ""
     wanted = f"{prefix}{HUB_SPLITS[split]}-"
-    names = HfApi().list_repo_files(source.repo, repo_type="dataset", revision=source.revision)
-    parts = sorted(n for n in names if n.startswith(wanted) and n.endswith(".parquet"))
+    try:
+        names = HfApi().list_repo_files(source.repo, repo_type="dataset", revision=source.revision)
+        parts = sorted(n for n in names if n.startswith(wanted) and n.endswith(".parquet"))
+        paths = [hf_hub_download(source.repo, n, repo_type="dataset", revision=source.revision) for n in parts]
+    except (HfHubHTTPError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{source.repo}@{source.revision[:8]}: cannot be downloaded: {reason}") from None
     if not parts:
         raise ValueError(
             f"{source.repo}@{source.revision[:8]}: no parquet file {wanted}*; check `config` and `revision`"
         )
-    paths = [hf_hub_download(source.repo, n, repo_type="dataset", revision=source.revision) for n in parts]
     return f"{source.repo}/{parts[0]}", pd.concat([pd.read_parquet(p) for p in paths], ignore_index=True)
 
 
