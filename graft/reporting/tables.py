@@ -68,10 +68,7 @@ def read_comparison(paths: Paths) -> pd.DataFrame:
 
 
 def write_figures(grid: Grid, paths: Paths) -> None:
-    """Draw what there is data for: `figures/<figure>.<task>.{svg,png,pdf}`, and what is drawn as csv beside them.
-
-    Raises ValueError if nothing is finished.
-    """
+    """Draw what there is data for: `figures/<figure>.<task>.{svg,png,pdf}`, and what is drawn as csv beside them."""
     from graft.reporting.figures import catalogue
     from graft.reporting.figures.source import Source
 

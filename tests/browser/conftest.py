@@ -24,6 +24,7 @@ FLAGS = (
     # Nothing answers there: whatever a page asked for would fail, and be in the console.
     "--proxy-server=127.0.0.1:9",
 )
+HOSTILE = "<script>document.title='taken over'</script><img src='http://example.org/x.png' onerror='alert(1)'>"
 
 
 @pytest.fixture(scope="session")
@@ -49,9 +50,11 @@ def browser(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def report(tmp_path_factory) -> Path:
-    """The report of a study with every kind of system, a control that wins, and a run that failed."""
+    """The report of a study with every kind of system, a control that wins, missing runs, and a hostile note."""
     paths = Paths(tmp_path_factory.mktemp("browser") / "results" / "s")
     study = study_of()
+    notes = {name: model.model_copy(update={"note": HOSTILE}) for name, model in study.models.items()}
+    study = study.model_copy(update={"models": notes})
     grid = Grid(study.model_copy(update={"statistics": study.statistics.model_copy(update={"draws": 400})}))
     means = {"finetune.big": 0.9, "finetune.tiny": 0.85, "majority": 0.5}
     for number, name in enumerate(grid.systems):

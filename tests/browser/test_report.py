@@ -7,6 +7,8 @@ from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
 
+from tests.browser.conftest import HOSTILE
+
 TABLE = "#table-rte"
 ROWS = f"{TABLE} tbody tr"
 
@@ -51,6 +53,11 @@ def heading(page, number):
 def test_only_the_page_itself_is_loaded(page):
     loaded = page.execute_script("return performance.getEntriesByType('resource').map(one => one.name)")
     assert loaded == [] and "report" in page.title
+
+
+def test_text_of_a_study_stays_text(page):
+    assert page.title == "s: report" and not page.find_elements(By.TAG_NAME, "img")
+    assert HOSTILE in page.find_element(By.ID, "answer").text
 
 
 def test_a_click_on_a_heading_sorts_and_a_second_one_turns_it_round(page):

@@ -37,12 +37,7 @@ DRAWINGS = {
 
 
 def write(source: Source, folder: Path) -> None:
-    """Write every figure that there is data for, as `<figure>.<task>.{svg,png,pdf,csv}`, in the place of all others.
-
-    Raises ValueError if nothing is finished.
-    """
-    if source.comparison["mean"].isna().all():
-        raise ValueError("the comparison has no finished system, so there is nothing to draw")
+    """Write every figure that there is data for, as `<figure>.<task>.{svg,png,pdf,csv}`, in the place of all others."""
     with files.atomic_folder(folder) as temporary:
         for name, drawing in DRAWINGS.items():
             table = drawing.data(source)

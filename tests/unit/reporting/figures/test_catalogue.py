@@ -48,11 +48,10 @@ def test_text_of_a_table_is_text_in_a_figure(without_records, tmp_path):
         assert "<script" not in text and text.count("</svg>") == 1, path.name
 
 
-def test_nothing_finished_is_told(without_records, tmp_path):
-    empty = without_records.comparison.assign(mean=None)
-    with pytest.raises(ValueError, match="no finished system"):
-        catalogue.write(dataclasses.replace(without_records, comparison=empty), tmp_path / "figures")
-    assert not (tmp_path / "figures").exists()
+def test_nothing_finished_is_nothing_to_draw(without_records, tmp_path):
+    empty = without_records.comparison.assign(mean=None, delta_vs_reference=None)
+    catalogue.write(dataclasses.replace(without_records, comparison=empty), tmp_path / "figures")
+    assert list((tmp_path / "figures").iterdir()) == []
 
 
 def test_every_figure_has_its_heading_and_caption():

@@ -70,6 +70,12 @@ def test_a_control_that_is_as_good_is_found(study, runs_of, compare, changes, un
     assert found == unbeaten if unbeaten is not None else any("head" in control for control in found)
 
 
+def test_where_every_control_lost_the_answer_says_so(told):
+    values = {BIG: {0: 0.9}, THESEUS: {0: 0.8}, HEAD_ONLY: {"all": 0.6}}
+    assert told(values)[1:] == ["Every control did worse than the merges that it stands against."]
+    assert len(told(values | {HEAD_ONLY: {"all": 0.8}})) == 1
+
+
 def test_all_that_limits_a_study_is_told(study, runs_of, compare):
     made = study()
     models = {name: model.model_copy(update={"note": f"{name} has seen it"}) for name, model in made.models.items()}

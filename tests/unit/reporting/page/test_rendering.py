@@ -113,6 +113,11 @@ def test_a_study_of_nothing_but_one_run_has_a_report(page):
     assert "Missing runs" in text and "not started" in text and "None" not in re.sub(r"<script>.*?</script>", "", text)
 
 
+def test_a_study_in_which_nothing_has_finished_has_a_report(page):
+    text = page({})
+    assert "are missing: they are in no number here" in text and "none has finished" in text and "<svg" not in text
+
+
 def test_missing_runs_are_listed_with_the_words_of_their_logs(reported, write_log):
     log = write_log("finetune_model", "finetune.tiny", 0, "finetune_model: loss is nan <script>alert(1)</script>\n")
     os.utime(log, (1, 1))
