@@ -36,6 +36,7 @@ UNITS = {
     "max_tokens": "tokens",
     "pass_tokens": "tokens",
     "batch_size": "examples",
+    "examples": "examples",
     "start_texts": "texts",
     "texts": "texts",
     "epochs": "passes over train",

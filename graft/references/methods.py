@@ -84,7 +84,7 @@ def reference() -> str:
     two_shapes, composites = (list(map(_two_shapes, by_kind[kind])) for kind in registry.KINDS)
     parts = [INTRODUCTION, "## Weights of two shapes", IN_A_STUDY, HEADS, *two_shapes]
     parts += ["## Composites", COMPOSITES, *composites]
-    parts += ["## Models of one shape", SAME_SHAPE, *map(_one_shape, same_shape.METHODS.values())]
+    parts += ["## Models of one shape", SAME_SHAPE, *map(_one_shape, [*same_shape.METHODS.values(), same_shape.GREEDY])]
     return markdown.page(*parts)
 
 

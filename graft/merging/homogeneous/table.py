@@ -129,7 +129,7 @@ _ALL = (
 )
 METHODS: Mapping[str, Facts] = MappingProxyType({facts.name: facts for facts in _ALL})
 # The uniform soup of some of the models. Only a study has the scores by which they are chosen.
-GREEDY = Facts("greedy", SOUPS, METHODS["uniform"].implementation, base=False, weighted=False)
+GREEDY = Facts("greedy", SOUPS, "graft.merging.homogeneous.averages:greedy", base=False, weighted=False)
 
 
 def facts(name: str) -> Facts:
