@@ -111,7 +111,7 @@ def _limits(axis: Axes, rows: list[Row]) -> None:
     axis.set_xlim(10 ** (min(costs) - margin), 10 ** (max(costs) + margin))
     axis.grid(True, axis="y", **GRID)
     axis.set_axisbelow(True)
-    axis.tick_params(which="minor", length=1.5, width=0.4)
+    axis.tick_params(which="minor", length=1.5, width=0.4, pad=5.5)  # in line with the others
     # Written as in the tables. Within one decade or two, twos and fives are written too.
     wide = max(costs) - min(costs) + 2 * margin > 2
     axis.xaxis.set_major_formatter(lambda value, _: formats.flops(value).replace(".0", ""))

@@ -55,7 +55,7 @@ def draw(data: pd.DataFrame) -> Figure:
     pairs = [(name, own) for name, own in data.groupby("pair", sort=False)]
     heights = [_CELL * (own["small_layer"].max() + 1) + 0.55 for _, own in pairs]
     names = [name for name in depth.DEPTHS if data["depths"].map(lambda d, n=name: n in d.split()).any()]
-    above = 0.38
+    above = 0.26
     figure = Figure(figsize=(WIDTH, above + sum(heights)))
     top = above
     for (name, own), height in zip(pairs, heights, strict=True):

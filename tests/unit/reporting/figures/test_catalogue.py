@@ -1,9 +1,10 @@
 import dataclasses
 import re
+from typing import get_args
 
 import pytest
 
-from graft import files
+from graft import files, records
 from graft.reporting import captions
 from graft.reporting.figures import catalogue, style
 
@@ -56,6 +57,10 @@ def test_nothing_finished_is_nothing_to_draw(without_records, tmp_path):
 
 def test_every_figure_has_its_heading_and_caption():
     assert list(captions.FIGURES) == list(catalogue.DRAWINGS)
+
+
+def test_every_kind_of_system_can_be_drawn():
+    assert set(style.KINDS) == set(get_args(records.RunRecord.model_fields["kind"].annotation))
 
 
 def test_no_kinds_and_no_lines_share_a_marker_or_a_colour():
