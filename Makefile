@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test lint
+.PHONY: setup demo test lint docs
 
 setup: .venv/installed
 
@@ -24,6 +24,11 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/snakemake --lint
+
+# What is generated from the code: docs/methods.md, docs/configuration.md, config/study.schema.json. Not after `setup`,
+# which would make anew an environment that this checkout only borrows.
+docs:
+	$(BIN)/python -m graft.references
 
 test: setup lint
 	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadgroup --no-loadscope-reorder --durations 15

@@ -10,15 +10,20 @@ if not workflow.overwrite_configfiles:
     configfile: f"{workflow.basedir}/config.yaml"
 
 
+report: "report/study.rst"
+
+
 include: "rules/common.smk"
 include: "rules/data.smk"
 include: "rules/models.smk"
 include: "rules/finetune.smk"
 include: "rules/merge.smk"
+include: "rules/combine.smk"
 include: "rules/evaluate.smk"
 include: "rules/cost.smk"
 include: "rules/compare.smk"
 include: "rules/transfer.smk"
+include: "rules/report.smk"
 
 
 localrules:
@@ -37,7 +42,8 @@ rule all:
         TABLES,
         COSTS,
         TRANSFER,
-        FIGURES,
+        PATHS.figures,
+        PATHS.report,
 
 
 # All that needs the network (docs/airgap.md).
@@ -66,7 +72,7 @@ rule finetune:
 
 rule merge:
     input:
-        all_made("merge"),
+        all_made("merge", "soup", "multitask"),
 
 
 rule tables:

@@ -16,6 +16,8 @@ app = typer.Typer(
 )
 # As for snakemake: the default study stands beside the Snakefile, whatever the working folder.
 DEFAULT = Path(__file__).resolve().parents[1] / "config.yaml"
+# 1980, the first year that a ZIP can hold, as `snakemake --report` writes one.
+LONG_AGO = 315_619_200
 # Flags that take several values at once, which typer has no word for.
 SEVERAL = ("--models", "--weights", "--statistics")
 NamedStudy = Annotated[str, typer.Argument(help="Study: the name of a folder in results/.")]
@@ -75,7 +77,7 @@ def explain(
 
 @app.command()
 def tables(study: NamedStudy) -> None:
-    """Make the tables and the figure anew from the runs that exist."""
+    """Make the tables, the figures and the report anew from the runs that exist."""
     paths = find(study)
     from graft.grid import Grid
     from graft.reporting import tables as making
@@ -85,15 +87,16 @@ def tables(study: NamedStudy) -> None:
     making.write_runs(grid, paths, refuse_stale=False)
     making.write_comparison(grid, paths)
     making.write_costs(grid, paths)
-    making.write_figure(paths)
+    making.write_figures(grid, paths)
     if grid.transfers:
         from graft.reporting import transfer
 
         transfer.write_transfer(grid, paths, refuse_stale=False)
+    making.write_report(grid, paths)
     # Older than every run, so that snakemake makes them anew: it did not make these.
-    for path in (*paths.tables.iterdir(), *paths.figures.iterdir()):
-        os.utime(path, (1, 1))
-    print(f"{paths.tables} and {paths.figures} are up to date")
+    for path in (*paths.tables.iterdir(), paths.figures, paths.report):
+        os.utime(path, (LONG_AGO, LONG_AGO))
+    print(f"{paths.tables}, {paths.figures} and {paths.report} are up to date")
 
 
 @app.command()
@@ -135,7 +138,7 @@ def methods() -> None:
 
     console = terminal.console()
     console.print(terminal.methods_table(registry.METHODS.values()))
-    console.print(terminal.same_shape_table(table.METHODS.values()))
+    console.print(terminal.same_shape_table([*table.METHODS.values(), table.GREEDY]))
 
 
 @app.command()
@@ -213,6 +216,21 @@ def merge(
 
 
 @app.command()
+def statistics(
+    kind: Annotated[str, typer.Option(help="What the merge needs of each model: fisher, or gram (regmean).")],
+    model: Annotated[Path, typer.Option(help="Folder of the fine-tuned classifier.")],
+    text: Annotated[Path, typer.Option(help="Unlabelled text: one per line, pairs with a tab between.")],
+    out: Annotated[Path, typer.Option(help="Folder for it, which merge --statistics is then given.")],
+    examples: Annotated[int, typer.Option(min=1, help="Texts that are read (a fixed draw).")] = 256,
+    max_tokens: Annotated[int, typer.Option(min=4, help="Texts are cut to this length.")] = 128,
+) -> None:
+    """What fisher and regmean must know of a model before it is merged with others of its shape."""
+    from graft.merging.homogeneous import statistics as computing
+
+    print(f"{computing.of_folder(kind, model, text, out, examples, max_tokens)} is written")
+
+
+@app.command()
 def plan(
     config: Annotated[Path, typer.Argument(help="A study's YAML; the default study where it is left out.")] = DEFAULT,
     gpu: Annotated[str, typer.Option(help="GPU that the hours are for; a wrong name lists the known ones.")] = "a100",
@@ -242,7 +260,7 @@ def clean(
     ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would go, with sizes; delete nothing.")] = False,
 ) -> None:
-    """Delete what a finished study no longer needs: embeddings, statistics, sweeps, half-written files.
+    """Delete what a finished study no longer needs: embeddings, statistics, sweeps, encoders, half-written files.
 
     Records, predictions, tables and figures stay, and snakemake still finds nothing to be done. A system that is added
     later makes what it needs anew, and what was made from that again.
@@ -259,6 +277,52 @@ def clean(
         cleaning.remove(found)
     total = formats.size(sum(item.bytes for item in found))
     print(f"{total} {'would be freed' if dry_run else 'freed'}" if found else f"{paths.root}: nothing to delete")
+
+
+@app.command()
+def verify(study: NamedStudy) -> None:
+    """Check that the results are what was recorded: fingerprints, sha256 of data, models and predictions, metrics."""
+    paths = find(study)
+    from graft import verifying
+    from graft.grid import Grid
+    from graft.progress import progress
+    from graft.study import load
+
+    with progress("verify") as report:
+        found = verifying.verify(Grid(load(paths.study)), paths, report)
+    for what, count in found.counts.items():
+        print(f"{count:>6}  {what}")
+    for problem in found.problems:
+        print(problem, file=sys.stderr)
+    if found.problems:
+        raise ValueError(f"study {study} is not as recorded: see the lines above ({len(found.problems)})")
+    print("all is as recorded")
+
+
+@app.command()
+def submission(
+    study: NamedStudy,
+    system: Annotated[str, typer.Argument(help="System, as in the tables.")],
+    seed: Annotated[
+        str | None, typer.Option(help="Of the models; by default the best on select, task by task.")
+    ] = None,
+    out: Annotated[Path | None, typer.Option(help="The zip; by default results/STUDY/submissions/SYSTEM.zip.")] = None,
+) -> None:
+    """Predict GLUE's test sets with a system, and write the zip that gluebenchmark.com takes."""
+    paths = find(study)
+    from graft import glue, submission
+    from graft.grid import Grid
+    from graft.progress import progress
+    from graft.study import load
+
+    target = out or paths.root / "submissions" / f"{system}.zip"
+    with progress("submission") as report:
+        parts = submission.submit(Grid(load(paths.study)), paths, system, seed, target, report)
+    for part in parts:
+        print(part)
+    others = [name for name in glue.TEST_SETS if name not in {part.name for part in parts}]
+    print(f"{', '.join(others)}: one answer for all rows, since the server wants all; their scores say nothing")
+    print(f"the submission is in {target}")
 
 
 @app.command()

@@ -15,11 +15,9 @@ from graft import features, runs
 from graft.composing import COMPOSITES
 from graft.cost.flops import classifier_flops, head_flops
 from graft.encoders import load_classifier, load_encoder
-from graft.files import atomic_file, sha256
 from graft.grid import System
 from graft.inference import pass_flops
 from graft.merging import registry
-from graft.merging.card import CARD, Source, text
 from graft.merging.heads.fitting import fit_heads
 from graft.merging.heads.head import Head, head_logits
 from graft.merging.heterogeneous.interpolate import interpolated_head
@@ -178,16 +176,6 @@ def merge_with_own_head(bench: Workbench, system: System, out: Path, report: Rep
     search_flops = len(strengths) * pass_flops(forward, bench.tokens("select"), bench.max_tokens)
     name = f"{system.name}/{bench.task}/seed-{bench.seed}/select"
     return Built(choice, inherited | {name: search_flops})
-
-
-def write_card(bench: Workbench, system: System, strength: float, folder: Path) -> None:
-    """Write the model card of a merge of kind `weights` beside its weights; sources are told by their names here."""
-    tuned, _ = bench.system(bench.finetuned, bench.seed)
-    places = {"large": bench.large_folder, "small_finetuned": tuned, "small_pretrained": bench.small_folder}
-    sources = {role: Source(str(place), sha256(place / "model.safetensors")) for role, place in places.items()}
-    options = bench.grid.merges[system.merge].options
-    with atomic_file(folder / CARD) as temporary:
-        temporary.write_text(text(registry.facts(system.method), strength, options, system.head, sources))
 
 
 def build(bench: Workbench, system: System, out: Path, report: Report) -> Built:

@@ -14,7 +14,14 @@ from graft.paths import Paths
 
 # Folders of results/<study>/ that only later systems would read, and the logs of the rules that fill them. Each goes
 # whole, manifests too: snakemake does not ask for what nothing that is still to be made needs, and makes it anew else.
-_STATES = {"embeddings": "embed_task", "layers": "embed_layers", "statistics": "calibrate", "sweeps": "sweep"}
+_STATES = {
+    "embeddings": "embed_task",
+    "layers": "embed_layers",
+    "statistics": "calibrate",
+    "sweeps": "sweep",
+    "model-statistics": "model_statistics",
+    "encoders": "merge_encoders",
+}
 # Of fine-tunings that did not end.
 _CHECKPOINTS = "checkpoints"
 _COMPOSITE = "composite.json"

@@ -15,9 +15,11 @@ from typing import Any
 from graft import files
 from graft.local_models import local_folder, model_files
 from graft.merging import registry
+from graft.merging.homogeneous import table
 from graft.shapes import Shape, check_shapes
 from graft.sources import FileData, GeneratedData, HubData
 from graft.study import (
+    MEMBER_SEEDS,
     TRIAL_SEEDS,
     DistilledModel,
     FineTuning,
@@ -31,7 +33,7 @@ from graft.study import (
     RandomModel,
     Study,
 )
-from graft.systems import FewShotSystem, MergeSystem, OtherSmallControl, TrialSystem, WarmStartSystem
+from graft.systems import FewShotSystem, MemberSystem, MergeSystem, OtherSmallControl, TrialSystem, WarmStartSystem
 from graft.tasks import generated
 from graft.tasks.readers import source_files
 from graft.tasks.table import TaskRow
@@ -41,8 +43,8 @@ from graft.transfer import full_name
 RECIPES = 3
 RECIPES_OF = {"probe": 4, "merge": 5, "sweep": 4, "WarmStartSystem": 4}
 ALL_SEEDS = "all"
-# Kind of the systems that only try hyperparameters.
-TRIAL = "trial"
+# Kinds of systems that are no runs: they only try hyperparameters, or go into soups.
+TRIAL, MEMBER = "trial", "member"
 
 
 @dataclass(frozen=True)
@@ -153,7 +155,7 @@ class Grid:
         return self.transfers[task][1].row(row) if task in self.transfers else row
 
     def _seeds_of(self, system: System) -> tuple[int | str, ...]:
-        if system.kind == TRIAL:
+        if system.kind in (TRIAL, MEMBER):
             return ()
         if not system.seeded:
             return (ALL_SEEDS,)
@@ -182,6 +184,13 @@ class Grid:
                 raise ValueError(f"systems.fewshot: {left}; exclude {task}/{system.name}/* too, or keep one")
             return found
         return [(system.parent, seed if self.systems[system.parent].seeded else ALL_SEEDS)] if system.parent else []
+
+    def merged(self, task: str, system: System, seed: int | str) -> list[tuple[str, str, int]]:
+        """Task, system and seed of every fine-tuned model that goes into a soup, or into a multitask encoder."""
+        if system.program == "soup":
+            seeds = range(MEMBER_SEEDS, MEMBER_SEEDS + system.settings.members)
+            return [(task, f"member.{system.model}", member) for member in seeds]
+        return [(own, f"finetune.{system.model}", seed) for own in self.study.tasks]
 
     @functools.cache  # noqa: B019 - one grid per process
     def _merges_of(self, task: str) -> list[Run]:
@@ -372,6 +381,25 @@ class Grid:
         return _hash("sweep", way.method, way.options, way.change, way.settings.fit_rows, *inputs)
 
     @functools.cache  # noqa: B019
+    def model_statistics(self, task: str, system: str, seed: int, statistic: str) -> str:
+        model, examples = self.systems[system].model, self.study.calibration.examples
+        inputs = [self.made(task, system, seed), self._tokens_for(task, model), self._inference()]
+        return _hash("model_statistics", statistic, examples, *inputs)
+
+    @functools.cache  # noqa: B019
+    def encoder(self, system: str, seed: int) -> str:
+        """Fingerprint of the encoder that a multitask system has for all tasks."""
+        primary = {task: spec.row(task).primary_metric for task, spec in self.study.tasks.items()}
+        return _hash("encoder", primary, *self._same_shape("", self.systems[system], seed))
+
+    def _same_shape(self, task: str, system: System, seed: int | str) -> list[Any]:
+        """What a merge of models of one shape depends on."""
+        models = self.merged(task, system, seed)
+        statistic = statistic_of(system)
+        found = [self.model_statistics(*one, statistic) for one in models] if statistic else []
+        return [same_shape_settings(system), *(self.made(*one) for one in models), *found, self._inference()]
+
+    @functools.cache  # noqa: B019
     def has_sweep(self, merge: str) -> bool:
         """Whether several heads share the merged bodies, which a step of its own then runs; one head runs its own."""
         return len({s.head for s in self.systems.values() if s.merge == merge and s.head}) > 1
@@ -394,6 +422,10 @@ class Grid:
             # Of a warm start, its merge and head are in `inputs`, and other numbers of steps are other systems.
             settings = spec.settings.model_dump(exclude={"merge", "head", "steps"})
             return _hash(type(spec.settings).__name__, settings, spec.steps, own, *inputs)
+        if spec.program == "soup":
+            return _hash("soup", primary, *self._same_shape(task, spec, seed))
+        if spec.program == "multitask":
+            return _hash("multitask", primary, self.encoder(system, seed))
         if spec.program == "probe":
             return self.probe(task, spec.model, spec.pooling)
         if spec.program == "majority":
@@ -455,6 +487,23 @@ def reads_layers(system: System) -> bool:
     return bool(system.merge) and "layers" in registry.facts(system.method).needs
 
 
+def same_shape_settings(system: System) -> dict[str, Any]:
+    """What a soup or a multitask system is merged with, defaults filled in."""
+    facts, settings = table.of_study(system.method), system.settings
+    return {
+        "method": facts.name,
+        "strengths": list(settings.strengths or (facts.strength,)),
+        "weights": list(settings.weights) if settings.weights else None,
+        **table.checked_options(facts.name, settings.options),
+    }
+
+
+def statistic_of(system: System) -> str | None:
+    """What a merge of models of one shape must know of each: `fisher`, `gram` or nothing."""
+    facts = table.of_study(system.method)
+    return Path(facts.statistics).stem if facts.statistics else None
+
+
 def _content(source: HubData | FileData | GeneratedData, row: TaskRow, where: str, *splits: Any) -> dict[str, Any]:
     """What the rows of a data set depend on: the source as configured, or the sha256 of local files."""
     if isinstance(source, FileData):
@@ -503,6 +552,7 @@ def _systems(study: Study, merges: dict[str, Merge]) -> list[System]:
             found += _merged(name, merges[name], pair, spec.control.other_small)
     for pair in study.pairs if spec.warm_start else ():
         found += _warm_starts(pair, spec.warm_start)
+    found += _same_shape_systems(study)
     found += _trials(study, [*models, *others])
     names = [system.name for system in found]
     for name in names:
@@ -532,6 +582,24 @@ def _rivals(study: Study) -> list[System]:
             for name, (settings, model, teacher) in taught.items()
             if settings
         ]
+    return found
+
+
+def _same_shape_systems(study: Study) -> list[System]:
+    """Soups with the fine-tunings that go into them, and encoders of all tasks."""
+    found, large = [], tuple(dict.fromkeys(pair.large for pair in study.pairs))
+    soup, multitask = study.systems.soup, study.systems.multitask
+    for model in (soup.models or large) if soup else ():
+        for name, merge in soup.methods.items():
+            settings = merge.model_copy(update={"members": merge.members or soup.members})
+            own = {"model": model, "method": merge.method or name, "settings": settings}
+            found.append(System(f"soup.{name}.{model}", "soup", "train", "soup", False, **own))
+        member = MemberSystem()
+        found.append(System(f"member.{model}", MEMBER, "train", "finetune", True, model=model, settings=member))
+    for model in (multitask.models or large) if multitask else ():
+        for name, merge in multitask.methods.items():
+            own = {"model": model, "method": merge.method or name, "settings": merge}
+            found.append(System(f"multitask.{name}.{model}", "multitask", "train", "multitask", True, **own))
     return found
 
 

@@ -31,8 +31,8 @@ MARGIN = 0.01
 SELECT = 1000
 HUB = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?")
 COMMIT = re.compile(r"[0-9a-f]{40}")
-# Fine-tunings that merges are compared with: not in a study of the methods that were asked for.
-RIVALS = frozenset({"lora", "distil", "weak-to-strong", "fewshot", "ensemble"})
+# What merges are compared with: not in a study of the methods that were asked for.
+RIVALS = frozenset({"lora", "distil", "weak-to-strong", "fewshot", "ensemble", "soup", "multitask"})
 ROLES = ("large", "small")
 
 
@@ -161,6 +161,9 @@ def config_text(asked: Asked, default: str) -> str:
     if asked.tasks:
         lines = _with_tasks(lines, values, asked.tasks)
     systems = values["systems"]
+    if len(asked.tasks) == 1 and "multitask" in systems:
+        lines = yaml_text.without(lines, ("systems", "multitask"))
+        systems = {name: settings for name, settings in systems.items() if name != "multitask"}
     if asked.methods or "small" in dict(asked.models):
         # A model of one's own rarely comes with the projection of its distillation.
         needing = [n for n, merge in systems["merge"].items() if (merge or {}).get("residual") == "fit_dense"]

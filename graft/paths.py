@@ -54,6 +54,14 @@ class Paths:
         """What `calibrate` found out about the activations of a pair's layers under a depth map."""
         return self.root / "statistics" / task / pair / depth
 
+    def model_statistics(self, task: str, system: str, seed: int | str, statistic: str) -> Path:
+        """What a merge of models of one shape must know of one of them: `fisher` or `gram`."""
+        return self.root / "model-statistics" / task / system / f"seed-{seed}" / statistic
+
+    def encoder(self, system: str, seed: int | str) -> Path:
+        """An encoder merged from the fine-tunings of all tasks."""
+        return self.root / "encoders" / system / f"seed-{seed}"
+
     def sweep(self, task: str, merge: str, pair: str, seed: int | str) -> Path:
         """States of a merged body at every strength."""
         return self.root / "sweeps" / task / merge / pair / f"seed-{seed}"
@@ -76,6 +84,10 @@ class Paths:
     @property
     def figures(self) -> Path:
         return self.root / "figures"
+
+    @property
+    def report(self) -> Path:
+        return self.root / "report.html"
 
     @property
     def logs(self) -> Path:

@@ -105,6 +105,8 @@ class Provenance(Part):
     packages: dict[str, str]
     data_sha256: dict[str, str]
     model_sha256: dict[str, str]
+    predictions_sha256: str | None = None
+    """Of predictions.parquet; None in records that are older than this field."""
     hardware: dict[str, Any]
     host: str
     slurm_job_id: str | None = None
@@ -125,7 +127,7 @@ class RunRecord(Part):
     study: str
     task: str
     system: str
-    kind: Literal["finetune", "probe", "baseline", "weights", "composite", "control"]
+    kind: Literal["finetune", "probe", "baseline", "weights", "composite", "soup", "multitask", "control"]
     seed: int | Literal["all"]
     """`all`: this run stands for every seed."""
     label_use: Literal["none", "select", "train"]

@@ -29,6 +29,22 @@ def read_made(path: Path, fingerprint: str) -> dict[str, Any]:
     return made
 
 
+def made_model(grid: Grid, paths: Paths, task: str, system: str, seed: int | str) -> tuple[Path, dict[str, Any]]:
+    """Model folder of a finished system, its files checked against its build.json, and that.
+
+    Raises ValueError where another config made it, or a file was changed or not kept.
+    """
+    folder = paths.run(task, system, seed)
+    built = read_made(folder / "build.json", grid.made(task, system, seed))
+    for name, expected in built["model_sha256"].items():
+        path = folder / "model" / name
+        if not path.is_file():
+            raise ValueError(f"{path}: not kept; delete {folder / 'build.json'} and run snakemake again")
+        if files.sha256(path) != expected:
+            raise ValueError(f"{path}: changed since {folder / 'build.json'} was written; delete that")
+    return folder / "model", built
+
+
 def model_folder(grid: Grid, paths: Paths, model: str) -> Path:
     """Folder of a pre-trained model, checked."""
     read_made(paths.model(model) / "manifest.json", grid.model(model))

@@ -18,6 +18,7 @@ def checked_name(value: str) -> str:
 
 
 Name = Annotated[str, AfterValidator(checked_name)]
+Finite = Annotated[float, Field(allow_inf_nan=False)]
 Positive = Annotated[int, Field(gt=0)]
 RidgeSizes = Annotated[tuple[Annotated[float, Field(ge=0)], ...], Field(min_length=1)]
 FitRows = Annotated[int, Field(ge=2)]

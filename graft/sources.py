@@ -39,6 +39,7 @@ class GeneratedData(Section):
     grammar: Literal["sentiment", "similarity", "entailment"]
     """Laid out as SST-2 (classes 0 and 1), STS-B (a score from 0 to 5) or RTE (entailment and not_entailment)."""
     seed: Annotated[int, Field(ge=0)] = 0
+    """Of the rows."""
     train: GeneratedRows = 2000
     """Rows of the train split, of which `select` is carved out."""
     dev: GeneratedRows = 500

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from graft.cost import families
-from graft.grid import ALL_SEEDS, Grid, Run, probes_of, reads_layers
+from graft.grid import ALL_SEEDS, Grid, Run, probes_of, reads_layers, statistic_of
 from graft.paths import Paths
 
 # The rule of each program that makes systems.
@@ -20,6 +20,8 @@ RULES = {
     "warm_start": "warm_start",
     "ensemble": "ensemble_models",
     "merge": "merge_models",
+    "soup": "soup_models",
+    "multitask": "multitask_models",
     "probe": "probe",
     "majority": "majority",
 }
@@ -34,7 +36,7 @@ MODEL_RULES = {
     "random": "initialise_model",
     "masked_lm": "pretrain_model",
 }
-LAST = ("gather", "compare", "tabulate_costs", "plot", "transfer")
+LAST = ("gather", "compare", "tabulate_costs", "plot", "transfer", "report")
 
 
 @dataclass(frozen=True)
@@ -111,6 +113,16 @@ def inputs(grid: Grid, step: Step) -> list[Step]:
         case "sweep", (task, merge, pair, seed):
             found = [_finetuned(task, grid.pair(pair).small, seed), *_merge_parts(grid, task, pair)]
             return found + _statistics(grid, task, pair, merge)
+        case "model_statistics", (task, system, seed, _):
+            return [_making(grid, task, system, seed), _tokens(grid, task, grid.systems[system].model)]
+        case "soup_models", (task, system, seed):
+            return _same_shape_inputs(grid, task, system, seed)
+        case "merge_encoders", (system, seed):
+            return _same_shape_inputs(grid, "", system, seed)
+        case "multitask_models", (task, system, seed):
+            spec = grid.systems[system]
+            own = [_weights(grid, spec.model), _finetuned(task, spec.model, seed)]
+            return [*own, Step("merge_encoders", (system, seed))]
         case "merge_models", (task, system, seed):
             return _merge_inputs(grid, task, system, seed)
         case "evaluate", (task, system, seed):
@@ -129,6 +141,12 @@ def log_of(step: Step, paths: Paths) -> Path:
     if step.rule == "sweep":
         task, merge, pair, seed = step.wildcards
         return paths.logs / "sweep" / task / f"{merge}.{pair}" / f"seed-{seed}.log"
+    if step.rule == "model_statistics":
+        task, system, seed, statistic = step.wildcards
+        return paths.logs / step.rule / task / system / f"seed-{seed}" / f"{statistic}.log"
+    if step.rule == "merge_encoders":
+        system, seed = step.wildcards
+        return paths.logs / step.rule / system / f"seed-{seed}.log"
     if len(step.wildcards) == 3 and step.rule != "calibrate":
         task, system, seed = step.wildcards
         return paths.logs / step.rule / task / system / f"seed-{seed}.log"
@@ -151,6 +169,10 @@ def output_of(step: Step, paths: Paths) -> Path:
             return paths.layers(*step.wildcards) / "manifest.json"
         case "calibrate":
             return paths.statistics(*step.wildcards) / "manifest.json"
+        case "model_statistics":
+            return paths.model_statistics(*step.wildcards) / "manifest.json"
+        case "merge_encoders":
+            return paths.encoder(*step.wildcards) / "manifest.json"
         case "sweep":
             return paths.sweep(*step.wildcards) / "manifest.json"
         case "evaluate":
@@ -166,7 +188,9 @@ def output_of(step: Step, paths: Paths) -> Path:
         case "transfer":
             return paths.tables / "transfer.csv"
         case "plot":
-            return paths.figures / "metric-vs-training-flops.svg"
+            return paths.figures
+        case "report":
+            return paths.report
         case _:
             return paths.run(*step.wildcards) / "build.json"
 
@@ -186,6 +210,10 @@ def fingerprint_of(grid: Grid, step: Step) -> str:
             return grid.embed_layers(*step.wildcards)
         case "calibrate":
             return grid.calibrate(*step.wildcards)
+        case "model_statistics":
+            return grid.model_statistics(*step.wildcards)
+        case "merge_encoders":
+            return grid.encoder(*step.wildcards)
         case "sweep":
             return grid.sweep(*step.wildcards)
         case "evaluate":
@@ -205,6 +233,16 @@ def _tokens(grid: Grid, task: str, model: str) -> Step:
 def _making(grid: Grid, task: str, system: str, seed: int | str) -> Step:
     """The step that makes a system."""
     return Step(RULES[grid.systems[system].program], (task, system, seed))
+
+
+def _same_shape_inputs(grid: Grid, task: str, system: str, seed: int | str) -> list[Step]:
+    spec, statistic = grid.systems[system], statistic_of(grid.systems[system])
+    found = [_weights(grid, spec.model)]
+    for own, name, number in grid.merged(task, spec, seed):
+        found += [_making(grid, own, name, number), _tokens(grid, own, spec.model)]
+        if statistic:
+            found.append(Step("model_statistics", (own, name, number, statistic)))
+    return found
 
 
 def _finetuned(task: str, model: str, seed: int | str) -> Step:

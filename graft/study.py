@@ -12,16 +12,19 @@ from pydantic import Field, ValidationError, field_validator, model_validator
 from graft.files import read_json
 from graft.launch import Launch
 from graft.merging import registry
+from graft.merging.homogeneous import table
 from graft.sections import Fraction, Name, Positive, Section
 from graft.sources import FileData, GeneratedData, HubData
 from graft.strict_yaml import read_yaml
-from graft.systems import MergeControl, MergeSystem, Systems
+from graft.systems import MergeControl, MergeSystem, SameShapeMerge, SoupMerge, Systems
 from graft.tasks.generated import GRAMMARS
 from graft.tasks.table import METRICS, TASKS, TaskRow
 from graft.transfer import Transfer, check_transfers
 
 # Seeds of trials of hyperparameters, counted from here.
 TRIAL_SEEDS = 1_000_000
+# And those of members of soups; the first is also that of their common head.
+MEMBER_SEEDS = 2_000_000
 
 
 class Limits(Section):
@@ -100,6 +103,7 @@ class SmallShape(Section):
     """Shape of a distilled model."""
 
     layers: Positive
+    """A divisor of the large model's number."""
     width: Positive
     """Units of the residual stream; a multiple of `heads`."""
     heads: Positive
@@ -120,6 +124,7 @@ class PretrainingOptions(Section):
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Share of the steps with a rising learning rate; it then falls linearly to zero."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    """AdamW's."""
     max_tokens: Annotated[int, Field(ge=4)] = 128
     """Texts are cut to this length."""
     clip: Annotated[float, Field(gt=0)] = 1.0
@@ -158,6 +163,7 @@ class DistilledModel(Section):
     """Name of the large model."""
     shape: SmallShape
     seed: int = 0
+    """Of the order of texts, and of first weights that are drawn."""
     options: DistilOptions = DistilOptions()
 
 
@@ -213,17 +219,19 @@ class FineTuning(Section):
     """Hyperparameters of one fine-tuning; the global batch is `batch_size` whatever the number of processes."""
 
     learning_rate: Annotated[float, Field(gt=0)]
-    """Peak of the schedule."""
+    """Peak of the schedule (usual: 2e-5 to 5e-5 for BERT-base, ten times that for very small models)."""
     batch_size: Positive
-    """Examples per optimizer step."""
+    """Examples per optimizer step (usual: 16 or 32)."""
     epochs: Positive
-    """Passes over `train`; the best epoch by the primary metric on `select` is kept."""
+    """Passes over `train` (usual: 3; small sets 10 to 20); the best by the primary metric on `select` is kept."""
     max_tokens: Annotated[int, Field(ge=4, le=512)]
-    """Longest input in tokens; longer ones lose the end of their longest text."""
+    """Longest input in tokens (usual: 128); longer ones lose the end of their longest text."""
     weight_decay: Annotated[float, Field(ge=0)] = 0.01
     """AdamW's; none on biases and LayerNorm."""
     adam_betas: tuple[float, float] = (0.9, 0.999)
+    """AdamW's decay of its means of gradients, and of their squares."""
     adam_epsilon: Annotated[float, Field(gt=0)] = 1e-6
+    """AdamW's, added to what it divides by."""
     warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
     """Share of the steps with a rising learning rate; it then falls linearly to zero."""
     clip: Annotated[float, Field(gt=0)] = 1.0
@@ -247,11 +255,14 @@ class Model(Section):
     """A pre-trained model and how it is fine-tuned."""
 
     role: Literal["large", "small"]
+    """What it is in pairs."""
     source: HubModel | PathModel | PackageModel | DistilledModel | RandomModel | MaskedModel = Field(
         discriminator="kind"
     )
     tokenizer: Name | None = None
     """Model whose tokenizer it uses; its own (a distilled model: its teacher's) where left out."""
+    note: str | None = None
+    """What a reader of the report must know of it, e.g. that it was trained on a task like these; changes no run."""
     finetune: dict[Name, FineTuning] = {}
     """Per task; a random or masked_lm model has those of the model that it is like for tasks that are left out."""
 
@@ -260,7 +271,9 @@ class Pair(Section):
     """A large model and the small one that is merged into it."""
 
     large: Name
+    """Name of the model that is merged into; fine-tuned, it is the reference."""
     small: Name
+    """Name of the model that is merged into it once it is fine-tuned."""
 
     @property
     def name(self) -> str:
@@ -268,10 +281,13 @@ class Pair(Section):
 
 
 class Calibration(Section):
-    """Activations of both pre-trained models on unlabelled texts, from which weights merges learn their maps."""
+    """Unlabelled texts: both pre-trained models' activations on them are what weights merges learn their maps from."""
 
     tokens: Positive = 50_000
     """Tokens read per task and pair."""
+    examples: Positive = 256
+    """Rows of train (a fixed draw), without labels, on which fisher and regmean learn about each model that they
+    merge."""
     text: str | None = None
     """File with one text per line (or a pair with a tab between), `$VARIABLES` filled in; the task's own train texts
     where left out."""
@@ -303,6 +319,7 @@ class Statistics(Section):
     """Per task, in units of the primary metric: a difference below it counts as equivalent. The task table's own where
     left out; a task that is not in it has no equivalence then."""
     confidence: Fraction = 0.95
+    """Of all intervals."""
     draws: Annotated[int, Field(ge=100)] = 10_000
     """Draws of the bootstrap and of the tests."""
 
@@ -366,10 +383,12 @@ class Study(Section):
             self._check_control(f"systems.control.{name.replace('_', '-')}", getattr(self.systems.control, name))
         self._check_other_small()
         self._check_warm_start()
+        self._check_soup()
+        self._check_multitask()
         if self.systems.fewshot and not self.systems.merge:
             raise ValueError("systems.fewshot: it takes the FLOPs of the best merge, and systems.merge is empty")
         if any(seed >= TRIAL_SEEDS for seed in self.seeds):
-            raise ValueError(f"seeds: those from {TRIAL_SEEDS} on are of trials of hyperparameters; take smaller ones")
+            raise ValueError(f"seeds: those from {TRIAL_SEEDS} on are of trials and soups; take smaller ones")
         for name in self.statistics.margins:
             _known("statistics.margins", name, self.tasks)
         check_transfers(self.transfer, {name: task.row(name) for name, task in self.tasks.items()})
@@ -503,6 +522,33 @@ class Study(Section):
         if shuffled is None or spec.merge not in shuffled.of or spec.head not in (shuffled.heads or heads):
             raise ValueError(f"{where}: one arm is control.shuffled.{spec.merge}.{spec.head}; add it to its `of`")
 
+    def _check_soup(self) -> None:
+        spec, where = self.systems.soup, "systems.soup"
+        if spec is None:
+            return
+        self._check_same_shape_models(where, spec.models)
+        for name, merge in spec.methods.items():
+            if (merge.members or 0) > spec.members:
+                raise ValueError(f"{where}.methods.{name}.members: {merge.members}; {where}.members is {spec.members}")
+            _check_same_shape(f"{where}.methods.{name}", name, merge, merge.members or spec.members)
+
+    def _check_multitask(self) -> None:
+        spec, where = self.systems.multitask, "systems.multitask"
+        if spec is None:
+            return
+        self._check_same_shape_models(where, spec.models)
+        if len(self.tasks) < 2:
+            raise ValueError(f"{where}: {next(iter(self.tasks))} is the only task; two or more can be merged")
+        for name, merge in spec.methods.items():
+            if (merge.method or name) == table.GREEDY.name:
+                raise ValueError(f"{where}.methods.{name}: a greedy soup is of one task; put it under systems.soup")
+            _check_same_shape(f"{where}.methods.{name}", name, merge, len(self.tasks))
+
+    def _check_same_shape_models(self, where: str, models: tuple[str, ...] | None) -> None:
+        paired = dict.fromkeys(model for pair in self.pairs for model in (pair.large, pair.small))
+        for name in models or ():
+            _known(f"{where}.models", name, paired)
+
     @property
     def control_pairs(self) -> tuple[Pair, ...]:
         """The pairs' large models with the small ones of the control other-small."""
@@ -569,6 +615,27 @@ def _check_generated(name: str, grammar: str, row: TaskRow) -> None:
     given = row.labels or ()
     if len(given) != 2 or not {"0", "1", *given}.issuperset(layout.labels):
         raise ValueError(f"tasks.{name}.labels: {grammar} has two classes, written {' and '.join(layout.labels)}")
+
+
+def _check_same_shape(where: str, name: str, merge: SameShapeMerge, count: int) -> None:
+    """Raise ValueError unless a method can merge so many models with these settings."""
+    try:
+        facts = table.of_study(merge.method or name)
+        table.checked_options(facts.name, merge.options)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+    _, most = facts.models
+    if most is not None and count > most:
+        told = f"set members: {most}" if isinstance(merge, SoupMerge) else "take another method"
+        raise ValueError(f"{where}: {facts.name} merges {most} models, these are {count}; {told}")
+    if facts is table.GREEDY and merge.strengths:
+        raise ValueError(f"{where}.strengths: a greedy soup has none; leave the key out")
+    if merge.weights is None:
+        return
+    if not facts.weighted:
+        raise ValueError(f"{where}.weights: {facts.name} treats its models alike; leave the key out")
+    if len(merge.weights) != count or sum(merge.weights) == 0:
+        raise ValueError(f"{where}.weights: {list(merge.weights)}; {count} numbers are needed that do not sum to zero")
 
 
 def _known(where: str, name: str, known: Any) -> None:

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from graft.sections import FitRows, HeadName, Name, Positive, RidgeSizes, Section
+from graft.sections import Finite, FitRows, HeadName, Name, Positive, RidgeSizes, Section
 from graft.strict_yaml import typed
 
 
@@ -50,6 +50,7 @@ class LoraSystem(Section):
     """
 
     rank: Positive = 8
+    """Width of an adapter."""
     alpha: Annotated[float, Field(gt=0)] = 16.0
     """An adapter counts alpha / rank times."""
     dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
@@ -102,6 +103,7 @@ class EnsembleSystem(Section):
     """
 
     members: Annotated[int, Field(ge=2)] = 2
+    """Fine-tuned models in each."""
 
 
 class WarmStartSystem(Section):
@@ -114,18 +116,78 @@ class WarmStartSystem(Section):
     merge: Name
     """Name under systems.merge, of a method with heads."""
     head: HeadName = "labelled"
+    """Of the merge, and of `control.head-only`."""
     steps: Annotated[tuple[Positive, ...], Field(min_length=1)] = (25, 50, 100, 200, 400)
     """Optimizer steps; each number is a fine-tuning of its own, whose learning rate falls to zero at its end."""
     rates: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] = (0.3, 1.0, 3.0)
     """Learning rates tried, as multiples of the large model's own."""
 
 
+class MemberSystem(Section):
+    """`member.<model>`: a fine-tuning that goes into soups; all start from the same head. It is no run of its own."""
+
+
+class SameShapeMerge(Section):
+    """One way to merge fine-tuned models of one shape, with the method's own options."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    method: str | None = None
+    """Method for models of one shape; the key itself where left out, so that one method can stand here twice."""
+    strengths: Annotated[tuple[Finite, ...], Field(min_length=1)] | None = None
+    """Factors of the change tried on `select`; the method's published default alone where left out."""
+    weights: tuple[Finite, ...] | None = None
+    """One for each model, of methods that weigh them; all alike where left out."""
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The method's own options; what `snakemake --config` gives as strings is read as YAML."""
+        return {name: typed(value) for name, value in (self.model_extra or {}).items()}
+
+
+class SoupMerge(SameShapeMerge):
+    """`soup.<name>.<model>`."""
+
+    members: Annotated[int, Field(ge=2)] | None = None
+    """Only the first so many members; all where left out."""
+
+
+class SoupSystem(Section):
+    """`soup.<name>.<model>`: fine-tunings of one task, whole classifiers, merged into one.
+
+    Members are fine-tuned for this alone, from one new head and with seeds of their own, so that the reference's runs
+    stay independent. Source: Wortsman et al. 2022, Model soups, arXiv 2203.05482.
+    """
+
+    members: Annotated[int, Field(ge=2)] = 5
+    """Fine-tunings per task and model."""
+    models: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
+    """Models of pairs; the large ones where left out."""
+    methods: Annotated[dict[Name, SoupMerge], Field(min_length=1)]
+
+
+class MultitaskSystem(Section):
+    """`multitask.<name>.<model>`: one encoder merged from the fine-tunings of all tasks, seed by seed.
+
+    These are the runs of `finetune.<model>`. Every task goes on with the pooler and the classifier of its own, which
+    are not merged. Strengths are chosen for all tasks together, by the mean over tasks of the score on `select` as a
+    share of the fine-tuned model's own.
+    """
+
+    models: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
+    """Models of pairs; the large ones where left out."""
+    methods: Annotated[dict[Name, SameShapeMerge], Field(min_length=1)]
+
+
 class HeadOnlyControl(Section):
     """`control.head-only.<head>.<pair>`: the same heads on the untouched large body."""
 
     heads: Annotated[tuple[HeadName, ...], Field(min_length=1)] = ("transplant", "label-free", "labelled")
+    """Which of them."""
     fit_rows: FitRows = 2048
+    """Rows of train (a fixed draw) on which they are fitted."""
     ridge: RidgeSizes = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
+    """Ridge sizes tried on `select`, as shares of the mean diagonal."""
 
 
 class MergeControl(Section):
@@ -173,6 +235,8 @@ class Systems(Section):
     weak_to_strong: WeakToStrongSystem | None = Field(default=None, alias="weak-to-strong")
     fewshot: FewShotSystem | None = None
     ensemble: EnsembleSystem | None = None
+    soup: SoupSystem | None = None
+    multitask: MultitaskSystem | None = None
     merge: dict[Name, MergeSystem] = {}
     control: ControlSystems = ControlSystems()
     warm_start: WarmStartSystem | None = Field(default=None, alias="warm-start")

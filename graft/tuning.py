@@ -20,11 +20,12 @@ from graft.grid import TRIAL, Grid, System
 from graft.inference import pass_flops, predict
 from graft.paths import Paths
 from graft.shapes import Shape
-from graft.study import FineTuning
+from graft.study import MEMBER_SEEDS, FineTuning
 from graft.systems import (
     DistilSystem,
     FewShotSystem,
     LoraSystem,
+    MemberSystem,
     TrialSystem,
     WarmStartSystem,
     WeakToStrongSystem,
@@ -138,6 +139,12 @@ def as_configured(tuning: Tuning, report: Report) -> Tuned:
     return tuning.tuned(tuning.run(tuning.start(), report))
 
 
+def from_one_head(tuning: Tuning, report: Report) -> Tuned:
+    """`member`: under the head that all members of soups start from; the seed is of dropout and the order of texts."""
+    start = new_classifier(tuning.folder, tuning.row.labels, MEMBER_SEEDS)
+    return tuning.tuned(tuning.run(start, report))
+
+
 def through_adapters(tuning: Tuning, report: Report) -> Tuned:
     """`lora`: low-rank adapters train in the place of the weights that they are added to afterwards."""
     from graft.training.adapters import with_adapters, without_adapters  # peft takes seconds to import
@@ -240,6 +247,7 @@ def few_steps(tuning: Tuning, report: Report) -> Tuned:
 # How each fine-tuned system is made, by the type of its settings.
 WAYS: dict[type, Callable[[Tuning, Report], Tuned]] = {
     type(None): as_configured,
+    MemberSystem: from_one_head,
     LoraSystem: through_adapters,
     DistilSystem: taught,
     WeakToStrongSystem: taught,

@@ -14,6 +14,7 @@ from graft.cost import families
 from graft.grid import Grid, probes_of, reads_layers
 from graft.merging.alignment.depth import DEPTHS
 from graft.paths import Paths
+from graft.reporting import captions
 from graft.strict_yaml import read_yaml
 
 # Snakemake makes millions of small objects that live to its end; looking for rubbish so often took an eighth of a dry run.
@@ -69,12 +70,27 @@ shell.prefix(
 RUNS = "{task}/{system}/seed-{seed}"
 TABLES = [
     PATHS.tables / name
-    for name in ("runs.csv", "comparison.csv", "comparison.md", "comparison.html", "significance.csv", "aggregate.csv")
+    for name in (
+        "runs.csv",
+        "comparison.csv",
+        "comparison.md",
+        "comparison.html",
+        "comparison.tex",
+        "significance.csv",
+        "aggregate.csv",
+    )
 ]
 TABLES += [PATHS.tables / "warm-start.csv"] if STUDY.systems.warm_start else []
 COSTS = PATHS.tables / "cost.csv"
 TRANSFER = [PATHS.tables / "transfer.csv"] if GRID.transfers else []
-FIGURES = [PATHS.figures / f"metric-vs-training-flops.{kind}" for kind in ("svg", "png", "csv")]
+
+
+def captioned(table):
+    """A table as an output that stands in Snakemake's report too, where that can show it."""
+    if table.suffix not in (".csv", ".html"):
+        return table
+    labels = {"table": table.stem, "format": table.suffix[1:]}
+    return report(table, caption=f"../report/{table.stem}.rst", category="Tables", labels=labels)
 
 
 wildcard_constraints:
@@ -123,8 +139,8 @@ def all_published():
     return [weights(model) for model in PUBLISHED]
 
 
-def all_made(program):
-    return [build(run.task, run.system.name, run.seed) for run in GRID.runs if run.system.program == program]
+def all_made(*programs):
+    return [build(run.task, run.system.name, run.seed) for run in GRID.runs if run.system.program in programs]
 
 
 def records_of(runs):
@@ -199,6 +215,16 @@ def merge_inputs(wildcards):
     return inputs + [build(wildcards.task, probe, "all") for probe in probes_of(system)]
 
 
+def needed_by(rule, *names):
+    """The files of the steps that a step needs, for rules whose wildcards have these names."""
+
+    def inputs(wildcards):
+        values = [seed_of(wildcards) if name == "seed" else wildcards[name] for name in names]
+        return [steps.output_of(step, PATHS) for step in steps.inputs(GRID, steps.Step(rule, tuple(values)))]
+
+    return inputs
+
+
 def evaluate_inputs(wildcards):
     """A system's model, the texts of report, and report's labels."""
     system = GRID.systems[wildcards.system]
@@ -250,8 +276,8 @@ SMALL = {**GPU, "turn": 1}
 def together(wildcards):
     """Name of the job that a small step goes out in."""
     system = GRID.systems.get(getattr(wildcards, "system", ""))
-    # These are made, in jobs of their own, from what the others find on `select`.
-    late = "-late" if system and system.program in ("fewshot", "warm_start") else ""
+    # These wait for jobs of their own: for what the others find on `select`, for more models, for other tasks.
+    late = "-late" if system and system.program in ("fewshot", "warm_start", "soup", "multitask") else ""
     name = f"{wildcards.task}-{wildcards.seed}{late}"
     # Inside of that job, which reads no profile: one step may fail, and the others go on.
     if workflow.remote_exec:

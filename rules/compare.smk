@@ -2,7 +2,7 @@ rule gather:
     input:
         records_of(GRID.runs),
     output:
-        PATHS.tables / "runs.csv",
+        captioned(TABLES[0]),
     log:
         PATHS.logs / "gather.log",
     localrule: True
@@ -19,7 +19,7 @@ rule compare:
     input:
         PATHS.tables / "runs.csv",
     output:
-        TABLES[1:],
+        [captioned(table) for table in TABLES[1:]],
     log:
         PATHS.logs / "compare.log",
     localrule: True
@@ -30,19 +30,3 @@ rule compare:
         statistics=STUDY.statistics.model_dump_json(),
     shell:
         "python -m workflow_scripts.compare --study {params.study} > {log} 2>&1"
-
-
-rule plot:
-    input:
-        PATHS.tables / "comparison.csv",
-    output:
-        FIGURES,
-    log:
-        PATHS.logs / "plot.log",
-    localrule: True
-    conda:
-        "../envs/analysis.yaml"
-    params:
-        study=PATHS.study,
-    shell:
-        "python -m workflow_scripts.plot --study {params.study} > {log} 2>&1"

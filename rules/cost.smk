@@ -30,7 +30,7 @@ rule tabulate_costs:
         PATHS.tables / "runs.csv",
         [PATHS.costs(task) for task in families.measured_tasks(GRID)],
     output:
-        COSTS,
+        captioned(COSTS),
     log:
         PATHS.logs / "tabulate_costs.log",
     localrule: True

@@ -2,7 +2,7 @@ rule transfer:
     input:
         records_of(GRID.transfer_runs),
     output:
-        PATHS.tables / "transfer.csv",
+        captioned(PATHS.tables / "transfer.csv"),
     log:
         PATHS.logs / "transfer.log",
     localrule: True

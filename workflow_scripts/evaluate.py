@@ -4,7 +4,7 @@ import time
 
 import pandas as pd
 
-from graft import files, program, provenance, records, runs
+from graft import cards, files, program, provenance, records, runs
 from graft.grid import Grid
 from graft.inference import pass_flops, run
 from graft.merging.loading import load
@@ -22,14 +22,10 @@ def main() -> None:
     row, out = grid.row(args.task), paths.run(args.task, args.system, args.seed)
     # A transfer evaluates the model that was made for another task.
     trained_on = grid.trained_on(args.task)
-    made = paths.run(trained_on, args.system, args.seed)
-    built = runs.read_made(made / "build.json", grid.made(trained_on, args.system, args.seed))
-    for name, expected in built["model_sha256"].items():
-        if files.sha256(made / "model" / name) != expected:
-            raise ValueError(f"{made / 'model' / name}: changed since {made / 'build.json'} was written; delete that")
+    folder, built = runs.made_model(grid, paths, trained_on, args.system, args.seed)
     model = grid.reads_as(system)
     tokens, max_tokens = runs.tokens(grid, paths, args.task, model, "report"), grid.max_tokens(args.task, model)
-    predictor = load(made / "model").to(device)
+    predictor = load(folder).to(device)
     logits = run(predictor.logits, tokens, max_tokens, device=device)
     answers = pd.read_parquet(paths.data(args.task) / "report_labels.parquet")
     labels = answers["label"].to_numpy()
@@ -38,6 +34,8 @@ def main() -> None:
         table["score"] = logits[:, 0]
     else:
         table[[f"logit_{i}" for i in range(row.outputs)]] = logits
+    with files.atomic_file(out / "predictions.parquet") as temporary:
+        table.to_parquet(temporary, index=False)
     data = files.read_json(paths.data(args.task) / "manifest.json")
     parts = built["train_flops_parts"]
     record = records.RunRecord(
@@ -70,12 +68,13 @@ def main() -> None:
             "fingerprint": args.fingerprint,
             "data_sha256": data["sha256"],
             "model_sha256": built["model_sha256"],
+            "predictions_sha256": files.sha256(out / "predictions.parquet"),
             **built["provenance"],
             "evaluated": provenance.of_making(grid.study.launch),
         },
     )
-    with files.atomic_file(out / "predictions.parquet") as temporary:
-        table.to_parquet(temporary, index=False)
+    if trained_on == args.task:
+        cards.complete(grid, paths, record)
     records.write(out / "run.json", record)
     shown = ", ".join(f"{name} {m.value:.4f}" for name, m in record.metrics.items())
     print(f"{args.task} {args.system} seed {args.seed}: {shown} ({time.perf_counter() - started:.1f} s)")

@@ -1,9 +1,8 @@
 """Make one merged system or control: search on `select`, save the chosen model."""
 
-from graft import program
-from graft.building import build, write_card
+from graft import cards, program
+from graft.building import build
 from graft.grid import effective
-from graft.merging import registry
 from graft.runs import pretraining_flops, save_system
 from graft.workbench import Workbench
 
@@ -31,8 +30,7 @@ def main() -> None:
         launch=grid.study.launch,
         started=started,
     )
-    if system.merge and registry.facts(system.method).kind == "weights":
-        write_card(bench, system, built.choice.chosen.strength, out / "model")
+    cards.write(grid, paths, args.task, args.system, args.seed)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Draw the metric against training FLOPs: svg, png and csv."""
+"""Draw all figures that there is data for: svg, png, pdf, and what is drawn as csv."""
 
 from graft import program
 from graft.reporting import tables
@@ -6,7 +6,7 @@ from graft.reporting import tables
 
 def main() -> None:
     args = program.parser(__doc__).parse_args()
-    tables.write_figure(program.context(args)[1])
+    tables.write_figures(*program.context(args))
 
 
 if __name__ == "__main__":

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from graft.cost import same_shape
 from graft.cost.flops import moments_size
 from graft.cost.linked import LINKED
 from graft.cost.work import Costs
@@ -20,10 +21,14 @@ WHAT = {
     "pretrain_model": "pre-trained models",
     **dict.fromkeys(TUNING, "saved models"),
     "merge_models": "saved models",
+    "soup_models": "saved models",
+    "multitask_models": "saved models",
     "embed_task": _STATES,
     "embed_layers": _STATES,
     "sweep": _STATES,
     "calibrate": _STATES,
+    "model_statistics": _STATES,
+    "merge_encoders": _STATES,
     "evaluate": "predictions and records",
 }
 # Bytes of a weight, a state or a token id; statistics are in float64.
@@ -54,6 +59,14 @@ def bytes_of(costs: Costs, step: Step) -> int:
             # Beside a frozen large model trains a small one, or (calm) links of about its size.
             trained = _classifier(costs, task, spec.pair.small) if spec.method in LINKED else 0
             return _classifier(costs, task, spec.pair.large) if one_model else trained
+        case (("soup_models" | "multitask_models"), (task, system, _)):
+            return _classifier(costs, task, grid.systems[system].model)
+        case "merge_encoders", (system, _):
+            shape = costs.shape(grid.systems[system].model)
+            return _NUMBER * same_shape.parameters(shape, None)
+        case "model_statistics", (task, system, _, statistic):
+            shape, outputs = costs.shape(grid.systems[system].model), grid.row(task).outputs
+            return _NUMBER * same_shape.statistic_size(statistic, shape, outputs)
         case "embed_task", (task, model):
             rows = sum(len(costs.sizes(task).tokens[split]) for split in ("train", "select"))
             return _NUMBER * rows * 2 * costs.shape(model).width

@@ -11,13 +11,15 @@ from typing import Any
 import numpy as np
 
 from graft.cost import flops as count
+from graft.cost import same_shape
 from graft.cost.families import families
 from graft.cost.linked import LINKED, LinkedFlops, linked_flops
 from graft.cost.sizes import TaskSizes, Unknown, model_shape, task_sizes
-from graft.grid import Grid, System, effective
+from graft.grid import Grid, System, effective, same_shape_settings
 from graft.merging import registry
 from graft.merging.alignment.depth import SIMILARITY_TOKENS, as_deep, pairs, uniform
 from graft.merging.composite.cuts import Cut, cuts
+from graft.merging.homogeneous import table
 from graft.merging.selection import strength_grid
 from graft.paths import Paths
 from graft.shapes import Shape
@@ -56,6 +58,10 @@ _KIND_OF_RULE = {
     "sweep": "sweeps",
     "merge_models": "merging",
     "ensemble_models": "evaluation",
+    "model_statistics": "calibration",
+    "soup_models": "merging",
+    "merge_encoders": "merging",
+    "multitask_models": "merging",
     "evaluate": "evaluation",
     "measure_cost": "measuring",
 }
@@ -147,6 +153,13 @@ class Costs:
                 spec = self.grid.systems[system]
                 passes = len(self.grid.members(spec, seed)) * self._classifier_pass(task, "select", spec.model)
                 return [Work(f"{system}/{task}/seed-{seed}/select", passes)]
+            case "model_statistics", (task, system, seed, statistic):
+                flops = self._statistics(task, self.grid.systems[system].model, statistic)
+                return [Work(f"{statistic}.{system}/{task}/seed-{seed}", flops)]
+            case "soup_models", (task, system, seed):
+                return self._soup(task, self.grid.systems[system], f"{system}/{task}/seed-{seed}")
+            case "merge_encoders", (system, seed):
+                return self._encoder(self.grid.systems[system], f"{system}/seed-{seed}")
             case "embed_task", (task, model):
                 shape, tokens = self.shape(model), self.grid.max_tokens(task, model)
                 passes = sum(self._pass(shape, task, split, tokens) for split in ("train", "select"))
@@ -239,6 +252,29 @@ class Costs:
         shown = min(getattr(spec, "rows", None) or rows, rows)
         teacher = self._classifier_pass(task, "train", self.grid.systems[system.parent].model, reads_as=model)
         return [epochs * train * shown // rows, epochs * select, teacher * shown // rows]
+
+    def _statistics(self, task: str, model: str, statistic: str) -> int:
+        shape, outputs = self.shape(model), self.grid.row(task).outputs
+        lengths = self.sizes(task).lengths("train", self.grid.max_tokens(task, model))
+        rows = min(self.grid.study.calibration.examples, len(lengths))
+        lengths = np.random.default_rng(0).choice(lengths, rows, replace=False)
+        one = functools.partial(same_shape.statistic_flops, statistic, shape, outputs)
+        return count.summed_flops(one, padded_lengths(lengths))
+
+    def _soup(self, task: str, system: System, name: str) -> list[Work]:
+        shape, outputs, members = self.shape(system.model), self.grid.row(task).outputs, system.settings.members
+        merge = functools.partial(same_shape.merge_flops, system.method, shape, outputs)
+        # A greedy soup tries all but the best; as if every one went in.
+        greedy = system.method == table.GREEDY.name
+        tried = range(2, members + 1) if greedy else [members] * len(same_shape_settings(system)["strengths"])
+        select = len(tried) * self._classifier_pass(task, "select", system.model)
+        return [Work(f"{name}/merge", sum(map(merge, tried)), "closed form"), Work(f"{name}/select", select)]
+
+    def _encoder(self, system: System, name: str) -> list[Work]:
+        tasks, tried = self.grid.study.tasks, len(same_shape_settings(system)["strengths"])
+        merge = same_shape.merge_flops(system.method, self.shape(system.model), None, len(tasks))
+        select = sum(self._classifier_pass(task, "select", system.model) for task in tasks)
+        return [Work(f"{name}/merge", tried * merge, "closed form"), Work(f"{name}/select", tried * select)]
 
     def _distillation(self, model: str) -> int:
         source = self.grid.study.models[model].source

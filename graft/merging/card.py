@@ -4,27 +4,62 @@ from __future__ import annotations
 
 import dataclasses
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from graft import files, provenance
+import yaml
+
+from graft import files, provenance, published
 from graft.merging.registry import MethodFacts
+from graft.published import Origin
 
 if TYPE_CHECKING:
     from graft.merging.folders import Order, Plan
 
 PROVENANCE = "graft.json"
 CARD = "README.md"
+LOADING = "It loads with `AutoModelForSequenceClassification.from_pretrained`."
+UNTRIED = "It was not evaluated when it was made: compare it with"
 
 
-@dataclass(frozen=True)
-class Source:
-    """Where a model that was merged came from, and its weights' sha256."""
+def page(metadata: Mapping[str, Any], *parts: str) -> str:
+    """A model card: the hub's metadata (without what is None or empty), then paragraphs (without empty ones)."""
+    known = {name: value for name, value in metadata.items() if value}
+    front = yaml.safe_dump(known, sort_keys=False, default_flow_style=None, allow_unicode=True, width=120)
+    return f"---\n{front}---\n" + "\n\n".join(part for part in parts if part) + "\n"
 
-    place: str
-    sha256: str
+
+def parts(text: str) -> tuple[dict[str, Any], str]:
+    """The hub's metadata of a model card, and what stands below it."""
+    if not text.startswith("---\n") or text.count("---\n") < 2:
+        return {}, text
+    _, front, body = text.split("---\n", 2)
+    return yaml.safe_load(front), body
+
+
+def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
+    """A table in Markdown; cells hold no line breaks."""
+    lines = [headings, ["---"] * len(headings), *rows]
+    return "\n".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |" for line in lines)
+
+
+def warned(origins: Iterable[Origin]) -> str:
+    """What must be said of numbers made with these models, as a block that is not overlooked."""
+    return "\n".join(f"> **Not evidence.** {sentence}" for sentence in published.warnings(origins))
+
+
+def metadata(method: str, origins: Sequence[Origin], **others: Any) -> dict[str, Any]:
+    """The hub's metadata of a merge of these models; `others` are keys of the hub's."""
+    return {
+        "library_name": "transformers",
+        "pipeline_tag": "text-classification",
+        "tags": ["merge", "graft", method],
+        "license": published.common_licence(origins),
+        "base_model": (bases := published.repos(origins)),
+        "base_model_relation": "merge" if bases else None,
+        **others,
+    }
 
 
 def write(folder: Path, facts: MethodFacts, order: Order, plan: Plan, diagnostics: dict[str, float]) -> None:
@@ -60,8 +95,7 @@ def write(folder: Path, facts: MethodFacts, order: Order, plan: Plan, diagnostic
         "made": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
     files.write_json(folder / PROVENANCE, made)
-    found = {role: Source(str(path), _weights(path)) for role, path in sources.items()}
-    (folder / CARD).write_text(text(facts, order.strength, plan.options, made["head"], found))
+    (folder / CARD).write_text(text(facts, order.strength, plan.options, made["head"], made["sources"]))
 
 
 def _weights(folder: Path) -> str:
@@ -71,27 +105,27 @@ def _weights(folder: Path) -> str:
 
 
 def text(
-    facts: MethodFacts, strength: float, options: Mapping[str, Any], head: str | None, sources: Mapping[str, Source]
+    facts: MethodFacts,
+    strength: float,
+    options: Mapping[str, Any],
+    head: str | None,
+    sources: Mapping[str, Mapping[str, str]],
 ) -> str:
-    """The README.md of a merged model, with the hub's metadata; sources: by role."""
-    rows = "\n".join(f"| {role} | `{source.place}` | `{source.sha256[:16]}` |" for role, source in sources.items())
+    """The README.md of a merged model; sources: folder and sha256 of what was merged, by role."""
+    origins = [published.of_folder(Path(source["folder"]), [source["sha256"]]) for source in sources.values()]
     listed = ", ".join(f"{name} {value}" for name, value in options.items() if name != "strengths")
-    fitted = f" Its head is fitted: {head}." if head else ""
-    return f"""---
-library_name: transformers
-pipeline_tag: text-classification
-tags: [merge, graft, {facts.name}]
----
-# A {facts.name} merge
-
-A fine-tuned small model was merged into a pre-trained large one by `{facts.name}` at strength {strength:g}
-({listed}).{fitted} Source of the method: {facts.citation}.
-
-| part | from | sha256 |
-|---|---|---|
-{rows}
-
-It loads with `AutoModelForSequenceClassification.from_pretrained`. All about its making stands in `{PROVENANCE}`, or in
-the `build.json` of its study. It was not evaluated when it was made: compare it with the fine-tuned models and with the
-head alone before you use it.
-"""
+    return page(
+        metadata(facts.name, origins),
+        f"# A {facts.name} merge",
+        warned(origins),
+        f"A fine-tuned small model was merged into a pre-trained large one by `{facts.name}` at strength {strength:g}"
+        + (f" ({listed})." if listed else ".")
+        + (f" Its head is fitted: {head}." if head else "")
+        + f" Source of the method: {facts.citation}.",
+        table(
+            ("part", "from", "sha256"),
+            [(role, f"`{Path(s['folder']).name}`", f"`{s['sha256'][:16]}`") for role, s in sources.items()],
+        ),
+        f"{LOADING} All about its making stands in `{PROVENANCE}`. {UNTRIED} the fine-tuned models and with the head "
+        "alone before you use it.",
+    )

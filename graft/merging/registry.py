@@ -220,7 +220,7 @@ METHODS = _table(
         heads=(),
         inference=("small", "large"),
         citation="none: the weighted mean of two models' logits",
-        implementation="graft.merging.composite.logit_ensemble:fit",
+        implementation="graft.merging.composite.logit_ensemble:combine",
         options={
             "strengths": Option(
                 "strengths", [i / 10 for i in range(11)], "weights of the small model's logits, tried on select"
@@ -237,7 +237,7 @@ METHODS = _table(
         # The small model runs twice: fine-tuned, and untuned under its probe.
         inference=("small", "small", "large"),
         citation="Liu et al. 2024, Tuning Language Models by Proxy, arXiv 2401.08565",
-        implementation="graft.merging.composite.proxy_tuning:fit",
+        implementation="graft.merging.composite.proxy_tuning:combine",
         options={
             "strengths": Option(
                 "strengths", [0, 0.25, 0.5, 1, 1.5, 2, 3], "factors of the small model's change, tried on select"

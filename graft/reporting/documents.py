@@ -16,11 +16,13 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 @dataclass(frozen=True)
 class Cell:
-    """Text, `best` where it is the best of its column, `near` where it is within noise of the best."""
+    """Text, `best` where it is the best of its column, `near` where it is within noise of the best; `order`: the number
+    that it is sorted by, if it is one."""
 
     text: str
     best: bool = False
     near: bool = False
+    order: float | None = None
 
 
 @dataclass(frozen=True)
@@ -31,6 +33,11 @@ class Section:
     columns: tuple[str, ...]
     rows: tuple[tuple[Cell, ...], ...]
     notes: tuple[str, ...]
+
+    @property
+    def numeric(self) -> tuple[bool, ...]:
+        """Of every column, whether it is sorted by numbers."""
+        return tuple(any(row[at].order is not None for row in self.rows) for at in range(len(self.columns)))
 
 
 def sections(
@@ -78,7 +85,8 @@ def to_html(parts: list[Section], study: str) -> str:
 
 def _cell(key: str, text: str, best: bool, row: dict[str, Any]) -> Cell:
     shown = key == "mean"
-    return Cell(text, best=shown and best, near=shown and not best and row["near_best"] is True)
+    order = row[formats.NUMBERS[key]] if key in formats.NUMBERS else None
+    return Cell(text, best=shown and best, near=shown and not best and row["near_best"] is True, order=order)
 
 
 def _needed(significance: pd.DataFrame, rows: list[dict[str, Any]]) -> list[str]:
@@ -96,16 +104,17 @@ def _needed(significance: pd.DataFrame, rows: list[dict[str, Any]]) -> list[str]
 
 def _together(aggregate: pd.DataFrame, confidence: float) -> Section:
     rows = tuple(
-        tuple(
-            map(
-                Cell,
-                (
-                    row["system"],
-                    row["kind"],
-                    formats.with_interval(row["iqm"], row["iqm_low"], row["iqm_high"], formats.score),
-                    formats.with_interval(row["mean_rank"], row["rank_low"], row["rank_high"], "{:.1f}".format),
-                ),
-            )
+        (
+            Cell(row["system"]),
+            Cell(row["kind"]),
+            Cell(
+                formats.with_interval(row["iqm"], row["iqm_low"], row["iqm_high"], formats.score),
+                order=row["iqm"],
+            ),
+            Cell(
+                formats.with_interval(row["mean_rank"], row["rank_low"], row["rank_high"], "{:.1f}".format),
+                order=row["mean_rank"],
+            ),
         )
         for row in formats.records(aggregate)
     )

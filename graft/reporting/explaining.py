@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from graft import files, records, steps
-from graft.grid import TRIAL, Grid, Run
+from graft.grid import MEMBER, TRIAL, Grid, Run, System
 from graft.paths import Paths
 from graft.records import RunRecord
 from graft.reporting import formats, tables, transfer
@@ -129,6 +129,16 @@ def depends_on(grid: Grid, step: Step) -> str:
             return f"models.*.finetune.{task}.max_tokens, {merging}"
         case "calibrate", (task, *_):
             return f"calibration.tokens, calibration.text, models.*.finetune.{task}.max_tokens, {merging}"
+        case "model_statistics", (task, *_):
+            return f"calibration.examples, models.*.finetune.{task}.max_tokens, {merging}"
+        case "soup_models", (task, system, _):
+            return (
+                f"{_own_key(grid.systems[system])}, systems.soup.members, tasks.{task}.metrics (the first), {merging}"
+            )
+        case "merge_encoders", (system, _):
+            return f"{_own_key(grid.systems[system])}, tasks.*.metrics (the first), {merging}"
+        case "multitask_models", (task, *_):
+            return f"tasks.{task}.metrics (the first)"
         case "sweep", (_, merge, *_):
             return f"systems.merge.{merge}: method, its options, fit_rows"
         case "evaluate", (task, *_) if task in grid.transfers:
@@ -148,9 +158,15 @@ def depends_on(grid: Grid, step: Step) -> str:
             return f"systems.ensemble, tasks.{task}.metrics (the first), {merging}"
         case _, (task, system, _):
             spec = grid.systems[system]
-            own = "" if spec.settings is None or spec.kind == TRIAL else f"systems.{system.split('.')[0]}, "
+            own = "" if spec.settings is None or spec.kind in (TRIAL, MEMBER) else f"systems.{system.split('.')[0]}, "
             return f"{own}models.{spec.model}.finetune.{task}, tasks.{task}.metrics (the first), launch, the seed"
     return ""
+
+
+def _own_key(system: System) -> str:
+    """The config key of a soup or a multitask system."""
+    name = system.name.removeprefix(f"{system.kind}.").removesuffix(f".{system.model}")
+    return f"systems.{system.kind}.methods.{name}"
 
 
 def _head(run: Run, state: RunState, path: Path, chain: list[Link]) -> Section:
@@ -312,8 +328,8 @@ def _hashes(record: RunRecord) -> Section:
 def _stale_when(chain: list[Link]) -> Section:
     rows = tuple(dict.fromkeys((link.step.rule, link.depends_on) for link in chain))
     remark = (
-        "or when the meaning of one of these steps changes in Graft; never by other systems, seeds or tasks, by "
-        "resources, or by newer code and packages alone (mixed versions are warned of)"
+        "or when the meaning of one of these steps changes in Graft; never by other systems, seeds or tasks than "
+        "these, by resources, or by newer code and packages alone (mixed versions are warned of)"
     )
     return Section("stale when this changes", rows, ("step", "what"), remark)
 

@@ -25,6 +25,18 @@ HEADINGS = {
     "runs": "runs",
 }
 
+# The columns of comparison.csv that these are sorted by, where they can be.
+NUMBERS = {
+    "mean": "mean",
+    "delta": "delta_vs_reference",
+    "small": "delta_vs_small",
+    "head_only": "delta_vs_head_only",
+    "training": "train_flops",
+    "inference": "inference_flops",
+    "parameters": "parameters",
+    "runs": "n_seeds",
+}
+
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows of a table as dicts, with None in every empty cell (a table read from CSV has NaN there)."""

@@ -11,7 +11,7 @@ from types import MappingProxyType
 
 from graft import cluster, locks, steps
 from graft.cluster import Queued
-from graft.grid import TRIAL, Grid, Run
+from graft.grid import MEMBER, TRIAL, Grid, Run
 from graft.paths import Paths
 from graft.steps import RULES, Step
 
@@ -143,9 +143,9 @@ def _shared_steps(grid: Grid, paths: Paths, found: list[RunState], clock: Clock)
 
 
 def _of_a_run(grid: Grid, step: Step) -> bool:
-    """Whether a step belongs to a single run; trials of hyperparameters make systems that are none."""
+    """Whether a step belongs to a single run; trials of hyperparameters and members of soups are none."""
     if step.rule in RULES.values():
-        return grid.systems[step.wildcards[1]].kind != TRIAL
+        return grid.systems[step.wildcards[1]].kind not in (TRIAL, MEMBER)
     return step.rule == "evaluate"
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from dataclasses import dataclass
 from typing import Any
 
 import pandas as pd
@@ -10,7 +11,7 @@ import pandas as pd
 from graft.merging.registry import CHANGES, HEADS, KINDS
 from graft.paths import Paths
 from graft.reporting import formats
-from graft.reporting.tables import COMPARISON, FIGURE
+from graft.reporting.tables import COMPARISON
 from graft.statistics.verdicts import SEEDS_FOR_VERDICT
 
 Row = dict[str, Any]
@@ -30,12 +31,12 @@ def in_words(comparison: pd.DataFrame) -> str:
         return "No merge can be compared yet: either none has finished, or the fine-tuned large model has not."
     names = ["the fine-tuned large model", *["it"] * len(compared)]
     reached = [_reached(row, common, name) for row, name in zip(compared, names, strict=False)]
-    parts = [f"The merge that is best on select reaches {_listed(reached)}"]
+    parts = [f"The merge that is best on select reaches {listed(reached)}"]
     parts.append(f"it is ahead of the fine-tuned large model on {_tasks_ahead(chosen, 'delta_vs_reference')}")
     parts[-1] += f" and of the fine-tuned small model on {_tasks_ahead(chosen, 'delta_vs_small')}"
     unbeaten = controls_not_beaten(rows, chosen, common)
     if unbeaten:
-        parts.append(f"controls that did not lose: {_listed(unbeaten)}")
+        parts.append(f"controls that did not lose: {listed([str(one) for one in unbeaten])}")
     elif any(_is_control(row) for row in rows):
         parts.append("every control lost")
     absent = sum((row["n_missing"] or 0) + (row["n_failed"] or 0) for row in rows)
@@ -47,7 +48,19 @@ def in_words(comparison: pd.DataFrame) -> str:
     return "; ".join(parts) + "."
 
 
-def controls_not_beaten(rows: list[Row], chosen: list[Row], common: str) -> list[str]:
+@dataclass(frozen=True)
+class Unbeaten:
+    """A control that is as good as a merge on a task; `merge` is None for the one that was chosen on select."""
+
+    task: str
+    control: str
+    merge: str | None = None
+
+    def __str__(self) -> str:
+        return f"{self.control}{'' if self.merge is None else f' against {self.merge}'} on {self.task}"
+
+
+def controls_not_beaten(rows: list[Row], chosen: list[Row], common: str) -> list[Unbeaten]:
     """Controls and baselines that are as good as the chosen merge of their task, or as the merge they belong to."""
     merges = {row["task"]: row for row in chosen}
     means = {(row["task"], row["system"]): row["mean"] for row in rows}
@@ -56,15 +69,15 @@ def controls_not_beaten(rows: list[Row], chosen: list[Row], common: str) -> list
     for row in rows:
         merge = merges.get(row["task"])
         if merge and _is_control(row) and row["mean"] is not None and row["mean"] >= merge["mean"]:
-            found.append(f"{row['system'].removesuffix(common)} on {row['task']}")
+            found.append(Unbeaten(row["task"], row["system"].removesuffix(common)))
         for own in _merges_of(row["system"], known):
             mean = means.get((row["task"], own))
             if mean is not None and row["mean"] is not None and row["mean"] >= mean:
                 name, merge_name = (system.removesuffix(common) for system in (row["system"], own))
-                found.append(f"{name} against {merge_name} on {row['task']}")
+                found.append(Unbeaten(row["task"], name, merge_name))
         own_head, delta = any(f".{head}." in row["system"] for head in HEADS), row["delta_vs_head_only"]
         if row["kind"] in KINDS and own_head and delta is not None and delta <= 0:
-            found.append(f"the head alone against {row['system'].removesuffix(common)} on {row['task']}")
+            found.append(Unbeaten(row["task"], "the head alone", row["system"].removesuffix(common)))
     return found
 
 
@@ -72,10 +85,10 @@ def places(paths: Paths) -> list[tuple[str, str]]:
     """What there is to look at, and where it stands."""
     known = (
         ("table", (paths.tables / COMPARISON).with_suffix(".md")),
-        ("figure", paths.figures / f"{FIGURE}.png"),
-        ("report", paths.root / "report.html"),
+        ("figures", paths.figures),
+        ("report", paths.report),
     )
-    return [(what, str(path)) for what, path in known if path.is_file()]
+    return [(what, str(path)) for what, path in known if path.exists()]
 
 
 def _merges_of(system: str, known: list[str]) -> list[str]:
@@ -112,5 +125,6 @@ def _tasks_ahead(chosen: list[Row], column: str) -> str:
     return f"{len(ahead)} of {len(known)} {'task' if len(known) == 1 else 'tasks'}"
 
 
-def _listed(parts: list[str]) -> str:
+def listed(parts: list[str]) -> str:
+    """Words as a list in a sentence."""
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

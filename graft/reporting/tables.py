@@ -10,7 +10,7 @@ import pandas as pd
 from graft import files
 from graft.grid import Grid
 from graft.paths import Paths
-from graft.reporting import cost_table, documents, warm_start
+from graft.reporting import cost_table, documents, latex, warm_start
 from graft.reporting import runs as gathering
 from graft.reporting.aggregate import aggregated
 from graft.reporting.compared import compared
@@ -24,7 +24,6 @@ SIGNIFICANCE = "significance.csv"
 AGGREGATE = "aggregate.csv"
 COSTS = "cost.csv"
 WARM_START = "warm-start.csv"
-FIGURE = "metric-vs-training-flops"
 
 
 def write_runs(grid: Grid, paths: Paths, refuse_stale: bool = True) -> None:
@@ -33,7 +32,7 @@ def write_runs(grid: Grid, paths: Paths, refuse_stale: bool = True) -> None:
 
 
 def write_comparison(grid: Grid, paths: Paths) -> None:
-    """Compare the systems of runs.csv by their predictions: comparison.{csv,md,html}, significance.csv, aggregate.csv.
+    """Compare the systems of runs.csv by their predictions: comparison.*, significance.csv, aggregate.csv.
 
     And warm-start.csv, where there are any. Raises ValueError as `predictions.crossed` does.
     """
@@ -44,7 +43,8 @@ def write_comparison(grid: Grid, paths: Paths) -> None:
     for name, written in ((COMPARISON, table), (SIGNIFICANCE, tests), (AGGREGATE, together)):
         write_csv(written, paths.tables / name)
     parts = documents.sections(table, tests, together, grid.study.statistics.confidence)
-    for ending, text in (("md", documents.to_markdown(parts)), ("html", documents.to_html(parts, grid.study.name))):
+    texts = {"md": documents.to_markdown(parts), "html": documents.to_html(parts, grid.study.name)}
+    for ending, text in (texts | {"tex": latex.to_latex(table, grid.study.statistics.confidence)}).items():
         with files.atomic_file((paths.tables / COMPARISON).with_suffix(f".{ending}")) as temporary:
             temporary.write_text(text)
     if grid.study.systems.warm_start:
@@ -67,15 +67,22 @@ def read_comparison(paths: Paths) -> pd.DataFrame:
     return table
 
 
-def write_figure(paths: Paths) -> None:
-    """Draw comparison.csv: metric against training FLOPs as svg and png, and the points as csv beside them."""
-    from graft.reporting import figures
+def write_figures(grid: Grid, paths: Paths) -> None:
+    """Draw what there is data for: `figures/<figure>.<task>.{svg,png,pdf}`, and what is drawn as csv beside them."""
+    from graft.reporting.figures import catalogue
+    from graft.reporting.figures.source import Source
 
-    table = read_comparison(paths)
-    write_csv(figures.points(table), paths.figures / f"{FIGURE}.csv")
-    figure = figures.metric_against_cost(table)
-    for ending in ("svg", "png"):
-        figures.save(figure, paths.figures / f"{FIGURE}.{ending}")
+    source = Source(grid, paths, read_comparison(paths), read_csv(paths.tables / RUNS))
+    catalogue.write(source, paths.figures)
+
+
+def write_report(grid: Grid, paths: Paths) -> None:
+    """Write report.html from the tables, records and figures that exist."""
+    from graft.reporting.page.contents import contents
+    from graft.reporting.page.rendering import render
+
+    with files.atomic_file(paths.report) as temporary:
+        temporary.write_text(render(contents(grid, paths)))
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:

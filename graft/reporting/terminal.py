@@ -20,7 +20,7 @@ from graft import locks
 from graft.cost.plan import Plan
 from graft.cost.sizes import SPLITS
 from graft.grid import Grid
-from graft.merging.homogeneous.table import Facts
+from graft.merging.homogeneous.table import GREEDY, Facts
 from graft.merging.registry import MethodFacts
 from graft.paths import Paths
 from graft.reporting import formats
@@ -222,6 +222,7 @@ def same_shape_table(methods: Iterable[Facts]) -> Table:
     table = Table("method for one shape", "needs", "strength", "options", "citation", show_lines=True)
     for facts in methods:
         needs = ["models"] + ["base"] * facts.base + [facts.statistics] * bool(facts.statistics)
+        needs += ["a study's scores on select"] * (facts is GREEDY)
         options = ", ".join(f"{name} {option.default}" for name, option in facts.options.items())
         cells = (facts.name, ", ".join(needs), f"{facts.strength:g}", options or formats.NOTHING, facts.citation)
         table.add_row(*map(Text, cells))

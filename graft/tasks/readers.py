@@ -59,6 +59,27 @@ def read_split(source: HubData | FileData, row: TaskRow, split: str, where: str)
     return rows_of(table, row, name, split)
 
 
+def read_texts(source: HubData | FileData, row: TaskRow, split: str, where: str) -> pd.DataFrame:
+    """One published split without its labels, which it need not have, as columns `index`, `text_a`, (`text_b`).
+
+    `index` is the file's own (`idx` on the hub), or counts its rows from 0. Raises ValueError for a missing file or
+    column.
+    """
+    if isinstance(source, HubData):
+        name, table = _read_hub(source, split)
+    else:
+        name = folder_of(source, where, (split,)) / f"{split}.{source.kind}"
+        if not name.is_file():
+            raise ValueError(f"{where}.folder: {name} is missing")
+        table = read_tsv(name) if source.kind == "tsv" else pd.read_parquet(name)
+    result = pd.DataFrame({"index": next((table[c] for c in ("index", "idx") if c in table), table.index)})
+    for target, column in zip(("text_a", "text_b"), row.text, strict=False):
+        if column not in table:
+            raise ValueError(f"{name}: no column {column!r}; it has {', '.join(table.columns)}")
+        result[target] = table[column].astype(str).str.strip()
+    return result
+
+
 def read_table(source: HubData | FileData, row: TaskRow, split: str, where: str) -> tuple[object, pd.DataFrame]:
     """One published split as it stands, and how its file is called in errors."""
     if isinstance(source, HubData):
@@ -109,16 +130,21 @@ def _parquet_columns(path: Path) -> list[str]:
 
 def _read_hub(source: HubData, split: str) -> tuple[str, pd.DataFrame]:
     from huggingface_hub import HfApi, hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError
 
     prefix = f"{source.config}/" if source.config else ""
     wanted = f"{prefix}{HUB_SPLITS[split]}-"
-    names = HfApi().list_repo_files(source.repo, repo_type="dataset", revision=source.revision)
-    parts = sorted(n for n in names if n.startswith(wanted) and n.endswith(".parquet"))
+    try:
+        names = HfApi().list_repo_files(source.repo, repo_type="dataset", revision=source.revision)
+        parts = sorted(n for n in names if n.startswith(wanted) and n.endswith(".parquet"))
+        paths = [hf_hub_download(source.repo, n, repo_type="dataset", revision=source.revision) for n in parts]
+    except (HfHubHTTPError, OSError) as error:
+        reason = " ".join(str(error).split())
+        raise ValueError(f"{source.repo}@{source.revision[:8]}: cannot be downloaded: {reason}") from None
     if not parts:
         raise ValueError(
             f"{source.repo}@{source.revision[:8]}: no parquet file {wanted}*; check `config` and `revision`"
         )
-    paths = [hf_hub_download(source.repo, n, repo_type="dataset", revision=source.revision) for n in parts]
     return f"{source.repo}/{parts[0]}", pd.concat([pd.read_parquet(p) for p in paths], ignore_index=True)
 
 

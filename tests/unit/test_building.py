@@ -2,33 +2,21 @@
 
 import itertools
 import shutil
-import sys
-from importlib import import_module
 
 import numpy as np
 import pandas as pd
 import pytest
 
-from graft import files, locks, program, steps
+from graft import files, steps
 from graft.grid import Grid
 from graft.merging import registry
 from graft.paths import Paths
 from graft.steps import Step
 from graft.study import parse
 from tests.conftest import study_values
+from tests.unit.programs import run
 
 TASK, PAIR = "rte", "small-into-large"
-# Arguments of each rule's program, in the order of the rule's wildcards, and the fingerprint that it is called with.
-PROGRAMS = {
-    "download_task": (("task",), "data"),
-    "download_model": (("model",), "model"),
-    "tokenize_task": (("task", "tokenizer"), "tokens"),
-    "finetune_model": (("task", "system", "seed"), "made"),
-    "embed_task": (("task", "model"), "embed"),
-    "calibrate": (("task", "pair", "depth"), "calibrate"),
-    "sweep": (("task", "merge", "pair", "seed"), "sweep"),
-    "merge_models": (("task", "system", "seed"), "made"),
-}
 
 
 @pytest.fixture(scope="module")
@@ -46,20 +34,6 @@ def grid(pico_glue, pico_models):
     values = study_values(pico_glue, pico_models, seeds=[0], systems=systems, launch={"precision": "fp32"})
     values["models"]["small"]["finetune"][TASK]["epochs"] = 1
     return Grid(parse(values))
-
-
-def run(grid, paths, step):
-    """Call a step's program as its rule does."""
-    names, fingerprint = PROGRAMS[step.rule]
-    arguments = [f"--{name}={value}" for name, value in zip(names, step.wildcards, strict=True)]
-    arguments += [f"--study={paths.study}", f"--fingerprint={getattr(grid, fingerprint)(*step.wildcards)}"]
-    with pytest.MonkeyPatch.context() as patch:
-        # Locks and torch's settings would outlive the step in this process.
-        patch.setattr(locks, "share", lambda path: None)
-        patch.setattr(locks, "hold_log", lambda: None)
-        patch.setattr(program, "use_threads", lambda count: None)
-        patch.setattr(sys, "argv", [step.rule, *arguments])
-        import_module(f"workflow_scripts.{step.rule}").main()
 
 
 def merging(grid, labels):

@@ -19,11 +19,13 @@ def paths(tmp_path):
         paths.embeddings("rte", "big"),
         paths.statistics("rte", "p", "uniform"),
         paths.sweep("rte", "m", "p", 0),
+        paths.model_statistics("rte", "member.big", 2_000_000, "gram"),
+        paths.encoder("multitask.ties.big", 0),
         paths.checkpoints("0123456789abcdef") / "training" / "step-00000001",
     ):
         write(folder / "manifest.json")
         write(folder / "states.safetensors", "x" * 1000)
-    for rule in ("embed_task", "calibrate", "sweep", "evaluate"):
+    for rule in ("embed_task", "calibrate", "sweep", "model_statistics", "merge_encoders", "evaluate"):
         write(paths.logs / rule / "rte" / "a.log")
     composites = {
         "finetune.tiny": None,
@@ -49,6 +51,7 @@ def _relative(paths, items):
 
 
 STATES = {"embeddings", "statistics", "sweeps", "checkpoints", "logs/embed_task", "logs/calibrate", "logs/sweep"}
+STATES |= {"model-statistics", "encoders", "logs/model_statistics", "logs/merge_encoders"}
 STATES |= {f"tables/.runs.0123456789ab{files.TEMPORARY}.csv"}
 
 

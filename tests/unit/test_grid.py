@@ -195,6 +195,60 @@ def test_what_a_setting_of_a_rival_changes(rivals, path, value, changed):
     assert found == changed
 
 
+@pytest.fixture
+def one_shape(study_config):
+    """A study with soups and encoders of all tasks."""
+    study_config["systems"]["soup"] = {"members": 3, "methods": {"uniform": {}, "greedy": {}, "slerp": {"members": 2}}}
+    ties = {"method": "ties", "strengths": [0.5, 1.0]}
+    study_config["systems"]["multitask"] = {"models": ["large", "small"], "methods": {"mine": ties, "fisher": {}}}
+    return study_config
+
+
+def test_soups_are_of_members_of_their_own_and_encoders_of_the_references_runs(one_shape):
+    grid = Grid(studies.parse(one_shape))
+    runs = {run.id for run in grid.runs if run.task == "rte" and run.system.kind in ("soup", "multitask")}
+    soups = {f"rte/soup.{name}.large/seed-all" for name in ("uniform", "greedy", "slerp")}
+    named = {f"multitask.{name}.{model}" for name in ("mine", "fisher") for model in ("large", "small")}
+    assert runs == soups | {f"rte/{name}/seed-{seed}" for name in named for seed in (0, 1)}
+    members = [("rte", "member.large", studies.MEMBER_SEEDS + i) for i in range(3)]
+    assert grid.merged("rte", grid.systems["soup.greedy.large"], "all") == members
+    assert grid.merged("rte", grid.systems["soup.slerp.large"], "all") == members[:2]
+    encoder = grid.systems["multitask.fisher.small"]
+    assert grid.merged("", encoder, 1) == [(task, "finetune.small", 1) for task in one_shape["tasks"]]
+    assert not any(run.system.name.startswith("member.") for run in grid.runs)
+    tuned = {step.wildcards for step in steps.of_study(grid) if step.rule == "finetune_model"}
+    assert set(members) < tuned and len({grid.made(*member) for member in members}) == 3
+    known = {step.wildcards for step in steps.of_study(grid) if step.rule == "model_statistics"}
+    assert {(*one, "fisher") for one in grid.merged("", encoder, 1)} < known and len(known) == 3 * 2 * 2
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "changed"),
+    [
+        ("systems/soup/members", 4, {"soup.uniform", "soup.greedy"}),
+        ("systems/multitask/methods/mine/strengths", [1.0], {"multitask.mine"}),
+        ("systems/multitask/methods/fisher/floor", 1e-3, {"multitask.fisher"}),
+        ("calibration/examples", 8, {"multitask.fisher"}),
+        ("tasks/stsb/limits/train", 100, {"multitask.mine", "multitask.fisher"}),
+    ],
+)
+def test_what_a_setting_of_soups_and_encoders_changes_on_a_task(one_shape, path, value, changed):
+    def change(config):
+        node = config
+        *parents, last = path.split("/")
+        for key in parents:
+            node = node[key]
+        node[last] = value
+
+    old, new = Grid(studies.parse(copy.deepcopy(one_shape))), copy.deepcopy(one_shape)
+    change(new)
+    runs = {run for run in changed_runs(one_shape, change) if run.startswith("rte/")}
+    assert {run.split("/")[1].rpartition(".")[0] for run in runs} == changed
+    # More members make none anew.
+    member = ("rte", "member.large", studies.MEMBER_SEEDS)
+    assert old.made(*member) == Grid(studies.parse(new)).made(*member)
+
+
 def test_several_heads_share_a_sweep_and_one_runs_its_own(study_config, grid):
     assert {name for name in grid.merges if grid.has_sweep(name)} == {"theseus"}
     swept = {step.wildcards[1] for step in steps.of_study(grid) if step.rule == "sweep"}

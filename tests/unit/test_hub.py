@@ -29,6 +29,17 @@ from graft.tasks.prepare import prepare_task
 source = {"kind": "hub", "repo": "owner/glue", "config": "rte", "revision": "%s"}
 prepare_task("rte", Task.model_validate({"source": source}), Path(sys.argv[1]), "x")
 """
+TEXTS = """
+import sys
+from graft.sources import HubData
+from graft.tasks.readers import read_texts
+from graft.tasks.table import TASKS
+source = HubData(kind="hub", repo="owner/glue", config="rte", revision="%s")
+try:
+    read_texts(source, TASKS["rte"], "test", "tasks.rte.source").to_parquet(sys.argv[1])
+except ValueError as error:
+    sys.exit(str(error))
+"""
 
 
 def fetch(program: str, hub: Path, out: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -76,6 +87,22 @@ def test_a_data_set_on_the_hub_reads_like_its_tsv(hub, tmp_path):
     assert report["text_a"].tolist() == theirs["sentence1"].tolist()
     labels = pd.read_parquet(tmp_path / "out" / "report_labels.parquet")
     assert labels["label"].tolist() == theirs["label"].tolist()
+
+
+def test_a_test_split_on_the_hub_is_read_without_its_labels(hub, tmp_path):
+    done = fetch(TEXTS, hub, tmp_path / "test.parquet")
+    assert done.returncode == 0, done.stderr
+    theirs = pd.read_parquet(hub / "datasets/owner/glue/rte/test-00000-of-00001.parquet")
+    found = pd.read_parquet(tmp_path / "test.parquet")
+    assert list(found) == ["index", "text_a", "text_b"]
+    assert found["index"].tolist() == list(range(len(theirs)))
+    assert found["text_b"].tolist() == theirs["sentence2"].tolist()
+
+
+def test_a_data_set_that_cannot_be_downloaded_is_told_in_one_sentence(hub, tmp_path):
+    done = fetch(TEXTS, hub, tmp_path / "test.parquet", HF_HUB_OFFLINE="1")
+    assert done.returncode == 1
+    assert done.stderr.strip().splitlines()[-1].startswith("owner/glue@aaaaaaaa: cannot be downloaded: ")
 
 
 def test_compute_jobs_with_the_hub_switched_off_fail_at_once(hub, tmp_path):

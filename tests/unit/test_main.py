@@ -103,7 +103,8 @@ def test_show_before_there_are_tables_names_the_file(folder, monkeypatch, capsys
 
 def test_methods_are_listed(folder, monkeypatch, capsys):
     assert _call(monkeypatch, "methods") == 0
-    assert "theseus" in capsys.readouterr().out
+    told = capsys.readouterr().out
+    assert "theseus" in told and "greedy" in told and "tsv" in told
 
 
 def test_a_plan_for_an_unknown_gpu_lists_the_known_ones(folder, monkeypatch, capsys):
@@ -157,3 +158,24 @@ def test_show_ends_with_what_it_means_and_where_it_stands(folder, monkeypatch, c
     *_, sentence, _, last = capsys.readouterr().out.splitlines()
     assert sentence.startswith("No merge can be compared yet")
     assert last == "table   results/one/tables/comparison.md"
+
+
+def test_verifying_a_study_without_runs_counts_them(folder, monkeypatch, capsys):
+    _study(folder, "one")
+    assert _call(monkeypatch, "verify", "one") == 0
+    assert capsys.readouterr().out == "     2  runs that are not finished\nall is as recorded\n"
+
+
+def test_what_is_not_as_recorded_is_told_and_ends_with_an_error(folder, monkeypatch, capsys):
+    _study(folder, "one")
+    files.write_json(folder / "results" / "one" / "models" / "big" / "manifest.json", {"sha256": {"config.json": "0"}})
+    assert _call(monkeypatch, "verify", "one") == 1
+    error = capsys.readouterr().err
+    assert "models/big/config.json: missing, though" in error
+    assert error.endswith("graft: study one is not as recorded: see the lines above (1)\n")
+
+
+def test_a_submission_of_what_was_not_made_is_refused_in_one_line(folder, monkeypatch, capsys):
+    _study(folder, "one")
+    assert _call(monkeypatch, "submission", "one", "finetune.big") == 1
+    assert "rte/finetune.big/seed-0/model: not made, or not kept" in capsys.readouterr().err

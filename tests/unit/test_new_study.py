@@ -139,6 +139,12 @@ def test_two_models_of_one_name_are_called_by_their_roles(folder):
     assert values["pairs"] == [{"large": "large", "small": "small"}]
 
 
+def test_one_task_alone_has_no_encoder_of_all_tasks(folder, pico_glue):
+    reviews = pico_glue / "SST-2"
+    assert "multitask" not in write("mine", [f"reviews={reviews}"])["systems"]
+    assert "multitask" in write("both", [f"reviews={reviews}", f"others={reviews}"])["systems"]
+
+
 @pytest.mark.parametrize("method", ["theseus", "logit_ensemble"])
 def test_methods_that_are_not_asked_for_go_with_their_comments(folder, method):
     values = write("mine", methods=[method])

@@ -44,6 +44,7 @@ RECORD = {
         "packages": {},
         "data_sha256": {},
         "model_sha256": {},
+        "predictions_sha256": None,
         "hardware": {"cores": 2},
         "host": "h",
         "slurm_job_id": None,

@@ -55,6 +55,24 @@ def test_a_number_of_seeds_means_that_many_from_zero(study_config):
         ("name", None, "name"),
         ("systems/lora", {"targets": ["dense"]}, "systems.lora.targets.0"),
         ("systems/ensemble", {"members": 1}, "systems.ensemble.members"),
+        ("systems/soup", {"members": 1, "methods": {"uniform": {}}}, "systems.soup.members"),
+        ("systems/soup", {"methods": {}}, "systems.soup.methods"),
+        ("systems/soup", {"methods": {"tyes": {}}}, "systems.soup.methods.tyes: no method for models of one shape is"),
+        ("systems/soup", {"methods": {"slerp": {}}}, "slerp merges 2 models, these are 5; set members: 2"),
+        ("systems/soup", {"methods": {"ties": {"members": 6}}}, "ties.members: 6; systems.soup.members is 5"),
+        (
+            "systems/soup",
+            {"methods": {"ties": {"densty": 1}}},
+            "systems.soup.methods.ties: method 'ties' has no option",
+        ),
+        ("systems/soup", {"methods": {"greedy": {"strengths": [1]}}}, "greedy.strengths: a greedy soup has none"),
+        ("systems/soup", {"methods": {"uniform": {"weights": [1, 2]}}}, "uniform treats its models alike"),
+        ("systems/soup", {"methods": {"linear": {"weights": [1, 2]}}}, "5 numbers are needed that do not sum to zero"),
+        ("systems/soup", {"methods": {"ties": {"strengths": [float("nan")]}}}, "methods.ties.strengths.0"),
+        ("systems/soup", {"models": ["tiny"], "methods": {"ties": {}}}, "systems.soup.models: unknown 'tiny'; known"),
+        ("systems/multitask", {"methods": {"greedy": {}}}, "a greedy soup is of one task; put it under systems.soup"),
+        ("systems/multitask", {"methods": {"slerp": {}}}, "slerp merges 2 models, these are 3; take another method"),
+        ("systems/multitask", {"methods": {"ties": {"members": 2}}}, "method 'ties' has no option 'members'"),
         ("systems/fewshot", {"rows": 8}, "systems.fewshot.rows: unknown key; known are epochs"),
         ("systems/warm-start", {"merge": "grow"}, "systems.warm-start.merge: unknown 'grow'; known are"),
         ("systems/warm-start", {"merge": "interpolate"}, "systems.warm-start.head: interpolate has no head labelled"),
@@ -70,6 +88,13 @@ def test_bad_config_is_one_line_that_names_the_key(study_config, path, value, me
         studies.parse(changed(study_config, path, value))
     assert message in str(error.value)
     assert len(str(error.value).splitlines()) == 1
+
+
+def test_one_task_alone_has_nothing_to_be_merged_with(study_config):
+    study_config["tasks"] = {"rte": study_config["tasks"]["rte"]}
+    study_config["systems"]["multitask"] = {"methods": {"ties": {}}}
+    with pytest.raises(ValueError, match="systems.multitask: rte is the only task; two or more can be merged"):
+        studies.parse(study_config)
 
 
 GENERATED = {
@@ -228,7 +253,7 @@ ROOT = Path(__file__).parents[2]
 
 def test_the_schema_for_editors_is_up_to_date():
     stored = json.loads((ROOT / "config" / "study.schema.json").read_text())
-    assert stored == studies.Study.model_json_schema(), "python -m graft schema > config/study.schema.json"
+    assert stored == studies.Study.model_json_schema(), "call make docs"
 
 
 @pytest.mark.parametrize(

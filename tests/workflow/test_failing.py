@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+import time
 
 import pandas as pd
 import pytest
@@ -36,7 +37,22 @@ def test_the_tables_are_made_of_the_runs_that_exist(failed):
     assert table.loc[("rte", "finetune.small"), columns].tolist() == [0, 1, 0]
     assert table.loc[("rte", f"merge.interpolate.{PAIR}"), columns].tolist() == [0, 0, 1]
     assert table.loc[("rte", "finetune.large"), columns].tolist() == [1, 0, 0]
-    assert (failed / "results/pico/figures/metric-vs-training-flops.svg").is_file()
+    figures = {path.stem for path in (failed / "results/pico/figures").glob("*.svg")}
+    assert {f"metric-vs-training-flops.{task}" for task in ("sst2", "rte")} <= figures
+
+
+def test_the_report_says_what_is_not_there_and_why(failed):
+    page = (failed / "results/pico/report.html").read_text()
+    assert "Of 6 runs 1 failed and 1 are missing" in page
+    assert "finetune_model: loss is" in page and "which failed" in page
+    assert "On rte there is no answer: no merge has finished." in page
+
+
+def test_what_the_tables_command_made_is_older_than_every_run_and_fits_into_a_zip(failed):
+    results = failed / "results/pico"
+    runs = min(path.stat().st_mtime for path in results.glob("runs/*/*/*/run.json"))
+    for path in (*(results / "tables").iterdir(), results / "figures", results / "report.html"):
+        assert 1980 <= time.gmtime(path.stat().st_mtime).tm_year and path.stat().st_mtime < runs, path
 
 
 def test_status_says_why_and_where_and_what_waits_for_it(failed):

@@ -86,6 +86,7 @@ def test_the_default_study_is_planned_from_a_fresh_clone(clone):
     asked = resources(output)
     assert rules_with_a_gpu() == {rule for rule, jobs in asked.items() if jobs[0].get("gpu") == "1"} | {
         "distil_model",
+        "model_statistics",
         "warm_start",
     }
     assert {int(job["mem_mb"]) for job in asked["finetune_model"]} == {16000}

@@ -4,6 +4,7 @@ import json
 import shutil
 import subprocess
 import sys
+import zipfile
 
 import numpy as np
 import pandas as pd
@@ -15,7 +16,7 @@ from graft.cost.work import Costs
 from graft.grid import Grid
 from graft.merging.loading import load
 from graft.paths import Paths
-from graft.reporting import explaining
+from graft.reporting import captions, explaining
 from graft.study import parse
 from graft.tasks import metrics
 from tests.conftest import study_values, with_other_small, with_transfers
@@ -64,7 +65,31 @@ def test_every_cell_of_the_comparison_is_filled(finished):
         assert table[column].notna().all(), column
     assert (table["n_missing"] == 0).all() and (table["n_failed"] == 0).all()
     assert set(table["verdict"]) == {"descriptive"}
-    assert (results / "figures" / "metric-vs-training-flops.svg").stat().st_size > 1000
+
+
+def test_the_report_has_an_answer_and_every_figure_that_there_is_data_for(finished):
+    results, _, _ = finished
+    page = (results / "report.html").read_text()
+    for task in ("rte", "stsb"):
+        assert f"On {task} the best merge, chosen on select" in page
+        drawn = {path.stem for path in (results / "figures").glob(f"*.{task}.svg")}
+        assert drawn == {f"{figure}.{task}" for figure in captions.FIGURES}
+        assert all(f'aria-label="{heading}, {task}"' in page for heading, _ in captions.FIGURES.values())
+    # Two fine-tuned models and nothing else.
+    assert not list((results / "figures").glob("strengths.sst2.*"))
+    assert "On sst2 there is no answer" in page
+
+
+def test_snakemakes_own_report_holds_tables_and_figures_with_captions(finished):
+    results, config, _ = finished
+    done = snakemake(config.parent, config, "--report", "study.zip")
+    assert done.returncode == 0, done.stdout[-2000:]
+    with zipfile.ZipFile(config.parent / "study.zip") as archive:
+        names = {name.rsplit("/", 1)[1] for name in archive.namelist()}
+        page = archive.read("study/report.html").decode()
+    assert {path.name for path in (results / "figures").glob("*.svg")} <= names
+    assert {"report.html", "comparison.csv", "comparison.html", "cost.csv", "transfer.csv"} <= names
+    assert all(text.split(". ")[0] in page for _, text in captions.FIGURES.values())
 
 
 def test_the_tables_numbers_can_be_made_again_from_the_predictions(finished):
@@ -186,7 +211,7 @@ def test_every_step_has_left_its_log_and_its_output_where_it_is_looked_for(finis
     paths = Paths(results)
     for step in steps.of_study(Grid(parse(values))):
         assert steps.log_of(step, paths).is_file(), step
-        assert steps.output_of(step, paths).is_file(), step
+        assert steps.output_of(step, paths).exists(), step
 
 
 def test_every_system_with_a_model_has_its_costs_and_one_architecture_one_measurement(finished):

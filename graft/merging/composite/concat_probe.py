@@ -1,4 +1,4 @@
-"""A linear head in closed form on both models' pooled states side by side."""
+"""A linear head in closed form on both models' pooled states side by side: head([pooled(h_S); pooled(h_L)])."""
 
 from collections.abc import Iterable
 

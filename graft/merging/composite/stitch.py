@@ -1,7 +1,7 @@
 """The first layers of one model, a linear map, and the last layers of the other.
 
-Source: Pan et al. 2023, Stitchable Neural Networks (SN-Net), arXiv 2302.06586: the map is the least squares solution on
-the two models' states, and nothing is trained here after it.
+Source: Pan et al. 2023, Stitchable Neural Networks (SN-Net), arXiv 2302.06586: with H and
+H' the two models' states at the cut, the map is argmin |H T - H'|^2 + ridge |T|^2, and nothing is trained after it.
 """
 
 from collections.abc import Iterable, Mapping

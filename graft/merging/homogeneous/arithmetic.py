@@ -26,7 +26,7 @@ def elected(deltas: Sequence[Array], weights: Sequence[float]) -> tuple[Array, A
     """Sum of w_i delta_i over those that have the elected sign, and the sum of their w_i, per element.
 
     The elected sign is that of sum_i w_i delta_i: of the side with the larger total magnitude. Where the sides balance
-    none is elected and the sum is 0. Source: TIES-Merging, arXiv 2306.01708, section 4.1, steps 2 and 3.
+    none is elected and the sum is 0. Source: TIES-Merging, arXiv 2306.01708: elect sign, and disjoint merge.
     """
     weighted = [delta if weight == 1 else weight * delta for delta, weight in zip(deltas, weights, strict=True)]
     sign = np.sign(weighted_sum(weighted, [1.0] * len(weighted)))

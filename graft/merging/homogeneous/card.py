@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from graft import files, provenance
-from graft.merging.card import CARD, PROVENANCE
+from graft import files, provenance, published
+from graft.merging.card import CARD, PROVENANCE, UNTRIED, metadata, page, table, warned
 
 if TYPE_CHECKING:
     from graft.merging.homogeneous.folders import Plan
@@ -41,32 +41,26 @@ def write(folder: Path, plan: Plan, config: Mapping[str, Any], digests: Mapping[
     (folder / CARD).write_text(text(plan, config, sources))
 
 
-def text(plan: Plan, config: Mapping[str, Any], sources: Mapping[str, Any]) -> str:
-    """The README.md of a merged model."""
-    rows = [
-        f"| {role} | `{source['folder']}` | `{name}` | `{digest[:16]}` |"
-        for role, source in sources.items()
-        for name, digest in source["sha256"].items()
-    ]
+def text(plan: Plan, config: Mapping[str, Any], sources: Mapping[str, Any], record: str = f"`{PROVENANCE}`") -> str:
+    """The README.md of a merged model; `record`: where all about its making stands."""
+    origins = [published.of_folder(Path(s["folder"]), s["sha256"].values()) for s in sources.values()]
     kind = next((task for name in config.get("architectures") or () for end, task in TASKS.items() if end in name), "")
     weights = f", weights {', '.join(f'{weight:g}' for weight in plan.weights)}" if plan.facts.weighted else ""
     told = "".join(f", {name} {value}" for name, value in plan.options.items())
-    return f"""---
-library_name: transformers
-{f"pipeline_tag: {kind}" + chr(10) if kind else ""}tags: [merge, graft, {plan.facts.name}]
----
-# A {plan.facts.name} merge
-
-{len(plan.weights)} models of one shape were merged by `{plan.facts.name}` (strength {plan.strength:g}{weights}{told}).
-Source of the method: {plan.facts.citation}.
-
-| part | from | file | sha256 |
-|---|---|---|---|
-{chr(10).join(rows)}
-
-All about its making stands in `{PROVENANCE}`. It was not evaluated when it was made: compare it with each of its models
-before you use it.
-"""
+    rows = [
+        (role, f"`{Path(source['folder']).name}`", f"`{name}`", f"`{digest[:16]}`")
+        for role, source in sources.items()
+        for name, digest in source["sha256"].items()
+    ]
+    return page(
+        metadata(plan.facts.name, origins, pipeline_tag=kind),
+        f"# A {plan.facts.name} merge",
+        warned(origins),
+        f"{len(plan.weights)} models of one shape were merged by `{plan.facts.name}` (strength {plan.strength:g}"
+        f"{weights}{told}). Source of the method: {plan.facts.citation}.",
+        table(("part", "from", "file", "sha256"), rows),
+        f"All about its making stands in {record}. {UNTRIED} each of its models before you use it.",
+    )
 
 
 def _source(place: Path, found: tuple[Path, ...], digests: Mapping[Path, str]) -> dict[str, Any]:

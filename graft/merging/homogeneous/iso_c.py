@@ -22,8 +22,8 @@ class IsoC(Method):
     mean change for all other tensors.
 
     Two models that agree do not merge into themselves: what is flattened is flattened. The authors search the strength
-    on held-out data; 1 takes the sum as it is. Source: Marczak et al. 2025, No Task Left Behind, arXiv 2502.04959,
-    section 4; for tensors that are no matrices, their code.
+    on held-out data; 1 takes the sum as it is. Source: Marczak et al. 2025, No Task Left Behind, arXiv 2502.04959;
+    for tensors that are no matrices, their code.
     """
 
     def whole(self, models: Models, name: str) -> bool:

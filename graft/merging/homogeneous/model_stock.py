@@ -23,7 +23,7 @@ class ModelStock(Method):
 
     cos is the mean over pairs of models of the cosine between their changes of this tensor. Below 0 it counts as 0: the
     models then share no direction, and the formula, made for angles below 90 degrees, would leave [0, 1] (mergekit lets
-    it). Source: Jang et al. 2024, Model Stock, arXiv 2403.19522, eq. 4 and section 4; more than two models as there.
+    it). Source: Jang et al. 2024, Model Stock, arXiv 2403.19522, in its form for N models.
     """
 
     def measure(self, models: Models, name: str, survey: Any) -> float:

@@ -36,7 +36,7 @@ class Dense:
 class Trim(Dense):
     """TIES' first step: the share `density` of the change that is largest in magnitude, the rest 0.
 
-    scope "model" is the paper's: the largest of the whole model (Yadav et al. 2023, arXiv 2306.01708, section 4.1, and
+    scope "model" is the paper's: the largest of the whole model (Yadav et al. 2023, arXiv 2306.01708, and
     `topk_values_mask` of its code, which flattens the model); "tensor" is mergekit's: the largest of each tensor.
     floor(density n) are kept, 1 at least, and with the smallest of them all that are as large.
     """
@@ -68,7 +68,7 @@ class Middle(Dense):
     """Breadcrumbs' mask: without the share `outliers` of each tensor's change that is largest in magnitude, and without
     the smallest, so that the share `density` is left.
 
-    Source: Davari & Belilovsky 2023, Model Breadcrumbs, arXiv 2312.06795, section 3, a mask for each layer. (Their code
+    Source: Davari & Belilovsky 2023, Model Breadcrumbs, arXiv 2312.06795, a mask for each layer. (Their code
     ranks within rows; mergekit within tensors, as here.) floor(share n) are meant; equal magnitudes share their fate.
     """
 
@@ -100,7 +100,7 @@ class Drop(Dense):
     """DARE: each element is dropped with probability p = 1 - density, and what is left divided by 1 - p, so that the
     change stays the same in expectation.
 
-    Source: Yu et al. 2023, Language Models are Super Mario, arXiv 2311.03099, section 3. mergekit (0.1) rescales each
+    Source: Yu et al. 2023, Language Models are Super Mario, arXiv 2311.03099. mergekit (0.1) rescales each
     tensor to the sum of magnitudes that it had instead; that is not done here.
     """
 
@@ -122,7 +122,7 @@ class MagPrune(Drop):
     divided by the probability with which it is kept.
 
     In a row of n elements, that of rank r by magnitude (0 the smallest) is kept with probability
-    density - epsilon / 2 + epsilon r / (n - 1). Source: Deep et al. 2024, DELLA-Merging, arXiv 2406.11617, section 3.1
+    density - epsilon / 2 + epsilon r / (n - 1). Source: Deep et al. 2024, DELLA-Merging, arXiv 2406.11617
     (p_i = p_min + Delta_i, p_min = p - epsilon / 2). In mergekit the window is twice as wide for the same epsilon, and
     tensors are rescaled to their sum of magnitudes; here as in the paper.
     """

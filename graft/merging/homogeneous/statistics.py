@@ -10,6 +10,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 
 from graft import files
+from graft.encoders import load_classifier
+from graft.features import fit_rows
+from graft.inference import batches
+from graft.shapes import Shape
+from graft.tasks.texts import read_texts
+from graft.tasks.tokens import TokenisedSplit, load_tokenizer
 
 Batch = Mapping[str, Tensor]
 
@@ -18,7 +24,7 @@ def fisher_diagonal(model: nn.Module, batches: Iterable[Batch]) -> dict[str, Ten
     """The diagonal of a classifier's Fisher information, by parameter name and in the parameters' shapes, float32.
 
     F = mean over examples x of sum_y p(y | x) (d log p(y | x) / d theta)^2: the expectation over the model's own
-    predictions, exactly, with a backward pass per example and class (Matena & Raffel, arXiv 2111.09832, eq. 2). A model
+    predictions, exactly, with a backward pass per example and class (Matena & Raffel, arXiv 2111.09832). A model
     with one output is taken for the mean of a normal distribution of variance 1, so F = mean (d output / d theta)^2.
     The paper computes it on few examples or many; 256 do. Sums are in float64.
 
@@ -51,7 +57,7 @@ def gram_matrices(model: nn.Module, batches: Iterable[Batch]) -> dict[str, Tenso
     """Of every linear layer, the mean of x^T x over its inputs [in, in], by the name of its weight, float32.
 
     Padding (0 in a batch's `attention_mask`) is left out; a layer that reads one vector per text counts texts. Products
-    and sums are in float64. Source: Jin et al., arXiv 2212.09849, section 3; they take 256 batches or fewer.
+    and sums are in float64. Source: Jin et al., arXiv 2212.09849.
 
     model: called with a batch; put it in eval mode first. Raises ValueError where there is no example.
     """
@@ -84,6 +90,28 @@ def gram_matrices(model: nn.Module, batches: Iterable[Batch]) -> dict[str, Tenso
     if not sums:
         raise ValueError("Gram matrices are computed on examples; there are none")
     return {name: (total / counts[name]).float() for name, total in sums.items()}
+
+
+# By name, as their files are called.
+KINDS = {"fisher": fisher_diagonal, "gram": gram_matrices}
+
+
+def of_folder(kind: str, model: Path, text: Path, out: Path, examples: int, max_tokens: int) -> Path:
+    """Compute statistics of the classifier in a folder on a file of unlabelled texts, for `merge --statistics`.
+
+    kind: one of KINDS; examples: texts that are read, a fixed draw; max_tokens: where they are cut. Returns the file in
+    `out`. Raises ValueError for another kind, a file that is there already, a model or texts that cannot be read.
+    """
+    if kind not in KINDS:
+        raise ValueError(f"--kind {kind}: must be one of {', '.join(KINDS)}")
+    path = out / f"{kind}.safetensors"
+    if path.exists():
+        raise ValueError(f"{path} is there already; name another folder with --out, or remove it")
+    texts = TokenisedSplit.of_texts(load_tokenizer(model), read_texts(text), str(text))
+    longest = min(max_tokens, Shape.of(model).positions)
+    rows = fit_rows(len(texts), examples)
+    write(KINDS[kind](load_classifier(model), (batch for _, batch in batches(texts, longest, rows))), path)
+    return path
 
 
 def write(statistics: Mapping[str, Tensor], path: Path) -> None:

@@ -128,6 +128,8 @@ _ALL = (
     ),
 )
 METHODS: Mapping[str, Facts] = MappingProxyType({facts.name: facts for facts in _ALL})
+# The uniform soup of some of the models. Only a study has the scores by which they are chosen.
+GREEDY = Facts("greedy", SOUPS, "graft.merging.homogeneous.averages:greedy", base=False, weighted=False)
 
 
 def facts(name: str) -> Facts:
@@ -135,6 +137,11 @@ def facts(name: str) -> Facts:
     if name not in METHODS:
         raise ValueError(f"no method for models of one shape is called {name!r}; known are {', '.join(METHODS)}")
     return METHODS[name]
+
+
+def of_study(name: str) -> Facts:
+    """The same, of a study, which has the greedy soup too."""
+    return GREEDY if name == GREEDY.name else facts(name)
 
 
 def implementation(name: str) -> Any:
@@ -148,7 +155,7 @@ def checked_options(name: str, given: Mapping[str, Any] | None) -> dict[str, Any
 
     Raises ValueError for an unknown option or a wrong value, in one sentence.
     """
-    checked = checked_values(f"method {name!r}", facts(name).options, given)
+    checked = checked_values(f"method {name!r}", of_study(name).options, given)
     density, margin = checked.get("density", 1.0), checked.get("epsilon", 0.0) / 2
     if density < 1 and not 0 < density - margin <= density + margin <= 1:
         raise ValueError(f"method {name!r}: density {density} and epsilon {2 * margin} leave probabilities of 0 to 1")

@@ -40,7 +40,7 @@ class TaskSingularVectors(Method):
 
     The strength is 1, as in the paper, which finds it best everywhere. Where a matrix has fewer than N rows or columns,
     as a small head may, the authors' code keeps nothing of it; here each model keeps its first direction. Source:
-    Gargiulo et al. 2024, Task Singular Vectors, arXiv 2412.00081, section 4.2 and algorithm 1.
+    Gargiulo et al. 2024, Task Singular Vectors, arXiv 2412.00081 (TSV-Merge).
     """
 
     def whole(self, models: Models, name: str) -> bool:

@@ -37,6 +37,14 @@ def test_all_of_the_large_models_shape_are_one_family_and_composites_each_their_
     assert set().union(*found.values()) == names - {"majority"}
 
 
+def test_soups_and_encoders_of_all_tasks_are_what_a_fine_tuned_model_is(values):
+    values["systems"]["soup"] = {"methods": {"uniform": {}}}
+    values["systems"]["multitask"] = {"models": ["large", "small"], "methods": {"ties": {}}}
+    found = by_first(values)
+    assert {"soup.uniform.large", "multitask.ties.large"} < found["rte/finetune.large/seed-0"]
+    assert "multitask.ties.small" in found["rte/finetune.small/seed-0"]
+
+
 def test_another_run_stands_for_them_where_the_first_is_left_out(values):
     values["exclude"] = ["*/finetune.large/*", "*/finetune.small/seed-0"]
     found = by_first(values)

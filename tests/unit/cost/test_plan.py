@@ -55,8 +55,9 @@ def test_the_default_study_is_known_whole(paths):
     assert found.unknown == [] and all(total.unknown == 0 for total in found.kinds)
     assert [total.kind for total in found.kinds] == [kind for kind in KINDS if kind != "distillation"]
     by_kind = {total.kind: total for total in found.kinds}
-    # Fine-tuned, by adapters, by the small model's answers, on few rows; the small one twice, and two of its shape.
-    assert (by_kind["fine-tuning large"].jobs, by_kind["fine-tuning small"].jobs) == (4 * 36, 4 * 36)
+    # Fine-tuned, by adapters, by the small model's answers, on few rows; the small one twice, and two of its shape; and
+    # five members of soups per task.
+    assert (by_kind["fine-tuning large"].jobs, by_kind["fine-tuning small"].jobs) == (4 * 36 + 3 * 5, 4 * 36)
     assert by_kind["pre-training"].jobs == 1
     # 110 M parameters, 36 fine-tunings, 36 x 7 merged models and 9 heads of the untouched large model.
     assert 36 * 438e6 < found.disk["saved models"][0] < 1e12

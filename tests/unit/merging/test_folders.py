@@ -6,9 +6,11 @@ import sys
 
 import pytest
 import torch
+from huggingface_hub import ModelCard, metadata_load
 from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer
 
+from graft import files, published
 from graft.cost.flops import calibration_flops, encoder_flops, ridge_flops, similarity_flops, theseus_flops
 from graft.encoders import new_classifier
 from graft.merging import registry
@@ -77,7 +79,12 @@ def test_the_result_loads_anywhere_with_the_small_models_labels(method, labels, 
     assert torch.isfinite(model(**tokenizer("a good film", return_tensors="pt")).logits).all()
     made_of = json.loads((made.out / "graft.json").read_text())
     assert made_of["method"] == method and set(made_of["sources"]) == {"large", "small_finetuned", "small_pretrained"}
-    assert (made.out / "README.md").read_text().startswith("---\nlibrary_name: transformers")
+    card = metadata_load(made.out / "README.md")
+    assert card == {
+        "library_name": "transformers",
+        "pipeline_tag": "text-classification",
+        "tags": ["merge", "graft", method],
+    }
 
 
 @pytest.mark.parametrize("labels", ["two", "three", "score"])
@@ -296,3 +303,20 @@ def test_the_command_merges_and_tells_where(world, tmp_path):
     again = subprocess.run(command, capture_output=True, text=True, check=False)
     assert again.returncode == 1 and again.stderr.startswith(f"graft: {tmp_path / 'merged'} is there already")
     assert again.stderr.count("\n") == 1
+
+
+def test_the_card_tells_licence_base_and_what_a_model_has_seen(order, world, tmp_path):
+    for name in ("large", "small", "two"):
+        shutil.copytree(world / name, tmp_path / name)
+    (digest,) = published.BY_SHA256
+    source = {"kind": "python_package", "package": "p", "folder": ".", "sha256": digest}
+    files.write_json(tmp_path / "large" / "manifest.json", {"source": source})
+    for name in ("small", "two"):
+        (tmp_path / name / "README.md").write_text("---\nlicense: apache-2.0\n---\n# Mine\n")
+    roles = {"large": "large", "small_pretrained": "small", "small_finetuned": "two"}
+    made = order(**{role: tmp_path / name for role, name in roles.items()})
+    merge(made, quiet)
+    card = ModelCard.load(made.out / "README.md")
+    assert card.data.license == "apache-2.0" and card.data.base_model_relation == "merge"
+    assert card.data.base_model == ["sentence-transformers/all-MiniLM-L6-v2"]
+    assert "**Not evidence.** all-MiniLM-L6-v2 was trained on NLI" in card.text and str(tmp_path) not in card.text

@@ -1,5 +1,7 @@
 """A study without files, and run.json files as `evaluate` would write them."""
 
+import functools
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -112,36 +114,39 @@ def compare(tested):
     return lambda runs, study: comparison(tested(runs, study)[0], runs, study)
 
 
+def write_record(
+    grid, paths, system, seed, value=0.5, task="rte", train_flops=10, fingerprint=None, code="0+a", degenerate=False
+):
+    """Write the run.json and the predictions of one run; returns the path of the former."""
+    spec = grid.systems[system]
+    record = {
+        "study": "s",
+        "task": task,
+        "system": system,
+        "kind": spec.kind,
+        "seed": seed,
+        "label_use": spec.label_use,
+        "primary_metric": "accuracy",
+        "metrics": {"accuracy": {"value": value, "stderr": 0.03, "n": 277}},
+        "degenerate": degenerate,
+        "select": {"metric": "accuracy", "value": value},
+        "cost": COST | {"train_flops": train_flops},
+        "hyperparameters": {},
+        "choices": [],
+        "provenance": PROVENANCE
+        | {"fingerprint": fingerprint or grid.evaluated(task, system, seed)}
+        | {"code_version": code, "finished": "2026-01-01T00:00:00+0000"},
+    }
+    write_predictions(paths.run(task, system, seed), value)
+    path = paths.run(task, system, seed) / "run.json"
+    records.write(path, records.RunRecord.model_validate(record))
+    return path
+
+
 @pytest.fixture
 def write_run(grid, paths):
     """Write the run.json of one run; returns its path."""
-
-    def write(system, seed, value=0.5, task="rte", train_flops=10, fingerprint=None, code="0+a", degenerate=False):
-        spec = grid.systems[system]
-        record = {
-            "study": "s",
-            "task": task,
-            "system": system,
-            "kind": spec.kind,
-            "seed": seed,
-            "label_use": spec.label_use,
-            "primary_metric": "accuracy",
-            "metrics": {"accuracy": {"value": value, "stderr": 0.03, "n": 277}},
-            "degenerate": degenerate,
-            "select": {"metric": "accuracy", "value": value},
-            "cost": COST | {"train_flops": train_flops},
-            "hyperparameters": {},
-            "choices": [],
-            "provenance": PROVENANCE
-            | {"fingerprint": fingerprint or grid.evaluated(task, system, seed)}
-            | {"code_version": code, "finished": "2026-01-01T00:00:00+0000"},
-        }
-        write_predictions(paths.run(task, system, seed), value)
-        path = paths.run(task, system, seed) / "run.json"
-        records.write(path, records.RunRecord.model_validate(record))
-        return path
-
-    return write
+    return functools.partial(write_record, grid, paths)
 
 
 @pytest.fixture

@@ -3,8 +3,11 @@ import json
 import pytest
 
 from graft import files, steps
+from graft.grid import Grid
+from graft.paths import Paths
 from graft.reporting import explaining, tables
 from graft.reporting.explaining import explain, find_run, links
+from graft.study import MEMBER_SEEDS, parse
 
 MERGE = "merge.interpolate.tiny-into-big"
 
@@ -104,6 +107,24 @@ def test_what_makes_a_run_stale_is_told_for_every_step_behind_it(grid, paths):
     for key in ("tasks.rte: source", "models.big.source", "models.tiny.finetune.rte", "calibration.tokens"):
         assert key in text
     assert "systems.merge.theseus" in text
+
+
+def test_a_soups_explanation_names_its_members_and_an_encoders_all_tasks(study_config, tmp_path):
+    study_config["systems"]["soup"] = {"members": 2, "methods": {"my.fisher": {"method": "fisher"}}}
+    study_config["systems"]["multitask"] = {"methods": {"ties": {}}}
+    grid, paths = Grid(parse(study_config)), Paths(tmp_path)
+
+    def explained(system, seed):
+        told = explain(grid, paths, find_run(grid, "rte", system, seed))
+        tuned = [row[0] for row in section(told, "made by, inputs first").rows if row[0].startswith("finetune_model")]
+        return sorted(tuned), text_of(told[-1:])
+
+    tuned, stale = explained("soup.my.fisher.large", "all")
+    assert tuned == [f"finetune_model rte member.large {MEMBER_SEEDS + i}" for i in range(2)]
+    assert "systems.soup.methods.my.fisher, systems.soup.members" in stale
+    tuned, stale = explained("multitask.ties.large", "0")
+    assert tuned == sorted(f"finetune_model {task} finetune.large 0" for task in study_config["tasks"])
+    assert "systems.multitask.methods.ties, tasks.*.metrics" in stale
 
 
 def test_a_source_that_is_gone_leaves_the_rest_explained(grid, paths, write_run, monkeypatch):

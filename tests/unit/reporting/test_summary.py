@@ -119,7 +119,7 @@ def test_another_small_model_must_lose_to_the_chosen_merge_and_to_the_one_it_sta
     chosen = row(ENSEMBLE, "composite", 0.85)
     rows = [chosen, row(THESEUS, "weights", 0.7), row(control, "control", mean)]
     found = summary.controls_not_beaten(rows, [chosen], ".tiny-into-big")
-    assert found == [text.format(control) for text in told]
+    assert [str(one) for one in found] == [text.format(control) for text in told]
 
 
 def test_what_is_missing_is_counted(sentence):
@@ -138,7 +138,9 @@ def test_only_files_that_are_there_are_pointed_to(paths):
     for path in (paths.tables / "comparison.md", paths.root / "report.html"):
         with files.atomic_file(path) as temporary:
             temporary.write_text("x")
+    paths.figures.mkdir()
     assert summary.places(paths) == [
         ("table", str(paths.tables / "comparison.md")),
+        ("figures", str(paths.figures)),
         ("report", str(paths.root / "report.html")),
     ]

@@ -39,13 +39,20 @@ def test_tables_and_figures_are_the_same_bytes_twice(grid, paths, write_run):
     def made():
         tables.write_runs(grid, paths)
         tables.write_comparison(grid, paths)
-        tables.write_figure(paths)
-        return {file: files.sha256(file) for folder in (paths.tables, paths.figures) for file in folder.iterdir()}
+        tables.write_figures(grid, paths)
+        tables.write_report(grid, paths)
+        written = [*paths.tables.iterdir(), *paths.figures.iterdir(), paths.report]
+        return {file: files.sha256(file) for file in written}
 
     first = made()
     assert {file.name for file in first} == {
-        *("runs.csv", "comparison.csv", "comparison.md", "comparison.html", "significance.csv", "aggregate.csv"),
-        *(f"metric-vs-training-flops.{ending}" for ending in ("svg", "png", "csv")),
+        *("runs.csv", "significance.csv", "aggregate.csv", "report.html"),
+        *(f"comparison.{ending}" for ending in ("csv", "md", "html", "tex")),
+        *(
+            f"{figure}.rte.{ending}"
+            for figure in ("metric-vs-training-flops", "metric-vs-inference-flops", "differences", "seeds")
+            for ending in ("svg", "png", "pdf", "csv")
+        ),
     }
     assert made() == first
     table = tables.read_csv(paths.tables / "comparison.csv").set_index("system")

@@ -2,7 +2,7 @@ import pandas as pd
 import pytest
 
 from graft.study import FileData
-from graft.tasks.readers import read_split, source_files
+from graft.tasks.readers import read_split, read_texts, source_files
 from graft.tasks.table import TASKS, TaskRow
 
 
@@ -87,3 +87,17 @@ def test_a_missing_folder_and_an_unset_variable_say_what_is_needed(tmp_path, mon
         source_files(FileData(kind="tsv", folder="$NO_SUCH_FOLDER/SST-2"), TASKS["sst2"], "tasks.sst2.source")
     with pytest.raises(ValueError, match="is not a folder"):
         source_files(FileData(kind="tsv", folder=str(tmp_path / "none")), TASKS["sst2"], "tasks.sst2.source")
+
+
+def test_a_split_without_labels_is_read_with_its_own_index(tmp_path):
+    tsv(tmp_path, "test", "index\tsentence\n7\ta fine film\n8\t \n")
+    source = FileData(kind="tsv", folder=str(tmp_path))
+    table = read_texts(source, TASKS["sst2"], "test", "x")
+    assert table.to_dict("list") == {"index": ["7", "8"], "text_a": ["a fine film", ""]}
+
+
+def test_a_hubs_split_without_labels_has_the_hubs_index(tmp_path):
+    columns = {"sentence1": ["a", "b"], "sentence2": ["c", "d"], "label": [-1, -1], "idx": [0, 1]}
+    pd.DataFrame(columns).to_parquet(tmp_path / "test.parquet")
+    table = read_texts(FileData(kind="parquet", folder=str(tmp_path)), TASKS["rte"], "test", "x")
+    assert table.to_dict("list") == {"index": [0, 1], "text_a": ["a", "b"], "text_b": ["c", "d"]}

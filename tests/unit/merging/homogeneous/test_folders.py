@@ -7,6 +7,7 @@ import sys
 
 import numpy as np
 import pytest
+from huggingface_hub import metadata_load
 
 from graft.merging.homogeneous import folders, table
 from graft.merging.homogeneous.folders import Order, merge
@@ -52,9 +53,11 @@ def test_the_folder_has_config_tokenizer_card_and_provenance(order, world):
         digest = folders.files.sha256(world / name / "model.safetensors")
         assert made["sources"][role] == {"folder": str(world / name), "sha256": {"model.safetensors": digest}}
     card = (out / "README.md").read_text()
-    assert card.startswith(
-        "---\nlibrary_name: transformers\npipeline_tag: text-classification\ntags: [merge, graft, ties]"
-    )
+    assert metadata_load(out / "README.md") == {
+        "library_name": "transformers",
+        "pipeline_tag": "text-classification",
+        "tags": ["merge", "graft", "ties"],
+    }
     assert digest[:16] in card and "weights 1, 3" in card
 
 

@@ -5,7 +5,11 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from graft.merging.homogeneous.statistics import fisher_diagonal, gram_matrices, write
+from graft import files
+from graft.encoders import load_classifier, new_classifier
+from graft.merging.homogeneous.folders import Order, merge
+from graft.merging.homogeneous.statistics import KINDS, fisher_diagonal, gram_matrices, of_folder, write
+from graft.merging.homogeneous.table import METHODS
 
 
 class Linear(torch.nn.Module):
@@ -82,3 +86,27 @@ def test_a_classifiers_statistics_are_named_as_its_tensors(pico_classifier, tmp_
     assert {name for name, value in grams.items()} <= set(fisher) and "classifier.weight" in grams
     write(fisher, tmp_path / "fisher.safetensors")
     assert all(np.array_equal(load_file(tmp_path / "fisher.safetensors")[name], fisher[name]) for name in fisher)
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_a_folders_statistics_are_those_that_a_merge_reads(kind, pico_models, tmp_path):
+    members = []
+    for seed in range(2):
+        folder = tmp_path / f"model-{seed}"
+        new_classifier(pico_models / "small", ("no", "yes"), seed).save_pretrained(folder)
+        files.copy_into(pico_models / "small", folder, files.TOKENIZER)
+        (tmp_path / "texts.txt").write_text("good film\nbad story ending\n" * 3)
+        members.append(folder)
+        found = of_folder(kind, folder, tmp_path / "texts.txt", tmp_path / f"statistics-{seed}", 4, 128)
+        assert found == tmp_path / f"statistics-{seed}" / f"{kind}.safetensors"
+    with pytest.raises(ValueError, match="is there already; name another folder"):
+        of_folder(kind, folder, tmp_path / "texts.txt", tmp_path / "statistics-1", 4, 128)
+    (method,) = (facts.name for facts in METHODS.values() if facts.statistics == f"{kind}.safetensors")
+    read = tuple(tmp_path / f"statistics-{seed}" for seed in range(2))
+    merge(Order(method, tuple(members), tmp_path / "merged", statistics=read), lambda *_: None)
+    assert load_classifier(tmp_path / "merged").config.id2label == {0: "no", 1: "yes"}
+
+
+def test_a_statistic_that_is_not_known_is_answered_with_those_that_are(tmp_path):
+    with pytest.raises(ValueError, match="--kind gramm: must be one of fisher, gram"):
+        of_folder("gramm", tmp_path, tmp_path, tmp_path, 4, 128)

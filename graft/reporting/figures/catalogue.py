@@ -1,0 +1,49 @@
+"""All figures by name, and the writing of those that a study has data for."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+
+import pandas as pd
+
+from graft import files
+from graft.reporting.figures import cost, differences, seeds, similarity, strengths, training, warm_starts
+from graft.reporting.figures.source import Source
+from graft.reporting.figures.style import FORMATS, Draw, save
+from graft.reporting.tables import write_csv
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """A kind of figure: the table that it is drawn from, of all tasks, and how one task of that table is drawn."""
+
+    data: Callable[[Source], pd.DataFrame]
+    draw: Draw
+
+
+# In the order of `captions.FIGURES`, which says what each shows.
+DRAWINGS = {
+    "metric-vs-training-flops": Drawing(cost.training, cost.draw_training),
+    "metric-vs-inference-flops": Drawing(cost.inference, cost.draw_inference),
+    "differences": Drawing(differences.data, differences.draw),
+    "seeds": Drawing(seeds.data, seeds.draw),
+    "strengths": Drawing(strengths.data, strengths.draw),
+    "warm-start": Drawing(warm_starts.data, warm_starts.draw),
+    "layer-similarity": Drawing(similarity.data, similarity.draw),
+    "training": Drawing(training.data, training.draw),
+}
+
+
+def write(source: Source, folder: Path) -> None:
+    """Write every figure that there is data for, as `<figure>.<task>.{svg,png,pdf,csv}`, in the place of all others."""
+    with files.atomic_folder(folder) as temporary:
+        for name, drawing in DRAWINGS.items():
+            table = drawing.data(source)
+            for task in dict.fromkeys(table["task"]) if len(table) else ():
+                own = table[table["task"] == task].reset_index(drop=True)
+                write_csv(own, temporary / f"{name}.{task}.csv")
+                figure = drawing.draw(own)
+                for ending in FORMATS:
+                    save(figure, temporary / f"{name}.{task}.{ending}")

@@ -1,0 +1,212 @@
+"""The primary metric against what a system costs to make or to use, with the Pareto front."""
+
+from __future__ import annotations
+
+import functools
+import math
+from typing import Any
+
+import pandas as pd
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
+
+from graft.reporting import formats
+from graft.reporting.comparison import pareto_front
+from graft.reporting.figures import labels
+from graft.reporting.figures.labels import Page, around
+from graft.reporting.figures.source import Source
+from graft.reporting.figures.style import GRID, KINDS, MARKER, REFERENCE, WIDTH, marks, styled
+
+COLUMNS = ("task", "number", "system", "kind", "metric", "cost", "mean", "low", "high", "pareto", "reference", "noted")
+# So many systems can all have a number; of more, only those have one that a reader looks for.
+_ALL_NUMBERED = 12
+_FRONT = {"color": "#999999", "lw": 1.0}
+_LINE = 0.125  # inches, a line of the key
+_PANEL = 2.3  # inches
+Row = dict[str, Any]
+
+
+def data(source: Source, cost: str) -> pd.DataFrame:
+    """A row per point, with its number; `cost`: a column of comparison.csv.
+
+    `pareto`: no other is as good and as cheap by this cost. `noted`: on the front, the reference, the fine-tuned small
+    model, the merge that is best on select, or the best control.
+    """
+    rows = [row for row in formats.records(source.comparison) if row["mean"] is not None and row[cost] is not None]
+    found = []
+    for task in dict.fromkeys(row["task"] for row in rows):
+        own = [row for row in rows if row["task"] == task]
+        front = pareto_front(pd.Series([row[cost] for row in own]), pd.Series([row["mean"] for row in own]))
+        controls = [row["mean"] for row in own if row["kind"] in ("control", "baseline")]
+        for number, (row, pareto) in enumerate(zip(own, front, strict=True), start=1):
+            control = row["kind"] in ("control", "baseline") and row["mean"] == max(controls)
+            small = row["kind"] == "finetune" and row["system"].startswith("finetune.")
+            noted = pareto or small or control or row["chosen"] is True or len(own) <= _ALL_NUMBERED
+            point = (task, number, row["system"], row["kind"], row["metric"], row[cost], row["mean"], row["ci_low"])
+            found.append((*point, row["ci_high"], pareto, formats.is_reference(row), noted))
+    return pd.DataFrame(found, columns=list(COLUMNS), dtype=object)
+
+
+def draw(data: pd.DataFrame, label: str) -> Figure:
+    """Bars are intervals of means, the grey steps the Pareto front, the dashed line the reference.
+
+    A system without this cost has no place on a logarithmic axis: it is a dotted line. `label`: what the cost is.
+    """
+    rows = formats.records(data)
+    common = formats.common_pair(data["system"])
+    noted = [row for row in rows if row["noted"]]
+    handles = _handles(rows)
+    # Inches: the kinds above the panel, the numbers' key below.
+    above, below = 0.125 * math.ceil(len(handles) / 3) + 0.24, 0.45
+    height = above + _PANEL + below + _LINE * len(noted)
+    figure = Figure(figsize=(WIDTH, height))
+    axis = figure.add_axes((0.52 / WIDTH, (below + _LINE * len(noted)) / height, 2.8 / WIDTH, _PANEL / height))
+    _limits(axis, rows)
+    axis.set_xlabel(label)
+    axis.set_ylabel(rows[0]["metric"])
+    figure.text(0.02, 1 - (above - 0.03) / height, rows[0]["task"], fontsize=8, fontweight="bold", va="bottom")
+    corners = _front(axis, rows)
+    for row in rows:
+        _point(axis, row)
+    _number(axis, rows, corners)
+    _key(figure, noted, common, height)
+    figure.legend(
+        handles=handles,
+        loc="upper left",
+        bbox_to_anchor=(0.0, 1 - 0.01 / height),
+        ncols=3,
+        handletextpad=0.4,
+        columnspacing=0.9,
+        labelspacing=0.25,
+    )
+    return figure
+
+
+def _point(axis: Axes, row: Row) -> None:
+    colour = KINDS[row["kind"]][1]
+    # What is not noted stands behind.
+    back = {} if row["noted"] else {"alpha": 0.6}
+    if row["reference"]:
+        axis.axhline(row["mean"], **REFERENCE, zorder=1)
+    if row["cost"] <= 0:
+        axis.axhline(row["mean"], color=colour, lw=0.9, ls=":", zorder=1)
+        return
+    if row["low"] is not None:
+        axis.vlines(
+            row["cost"], row["low"], row["high"], color=colour, lw=0.8 if row["noted"] else 0.4, zorder=2, **back
+        )
+    how = marks(row["kind"]) | ({} if row["noted"] else {"ms": 4})
+    axis.plot(row["cost"], row["mean"], **how, zorder=4 if row["noted"] else 3, **back)
+
+
+def _limits(axis: Axes, rows: list[Row]) -> None:
+    ends = [row[key] for row in rows for key in ("mean", "low", "high") if row[key] is not None]
+    pad = 0.07 * (max(ends) - min(ends)) or 0.05
+    axis.set_ylim(min(ends) - pad, max(ends) + pad)
+    axis.set_xscale("log")
+    costs = [math.log10(row["cost"]) for row in rows if row["cost"] > 0] or [0.0]
+    margin = max(0.15, 0.09 * (max(costs) - min(costs)))
+    axis.set_xlim(10 ** (min(costs) - margin), 10 ** (max(costs) + margin))
+    axis.grid(True, axis="y", **GRID)
+    axis.set_axisbelow(True)
+    axis.tick_params(which="minor", length=1.5, width=0.4, pad=5.5)  # in line with the others
+    # Written as in the tables. Within one decade or two, twos and fives are written too.
+    wide = max(costs) - min(costs) + 2 * margin > 2
+    axis.xaxis.set_major_formatter(lambda value, _: formats.flops(value).replace(".0", ""))
+    axis.xaxis.set_minor_locator(LogLocator(subs=(2, 5) if not wide else "auto", numticks=30))
+    axis.xaxis.set_minor_formatter(
+        NullFormatter() if wide else FuncFormatter(lambda value, _: formats.flops(value).replace(".0", ""))
+    )
+
+
+def _front(axis: Axes, rows: list[Row]) -> list[tuple[float, float]]:
+    """Draw the step line that no system lies above and left of, and return its corners as (cost, metric).
+
+    A system without cost starts it at the left edge.
+    """
+    front = sorted((row for row in rows if row["pareto"]), key=lambda row: (row["cost"], row["mean"]))
+    if not front or all(row["cost"] <= 0 for row in rows):
+        return []
+    left, right = axis.get_xlim()
+    corners: list[tuple[float, float]] = []
+    for row in front:
+        cost = max(row["cost"], left)
+        corners += [(cost, corners[-1][1])] if corners else []
+        corners.append((cost, row["mean"]))
+    corners.append((right, corners[-1][1]))
+    axis.plot(*zip(*corners, strict=True), **_FRONT, zorder=1)
+    return corners
+
+
+def _number(axis: Axes, rows: list[Row], corners: list[tuple[float, float]]) -> None:
+    to_points = 72 / axis.figure.dpi
+    frame = axis.get_window_extent()
+    left, right = axis.get_xlim()
+
+    def place(cost: float, metric: float) -> tuple[float, float]:
+        x, y = axis.transData.transform((cost or right, metric))
+        return x * to_points, y * to_points
+
+    def line(start: tuple[float, float], end: tuple[float, float]) -> labels.Box:
+        (x, y), (u, v) = place(*start), place(*end)
+        return min(x, u) - 1, min(y, v) - 1, max(x, u) + 1, max(y, v) + 1
+
+    placed = [row for row in rows if row["cost"] > 0]
+    bounds = (frame.x0 * to_points, frame.y0 * to_points, frame.x1 * to_points, frame.y1 * to_points)
+    page = Page(bounds, [place(row["cost"], row["mean"]) for row in placed])
+    page.taken += [line(start, end) for start, end in zip(corners, corners[1:], strict=False)]
+    page.taken += [line((left, r["mean"]), (right, r["mean"])) for r in rows if r["reference"] or r["cost"] <= 0]
+    page.taken += [around(*place(row["cost"], row["mean"]), MARKER + 1.5, MARKER + 1.5) for row in placed]
+    page.taken += [line((r["cost"], r["low"]), (r["cost"], r["high"])) for r in placed if r["low"] is not None]
+    # Points on the front choose their places first: they are what a reader looks for.
+    for row in sorted((row for row in rows if row["noted"]), key=lambda row: not row["pareto"]):
+        x, y = place(row["cost"], row["mean"])
+        dx, dy = page.place(x, y, str(row["number"]), of_line=row["cost"] <= 0)
+        far = math.hypot(dx, dy) > labels.FAR and row["cost"] > 0
+        arrow = {"arrowstyle": "-", "lw": 0.4, "color": KINDS[row["kind"]][1], "shrinkA": 3.5, "shrinkB": 0}
+        axis.annotate(
+            str(row["number"]),
+            (row["cost"] or right, row["mean"]),
+            (dx, dy),
+            textcoords="offset points",
+            ha="center",
+            va="center",
+            fontsize=labels.SIZE,
+            fontweight="bold" if row["pareto"] else "normal",
+            zorder=5,
+            arrowprops=arrow if far else None,
+        )
+
+
+def _handles(rows: list[Row]) -> list[Line2D]:
+    """The legend: the kinds that occur, and the lines."""
+    handles = []
+    for kind, (_, colour, label) in KINDS.items():
+        if any(row["kind"] == kind and row["cost"] > 0 for row in rows):
+            handles.append(Line2D([], [], **marks(kind), label=label))
+        if any(row["kind"] == kind and row["cost"] <= 0 for row in rows):
+            handles.append(Line2D([], [], ls=":", lw=0.9, color=colour, label=f"{label}, costs 0"))
+    handles.append(Line2D([], [], **_FRONT, label="Pareto front"))
+    return [*handles, Line2D([], [], **REFERENCE, label="reference")]
+
+
+def _key(figure: Figure, noted: list[Row], common: str, height: float) -> None:
+    """The noted systems' names by number, below the panel."""
+    for index, row in enumerate(noted):
+        y = (_LINE * (len(noted) - index) - 0.02) / height
+        weight = "bold" if row["pareto"] else "normal"
+        figure.text(0.3 / WIDTH, y, str(row["number"]), ha="right", va="center", fontsize=6, fontweight=weight)
+        name = row["system"].removesuffix(common)
+        marker = Line2D(
+            [0.4 / WIDTH], [y], transform=figure.transFigure, figure=figure, **marks(row["kind"]) | {"ms": 4}
+        )
+        figure.add_artist(marker)
+        figure.text(0.48 / WIDTH, y, name, ha="left", va="center", fontsize=6)
+
+
+training = functools.partial(data, cost="train_flops")
+inference = functools.partial(data, cost="inference_flops")
+draw_training = styled(functools.partial(draw, label="training FLOPs"))
+draw_inference = styled(functools.partial(draw, label="inference FLOPs per example of 128 tokens"))

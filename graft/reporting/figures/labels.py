@@ -1,0 +1,65 @@
+"""Numbers beside points: where they cover no point, bar, line or other number, if there is room."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+SIZE = 6.5  # points, of the numbers
+# Offsets in points that a number may have from its point, the nearest first and to the right first.
+_ANGLES = (0, 45, 315, 90, 270, 135, 225, 180, 22, 338, 67, 293, 113, 247, 158, 202)
+_RADII = (7.5, 10, 13, 17, 22, 28, 35, 43)
+# From here on a line leads to the point.
+FAR = _RADII[1]
+
+# What a number's place costs, in square points of covered ink: nearer to another's point, or outside the panel.
+_MISREAD = 15.0
+_OUTSIDE = 50.0
+
+Box = tuple[float, float, float, float]  # left, bottom, right, top in points
+
+
+@dataclass
+class Page:
+    """The panel within which numbers must stay, what is drawn in it, and all of its points [x, y]; points of a page."""
+
+    bounds: Box
+    points: Sequence[tuple[float, float]]
+    taken: list[Box] = field(default_factory=list)
+
+    def place(self, x: float, y: float, text: str, of_line: bool = False) -> tuple[float, float]:
+        """The nearest offset where a number covers least and stands nearer to its own point than to any other.
+
+        Numbers of lines stand just above or below them, at the right end (x, y). The place is then taken.
+        """
+        width, height = 0.66 * SIZE * len(text) + 1, SIZE + 0.5
+        offsets = [(r * math.cos(math.radians(a)), r * math.sin(math.radians(a))) for r in _RADII for a in _ANGLES]
+        if of_line:
+            offsets = [(-6.0 - 9 * step, side * 6.0) for step in range(12) for side in (1, -1)]
+
+        def cost(dx: float, dy: float) -> float:
+            box = around(x + dx, y + dy, width, height)
+            covered = sum(_overlap(box, other) for other in self.taken)
+            nearest = min((math.hypot(x + dx - u, y + dy - v) for u, v in self.points), default=math.inf)
+            misread = not of_line and nearest < math.hypot(dx, dy) - 0.5
+            return covered + _MISREAD * misread + _OUTSIDE * (not _inside(box, self.bounds))
+
+        dx, dy = min(offsets, key=lambda offset: cost(*offset))  # the first of equals
+        self.taken.append(around(x + dx, y + dy, width, height))
+        return dx, dy
+
+
+def around(x: float, y: float, width: float, height: float) -> Box:
+    return x - width / 2, y - height / 2, x + width / 2, y + height / 2
+
+
+def _overlap(one: Box, other: Box) -> float:
+    """Common area of two boxes, square points."""
+    width = min(one[2], other[2]) - max(one[0], other[0])
+    height = min(one[3], other[3]) - max(one[1], other[1])
+    return width * height if width > 0 and height > 0 else 0.0
+
+
+def _inside(box: Box, bounds: Box) -> bool:
+    return box[0] >= bounds[0] and box[1] >= bounds[1] and box[2] <= bounds[2] and box[3] <= bounds[3]

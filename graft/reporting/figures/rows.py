@@ -1,0 +1,68 @@
+"""Figures with a row per system: names to the left, of any length, kinds together and the best of each first."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from graft.reporting import formats
+from graft.reporting.figures.style import GRID, KINDS, WIDTH, marks
+
+Row = dict[str, Any]
+_LETTERS = 30  # of a line of a name
+_LETTER = 0.0445  # inches, the mean width of a letter at 6 points
+
+
+def ordered(rows: list[Row], key: str) -> list[Row]:
+    """Rows by kind, and by falling `key` within."""
+    kinds = list(KINDS)
+    return sorted(rows, key=lambda row: (kinds.index(row["kind"]), -row[key], row["system"]))
+
+
+def panel(rows: list[Row], xlabel: str) -> tuple[Figure, Axes]:
+    """A figure with a line for each row, from the top down at y = 0, 1, 2, …, and the kinds that occur above it."""
+    common = formats.common_pair([row["system"] for row in rows])
+    names = [folded(row["system"].removesuffix(common)) for row in rows]
+    letters = max(len(line) for name in names for line in name.split("\n"))
+    # Inches. A name of two lines takes more room, and all rows have the same.
+    row_height = 0.205 if any("\n" in name for name in names) else 0.145
+    kinds = [kind for kind in KINDS if any(row["kind"] == kind for row in rows)]
+    above, below = 0.125 * math.ceil(len(kinds) / 3) + 0.24, 0.42
+    height = above + row_height * len(rows) + below
+    figure = Figure(figsize=(WIDTH, height))
+    left = 0.1 + _LETTER * letters
+    axis = figure.add_axes((left / WIDTH, below / height, 1 - (left + 0.1) / WIDTH, 1 - (above + below) / height))
+    axis.set_ylim(len(rows) - 0.4, -0.6)
+    axis.set_yticks(range(len(rows)), names, fontsize=6, linespacing=0.95)
+    axis.tick_params(axis="y", length=0)
+    axis.set_xlabel(xlabel)
+    axis.grid(True, axis="x", **GRID)
+    axis.set_axisbelow(True)
+    for index, (one, two) in enumerate(zip(rows, rows[1:], strict=False)):
+        if one["kind"] != two["kind"]:
+            axis.axhline(index + 0.5, color="#bbbbbb", lw=0.4, zorder=0)
+    handles = [Line2D([], [], **marks(kind), label=KINDS[kind][2]) for kind in kinds]
+    figure.legend(
+        handles=handles,
+        loc="upper center",
+        bbox_to_anchor=(0.5, 1 - 0.02 / height),
+        ncols=3,
+        handletextpad=0.1,
+        columnspacing=1,
+        labelspacing=0.3,
+    )
+    figure.text(0.02, 1 - (above - 0.04) / height, rows[0]["task"], fontsize=8, fontweight="bold", va="bottom")
+    return figure, axis
+
+
+def folded(name: str, letters: int = _LETTERS) -> str:
+    """A name longer than so many letters in two lines, broken at the dot nearest to its middle."""
+    dots = [index for index, letter in enumerate(name) if letter == "."]
+    if len(name) <= letters or not dots:
+        return name
+    at = min(dots, key=lambda index: abs(index - len(name) / 2)) + 1
+    return f"{name[:at]}\n{name[at:]}"

@@ -1,0 +1,70 @@
+"""How well merges do on `select` at every strength that was tried, and which one was taken."""
+
+from __future__ import annotations
+
+from statistics import fmean
+
+import pandas as pd
+from matplotlib.figure import Figure
+from matplotlib.lines import Line2D
+
+from graft import records
+from graft.reporting.figures.panels import grid_of
+from graft.reporting.figures.rows import folded
+from graft.reporting.figures.source import Source
+from graft.reporting.figures.style import LINES, styled
+
+COLUMNS = ("task", "merge", "head", "system", "metric", "seed", "strength", "score", "chosen")
+_HEADLESS = "no choice of head"
+
+
+def data(source: Source) -> pd.DataFrame:
+    """A row per run and strength: its best score over ridge sizes, from the choices in run.json."""
+    found = []
+    for task, name, seed, folder in source.finished():
+        system = source.grid.systems[name]
+        if system.merge is None:
+            continue
+        record = records.read(folder / "run.json")
+        for choice in (choice for choice in record.choices if choice.name == "strength"):
+            best: dict[float, float] = {}
+            for tried in choice.searched:
+                if tried.score is not None:
+                    best[tried.value] = max(tried.score, best.get(tried.value, tried.score))
+            prefix = "other-small." if name.startswith("control.other-small.") else ""
+            pair = "" if system.pair in source.grid.study.pairs[:1] else f".{system.pair.small}"
+            own = (task, f"{prefix}{system.merge}{pair}", system.head or _HEADLESS, name, choice.metric, seed)
+            found += [(*own, strength, score, strength == choice.chosen) for strength, score in sorted(best.items())]
+    return pd.DataFrame(found, columns=list(COLUMNS), dtype=object)
+
+
+@styled
+def draw(data: pd.DataFrame) -> Figure:
+    """A panel per way of merging: thin lines are seeds, thick ones their mean, circles the strengths chosen."""
+    heads = list(dict.fromkeys(data["head"]))
+    looks = dict(zip(heads, LINES, strict=False))
+    handles = [Line2D([], [], lw=1.2, ms=3, **looks[head], label=head) for head in heads]
+    handles.append(
+        Line2D([], [], ls="", marker="o", ms=6, mfc="none", mec="#555555", mew=0.6, label="chosen by a seed")
+    )
+    merges = list(dict.fromkeys(data["merge"]))
+    figure, axes = grid_of(len(merges), data["task"].iloc[0], handles, 0.85)
+    for index, (axis, merge) in enumerate(zip(axes, merges, strict=True)):
+        axis.set_title(folded(merge, 27), loc="left", fontsize=6, pad=3, linespacing=0.95)
+        if index % 2 == 0:
+            axis.set_ylabel(f"{data['metric'].iloc[0]} on select", fontsize=6)
+        if index >= len(merges) - 2:
+            axis.set_xlabel("strength")
+        for head, of_head in data[data["merge"] == merge].groupby("head", sort=False):
+            look = looks[head]
+            for _, run in of_head.groupby("seed", sort=False):
+                axis.plot(run["strength"], run["score"], color=look["color"], lw=0.4, alpha=0.5, zorder=2)
+                chosen = run[run["chosen"].astype(bool)]
+                how = {"ls": "", "marker": "o", "ms": 6, "mfc": "none", "mec": look["color"], "mew": 0.6}
+                axis.plot(chosen["strength"], chosen["score"], **how, zorder=4)
+            # Random strengths differ by seed, and have no mean.
+            by_strength = of_head.groupby("strength")["score"].agg(list)
+            if by_strength.map(len).nunique() == 1:
+                means = [fmean(scores) for scores in by_strength]
+                axis.plot(list(by_strength.index), means, lw=1.2, ms=3, **look, zorder=3)
+    return figure

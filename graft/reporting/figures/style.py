@@ -1,0 +1,84 @@
+"""What all figures share: one column wide, told apart without colour, the same bytes for the same data."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from pathlib import Path
+
+import matplotlib
+import pandas as pd
+from matplotlib.figure import Figure
+
+from graft import files
+
+# Colours of Okabe and Ito (2008), told apart by colour-blind readers; each kind has its own marker too, for greyscale.
+KINDS = {
+    "finetune": ("o", "#000000", "fine-tuned"),
+    "weights": ("^", "#D55E00", "merge of weights"),
+    "composite": ("D", "#009E73", "composite merge"),
+    "soup": ("P", "#0072B2", "soup of one task's models"),
+    "multitask": ("h", "#F0E442", "one encoder for all tasks"),
+    "control": ("v", "#CC79A7", "control"),
+    "probe": ("s", "#56B4E9", "probe"),
+    "baseline": ("X", "#E69F00", "baseline"),
+}
+# Of lines in one panel: told apart by dashes and markers as well.
+LINES = (
+    {"color": "#000000", "ls": "-", "marker": "o"},
+    {"color": "#D55E00", "ls": "--", "marker": "^"},
+    {"color": "#0072B2", "ls": "-.", "marker": "s"},
+    {"color": "#009E73", "ls": ":", "marker": "D"},
+    {"color": "#CC79A7", "ls": (0, (3, 1, 1, 1, 1, 1)), "marker": "v"},
+    {"color": "#E69F00", "ls": (0, (6, 2)), "marker": "X"},
+)
+REFERENCE = {"color": "#000000", "lw": 0.6, "ls": (0, (5, 4))}
+GRID = {"lw": 0.3, "color": "#dddddd", "zorder": 0}
+MARKER = 5.5  # points
+WIDTH = 3.4  # inches, one column of a paper in two
+FORMATS = ("svg", "png", "pdf")
+_STYLE = {
+    "font.family": "DejaVu Sans",  # ships with matplotlib, so that every machine draws the same
+    "font.size": 7,
+    "axes.titlesize": 8,
+    "axes.labelsize": 7,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.linewidth": 0.6,
+    "xtick.major.width": 0.6,
+    "ytick.major.width": 0.6,
+    "xtick.labelsize": 6.5,
+    "ytick.labelsize": 6.5,
+    "legend.fontsize": 6.5,
+    "legend.frameon": False,
+    "text.parse_math": False,  # no text of a study is a formula
+    "svg.hashsalt": "graft",
+    "pdf.fonttype": 42,  # text stays text, as journals ask
+}
+
+Draw = Callable[[pd.DataFrame], Figure]
+
+
+def styled(draw: Draw) -> Draw:
+    """A drawing function that draws in this style."""
+
+    @functools.wraps(draw)
+    def drawn(data: pd.DataFrame) -> Figure:
+        with matplotlib.rc_context(_STYLE):
+            return draw(data)
+
+    return drawn
+
+
+def marks(kind: str) -> dict[str, object]:
+    """How the points of a kind of system are drawn."""
+    marker, colour, _ = KINDS[kind]
+    return {"marker": marker, "mfc": colour, "mec": "white", "mew": 0.5, "ms": MARKER, "ls": ""}
+
+
+def save(figure: Figure, path: str | Path) -> None:
+    """Write a figure as svg, png or pdf (by the ending), atomically and without a date."""
+    path = Path(path)
+    metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix, {})
+    with matplotlib.rc_context(_STYLE), files.atomic_file(path) as temporary:
+        figure.savefig(temporary, format=path.suffix[1:], dpi=300, metadata=metadata)

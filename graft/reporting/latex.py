@@ -1,0 +1,65 @@
+"""The comparison for a paper: comparison.tex, a booktabs table per task."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pandas as pd
+
+from graft.reporting import formats
+
+# What fonts of a paper may lack, as commands.
+_COMMANDS = str.maketrans({"−": "$-$", "×": r"$\times$", "Δ": r"$\Delta$", "–": "--"})
+_BEST, _NEAR = "textbf:--rwrap;", "underline:--rwrap;"
+
+
+def to_latex(comparison: pd.DataFrame, confidence: float) -> str:
+    r"""One floating table per task, for `\input`; the paper needs `\usepackage{booktabs}`.
+
+    The best mean is bold, what is within noise of it underlined. All text is escaped.
+    """
+    parts = [_table(task, table, confidence) for task, table in comparison.groupby("task", sort=False)]
+    return "% Needs \\usepackage{booktabs}. Made by Graft.\n" + "\n".join(parts)
+
+
+def _table(task: str, table: pd.DataFrame, confidence: float) -> str:
+    rows, best = formats.records(table), formats.best_rows(table)
+    common, metric = formats.common_pair(table["system"]), table["metric"].iloc[0]
+    judged = any(row["verdict"] not in (None, "descriptive") for row in rows)
+    shown = pd.DataFrame([_cells(row, common, metric, judged) for row in rows])
+    styles = pd.DataFrame("", index=shown.index, columns=shown.columns)
+    styles[metric] = [
+        _BEST if index in best else _NEAR if row["near_best"] is True else "" for index, row in enumerate(rows)
+    ]
+    seeds = max(row["n_expected"] for row in rows)
+    caption = (
+        f"{task}: {metric} over {seeds} {'seed' if seeds == 1 else 'seeds'} with {confidence:.0%} intervals for new "
+        "seeds and examples; difference to the fine-tuned large model; FLOPs of training and of inference as multiples "
+        "of its own. Bold: the best; underlined: within noise of it."
+    )
+    styled = shown.style.hide(axis="index").apply(lambda _: styles, axis=None)
+    styled = styled.format(escape="latex").format_index(escape="latex", axis=1)
+    text = styled.to_latex(
+        hrules=True, position="t", position_float="centering", label=f"tab:{task}", caption=_escaped(caption),
+        column_format="l" + "r" * 4 + "l" * judged,
+    )  # fmt: skip
+    return text.translate(_COMMANDS)
+
+
+def _cells(row: dict[str, Any], common: str, metric: str, judged: bool) -> dict[str, str]:
+    cells = formats.row_cells(row)
+    found = {
+        "system": row["system"].removesuffix(common),
+        metric: cells["mean"],
+        "Δ reference": cells["delta"],
+        "training": f"×{formats.ratio(row['train_flops_ratio'])}".removeprefix(f"×{formats.NOTHING}"),
+        "inference": f"×{formats.ratio(row['inference_flops_ratio'])}".removeprefix(f"×{formats.NOTHING}"),
+    }
+    return found | ({"verdict": cells["verdict"]} if judged else {})
+
+
+def _escaped(text: str) -> str:
+    """As pandas escapes its cells."""
+    for special in "&%$#_{}":
+        text = text.replace(special, f"\\{special}")
+    return text

@@ -1,0 +1,133 @@
+"""The question of a study and what it found, in words; and what a reader must know before believing it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+import pandas as pd
+
+from graft.grid import Grid
+from graft.records import RunRecord
+from graft.reporting import formats, summary
+from graft.sources import GeneratedData
+from graft.statistics.verdicts import SEEDS_FOR_VERDICT
+
+Row = dict[str, Any]
+
+
+def question(grid: Grid) -> str:
+    """What the study asks."""
+    pairs = grid.study.pairs
+    if len(pairs) == 1:
+        small, large = pairs[0].small, pairs[0].large
+        what = f"the fine-tuned {small} into the pre-trained {large} beat fine-tuning {large}"
+    else:
+        named = ", ".join(f"{pair.small} into {pair.large}" for pair in pairs)
+        what = f"a fine-tuned small model into a pre-trained large one beat fine-tuning the large one ({named})"
+    return f"Does merging {what}, and what does each cost?"
+
+
+def answers(comparison: pd.DataFrame, grid: Grid) -> list[str]:
+    """One sentence per task on the merge that is best on select, and one on controls where all of them lost."""
+    rows, common = formats.records(comparison), formats.common_pair(comparison["system"])
+    told = [_answer(task, [row for row in rows if row["task"] == task], common, grid) for task in grid.study.tasks]
+    controls = any(row["kind"] == "control" and row["mean"] is not None for row in rows)
+    merged = any(row["chosen"] is True for row in rows)
+    lost = controls and merged and not not_beaten(comparison)
+    return told + ["Every control did worse than the merges that it stands against."] * lost
+
+
+def not_beaten(comparison: pd.DataFrame) -> list[str]:
+    """Controls and baselines that did as well as merges that they belong to, or as the one chosen on their task."""
+    rows, common = formats.records(comparison), formats.common_pair(comparison["system"])
+    merges: dict[tuple[str, str], list[str]] = {}
+    for one in summary.controls_not_beaten(rows, [row for row in rows if row["chosen"] is True], common):
+        merges.setdefault((one.task, one.control), []).append(one.merge or "the best merge, chosen on select")
+    return [f"On {task} {control} did as well as {summary.listed(own)}." for (task, control), own in merges.items()]
+
+
+def warnings(comparison: pd.DataFrame, runs: pd.DataFrame, records: Iterable[RunRecord], grid: Grid) -> list[str]:
+    """What limits the study, each in one sentence; `records`: of its finished runs."""
+    rows, study = formats.records(comparison), grid.study
+    counts = {what: sum(row[f"n_{what}"] for row in rows) for what in ("expected", "failed", "missing")}
+    found = []
+    absent = [
+        f"{counts[what]} {verb}" for what, verb in (("failed", "failed"), ("missing", "are missing")) if counts[what]
+    ]
+    if absent:
+        told = f"Of {counts['expected']} runs {' and '.join(absent)}"
+        found.append(f"{told}: they are in no number here, and listed below.")
+    seeds = max((row["n_seeds"] for row in rows), default=0)
+    if seeds < SEEDS_FOR_VERDICT:
+        are = "1 seed is" if seeds == 1 else f"{seeds} seeds are"
+        found.append(f"{are} too few for a verdict, which takes {SEEDS_FOR_VERDICT}: everything here is descriptive.")
+    if seeds == 1:
+        found.append("One seed has no intervals: how far another seed would be from it is not known.")
+    if len(study.tasks) == 1:
+        found.append("One task says nothing about others.")
+    generated = [name for name, task in study.tasks.items() if isinstance(task.source, GeneratedData)]
+    if generated:
+        found.append(f"Generated from a grammar, not found in the world: {', '.join(generated)}.")
+    found += [f"{name}: {model.note}" for name, model in study.models.items() if model.note]
+    constant = [row["system"] for row in rows if row["degenerate"] and row["kind"] != "baseline"]
+    if constant:
+        named = ", ".join(dict.fromkeys(constant))
+        found.append(f"Runs that predict the same for every example are among those of {named}.")
+    versions = sorted({str(version) for version in runs["code_version"].dropna()}) if "code_version" in runs else []
+    if len(versions) > 1:
+        found.append(f"Runs were made by different versions of the code: {', '.join(versions)}.")
+    return [*found, *_without_merge(records)]
+
+
+def _answer(task: str, rows: list[Row], common: str, grid: Grid) -> str:
+    row = next((row for row in rows if row["chosen"] is True), None)
+    if row is None:
+        return f"On {task} there is no answer: no merge has finished."
+    name, large = row["system"].removesuffix(common), grid.systems[row["system"]].pair.large
+    if row["delta_vs_reference"] is None:
+        why = f"the fine-tuned {large} has no run to compare it with"
+        return f"On {task} the best merge, chosen on select, is {name} with {row['metric']} {_score(row)}; {why}."
+    goal = row["mean"] - row["delta_vs_reference"]
+    reached = f"{row['mean'] / goal:.0%} of the fine-tuned {large}" if goal > 0 and row["mean"] >= 0 else "less"
+    if reached == "less":
+        reached = f"{row['metric']} {_score(row)} where the fine-tuned {large} has {formats.score(goal)}"
+    else:
+        reached += f" ({row['metric']} {_score(row)} of {formats.score(goal)})"
+    costs = [
+        f"{formats.ratio(100 * row[f'{cost}_flops_ratio'])}% of its {what} FLOPs"
+        for cost, what in (("train", "training"), ("inference", "inference"))
+        if row[f"{cost}_flops_ratio"] is not None
+    ]
+    at = f" at {' and '.join(costs)}" if costs else ""
+    return f"On {task} the best merge, chosen on select ({name}), reaches {reached}{at}; {_told(row)}."
+
+
+def _told(row: Row) -> str:
+    low, high = row["delta_ci_low"], row["delta_ci_high"]
+    interval = "" if low is None else f" [{_points(low)}, {_points(high)}]"
+    told = f"the difference is {_points(row['delta_vs_reference'])} points{interval}"
+    if row["p_holm"] is not None:
+        return f"{told}, Holm p = {row['p_holm']:.2g}, {row['verdict']}"
+    if row["n_seeds"] < SEEDS_FOR_VERDICT:
+        return f"{told}, without a verdict ({row['n_seeds']} {'seed' if row['n_seeds'] == 1 else 'seeds'})"
+    return f"{told}, without a verdict (it is not of the primary family)"
+
+
+def _without_merge(records: Iterable[RunRecord]) -> list[str]:
+    """How many merges chose, on select, not to merge at all."""
+    chosen = [
+        c.chosen for r in records if r.kind in ("weights", "composite") for c in r.choices if c.name == "strength"
+    ]
+    zeros = sum(value == 0 for value in chosen)
+    return [f"{zeros} of {len(chosen)} runs of merges chose strength 0 on select, which is no merge."] if zeros else []
+
+
+def _score(row: Row) -> str:
+    return formats.score(row["mean"])
+
+
+def _points(value: float) -> str:
+    """Hundredths of a metric, signed."""
+    text = f"{100 * value:+.1f}"
+    return "0.0" if float(text) == 0 else text.replace("-", "−")

@@ -1,0 +1,91 @@
+"""Method cards: what a way to merge is, its formula, where it comes from, and what it cost in a study."""
+
+from __future__ import annotations
+
+import ast
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+import graft
+from graft.grid import Grid
+from graft.merging import registry
+from graft.reporting import formats
+
+
+@dataclass(frozen=True)
+class Card:
+    """One method as a study uses it; `paragraphs` are its documentation, `facts` names and values."""
+
+    name: str
+    what: str
+    paragraphs: tuple[str, ...]
+    facts: tuple[tuple[str, str], ...]
+
+
+def cards(comparison: pd.DataFrame, grid: Grid) -> list[Card]:
+    """A card for every method that makes a system of the study."""
+    methods: dict[str, list[str]] = {}
+    for system in grid.systems.values():
+        if system.method is not None and system.kind in registry.KINDS:
+            methods.setdefault(system.method, []).append(system.name)
+    return [_card(method, names, comparison, grid) for method, names in methods.items()]
+
+
+def documentation(method: str) -> tuple[str, tuple[str, ...]]:
+    """The first line of a method's module, and the paragraphs that say what it is and how it computes.
+
+    These are the module's and those of the class, or of the function `combine`, that implements the method. They are
+    read from the source, since importing it would take torch.
+    """
+    module, name = registry.facts(method).implementation.split(":")
+    source = Path(graft.__file__).parent.joinpath(*module.split(".")[1:]).with_suffix(".py")
+    tree = ast.parse(source.read_text())
+    wanted = {ast.ClassDef: name, ast.FunctionDef: "combine"}
+    own = next((node for node in tree.body if wanted.get(type(node)) == getattr(node, "name", "")), None)
+    what, *rest = _paragraphs(ast.get_docstring(tree) or "")
+    return what, (*rest, *_paragraphs((own and ast.get_docstring(own)) or ""))
+
+
+def _card(method: str, systems: list[str], comparison: pd.DataFrame, grid: Grid) -> Card:
+    facts = registry.facts(method)
+    what, paragraphs = documentation(method)
+    rows = [row for row in formats.records(comparison) if row["system"] in systems]
+    merges = dict.fromkeys(grid.systems[name].merge for name in systems)
+    runs = " + ".join(facts.inference)
+    told = [
+        ("kind", f"{facts.kind}, {'one model of the large shape' if facts.kind == 'weights' else 'runs both models'}"),
+        ("reads", ", ".join(facts.needs)),
+        ("labels seen", facts.label_use + (", and those that its head sees" if facts.heads else "")),
+        ("runs per example", runs),
+        ("training FLOPs", _range(rows, "train_flops_ratio")),
+        ("inference FLOPs", _range(rows, "inference_flops_ratio")),
+        *((f"options of {merge}", _options(grid.merges[merge].options)) for merge in merges),
+        ("source", facts.citation),
+    ]
+    return Card(method, what, paragraphs, tuple(told))
+
+
+def _paragraphs(text: str) -> list[str]:
+    return [" ".join(part.split()) for part in text.split("\n\n") if part.strip()]
+
+
+def _options(options: dict[str, Any]) -> str:
+    return "; ".join(f"{name} {_written(value)}" for name, value in options.items()) or formats.NOTHING
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    return ", ".join(f"{one:g}" for one in value) if isinstance(value, list) else str(value)
+
+
+def _range(rows: list[dict[str, float]], cost: str) -> str:
+    """From the cheapest to the dearest system of the study."""
+    known = sorted(row[cost] for row in rows if row[cost] is not None)
+    if not known:
+        return "no run has finished"
+    ends = dict.fromkeys(formats.ratio(value) for value in (known[0], known[-1]))
+    return f"{' to '.join(f'×{end}' for end in ends)} of the reference"

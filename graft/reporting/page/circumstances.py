@@ -1,0 +1,58 @@
+"""How a study was run: versions, hardware, time; and which runs are not there, and why."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+from collections.abc import Iterable
+from typing import Any
+
+from graft.grid import Grid
+from graft.paths import Paths
+from graft.records import RunRecord
+from graft.reporting.states import states
+
+
+def circumstances(records: list[RunRecord]) -> list[tuple[str, str]]:
+    """Names and values of what finished runs record about their making; several values come with their counts."""
+    made = [record.provenance for record in records]
+    if not made:
+        return [("runs", "none has finished")]
+    seconds = [record.cost.wall_seconds for record in records if record.cost.wall_seconds is not None]
+    joules = [record.cost.energy_joules for record in records if record.cost.energy_joules is not None]
+    return [
+        ("finished runs", str(len(records))),
+        ("time of their last jobs, summed", f"{math.fsum(seconds) / 3600:.2f} h" if seconds else "not measured"),
+        ("energy of these", f"{math.fsum(joules) / 3.6e6:.3g} kWh" if joules else "not measured"),
+        ("hardware", _counted(_hardware(one.hardware) for one in made)),
+        ("device", _counted(one.device for one in made)),
+        ("precision of training", _counted(one.precision for one in made)),
+        ("threads", _counted(str(one.threads) for one in made)),
+        ("code", _counted(one.code_version for one in made)),
+        ("packages", _counted(_listed(one.packages) for one in made)),
+    ]
+
+
+def absent(grid: Grid, paths: Paths) -> list[tuple[str, str, str]]:
+    """Name, state and reason of every run that is not in the tables."""
+    try:
+        grid.check_sources()
+        check = True
+    except ValueError:  # a local source is not here any more, so that stale runs cannot be told
+        check = False
+    return [(one.run.id, one.state, one.why) for one in states(grid, paths, check=check) if one.state != "done"]
+
+
+def _hardware(values: dict[str, Any]) -> str:
+    return _listed(values) or "not recorded"
+
+
+def _listed(values: dict[str, Any]) -> str:
+    return ", ".join(f"{name} {value}" for name, value in sorted(values.items()) if value not in (None, "", []))
+
+
+def _counted(values: Iterable[str]) -> str:
+    counts = Counter(values)
+    if len(counts) == 1:
+        return next(iter(counts))
+    return "; ".join(f"{value} ({count} runs)" for value, count in sorted(counts.items()))

@@ -1,0 +1,185 @@
+"""All that stands in a report, put together from a study's tables, records and figures; nothing here is HTML."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+import yaml
+
+from graft import records
+from graft.grid import Grid
+from graft.paths import Paths
+from graft.records import RunRecord
+from graft.reporting import captions, documents, formats, tables, transfer
+from graft.reporting.documents import Cell, Section
+from graft.reporting.page import answers, circumstances
+from graft.reporting.page.cards import Card, cards
+
+Write = Callable[[Any], str]
+
+
+@dataclass(frozen=True)
+class FigureFile:
+    """A figure that was drawn: its heading, its caption, and its svg."""
+
+    heading: str
+    caption: str
+    file: Path
+
+
+@dataclass(frozen=True)
+class TaskPart:
+    """What a report says of one task."""
+
+    name: str
+    comparison: Section
+    figures: tuple[FigureFile, ...]
+
+
+@dataclass(frozen=True)
+class Contents:
+    """A report: `not_beaten` are controls as good as merges, `more` the tables over all tasks."""
+
+    study: str
+    question: str
+    answers: tuple[str, ...]
+    not_beaten: tuple[str, ...]
+    warnings: tuple[str, ...]
+    tasks: tuple[TaskPart, ...]
+    more: tuple[Section, ...]
+    absent: tuple[tuple[str, str, str], ...]
+    cards: tuple[Card, ...]
+    circumstances: tuple[tuple[str, str], ...]
+    config: str
+
+
+def contents(grid: Grid, paths: Paths) -> Contents:
+    """Read what a study has left so far; raises FileNotFoundError where a table is missing, and says how it is made."""
+    comparison, runs = tables.read_comparison(paths), tables.read_csv(paths.tables / tables.RUNS)
+    significance, aggregate = (tables.read_csv(paths.tables / name) for name in (tables.SIGNIFICANCE, tables.AGGREGATE))
+    finished = _finished(runs, paths)
+    parts = documents.sections(comparison, significance, aggregate, grid.study.statistics.confidence)
+    by_heading = {part.heading: part for part in parts}
+    own = tuple(TaskPart(task, by_heading.pop(task), _figures(paths, task)) for task in comparison["task"].unique())
+    return Contents(
+        study=grid.study.name,
+        question=answers.question(grid),
+        answers=tuple(answers.answers(comparison, grid)),
+        not_beaten=tuple(answers.not_beaten(comparison)),
+        warnings=tuple(answers.warnings(comparison, runs, finished, grid)),
+        tasks=own,
+        more=(*by_heading.values(), *_costs(paths), _tests(significance), *_transfers(grid, paths)),
+        absent=tuple(circumstances.absent(grid, paths)),
+        cards=tuple(cards(comparison, grid)),
+        circumstances=tuple(circumstances.circumstances(finished)),
+        config=yaml.safe_dump(grid.study.model_dump(mode="json", by_alias=True), sort_keys=False, allow_unicode=True),
+    )
+
+
+def _finished(runs: pd.DataFrame, paths: Paths) -> list[RunRecord]:
+    done = runs[runs["state"] == "done"]
+    keys = zip(done["task"], done["system"], done["seed"], strict=True)
+    return [records.read(paths.run(*key) / "run.json") for key in keys]
+
+
+def _figures(paths: Paths, task: str) -> tuple[FigureFile, ...]:
+    files = {name: paths.figures / f"{name}.{task}.svg" for name in captions.FIGURES}
+    return tuple(FigureFile(*captions.FIGURES[name], file) for name, file in files.items() if file.is_file())
+
+
+def _costs(paths: Paths) -> list[Section]:
+    """What making and using takes; no table before it was made."""
+    path = paths.tables / tables.COSTS
+    if not path.is_file():
+        return []
+    columns = {
+        "task": ("task", str),
+        "system": ("system", str),
+        "training FLOPs": ("train_flops", formats.flops),
+        "× reference": ("train_flops_ratio", formats.ratio),
+        "making the small model": ("pretraining_flops", formats.flops),
+        "inference FLOPs": ("inference_flops", formats.flops),
+        "× reference ": ("inference_flops_ratio", formats.ratio),
+        "at real lengths": ("inference_flops_real", formats.flops),
+        "parameters": ("parameters", formats.count),
+        "bytes": ("bytes", formats.size),
+        "ms per example": ("latency_p50_seconds", lambda seconds: f"{1000 * seconds:.3g}"),
+        "examples per s": ("examples_per_second", "{:.3g}".format),
+        "peak memory": ("inference_peak_memory_bytes", formats.size),
+        "J per example": ("energy_joules_per_example", "{:.2g}".format),
+        "s to make": ("wall_seconds", "{:.3g}".format),
+    }
+    note = (
+        "Training FLOPs are all from the published models to this system; making the small model stands apart. "
+        "Inference is per example of 128 tokens, and at the report split's real lengths. Times, memory and energy are "
+        "measured: of using, once per architecture, one example at a time (ms) and in batches (examples per s); s to "
+        "make: of the last job alone, without what it is built on."
+    )
+    return [_section("Cost", tables.read_csv(path), columns, note)]
+
+
+def _tests(significance: pd.DataFrame) -> Section:
+    table = significance.assign(
+        interval=[
+            formats.with_interval(row["difference"], row["new_low"], row["new_high"], formats.difference)
+            for row in formats.records(significance)
+        ]
+    )
+    columns = {
+        "task": ("task", str),
+        "system": ("system", str),
+        "against": ("versus", lambda versus: str(versus).replace("_", " ")),
+        "which is": ("other", str),
+        "seeds": ("n_seeds", str),
+        "examples": ("n_examples", "{:,}".format),
+        "difference": ("interval", str),
+        "sd over seeds": ("seed_sd", formats.score),
+        "margin": ("margin", "{:g}".format),
+        "p": ("p_value", "{:.2g}".format),
+        "Holm p": ("p_holm", "{:.2g}".format),
+        "verdict": ("verdict", str),
+        "seeds needed": ("seeds_needed", "{:,}".format),
+        "examples needed": ("examples_needed", "{:,}".format),
+    }
+    note = (
+        "Differences are paired by seed, with intervals for new seeds and new examples. p is not corrected; Holm p and "
+        "the verdict belong to the primary family. Needed: what would tell a true difference of the margin from none "
+        "in four of five studies."
+    )
+    return _section("Every difference", table, columns, note, {"difference": "difference"})
+
+
+def _transfers(grid: Grid, paths: Paths) -> list[Section]:
+    """The systems on other data sets, in the cells of the comparison."""
+    path = paths.tables / transfer.TRANSFER
+    if not grid.transfers or not path.is_file():
+        return []
+    nothing = pd.DataFrame(columns=["task", "system", "versus"])
+    return documents.sections(tables.read_csv(path), nothing, pd.DataFrame(), grid.study.statistics.confidence)
+
+
+def _section(
+    heading: str,
+    table: pd.DataFrame,
+    columns: Mapping[str, tuple[str, Write]],
+    note: str,
+    orders: Mapping[str, str] | None = None,
+) -> Section:
+    """A table with these headings, columns and ways to write; `orders`: other columns that headings sort by.
+
+    A column in which nothing stands is left out.
+    """
+    shown = {heading: column for heading, column in columns.items() if table[column[0]].notna().any()}
+    rows = []
+    for row in formats.records(table):
+        cells = []
+        for title, (column, write) in shown.items():
+            value, order = row[column], row[(orders or {}).get(title, column)]
+            text = formats.NOTHING if value is None else write(value)
+            cells.append(Cell(text, order=order if isinstance(order, int | float) else None))
+        rows.append(tuple(cells))
+    return Section(heading, tuple(title.strip() for title in shown), tuple(rows), (note,))

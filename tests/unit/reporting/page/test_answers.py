@@ -1,0 +1,97 @@
+import pytest
+
+from graft.grid import Grid
+from graft.reporting.page import answers
+from tests.unit.reporting.page.conftest import HEAD_ONLY, INTERPOLATE, THESEUS
+
+BIG, TINY = "finetune.big", "finetune.tiny"
+FLOPS = {BIG: 1000, THESEUS: 40}
+
+
+@pytest.fixture
+def told(study, runs_of, compare):
+    """The answers to a study with these values by system and seed."""
+
+    def of(values, select=None, flops=FLOPS, **changes):
+        made = study(**changes)
+        table = compare(runs_of(values, flops=flops, select=select or {THESEUS: 0.6}), made)
+        return answers.answers(table, Grid(made))
+
+    return of
+
+
+def test_the_question_names_the_pair(grid):
+    assert answers.question(grid) == (
+        "Does merging the fine-tuned tiny into the pre-trained big beat fine-tuning big, and what does each cost?"
+    )
+
+
+def test_without_a_verdict_the_answer_says_why(told):
+    assert told({BIG: {0: 0.9, 1: 0.9}, THESEUS: {0: 0.81, 1: 0.81}}) == [
+        "On rte the best merge, chosen on select (merge.theseus.labelled), reaches 90% of the fine-tuned big (accuracy "
+        "0.810 of 0.900) at 4% of its training FLOPs and 100% of its inference FLOPs; the difference is −9.0 points "
+        "[−10.8, −7.5], without a verdict (2 seeds)."
+    ]
+
+
+def test_with_seeds_enough_there_are_p_and_verdict(told):
+    values = {BIG: {s: 0.9 + s / 1000 for s in range(12)}, THESEUS: {s: 0.8 for s in range(12)}}
+    (answer,) = told(values, seeds=12)
+    assert "points [−" in answer and "Holm p = " in answer and answer.endswith(", worse.")
+
+
+def test_one_seed_has_no_interval(told):
+    (answer,) = told({BIG: {0: 0.9}, THESEUS: {0: 0.81}})
+    assert answer.endswith("the difference is −9.0 points, without a verdict (1 seed).")
+
+
+@pytest.mark.parametrize(
+    ("values", "said"),
+    [
+        ({BIG: {0: 0.9}, THESEUS: {0: "failed"}}, "On rte there is no answer: no merge has finished."),
+        ({BIG: {0: "failed"}, THESEUS: {0: 0.8}}, "the fine-tuned big has no run to compare it with."),
+    ],
+)
+def test_what_has_not_finished_is_told(told, values, said):
+    assert told(values)[0].endswith(said)
+
+
+@pytest.mark.parametrize(
+    ("changes", "unbeaten"),
+    [
+        ({}, []),
+        ({"majority": {"all": 0.8}}, ["On rte majority did as well as the best merge, chosen on select."]),
+        ({HEAD_ONLY: {"all": 0.85}}, None),
+    ],
+)
+def test_a_control_that_is_as_good_is_found(study, runs_of, compare, changes, unbeaten):
+    values = {BIG: {0: 0.9}, THESEUS: {0: 0.8}, "majority": {"all": 0.5}, HEAD_ONLY: {"all": 0.6}} | changes
+    found = answers.not_beaten(compare(runs_of(values, select={THESEUS: 0.6}), study()))
+    assert found == unbeaten if unbeaten is not None else any("head" in control for control in found)
+
+
+def test_where_every_control_lost_the_answer_says_so(told):
+    values = {BIG: {0: 0.9}, THESEUS: {0: 0.8}, HEAD_ONLY: {"all": 0.6}}
+    assert told(values)[1:] == ["Every control did worse than the merges that it stands against."]
+    assert len(told(values | {HEAD_ONLY: {"all": 0.8}})) == 1
+
+
+def test_all_that_limits_a_study_is_told(study, runs_of, compare):
+    made = study()
+    models = {name: model.model_copy(update={"note": f"{name} has seen it"}) for name, model in made.models.items()}
+    made = made.model_copy(update={"models": models})
+    values = {BIG: {0: 0.9}, THESEUS: {0: "failed"}, INTERPOLATE: {0: "missing"}}
+    runs = runs_of(values).assign(code_version=["a", None, "b"])
+    told = " ".join(answers.warnings(compare(runs, made), runs, (), Grid(made)))
+    for said in (
+        "Of 3 runs 1 failed and 1 are missing",
+        "1 seed is too few for a verdict, which takes 12",
+        "One task says nothing about others",
+        "big: big has seen it",
+        "different versions of the code: a, b",
+    ):
+        assert said in told, said
+
+
+def test_an_empty_study_has_no_answer(told):
+    assert told({BIG: {0: "missing"}}) == ["On rte there is no answer: no merge has finished."]

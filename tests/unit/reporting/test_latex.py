@@ -1,0 +1,28 @@
+import re
+
+from graft.reporting import latex
+
+BIG = {0: 0.60, 1: 0.64, 2: 0.68}
+VALUES = {
+    "finetune.big": BIG,
+    "merge.interpolate.tiny-into-big": {0: 0.59, 1: "failed", 2: 0.65},
+    "majority": {"all": 0.5},
+}
+
+
+def test_a_table_for_booktabs_holds_every_system_once(runs_of, compare, study):
+    text = latex.to_latex(compare(runs_of(VALUES), study()), 0.95)
+    assert all(text.count(rule) == 1 for rule in ("\\toprule", "\\midrule", "\\bottomrule", "\\label{tab:rte}"))
+    body = text.split("\\midrule")[1].split("\\bottomrule")[0].strip().splitlines()
+    assert [line.split(" & ")[0] for line in body] == ["finetune.big", "merge.interpolate", "majority"]
+    assert all(line.count(" & ") == 4 and line.endswith("\\\\") for line in body)
+    assert "\\textbf{0.640 [" in body[0] and "\\underline{" in body[1] and "$-$0.0" in body[1]
+
+
+def test_no_text_is_a_command_and_no_letter_is_out_of_reach(runs_of, compare, study):
+    table = compare(runs_of(VALUES), study()).replace({"system": {"majority": "a_b%$#&{x}"}})
+    text = latex.to_latex(table, 0.95)
+    assert r"a\_b\%\$\#\&\{x\}" in text
+    assert text.isascii()
+    for line in text.splitlines()[1:]:
+        assert not re.search(r"(?<!\\)[%#]", line), line

@@ -1,0 +1,36 @@
+"""Merge the encoders of one seed's fine-tunings of all tasks into one; the strength is chosen on their `select`."""
+
+from graft import combining, files, program
+
+
+def main() -> None:
+    parser = program.parser(__doc__)
+    parser.add_argument("--system", required=True)
+    parser.add_argument("--seed", type=int, required=True)
+    parser.add_argument("--fingerprint", required=True)
+    args = parser.parse_args()
+    grid, paths = program.context(args)
+    started = program.Stopwatch(grid.study.launch)
+    program.check_fingerprint(grid.encoder(args.system, args.seed), args.fingerprint, args.system)
+    program.use_threads(grid.study.launch.threads)
+    system, device = grid.systems[args.system], program.device_of(grid.study.launch)
+    with (
+        program.progress(args.system) as report,
+        files.atomic_folder(paths.encoder(args.system, args.seed)) as folder,
+    ):
+        merged = combining.encoder(combining.Combination(grid, paths, "", system, args.seed, device, report), folder)
+        files.write_json(
+            folder / "manifest.json",
+            {
+                "fingerprint": args.fingerprint,
+                "train_flops_parts": merged.flops,
+                "hyperparameters": merged.hyperparameters,
+                "choices": merged.choices,
+                "select": merged.scores,
+                "measured": started.measured(),
+            },
+        )
+
+
+if __name__ == "__main__":
+    program.run(main)

@@ -1,0 +1,31 @@
+"""Put the encoder that was merged for all tasks under the head of one task's own fine-tuning."""
+
+from graft import combining, program, runs
+
+
+def main() -> None:
+    args, grid, paths = program.of_system(__doc__)
+    started = program.Stopwatch(grid.study.launch)
+    system, row = grid.systems[args.system], grid.study.tasks[args.task].row(args.task)
+    merged, tuned = (paths.encoder(args.system, args.seed), paths.run(args.task, f"finetune.{system.model}", args.seed))
+    made = runs.read_made(merged / "manifest.json", grid.encoder(args.system, args.seed))
+    runs.read_made(tuned / "build.json", grid.made(args.task, f"finetune.{system.model}", args.seed))
+    out = paths.run(args.task, args.system, args.seed)
+    pretrained = runs.model_folder(grid, paths, system.model)
+    combining.under_head(tuned / "model", merged, pretrained, row.labels, out / "model")
+    runs.save_system(
+        out,
+        args,
+        system=args.system,
+        flops=made["train_flops_parts"],
+        pretraining_flops=runs.pretraining_flops(grid, paths, system.model),
+        hyperparameters=made["hyperparameters"],
+        choices=made["choices"],
+        select={"metric": row.primary_metric, "value": made["select"][args.task]},
+        launch=grid.study.launch,
+        started=started,
+    )
+
+
+if __name__ == "__main__":
+    program.run(main)

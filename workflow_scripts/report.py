@@ -1,0 +1,13 @@
+"""Write the report: answer, tables, figures, methods and circumstances as one page."""
+
+from graft import program
+from graft.reporting import tables
+
+
+def main() -> None:
+    args = program.parser(__doc__).parse_args()
+    tables.write_report(*program.context(args))
+
+
+if __name__ == "__main__":
+    program.run(main)

@@ -1,0 +1,33 @@
+"""Merge fine-tunings of one task into a soup; strength, or members, are chosen on `select`."""
+
+from graft import combining, program, runs
+
+
+def main() -> None:
+    args, grid, paths = program.of_system(__doc__)
+    started = program.Stopwatch(grid.study.launch)
+    system, out = grid.systems[args.system], paths.run(args.task, args.system, args.seed)
+    with program.progress(args.system) as report:
+        device = program.device_of(grid.study.launch)
+        soup = combining.soup(
+            combining.Combination(grid, paths, args.task, system, args.seed, device, report), out / "model"
+        )
+    runs.save_system(
+        out,
+        args,
+        system=args.system,
+        flops=soup.flops,
+        pretraining_flops=runs.pretraining_flops(grid, paths, system.model),
+        hyperparameters=soup.hyperparameters,
+        choices=soup.choices,
+        select={
+            "metric": grid.study.tasks[args.task].row(args.task).primary_metric,
+            "value": soup.scores[args.task],
+        },
+        launch=grid.study.launch,
+        started=started,
+    )
+
+
+if __name__ == "__main__":
+    program.run(main)
