@@ -75,6 +75,7 @@ AccountingStorageHost=127.0.0.1
 AccountingStoragePort={accounting}
 AccountingStoragePass={root}/munge/socket
 AccountingStorageEnforce=associations
+AccountingStoreFlags=job_comment
 NodeName=DEFAULT CPUs={cpus} Boards=1 SocketsPerBoard=1 CoresPerSocket={cpus} ThreadsPerCore=1 RealMemory={memory}
 NodeName=node[1-{before}] NodeHostname={host} NodeAddr=127.0.0.1 Port=[{first}-{before_last}] Gres=gpu:2
 NodeName=node{nodes} NodeHostname={host} NodeAddr=127.0.0.1 Port={last} Gres=gpu:4

@@ -36,3 +36,5 @@ def test_a_finetuning_asks_for_its_gpus_and_trains_in_as_many_processes(cluster,
     build = files.read_json(study.results / "runs/sst2/finetune.large/seed-0/build.json")
     assert build["hyperparameters"]["processes"] == gpus * nodes
     assert asked(study, "finetune_model") == (GOLDEN / f"{shape}.txt").read_text()
+    (report,) = (study.folder / ".snakemake/slurm_efficiency").glob("*.csv")
+    assert "finetune_model" in report.read_text()
