@@ -9,7 +9,7 @@ import torch
 from safetensors.torch import load_file
 
 from graft import combining, files, records, steps
-from graft.cost import sizes
+from graft.cost import disk, sizes
 from graft.cost.work import Costs
 from graft.grid import Grid
 from graft.paths import Paths
@@ -84,6 +84,20 @@ def test_training_flops_are_those_of_all_that_is_merged_as_planned(finished, tmp
     # What tasks share is made once, and has one name.
     assert one.train_flops_parts == other.train_flops_parts
     assert {"multitask.regmean.large/seed-0/merge", "finetune.large/stsb/seed-0/train"} < set(one.train_flops_parts)
+
+
+def test_the_planned_disk_is_what_statistics_and_encoders_take(finished, tmp_path):
+    results, _, values = finished
+    grid = Grid(parse(values))
+    costs, seen = Costs(grid, Paths(tmp_path)), set()
+    for step in steps.of_study(grid):
+        if step.rule in ("model_statistics", "merge_encoders"):
+            folder = steps.output_of(step, Paths(results)).parent
+            found = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
+            # Beside the numbers a file has their names.
+            assert 0 < found - disk.bytes_of(costs, step) < 10_000, step
+            seen.add(step.rule)
+    assert len(seen) == 2
 
 
 def test_members_have_one_first_head_and_are_no_runs(finished):
