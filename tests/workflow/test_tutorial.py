@@ -90,6 +90,7 @@ def printed(checkout) -> list[str]:
     return outputs[:-1]
 
 
+@pytest.mark.timeout(3600)
 def test_every_command_works_and_prints_what_the_tutorial_shows(printed):
     followed = steps(TUTORIAL.read_text())
     assert len(printed) == len(followed) > 10
