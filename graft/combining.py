@@ -146,11 +146,14 @@ class Combination:
 
     def card(self, plan: folders.Plan, sources: Sequence[Source], note: str = "") -> str:
         """The model card of what was merged."""
-        places = {"base": self.pretrained} if "base" in plan.sources else {}
-        places |= {f"{source.task} {source.folder.parent.name}": source.folder for source in sources}
+        base = [("base", self.pretrained, self.pretrained / WEIGHTS)] if "base" in plan.sources else []
+        # A system's folder has its name, which a card tells; all its models' folders are called alike.
+        members = [
+            (f"{one.task} {one.folder.parent.name}", one.folder.parent.parent, one.folder / WEIGHTS) for one in sources
+        ]
         found = {
-            role: {"folder": str(folder), "sha256": {WEIGHTS: files.sha256(folder / WEIGHTS)}}
-            for role, folder in places.items()
+            role: {"folder": str(named), "sha256": {WEIGHTS: files.sha256(weights)}}
+            for role, named, weights in [*base, *members]
         }
         config = {"architectures": ["BertForSequenceClassification"]}
         return card.text(replace(plan, facts=self.facts), config, found, "the build.json beside this folder") + note

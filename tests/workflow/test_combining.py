@@ -142,7 +142,7 @@ def test_saved_models_load_with_plain_hugging_face_and_give_the_predictions(fini
     columns = ["logit_0", "logit_1"] if task == "rte" else ["score"]
     assert np.abs(logits - stored[columns].to_numpy()).max() < 1e-5
     card = (run / "model" / "README.md").read_text()
-    assert "graft-tmp" not in card and str(results.name) in card
+    assert "graft-tmp" not in card and ("member.large" if seed == "all" else "finetune.large") in card
 
 
 def test_tasks_share_an_encoder_and_keep_their_heads(finished):
@@ -209,7 +209,7 @@ def test_every_step_has_left_its_log_and_its_output_and_no_scratch(finished):
     paths = Paths(results)
     for step in steps.of_study(Grid(parse(values))):
         assert steps.log_of(step, paths).is_file(), step
-        assert steps.output_of(step, paths).is_file(), step
+        assert steps.output_of(step, paths).exists(), step
     assert files.leftovers(results) == []
     again = snakemake(config.parent, config, "-n")
     assert "Nothing to be done" in again.stdout
