@@ -113,8 +113,9 @@ def refuse_unknown(accounts: set[str], partitions: set[str]) -> None:
     accounts knows none and refuses none."""
     own = ("sacctmgr", "--noheader", "--parsable2", "list", "associations", f"user={getpass.getuser()}")
     for kind, asked, command in (
-        ("account", accounts, (*own, "format=account")),
-        ("partition", partitions, ("sinfo", "--noheader", "--format=%R")),
+        # SLURM keeps names of accounts in lower case, and takes them in any.
+        ("account", {account.lower() for account in accounts}, (*own, "format=account")),
+        ("partition", partitions, ("sinfo", "--all", "--noheader", "--format=%R")),
     ):
         known = _told(*command) if asked and shutil.which(command[0]) else set()
         if known and (unknown := asked - known):

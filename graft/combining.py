@@ -107,7 +107,7 @@ class Combination:
     def score(self, task: str, model: BertForSequenceClassification) -> float:
         """The primary metric of a classifier on a task's `select`."""
         logits = predict(model.to(self.device), *self._select(task))
-        row = self.grid.study.tasks[task].row(task)
+        row = self.grid.row(task)
         return metrics.primary(logits, runs.labels(self.paths, task, "select"), row)
 
     def select_flops(self, task: str) -> int:
@@ -120,7 +120,7 @@ class Combination:
         return tokens, self.grid.max_tokens(task, self.system.model)
 
     def outputs(self, task: str) -> int:
-        return self.grid.study.tasks[task].row(task).outputs
+        return self.grid.row(task).outputs
 
     def merged(
         self, models: Sequence[Path], base: Path, out: Path, strength: float, statistics: Sequence[Path] = ()
@@ -161,7 +161,7 @@ class Combination:
 
 def soup(one: Combination, out: Path) -> Combined:
     """Merge the members of a soup into the model folder `out`; strength, or members, are chosen on `select`."""
-    row = one.grid.study.tasks[one.task].row(one.task)
+    row = one.grid.row(one.task)
     with _scratch(out.parent) as scratch:
         new_classifier(one.pretrained, row.labels, MEMBER_SEEDS).save_pretrained(scratch / "base")
         find = _greedily if one.facts is table.GREEDY else _by_strength
@@ -194,7 +194,7 @@ def _by_strength(one: Combination, scratch: Path) -> Found:
 
     choice = search([Point(strength) for strength in one.settings["strengths"]], score)
     model, plan = made(choice.chosen.strength)
-    metric = one.grid.study.tasks[one.task].row(one.task).primary_metric
+    metric = one.grid.row(one.task).primary_metric
     records = choice.records(metric) if len(choice.searched) > 1 else []
     return Found(model, plan, one.sources, [len(models)] * len(choice.searched), records, choice.score)
 
@@ -220,7 +220,7 @@ def _greedily(one: Combination, scratch: Path) -> Found:
     searched = [{"value": _seeds(one, (i,)), "score": value} for i, value in enumerate(alone)] + searched
     record = {
         "name": "members",
-        "metric": one.grid.study.tasks[one.task].row(one.task).primary_metric,
+        "metric": one.grid.row(one.task).primary_metric,
         "chosen": _seeds(one, chosen),
         "searched": searched,
     }

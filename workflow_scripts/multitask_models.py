@@ -6,7 +6,7 @@ from graft import combining, program, runs
 def main() -> None:
     args, grid, paths = program.of_system(__doc__)
     started = program.Stopwatch(grid.study.launch)
-    system, row = grid.systems[args.system], grid.study.tasks[args.task].row(args.task)
+    system, row = grid.systems[args.system], grid.row(args.task)
     merged, tuned = (paths.encoder(args.system, args.seed), paths.run(args.task, f"finetune.{system.model}", args.seed))
     made = runs.read_made(merged / "manifest.json", grid.encoder(args.system, args.seed))
     runs.read_made(tuned / "build.json", grid.made(args.task, f"finetune.{system.model}", args.seed))

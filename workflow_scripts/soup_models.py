@@ -21,7 +21,7 @@ def main() -> None:
         hyperparameters=soup.hyperparameters,
         choices=soup.choices,
         select={
-            "metric": grid.study.tasks[args.task].row(args.task).primary_metric,
+            "metric": grid.row(args.task).primary_metric,
             "value": soup.scores[args.task],
         },
         launch=grid.study.launch,
