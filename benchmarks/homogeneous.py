@@ -3,8 +3,8 @@
 Random weights: neither time nor memory depends on what they are. mergekit comes from PyPI into a virtual environment of
 its own (gigabytes; --mergekit names the python of one that is there already). Both run in turn as a user runs them, a
 process per merge, files in the page cache. Medians of some rounds; processor seconds as well as wall seconds, since
-other load on the machine changes them less. Copying means one model's bytes, from disk cache to disk cache, by cp:
-neither cp nor mergekit nor Graft waits until bytes are on the disk.
+other load on the machine changes them less. Copying means the bytes of all models that are merged, or of one, from disk
+cache to disk cache, by cp. Graft alone hashes what it reads, and waits until what it wrote is on the disk.
 
     python -m benchmarks.homogeneous [--rounds N] [--mergekit PYTHON] [METHOD ...]
 
@@ -15,6 +15,7 @@ peak memory; it takes a third more disk than that.
 """
 
 import argparse
+import functools
 import json
 import os
 import statistics
@@ -218,14 +219,21 @@ def fresh(root: Path, name: str) -> Path:
     return root / name
 
 
+def fresh_folder(root: Path) -> Path:
+    """An empty folder for copies."""
+    folder = fresh(root, "copied")
+    folder.mkdir()
+    return folder
+
+
 def medians(rounds: int, *runs: Callable[[], Took]) -> list[Took]:
     """Medians of what each takes, run in turn."""
     found = [[one() for one in runs] for _ in range(rounds)]
     return [Took(*map(statistics.median, zip(*column, strict=True))) for column in zip(*found, strict=True)]
 
 
-def told(name: str, us: Took, them: Took, start: Took, copy: Took) -> str:
-    """One case in one line: ours against mergekit's, then without imports against copying."""
+def told(name: str, us: Took, them: Took, start: Took, copies: Took, copy: Took) -> str:
+    """One case in one line: ours against mergekit's, then without imports against copying all models, and one."""
     compared = (
         f"{what} {a:.{digits}f} against {b:.{digits}f} {unit}, ratio {a / b:.3f}"
         for what, a, b, unit, digits in (
@@ -234,8 +242,12 @@ def told(name: str, us: Took, them: Took, start: Took, copy: Took) -> str:
             ("peak", us.memory, them.memory, "MB", 0),
         )
     )
-    without = f"without imports ({start.wall:.2f} s) {(us.wall - start.wall) / copy.wall:.1f} x copying"
-    return "; ".join([f"{name}: {next(compared)}", *compared, f"{without} ({copy.wall:.2f} s)"])
+    alone = us.wall - start.wall
+    against = " and ".join(
+        f"{alone / one.wall:.1f} x copying {what} ({one.wall:.2f} s)" for what, one in (("all", copies), ("one", copy))
+    )
+    without = f"without imports ({start.wall:.2f} s) {against}"
+    return "; ".join([f"{name}: {next(compared)}", *compared, without])
 
 
 def against_mergekit(names: Sequence[str], rounds: int, python: Path | None) -> None:
@@ -246,7 +258,6 @@ def against_mergekit(names: Sequence[str], rounds: int, python: Path | None) -> 
         said = subprocess.run([python, "-c", ask], capture_output=True, text=True, check=True).stdout.split()
         print(f"mergekit {said[0]} (torch {said[1]}), {os.cpu_count()} cores, medians of {rounds} rounds")
         ourselves("make", root)
-        weights = root / "base" / "model.safetensors"
         for name in names:
             case = CASES[name]
 
@@ -259,12 +270,14 @@ def against_mergekit(names: Sequence[str], rounds: int, python: Path | None) -> 
             def starting(case: Case = case) -> Took:
                 return run([sys.executable, "-c", IMPORTS % case.method])
 
-            def copying() -> Took:
-                return run(["cp", "--reflink=never", weights, fresh(root, "copied")])
+            def copying(*names: str) -> Took:
+                return run(["cp", "-r", "--reflink=never", *(root / name for name in names), fresh_folder(root)])
 
-            us, them, start, copy = medians(rounds, ours, theirs, starting, copying)
+            read = (*(["base"] if case.base else []), *case.models)
+            copies = functools.partial(copying, *read), functools.partial(copying, "base")
+            us, them, start, *copied = medians(rounds, ours, theirs, starting, *copies)
             same = ourselves("compare", root / "ours", root / "theirs") if case.alike else "defined otherwise"
-            print(told(name, us, them, start, copy), f"difference {same}", sep="; ", flush=True)
+            print(told(name, us, them, start, *copied), f"difference {same}", sep="; ", flush=True)
 
 
 def of_large_models(names: Sequence[str], gigabytes: float) -> None:

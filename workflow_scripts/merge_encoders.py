@@ -1,6 +1,8 @@
 """Merge the encoders of one seed's fine-tunings of all tasks into one; the strength is chosen on their `select`."""
 
-from graft import combining, files, program
+from graft import files, program
+from graft.combining import multitask
+from graft.combining.combination import Combination
 
 
 def main() -> None:
@@ -18,7 +20,7 @@ def main() -> None:
         program.progress(args.system) as report,
         files.atomic_folder(paths.encoder(args.system, args.seed)) as folder,
     ):
-        merged = combining.encoder(combining.Combination(grid, paths, "", system, args.seed, device, report), folder)
+        merged = multitask.encoder(Combination(grid, paths, "", system, args.seed, device, report), folder)
         files.write_json(
             folder / "manifest.json",
             {

@@ -1,6 +1,7 @@
 """Put the encoder that was merged for all tasks under the head of one task's own fine-tuning."""
 
-from graft import combining, program, runs
+from graft import program, runs
+from graft.combining import multitask
 
 
 def main() -> None:
@@ -12,7 +13,7 @@ def main() -> None:
     runs.read_made(tuned / "build.json", grid.made(args.task, f"finetune.{system.model}", args.seed))
     out = paths.run(args.task, args.system, args.seed)
     pretrained = runs.model_folder(grid, paths, system.model)
-    combining.under_head(tuned / "model", merged, pretrained, row.labels, out / "model")
+    multitask.under_head(tuned / "model", merged, pretrained, row.labels, out / "model")
     runs.save_system(
         out,
         args,

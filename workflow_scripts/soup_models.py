@@ -1,6 +1,8 @@
 """Merge fine-tunings of one task into a soup; strength, or members, are chosen on `select`."""
 
-from graft import combining, program, runs
+from graft import program, runs
+from graft.combining import soups
+from graft.combining.combination import Combination
 
 
 def main() -> None:
@@ -9,9 +11,8 @@ def main() -> None:
     system, out = grid.systems[args.system], paths.run(args.task, args.system, args.seed)
     with program.progress(args.system) as report:
         device = program.device_of(grid.study.launch)
-        soup = combining.soup(
-            combining.Combination(grid, paths, args.task, system, args.seed, device, report), out / "model"
-        )
+        one = Combination(grid, paths, args.task, system, args.seed, device, report)
+        soup = soups.soup(one, out / "model")
     runs.save_system(
         out,
         args,
@@ -20,10 +21,7 @@ def main() -> None:
         pretraining_flops=runs.pretraining_flops(grid, paths, system.model),
         hyperparameters=soup.hyperparameters,
         choices=soup.choices,
-        select={
-            "metric": grid.row(args.task).primary_metric,
-            "value": soup.scores[args.task],
-        },
+        select={"metric": grid.row(args.task).primary_metric, "value": soup.scores[args.task]},
         launch=grid.study.launch,
         started=started,
     )

@@ -24,7 +24,14 @@ from graft.study import FineTuning
 from graft.tasks import metrics
 from graft.tasks.table import TaskRow
 from graft.tasks.tokens import TokenisedSplit
-from graft.training.batches import INFERENCE_BATCH, inference_batches, padding_waste, passes, training_batches
+from graft.training.batches import (
+    INFERENCE_BATCH,
+    inference_batches,
+    padding_waste,
+    passes,
+    training_batches,
+    window_rows,
+)
 from graft.training.checkpoints import Checkpoints
 from graft.training.loss import loss_of
 from graft.training.optimizer import linear_schedule, parameter_groups
@@ -381,7 +388,7 @@ class _Training:
             "optimizer": "AdamW (fused, bias-corrected)",
             "schedule": "linear warm-up, linear decay to 0",
             "loss": "mean squared error" if self.row.labels is None else "cross-entropy",
-            "bucketing": "length windows of 8 batches",
+            "bucketing": f"length windows of {window_rows(len(self.lengths), self.settings.batch_size)} rows",
             "seed": self.seed,
             **self.world.effective(),
         }

@@ -4,7 +4,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from graft.combining import HEAD, share_of_own, under_head, with_encoder
+from graft.combining.multitask import HEAD, share_of_own, under_head, with_encoder
 from graft.encoders import load_classifier, new_classifier
 from graft.merging.card import CARD
 

@@ -8,7 +8,9 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from graft import combining, files, records, steps
+from graft import files, records, steps
+from graft.combining import multitask, soups
+from graft.combining.combination import Combination
 from graft.cost import disk, sizes
 from graft.cost.work import Costs
 from graft.grid import Grid
@@ -152,7 +154,7 @@ def test_tasks_share_an_encoder_and_keep_their_heads(finished):
         rte, stsb = (load_file(folder / "model.safetensors") for folder in models.values())
         own = load_file(run_of(results, "stsb", "finetune.large", 0) / "model" / "model.safetensors")
         for tensor in stsb:
-            if tensor.startswith(combining.HEAD):
+            if tensor.startswith(multitask.HEAD):
                 assert torch.equal(stsb[tensor], own[tensor]), tensor
             else:
                 assert torch.equal(stsb[tensor], rte[tensor]), tensor
@@ -170,7 +172,7 @@ def test_strengths_and_members_are_the_best_on_select(finished):
     assert greedy.select.value >= max(score for members, score in scores.items() if len(members) == 1)
     assert greedy.hyperparameters["members"] == len(choice.chosen)
     (one,), (other,) = (record(results, t, "multitask.task_arithmetic.large", 0).choices for t in ("rte", "stsb"))
-    assert one == other and one.metric == combining.SHARE
+    assert one == other and one.metric == multitask.SHARE
     assert max(point.score for point in one.searched) == next(p.score for p in one.searched if p.value == one.chosen)
     assert record(results, "rte", "soup.uniform.large").choices == ()
 
@@ -181,9 +183,9 @@ def test_a_soup_of_one_model_several_times_is_that_model(finished, method, tmp_p
     monkeypatch.chdir(results.parents[1])
     grid, paths = Grid(parse(values)), Paths.of("pico")
     system = grid.systems[f"soup.{method}.large"]
-    one = combining.Combination(grid, paths, "rte", system, "all", "cpu", lambda *_: None)
+    one = Combination(grid, paths, "rte", system, "all", "cpu", lambda *_: None)
     one.sources = [one.sources[0]] * 3
-    made = combining.soup(one, tmp_path / "model")
+    made = soups.soup(one, tmp_path / "model")
     own = load_file(one.sources[0].folder / "model.safetensors")
     found = load_file(tmp_path / "model" / "model.safetensors")
     assert found.keys() == own.keys() and all(torch.equal(found[name], own[name]) for name in own)
@@ -196,9 +198,7 @@ def test_an_encoder_that_is_merged_again_is_the_same_to_the_last_bit(finished, t
     grid, paths = Grid(parse(values)), Paths.of("pico")
     for name in ENCODERS:
         system = grid.systems[f"multitask.{name}.large"]
-        combining.encoder(
-            combining.Combination(grid, paths, "", system, 0, "cpu", lambda *_: None), tmp_path / system.name
-        )
+        multitask.encoder(Combination(grid, paths, "", system, 0, "cpu", lambda *_: None), tmp_path / system.name)
         first = paths.encoder(system.name, 0)
         for file in ("encoder.safetensors", "README.md"):
             assert (first / file).read_bytes() == (tmp_path / system.name / file).read_bytes(), (name, file)

@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from graft.combining import HEAD
+from graft.combining.multitask import HEAD
 from graft.cost.same_shape import linear_layers, matrices, merge_flops, parameters, statistic_flops, statistic_size
 from graft.merging.homogeneous import table
 from graft.merging.homogeneous.statistics import fisher_diagonal, gram_matrices

@@ -1,0 +1,1 @@
+"""Soups over seeds and encoders over tasks, as systems of a study."""
