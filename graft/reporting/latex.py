@@ -10,16 +10,18 @@ from graft.reporting import formats
 
 # What fonts of a paper may lack, as commands.
 _COMMANDS = str.maketrans({"−": "$-$", "×": r"$\times$", "Δ": r"$\Delta$", "–": "--"})
+# No wider than its column, and no larger than it is.
+_FITTED = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{"
 _BEST, _NEAR = "textbf:--rwrap;", "underline:--rwrap;"
 
 
 def to_latex(comparison: pd.DataFrame, confidence: float) -> str:
-    r"""One floating table per task, for `\input`; the paper needs `\usepackage{booktabs}`.
+    r"""One floating table per task, for `\input`; the paper needs `\usepackage{booktabs,graphicx}`.
 
     The best mean is bold, what is within noise of it underlined. All text is escaped.
     """
     parts = [_table(task, table, confidence) for task, table in comparison.groupby("task", sort=False)]
-    return "% Needs \\usepackage{booktabs}. Made by Graft.\n" + "\n".join(parts)
+    return "% Needs \\usepackage{booktabs,graphicx}. Made by Graft.\n" + "\n".join(parts)
 
 
 def _table(task: str, table: pd.DataFrame, confidence: float) -> str:
@@ -43,6 +45,8 @@ def _table(task: str, table: pd.DataFrame, confidence: float) -> str:
         hrules=True, position="t", position_float="centering", label=f"tab:{task}", caption=_escaped(caption),
         column_format="l" + "r" * 4 + "l" * judged,
     )  # fmt: skip
+    for part, fitted in ((r"\begin{tabular}", rf"{_FITTED}\begin{{tabular}}"), (r"\end{tabular}", r"\end{tabular}}")):
+        text = text.replace(part, fitted)
     return text.translate(_COMMANDS)
 
 

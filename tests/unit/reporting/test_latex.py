@@ -1,4 +1,8 @@
 import re
+import shutil
+import subprocess
+
+import pytest
 
 from graft.reporting import latex
 
@@ -26,3 +30,17 @@ def test_no_text_is_a_command_and_no_letter_is_out_of_reach(runs_of, compare, st
     assert text.isascii()
     for line in text.splitlines()[1:]:
         assert not re.search(r"(?<!\\)[%#]", line), line
+
+
+@pytest.mark.skipif(shutil.which("pdflatex") is None, reason="pdflatex is not installed")
+def test_latex_sets_it_within_the_column(runs_of, compare, study, tmp_path):
+    table = compare(runs_of(VALUES), study()).replace({"system": {"majority": "a_b%$#&{x}~^ \\ of a long name " * 3}})
+    (tmp_path / "comparison.tex").write_text(latex.to_latex(table, 0.95))
+    (tmp_path / "paper.tex").write_text(
+        "\\documentclass[twocolumn]{article}\n\\usepackage{booktabs,graphicx}\n"
+        "\\begin{document}\\input{comparison}\\end{document}\n"
+    )
+    call = ["pdflatex", "-interaction=nonstopmode", "-halt-on-error", "paper.tex"]
+    said = subprocess.run(call, cwd=tmp_path, capture_output=True, text=True)
+    assert said.returncode == 0, said.stdout[-2000:]
+    assert "Overfull" not in said.stdout
