@@ -15,7 +15,7 @@ from graft import features, runs
 from graft.composing import COMPOSITES
 from graft.cost.flops import classifier_flops, head_flops
 from graft.encoders import load_classifier, load_encoder
-from graft.grid import System
+from graft.grid_systems import System
 from graft.inference import pass_flops
 from graft.merging import registry
 from graft.merging.heads.fitting import fit_heads

@@ -6,8 +6,9 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from graft import files, published
-from graft.grid import Grid, System
+from graft import files, markdown, published
+from graft.grid import Grid
+from graft.grid_systems import System
 from graft.merging import card, registry
 from graft.merging.composite import manifest
 from graft.merging.homogeneous import table as same_shape
@@ -56,7 +57,7 @@ def page(grid: Grid, paths: Paths, built: Mapping[str, Any]) -> str:
         card.warned(origins),
         _control(system),
         _made(built, system),
-        card.table(("pre-trained model", "from", "sha256"), [_row(paths, m) for m in models]) if models else "",
+        markdown.table(("pre-trained model", "from", "sha256"), [_row(paths, m) for m in models]) if models else "",
         _use(composite),
     )
 
@@ -155,7 +156,7 @@ def _results(record: RunRecord) -> str:
     return "\n\n".join(
         [
             "On the published dev split, on which nothing was chosen:",
-            card.table(("metric", "value", "standard error", "examples"), rows),
+            markdown.table(("metric", "value", "standard error", "examples"), rows),
             f"One run is no verdict: the tables of the study compare systems over all seeds.{chosen} Training took "
             f"{training} FLOPs from the published models, an answer to 128 tokens takes {inference}.",
         ]

@@ -16,7 +16,8 @@ from torch import Tensor
 from graft import features, runs
 from graft.cost.flops import encoder_flops, linear_flops, ridge_flops, stitch_flops
 from graft.encoders import load_classifier, load_encoder, new_classifier
-from graft.grid import ALL_SEEDS, System, probes_of
+from graft.grid import ALL_SEEDS
+from graft.grid_systems import System, probes_of
 from graft.inference import Batch, pass_flops, predict, run
 from graft.merging.composite import concat_probe, logit_ensemble, manifest, proxy_tuning, stitch
 from graft.merging.composite.cuts import cuts as all_cuts

@@ -1,4 +1,4 @@
-"""The run grid: which systems a study has, which runs, and the fingerprint of everything that leads to them."""
+"""The run grid: which runs a study has, and the fingerprint of everything that leads to them."""
 
 from __future__ import annotations
 
@@ -8,14 +8,25 @@ import hashlib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 from graft import files
+from graft.grid_systems import (
+    MEMBER,
+    TRIAL,
+    System,
+    effective,
+    merges_of,
+    probes_of,
+    reads_layers,
+    same_shape_settings,
+    statistic_of,
+    systems_of,
+    trial_name,
+)
 from graft.local_models import local_folder, model_files
 from graft.merging import registry
-from graft.merging.homogeneous import table
 from graft.shapes import Shape, check_shapes
 from graft.sources import FileData, GeneratedData, HubData
 from graft.study import (
@@ -33,7 +44,7 @@ from graft.study import (
     RandomModel,
     Study,
 )
-from graft.systems import FewShotSystem, MemberSystem, MergeSystem, OtherSmallControl, TrialSystem, WarmStartSystem
+from graft.systems import FewShotSystem
 from graft.tasks import generated
 from graft.tasks.readers import source_files
 from graft.tasks.table import TaskRow
@@ -43,53 +54,6 @@ from graft.transfer import full_name
 RECIPES = 3
 RECIPES_OF = {"probe": 4, "merge": 5, "sweep": 4, "WarmStartSystem": 4}
 ALL_SEEDS = "all"
-# Kinds of systems that are no runs: they only try hyperparameters, or go into soups.
-TRIAL, MEMBER = "trial", "member"
-
-
-@dataclass(frozen=True)
-class System:
-    """Anything that gets a row in the tables, and what its program needs to know.
-
-    `program`: what makes it, one of `steps.RULES`. `seeded`: one run per seed, otherwise one run (`seed-all`) stands
-    for all. `merge`: key under `systems.merge`; `settings` are that entry, or those of the system's own section.
-    `parent`: the system from whose model, or answers, a fine-tuning goes on; `steps`: how many it takes, if not epochs.
-    """
-
-    name: str
-    kind: str
-    label_use: str
-    program: str
-    seeded: bool
-    model: str | None = None
-    pooling: str | None = None
-    pair: Pair | None = None
-    merge: str | None = None
-    method: str | None = None
-    head: str | None = None
-    settings: Any = None
-    parent: str | None = None
-    steps: int | None = None
-
-
-@dataclass(frozen=True)
-class Merge:
-    """A way of merging that a study has: a method with its settings, and the change that it is given."""
-
-    method: str
-    settings: MergeSystem
-    change: str = "finetuned"
-
-    # Cached, since Snakemake asks for them with every job.
-    @functools.cached_property
-    def options(self) -> dict[str, Any]:
-        """All options of the method, defaults filled in."""
-        return registry.checked_options(self.method, self.settings.options)
-
-    @functools.cached_property
-    def depth(self) -> str | None:
-        """Name of the depth map for which it needs statistics, or None."""
-        return self.options["depth"] if registry.needs_calibration(self.method, self.options) else None
 
 
 @dataclass(frozen=True)
@@ -121,8 +85,8 @@ class Grid:
     def __init__(self, study: Study) -> None:
         self.study = study
         self.pairs = (*study.pairs, *study.control_pairs)
-        self.merges = _merges(study)
-        self.systems = {system.name: system for system in _systems(study, self.merges)}
+        self.merges = merges_of(study)
+        self.systems = {system.name: system for system in systems_of(study, self.merges)}
         self.runs = [
             run
             for task in study.tasks
@@ -318,7 +282,7 @@ class Grid:
         return _hash("finetune", own, settings.grid.model_dump()) if settings.grid else own
 
     def _finetuning(self, task: str, model: str, settings: FineTuning, seed: int) -> str:
-        primary = self.study.tasks[task].row(task).primary_metric
+        primary = self.row(task).primary_metric
         inputs = [self._tokens_for(task, model), self.model(model), self.study.launch.of_finetuning()]
         return _hash("finetune", settings.model_dump(exclude={"grid"}), primary, seed, *inputs)
 
@@ -326,7 +290,7 @@ class Grid:
         """Systems, with their seeds, that try the hyperparameters of a model's grid on a task."""
         settings = self.study.models[model].finetune[task]
         seeds = range(TRIAL_SEEDS, TRIAL_SEEDS + settings.grid.seeds) if settings.grid else ()
-        return [(_trial_name(model, tried), seed) for tried in settings.tried() for seed in seeds]
+        return [(trial_name(model, tried), seed) for tried in settings.tried() for seed in seeds]
 
     def read_by_tuning(self, task: str, system: System, seed: int | str) -> list[tuple[str, int | str]]:
         """All finished systems, with their seeds, that a fine-tuning or an ensemble reads."""
@@ -350,7 +314,7 @@ class Grid:
     @functools.cache  # noqa: B019
     def probe(self, task: str, model: str, pooling: str) -> str:
         ridge = self.study.systems.probe.ridge if self.study.systems.probe else ()
-        primary = self.study.tasks[task].row(task).primary_metric
+        primary = self.row(task).primary_metric
         return _hash("probe", self.embed(task, model), pooling, ridge, primary)
 
     @functools.cache  # noqa: B019
@@ -408,7 +372,7 @@ class Grid:
     def made(self, task: str, system: str, seed: int | str) -> str:
         """Fingerprint of a system's build.json and model."""
         spec = self.systems[system]
-        primary = self.study.tasks[task].row(task).primary_metric
+        primary = self.row(task).primary_metric
         if spec.program in ("finetune", "fewshot", "warm_start", "ensemble"):
             if spec.kind == TRIAL:
                 tried = self.study.models[spec.model].finetune[task].with_choice(**spec.settings.model_dump())
@@ -466,44 +430,6 @@ class Grid:
         return _hash("transfer", *(self.evaluated(run.task, run.system.name, run.seed) for run in self.transfer_runs))
 
 
-def effective(system: System) -> dict[str, Any]:
-    """All options of a merge or control that its making depends on, defaults filled in."""
-    options = registry.checked_options(system.method, system.settings.options) if system.merge else {}
-    if system.head:
-        options |= {"fit_rows": system.settings.fit_rows, "ridge": list(system.settings.ridge)}
-    return options
-
-
-def probes_of(system: System) -> list[str]:
-    """Names of the probes that a merge builds on."""
-    needs = registry.facts(system.method).needs if system.merge else ()
-    roles = [need.removeprefix("probe.") for need in needs if need.startswith("probe.")]
-    pooling = registry.checked_options(system.method, system.settings.options)["probe"] if roles else None
-    return [f"probe.{pooling}.{getattr(system.pair, role)}" for role in roles]
-
-
-def reads_layers(system: System) -> bool:
-    """Whether a merge reads the large model's states at the mapped layers."""
-    return bool(system.merge) and "layers" in registry.facts(system.method).needs
-
-
-def same_shape_settings(system: System) -> dict[str, Any]:
-    """What a soup or a multitask system is merged with, defaults filled in."""
-    facts, settings = table.of_study(system.method), system.settings
-    return {
-        "method": facts.name,
-        "strengths": list(settings.strengths or (facts.strength,)),
-        "weights": list(settings.weights) if settings.weights else None,
-        **table.checked_options(facts.name, settings.options),
-    }
-
-
-def statistic_of(system: System) -> str | None:
-    """What a merge of models of one shape must know of each: `fisher`, `gram` or nothing."""
-    facts = table.of_study(system.method)
-    return Path(facts.statistics).stem if facts.statistics else None
-
-
 def _content(source: HubData | FileData | GeneratedData, row: TaskRow, where: str, *splits: Any) -> dict[str, Any]:
     """What the rows of a data set depend on: the source as configured, or the sha256 of local files."""
     if isinstance(source, FileData):
@@ -511,175 +437,6 @@ def _content(source: HubData | FileData | GeneratedData, row: TaskRow, where: st
         return {"kind": source.kind, **{split: files.sha256(path) for split, path in found.items()}}
     version = {"version": generated.VERSION} if isinstance(source, GeneratedData) else {}
     return source.model_dump() | version
-
-
-def _systems(study: Study, merges: dict[str, Merge]) -> list[System]:
-    """All systems in the order of the tables; raises ValueError if two have one name."""
-    found: list[System] = []
-    spec = study.systems
-    models = list(dict.fromkeys(m for pair in study.pairs for m in (pair.large, pair.small)))
-    found += [System(f"finetune.{m}", "finetune", "train", "finetune", True, model=m) for m in models]
-    others = dict.fromkeys(pair.small for pair in study.control_pairs)
-    found += [System(f"finetune.{m}", "control", "train", "finetune", True, model=m) for m in others]
-    if spec.majority is not None:
-        found.append(System("majority", "baseline", "train", "majority", False))
-    if spec.probe is not None:
-        found += [
-            System(f"probe.{pooling}.{m}", "probe", "train", "probe", False, model=m, pooling=pooling)
-            for m in models
-            for pooling in spec.probe.pooling
-        ]
-    found += _rivals(study)
-    for pair in study.pairs:
-        for name, merge in merges.items():
-            found += _merged(name, merge, pair)
-        control = spec.control.head_only
-        for head in control.heads if control else ():
-            found.append(
-                System(
-                    f"control.head-only.{head}.{pair.name}",
-                    "control",
-                    "train" if head == "labelled" else "select",
-                    "merge",
-                    head != "labelled",  # the labelled head sees nothing of the fine-tuned small model
-                    pair=pair,
-                    head=head,
-                    settings=control,
-                )
-            )
-    for pair in study.control_pairs:
-        for name in dict.fromkeys(spec.control.other_small.of):
-            found += _merged(name, merges[name], pair, spec.control.other_small)
-    for pair in study.pairs if spec.warm_start else ():
-        found += _warm_starts(pair, spec.warm_start)
-    found += _same_shape_systems(study)
-    found += _trials(study, [*models, *others])
-    names = [system.name for system in found]
-    for name in names:
-        if names.count(name) > 1:
-            raise ValueError(f"systems: two systems have the name {name}; give one of them another name")
-    return found
-
-
-def _rivals(study: Study) -> list[System]:
-    """Other ways to a good model, that merges are compared with: fine-tunings, and ensembles of them."""
-    spec, tuned = study.systems, partial(System, kind="finetune", label_use="train", seeded=True)
-    found = []
-    for large in dict.fromkeys(pair.large for pair in study.pairs):
-        own = {"lora": spec.lora, "fewshot": spec.fewshot, "ensemble": spec.ensemble}
-        found += [
-            tuned(f"{name}.{large}", program=name if name != "lora" else "finetune", model=large, settings=settings)
-            for name, settings in own.items()
-            if settings
-        ]
-    for pair in study.pairs:
-        taught = {
-            f"distil.{pair.small}-from-{pair.large}": (spec.distil, pair.small, pair.large),
-            f"weak-to-strong.{pair.small}-to-{pair.large}": (spec.weak_to_strong, pair.large, pair.small),
-        }
-        found += [
-            tuned(name, program="finetune", model=model, pair=pair, settings=settings, parent=f"finetune.{teacher}")
-            for name, (settings, model, teacher) in taught.items()
-            if settings
-        ]
-    return found
-
-
-def _same_shape_systems(study: Study) -> list[System]:
-    """Soups with the fine-tunings that go into them, and encoders of all tasks."""
-    found, large = [], tuple(dict.fromkeys(pair.large for pair in study.pairs))
-    soup, multitask = study.systems.soup, study.systems.multitask
-    for model in (soup.models or large) if soup else ():
-        for name, merge in soup.methods.items():
-            settings = merge.model_copy(update={"members": merge.members or soup.members})
-            own = {"model": model, "method": merge.method or name, "settings": settings}
-            found.append(System(f"soup.{name}.{model}", "soup", "train", "soup", False, **own))
-        member = MemberSystem()
-        found.append(System(f"member.{model}", MEMBER, "train", "finetune", True, model=model, settings=member))
-    for model in (multitask.models or large) if multitask else ():
-        for name, merge in multitask.methods.items():
-            own = {"model": model, "method": merge.method or name, "settings": merge}
-            found.append(System(f"multitask.{name}.{model}", "multitask", "train", "multitask", True, **own))
-    return found
-
-
-def _warm_starts(pair: Pair, spec: WarmStartSystem) -> list[System]:
-    """Short fine-tunings of the large model from four starts, in as many steps each."""
-    way = f"{spec.merge}.{spec.head}.{pair.name}"
-    starts = {
-        "random-head": None,
-        "closed-form-head": f"control.head-only.{spec.head}.{pair.name}",
-        "merged": f"merge.{way}",
-        "shuffled": f"control.shuffled.{way}",
-    }
-    return [
-        System(
-            f"warm-start.{arm}.{steps}.{way}",
-            "finetune",
-            "train",
-            "warm_start",
-            True,
-            model=pair.large,
-            pair=pair,
-            settings=spec,
-            parent=start,
-            steps=steps,
-        )
-        for arm, start in starts.items()
-        for steps in spec.steps
-    ]
-
-
-def _trials(study: Study, models: list[str]) -> list[System]:
-    """Fine-tunings that only try hyperparameters: they are no runs."""
-    found = {}
-    for model in models:
-        for settings in study.models[model].finetune.values():
-            for tried in settings.tried():
-                name = _trial_name(model, tried)
-                choice = TrialSystem(learning_rate=tried.learning_rate, epochs=tried.epochs)
-                found[name] = System(name, TRIAL, "train", "finetune", True, model=model, settings=choice)
-    return list(found.values())
-
-
-def _trial_name(model: str, tried: FineTuning) -> str:
-    return f"trial.{model}.rate-{tried.learning_rate:g}.epochs-{tried.epochs}"
-
-
-def _merges(study: Study) -> dict[str, Merge]:
-    """All merges by key: those under systems.merge, then `shuffled.<key>` and `random.<key>` of the controls."""
-    found = {name: Merge(merge.method or name, merge) for name, merge in study.systems.merge.items()}
-    own = dict(found)
-    for change in ("shuffled", "random"):
-        control = getattr(study.systems.control, change)
-        for name in control.of if control else ():
-            settings = own[name].settings
-            settings = settings.model_copy(update={"heads": control.heads or settings.heads})
-            if f"{change}.{name}" in found:
-                raise ValueError(f"systems.merge.{change}.{name}: the control of {name} has this name; take another")
-            found[f"{change}.{name}"] = Merge(own[name].method, settings, change)
-    return found
-
-
-def _merged(name: str, merge: Merge, pair: Pair, other: OtherSmallControl | None = None) -> list[System]:
-    """The systems of one merge of one pair; `other` is the control whose pair it is, if it is no pair of the study."""
-    facts = registry.facts(merge.method)
-    prefix = "control.other-small" if other else "merge" if merge.change == "finetuned" else "control"
-    return [
-        System(
-            ".".join(part for part in (prefix, name, head, pair.name) if part),
-            facts.kind if prefix == "merge" else "control",
-            "train" if head == "labelled" else facts.label_use,
-            "merge",
-            registry.depends_on_finetuning(merge.method, merge.options),
-            pair=pair,
-            merge=name,
-            method=facts.name,
-            head=head,
-            settings=merge.settings,
-        )
-        for head in (other and other.heads) or merge.settings.heads or facts.heads or (None,)
-    ]
 
 
 def _hash(step: str, *parts: Any) -> str:

@@ -12,7 +12,8 @@ from torch import Tensor
 from graft import runs
 from graft.cost.linked import LinkedFlops, linked_flops
 from graft.encoders import load_classifier
-from graft.grid import ALL_SEEDS, System, probes_of
+from graft.grid import ALL_SEEDS
+from graft.grid_systems import System, probes_of
 from graft.layer_states import LayerStates, WithStates, collect
 from graft.merging.alignment import depth
 from graft.merging.composite import manifest

@@ -99,7 +99,7 @@ def chosen_settings(grid: Grid, paths: Paths, task: str, model: str) -> tuple[Fi
     named = {name: name.removeprefix(f"trial.{model}.") for name in means}
     choice = {
         "name": "hyperparameters",
-        "metric": grid.study.tasks[task].row(task).primary_metric,
+        "metric": grid.row(task).primary_metric,
         "chosen": named[best],
         "searched": [{"value": named[name], "score": score} for name, score in means.items()],
     }

@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from graft.cost import families
-from graft.grid import ALL_SEEDS, Grid, Run, probes_of, reads_layers, statistic_of
+from graft.grid import ALL_SEEDS, Grid, Run
+from graft.grid_systems import probes_of, reads_layers, statistic_of
 from graft.paths import Paths
 
 # The rule of each program that makes systems.

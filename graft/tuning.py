@@ -16,7 +16,8 @@ from graft import features, program, runs
 from graft.cost.budget import rows_within
 from graft.cost.flops import lora_flops, summed_flops
 from graft.encoders import load_classifier, new_classifier
-from graft.grid import TRIAL, Grid, System
+from graft.grid import Grid
+from graft.grid_systems import TRIAL, System
 from graft.inference import pass_flops, predict
 from graft.paths import Paths
 from graft.shapes import Shape
@@ -58,7 +59,7 @@ class Tuning:
     def __init__(self, grid: Grid, paths: Paths, task: str, system: System, seed: int, log: Path) -> None:
         self.grid, self.paths, self.task, self.system, self.seed, self.log = grid, paths, task, system, seed, log
         self.name = f"{system.name}/{task}/seed-{seed}"
-        self.row: TaskRow = grid.study.tasks[task].row(task)
+        self.row: TaskRow = grid.row(task)
         self.settings, self.trial_flops, self.trial_choice = self._settings()
         self.folder = runs.model_folder(grid, paths, system.model)
         self.shape = Shape.of(self.folder)

@@ -18,7 +18,8 @@ from torch import Tensor
 from graft import features, runs
 from graft.cost.flops import encoder_flops
 from graft.encoders import load_classifier, load_encoder, projection_of
-from graft.grid import Grid, Merge
+from graft.grid import Grid
+from graft.grid_systems import Merge
 from graft.inference import Batch, batches, first_texts, pass_flops
 from graft.merging import registry
 from graft.merging.alignment import depth
@@ -56,7 +57,7 @@ class Workbench:
     def __init__(self, grid: Grid, paths: Paths, task: str, pair: str, seed: int | str, device: str) -> None:
         self.grid, self.paths, self.task, self.seed, self.device = grid, paths, task, seed, device
         self.pair = grid.pair(pair)
-        self.row = grid.study.tasks[task].row(task)
+        self.row = grid.row(task)
         self.max_tokens = grid.max_tokens(task, self.pair.large)
         models = self.pair.large, self.pair.small
         self.large_folder, self.small_folder = (runs.model_folder(grid, paths, model) for model in models)

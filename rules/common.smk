@@ -11,7 +11,8 @@ from snakemake.exceptions import WorkflowError
 
 from graft import cluster, files, launcher, locks, preload, steps, study as studies
 from graft.cost import families
-from graft.grid import Grid, probes_of, reads_layers
+from graft.grid import Grid
+from graft.grid_systems import probes_of, reads_layers
 from graft.merging.alignment.depth import DEPTHS
 from graft.paths import Paths
 from graft.reporting import captions

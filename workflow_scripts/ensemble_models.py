@@ -12,7 +12,7 @@ from graft.tasks import metrics
 def main() -> None:
     args, grid, paths = program.of_system(__doc__)
     started = program.Stopwatch(grid.study.launch)
-    system, row = grid.systems[args.system], grid.study.tasks[args.task].row(args.task)
+    system, row = grid.systems[args.system], grid.row(args.task)
     flops, members = {}, {}
     for name, seed in grid.built_on(args.task, system, args.seed):
         folder = paths.run(args.task, name, seed)

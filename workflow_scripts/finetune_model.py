@@ -4,7 +4,7 @@ import os
 import shutil
 
 from graft import files, locks, program, runs
-from graft.grid import TRIAL
+from graft.grid_systems import TRIAL
 from graft.tuning import Tuning, tune
 
 

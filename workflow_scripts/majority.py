@@ -16,7 +16,7 @@ def main() -> None:
     grid, paths = program.context(args)
     started = program.Stopwatch(program.on_cpu(grid.study.launch))
     program.check_fingerprint(grid.made(args.task, "majority", args.seed), args.fingerprint, "majority")
-    row = grid.study.tasks[args.task].row(args.task)
+    row = grid.row(args.task)
     train, select = (runs.labels(paths, args.task, split) for split in ("train", "select"))
     logits = [float(train.mean())] if row.labels is None else np.bincount(train, minlength=row.outputs) / len(train)
     out = paths.run(args.task, "majority", args.seed)

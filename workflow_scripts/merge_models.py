@@ -2,7 +2,7 @@
 
 from graft import cards, program
 from graft.building import build
-from graft.grid import effective
+from graft.grid_systems import effective
 from graft.runs import pretraining_flops, save_system
 from graft.workbench import Workbench
 

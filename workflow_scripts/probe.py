@@ -25,7 +25,7 @@ def main() -> None:
     system = f"probe.{args.pooling}.{args.model}"
     program.check_fingerprint(grid.made(args.task, system, args.seed), args.fingerprint, system)
     program.use_threads(grid.study.launch.threads)
-    row = grid.study.tasks[args.task].row(args.task)
+    row = grid.row(args.task)
     embedded = paths.embeddings(args.task, args.model)
     embedding = runs.read_made(embedded / "manifest.json", grid.embed(args.task, args.model))
     states = {name: torch.from_numpy(value).double() for name, value in load_states(embedded).items()}

@@ -15,7 +15,8 @@ from transformers import BertForSequenceClassification
 
 from graft import files, runs
 from graft.cost.flops import classifier_flops
-from graft.grid import Grid, System, same_shape_settings, statistic_of
+from graft.grid import Grid
+from graft.grid_systems import System, same_shape_settings, statistic_of
 from graft.inference import pass_flops, predict
 from graft.merging.homogeneous import card, folders, table
 from graft.merging.homogeneous.checkpoint import WEIGHTS

@@ -16,7 +16,7 @@ from graft import files
 from graft.combining.combination import Combination, Combined, Source, scratch
 from graft.cost.same_shape import merge_flops
 from graft.encoders import load_classifier, load_encoder
-from graft.grid import statistic_of
+from graft.grid_systems import statistic_of
 from graft.merging.card import CARD
 from graft.merging.homogeneous import folders
 from graft.merging.homogeneous.checkpoint import WEIGHTS

@@ -6,7 +6,7 @@ from graft.cost import same_shape
 from graft.cost.flops import moments_size
 from graft.cost.linked import LINKED
 from graft.cost.work import Costs
-from graft.grid import TRIAL
+from graft.grid_systems import TRIAL
 from graft.merging import registry
 from graft.merging.alignment.depth import pairs
 from graft.steps import TUNING, Step
@@ -87,5 +87,5 @@ def bytes_of(costs: Costs, step: Step) -> int:
 
 
 def _classifier(costs: Costs, task: str, model: str) -> int:
-    shape, outputs = costs.shape(model), costs.grid.study.tasks[task].row(task).outputs
+    shape, outputs = costs.shape(model), costs.grid.row(task).outputs
     return _NUMBER * (shape.body_parameters + outputs * (shape.width + 1)) + _TOKENIZER

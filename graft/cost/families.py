@@ -9,7 +9,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from graft.grid import Grid, Run, System
+from graft.grid import Grid, Run
+from graft.grid_systems import System
 from graft.merging import registry
 from graft.study import Like
 

@@ -15,7 +15,8 @@ from graft.cost import same_shape
 from graft.cost.families import families
 from graft.cost.linked import LINKED, LinkedFlops, linked_flops
 from graft.cost.sizes import TaskSizes, Unknown, model_shape, task_sizes
-from graft.grid import Grid, System, effective, same_shape_settings
+from graft.grid import Grid
+from graft.grid_systems import System, effective, same_shape_settings
 from graft.merging import registry
 from graft.merging.alignment.depth import SIMILARITY_TOKENS, as_deep, pairs, uniform
 from graft.merging.composite.cuts import Cut, cuts
@@ -308,7 +309,7 @@ class Costs:
         return np.concatenate([self.sizes(task).lengths("train", longest) for task in self.grid.study.tasks])
 
     def _probe(self, task: str, system: System) -> int:
-        width, outputs = self.shape(system.model).width, self.grid.study.tasks[task].row(task).outputs
+        width, outputs = self.shape(system.model).width, self.grid.row(task).outputs
         train, select = (len(self.sizes(task).tokens[split]) for split in ("train", "select"))
         ridge = len(self.grid.study.systems.probe.ridge)
         return count.ridge_flops(train, width, outputs, ridge) + ridge * select * count.linear_flops(width, outputs)
@@ -364,7 +365,7 @@ class Costs:
 
     def _merge(self, task: str, system: System, seed: int | str) -> Iterator[Work]:
         small, large = self.shapes(system.pair.name)
-        name, row = f"{system.name}/{task}/seed-{seed}", self.grid.study.tasks[task].row(task)
+        name, row = f"{system.name}/{task}/seed-{seed}", self.grid.row(task)
         tokens = self.grid.max_tokens(task, system.pair.large)
         if not system.head:
             if registry.facts(system.method).kind == "weights":
@@ -386,7 +387,7 @@ class Costs:
 
     def _composite(self, task: str, system: System, name: str) -> Iterator[Work]:
         (small, large), options = self.shapes(system.pair.name), effective(system)
-        outputs, tokens = self.grid.study.tasks[task].row(task).outputs, self.grid.max_tokens(task, system.pair.large)
+        outputs, tokens = self.grid.row(task).outputs, self.grid.max_tokens(task, system.pair.large)
         fit, select = self.fit(task, system.pair.name, system.merge), self.sizes(task).lengths("select", tokens)
         on_select = self._pass(small, task, "select", tokens)
         answers = count.summed_flops(lambda t: count.classifier_flops(small, t, outputs), padded_lengths(select))

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from graft import files, provenance, published
+from graft import files, markdown, provenance, published
 from graft.merging.registry import MethodFacts
 from graft.published import Origin
 
@@ -36,12 +36,6 @@ def parts(text: str) -> tuple[dict[str, Any], str]:
         return {}, text
     _, front, body = text.split("---\n", 2)
     return yaml.safe_load(front), body
-
-
-def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table in Markdown; cells hold no line breaks."""
-    lines = [headings, ["---"] * len(headings), *rows]
-    return "\n".join(f"| {' | '.join(cell.replace('|', '&#124;') for cell in line)} |" for line in lines)
 
 
 def warned(origins: Iterable[Origin]) -> str:
@@ -122,7 +116,7 @@ def text(
         + (f" ({listed})." if listed else ".")
         + (f" Its head is fitted: {head}." if head else "")
         + f" Source of the method: {facts.citation}.",
-        table(
+        markdown.table(
             ("part", "from", "sha256"),
             [(role, f"`{Path(s['folder']).name}`", f"`{s['sha256'][:16]}`") for role, s in sources.items()],
         ),

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from graft.references import markdown
+from graft import markdown
 from graft.study import Study
 
 Node = Mapping[str, Any]

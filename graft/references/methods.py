@@ -7,6 +7,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
+from graft import markdown
 from graft.cost.flops import encoder_flops, stitch_flops
 from graft.cost.linked import LINKED, linked_flops
 from graft.merging import registry
@@ -15,7 +16,6 @@ from graft.merging.composite.cuts import cuts
 from graft.merging.homogeneous import arithmetic
 from graft.merging.homogeneous import table as same_shape
 from graft.merging.registry import MethodFacts, Option
-from graft.references import markdown
 from graft.shapes import Shape
 
 TOKENS, OUTPUTS = 128, 2

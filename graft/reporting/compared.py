@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from graft.grid import Grid, System
+from graft.grid import Grid
+from graft.grid_systems import System
 from graft.merging.registry import KINDS
 from graft.statistics.crossed import Crossed, Difference, Estimate
 from graft.statistics.verdicts import DESCRIPTIVE, carries_verdict, holm, verdict

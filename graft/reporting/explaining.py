@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 from graft import files, records, steps
-from graft.grid import MEMBER, TRIAL, Grid, Run, System
+from graft.grid import Grid, Run
+from graft.grid_systems import MEMBER, TRIAL, System
 from graft.paths import Paths
 from graft.records import RunRecord
 from graft.reporting import formats, tables, transfer

@@ -11,7 +11,8 @@ from types import MappingProxyType
 
 from graft import cluster, locks, steps
 from graft.cluster import Queued
-from graft.grid import MEMBER, TRIAL, Grid, Run
+from graft.grid import Grid, Run
+from graft.grid_systems import MEMBER, TRIAL
 from graft.paths import Paths
 from graft.steps import RULES, Step
 

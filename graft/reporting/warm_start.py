@@ -6,7 +6,8 @@ from typing import Any
 
 import pandas as pd
 
-from graft.grid import Grid, System
+from graft.grid import Grid
+from graft.grid_systems import System
 from graft.reporting import formats
 
 COLUMNS = ("task", "merge", "arm", "steps", "n_seeds", "mean", "ci_low", "ci_high", "train_flops", "without_small")

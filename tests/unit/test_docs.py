@@ -12,7 +12,7 @@ import typer
 from snakemake.cli import get_argument_parser
 
 from graft.__main__ import app, one_by_one
-from graft.references.markdown import slug
+from graft.markdown import slug
 
 ROOT = Path(__file__).parents[2]
 LISTED = subprocess.run(["git", "ls-files", "*.md"], cwd=ROOT, capture_output=True, text=True, check=True).stdout

@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from graft import files, provenance, published
-from graft.merging.card import CARD, PROVENANCE, UNTRIED, metadata, page, table, warned
+from graft import files, markdown, provenance, published
+from graft.merging.card import CARD, PROVENANCE, UNTRIED, metadata, page, warned
 
 if TYPE_CHECKING:
     from graft.merging.homogeneous.folders import Plan
@@ -58,7 +58,7 @@ def text(plan: Plan, config: Mapping[str, Any], sources: Mapping[str, Any], reco
         warned(origins),
         f"{len(plan.weights)} models of one shape were merged by `{plan.facts.name}` (strength {plan.strength:g}"
         f"{weights}{told}). Source of the method: {plan.facts.citation}.",
-        table(("part", "from", "file", "sha256"), rows),
+        markdown.table(("part", "from", "file", "sha256"), rows),
         f"All about its making stands in {record}. {UNTRIED} each of its models before you use it.",
     )
 
