@@ -32,9 +32,10 @@ from graft import launcher
 from graft.encoders import bert_config, new_classifier, set_labels
 from graft.launch import Launch
 from graft.local_models import local_folder
+from graft.model_sections import FineTuning, PackageModel
 from graft.program import device_of, precision_of, use_threads
 from graft.shapes import Shape
-from graft.study import FineTuning, PackageModel, Task
+from graft.study import Task
 from graft.tasks.prepare import prepare_task
 from graft.tasks.table import TaskRow
 from graft.tasks.tokens import TokenisedSplit, tokenize_task

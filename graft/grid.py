@@ -27,11 +27,7 @@ from graft.grid_systems import (
 )
 from graft.local_models import local_folder, model_files
 from graft.merging import registry
-from graft.shapes import Shape, check_shapes
-from graft.sources import FileData, GeneratedData, HubData
-from graft.study import (
-    MEMBER_SEEDS,
-    TRIAL_SEEDS,
+from graft.model_sections import (
     DistilledModel,
     FineTuning,
     HubModel,
@@ -42,8 +38,10 @@ from graft.study import (
     Pair,
     PathModel,
     RandomModel,
-    Study,
 )
+from graft.shapes import Shape, check_shapes
+from graft.sources import FileData, GeneratedData, HubData
+from graft.study import MEMBER_SEEDS, TRIAL_SEEDS, Study
 from graft.systems import FewShotSystem
 from graft.tasks import generated
 from graft.tasks.readers import source_files

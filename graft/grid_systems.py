@@ -10,7 +10,8 @@ from typing import Any
 
 from graft.merging import registry
 from graft.merging.homogeneous import table
-from graft.study import FineTuning, Pair, Study
+from graft.model_sections import FineTuning, Pair
+from graft.study import Study
 from graft.systems import MemberSystem, MergeSystem, OtherSmallControl, TrialSystem, WarmStartSystem
 
 # Kinds of systems that are no runs: they only try hyperparameters, or go into soups.

@@ -7,7 +7,7 @@ import os
 from pathlib import Path
 
 from graft import files
-from graft.study import PackageModel, PathModel
+from graft.model_sections import PackageModel, PathModel
 
 # Weights; the first is preferred, and the only one that a sha256 in the config can be about.
 WEIGHTS = ("model.safetensors", "pytorch_model.bin")

@@ -11,8 +11,8 @@ from transformers import BertConfig, BertModel, BertTokenizerFast
 
 from graft import files
 from graft.local_models import PROJECTION, model_files
+from graft.model_sections import HubModel, PackageModel, PathModel
 from graft.shapes import Shape
-from graft.study import HubModel, PackageModel, PathModel
 from graft.tasks.tokens import load_tokenizer
 
 HUB_FILES = ("config.json", "model.safetensors", "pytorch_model.bin", *files.TOKENIZER)

@@ -12,8 +12,8 @@ import pandas as pd
 from graft import files, program, provenance
 from graft.grid import Grid
 from graft.launch import Launch
+from graft.model_sections import FineTuning
 from graft.paths import Paths
-from graft.study import FineTuning
 from graft.tasks.texts import read_texts
 from graft.tasks.tokens import TokenisedSplit, check_same_vocabulary, load_tokenizer
 from graft.training.finetuning import Labelled

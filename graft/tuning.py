@@ -19,9 +19,10 @@ from graft.encoders import load_classifier, new_classifier
 from graft.grid import Grid
 from graft.grid_systems import TRIAL, System
 from graft.inference import pass_flops, predict
+from graft.model_sections import FineTuning
 from graft.paths import Paths
 from graft.shapes import Shape
-from graft.study import MEMBER_SEEDS, FineTuning
+from graft.study import MEMBER_SEEDS
 from graft.systems import (
     DistilSystem,
     FewShotSystem,

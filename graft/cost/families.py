@@ -12,7 +12,7 @@ from typing import Any
 from graft.grid import Grid, Run
 from graft.grid_systems import System
 from graft.merging import registry
-from graft.study import Like
+from graft.model_sections import Like
 
 
 @dataclass(frozen=True)

@@ -14,10 +14,11 @@ import pandas as pd
 from graft import files
 from graft.grid import Grid
 from graft.local_models import local_folder
+from graft.model_sections import DistilledModel, HubModel, Like
 from graft.paths import Paths
 from graft.shapes import Shape
 from graft.sources import FileData, HubData
-from graft.study import DistilledModel, HubModel, Like, Limits, Task
+from graft.study import Limits, Task
 from graft.tasks.prepare import read_splits
 from graft.tasks.transferred import read_report
 

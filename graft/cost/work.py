@@ -22,10 +22,10 @@ from graft.merging.alignment.depth import SIMILARITY_TOKENS, as_deep, pairs, uni
 from graft.merging.composite.cuts import Cut, cuts
 from graft.merging.homogeneous import table
 from graft.merging.selection import strength_grid
+from graft.model_sections import DistilledModel, MaskedModel, PretrainingOptions
 from graft.paths import Paths
 from graft.shapes import Shape
 from graft.steps import TUNING, Step
-from graft.study import DistilledModel, MaskedModel, PretrainingOptions
 from graft.systems import (
     DistilSystem,
     FewShotSystem,

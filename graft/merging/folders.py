@@ -30,9 +30,9 @@ from graft.merging.heads.labelled import label_targets
 from graft.merging.heterogeneous.interpolate import interpolated_head
 from graft.merging.protocol import Parts, extended
 from graft.merging.saving import save_classifier, split_classifier
+from graft.model_sections import PathModel
 from graft.pretrained import fetch_model
 from graft.shapes import Shape
-from graft.study import PathModel
 from graft.tasks.readers import read_tsv, rows_of
 from graft.tasks.table import TaskRow
 from graft.tasks.texts import read_texts

@@ -12,9 +12,9 @@ import pandas as pd
 from graft.grid import Grid
 from graft.grid_systems import System
 from graft.merging.registry import KINDS
+from graft.model_sections import Pair
 from graft.statistics.crossed import Crossed, Difference, Estimate
 from graft.statistics.verdicts import DESCRIPTIVE, carries_verdict, holm, verdict
-from graft.study import Pair
 
 
 @dataclass(frozen=True)

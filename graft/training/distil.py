@@ -22,8 +22,8 @@ from transformers import BertConfig, BertModel
 from graft import files
 from graft.cost.flops import distil_start_flops, distil_step_flops
 from graft.encoders import load_encoder
+from graft.model_sections import DistilOptions
 from graft.shapes import Shape, check_shapes
-from graft.study import DistilOptions
 from graft.training.distil_start import fit_pooler, start_from_teacher, state_basis
 from graft.training.unlabelled import (
     Batch,

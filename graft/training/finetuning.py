@@ -19,8 +19,8 @@ from transformers import PreTrainedModel
 from graft.cost.flops import classifier_flops, training_flops
 from graft.inference import Batch, pass_flops, run
 from graft.launch import Launch
+from graft.model_sections import FineTuning
 from graft.shapes import Shape
-from graft.study import FineTuning
 from graft.tasks import metrics
 from graft.tasks.table import TaskRow
 from graft.tasks.tokens import TokenisedSplit

@@ -18,8 +18,8 @@ from transformers import BertConfig, BertModel
 from transformers.models.bert.modeling_bert import BertPredictionHeadTransform
 
 from graft.cost.flops import masked_lm_flops
+from graft.model_sections import MaskedOptions
 from graft.shapes import Shape
-from graft.study import MaskedOptions
 from graft.tasks.tokens import load_tokenizer
 from graft.training.batches import guessed_tokens
 from graft.training.initial import config_of, draw_weights, initial_encoder

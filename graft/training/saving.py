@@ -7,7 +7,7 @@ from transformers import BertModel
 
 from graft import files, program, provenance
 from graft.launch import Launch
-from graft.study import DistilledModel, MaskedModel, RandomModel
+from graft.model_sections import DistilledModel, MaskedModel, RandomModel
 
 
 def save_encoder(encoder: BertModel, tokenizer_folder: str | Path, out: str | Path) -> Path:

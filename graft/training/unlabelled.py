@@ -12,7 +12,7 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from graft.study import PretrainingOptions
+from graft.model_sections import PretrainingOptions
 from graft.training.batches import window_rows
 from graft.training.optimizer import parameter_groups
 

@@ -18,7 +18,7 @@ MODEL = """
 import sys
 from pathlib import Path
 from graft.pretrained import fetch_model
-from graft.study import HubModel
+from graft.model_sections import HubModel
 fetch_model(HubModel(kind="hub", repo="owner/tiny", revision="%s"), "models.tiny.source", Path(sys.argv[1]), "x")
 """
 TASK = """

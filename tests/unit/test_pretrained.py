@@ -7,8 +7,8 @@ from transformers import BertModel
 
 from graft import files
 from graft.encoders import load_encoder
+from graft.model_sections import PackageModel, PathModel
 from graft.pretrained import encoder_state, fetch_model
-from graft.study import PackageModel, PathModel
 
 
 @pytest.fixture

@@ -14,10 +14,10 @@ import torch
 
 from graft.encoders import new_classifier
 from graft.launch import Launch
+from graft.model_sections import FineTuning
 from graft.program import run as run_program
 from graft.program import use_threads
 from graft.shapes import Shape
-from graft.study import FineTuning
 from graft.tasks.table import TASKS
 from graft.tasks.tokens import TokenisedSplit
 from graft.training.checkpoints import Checkpoints

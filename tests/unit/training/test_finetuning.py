@@ -9,10 +9,11 @@ from graft.cost.flops import classifier_flops
 from graft.encoders import load_classifier, new_classifier
 from graft.inference import predict
 from graft.launch import Launch
+from graft.model_sections import FineTuning
 from graft.paths import Paths
 from graft.runs import labels
 from graft.shapes import Shape
-from graft.study import FineTuning, Task
+from graft.study import Task
 from graft.tasks import metrics
 from graft.tasks.prepare import prepare_task
 from graft.tasks.tokens import TokenisedSplit, tokenize_task

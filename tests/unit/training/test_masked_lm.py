@@ -8,8 +8,8 @@ import torch
 from graft.cost.flops import masked_lm_flops
 from graft.encoders import load_encoder
 from graft.files import read_json, sha256
+from graft.model_sections import MaskedOptions
 from graft.shapes import Shape
-from graft.study import MaskedOptions
 from graft.training.initial import initialise_model
 from graft.training.masked_lm import NOTHING, Vocabulary, mask, masked_batches, pretrain_model
 from graft.training.unlabelled import encode, epochs
