@@ -19,7 +19,7 @@ _AS_WIDE = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 def dropout(x: Tensor, p: float) -> Tensor:
     """`x` with elements set to 0 with probability `p`, to 1 / 32,768, and the others divided by the share that is kept.
 
-    Draws from torch's generator of the CPU.
+    Draws from torch's generator of the CPU. `p` is 1 / 32,768 at least, and as far from 1.
     """
     kept = round((1 - p) * STEPS)
     draws = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
@@ -47,6 +47,7 @@ class QuickDropout(TorchFunctionMode):
 
 
 def _called(input: Tensor, p: float = 0.5, training: bool = True, inplace: bool = False) -> Tensor:
-    if not training or inplace or not 0 < p < 1 or input.device.type != "cpu":
+    ours = training and not inplace and 1 / STEPS <= p <= 1 - 1 / STEPS and input.device.type == "cpu"
+    if not ours:
         return functional.dropout(input, p, training, inplace)
     return dropout(input, p)

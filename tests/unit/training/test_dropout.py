@@ -50,11 +50,13 @@ def test_modules_and_functions_drop_quickly_inside_and_as_torch_does_outside() -
         called = seeded(lambda: functional.dropout(x, p=0.25, training=True))
         module.eval()
         asleep, nothing, all_of_it = module(x), functional.dropout(x, 0.0), functional.dropout(x, 1.0)
+        hardly, nearly = functional.dropout(x, 1e-9), functional.dropout(x, 1 - 1e-9)
     module.train()
 
     assert torch.equal(quick, seeded(lambda: dropout(x, 0.25))) and torch.equal(called, quick)
     assert torch.equal(seeded(lambda: module(x)), plain) and not torch.equal(plain, quick)
     assert torch.equal(asleep, x) and torch.equal(nothing, x) and not all_of_it.any()
+    assert torch.equal(hardly, x) and not nearly.any()
 
 
 @pytest.mark.parametrize("shape", [(0,), (1,), (3,), (5, 0, 2)])
