@@ -3,7 +3,7 @@
 Random weights: neither time nor memory depends on what they are. mergekit comes from PyPI into a virtual environment of
 its own (gigabytes; --mergekit names the python of one that is there already). Both run in turn as a user runs them, a
 process per merge, files in the page cache. Medians of some rounds; processor seconds as well as wall seconds, since
-other load on the machine changes them less. Copying means the bytes of all models that are merged, or of one, from disk
+other load on the machine changes them less. Copying means the bytes of all models that are read, or of one, from disk
 cache to disk cache, by cp. Graft alone hashes what it reads, and waits until what it wrote is on the disk.
 
     python -m benchmarks.homogeneous [--rounds N] [--mergekit PYTHON] [METHOD ...]
@@ -219,11 +219,11 @@ def fresh(root: Path, name: str) -> Path:
     return root / name
 
 
-def fresh_folder(root: Path) -> Path:
-    """An empty folder for copies."""
-    folder = fresh(root, "copied")
-    folder.mkdir()
-    return folder
+def copying(root: Path, *folders: str) -> Took:
+    """What cp takes for some models."""
+    copied = fresh(root, "copied")
+    copied.mkdir()
+    return run(["cp", "-r", "--reflink=never", *(root / folder for folder in folders), copied])
 
 
 def medians(rounds: int, *runs: Callable[[], Took]) -> list[Took]:
@@ -233,7 +233,7 @@ def medians(rounds: int, *runs: Callable[[], Took]) -> list[Took]:
 
 
 def told(name: str, us: Took, them: Took, start: Took, copies: Took, copy: Took) -> str:
-    """One case in one line: ours against mergekit's, then without imports against copying all models, and one."""
+    """One case in one line: ours against mergekit's, then without imports against copying what it reads."""
     compared = (
         f"{what} {a:.{digits}f} against {b:.{digits}f} {unit}, ratio {a / b:.3f}"
         for what, a, b, unit, digits in (
@@ -270,11 +270,8 @@ def against_mergekit(names: Sequence[str], rounds: int, python: Path | None) -> 
             def starting(case: Case = case) -> Took:
                 return run([sys.executable, "-c", IMPORTS % case.method])
 
-            def copying(*names: str) -> Took:
-                return run(["cp", "-r", "--reflink=never", *(root / name for name in names), fresh_folder(root)])
-
             read = (*(["base"] if case.base else []), *case.models)
-            copies = functools.partial(copying, *read), functools.partial(copying, "base")
+            copies = functools.partial(copying, root, *read), functools.partial(copying, root, "base")
             us, them, start, *copied = medians(rounds, ours, theirs, starting, *copies)
             same = ourselves("compare", root / "ours", root / "theirs") if case.alike else "defined otherwise"
             print(told(name, us, them, start, *copied), f"difference {same}", sep="; ", flush=True)

@@ -1,4 +1,7 @@
-"""The part of a study config about models: where each comes from, how it is fine-tuned, and in which pairs it is."""
+"""The part of a study config about models: where each comes from, how it is fine-tuned, and in which pairs it is.
+
+Imports no torch.
+"""
 
 from __future__ import annotations
 

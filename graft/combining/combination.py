@@ -89,7 +89,7 @@ class Combination:
         tokens = runs.tokens(self.grid, self.paths, task, self.system.model, "select")
         return tokens, self.grid.max_tokens(task, self.system.model)
 
-    def made_flops(self) -> dict[str, int]:
+    def sources_flops(self) -> dict[str, int]:
         """Parts of the FLOPs of all that is merged."""
         return functools.reduce(dict.__or__, (source.flops for source in self.sources))
 

@@ -58,7 +58,7 @@ def encoder(one: Combination, out: Path) -> Combined:
         save_file(body, out / "encoder.safetensors")
         note = "\nEmbeddings and layers were merged; pooler and classifier are those of the task's own fine-tuning.\n"
         (out / CARD).write_text(one.card(plan, one.sources, note))
-    flops, count = one.made_flops(), len(choice.searched)
+    flops, count = one.sources_flops(), len(choice.searched)
     flops[f"{one.name}/merge"] = count * merge_flops(one.facts.name, one.shape, None, len(one.sources))
     flops[f"{one.name}/select"] = count * sum(map(one.select_flops, heads))
     records = choice.records(SHARE) if count > 1 else []

@@ -45,7 +45,7 @@ def soup(one: Combination, out: Path) -> Combined:
             found.model.save_pretrained(folder)
             files.copy_into(one.pretrained, folder, files.TOKENIZER)
             (folder / CARD).write_text(one.card(found.plan, found.sources))
-    flops, merge = one.made_flops(), functools.partial(merge_flops, one.facts.name, one.shape, row.outputs)
+    flops, merge = one.sources_flops(), functools.partial(merge_flops, one.facts.name, one.shape, row.outputs)
     flops[f"{one.name}/merge"] = sum(map(merge, found.tried))
     flops[f"{one.name}/select"] = len(found.tried) * one.select_flops(one.task)
     return Combined(found.choices, {one.task: found.score}, flops, {**one.settings, "members": len(found.sources)})

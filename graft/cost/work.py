@@ -296,7 +296,7 @@ class Costs:
         assert isinstance(source, MaskedModel)
         options, lengths = source.options, self._text_lengths(source.options, shape)
         tasks = self.grid.study.tasks
-        special = [np.full(len(self.sizes(t).tokens["train"]), 1 + len(tasks[t].row(t).text)) for t in tasks]
+        special = [np.full(len(self.sizes(t).tokens["train"]), 1 + len(self.grid.row(t).text)) for t in tasks]
         guessed = guessed_tokens(lengths - np.concatenate(special), options.masked)
         return sum(
             count.masked_lm_flops(shape, len(rows), int(lengths[rows].max()), int(guessed[rows].sum()))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import torch
@@ -32,11 +33,17 @@ def dropout(x: Tensor, p: float) -> Tensor:
     return x * sign.to(wide).bitwise_and_(factor).view(x.dtype)
 
 
-class QuickDropout(TorchFunctionMode):
-    """Inside of it `torch.nn.functional.dropout`, which modules and attention call, is `dropout` on a CPU.
+def quick_dropout(device: str) -> AbstractContextManager[None]:
+    """Around a forward pass: on a "cpu", modules and plain attention drop by `dropout`; elsewhere nothing changes.
 
-    torch's own takes a twelfth of a fine-tuning on CPUs for which it has no parallel generator: all but Intel's.
+    torch's own takes a twelfth of a fine-tuning on CPUs for which it has no parallel generator: all but Intel's, on
+    which this was not measured. What computes activations again in the backward pass must be inside of it too.
     """
+    return _Quick() if device == "cpu" else nullcontext()
+
+
+class _Quick(TorchFunctionMode):
+    """Takes the calls of `torch.nn.functional.dropout`."""
 
     def __torch_function__(
         self, func: Callable, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None

@@ -33,6 +33,7 @@ from graft.training.batches import (
     window_rows,
 )
 from graft.training.checkpoints import Checkpoints
+from graft.training.dropout import quick_dropout
 from graft.training.loss import loss_of
 from graft.training.optimizer import linear_schedule, parameter_groups
 from graft.training.stopping import Request, Stopped, listening
@@ -296,7 +297,7 @@ class _Training:
         batch = self.train.tokens.batch(rows, self.settings.max_tokens)
         batch = {name: tensor.to(world.device) for name, tensor in batch.items()}
         wanted = self.labels[rows].to(world.device)
-        with world.accelerator.autocast():
+        with world.accelerator.autocast(), quick_dropout(world.device_kind):
             if wanted.ndim == 1:
                 return world.model(**batch, labels=wanted).loss
             return loss_of(world.model(**batch).logits.float(), wanted)

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from graft.model_sections import PretrainingOptions
 from graft.training.batches import window_rows
-from graft.training.dropout import QuickDropout
+from graft.training.dropout import quick_dropout
 from graft.training.optimizer import parameter_groups
 
 Text = str | tuple[str, str]
@@ -78,7 +78,7 @@ def train(
     sums: dict[str, Tensor] = {}
     for step, batch in zip(range(1, options.steps + 1), batches, strict=False):
         batch = on_device(batch, device)
-        with autocast(), QuickDropout():
+        with autocast(), quick_dropout(torch.device(device).type):
             terms = losses(batch)
         optimiser.zero_grad(set_to_none=True)
         terms["loss"].backward()

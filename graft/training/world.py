@@ -24,10 +24,9 @@ from torch.nn.parallel import DistributedDataParallel
 from graft.encoders import ATTENTION
 from graft.launch import Launch
 from graft.program import device_of, precision_of
-from graft.training.dropout import QuickDropout
 
 T = TypeVar("T")
-# glibc's numbers of them (malloc.h).
+# Numbers of mallopt's settings in glibc's malloc.h.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _STATE = "zero"  # DeepSpeed's folder inside a checkpoint
 
@@ -151,13 +150,12 @@ class World:
 
     @contextmanager
     def training_kernels(self) -> Iterator[None]:
-        """Where fp32 products may be TF32, on a GPU, as nowhere outside; and on a CPU dropout is quick."""
+        """Where fp32 products may be TF32, on a GPU; outside of it they never are."""
         before = torch.get_float32_matmul_precision()
         if self.device_kind == "cuda":
             torch.set_float32_matmul_precision("high" if self.launch.tf32 else "highest")
         try:
-            with QuickDropout():
-                yield
+            yield
         finally:
             torch.set_float32_matmul_precision(before)
 
@@ -204,7 +202,9 @@ def _keep_memory() -> None:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
         return
-    mallopt(_MMAP_THRESHOLD, 1 << 30)
+    # Before 2.35 it takes 32 MB at most; asked for more it would stay at what it is, 128 KB, for good.
+    if not mallopt(_MMAP_THRESHOLD, 1 << 30):
+        mallopt(_MMAP_THRESHOLD, 1 << 25)
     mallopt(_TRIM_THRESHOLD, (1 << 31) - 1)
 
 

@@ -6,7 +6,7 @@ import pytest
 
 from graft.merging import registry
 from graft.merging.homogeneous import table
-from graft.references import configuration, markdown, methods
+from graft.references import configuration, methods
 from graft.references.__main__ import PAGES, ROOT
 from graft.study import Study
 
@@ -53,15 +53,3 @@ def test_units_are_of_keys_that_there_are():
     schema = Study.model_json_schema()
     known = {key for part in (schema, *schema["$defs"].values()) for key in part.get("properties", {})}
     assert configuration.UNITS.keys() <= known
-
-
-@pytest.mark.parametrize(
-    ("heading", "anchor"),
-    [("`tasks.<name>.source`, kind `hub`", "tasksnamesource-kind-hub"), ("1. What is `left`?", "1-what-is-left")],
-)
-def test_anchors_are_those_of_github(heading, anchor):
-    assert markdown.slug(heading) == anchor
-
-
-def test_names_in_angle_brackets_are_no_html():
-    assert markdown.prose("results/<name>/ and `<name>`, s <- s") == "results/&lt;name>/ and `<name>`, s <- s"

@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from graft.study import FileData
+from graft.sources import FileData
 from graft.tasks.readers import read_split, read_texts, source_files
 from graft.tasks.table import TASKS, TaskRow
 

@@ -5,7 +5,7 @@ import torch
 from torch import nn
 from torch.nn import functional
 
-from graft.training.dropout import STEPS, QuickDropout, dropout
+from graft.training.dropout import STEPS, dropout, quick_dropout
 
 
 @pytest.mark.parametrize("kind", [torch.float16, torch.bfloat16, torch.float32, torch.float64])
@@ -45,7 +45,7 @@ def test_modules_and_functions_drop_quickly_inside_and_as_torch_does_outside() -
         return call()
 
     plain = seeded(lambda: module(x))
-    with QuickDropout():
+    with quick_dropout("cpu"):
         quick = seeded(lambda: module(x))
         called = seeded(lambda: functional.dropout(x, p=0.25, training=True))
         module.eval()

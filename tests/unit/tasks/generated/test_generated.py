@@ -3,7 +3,7 @@ from collections import Counter
 
 import pytest
 
-from graft.study import FileData
+from graft.sources import FileData
 from graft.tasks import generated
 from graft.tasks.generated import lexicon
 from graft.tasks.generated.lexicon import Words
