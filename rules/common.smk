@@ -255,12 +255,14 @@ TRAINER = launcher.start(STUDY.launch)
 
 def asking(gpus, nodes=1):
     """Resources of a job with so many GPUs on each of so many nodes, in the way of this site (profiles/slurm)."""
-    gres = os.environ.get("GRAFT_GRES")
+    gres, partition = os.environ.get("GRAFT_GRES"), os.environ.get("GRAFT_GPU_PARTITION")
+    where = {"slurm_partition": partition} if partition and gpus else {}
     if nodes > 1:
         # The rule's own srun starts one task on each node, which has all the node's GPUs.
-        return {"nodes": nodes, "tasks": nodes, "mpi": "srun", "tasks_per_gpu": 0, "gres": f"{gres or 'gpu'}:{gpus}"}
+        several = {"nodes": nodes, "tasks": nodes, "mpi": "srun", "tasks_per_gpu": 0}
+        return {**where, **several, "gres": f"{gres or 'gpu'}:{gpus}"}
     # Else so many GPUs may be gathered from several nodes.
-    return {"nodes": 1, **({"gres": f"{gres}:{gpus}"} if gres and gpus else {"gpu": gpus})}
+    return {**where, "nodes": 1, **({"gres": f"{gres}:{gpus}"} if gres and gpus else {"gpu": gpus})}
 
 
 # Of a job that computes on launch.device; `auto` on a cluster means a GPU.
