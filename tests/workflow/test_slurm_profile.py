@@ -154,7 +154,6 @@ def test_a_conda_that_is_found_is_used_unless_the_site_says_no(clone, study_conf
     assert "Conda environment" not in plan(edited(clone, conda="false"), *config, path=path)
 
 
-
 def test_a_job_that_failed_is_tried_again_with_more_and_steps_without_a_gpu_need_none(
     study_config, write_config, tmp_path
 ):
