@@ -95,8 +95,8 @@ def _needed(significance: pd.DataFrame, rows: list[dict[str, Any]]) -> list[str]
     of = [row for row in formats.records(significance) if row["system"] in chosen and row["versus"] == "reference"]
     return [
         f"{row['system']}, the merge that is best on select: to tell a true difference of {row['margin']:g} to the "
-        f"reference from none would take about {row['seeds_needed']:,.0f} seeds and {row['examples_needed']:,.0f} report "
-        f"examples (80% power, one comparison); here are {row['n_seeds']} and {row['n_examples']:,}."
+        f"reference from none would take about {row['seeds_needed']:,.0f} seeds and {row['examples_needed']:,.0f} "
+        f"report examples (80% power, one comparison); here are {row['n_seeds']} and {row['n_examples']:,}."
         for row in of
         if row["seeds_needed"] is not None
     ]
