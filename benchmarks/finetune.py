@@ -7,7 +7,7 @@ Real rows of GLUE, equal batches and hyperparameters. `minilm`: all-MiniLM-L6-v2
 that shape with random weights, which are as fast. The peers: padded to 128 in fp32, and padded to a batch's longest in
 bf16. Printed for each task: examples/s (medians of the rounds, which take turns), ratios, padding, what is achieved of
 the device's rate for one large product in the same precision, and the share of time outside forward, backward and
-optimizer.
+optimizer. Freed memory is kept for all of the process, so the peers have that too.
 
 With `--strategy`, started by `torchrun --nproc_per_node N -m benchmarks.finetune`: N processes that share batches by
 that strategy, without the peers.

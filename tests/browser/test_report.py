@@ -128,6 +128,12 @@ def test_the_page_never_scrolls_sideways_and_wide_tables_do_so_in_their_box(page
         box.send_keys(Keys.ARROW_RIGHT)
         ActionChains(page).pause(0.5).perform()
         assert page.execute_script("return arguments[0].scrollLeft", box) > 0
+        # Names of systems, and their heading, stay where they were.
+        left = "return arguments[0].getBoundingClientRect().left"
+        edge = page.execute_script(left, box)
+        for cell in ("th:first-child", "td.name"):
+            found = page.execute_script(left, box.find_element(By.CSS_SELECTOR, cell))
+            assert abs(found - edge) < 2, cell
 
 
 def test_it_prints_with_every_column_on_the_page(page):

@@ -17,6 +17,7 @@ from graft.study import Task
 from graft.tasks import metrics
 from graft.tasks.prepare import prepare_task
 from graft.tasks.tokens import TokenisedSplit, tokenize_task
+from graft.training import dropout
 from graft.training.finetuning import Labelled, PassCost, finetune
 from graft.training.optimizer import parameter_groups
 
@@ -64,6 +65,15 @@ def test_equal_seeds_give_equal_bytes_and_other_seeds_do_not(prepared, tmp_path)
     states = [r.model.state_dict() for r in (first, second, third)]
     assert all(states[0][n].equal(states[1][n]) for n in states[0])
     assert not states[0]["classifier.weight"].equal(states[2]["classifier.weight"])
+
+
+def test_training_on_a_cpu_drops_quickly(prepared, tmp_path, monkeypatch):
+    found = []
+    quick = dropout.dropout
+    monkeypatch.setattr(dropout, "dropout", lambda x, p: found.append(x.shape) or quick(x, p))
+    trained(prepared, tmp_path, epochs=1)
+    # Of states [b, t, w], and of attention [b, h, t, t].
+    assert {len(shape) for shape in found} >= {3, 4}
 
 
 def test_flops_count_every_padded_token_of_training(prepared, tmp_path):
