@@ -2,16 +2,17 @@
 
 import numpy as np
 
-# Batches per window: rows are sorted by length inside a window only, so that an epoch's order stays random. It is a
-# quarter of an epoch and 50 batches at most, as in Hugging Face's group_by_length, but 8 at least: half as much padding
-# as with 4.
+# Batches per window: rows are sorted by length inside a window only, so that an epoch's order stays random. Wider ones
+# pad less, and cost quality: docs/results.md, "Fine-tuning".
+WINDOW = 8
+# Bounds of windows of unlabelled texts of several tasks, where 8 would leave 25% padding.
 FEWEST, MOST = 8, 50
 # Examples per batch of a forward pass without training.
 INFERENCE_BATCH = 32
 
 
 def window_rows(rows: int, batch_size: int) -> int:
-    """How many of an epoch's `rows` are sorted by length together: whole batches."""
+    """How many of so many unlabelled `rows` are sorted by length together: a quarter, within bounds, in whole batches."""
     return batch_size * min(max(rows // (4 * batch_size), FEWEST), MOST)
 
 
@@ -22,7 +23,7 @@ def training_batches(lengths: np.ndarray, batch_size: int, rng: np.random.Genera
     shuffled.
     """
     order = rng.permutation(len(lengths))
-    span = window_rows(len(order), batch_size)
+    span = WINDOW * batch_size
     batches = []
     for start in range(0, len(order), span):
         rows = order[start : start + span]

@@ -26,11 +26,11 @@ from graft.tasks.table import TaskRow
 from graft.tasks.tokens import TokenisedSplit
 from graft.training.batches import (
     INFERENCE_BATCH,
+    WINDOW,
     inference_batches,
     padding_waste,
     passes,
     training_batches,
-    window_rows,
 )
 from graft.training.checkpoints import Checkpoints
 from graft.training.dropout import quick_dropout
@@ -389,7 +389,7 @@ class _Training:
             "optimizer": "AdamW (fused, bias-corrected)",
             "schedule": "linear warm-up, linear decay to 0",
             "loss": "mean squared error" if self.row.labels is None else "cross-entropy",
-            "bucketing": f"length windows of {window_rows(len(self.lengths), self.settings.batch_size)} rows",
+            "bucketing": f"length windows of {WINDOW} batches",
             "seed": self.seed,
             **self.world.effective(),
         }

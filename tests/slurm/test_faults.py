@@ -127,6 +127,8 @@ def test_a_killed_snakemakes_jobs_are_cancelled_by_the_next(cluster, values, tmp
     try:
         process = study.start("--set-resources", "finetune_model:mem_mb=40000")
         until(lambda: any(trains(cluster, study, seed) for seed in (0, 1)), "a job that trains")
+        # It would end before the next snakemake, on a machine where programs start slowly.
+        hang(cluster, next(job for seed in (0, 1) if (job := trains(cluster, study, seed))))
         until(lambda: any(job_of(cluster, seed, "pending") for seed in (0, 1)), "a job that waits")
         said = study.status()
         process.kill()

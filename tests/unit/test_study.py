@@ -7,6 +7,8 @@ import pytest
 
 from graft import study as studies
 from graft.grid import Grid
+from graft.launch import Launch
+from graft.model_sections import FineTuning
 from graft.strict_yaml import read_yaml
 from tests.conftest import with_other_small
 
@@ -268,7 +270,7 @@ def test_the_default_study_is_the_real_one_and_explains_every_key():
     study = studies.load(ROOT / "config.yaml")
     assert set(study.tasks) == {"sst2", "stsb", "rte"} and len(study.seeds) == 12
     keys = set(studies.Study.model_fields)
-    for section in (studies.FineTuning, studies.Launch, studies.Statistics, studies.Calibration, studies.Limits):
+    for section in (FineTuning, Launch, studies.Statistics, studies.Calibration, studies.Limits):
         keys |= set(section.model_fields)
     for key in keys - {"train", "report"}:
         assert re.search(rf"\b{key}\b", text), key

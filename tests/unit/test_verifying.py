@@ -78,7 +78,7 @@ def test_predictions_that_do_not_give_the_metrics_are_named(copied):
     grid, paths = copied
     path = paths.run("rte", "finetune.small", 0) / "predictions.parquet"
     table = pd.read_parquet(path)
-    table["label"] = 1 - table["label"]
+    table.loc[0, "label"] = 1 - table.loc[0, "label"]
     table.to_parquet(path, index=False)
     told = "\n".join(verify(grid, paths, quiet).problems)
     assert "predictions.parquet: not the file that" in told and "predictions.parquet: gives accuracy" in told

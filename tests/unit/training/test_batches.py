@@ -29,7 +29,7 @@ def test_buckets_waste_far_less_than_random_batches(lengths):
     assert padding_waste(lengths, training_batches(lengths, 32, rng)) < 0.35 * padding_waste(lengths, plain)
 
 
-def test_a_window_is_a_quarter_of_an_epoch_within_bounds():
+def test_a_window_of_unlabelled_texts_is_a_quarter_of_them_within_bounds():
     assert [window_rows(rows, 32) // 32 for rows in (10, 32 * 40, 32 * 80, 32 * 1000)] == [8, 10, 20, 50]
 
 
