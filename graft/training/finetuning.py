@@ -34,6 +34,7 @@ from graft.training.batches import (
 )
 from graft.training.checkpoints import Checkpoints
 from graft.training.dropout import quick_dropout
+from graft.training.graphs import Replayed
 from graft.training.loss import loss_of
 from graft.training.optimizer import linear_schedule, parameter_groups
 from graft.training.stopping import Request, Stopped, listening
@@ -184,6 +185,7 @@ class _Training:
             fused=True,
         )
         world.prepare(model, optimizer)
+        self.replayed = Replayed(self.gradients, settings.max_tokens) if world.records_graphs else None
         soft = row.labels is None or train.labels.ndim == 2
         self.labels = torch.tensor(train.labels, dtype=torch.float32 if soft else torch.int64)
         self.select_flops = pass_flops(cost.forward, select.tokens, settings.max_tokens)
@@ -277,30 +279,39 @@ class _Training:
                 last, own = number + 1 == len(shared), parts[world.rank]
                 # All processes take part in every pass: one that got nothing repeats a row, which then counts nothing.
                 taken, weight = (own, len(own) / len(rows)) if len(own) else (rows[:1], 0.0)
-                with world.one_pass(last):
-                    loss = self.loss(self.chosen[taken])
-                    world.backward(loss * (weight * world.size), last)
-                values[0] += weight * loss.detach()
+                values[0] += weight * self.one_pass(self.chosen[taken], weight * world.size, last)
                 position.flops["train"] += sum(
                     len(one) * self.cost.step(int(self.lengths[one].max())) for one in parts if len(one)
                 )
             world.step()
         position.step += 1
         # All processes must stop at the same step, so the wish travels with the loss.
-        values[1:] = torch.tensor([float(self.checkpoint_is_due()), float(bool(self.request))])
+        wishes = torch.tensor([float(self.checkpoint_is_due()), float(bool(self.request))])
+        values[1:].copy_(wishes, non_blocking=True)
         self.read()
         self.unread = position.step, self.chosen[rows], world.sum(values)
 
-    def loss(self, rows: np.ndarray) -> Tensor:
-        """Mean loss of these rows of train."""
+    def one_pass(self, rows: np.ndarray, factor: float, last: bool) -> Tensor:
+        """Add the gradients of `factor` times the mean loss of these rows of train; returns that loss."""
         world = self.world
         batch = self.train.tokens.batch(rows, self.settings.max_tokens)
-        batch = {name: tensor.to(world.device) for name, tensor in batch.items()}
-        wanted = self.labels[rows].to(world.device)
+        batch = {name: tensor.to(world.device, non_blocking=True) for name, tensor in batch.items()}
+        wanted = self.labels[rows].to(world.device, non_blocking=True)
+        if self.replayed and len(rows) == self.settings.batch_size:
+            return self.replayed(batch, wanted, factor)
+        with world.one_pass(last):
+            return self.gradients(batch, wanted, factor, last)
+
+    def gradients(self, batch: Batch, wanted: Tensor, factor: float | Tensor, last: bool = True) -> Tensor:
+        """Add the gradients of `factor` times the mean loss of a batch; returns that loss."""
+        world = self.world
         with world.accelerator.autocast(), quick_dropout(world.device_kind):
             if wanted.ndim == 1:
-                return world.model(**batch, labels=wanted).loss
-            return loss_of(world.model(**batch).logits.float(), wanted)
+                loss = world.model(**batch, labels=wanted).loss
+            else:
+                loss = loss_of(world.model(**batch).logits.float(), wanted)
+        world.backward(loss * factor, last)
+        return loss.detach()
 
     def read(self) -> None:
         """Read the loss of the step that was not read yet, and whether a process wants to save or to stop."""
@@ -397,6 +408,7 @@ class _Training:
     def result(self) -> FineTuned:
         """The model with the weights of its best epoch."""
         raw, position = self.world.whole(), self.position
+        self.replayed = None  # it holds memory of the GPU, and this training
         raw.load_state_dict(self.best_state)
         done = raw.cpu().eval(), position.epochs, position.best, position.flops
         return FineTuned(*done, self.effective(), self.earlier)

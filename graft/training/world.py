@@ -20,6 +20,7 @@ from accelerate import Accelerator, InitProcessGroupKwargs
 from accelerate.utils import DistributedType, gather_object
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
+from transformers import BertForSequenceClassification
 
 from graft.encoders import ATTENTION
 from graft.launch import Launch
@@ -85,6 +86,12 @@ class World:
         if (stage := self.model.zero_optimization_stage()) != self.launch.stage:
             raise ValueError(f"launch: DeepSpeed runs ZeRO {stage}; ZeRO {self.launch.stage} is asked for")
 
+    @property
+    def records_graphs(self) -> bool:
+        """Whether passes go as CUDA graphs: of a classifier, whose kernels depend on a batch's shape alone."""
+        asked = self.launch.cuda_graphs and self.device_kind == "cuda"
+        return asked and isinstance(self.model, BertForSequenceClassification)
+
     def whole(self) -> nn.Module:
         """The model without wrappers and with all its weights, to be run and saved by this process alone."""
         if self._whole is None:
@@ -116,7 +123,8 @@ class World:
             return
         nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
         self.optimizer.step()
-        self.optimizer.zero_grad(set_to_none=True)
+        # A recorded graph adds to gradients where it found them.
+        self.optimizer.zero_grad(set_to_none=not self.records_graphs)
 
     def sum(self, values: Tensor) -> Tensor:
         """Over processes, in place and without waiting for a GPU."""
@@ -167,6 +175,7 @@ class World:
             "strategy": self.launch.strategy if self.launch.distributed else "one process",
             "tf32": self.launch.tf32 and self.device_kind == "cuda",
             "attention": self.attention,
+            "cuda_graphs": self.records_graphs,
             "pass_tokens": self.launch.pass_tokens,
         }
 

@@ -10,7 +10,9 @@ import pytest
 import torch
 
 from graft import launcher
+from graft.encoders import new_classifier
 from graft.launch import Launch
+from graft.training.graphs import Replayed
 from tests.unit.training.test_worlds import finish, outcome, wait_for_step
 
 ROOT = Path(__file__).parents[2]
@@ -26,8 +28,8 @@ class OfOne(Launch):
         return True
 
 
-def start(folder, out, launch):
-    program = [MODULE, str(folder), str(out), launch.model_dump_json()]
+def start(folder, out, launch, dropout=0.0):
+    program = [MODULE, str(folder), str(out), launch.model_dump_json(), str(dropout)]
     command = (
         launcher.command(launch, launcher.Node(), program) if launch.distributed else [sys.executable, "-m", *program]
     )
@@ -36,8 +38,8 @@ def start(folder, out, launch):
     return subprocess.Popen(command, env=env, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
-def trained(folder, out, launch):
-    finish(start(folder, out, launch))
+def trained(folder, out, launch, dropout=0.0):
+    finish(start(folder, out, launch, dropout))
     return outcome(out)
 
 
@@ -54,6 +56,23 @@ def test_a_gpu_comes_to_what_a_cpu_does(prepared_folder, on_gpu, tmp_path):
 def test_twice_the_same_weights(prepared_folder, on_gpu, tmp_path):
     _, weights, _ = trained(prepared_folder, tmp_path, EXACT)
     assert all(weights[name].equal(on_gpu[1][name]) for name in weights)
+
+
+def test_recorded_passes_come_to_the_same_as_those_started_kernel_by_kernel(prepared_folder, on_gpu, tmp_path):
+    losses, _, found = trained(prepared_folder, tmp_path, EXACT.model_copy(update={"cuda_graphs": False}))
+    assert losses == pytest.approx(on_gpu[0], abs=1e-5)
+    assert (on_gpu[2]["effective"]["cuda_graphs"], found["effective"]["cuda_graphs"]) == (True, False)
+
+
+def test_dropout_of_recorded_passes_is_new_at_every_step(prepared_folder):
+    """Two steps on one batch by weights that stay."""
+    model = new_classifier(prepared_folder / "model", ("a", "b"), 0).cuda()
+    replayed = Replayed(lambda batch, labels, factor: model(**batch, labels=labels).loss * factor, 32)
+    batch = {name: torch.ones(4, 8, dtype=torch.int64, device="cuda") for name in ("input_ids", "attention_mask")}
+    labels = torch.zeros(4, dtype=torch.int64, device="cuda")
+    losses = {replayed(batch, labels, 1.0).item() for _ in range(6)}
+    assert len(losses) == 6
+    assert replayed(batch, labels, 2.0).item() > 1.5 * max(losses)
 
 
 @pytest.mark.parametrize("strategy", ["zero1", "zero2", "zero3"])
@@ -86,12 +105,12 @@ def test_bf16_with_fused_attention_learns_as_well(prepared_folder, on_gpu, tmp_p
 @pytest.mark.parametrize("strategy", ["ddp", "zero2"])
 def test_stopped_and_started_again_it_ends_in_the_same_weights(prepared_folder, tmp_path, strategy):
     launch = Launch(device="cuda", strategy=strategy)
-    calm = trained(prepared_folder, tmp_path / "calm", launch)
-    process = start(prepared_folder, tmp_path / "stopped", launch)
+    calm = trained(prepared_folder, tmp_path / "calm", launch, 0.1)
+    process = start(prepared_folder, tmp_path / "stopped", launch, 0.1)
     wait_for_step(tmp_path / "stopped" / "steps.txt", 7, process)
     process.send_signal(signal.SIGTERM)
     assert "told to stop" in finish(process, well=False)
-    again = trained(prepared_folder, tmp_path / "stopped", launch)
+    again = trained(prepared_folder, tmp_path / "stopped", launch, 0.1)
     assert calm[0] == again[0] and all(calm[1][name].equal(again[1][name]) for name in calm[1])
 
 

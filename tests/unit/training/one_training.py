@@ -1,7 +1,7 @@
 """One fine-tuning of a pico BERT, as one process of those that a launch asks for: tests start it in every way.
 
-`python -m tests.unit.training.one_training FOLDER OUT LAUNCH` with what the fixture `prepared_folder` made in FOLDER;
-OUT gets the log, the checkpoints, steps.txt and, from the first process at the end, weights.pt and result.json.
+`python -m tests.unit.training.one_training FOLDER OUT LAUNCH [DROPOUT]` with what the fixture `prepared_folder` made in
+FOLDER; OUT gets the log, the checkpoints, steps.txt and, from the first process at the end, weights.pt and result.json.
 """
 
 import json
@@ -65,4 +65,4 @@ def train(folder: Path, out: Path, launch: Launch, settings: FineTuning = SETTIN
 
 if __name__ == "__main__":
     arguments = Path(sys.argv[1]), Path(sys.argv[2]), Launch.model_validate_json(sys.argv[3])
-    run_program(lambda: train(*arguments))
+    run_program(lambda: train(*arguments, dropout=float((sys.argv[4:] or ["0"])[0])))
