@@ -158,19 +158,14 @@ class World:
 
     @contextmanager
     def training_kernels(self) -> Iterator[None]:
-        """On a GPU: fp32 products may be TF32, which outside of it they never are, and every kernel is deterministic,
-        where else torch but warns of those that are not: fused attention's backward pass."""
-        if self.device_kind != "cuda":
-            yield
-            return
-        precision, warned = torch.get_float32_matmul_precision(), torch.is_deterministic_algorithms_warn_only_enabled()
-        torch.set_float32_matmul_precision("high" if self.launch.tf32 else "highest")
-        torch.use_deterministic_algorithms(True)
+        """Where fp32 products may be TF32, on a GPU; outside of it they never are."""
+        before = torch.get_float32_matmul_precision()
+        if self.device_kind == "cuda":
+            torch.set_float32_matmul_precision("high" if self.launch.tf32 else "highest")
         try:
             yield
         finally:
-            torch.set_float32_matmul_precision(precision)
-            torch.use_deterministic_algorithms(True, warn_only=warned)
+            torch.set_float32_matmul_precision(before)
 
     def effective(self) -> dict[str, Any]:
         """What is in force, for the records."""

@@ -8,15 +8,11 @@ from pathlib import Path
 
 import pytest
 import torch
-from transformers import BertForSequenceClassification
 
 from graft import launcher
-from graft.encoders import bert_config, new_classifier
+from graft.encoders import new_classifier
 from graft.launch import Launch
-from graft.program import use_threads
-from graft.shapes import Shape
 from graft.training.graphs import Replayed
-from graft.training.world import World
 from tests.unit.training.test_worlds import finish, outcome, wait_for_step
 
 ROOT = Path(__file__).parents[2]
@@ -104,28 +100,6 @@ def test_bf16_with_fused_attention_learns_as_well(prepared_folder, on_gpu, tmp_p
     assert (effective["precision"], effective["attention"], effective["tf32"]) == ("bf16", "sdpa", True)
     assert losses == pytest.approx(on_gpu[0], abs=0.05)
     assert all(value.dtype != torch.bfloat16 for value in weights.values())
-
-
-def test_fused_attention_to_long_texts_is_deterministic(tmp_path):
-    """Of more tokens than a block of its kernel has, whose sums are else taken in any order."""
-    use_threads(1)
-    world = World(Launch(device="cuda"), 1.0, tmp_path)
-    torch.manual_seed(0)
-    shape = Shape(layers=1, width=256, heads=4, ffn=512, vocabulary=100)
-    model = BertForSequenceClassification(bert_config(shape)).cuda().eval()
-    model.set_attn_implementation(world.attention)
-    ids = torch.randint(100, (32, 512), device="cuda")
-    mask = (torch.arange(512, device="cuda") < torch.randint(256, 512, (32, 1), device="cuda")).long()
-
-    def gradients():
-        model.zero_grad()
-        with world.training_kernels(), world.accelerator.autocast():
-            model(input_ids=ids, attention_mask=mask).logits.sum().backward()
-        return [parameter.grad.clone() for parameter in model.parameters()]
-
-    first = gradients()
-    for _ in range(10):
-        assert all(one.equal(other) for one, other in zip(first, gradients(), strict=True))
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "zero2"])
