@@ -44,7 +44,7 @@ from graft.study import Task
 from graft.tasks.prepare import prepare_task
 from graft.tasks.table import TaskRow
 from graft.tasks.tokens import TokenisedSplit, tokenize_task
-from graft.training.finetuning import Labelled, PassCost, _Training, finetune
+from graft.training.finetuning import FineTuned, Labelled, PassCost, _Training, finetune
 from graft.training.graphs import Replayed
 from graft.training.world import World
 
@@ -126,27 +126,29 @@ def ours(name: str, row: TaskRow, train: Labelled, select: Labelled, launch: Lau
     """Examples/s, padding, FLOP/s, and the share of time that is neither forward, backward nor optimizer."""
     log, inside = folder / "training.jsonl", Inside()
 
-    def run() -> tuple[dict, float]:
-        """What is logged of the epoch, and its FLOPs."""
+    def run() -> tuple[dict, FineTuned]:
+        """What is logged of the epoch, and the outcome."""
         model, shape = model_of(name, row)
         result = finetune(
             model.to(device_of(launch)), row, train, select, SETTINGS, 0, launch, log, lambda *_: None,
             cost=PassCost.of_classifier(shape, row.outputs),
         )  # fmt: skip
         AcceleratorState._reset_state()  # else a second DeepSpeed is refused
-        return json.loads(log.read_text().splitlines()[-1]) if RANK == 0 else {}, result.flops["train"]
+        return json.loads(log.read_text().splitlines()[-1]) if RANK == 0 else {}, result
 
     with inside.timing():
-        timed, flops = run()
+        timed, result = run()
     # Waiting for each call slows a GPU down.
     last = run()[0] if device_of(launch) == "cuda" else timed
     if RANK:  # the first process keeps the log
         return {}
     rows = len(train.labels)
+    # Packed batches leave padding out.
+    computed = 1 - last["padding_waste"] if result.effective["packed"] else 1
     return {
         "speed": last["examples_per_second"],
         "padding": last["padding_waste"],
-        "rate": flops * last["examples_per_second"] / rows,
+        "rate": computed * result.flops["train"] * last["examples_per_second"] / rows,
         "outside": 1 - inside.seconds * timed["examples_per_second"] / rows,
     }
 

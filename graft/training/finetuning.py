@@ -305,11 +305,11 @@ class _Training:
     def gradients(self, batch: Batch, wanted: Tensor, factor: float | Tensor, last: bool = True) -> Tensor:
         """Add the gradients of `factor` times the mean loss of a batch; returns that loss."""
         world = self.world
-        with world.accelerator.autocast(), quick_dropout(world.device_kind):
+        with world.accelerator.autocast(), quick_dropout(world.device_kind), world.inputs(batch) as inputs:
             if wanted.ndim == 1:
-                loss = world.model(**batch, labels=wanted).loss
+                loss = world.model(**inputs, labels=wanted).loss
             else:
-                loss = loss_of(world.model(**batch).logits.float(), wanted)
+                loss = loss_of(world.model(**inputs).logits.float(), wanted)
         world.backward(loss * factor, last)
         return loss.detach()
 

@@ -25,6 +25,7 @@ from transformers import BertForSequenceClassification
 from graft.encoders import ATTENTION
 from graft.launch import Launch
 from graft.program import device_of, precision_of
+from graft.training.packing import packed
 
 T = TypeVar("T")
 # Numbers of mallopt's settings in glibc's malloc.h.
@@ -91,6 +92,16 @@ class World:
         """Whether passes go as CUDA graphs: of a classifier, whose kernels depend on a batch's shape alone."""
         asked = self.launch.cuda_graphs and self.device_kind == "cuda"
         return asked and isinstance(self.model, BertForSequenceClassification)
+
+    @property
+    def packs(self) -> bool:
+        """Whether batches go without padding: of a classifier, on a CPU, where attention is plain products."""
+        plain = self.device_kind == "cpu" and self.attention == "eager"
+        return plain and isinstance(self._raw, BertForSequenceClassification)
+
+    def inputs(self, batch: dict[str, Tensor]) -> AbstractContextManager[dict[str, Any]]:
+        """Around a forward pass: what to call the model with for a padded batch."""
+        return packed(self._raw, batch) if self.packs else nullcontext(batch)
 
     def whole(self) -> nn.Module:
         """The model without wrappers and with all its weights, to be run and saved by this process alone."""
@@ -176,6 +187,7 @@ class World:
             "tf32": self.launch.tf32 and self.device_kind == "cuda",
             "attention": self.attention,
             "cuda_graphs": self.records_graphs,
+            "packed": self.packs,
             "pass_tokens": self.launch.pass_tokens,
         }
 

@@ -1,0 +1,70 @@
+"""A classifier finds the same of batches without padding as of padded ones, and learns the same."""
+
+import pytest
+import torch
+from transformers import BertForSequenceClassification
+
+from graft.encoders import bert_config
+from graft.shapes import Shape
+from graft.training.packing import Layout, packed
+
+LENGTHS = (3, 9, 1, 6)
+
+
+@pytest.fixture
+def model():
+    torch.manual_seed(0)
+    shape = Shape(layers=2, width=12, heads=3, ffn=20, vocabulary=50)
+    return BertForSequenceClassification(bert_config(shape)).double().eval()
+
+
+@pytest.fixture
+def batch():
+    mask = (torch.arange(max(LENGTHS)) < torch.tensor(LENGTHS)[:, None]).long()
+    generator = torch.Generator().manual_seed(0)
+    ids = torch.randint(1, 50, mask.shape, generator=generator)
+    types = torch.randint(2, mask.shape, generator=generator)
+    return {"input_ids": ids * mask, "attention_mask": mask, "token_type_ids": types * mask}
+
+
+def gradients(model, loss):
+    model.zero_grad()
+    loss.backward()
+    return {name: parameter.grad.clone() for name, parameter in model.named_parameters()}
+
+
+def test_logits_and_gradients_are_those_of_a_padded_batch(model, batch):
+    labels = torch.tensor([0, 1, 1, 0])
+    one = model(**batch, labels=labels)
+    with packed(model, batch) as inputs:
+        assert inputs["input_ids"].shape == (1, sum(LENGTHS))
+        other = model(**inputs, labels=labels)
+    assert torch.allclose(one.logits, other.logits, atol=1e-12)
+    padded, unpadded = gradients(model, one.loss), gradients(model, other.loss)
+    assert padded.keys() == unpadded.keys()
+    for name in padded:
+        assert torch.allclose(padded[name], unpadded[name], atol=1e-12), name
+
+
+def test_a_text_does_not_see_another(model, batch):
+    with packed(model, batch) as inputs:
+        before = model(**inputs).logits
+        inputs["input_ids"][0, -1] = 7  # of the last text
+        after = model(**inputs).logits
+    assert before[:-1].equal(after[:-1]) and not before[-1].equal(after[-1])
+
+
+def test_the_model_takes_padded_batches_again_afterwards(model, batch):
+    before = model(**batch).logits
+    with pytest.raises(RuntimeError), packed(model, batch):
+        raise RuntimeError
+    assert model(**batch).logits.equal(before)
+
+
+def test_where_tokens_stand():
+    """Two heads; texts of one and two tokens."""
+    layout = Layout.of(torch.tensor([[1, 0], [1, 1]]), 2)
+    assert layout.shape == (2, 2, 2) and layout.firsts.tolist() == [0, 1]
+    # Rows of [2, 2, 2], where each head of a text has its tokens, for (token, head) in order.
+    assert layout.places.tolist() == [0, 2, 4, 6, 5, 7]
+    assert layout.sources.tolist() == [0, 0, 1, 0, 2, 4, 3, 5]
