@@ -176,5 +176,6 @@ def test_attention_is_computed_as_asked_for_and_comes_to_the_same(prepared, tmp_
     fused, plain = (trained(prepared, tmp_path, epochs=1, attention=kind) for kind in ("sdpa", "eager"))
     assert (fused.model.config._attn_implementation, plain.model.config._attn_implementation) == ("sdpa", "eager")
     assert (fused.effective["attention"], plain.effective["attention"]) == ("sdpa", "eager")
+    assert (fused.effective["packed"], plain.effective["packed"]) == (False, True)
     # Their dropout draws other numbers.
     assert fused.epochs[0]["loss"] == pytest.approx(plain.epochs[0]["loss"], rel=0.1)
