@@ -78,7 +78,7 @@ class Inside:
     def timing(self) -> ExitStack:
         """While it is open, forward and backward passes and optimizer steps are timed."""
         stack = ExitStack()
-        for owner, name in ((_Training, "gradients"), (Replayed, "__call__"), (World, "step")):
+        for owner, name in ((_Training, "add_gradients"), (Replayed, "__call__"), (World, "step")):
             stack.enter_context(patch.object(owner, name, self._timed(getattr(owner, name))))
         return stack
 
@@ -123,7 +123,7 @@ def model_of(name: str, row: TaskRow) -> tuple[BertForSequenceClassification, Sh
 
 
 def packed_share(shape: Shape, padding: float) -> float:
-    """Share of the counted FLOPs that packed batches take: without padding, and behind the last layer's attention
+    """About what share of the counted FLOPs packed batches take: without padding, and behind the last layer's attention
     without all tokens but the first."""
     behind = shape.width**2 + 2 * shape.width * shape.ffn
     return (1 - padding) * (1 - behind / (3 * shape.width**2 + behind) / shape.layers)
@@ -133,20 +133,18 @@ def ours(name: str, row: TaskRow, train: Labelled, select: Labelled, launch: Lau
     """Examples/s, padding, FLOP/s, and the share of time that is neither forward, backward nor optimizer."""
     log, inside = folder / "training.jsonl", Inside()
 
-    shape = model_of(name, row)[1]
-
-    def run() -> tuple[dict, FineTuned]:
-        """What is logged of the epoch, and the outcome."""
-        model, _ = model_of(name, row)
+    def run() -> tuple[dict, FineTuned, Shape]:
+        """What is logged of the epoch, the outcome, and the model's shape."""
+        model, shape = model_of(name, row)
         result = finetune(
             model.to(device_of(launch)), row, train, select, SETTINGS, 0, launch, log, lambda *_: None,
             cost=PassCost.of_classifier(shape, row.outputs),
         )  # fmt: skip
         AcceleratorState._reset_state()  # else a second DeepSpeed is refused
-        return json.loads(log.read_text().splitlines()[-1]) if RANK == 0 else {}, result
+        return json.loads(log.read_text().splitlines()[-1]) if RANK == 0 else {}, result, shape
 
     with inside.timing():
-        timed, result = run()
+        timed, result, shape = run()
     # Waiting for each call slows a GPU down.
     last = run()[0] if device_of(launch) == "cuda" else timed
     if RANK:  # the first process keeps the log

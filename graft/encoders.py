@@ -14,7 +14,7 @@ from graft.local_models import PROJECTION
 from graft.shapes import Shape
 
 Loaded = TypeVar("Loaded", bound=PreTrainedModel)
-# On a CPU plain products train faster than torch's fused attention (benchmarks/attention.py).
+# On a CPU plain products are faster than torch's fused attention (benchmarks/attention.py).
 ATTENTION = "sdpa" if torch.cuda.is_available() else "eager"
 # Bars for files that are read in an instant would fill logs, and stand before an error's one line.
 logging.disable_progress_bar()

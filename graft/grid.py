@@ -50,7 +50,7 @@ from graft.transfer import full_name
 
 # Bumped when a step's meaning changes, so that older results are made anew: that of every step, or of one.
 RECIPES = 3
-RECIPES_OF = {"probe": 4, "merge": 5, "sweep": 4, "WarmStartSystem": 4}
+RECIPES_OF = {"probe": 4, "finetune": 4, "merge": 5, "sweep": 4, "WarmStartSystem": 4}
 ALL_SEEDS = "all"
 
 

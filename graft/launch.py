@@ -38,8 +38,9 @@ class Launch(Section):
     attention: Literal["auto", "sdpa", "eager"] = "auto"
     """Kernel of attention in fine-tuning: torch's fused one, or plain products. auto: fused on a GPU, else plain."""
     cuda_graphs: bool = True
-    """Whether a fine-tuning by one process on a GPU records its passes, one for each length of batch, and replays them:
-    several times as fast for encoders of BERT-base's size, whose kernels take longer to start than to run."""
+    """Whether a classifier's fine-tuning by one process on a GPU records its passes, one for each length of batch in
+    steps of 8 tokens, and replays them: much faster where texts are short and batches small, so that kernels take
+    longer to start than to run. Not with `pass_tokens`, since it takes memory."""
     checkpoint_minutes: Annotated[float, Field(ge=0)] | None = 10.0
     """Between two checkpoints of a fine-tuning (0: at each step; null: only when it is told to stop)."""
     trackers: tuple[Tracker, ...] = ()

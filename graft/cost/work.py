@@ -34,7 +34,7 @@ from graft.systems import (
     WarmStartSystem,
     WeakToStrongSystem,
 )
-from graft.training.batches import guessed_tokens, padded_lengths, training_batches
+from graft.training.batches import guessed_tokens, padded_lengths, training_batches, unlabelled_window
 
 KINDS = (
     "fine-tuning large",
@@ -284,7 +284,8 @@ class Costs:
         lengths = self._text_lengths(options, teacher)
         rng = np.random.default_rng(source.seed)
         some = rng.permutation(lengths)[: options.start_texts]
-        start = [(len(rows), int(some[rows].max())) for rows in training_batches(some, options.batch_size, rng)]
+        window = unlabelled_window(len(some), options.batch_size)
+        start = [(len(rows), int(some[rows].max())) for rows in training_batches(some, options.batch_size, rng, window)]
         trained = sum(
             len(rows) * count.distil_step_flops(teacher, student, int(lengths[rows].max()))
             for rows in _batches_of_all_steps(lengths, options, rng)
@@ -484,7 +485,8 @@ def _batches_of_all_steps(
     lengths: np.ndarray, options: PretrainingOptions, rng: np.random.Generator
 ) -> Iterator[np.ndarray]:
     """Row numbers of each step's batch, in as many passes as it takes."""
-    epochs = (training_batches(lengths, options.batch_size, rng) for _ in itertools.count())
+    window = unlabelled_window(len(lengths), options.batch_size)
+    epochs = (training_batches(lengths, options.batch_size, rng, window) for _ in itertools.count())
     return itertools.islice(itertools.chain.from_iterable(epochs), options.steps)
 
 

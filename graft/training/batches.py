@@ -3,27 +3,27 @@
 import numpy as np
 
 # Batches per window: rows are sorted by length inside a window only, so that an epoch's order stays random. Wider ones
-# pad less, and cost quality: docs/results.md, "Fine-tuning".
+# pad less, and can cost quality: docs/results.md, "Fine-tuning".
 WINDOW = 8
-# Bounds of windows of unlabelled texts of several tasks, where 8 would leave 25% padding.
-FEWEST, MOST = 8, 50
 # Examples per batch of a forward pass without training.
 INFERENCE_BATCH = 32
 
 
-def window_rows(rows: int, batch_size: int) -> int:
-    """How many of so many unlabelled `rows` are sorted by length together: a quarter, within bounds, whole batches."""
-    return batch_size * min(max(rows // (4 * batch_size), FEWEST), MOST)
+def unlabelled_window(texts: int, batch_size: int) -> int:
+    """Batches per window of so many unlabelled texts, which are of several tasks and so of many lengths: a quarter."""
+    return min(max(texts // (4 * batch_size), WINDOW), 50)
 
 
-def training_batches(lengths: np.ndarray, batch_size: int, rng: np.random.Generator) -> list[np.ndarray]:
+def training_batches(
+    lengths: np.ndarray, batch_size: int, rng: np.random.Generator, window: int = WINDOW
+) -> list[np.ndarray]:
     """One epoch's row numbers, in batches of `batch_size` (the last may be smaller), in random order.
 
-    `lengths` [rows] in tokens. Rows are shuffled, sorted by length within windows, cut into batches, and the batches
-    shuffled.
+    `lengths` [rows] in tokens. Rows are shuffled, sorted by length within windows of so many batches, cut into batches,
+    and the batches shuffled.
     """
     order = rng.permutation(len(lengths))
-    span = WINDOW * batch_size
+    span = window * batch_size
     batches = []
     for start in range(0, len(order), span):
         rows = order[start : start + span]

@@ -185,7 +185,7 @@ class _Training:
             fused=True,
         )
         world.prepare(model, optimizer)
-        self.replayed = Replayed(self.gradients, settings.max_tokens) if world.records_graphs else None
+        self.replayed = Replayed(self.add_gradients, settings.max_tokens) if world.records_graphs else None
         soft = row.labels is None or train.labels.ndim == 2
         self.labels = torch.tensor(train.labels, dtype=torch.float32 if soft else torch.int64)
         self.select_flops = pass_flops(cost.forward, select.tokens, settings.max_tokens)
@@ -298,11 +298,11 @@ class _Training:
         batch = {name: tensor.to(world.device, non_blocking=True) for name, tensor in batch.items()}
         wanted = self.labels[rows].to(world.device, non_blocking=True)
         if self.replayed and len(rows) == self.settings.batch_size:
-            return self.replayed(batch, wanted, factor)
-        with world.one_pass(last):
-            return self.gradients(batch, wanted, factor, last)
+            return self.replayed(batch, wanted)
+        with world.exchanging(last):
+            return self.add_gradients(batch, wanted, factor, last)
 
-    def gradients(self, batch: Batch, wanted: Tensor, factor: float | Tensor, last: bool = True) -> Tensor:
+    def add_gradients(self, batch: Batch, wanted: Tensor, factor: float = 1.0, last: bool = True) -> Tensor:
         """Add the gradients of `factor` times the mean loss of a batch; returns that loss."""
         world = self.world
         with world.accelerator.autocast(), quick_dropout(world.device_kind), world.inputs(batch) as inputs:
@@ -409,6 +409,7 @@ class _Training:
         """The model with the weights of its best epoch."""
         raw, position = self.world.whole(), self.position
         self.replayed = None  # it holds memory of the GPU, and this training
+        raw.zero_grad()
         raw.load_state_dict(self.best_state)
         done = raw.cpu().eval(), position.epochs, position.best, position.flops
         return FineTuned(*done, self.effective(), self.earlier)

@@ -14,8 +14,8 @@ from torch.nn import functional
 
 from graft.inference import Batch
 
-# (batch, labels, factor) to the loss; adds the gradients of `factor` times the loss to what parameters have.
-Pass = Callable[[Batch, Tensor, Tensor], Tensor]
+# (batch, labels) to the loss; adds its gradients to what parameters have.
+Pass = Callable[[Batch, Tensor], Tensor]
 # Batches are padded to multiples of so many tokens, so that few lengths are to be recorded.
 MULTIPLE = 8
 
@@ -32,40 +32,38 @@ class _Recorded:
     graph: torch.cuda.CUDAGraph
     batch: Batch
     labels: Tensor
-    factor: Tensor
     loss: Tensor
 
 
 class Replayed:
     """A pass that is run as it is for the first batch of a shape, recorded for the second, and replayed from then on.
 
-    Gradients must stay where they are: zeroed, not taken away. Memory: activations of the largest batch, once.
+    Gradients must stay where they are: zeroed, not taken away. Memory of activations is twice the usual: that of what
+    is replayed, and that of what is not.
     """
 
     def __init__(self, run: Pass, most_tokens: int) -> None:
         self.run, self.most_tokens = run, most_tokens
         self.pool = torch.cuda.graph_pool_handle()
-        self.found: dict[torch.Size, _Recorded | None] = {}
+        self.recorded: dict[torch.Size, _Recorded | None] = {}
 
-    def __call__(self, batch: Batch, labels: Tensor, factor: float) -> Tensor:
+    def __call__(self, batch: Batch, labels: Tensor) -> Tensor:
         """The loss, which the next call may overwrite."""
         batch = padded(batch, self.most_tokens)
         shape = next(iter(batch.values())).shape
-        scale = torch.full((), factor, device=labels.device)
-        if shape not in self.found:
-            self.found[shape] = None
-            return self.run(batch, labels, scale)
-        recorded = self.found[shape] or self._record(batch, labels, scale)
-        self.found[shape] = recorded
+        if shape not in self.recorded:
+            self.recorded[shape] = None
+            return self.run(batch, labels)
+        recorded = self.recorded[shape] or self._record(batch, labels)
+        self.recorded[shape] = recorded
         for name, tensor in batch.items():
             recorded.batch[name].copy_(tensor)
         recorded.labels.copy_(labels)
-        recorded.factor.copy_(scale)
         recorded.graph.replay()
         return recorded.loss
 
-    def _record(self, batch: Batch, labels: Tensor, factor: Tensor) -> _Recorded:
+    def _record(self, batch: Batch, labels: Tensor) -> _Recorded:
         graph = torch.cuda.CUDAGraph()
         with torch.cuda.graph(graph, pool=self.pool):
-            loss = self.run(batch, labels, factor)
-        return _Recorded(graph, batch, labels, factor, loss)
+            loss = self.run(batch, labels)
+        return _Recorded(graph, batch, labels, loss)

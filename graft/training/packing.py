@@ -1,4 +1,4 @@
-"""Batches without padding, and without what no loss depends on: each takes an eighth of a fine-tuning on a CPU.
+"""Batches without padding, and without what no loss depends on: together a fifth of a fine-tuning on a CPU.
 
 The texts of a batch stand one after another in one row, so that everything but attention computes real tokens alone;
 around attention they are spread into rows of their own again (the unpadded BERT of Zeng et al. 2022, arXiv 2208.08124).
@@ -14,7 +14,7 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional
-from transformers import AttentionInterface, AttentionMaskInterface, BertForSequenceClassification
+from transformers import AttentionInterface, BertForSequenceClassification
 
 from graft.encoders import attention_bias
 from graft.inference import Batch
@@ -102,14 +102,14 @@ def _attention(
 
 
 AttentionInterface.register(_NAME, _attention)
-AttentionMaskInterface.register(_NAME, lambda *_, **__: None)
 
 
 @contextmanager
 def packed(model: BertForSequenceClassification, batch: Batch) -> Iterator[dict[str, Any]]:
     """Around a forward pass of `model`: what to call it with in the place of a padded batch [b, t].
 
-    Logits [b, c] are the same, by plain attention.
+    Logits [b, c] are the same, by plain attention. What computes activations again in the backward pass must be inside
+    of it too.
     """
     real = batch["attention_mask"].bool()
     layout = Layout.of(batch["attention_mask"], model.config.num_attention_heads)

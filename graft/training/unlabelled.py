@@ -13,7 +13,7 @@ from tokenizers import Tokenizer
 from torch import Tensor, nn
 
 from graft.model_sections import PretrainingOptions
-from graft.training.batches import window_rows
+from graft.training.batches import unlabelled_window
 from graft.training.dropout import quick_dropout
 from graft.training.optimizer import parameter_groups
 
@@ -120,7 +120,7 @@ def encode(folder: Path, texts: Sequence[Text], max_tokens: int) -> list[Encoded
 
 def length_batches(encoded: Sequence[Encoded], order: Sequence[int], size: int) -> Iterator[Batch]:
     """Batches [b, t] of texts of like length: `order` is cut into windows, which are sorted."""
-    span = window_rows(len(order), size)
+    span = size * unlabelled_window(len(order), size)
     for start in range(0, len(order), span):
         window = sorted(order[start : start + span], key=lambda i: len(encoded[i][0]))
         for first in range(0, len(window), size):

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from transformers import BertForSequenceClassification
 
-from graft.encoders import ATTENTION
+from graft.inference import Batch
 from graft.launch import Launch
 from graft.program import device_of, precision_of
 from graft.training.packing import packed
@@ -42,7 +42,9 @@ class World:
     def __init__(self, launch: Launch, clip: float, log_folder: Path) -> None:
         self.launch, self.clip = launch, clip
         self.precision, self.device_kind = precision_of(launch), device_of(launch)
-        self.attention = ATTENTION if launch.attention == "auto" else launch.attention
+        # On a CPU plain products train faster than torch's fused attention (benchmarks/attention.py).
+        fast = "eager" if self.device_kind == "cpu" else "sdpa"
+        self.attention = fast if launch.attention == "auto" else launch.attention
         _check_environment(launch)
         on_cpu = self.device_kind == "cpu"
         if on_cpu:
@@ -89,9 +91,10 @@ class World:
 
     @property
     def records_graphs(self) -> bool:
-        """Whether passes go as CUDA graphs: of a classifier, whose kernels depend on a batch's shape alone."""
-        asked = self.launch.cuda_graphs and self.device_kind == "cuda"
-        return asked and isinstance(self.model, BertForSequenceClassification)
+        """Whether passes go as CUDA graphs: of a classifier, whose kernels depend on a batch's shape alone, by one
+        process that need not save memory."""
+        asked = self.launch.cuda_graphs and self.device_kind == "cuda" and not self.launch.pass_tokens
+        return asked and not self.launch.distributed and isinstance(self._raw, BertForSequenceClassification)
 
     @property
     def packs(self) -> bool:
@@ -99,7 +102,7 @@ class World:
         plain = self.device_kind == "cpu" and self.attention == "eager"
         return plain and isinstance(self._raw, BertForSequenceClassification)
 
-    def inputs(self, batch: dict[str, Tensor]) -> AbstractContextManager[dict[str, Any]]:
+    def inputs(self, batch: Batch) -> AbstractContextManager[dict[str, Any]]:
         """Around a forward pass: what to call the model with for a padded batch."""
         return packed(self._raw, batch) if self.packs else nullcontext(batch)
 
@@ -113,7 +116,7 @@ class World:
             self._whole.load_state_dict(self._raw.state_dict())
         return self._whole.to(self.device)
 
-    def one_pass(self, last: bool) -> AbstractContextManager[None]:
+    def exchanging(self, last: bool) -> AbstractContextManager[None]:
         """Around a forward and a backward pass: gradients are exchanged in the `last` one of a step."""
         if isinstance(self.model, DistributedDataParallel) and not last:
             return self.model.no_sync()

@@ -2,18 +2,21 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from graft.cost.flops import masked_lm_flops
 from graft.cost.gpus import gpu
 from graft.cost.plan import plan
-from graft.cost.work import KINDS, PREPARE, Costs
+from graft.cost.work import KINDS, PREPARE, Costs, _batches_of_all_steps
 from graft.grid import Grid
 from graft.merging import registry
+from graft.model_sections import PretrainingOptions
 from graft.paths import Paths
 from graft.shapes import Shape
 from graft.steps import Step
 from graft.study import load, parse
+from graft.training.unlabelled import length_batches
 from tests.conftest import VOCABULARY, study_values, with_other_small
 
 ROOT = Path(__file__).parents[3]
@@ -26,6 +29,16 @@ try:
 finally:
     print(*({"torch", "transformers", "datasets", "huggingface_hub"} & set(sys.modules)), file=sys.stderr)
 """
+
+
+def test_texts_without_labels_are_planned_in_the_batches_that_they_are_learned_in():
+    """As many as fill more than one window."""
+    lengths = np.random.default_rng(0).integers(3, 60, 8 * 60)
+    options = PretrainingOptions(batch_size=8, steps=60)
+    planned = _batches_of_all_steps(lengths, options, np.random.default_rng(1))
+    order = np.random.default_rng(1).permutation(len(lengths)).tolist()
+    learned = length_batches([([1] * n, [0] * n) for n in lengths], order, 8)
+    assert sorted(int(lengths[rows].max()) for rows in planned) == sorted(b["input_ids"].shape[1] for b in learned)
 
 
 @pytest.fixture

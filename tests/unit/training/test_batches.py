@@ -7,7 +7,7 @@ from graft.training.batches import (
     padding_waste,
     passes,
     training_batches,
-    window_rows,
+    unlabelled_window,
 )
 
 
@@ -30,7 +30,7 @@ def test_buckets_waste_far_less_than_random_batches(lengths):
 
 
 def test_a_window_of_unlabelled_texts_is_a_quarter_of_them_within_bounds():
-    assert [window_rows(rows, 32) // 32 for rows in (10, 32 * 40, 32 * 80, 32 * 1000)] == [8, 10, 20, 50]
+    assert [unlabelled_window(rows, 32) for rows in (10, 32 * 40, 32 * 80, 32 * 1000)] == [8, 10, 20, 50]
 
 
 def test_epochs_differ_and_seeds_repeat(lengths):

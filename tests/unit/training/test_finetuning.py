@@ -20,6 +20,7 @@ from graft.tasks.tokens import TokenisedSplit, tokenize_task
 from graft.training import dropout
 from graft.training.finetuning import Labelled, PassCost, finetune
 from graft.training.optimizer import parameter_groups
+from graft.training.world import World
 
 SETTINGS = {"learning_rate": 3e-3, "batch_size": 16, "epochs": 4, "max_tokens": 32}
 FOLDERS = {"sst2": "SST-2", "stsb": "STS-B"}
@@ -39,10 +40,23 @@ def prepared(request, pico_glue, pico_models, tmp_path_factory):
     return spec.row(task), splits, pico_models / "large"
 
 
-def trained(prepared, tmp_path, seed=0, train=None, how=MappingProxyType({}), trackers=(), attention="auto", **changes):
+def trained(
+    prepared,
+    tmp_path,
+    seed=0,
+    train=None,
+    how=MappingProxyType({}),
+    trackers=(),
+    attention="auto",
+    drop=0.1,
+    **changes,
+):
     row, splits, folder = prepared
     settings = FineTuning.model_validate({**SETTINGS, **changes})
     model = new_classifier(folder, row.labels, seed)
+    for module in model.modules():
+        if isinstance(module, torch.nn.Dropout):
+            module.p = drop
     cost = PassCost.of_classifier(Shape.of(folder), row.outputs)
     launch = Launch(precision="fp32", device="cpu", trackers=trackers, attention=attention)
     setting = settings, seed, launch, tmp_path / "log.jsonl", lambda *_: None
@@ -170,6 +184,17 @@ def test_trackers_get_what_the_log_gets(prepared, tmp_path):
 def test_a_tracker_that_is_not_installed_is_told(prepared, tmp_path):
     with pytest.raises(ValueError, match="launch.trackers: wandb is not installed"):
         trained(prepared, tmp_path, trackers=["wandb"])
+
+
+def test_without_padding_it_comes_to_the_same(prepared, tmp_path, monkeypatch):
+    packed = trained(prepared, tmp_path, drop=0.0)
+    monkeypatch.setattr(World, "packs", False)
+    padded = trained(prepared, tmp_path, drop=0.0)
+    for one, other in zip(packed.epochs, padded.epochs, strict=True):
+        assert one["loss"] == pytest.approx(other["loss"], rel=1e-5)
+    # Sums in another order: the weights differ in last digits.
+    states = packed.model.state_dict(), padded.model.state_dict()
+    assert any(not states[0][name].equal(states[1][name]) for name in states[0])
 
 
 def test_attention_is_computed_as_asked_for_and_comes_to_the_same(prepared, tmp_path):
