@@ -62,6 +62,15 @@ def run(main: Callable[[], None]) -> None:
     except TOLD as error:
         print(f"{Path(sys.argv[0]).stem}: {error}", file=sys.stderr)
         raise SystemExit(1) from None
+    _leave_processes()
+
+
+def _leave_processes() -> None:
+    """Take down what the processes of a fine-tuning talk over: left to the interpreter's end, its threads may abort a
+    program whose work is done (seen once in some hundred)."""
+    distributed = sys.modules.get("torch.distributed")
+    if distributed and distributed.is_available() and distributed.is_initialized():
+        distributed.destroy_process_group()
 
 
 def check_fingerprint(expected: str, given: str, what: str) -> None:

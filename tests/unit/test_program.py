@@ -1,4 +1,5 @@
 import pytest
+import torch
 
 from graft import program
 from graft.launch import Launch
@@ -22,6 +23,14 @@ def test_bad_input_ends_in_one_line_and_our_own_faults_keep_their_traceback(caps
     assert capsys.readouterr().err.strip().endswith("labels: 7 is not a class")
     with pytest.raises(KeyError):
         program.run(fault)
+
+
+def test_a_program_that_is_done_leaves_the_processes_it_talked_to():
+    def talk():
+        torch.distributed.init_process_group("gloo", store=torch.distributed.HashStore(), rank=0, world_size=1)
+
+    program.run(talk)
+    assert not torch.distributed.is_initialized()
 
 
 def test_a_gpu_that_is_asked_for_must_be_there(monkeypatch):
