@@ -1,3 +1,4 @@
+import ctypes
 import os
 
 import pytest
@@ -6,6 +7,16 @@ import torch
 from graft.cost.memory import peak_bytes
 
 MIB = 1 << 20
+# Numbers of mallopt's settings in glibc's malloc.h, and what they are at first.
+TRIM_THRESHOLD, MMAP_THRESHOLD, AT_FIRST = -1, -3, 128 * 1024
+
+
+@pytest.fixture(autouse=True)
+def freed_memory_is_given_back():
+    """It is not where this process has fine-tuned before, as no program does that measures memory."""
+    libc = ctypes.CDLL(None)
+    libc.mallopt(MMAP_THRESHOLD, AT_FIRST)
+    libc.mallopt(TRIM_THRESHOLD, AT_FIRST)
 
 
 def weights(mib):
