@@ -15,7 +15,8 @@ from graft.shapes import Shape
 
 Loaded = TypeVar("Loaded", bound=PreTrainedModel)
 # On a CPU plain products are faster than torch's fused attention (benchmarks/attention.py).
-ATTENTION = "sdpa" if torch.cuda.is_available() else "eager"
+ATTENTION_ON = {"cpu": "eager", "cuda": "sdpa"}
+ATTENTION = ATTENTION_ON["cuda" if torch.cuda.is_available() else "cpu"]
 # Bars for files that are read in an instant would fill logs, and stand before an error's one line.
 logging.disable_progress_bar()
 

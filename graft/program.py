@@ -66,8 +66,8 @@ def run(main: Callable[[], None]) -> None:
 
 
 def _leave_processes() -> None:
-    """Take down what the processes of a fine-tuning talk over: left to the interpreter's end, its threads may abort a
-    program whose work is done (seen once in some hundred)."""
+    """Take down what the processes of a fine-tuning talk over, as torch asks for; one that did not has aborted at its
+    very end, with its work done."""
     distributed = sys.modules.get("torch.distributed")
     if distributed and distributed.is_available() and distributed.is_initialized():
         distributed.destroy_process_group()

@@ -10,7 +10,10 @@ INFERENCE_BATCH = 32
 
 
 def unlabelled_window(texts: int, batch_size: int) -> int:
-    """Batches per window of so many unlabelled texts, which are of several tasks and so of many lengths: a quarter."""
+    """Batches per window of so many unlabelled texts, which are of several tasks and so of many lengths.
+
+    A quarter of all and at most 50, as in Hugging Face's group_by_length, and no fewer than of labelled rows.
+    """
     return min(max(texts // (4 * batch_size), WINDOW), 50)
 
 

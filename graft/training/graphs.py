@@ -1,6 +1,6 @@
 """Passes recorded as CUDA graphs, whose kernels a GPU starts by itself.
 
-A batch of 32 sentences gives a GPU less to do than starting some two thousand kernels from Python takes.
+A batch of 32 sentences gives a GPU less to do than starting over a thousand kernels from Python takes.
 """
 
 from __future__ import annotations
@@ -21,7 +21,7 @@ MULTIPLE = 8
 
 
 def padded(batch: Batch, most: int) -> Batch:
-    """The batch, [rows, t] each, with rows of zeros up to a multiple of `MULTIPLE` tokens, or to `most`."""
+    """The batch, [rows, t] each, with zeros up to a multiple of `MULTIPLE` tokens, or to `most`."""
     tokens = next(iter(batch.values())).shape[1]
     missing = min(-(-tokens // MULTIPLE) * MULTIPLE, most) - tokens
     return {name: functional.pad(tensor, (0, missing)) for name, tensor in batch.items()}

@@ -1,4 +1,4 @@
-"""Batches without padding, and without what no loss depends on: together a fifth of a fine-tuning on a CPU.
+"""Batches without padding, and without what no loss depends on: together a sixth of a fine-tuning on a CPU.
 
 The texts of a batch stand one after another in one row, so that everything but attention computes real tokens alone;
 around attention they are spread into rows of their own again (the unpadded BERT of Zeng et al. 2022, arXiv 2208.08124).

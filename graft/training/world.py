@@ -22,6 +22,7 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from transformers import BertForSequenceClassification
 
+from graft.encoders import ATTENTION_ON
 from graft.inference import Batch
 from graft.launch import Launch
 from graft.program import device_of, precision_of
@@ -42,9 +43,7 @@ class World:
     def __init__(self, launch: Launch, clip: float, log_folder: Path) -> None:
         self.launch, self.clip = launch, clip
         self.precision, self.device_kind = precision_of(launch), device_of(launch)
-        # On a CPU plain products train faster than torch's fused attention (benchmarks/attention.py).
-        fast = "eager" if self.device_kind == "cpu" else "sdpa"
-        self.attention = fast if launch.attention == "auto" else launch.attention
+        self.attention = ATTENTION_ON[self.device_kind] if launch.attention == "auto" else launch.attention
         _check_environment(launch)
         on_cpu = self.device_kind == "cpu"
         if on_cpu:
