@@ -12,6 +12,7 @@ import numpy as np
 
 from graft.merging.homogeneous import table
 from graft.merging.homogeneous.models import Models
+from graft.tasks import alike
 
 # What models of equal tensor shapes may still differ in, and yet be computed differently.
 CONFIG = ("model_type", "num_attention_heads", "num_key_value_heads", "hidden_act", "position_embedding_type")
@@ -64,7 +65,7 @@ def check_folders(folders: Sequence[Path]) -> None:
         for key in CONFIG:
             if key in ours and key in theirs and ours[key] != theirs[key]:
                 raise ValueError(f"{folder}: {key} is {theirs[key]!r}, in {first} {ours[key]!r}; must be one model's")
-        check_tokenizers(first, folder)
+        alike.check_alike(first, folder)
     labelled = [(folder, labels) for folder in folders if (labels := _labels(read_config(folder)))]
     for folder, labels in labelled[1:]:
         place, expected = labelled[0]
@@ -90,36 +91,6 @@ def check_weights(weights: Sequence[float], count: int) -> None:
         raise ValueError(f"--weights {_told(weights)}: must be finite numbers")
     if abs(math.fsum(weights)) <= 1e-9 * math.fsum(map(abs, weights)):
         raise ValueError(f"--weights {_told(weights)}: sum to zero, so they say nothing about any model")
-
-
-def check_tokenizers(one: Path, other: Path) -> None:
-    """Raise ValueError if two folders have tokenizers that give a text different tokens."""
-    ours, theirs = _tokenizer(one), _tokenizer(other)
-    if ours is not None and theirs is not None:
-        same = ours == theirs
-    else:
-        ours, theirs = _vocabulary(one), _vocabulary(other)
-        same = ours is None or theirs is None or ours == theirs
-    if not same:
-        raise ValueError(f"{other}: its tokenizer is not that of {one}; models that read alike are needed")
-
-
-def _tokenizer(folder: Path) -> dict[str, Any] | None:
-    if not (folder / "tokenizer.json").is_file():
-        return None
-    try:
-        found = dict(json.loads((folder / "tokenizer.json").read_text()))
-    except (json.JSONDecodeError, TypeError, ValueError):
-        raise ValueError(f"{folder / 'tokenizer.json'}: not a tokenizer") from None
-    # How a tokenizer last cut and filled up its texts is saved with it, but is no part of it.
-    return {key: value for key, value in found.items() if key not in ("truncation", "padding")}
-
-
-def _vocabulary(folder: Path) -> Mapping[str, int] | None:
-    if (folder / "vocab.txt").is_file():
-        return {token: i for i, token in enumerate((folder / "vocab.txt").read_text().splitlines())}
-    words = (_tokenizer(folder) or {}).get("model", {}).get("vocab")
-    return words if isinstance(words, dict) else None
 
 
 def _labels(config: Mapping[str, Any]) -> list[str]:

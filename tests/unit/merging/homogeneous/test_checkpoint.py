@@ -73,7 +73,7 @@ def other_shape(file):
         (long_header, "truncated, or no safetensors file"),
         (other_dtype, "is F8_; known are F64, "),
         (other_shape, "has 216 bytes, which is not its shape's size"),
-        (lambda file: file.unlink(), "model.safetensors is missing"),
+        (lambda file: file.unlink(), "neither model.safetensors nor pytorch_model.bin is there"),
     ],
 )
 def test_a_damaged_file_is_named_in_one_sentence(damage, message, folder):
