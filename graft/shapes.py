@@ -11,6 +11,15 @@ KEYS = (
     *("num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size", "vocab_size"),
     *("max_position_embeddings", "type_vocab_size"),
 )
+# Those that fix what a BERT computes, and what it then is.
+COMPUTED = {
+    "hidden_act": "gelu",
+    "layer_norm_eps": 1e-12,
+    "position_embedding_type": "absolute",
+    "is_decoder": False,
+    "add_cross_attention": False,
+    "pruned_heads": {},
+}
 # Keys of families whose configs have all of these as well.
 NOT_BERT = {"embedding_size", "num_hidden_groups", "relative_attention", "attention_window", "bottleneck_size"}
 
@@ -39,13 +48,16 @@ class Shape:
             raise ValueError(f"model_type is {config['model_type']!r}; supported is 'bert'")
         if missing := [key for key in KEYS if not isinstance(config.get(key), int)]:
             raise ValueError(f"{missing[0]} is missing or no number; a BERT's config has it")
-        for key, usual in (("hidden_act", "gelu"), ("layer_norm_eps", 1e-12)):
+        for key, usual in COMPUTED.items():
             if config.get(key, usual) != usual:
                 raise ValueError(f"{key} is {config[key]!r}; supported is {usual!r}")
+        width, heads = config["hidden_size"], config["num_attention_heads"]
+        if heads < 1 or width % heads:
+            raise ValueError(f"hidden_size {width} cannot be shared out among num_attention_heads {heads}")
         return cls(
             layers=config["num_hidden_layers"],
-            width=config["hidden_size"],
-            heads=config["num_attention_heads"],
+            width=width,
+            heads=heads,
             ffn=config["intermediate_size"],
             vocabulary=config["vocab_size"],
             positions=config["max_position_embeddings"],
