@@ -113,14 +113,18 @@ def new(
     ] = None,
     method: Annotated[list[str] | None, typer.Option(help="Merge method (see `methods`): only those named.")] = None,
     seeds: Annotated[int | None, typer.Option(metavar="N", help="Number of seeds.")] = None,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KIND", help="What labels of own tasks are: classes or score; of one task, NAME=score."),
+    ] = None,
 ) -> None:
     """Write the config of a new study; what is left out is as in config.yaml.
 
-    --task and --method may be given several times.
+    --task, --kind and --method may be given several times.
     """
     from graft import new_study
 
-    asked = new_study.ask(name, task or (), large, small, method or (), seeds)
+    asked = new_study.ask(name, task or (), large, small, method or (), seeds, kind or ())
     path, grid = new_study.write(asked)
     for own in asked.tasks:
         print(f"{own.name}: {own.guessed or 'a known task'}")

@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from graft.tasks import tsv
+
 
 def train_texts(tables: Sequence[Path]) -> list[str | tuple[str, str]]:
     """All texts of some train splits, without labels: strings, or pairs where a task has two texts."""
@@ -20,13 +22,18 @@ def train_texts(tables: Sequence[Path]) -> list[str | tuple[str, str]]:
 
 def read_texts(path: Path) -> list[list[str]]:
     """Columns of a text file: one text per line, or pairs with a tab between; raises ValueError where lines differ."""
-    try:
-        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not a readable text file in UTF-8 ({error})") from None
+    lines = tsv.rows(path)
     if not lines:
         raise ValueError(f"{path}: holds no text; one text per line is needed")
-    rows = [line.split("\t") for line in lines]
-    if len({len(row) for row in rows}) > 1 or len(rows[0]) > 2:
-        raise ValueError(f"{path}: lines must hold one text each, or all of them two with one tab between")
-    return [list(column) for column in zip(*rows, strict=True)]
+    for number, cells in lines:
+        if len(cells) != len(lines[0][1]) or len(cells) > 2:
+            raise ValueError(
+                f"{path}: line {number} holds {len(cells)} texts and line {lines[0][0]} {len(lines[0][1])}; lines must "
+                "hold one text each, or all of them two with one tab between"
+            )
+    columns = [list(column) for column in zip(*(cells for _, cells in lines), strict=True)]
+    for column in columns:
+        # The first may be a header's.
+        if pd.to_numeric(pd.Series(column[1:] or column, dtype=str), errors="coerce").notna().all():
+            raise ValueError(f"{path}: a column holds numbers, not text ({column[-1]!r}); leave labels and ids out")
+    return columns

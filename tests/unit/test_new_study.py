@@ -85,7 +85,7 @@ def test_what_was_guessed_stands_beside_the_guess(folder, pico_glue):
     write("mine", [f"reviews={pico_glue / 'SST-2'}"])
     lines = Path("config/mine.yaml").read_text().splitlines()
     guess = lines.index("    # Guessed from train.tsv, so check it:")
-    assert lines[guess + 1].startswith("    # text in sentence; label in label, 2 classes (0 ")
+    assert lines[guess + 1].startswith("    # text in sentence; label in label, 2 classes (0: ")
     assert lines[guess + 2] == "    text: [sentence]"
 
 
@@ -200,7 +200,7 @@ def test_a_config_that_is_there_is_not_overwritten(folder):
     assert Path("config/mine.yaml").read_text() == before
 
 
-def broken_task(folder: Path, dev: str = "sentence\tlabel\na film\tgood\n") -> str:
+def broken_task(folder: Path, dev: str = "sentence\tlabel\na film\tgood\na plot\tbad\n") -> str:
     (folder / "broken").mkdir()
     (folder / "broken" / "train.tsv").write_text("sentence\tlabel\na film\tgood\na plot\tbad\n")
     (folder / "broken" / "dev.tsv").write_text(dev)
@@ -217,7 +217,7 @@ def broken_task(folder: Path, dev: str = "sentence\tlabel\na film\tgood\n") -> s
         ({"tasks": ["reviews"]}, "--task reviews: it should be NAME=FOLDER"),
         ({"tasks": ["My Reviews=."]}, "'My Reviews' is not a name"),
         ({"tasks": ["reviews=none"]}, "tasks.reviews.source.folder: none is not a folder"),
-        ({"tasks": ["reviews=."]}, "train.tsv is missing; a task's folder holds train.tsv and dev.tsv"),
+        ({"tasks": ["reviews=."]}, "train.tsv is missing; a folder with train.tsv and dev.tsv is needed"),
         ({"large": "no/such/folder"}, "--large: no/such/folder is neither a folder here nor a name on the hub"),
         ({"small": "."}, "config.json is missing"),
     ],
