@@ -336,6 +336,9 @@ def read_labelled(
     if len(texts) not in (1, 2):
         held = f"{len(table.columns)} columns ({', '.join(table.columns)})"
         raise ValueError(f"{path}: {held}; one or two texts and then the label are needed")
+    named = [name for name in texts if name.lower() in guessing.LABEL_NAMES]
+    if named and label.lower() not in guessing.LABEL_NAMES:
+        raise ValueError(f"{path}: the label comes last, and {named[0]} does not; move that column to the end")
     row = TaskRow(tuple(texts), label, (), labels)
     rows = rows_of(table, row, path, "train")
     check_variety(rows["label"], row, path, "train")

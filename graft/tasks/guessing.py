@@ -70,7 +70,9 @@ def named_columns(table: pd.DataFrame, file: object) -> pd.DataFrame:
             raise ValueError(f"{file}: column {table.columns.get_loc(name) + 1} has no name; name it or leave it out")
     ids = [name for name in table if name.lower() in ID_NAMES]
     # The last may be a score.
-    others = [name for name in table.columns[:-1] if name not in ids and name.lower() not in LABEL_NAMES]
+    others = [
+        name for name in table.columns[:-1] if name not in ids and name.lower() not in (*LABEL_NAMES, *TEXT_NAMES)
+    ]
     ids += [name for name in others if len(table) > 1 and numbers_rows(table[name])]
     return table.drop(columns=ids)
 

@@ -62,7 +62,7 @@ def check_variety(values: pd.Series, row: TaskRow, name: object, split: str) -> 
     missing = [label for i, label in enumerate(row.labels) if i not in present]
     if missing and (split == "train" or len(present) == 1):
         held = f"holds only {row.labels[values.iloc[0]]!r}" if len(present) == 1 else f"has no row of {missing[0]!r}"
-        should = "every class of `labels` needs a row" if split == "train" else "two classes or more are needed"
+        should = "every class needs a row" if split == "train" else "two classes or more are needed"
         raise ValueError(f"{name}: the label column {row.label} {held}; {should}")
 
 

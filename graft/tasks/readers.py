@@ -93,7 +93,7 @@ def rows_of(table: pd.DataFrame, row: TaskRow, name: object, split: str) -> pd.D
     result = pd.DataFrame({"id": [f"{split}-{i}" for i in table.index]})
     for target, column in zip(("text_a", "text_b"), columns[:-1], strict=False):
         result[target] = _texts(table[column], name).to_numpy()
-        blank = result[target].eq("") | table[column].isna().to_numpy()
+        blank = result[target].eq("")
         if blank.any():
             raise ValueError(f"{name}: row {table.index[int(blank.idxmax())] + 1} has no text in column {column}")
     result["label"] = labels.read(table[columns[-1]], row, name, split)
@@ -103,7 +103,7 @@ def rows_of(table: pd.DataFrame, row: TaskRow, name: object, split: str) -> pd.D
 def _texts(column: pd.Series, name: object) -> pd.Series:
     """Texts without blanks around; raises ValueError for a column that holds something else."""
     kind = pd.api.types.infer_dtype(column.astype(object), skipna=True)
-    texts = column.astype(str).str.strip()
+    texts = column.astype(object).where(column.notna(), "").astype(str).str.strip()
     if kind not in ("string", "empty") or (len(texts) and pd.to_numeric(texts, errors="coerce").notna().all()):
         held = "numbers" if kind in ("string", "integer", "floating", "mixed-integer-float") else f"{kind} values"
         raise ValueError(f"{name}: column {column.name} holds {held}, not text; name the column of the text")

@@ -27,13 +27,16 @@ def read_texts(path: Path) -> list[list[str]]:
         raise ValueError(f"{path}: holds no text; one text per line is needed")
     for number, cells in lines:
         if len(cells) != len(lines[0][1]) or len(cells) > 2:
-            raise ValueError(
-                f"{path}: line {number} holds {len(cells)} texts and line {lines[0][0]} {len(lines[0][1])}; lines must "
-                "hold one text each, or all of them two with one tab between"
-            )
+            wanted = "lines must hold one text each, or all of them two with one tab between"
+            raise ValueError(f"{path}: line {number} holds {len(cells)} texts, tabs between; {wanted}")
     columns = [list(column) for column in zip(*(cells for _, cells in lines), strict=True)]
-    for column in columns:
-        # The first may be a header's.
-        if pd.to_numeric(pd.Series(column[1:] or column, dtype=str), errors="coerce").notna().all():
-            raise ValueError(f"{path}: a column holds numbers, not text ({column[-1]!r}); leave labels and ids out")
+    if len(columns) == 2 and any(map(_is_label, columns)):
+        raise ValueError(f"{path}: a column holds labels or numbers ({lines[-1][1]}); leave all but texts out")
     return columns
+
+
+def _is_label(column: Sequence[str]) -> bool:
+    """Whether cells are numbers, or single words that stand again and again; the first may be a header's."""
+    cells = pd.Series(column[1:] or column, dtype=str).str.strip()
+    words = not cells.str.contains(" ", regex=False).any() and cells.nunique() <= len(cells) / 2
+    return bool(words or pd.to_numeric(cells, errors="coerce").notna().all())

@@ -90,14 +90,13 @@ def test_what_cannot_be_guessed_is_told_in_one_sentence(given, message):
     assert str(error.value).startswith("train.tsv: ") and len(str(error.value).splitlines()) == 1
 
 
-def test_a_guess_in_words_says_how_often_each_class_stands():
+def test_a_guess_in_words_says_how_many_rows_each_class_has():
     classes = table(sentence=REVIEWS, label=["good", "bad", "bad", "bad"])
-    assert (
-        in_words(guess_row(classes, ""), classes)
-        == "text in sentence; label in label, 2 classes (bad: 3 rows, good: 1 rows)"
-    )
+    told = "text in sentence; label in label, 2 classes (bad: 3 rows, good: 1 rows)"
+    assert in_words(guess_row(classes, ""), classes) == told
     score = table(sentence=REVIEWS, score=[0, 2.5, 5, 1])
-    assert (
-        in_words(guess_row(score, ""), score)
-        == "text in sentence; label in score, a score from 0 to 5 (4 different values)"
-    )
+    told = "text in sentence; label in score, a score from 0 to 5 (4 different values)"
+    assert in_words(guess_row(score, ""), score) == told
+    many = table(sentence=REVIEWS * 11, label=[f"c{i % 22:02}" for i in range(44)])
+    told = "text in sentence; label in label, 22 classes (c00: 2 rows, …, c21: 2 rows)"
+    assert in_words(guess_row(many, ""), many) == told
