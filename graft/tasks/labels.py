@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
+from numbers import Number
 
 import numpy as np
 import pandas as pd
@@ -27,9 +28,12 @@ def written(value: object) -> str:
 def read(column: pd.Series, row: TaskRow, name: object, split: str) -> pd.Series:
     """Class ids (int64) or scores (float64) [n] of a column; raises ValueError that names file, row and value."""
     column = column.reset_index(drop=True).astype(object)
-    if len(column) and column.map(written).eq("-1").all():
+    # Few values stand in many rows.
+    texts = column.map(str)
+    if len(texts) and all(written(text) == "-1" for text in texts.unique()):
         raise ValueError(f"{name}: all labels are -1, so the split is unlabelled; use a labelled one for {split}")
-    values, wanted = _scores(column) if row.labels is None else _classes(column, row.labels)
+    values, wanted = _scores(column) if row.labels is None else _classes(texts, row.labels)
+    values = values.mask(column.isna())
     if (bad := values.isna()).any():
         at = int(bad.idxmax())
         given = column[at]
@@ -86,12 +90,12 @@ def minus_ones(values: pd.Series) -> int:
 
 
 def _scores(column: pd.Series) -> tuple[pd.Series, str]:
-    numbers = column.map(lambda value: value if isinstance(value, str | int | float | np.number) else None)
+    numbers = column.map(lambda value: float(value) if isinstance(value, Number) else str(value))
     values = pd.to_numeric(numbers, errors="coerce").astype(float)
     return values.where(values.abs().lt(float("inf"))), "a number, with a point before its fraction"
 
 
-def _classes(column: pd.Series, labels: tuple[str, ...]) -> tuple[pd.Series, str]:
+def _classes(texts: pd.Series, labels: tuple[str, ...]) -> tuple[pd.Series, str]:
     known = {name: i for i, name in enumerate(labels)}
     wanted = f"one of {', '.join(labels)}"
     ids = {str(i): i for i in range(len(labels))}
@@ -100,7 +104,7 @@ def _classes(column: pd.Series, labels: tuple[str, ...]) -> tuple[pd.Series, str
         known |= ids
         wanted += f" (or 0 to {len(ids) - 1})"
 
-    def found(value: object) -> int | None:
-        return next((known[way] for way in (str(value), str(value).strip(), written(value)) if way in known), None)
+    def found(text: str) -> int | None:
+        return next((known[way] for way in (text, text.strip(), written(text)) if way in known), None)
 
-    return column.map(found), wanted
+    return texts.map({text: found(text) for text in texts.unique()}).astype(float), wanted

@@ -104,10 +104,14 @@ def _texts(column: pd.Series, name: object) -> pd.Series:
     """Texts without blanks around; raises ValueError for a column that holds something else."""
     kind = pd.api.types.infer_dtype(column.astype(object), skipna=True)
     texts = column.astype(object).where(column.notna(), "").astype(str).str.strip()
-    if kind not in ("string", "empty") or (len(texts) and pd.to_numeric(texts, errors="coerce").notna().all()):
+    if kind not in ("string", "empty") or (len(texts) and all(map(_all_numbers, (texts[:9], texts)))):
         held = "numbers" if kind in ("string", "integer", "floating", "mixed-integer-float") else f"{kind} values"
         raise ValueError(f"{name}: column {column.name} holds {held}, not text; name the column of the text")
     return texts
+
+
+def _all_numbers(texts: pd.Series) -> bool:
+    return bool(pd.to_numeric(texts, errors="coerce").notna().all())
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:

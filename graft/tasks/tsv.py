@@ -116,14 +116,14 @@ def _columns(path: str | Path, records: Sequence[Record]) -> tuple[list[str], li
     names, cells = [name.strip() for name in records[0][1]], [cells for _, cells in records[1:]]
     while names and not names[-1] and not any(cell.strip() for row in cells for cell in row[len(names) - 1 :]):
         names.pop()
-    if not names:
+    if not any(names):
         raise ValueError(f"{path}: line {records[0][0]} has no names; the first line names the columns")
     width = len(names)
     if cells and all(len(row) == width + 1 and row[-1].strip() for row in cells):
         if not numbers_rows(pd.Series([row[0] for row in cells], dtype=str)):
             raise ValueError(f"{path}: rows have {width + 1} columns and the header {width}; every column needs a name")
         names = ["", *names]
-    else:
+    elif any(len(row) != width for row in cells):
         cells = [row[:width] if len(row) < width or not any(map(str.strip, row[width:])) else row for row in cells]
     for (line, _), row in zip(records[1:], cells, strict=True):
         if len(row) != len(names):

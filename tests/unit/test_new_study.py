@@ -247,6 +247,37 @@ def test_a_task_given_twice_is_refused(folder):
         write("mine", [task, task])
 
 
+def labels_task(folder: Path, name: str, labels: list) -> str:
+    for split in ("train", "dev"):
+        rows = [[f"text number {i} is here", label] for i, label in enumerate(labels)]
+        write_tsv(folder / name / f"{split}.tsv", ["sentence", "label"], rows)
+    return f"{name}={name}"
+
+
+def test_the_kind_of_labels_is_asked_for_where_it_is_in_doubt(folder):
+    stars = labels_task(folder, "stars", [*range(30)] * 3)
+    with pytest.raises(ValueError, match="holds 30 whole numbers from 0 to 29; correct the file, or say --kind"):
+        write("mine", [stars])
+    tasks = [stars, labels_task(folder, "moods", [-1, 0, 1] * 9), labels_task(folder, "marks", [1.5, 2, 3] * 9)]
+    values = write("mine", tasks, kinds=["stars=score", "moods=classes"])["tasks"]
+    assert "labels" not in values["stars"] and "labels" not in values["marks"]
+    assert values["moods"]["labels"] == ["-1", "0", "1"]
+    assert write("all", tasks, kinds=["classes"])["tasks"]["marks"]["labels"] == ["1.5", "2", "3"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("graded", "--kind graded: it should be classes or score, or NAME=score for one --task NAME=FOLDER"),
+        ("others=score", "--kind others=score: it should be"),
+        ("rte=score", "--kind rte: a known task has classes; give the task another name"),
+    ],
+)
+def test_a_kind_that_cannot_be_is_told(folder, pico_glue, kind, message):
+    with pytest.raises(ValueError, match=message):
+        write("mine", [f"rte={pico_glue / 'RTE'}"], kinds=[kind])
+
+
 def graft(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
     return subprocess.run(
         [sys.executable, "-m", "graft", *arguments],
