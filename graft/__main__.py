@@ -154,7 +154,9 @@ def merge(
     text: Annotated[Path | None, typer.Option(help="Unlabelled text: one per line, pairs with a tab between.")] = None,
     small_pretrained: Annotated[Path | None, typer.Option(help="Folder of the small model before that.")] = None,
     head: Annotated[str, typer.Option(help="transplant, label-free or labelled.")] = "transplant",
-    labelled: Annotated[Path | None, typer.Option(help="TSV for the labelled head; the label comes last.")] = None,
+    labelled: Annotated[
+        Path | None, typer.Option(help="TSV for the labelled head: a header, texts, the label last.")
+    ] = None,
     tokens: Annotated[int, typer.Option(help="Tokens of text to compare the models on.")] = 50_000,
     max_tokens: Annotated[int, typer.Option(help="Texts are cut to this length.")] = 128,
     models: Annotated[list[Path] | None, typer.Option(metavar="DIR...", help="Models of one shape.")] = None,

@@ -46,6 +46,7 @@ from graft.systems import FewShotSystem
 from graft.tasks import generated
 from graft.tasks.readers import read_split, source_files
 from graft.tasks.table import TaskRow
+from graft.tasks.texts import read_texts
 from graft.tasks.transferred import read_report
 from graft.transfer import full_name
 
@@ -187,6 +188,8 @@ class Grid:
                     read_report(name, transfer, self.row(transfer.task))
         if self.study.calibration.file:
             self._calibration_text()
+            if rows:
+                read_texts(self.study.calibration.file)
         for name, model in self.study.models.items():
             if isinstance(model.source, PathModel | PackageModel):
                 self.check_local_model(name, model_files(model.source, f"models.{name}.source")[1])
