@@ -40,7 +40,7 @@ def test_scores_are_numbers_of_any_type():
         (CLASSES, ["0", "-1", "1"], "row 2 has the label '-1'; it should be one of negative, positive"),
         (CLASSES, ["-1", "-1.0 "], "all labels are -1, so the split is unlabelled; use a labelled one for dev"),
         (CLASSES, [0, 1, np.nan, np.nan], r"row 3 has no label \(2 in all\); leave rows without a label out"),
-        (CLASSES.replaced(labels=("None", "x")), ["x", None], r"row 2 has no label \(1 in all\)"),
+        (CLASSES.replaced(labels=("nan", "x")), ["x", None], r"row 2 has no label \(1 in all\)"),
         (CLASSES, ["0", ""], r"row 2 has no label \(1 in all\)"),
         (
             CLASSES,
