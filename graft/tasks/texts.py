@@ -29,7 +29,12 @@ def read_texts(path: Path) -> list[list[str]]:
         if len(cells) != len(lines[0][1]) or len(cells) > 2:
             wanted = "lines must hold one text each, or all of them two with one tab between"
             raise ValueError(f"{path}: line {number} holds {len(cells)} texts, tabs between; {wanted}")
+    if all(cells[0].startswith("{") and cells[-1].endswith("}") for _, cells in lines):
+        raise ValueError(f"{path}: holds JSON, not text; write the texts alone, one per line")
     columns = [list(column) for column in zip(*(cells for _, cells in lines), strict=True)]
+    if not any(map(str.strip, columns[-1])):
+        # Every line ends in a tab.
+        columns.pop()
     if len(columns) == 2 and any(map(_is_label, columns)):
         raise ValueError(f"{path}: a column holds labels or numbers ({lines[-1][1]}); leave all but texts out")
     return columns
