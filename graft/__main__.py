@@ -113,14 +113,18 @@ def new(
     ] = None,
     method: Annotated[list[str] | None, typer.Option(help="Merge method (see `methods`): only those named.")] = None,
     seeds: Annotated[int | None, typer.Option(metavar="N", help="Number of seeds.")] = None,
+    kind: Annotated[
+        list[str] | None,
+        typer.Option(metavar="KIND", help="What labels of own tasks are: classes or score; of one task, NAME=score."),
+    ] = None,
 ) -> None:
     """Write the config of a new study; what is left out is as in config.yaml.
 
-    --task and --method may be given several times.
+    --task, --kind and --method may be given several times.
     """
     from graft import new_study
 
-    asked = new_study.ask(name, task or (), large, small, method or (), seeds)
+    asked = new_study.ask(name, task or (), large, small, method or (), seeds, kind or ())
     path, grid = new_study.write(asked)
     for own in asked.tasks:
         print(f"{own.name}: {own.guessed or 'a known task'}")
@@ -150,7 +154,9 @@ def merge(
     text: Annotated[Path | None, typer.Option(help="Unlabelled text: one per line, pairs with a tab between.")] = None,
     small_pretrained: Annotated[Path | None, typer.Option(help="Folder of the small model before that.")] = None,
     head: Annotated[str, typer.Option(help="transplant, label-free or labelled.")] = "transplant",
-    labelled: Annotated[Path | None, typer.Option(help="TSV for the labelled head; the label comes last.")] = None,
+    labelled: Annotated[
+        Path | None, typer.Option(help="TSV for the labelled head: a header, texts, the label last.")
+    ] = None,
     tokens: Annotated[int, typer.Option(help="Tokens of text to compare the models on.")] = 50_000,
     max_tokens: Annotated[int, typer.Option(help="Texts are cut to this length.")] = 128,
     models: Annotated[list[Path] | None, typer.Option(metavar="DIR...", help="Models of one shape.")] = None,

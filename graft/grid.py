@@ -44,8 +44,10 @@ from graft.sources import FileData, GeneratedData, HubData
 from graft.study import MEMBER_SEEDS, TRIAL_SEEDS, Study
 from graft.systems import FewShotSystem
 from graft.tasks import generated
-from graft.tasks.readers import source_files
+from graft.tasks.readers import read_split, source_files
 from graft.tasks.table import TaskRow
+from graft.tasks.texts import read_texts
+from graft.tasks.transferred import read_report
 from graft.transfer import full_name
 
 # Bumped when a step's meaning changes, so that older results are made anew: that of every step, or of one.
@@ -172,16 +174,22 @@ class Grid:
         """
         return system.model or (system.pair or self.study.pairs[0]).large
 
-    def check_sources(self) -> None:
-        """Raise ValueError if a local source is missing or has the wrong columns; reads headers, not rows."""
+    def check_sources(self, rows: bool = True) -> None:
+        """Raise ValueError if a local source is missing, or with `rows`, if one of its texts or labels is wrong."""
         for name, task in self.study.tasks.items():
             if isinstance(task.source, FileData):
-                source_files(task.source, task.row(name), f"tasks.{name}.source")
-        for task, (name, transfer) in self.transfers.items():
+                found = source_files(task.source, f"tasks.{name}.source")
+                for split in found if rows else ():
+                    read_split(task.source, task.row(name), split, f"tasks.{name}.source")
+        for name, transfer in self.transfers.values():
             if isinstance(transfer.source, FileData):
-                source_files(transfer.source, self.row(task), f"transfer.{name}.source", (transfer.split,))
+                source_files(transfer.source, f"transfer.{name}.source", (transfer.split,))
+                if rows:
+                    read_report(name, transfer, self.row(transfer.task))
         if self.study.calibration.file:
             self._calibration_text()
+            if rows:
+                read_texts(self.study.calibration.file)
         for name, model in self.study.models.items():
             if isinstance(model.source, PathModel | PackageModel):
                 self.check_local_model(name, model_files(model.source, f"models.{name}.source")[1])
@@ -247,11 +255,11 @@ class Grid:
         row = self.row(task)
         if task in self.transfers:
             name, transfer = self.transfers[task]
-            source = _content(transfer.source, row, f"transfer.{name}.source", (transfer.split,))
+            source = _content(transfer.source, f"transfer.{name}.source", (transfer.split,))
             settings = [transfer.split, transfer.limits.model_dump(), transfer.labels]
             return _hash("transfer data", source, *settings, row.text, row.label, row.labels)
         spec = self.study.tasks[task]
-        source = _content(spec.source, row, f"tasks.{task}.source")
+        source = _content(spec.source, f"tasks.{task}.source")
         return _hash("data", source, spec.limits.model_dump(), row.text, row.label, row.labels, row.groups)
 
     @functools.cache  # noqa: B019
@@ -433,10 +441,10 @@ class Grid:
         return _hash("transfer", *(self.evaluated(run.task, run.system.name, run.seed) for run in self.transfer_runs))
 
 
-def _content(source: HubData | FileData | GeneratedData, row: TaskRow, where: str, *splits: Any) -> dict[str, Any]:
+def _content(source: HubData | FileData | GeneratedData, where: str, *splits: Any) -> dict[str, Any]:
     """What the rows of a data set depend on: the source as configured, or the sha256 of local files."""
     if isinstance(source, FileData):
-        found = source_files(source, row, where, *splits)
+        found = source_files(source, where, *splits)
         return {"kind": source.kind, **{split: files.sha256(path) for split, path in found.items()}}
     version = {"version": generated.VERSION} if isinstance(source, GeneratedData) else {}
     return source.model_dump() | version

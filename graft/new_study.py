@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, get_args
 
 import yaml
 
@@ -19,6 +19,7 @@ from graft.sections import checked_name
 from graft.shapes import Shape
 from graft.tasks import guessing, readers
 from graft.tasks.table import TASKS, TaskRow
+from graft.tasks.tsv import read_tsv
 from graft.yaml_text import Lines, flow
 
 # The default study: the one source of the comments, and of the values that are not asked for.
@@ -66,16 +67,18 @@ def ask(
     small: str | None = None,
     methods: Sequence[str] = (),
     seeds: int | None = None,
+    kinds: Sequence[str] = (),
 ) -> Asked:
     """Read what the command line asks for.
 
-    tasks: `NAME=FOLDER` each. large, small: a folder, or `owner/repo[@commit]` on the hub. Raises ValueError.
+    tasks: `NAME=FOLDER` each. large, small: a folder, or `owner/repo[@commit]` on the hub. kinds: `classes` or `score`,
+    of all own tasks, or `NAME=score` of one. Raises ValueError.
     """
     checked_name(name)
     for method in methods:
         registry.facts(method)
     models = tuple((role, model_source(role, given)) for role, given in (("large", large), ("small", small)) if given)
-    return Asked(name, tuple(own_task(task) for task in tasks), models, tuple(methods), seeds)
+    return Asked(name, own_tasks(tasks, kinds), models, tuple(methods), seeds)
 
 
 def write(asked: Asked) -> tuple[Path, Grid]:
@@ -91,7 +94,21 @@ def write(asked: Asked) -> tuple[Path, Grid]:
     return path, grid
 
 
-def own_task(given: str) -> OwnTask:
+def own_tasks(tasks: Sequence[str], kinds: Sequence[str]) -> tuple[OwnTask, ...]:
+    """The tasks of the command line, each with the kind of labels that it is said to have; raises ValueError."""
+    names = [task.partition("=")[0] for task in tasks]
+    said: dict[str, guessing.Kind] = {}
+    for given in kinds:
+        name, _, kind = given.rpartition("=")
+        if kind not in get_args(guessing.Kind) or (name and name not in names):
+            raise ValueError(f"--kind {given}: it should be classes or score, or NAME=score for one --task NAME=FOLDER")
+        said |= dict.fromkeys([name] if name else [n for n in names if n not in TASKS], kind)
+    if known := [name for name in said if name in TASKS]:
+        raise ValueError(f"--kind {known[0]}: a known task has {TASKS[known[0]].kind}; give the task another name")
+    return tuple(own_task(task, said.get(name)) for task, name in zip(tasks, names, strict=True))
+
+
+def own_task(given: str, kind: guessing.Kind | None = None) -> OwnTask:
     """The task that `NAME=FOLDER` means, its columns and labels guessed where its name is not a known task's.
 
     Both splits are read whole, so that a bad row is told now. Raises ValueError.
@@ -101,11 +118,9 @@ def own_task(given: str) -> OwnTask:
         raise ValueError(f"--task {given}: it should be NAME=FOLDER, e.g. reviews=data/reviews")
     checked_name(name)
     source, where = studies.FileData(kind="tsv", folder=folder), f"tasks.{name}.source"
-    train = readers.folder_of(source, where) / "train.tsv"
-    if not train.is_file():
-        raise ValueError(f"{train} is missing; a task's folder holds train.tsv and dev.tsv")
-    table = readers.read_tsv(train)
-    row = TASKS.get(name) or guessing.guess_row(table, train)
+    train = readers.source_files(source, where)["train"]
+    table = read_tsv(train)
+    row = TASKS.get(name) or guessing.guess_row(table, train, kind)
     for split in readers.OF_A_TASK:
         readers.read_split(source, row, split, where)
     return OwnTask(name, folder, row, len(table), "" if name in TASKS else guessing.in_words(row, table))

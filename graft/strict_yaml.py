@@ -6,11 +6,13 @@ from typing import Any
 
 import yaml
 
+from graft import plain_text
+
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
     """Read YAML, refusing a key that stands twice in one mapping (plain YAML would drop the first in silence)."""
     try:
-        values = yaml.load(Path(path).read_text(), Loader=_StrictLoader)
+        values = yaml.load(plain_text.read(path), Loader=_StrictLoader)
     except yaml.YAMLError as error:
         raise ValueError(f"{path}: {' '.join(str(error).split())}") from None
     if not isinstance(values, dict):

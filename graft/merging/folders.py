@@ -34,11 +34,13 @@ from graft.model_folders import open_folder
 from graft.model_sections import PathModel
 from graft.pretrained import fetch_model
 from graft.shapes import Shape
-from graft.tasks import alike
-from graft.tasks.readers import read_tsv, rows_of
+from graft.tasks import alike, guessing
+from graft.tasks.labels import check_variety
+from graft.tasks.readers import rows_of
 from graft.tasks.table import TaskRow
 from graft.tasks.texts import read_texts
 from graft.tasks.tokens import TokenisedSplit, load_tokenizer
+from graft.tasks.tsv import read_tsv
 
 # Rows on which a head is fitted, and the ridge sizes of which the one that predicts every fifth row best is taken.
 FIT_ROWS = 2048
@@ -344,13 +346,22 @@ def _head(kind: str, merged: dict[str, Tensor], small_head: Head, given: _Given,
 def read_labelled(
     path: Path, labels: tuple[str, ...] | None, tokenizer: Tokenizer
 ) -> tuple[TokenisedSplit, np.ndarray]:
-    """Texts and labels of a TSV with a header: the last column is the label, the one or two before it the texts."""
+    """Texts and labels of a TSV with a header: the last column is the label, the one or two before it the texts.
+
+    Columns that number the rows are left out. Raises ValueError as `read_tsv` and `rows_of` do.
+    """
     if not path.is_file():
         raise ValueError(f"--labelled: {path} is missing")
-    table = read_tsv(path)
+    table = guessing.named_columns(read_tsv(path), path)
     *texts, label = table.columns
     if len(texts) not in (1, 2):
-        raise ValueError(f"{path}: {len(table.columns)} columns; one or two texts and then the label are needed")
-    rows = rows_of(table, TaskRow(tuple(texts), label, (), labels), path, "train")
+        held = f"{len(table.columns)} columns ({', '.join(table.columns)})"
+        raise ValueError(f"{path}: {held}; one or two texts and then the label are needed")
+    named = [name for name in texts if name.lower() in guessing.LABEL_NAMES]
+    if named and label.lower() not in guessing.LABEL_NAMES:
+        raise ValueError(f"{path}: the label comes last, and {named[0]} does not; move that column to the end")
+    row = TaskRow(tuple(texts), label, (), labels)
+    rows = rows_of(table, row, path, "train")
+    check_variety(rows["label"], row, path, "train")
     columns = [rows[name].tolist() for name in ("text_a", "text_b") if name in rows]
     return TokenisedSplit.of_texts(tokenizer, columns, str(path)), rows["label"].to_numpy()

@@ -101,7 +101,7 @@ def status(paths: Paths) -> list[Table | Text]:
     """What is done, running, failed, missing or stale in a study, and why."""
     grid = Grid(load(paths.study))
     try:
-        grid.check_sources()
+        grid.check_sources(rows=False)
         unchecked = None
     except ValueError as error:
         unchecked = error

@@ -2,13 +2,20 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
+from typing import Literal
 
 import pandas as pd
 
+from graft.tasks import labels
 from graft.tasks.table import TaskRow
+from graft.tasks.tsv import numbers_rows
 
-LABEL_NAMES = ("label", "labels", "score", "class", "target", "rating", "stars", "similarity", "gold_label")
+Kind = Literal["classes", "score"]
+# Labels that are called so are often graded.
+SCORE_NAMES = ("score", "rating", "stars", "similarity")
+LABEL_NAMES = ("label", "labels", "class", "target", "gold_label", *SCORE_NAMES)
 PAIR_NAMES = (
     ("sentence1", "sentence2"),
     ("question1", "question2"),
@@ -20,44 +27,73 @@ PAIR_NAMES = (
 )
 TEXT_NAMES = ("sentence", "text")
 ID_NAMES = ("id", "idx", "index", "guid", "pairid")
-# More different whole numbers than that are a score.
+# More different numbers than that may be a score.
 MOST_CLASSES = 20
+# In a train split of so many rows, a class of a single one is a slip or a label of another kind.
+MANY_ROWS = 100
+# What stands where a label is missing.
+NO_LABEL = ("-1", "-", "?", "nan", "none", "null", "n/a", "na", "<na>", "#n/a")
 BY_HAND = "write the task's `text`, `label`, `labels` and `metrics` by hand (config.yaml explains them)"
+_DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
 
 
-def guess_row(table: pd.DataFrame, file: object) -> TaskRow:
+def guess_row(table: pd.DataFrame, file: object, kind: Kind | None = None) -> TaskRow:
     """Columns, classes and metrics of the task whose train split is `table` (all values strings).
 
-    Names that many data sets use go first, then what the values look like. Raises ValueError, naming `file`, where
-    that leaves a choice.
+    Names that many data sets use go first, then what the values look like. `kind`: what the labels are said to be.
+    Raises ValueError, naming `file`, where that leaves a choice.
     """
     if table.shape[1] < 2:
         raise ValueError(f"{file}: only one column, {table.columns[0]!r}; columns are separated by tabs")
     if table.empty:
         raise ValueError(f"{file}: the split is empty; at least one row is needed")
+    table = named_columns(table, file)
     label = _label_column(table, file)
     text = _text_columns(table.drop(columns=label), file)
-    labels = _classes(table[label], file)
-    if labels is None:
+    classes = _classes(table[label], file, kind)
+    if classes is None:
         metrics = ("correlation", "pearson", "spearman")
     else:
-        metrics = ("accuracy", "f1" if len(labels) == 2 else "f1_macro")
-    return TaskRow(text=text, label=label, labels=labels, metrics=metrics)
+        metrics = ("accuracy", "f1" if len(classes) == 2 else "f1_macro")
+    return TaskRow(text=text, label=label, labels=classes, metrics=metrics)
+
+
+def named_columns(table: pd.DataFrame, file: object) -> pd.DataFrame:
+    """The table without columns that number its rows, by name or by value.
+
+    Raises ValueError where its first line is no header, or a column has no name.
+    """
+    for name in table:
+        if _is_number(name) or (not _is_text(table[name]) and table[name].eq(name).any()):
+            raise ValueError(f"{file}: the first line has {name!r}, a value; it should name the columns")
+        if name.startswith("Unnamed: "):
+            raise ValueError(f"{file}: column {table.columns.get_loc(name) + 1} has no name; name it or leave it out")
+    ids = [name for name in table if name.lower() in ID_NAMES]
+    # The last may be a score.
+    others = [
+        name for name in table.columns[:-1] if name not in ids and name.lower() not in (*LABEL_NAMES, *TEXT_NAMES)
+    ]
+    ids += [name for name in others if len(table) > 1 and numbers_rows(table[name])]
+    return table.drop(columns=ids)
 
 
 def in_words(row: TaskRow, table: pd.DataFrame) -> str:
-    """One line on what was guessed: columns, kind of label, and how often each class stands in `table`."""
+    """One line on what was guessed: columns, kind of label, and how many rows of `table` each class has."""
     columns = f"text in {_listed(row.text)}; label in {row.label}"
+    values = table[row.label].map(labels.written)
     if row.labels is None:
-        numbers = pd.to_numeric(table[row.label])
-        return f"{columns}, a score from {numbers.min():g} to {numbers.max():g}"
-    shares = table[row.label].value_counts(normalize=True)
-    return f"{columns}, {len(row.labels)} classes ({_listed(f'{name} {shares[name]:.0%}' for name in row.labels)})"
+        numbers = pd.to_numeric(values)
+        return f"{columns}, a score from {numbers.min():g} to {numbers.max():g} ({values.nunique()} different values)"
+    counts = values.value_counts()
+    shown = [f"{name}: {counts[name]} rows" for name in row.labels]
+    if len(shown) > MOST_CLASSES:
+        shown = [f"{counts.index[0]}: {counts.iloc[0]} rows", "…", f"{counts.index[-1]}: {counts.iloc[-1]} rows"]
+    return f"{columns}, {len(row.labels)} classes ({_listed(shown)})"
 
 
 def _label_column(table: pd.DataFrame, file: object) -> str:
     named = [column for column in table if column.lower() in LABEL_NAMES]
-    found = named or [column for column in table if not _is_text(table[column]) and not _is_id(table[column])]
+    found = named or [column for column in table if not _is_text(table[column])]
     if len(found) == 1:
         return found[0]
     which = f"several columns may hold the label ({_listed(found)})" if found else "no column looks like a label"
@@ -77,31 +113,85 @@ def _text_columns(table: pd.DataFrame, file: object) -> tuple[str, ...]:
     raise ValueError(f"{file}: {which}; {wanted}, or {BY_HAND}")
 
 
-def _classes(values: pd.Series, file: object) -> tuple[str, ...] | None:
-    """Class names in the order of their ids, numbers by size; None for a score."""
-    names = pd.Series(values.unique())
-    numbers = pd.to_numeric(names, errors="coerce")
-    where = f"{file}: the label column {values.name}"
-    if blank := int(values.str.strip().eq("").sum()):
+def _classes(column: pd.Series, file: object, kind: Kind | None) -> tuple[str, ...] | None:
+    """Class names in the order of their ids, numbers by size; None for a score. Raises ValueError where in doubt."""
+    where = f"{file}: the label column {column.name}"
+    if blank := int(column.str.strip().eq("").sum()):
         raise ValueError(f"{where} is empty in {blank} rows; every row needs a label")
-    if len(names) == 1:
-        raise ValueError(f"{where} holds only {names[0]!r}; two classes or more are needed, or a score")
-    if numbers.isna().any():
-        if len(names) > MOST_CLASSES:
-            odd = names[numbers.isna()].iloc[0]
-            raise ValueError(f"{where} has {len(names)} values that are not all numbers ({odd!r}); {BY_HAND}")
-        return tuple(sorted(names))
-    if len(names) > MOST_CLASSES or (numbers % 1 != 0).any():
+    counts = column.map(labels.written).value_counts()
+    if len(counts) == 1:
+        raise ValueError(f"{where} holds only {counts.index[0]!r}; two classes or more are needed, or a score")
+    numbers = pd.to_numeric(pd.Series(counts.index, index=counts.index), errors="coerce")
+    named = list(numbers[numbers.isna()].index)
+    if kind is None:
+        _check_single(counts, where)
+        doubt = _doubt_of_names(counts, named) if named else _doubt_of_numbers(counts, numbers, str(column.name))
+        if doubt := doubt or _doubt_of_any(counts, numbers):
+            said = "--kind classes" if named else "--kind classes or --kind score"
+            raise ValueError(f"{where} {doubt}; correct the file, or say {said}")
+    if kind == "score" and named:
+        raise ValueError(f"{where} holds {named[0]!r}, which is no number, so it is no score; say --kind classes")
+    if kind == "score" or (kind is None and (numbers % 1).any()):
         return None
-    return tuple(names[numbers.sort_values().index])
+    return tuple(sorted(counts.index) if named else numbers.sort_values(kind="stable").index)
+
+
+def _check_single(counts: pd.Series, where: str) -> None:
+    """Raise ValueError where a row has several labels: a list, or other rows' labels joined."""
+    known = set(counts.index)
+    for name in counts.index:
+        if _DECIMAL_COMMA.fullmatch(name):
+            point = "a number has a point before its fraction, and a row has one label"
+            raise ValueError(f"{where} holds {name!r}; {point}")
+        if labels.is_several(name, known):
+            raise ValueError(f"{where} holds {name!r}; {labels.ONE_LABEL}")
+
+
+def _doubt_of_names(counts: pd.Series, named: list[str]) -> str | None:
+    """Why labels that are not all numbers may be other than classes."""
+    missing = next((name for name in counts.index if name.lower() in NO_LABEL), None)
+    if missing is not None:
+        return f"holds {missing!r} in {counts[missing]} rows, which often stands for no label"
+    if len(counts) > MOST_CLASSES and len(named) < len(counts):
+        return f"has {len(counts)} values that are not all numbers ({named[0]!r})"
+    if len(counts) > MOST_CLASSES and counts.sum() < 2 * len(counts):
+        return f"has {len(counts)} different values in {counts.sum()} rows"
+    return None
+
+
+def _doubt_of_numbers(counts: pd.Series, numbers: pd.Series, name: str) -> str | None:
+    """Why numbers may be other than they look: whole ones classes, others a score."""
+    fractions = bool((numbers % 1).any())
+    # Classes -1 and 1 are as usual as 0 and 1.
+    if labels.minus_ones(numbers) or ("-1" in counts and not fractions and set(counts.index) != {"-1", "1"}):
+        return f"holds -1 in {counts['-1']} rows, which often stands for no label"
+    graded = name.lower() in SCORE_NAMES and len(counts) > 2
+    if not fractions and (graded or len(counts) > MOST_CLASSES):
+        return f"holds {len(counts)} whole numbers from {numbers.min():g} to {numbers.max():g}"
+    return None
+
+
+def _doubt_of_any(counts: pd.Series, numbers: pd.Series) -> str | None:
+    """Why some classes may be slips: alike but for case, one number written twice, or a single row in many."""
+    if (numbers % 1).any():
+        return None
+    seen: dict[object, str] = {}
+    for name in counts.index:
+        other = seen.setdefault(name.lower() if pd.isna(numbers[name]) else numbers[name], name)
+        if other != name:
+            return f"holds {other!r} and {name!r}"
+    once = counts[counts == 1]
+    if len(once) and counts.sum() >= MANY_ROWS:
+        return f"holds {once.index[0]!r} in one row of {counts.sum()}"
+    return None
 
 
 def _is_text(column: pd.Series) -> bool:
     return column.str.strip().str.contains(" ", regex=False).mean() > 0.5
 
 
-def _is_id(column: pd.Series) -> bool:
-    return column.name.lower() in ID_NAMES or (column.is_unique and column.str.isdigit().all())
+def _is_number(value: str) -> bool:
+    return bool(re.fullmatch(r"[-+]?\d+([.,]\d+)?", value))
 
 
 def _listed(names: Iterable[str]) -> str:

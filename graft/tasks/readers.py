@@ -1,6 +1,5 @@
 """Reading a task's rows from the hub, from TSV files in the official GLUE layout, or from parquet."""
 
-import csv
 import os
 from collections.abc import Sequence
 from pathlib import Path
@@ -8,6 +7,7 @@ from pathlib import Path
 import pandas as pd
 
 from graft.sources import FileData, HubData
+from graft.tasks import labels, tsv
 from graft.tasks.table import TaskRow
 
 # Published splits, by the name that the hub gives them; local files are called as the splits are.
@@ -23,40 +23,40 @@ def folder_of(source: FileData, where: str, splits: Sequence[str] = OF_A_TASK) -
         name = folder[folder.index("$") :].split("/")[0].strip("${}")
         raise ValueError(f"{where}.folder: {source.folder} needs the environment variable {name}; export {name}=FOLDER")
     if not Path(folder).is_dir():
-        held = " and ".join(f"{split}.{source.kind}" for split in splits)
-        raise ValueError(f"{where}.folder: {folder} is not a folder; it should hold {held}")
+        raise ValueError(f"{where}.folder: {folder} is not a folder; it should hold {_wanted(source, splits)}")
     return Path(folder)
 
 
-def source_files(source: FileData, row: TaskRow, where: str, splits: Sequence[str] = OF_A_TASK) -> dict[str, Path]:
-    """The files of some splits of a local source, checked as far as can be without reading them whole.
+def source_files(source: FileData, where: str, splits: Sequence[str] = OF_A_TASK) -> dict[str, Path]:
+    """The files of some splits of a local source; raises ValueError for a missing folder or file."""
+    return {split: _local_file(source, where, split, splits) for split in splits}
 
-    Raises ValueError for a missing folder, file or column, an empty TSV file, or an unlabelled report split.
-    """
+
+def _local_file(source: FileData, where: str, split: str, splits: Sequence[str]) -> Path:
     folder = folder_of(source, where, splits)
-    files = {split: folder / f"{split}.{source.kind}" for split in splits}
-    for split, file in files.items():
-        if not file.is_file():
-            raise ValueError(f"{where}.folder: {file} is missing")
-        if source.kind == "tsv":
-            with open(file, encoding="utf-8") as handle:
-                header, first = handle.readline().rstrip("\r\n"), handle.readline()
-            _check_columns(header.split("\t"), row, file, split)
-            if not first:
-                raise ValueError(f"{file}: the split is empty; at least one row is needed")
-        else:
-            _check_columns(_parquet_columns(file), row, file, split)
-    return files
+    file = folder / f"{split}.{source.kind}"
+    if not file.is_file():
+        others = sorted(other.name for other in folder.glob("*.*") if other.is_file())[:9]
+        held = f" (it holds {', '.join(others)})" if others else ""
+        raise ValueError(f"{where}.folder: {file} is missing; a folder with {_wanted(source, splits)} is needed{held}")
+    return file
+
+
+def _wanted(source: FileData, splits: Sequence[str]) -> str:
+    return " and ".join(f"{split}.{source.kind}" for split in splits)
 
 
 def read_split(source: HubData | FileData, row: TaskRow, split: str, where: str) -> pd.DataFrame:
     """One published split ("train" or "dev") as columns `id`, `text_a`, (`text_b`,) `label`.
 
     Labels are class ids (int64) or scores (float64). Raises ValueError naming file, row and value for a missing
-    column, an empty split, an unlabelled split, a label outside the label set, or an empty text.
+    column, an empty split, an unlabelled split, a label outside the label set, an empty text, or labels from which
+    nothing can be learned or told.
     """
-    name, table = read_table(source, row, split, where)
-    return rows_of(table, row, name, split)
+    name, table = read_table(source, split, where)
+    rows = rows_of(table, row, name, split)
+    labels.check_variety(rows["label"], row, name, split)
+    return rows
 
 
 def read_texts(source: HubData | FileData, row: TaskRow, split: str, where: str) -> pd.DataFrame:
@@ -65,27 +65,21 @@ def read_texts(source: HubData | FileData, row: TaskRow, split: str, where: str)
     `index` is the file's own (`idx` on the hub), or counts its rows from 0. Raises ValueError for a missing file or
     column.
     """
-    if isinstance(source, HubData):
-        name, table = _read_hub(source, split)
-    else:
-        name = folder_of(source, where, (split,)) / f"{split}.{source.kind}"
-        if not name.is_file():
-            raise ValueError(f"{where}.folder: {name} is missing")
-        table = read_tsv(name) if source.kind == "tsv" else pd.read_parquet(name)
+    name, table = read_table(source, split, where)
     result = pd.DataFrame({"index": next((table[c] for c in ("index", "idx") if c in table), table.index)})
     for target, column in zip(("text_a", "text_b"), row.text, strict=False):
         if column not in table:
-            raise ValueError(f"{name}: no column {column!r}; it has {', '.join(table.columns)}")
-        result[target] = table[column].astype(str).str.strip()
+            raise ValueError(f"{name}: no column {column!r}; it has {_listed(table.columns)}")
+        result[target] = _texts(table[column], name)
     return result
 
 
-def read_table(source: HubData | FileData, row: TaskRow, split: str, where: str) -> tuple[object, pd.DataFrame]:
+def read_table(source: HubData | FileData, split: str, where: str) -> tuple[object, pd.DataFrame]:
     """One published split as it stands, and how its file is called in errors."""
     if isinstance(source, HubData):
         return _read_hub(source, split)
-    name = source_files(source, row, where, (split,))[split]
-    return name, read_tsv(name) if source.kind == "tsv" else pd.read_parquet(name)
+    file = source_files(source, where, (split,))[split]
+    return file, tsv.read_tsv(file) if source.kind == "tsv" else _read_parquet(file)
 
 
 def rows_of(table: pd.DataFrame, row: TaskRow, name: object, split: str) -> pd.DataFrame:
@@ -98,32 +92,34 @@ def rows_of(table: pd.DataFrame, row: TaskRow, name: object, split: str) -> pd.D
         raise ValueError(f"{name}: the split is empty; at least one row is needed")
     result = pd.DataFrame({"id": [f"{split}-{i}" for i in table.index]})
     for target, column in zip(("text_a", "text_b"), columns[:-1], strict=False):
-        result[target] = table[column].astype(str).str.strip().to_numpy()
-        blank = result[target].eq("") | table[column].isna().to_numpy()
+        result[target] = _texts(table[column], name).to_numpy()
+        blank = result[target].eq("")
         if blank.any():
             raise ValueError(f"{name}: row {table.index[int(blank.idxmax())] + 1} has no text in column {column}")
-    result["label"] = _labels(table[columns[-1]], row, name, split)
+    result["label"] = labels.read(table[columns[-1]], row, name, split)
     return result
 
 
-def read_tsv(path: Path) -> pd.DataFrame:
-    """All columns of a TSV file as strings, as they stand; raises ValueError for anything else."""
-    # GLUE's TSVs are unquoted: many sentences begin with a quotation mark that is never closed.
-    try:
-        return pd.read_csv(path, sep="\t", quoting=csv.QUOTE_NONE, dtype=str, keep_default_na=False, encoding="utf-8")
-    except (pd.errors.ParserError, UnicodeDecodeError) as error:
-        raise ValueError(
-            f"{path}: not a TSV file in UTF-8 with one row per line ({' '.join(str(error).split())})"
-        ) from None
+def _texts(column: pd.Series, name: object) -> pd.Series:
+    """Texts without blanks around; raises ValueError for a column that holds something else."""
+    kind = pd.api.types.infer_dtype(column.astype(object), skipna=True)
+    texts = column.astype(object).where(column.notna(), "").astype(str).str.strip()
+    if kind not in ("string", "empty") or (len(texts) and all(map(_all_numbers, (texts[:9], texts)))):
+        held = "numbers" if kind in ("string", "integer", "floating", "mixed-integer-float") else f"{kind} values"
+        raise ValueError(f"{name}: column {column.name} holds {held}, not text; name the column of the text")
+    return texts
 
 
-def _parquet_columns(path: Path) -> list[str]:
-    """Column names of a parquet file; raises ValueError for any other file."""
+def _all_numbers(texts: pd.Series) -> bool:
+    return bool(pd.to_numeric(texts, errors="coerce").notna().all())
+
+
+def _read_parquet(path: Path) -> pd.DataFrame:
+    """A parquet file; raises ValueError for any other file."""
     import pyarrow
-    import pyarrow.parquet
 
     try:
-        return pyarrow.parquet.read_schema(path).names
+        return pd.read_parquet(path)
     except pyarrow.ArrowInvalid as error:
         raise ValueError(f"{path}: not a parquet file ({error})") from None
 
@@ -160,30 +156,12 @@ def _check_columns(present: list[str], row: TaskRow, name: object, split: str) -
                 raise ValueError(
                     f"{name}: no label column {column!r}; the report split must be labelled (GLUE's test is not)"
                 )
-            raise ValueError(f"{name}: no column {column!r}; it has {', '.join(present)}")
+            raise ValueError(f"{name}: no column {column!r}; it has {_listed(present)}")
         found.append(column)
     return found
 
 
-def _labels(column: pd.Series, row: TaskRow, name: object, split: str) -> pd.Series:
-    column = column.reset_index(drop=True)
-    if row.labels is None:
-        values = pd.to_numeric(column, errors="coerce").astype(float)
-        bad = ~values.abs().lt(float("inf"))
-        wanted = "a number"
-    else:
-        known = {name: i for i, name in enumerate(row.labels)}
-        wanted = f"one of {', '.join(row.labels)}"
-        ids = {str(i): i for i in range(len(row.labels))}
-        # Classes that are called by numbers (1 to 5 stars) are read by name alone.
-        if known.keys().isdisjoint(ids):
-            known |= ids
-            wanted += f" (or 0 to {len(ids) - 1})"
-        values = column.map(lambda v: known.get(str(v), -1)).astype("int64")
-        bad = values.eq(-1)
-    if column.astype(str).eq("-1").all() or column.astype(str).eq("-1.0").all():
-        raise ValueError(f"{name}: all labels are -1, so the split is unlabelled; use a labelled one for {split}")
-    if bad.any():
-        line = int(bad.idxmax())
-        raise ValueError(f"{name}: row {line + 1} has the label {str(column[line])!r}; it should be {wanted}")
-    return values
+def _listed(columns: Sequence[str]) -> str:
+    """Names of columns in an error; of one alone, why it is alone."""
+    alone = " alone; tabs separate columns" if len(columns) == 1 else ""
+    return ", ".join(map(str, columns)) + alone

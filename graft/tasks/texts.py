@@ -5,6 +5,8 @@ from pathlib import Path
 
 import pandas as pd
 
+from graft.tasks import tsv
+
 
 def train_texts(tables: Sequence[Path]) -> list[str | tuple[str, str]]:
     """All texts of some train splits, without labels: strings, or pairs where a task has two texts."""
@@ -20,13 +22,26 @@ def train_texts(tables: Sequence[Path]) -> list[str | tuple[str, str]]:
 
 def read_texts(path: Path) -> list[list[str]]:
     """Columns of a text file: one text per line, or pairs with a tab between; raises ValueError where lines differ."""
-    try:
-        lines = [line for line in path.read_text(encoding="utf-8").splitlines() if line.strip()]
-    except (OSError, UnicodeDecodeError) as error:
-        raise ValueError(f"{path}: not a readable text file in UTF-8 ({error})") from None
+    lines = tsv.rows(path)
     if not lines:
         raise ValueError(f"{path}: holds no text; one text per line is needed")
-    rows = [line.split("\t") for line in lines]
-    if len({len(row) for row in rows}) > 1 or len(rows[0]) > 2:
-        raise ValueError(f"{path}: lines must hold one text each, or all of them two with one tab between")
-    return [list(column) for column in zip(*rows, strict=True)]
+    for number, cells in lines:
+        if len(cells) != len(lines[0][1]) or len(cells) > 2:
+            wanted = "lines must hold one text each, or all of them two with one tab between"
+            raise ValueError(f"{path}: line {number} holds {len(cells)} texts, tabs between; {wanted}")
+    if all(cells[0].startswith("{") and cells[-1].endswith("}") for _, cells in lines):
+        raise ValueError(f"{path}: holds JSON, not text; write the texts alone, one per line")
+    columns = [list(column) for column in zip(*(cells for _, cells in lines), strict=True)]
+    if not any(map(str.strip, columns[-1])):
+        # Every line ends in a tab.
+        columns.pop()
+    if len(columns) == 2 and any(map(_is_label, columns)):
+        raise ValueError(f"{path}: a column holds labels or numbers ({lines[-1][1]}); leave all but texts out")
+    return columns
+
+
+def _is_label(column: Sequence[str]) -> bool:
+    """Whether cells are numbers, or single words that stand again and again; the first may be a header's."""
+    cells = pd.Series(column[1:] or column, dtype=str).str.strip()
+    words = not cells.str.contains(" ", regex=False).any() and cells.nunique() <= len(cells) / 2
+    return bool(words or pd.to_numeric(cells, errors="coerce").notna().all())

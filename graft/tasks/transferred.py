@@ -9,6 +9,7 @@ from pathlib import Path
 import pandas as pd
 
 from graft import files
+from graft.tasks.labels import written
 from graft.tasks.prepare import balance, limited, readable
 from graft.tasks.readers import read_table, rows_of
 from graft.tasks.table import TaskRow
@@ -55,7 +56,7 @@ def read_report(
     where, row = f"transfer.{name}", transfer.row(trained_on)
     with tempfile.TemporaryDirectory() as temporary:
         source = readable(transfer.source, folder or Path(temporary))
-        file, table = read_table(source, row, transfer.split, f"{where}.source")
+        file, table = read_table(source, transfer.split, f"{where}.source")
         published = len(table)
         if transfer.labels is not None and row.label in table:
             table = as_classes(table, row.label, transfer.labels, file, where)
@@ -68,7 +69,7 @@ def as_classes(table: pd.DataFrame, column: str, labels: Mapping[str, str], file
 
     Raises ValueError that names file, row and value where a value is not in `labels`, or if no row is labelled.
     """
-    values = table[column].map(_written)
+    values = table[column].map(lambda value: value if value in labels else written(value))
     unlabelled = values.isin([value for value in UNLABELLED if value not in labels])
     unknown = ~unlabelled & ~values.isin(list(labels))
     if unknown.any():
@@ -80,8 +81,3 @@ def as_classes(table: pd.DataFrame, column: str, labels: Mapping[str, str], file
     if len(table) and unlabelled.all():
         raise ValueError(f"{file}: all labels are {values.iloc[0]}, so the split is unlabelled; use a labelled one")
     return table[~unlabelled].assign(**{column: values[~unlabelled].map(dict(labels))})
-
-
-def _written(value: object) -> str:
-    """A label value as people write it: a column of whole numbers is one of floats where a row has none."""
-    return str(int(value)) if isinstance(value, float) and value.is_integer() else str(value)

@@ -1,4 +1,5 @@
 import copy
+import shutil
 
 import pytest
 
@@ -430,6 +431,28 @@ def test_fingerprints_of_models_that_were_made_stay():
     grid = Grid(studies.parse(values))
     assert (grid.model("big"), grid.model("tiny")) == ("efbe33ac7006130c", "510b992d3707eff7")
     assert grid.finetune("rte", "tiny", 0) == "1bab8f6be15760ea"
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        ("-1", "row 1 has the label '-1'; it should be one of entailment, not_entailment"),
+        ("0,1", "row 1 has the labels '0,1'; a task with several labels per row is not supported"),
+    ],
+)
+@pytest.mark.parametrize("split", ["train", "dev"])
+def test_labels_of_both_splits_are_checked_before_any_job(study_config, tmp_path, split, label, message):
+    folder = shutil.copytree(study_config["tasks"]["rte"]["source"]["folder"], tmp_path / "own")
+    study_config["tasks"]["rte"]["source"]["folder"] = str(folder)
+    grid = Grid(studies.parse(study_config))
+    grid.check_sources()
+    header, row, *others = (folder / f"{split}.tsv").read_text().split("\n")
+    changed = row.rsplit("\t", 1)[0] + f"\t{label}"
+    (folder / f"{split}.tsv").write_text("\n".join([header, changed, *others]))
+    with pytest.raises(ValueError, match=message) as error:
+        grid.check_sources()
+    assert f"{split}.tsv" in str(error.value)
+    grid.check_sources(rows=False)
 
 
 def test_a_calibration_text_of_ones_own_counts_by_its_content(study_config, tmp_path):

@@ -85,7 +85,7 @@ def test_what_was_guessed_stands_beside_the_guess(folder, pico_glue):
     write("mine", [f"reviews={pico_glue / 'SST-2'}"])
     lines = Path("config/mine.yaml").read_text().splitlines()
     guess = lines.index("    # Guessed from train.tsv, so check it:")
-    assert lines[guess + 1].startswith("    # text in sentence; label in label, 2 classes (0 ")
+    assert lines[guess + 1].startswith("    # text in sentence; label in label, 2 classes (0: ")
     assert lines[guess + 2] == "    text: [sentence]"
 
 
@@ -200,7 +200,7 @@ def test_a_config_that_is_there_is_not_overwritten(folder):
     assert Path("config/mine.yaml").read_text() == before
 
 
-def broken_task(folder: Path, dev: str = "sentence\tlabel\na film\tgood\n") -> str:
+def broken_task(folder: Path, dev: str = "sentence\tlabel\na film\tgood\na plot\tbad\n") -> str:
     (folder / "broken").mkdir()
     (folder / "broken" / "train.tsv").write_text("sentence\tlabel\na film\tgood\na plot\tbad\n")
     (folder / "broken" / "dev.tsv").write_text(dev)
@@ -217,7 +217,7 @@ def broken_task(folder: Path, dev: str = "sentence\tlabel\na film\tgood\n") -> s
         ({"tasks": ["reviews"]}, "--task reviews: it should be NAME=FOLDER"),
         ({"tasks": ["My Reviews=."]}, "'My Reviews' is not a name"),
         ({"tasks": ["reviews=none"]}, "tasks.reviews.source.folder: none is not a folder"),
-        ({"tasks": ["reviews=."]}, "train.tsv is missing; a task's folder holds train.tsv and dev.tsv"),
+        ({"tasks": ["reviews=."]}, "train.tsv is missing; a folder with train.tsv and dev.tsv is needed"),
         ({"large": "no/such/folder"}, "--large: no/such/folder is neither a folder here nor a name on the hub"),
         ({"small": "."}, "config.json is missing"),
     ],
@@ -245,6 +245,37 @@ def test_a_task_given_twice_is_refused(folder):
     task = broken_task(folder)
     with pytest.raises(ValueError, match="x, x names a task twice"):
         write("mine", [task, task])
+
+
+def labels_task(folder: Path, name: str, labels: list) -> str:
+    for split in ("train", "dev"):
+        rows = [[f"text number {i} is here", label] for i, label in enumerate(labels)]
+        write_tsv(folder / name / f"{split}.tsv", ["sentence", "label"], rows)
+    return f"{name}={name}"
+
+
+def test_the_kind_of_labels_is_asked_for_where_it_is_in_doubt(folder):
+    stars = labels_task(folder, "stars", [*range(30)] * 3)
+    with pytest.raises(ValueError, match="holds 30 whole numbers from 0 to 29; correct the file, or say --kind"):
+        write("mine", [stars])
+    tasks = [stars, labels_task(folder, "moods", [-1, 0, 1] * 9), labels_task(folder, "marks", [1.5, 2, 3] * 9)]
+    values = write("mine", tasks, kinds=["stars=score", "moods=classes"])["tasks"]
+    assert "labels" not in values["stars"] and "labels" not in values["marks"]
+    assert values["moods"]["labels"] == ["-1", "0", "1"]
+    assert write("all", tasks, kinds=["classes"])["tasks"]["marks"]["labels"] == ["1.5", "2", "3"]
+
+
+@pytest.mark.parametrize(
+    ("kind", "message"),
+    [
+        ("graded", "--kind graded: it should be classes or score, or NAME=score for one --task NAME=FOLDER"),
+        ("others=score", "--kind others=score: it should be"),
+        ("rte=score", "--kind rte: a known task has classes; give the task another name"),
+    ],
+)
+def test_a_kind_that_cannot_be_is_told(folder, pico_glue, kind, message):
+    with pytest.raises(ValueError, match=message):
+        write("mine", [f"rte={pico_glue / 'RTE'}"], kinds=[kind])
 
 
 def graft(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:

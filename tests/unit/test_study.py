@@ -4,6 +4,7 @@ import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 from graft import study as studies
 from graft.grid import Grid
@@ -97,6 +98,22 @@ def test_one_task_alone_has_nothing_to_be_merged_with(study_config):
     study_config["systems"]["multitask"] = {"methods": {"ties": {}}}
     with pytest.raises(ValueError, match="systems.multitask: rte is the only task; two or more can be merged"):
         studies.parse(study_config)
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("[no, yes]", r"tasks.rte.labels: YAML reads False, not text; put every label in quotes, e.g. ['no', 'yes']"),
+        ("[a, 1]", r"tasks.rte.labels: YAML reads 1, not text; put every label in quotes, e.g. ['a', '1']"),
+        ("[01, 02]", "tasks.rte.labels: YAML reads 1, not text; put every label in quotes"),
+        ("[null, x]", "tasks.rte.labels: YAML reads None, not text; put every label in quotes"),
+    ],
+)
+def test_labels_that_yaml_reads_as_something_else_should_be_quoted(study_config, written, message):
+    study_config["tasks"]["rte"]["labels"] = yaml.safe_load(written)
+    with pytest.raises(ValueError) as error:
+        studies.parse(study_config)
+    assert str(error.value).startswith(message) and len(str(error.value).splitlines()) == 1
 
 
 GENERATED = {

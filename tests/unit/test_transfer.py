@@ -130,6 +130,11 @@ def test_a_transfer_needs_its_model_and_its_own_data_and_nothing_is_trained_for_
             "transfer.snli.source: similarity has a score, rte has not; take another grammar",
         ),
         ("imdb", {"max_tokens": 100}, "transfer.imdb.max_tokens: 100; .* has 64 positions"),
+        (
+            "snli",
+            {"labels": {"0": "entailment"}},
+            "has the label '[12]', which transfer.snli.labels does not map",
+        ),
         ("snli", {"label": "gold"}, "test.parquet: no column 'gold'; it has premise, hypothesis, label"),
         ("imdb", {"split": "dev"}, "imdb/dev.parquet is missing"),
     ],

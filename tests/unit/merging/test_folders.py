@@ -5,6 +5,7 @@ import subprocess
 import sys
 from dataclasses import replace
 
+import numpy as np
 import pytest
 import torch
 from huggingface_hub import ModelCard, metadata_load
@@ -15,7 +16,9 @@ from graft import files, published
 from graft.cost.flops import calibration_flops, encoder_flops, ridge_flops, similarity_flops, theseus_flops
 from graft.encoders import new_classifier
 from graft.merging import registry
-from graft.merging.folders import RIDGE, Order, merge
+from graft.merging.folders import RIDGE, Order, merge, read_labelled
+from graft.tasks.tokens import load_tokenizer
+from graft.tasks.tsv import read_tsv
 from tests.conftest import VOCABULARY, pair_rows, sentiment_rows, write_bert, write_tsv
 from tests.unit.counting import counting_flops
 
@@ -29,8 +32,6 @@ def quiet(done, total, text):
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     """Folders: large, small, one small classifier for each kind of labels; and files with text and labelled text."""
-    import numpy as np
-
     root = tmp_path_factory.mktemp("world")
     write_bert(root / "large", layers=4, width=24, heads=4, seed=1)
     write_bert(root / "small", layers=2, width=12, heads=2, seed=2)
@@ -103,6 +104,20 @@ def test_a_labelled_head_uses_the_labels_it_is_given(labels, order, world, tmp_p
     for name in weights[0]:
         if name.startswith("bert.enc"):
             assert torch.equal(weights[0][name], weights[1][name])
+
+
+@pytest.mark.parametrize("options", [{"index": False}, {}, {"index_label": "id"}, {"index": False, "quoting": 1}])
+@pytest.mark.parametrize("last", ["label", "idx"])
+def test_labelled_rows_that_pandas_wrote_are_read_as_they_were(options, last, world, tmp_path):
+    table = read_tsv(world / "two.tsv").assign(idx=range(120))
+    table.loc[0, "sentence"] = 'a "fine" film'
+    write_tsv(tmp_path / "plain.tsv", ["sentence", "label"], table[["sentence", "label"]].to_numpy().tolist())
+    table.loc[:, :last].to_csv(tmp_path / "pandas.tsv", sep="\t", **options)
+    tokenizer = load_tokenizer(world / "large")
+    (texts, labels), (same, alike) = (
+        read_labelled(tmp_path / name, ("negative", "positive"), tokenizer) for name in ("plain.tsv", "pandas.tsv")
+    )
+    assert same.second is None and np.array_equal(texts.first.ids, same.first.ids) and np.array_equal(labels, alike)
 
 
 @pytest.mark.parametrize("head", ["transplant", "label-free"])
@@ -270,6 +285,11 @@ def few_lines(world, file, lines, source="text.txt"):
     return file
 
 
+def write(file, text):
+    file.write_text(text)
+    return file
+
+
 THREE = {"id2label": {0: "a", 1: "b", 2: "c"}, "label2id": {"a": 0, "b": 1, "c": 2}}
 
 
@@ -335,6 +355,22 @@ WRONG = {
     "labels of another model": (
         lambda w, t: {"head": "labelled", "labelled": w / "three.tsv"},
         "has the label 'a'; it should be one of negative, positive",
+    ),
+    "labels in the text": (lambda w, t: {"text": w / "two.tsv"}, "a column holds labels or numbers"),
+    "labelled rows without a header": (
+        lambda w, t: {
+            "head": "labelled",
+            "labelled": write(t / "x.tsv", (w / "two.tsv").read_text().split("\n", 1)[1]),
+        },
+        "the first line has '[01]', a value; it should name the columns",
+    ),
+    "labelled rows of one class": (
+        lambda w, t: {"head": "labelled", "labelled": write(t / "x.tsv", "text\tlabel\n" + "a fine film\t1\n" * 20)},
+        "the label column label holds only 'positive'; every class needs a row",
+    ),
+    "labels before texts": (
+        lambda w, t: {"head": "labelled", "labelled": write(t / "x.tsv", "label\ttext\n1\tgood\n0\tbad\n")},
+        "the label comes last, and label does not; move that column to the end",
     ),
     "an unknown head": (lambda w, t: {"head": "random"}, "known are transplant, label-free, labelled"),
     "a composite": (lambda w, t: {"method": "logit_ensemble"}, "makes no single model"),

@@ -52,12 +52,13 @@ def test_parquet_with_the_hubs_names_reads_like_tsv(tmp_path):
         ("sentence\tlabel\n", "split is empty"),
         ("text\tlabel\nx\t1\n", "no column 'sentence'; it has text, label"),
         ("sentence\nx\n", "report split must be labelled"),
+        ("sentence,label\nx,1\n", "no column 'sentence'; it has sentence,label alone; tabs separate columns$"),
     ],
 )
-def test_bad_files_are_known_before_any_job(text, message, sst2, tmp_path):
+def test_bad_files_are_named(text, message, sst2, tmp_path):
     (tmp_path / "dev.tsv").write_text(text)
     with pytest.raises(ValueError, match=message):
-        source_files(sst2, TASKS["sst2"], "tasks.sst2.source")
+        read_split(sst2, TASKS["sst2"], "dev", "tasks.sst2.source")
 
 
 @pytest.mark.parametrize(
@@ -66,6 +67,8 @@ def test_bad_files_are_known_before_any_job(text, message, sst2, tmp_path):
         ("sentence\tlabel\nx\t1\ny\t7\n", "row 2 has the label '7'; it should be one of negative, positive"),
         ("sentence\tlabel\nx\t-1\ny\t-1\n", "unlabelled"),
         ("sentence\tlabel\n\t1\n", "row 1 has no text"),
+        ("sentence\tlabel\n7\t1\n8\t0\n", "column sentence holds numbers, not text; name the column of the text$"),
+        ("sentence\tlabel\nx\t1\ny\t1\n", "the label column label holds only 'positive'; two classes or more"),
     ],
 )
 def test_bad_rows_are_named(text, message, sst2, tmp_path):
@@ -84,9 +87,9 @@ def test_a_score_that_is_no_number_is_named(tmp_path):
 def test_a_missing_folder_and_an_unset_variable_say_what_is_needed(tmp_path, monkeypatch):
     monkeypatch.delenv("NO_SUCH_FOLDER", raising=False)
     with pytest.raises(ValueError, match="environment variable NO_SUCH_FOLDER"):
-        source_files(FileData(kind="tsv", folder="$NO_SUCH_FOLDER/SST-2"), TASKS["sst2"], "tasks.sst2.source")
+        source_files(FileData(kind="tsv", folder="$NO_SUCH_FOLDER/SST-2"), "tasks.sst2.source")
     with pytest.raises(ValueError, match="is not a folder"):
-        source_files(FileData(kind="tsv", folder=str(tmp_path / "none")), TASKS["sst2"], "tasks.sst2.source")
+        source_files(FileData(kind="tsv", folder=str(tmp_path / "none")), "tasks.sst2.source")
 
 
 def test_a_split_without_labels_is_read_with_its_own_index(tmp_path):
@@ -101,3 +104,24 @@ def test_a_hubs_split_without_labels_has_the_hubs_index(tmp_path):
     pd.DataFrame(columns).to_parquet(tmp_path / "test.parquet")
     table = read_texts(FileData(kind="parquet", folder=str(tmp_path)), TASKS["rte"], "test", "x")
     assert table.to_dict("list") == {"index": [0, 1], "text_a": ["a", "b"], "text_b": ["c", "d"]}
+
+
+def test_a_missing_file_says_what_the_folder_holds(tmp_path):
+    (tmp_path / "train.csv").write_text("")
+    with pytest.raises(ValueError, match=r"train.tsv is missing; a folder .* is needed \(it holds train.csv\)$"):
+        source_files(FileData(kind="tsv", folder=str(tmp_path)), "x")
+
+
+@pytest.mark.parametrize(
+    ("texts", "message"),
+    [
+        ([b"a", b"b"], "column sentence holds bytes values, not text"),
+        ([["a"], ["b"]], "column sentence holds mixed values, not text"),
+        ([3, 4], "column sentence holds numbers, not text"),
+        (["a", None], "row 2 has no text in column sentence"),
+    ],
+)
+def test_parquet_columns_of_something_else_than_text_are_refused(texts, message, tmp_path):
+    pd.DataFrame({"sentence": texts, "label": [0, 1]}).to_parquet(tmp_path / "train.parquet")
+    with pytest.raises(ValueError, match=message):
+        read_split(FileData(kind="parquet", folder=str(tmp_path)), TASKS["sst2"], "train", "x")

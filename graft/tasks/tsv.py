@@ -1,0 +1,139 @@
+"""Tables of text: a header and a row per line, tabs between columns; cells unquoted as GLUE's, or all as pandas quotes.
+
+Whether a quotation mark is text or the writer's is told by the whole file, and refused where both could be. Imports
+no torch.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Sequence
+from pathlib import Path
+
+import pandas as pd
+
+from graft import plain_text
+
+# The number of a row's line, and its cells.
+Record = tuple[int, list[str]]
+# A cell as writers quote it: its own quotation marks stand doubled.
+_QUOTED = re.compile(r'"(?:[^"]|"")*"')
+_UNNAMED = re.compile(r"(Unnamed: \d.*)?")
+# In every file that is written so, quotation marks can mean one thing only.
+QUOTE_ALL = "write it with all cells quoted (pandas: to_csv(sep='\\t', index=False, quoting=csv.QUOTE_ALL))"
+
+
+def read_tsv(path: str | Path) -> pd.DataFrame:
+    """All named columns as strings, rows counted from 0; columns without a name that number the rows are left out.
+
+    Raises ValueError that names file and line for other encodings, rows of unequal length, a header that lacks a
+    column or names one twice, and quotation marks that could be text or the writer's.
+    """
+    records = rows(path, header=True)
+    if not records:
+        raise ValueError(f"{path}: is empty; a line with the names of the columns is needed, and at least one row")
+    names, cells = _columns(path, records)
+    table = pd.DataFrame(cells, columns=range(len(names)), dtype=str)
+    kept = [i for i, name in enumerate(names) if not (_UNNAMED.fullmatch(name) and numbers_rows(table[i]))]
+    table = table[kept]
+    table.columns = [names[i] or f"Unnamed: {i}" for i in kept]
+    return table
+
+
+def rows(path: str | Path, header: bool = False) -> list[Record]:
+    """Number and cells of every line that is not blank; raises ValueError as `read_tsv` does.
+
+    Without a header, lines that could be quoted are taken as they stand unless they hold doubled quotation marks.
+    """
+    text = plain_text.read(path)
+    plain = [(i, line.split("\t")) for i, line in enumerate(plain_text.lines(text), 1) if line.strip(" ")]
+    if '"' not in text:
+        return plain
+    if _uneven(plain):
+        quoted = _parsed(text)
+        if not quoted or _uneven(quoted):
+            return plain
+        if any("\t" in cell and "\n" in cell for _, cells in quoted for cell in cells):
+            raise ValueError(f"{path}: quotation marks are opened and not closed; {QUOTE_ALL}")
+        return quoted
+    return _unquoted(plain) if _is_quoted(path, plain, header) else plain
+
+
+def numbers_rows(column: pd.Series) -> bool:
+    """Whether a column of strings numbers its rows: whole numbers, no two alike."""
+    return bool(column.is_unique and column.str.fullmatch(r"\d+").all())
+
+
+def _is_quoted(path: str | Path, records: Sequence[Record], header: bool) -> bool:
+    """Whether quotation marks around cells are the writer's; no cell holds a tab or a line's end."""
+    marked = [(line, cell) for line, cells in records for cell in cells if '"' in cell]
+    doubled = sum('""' in cell[1:-1] for _, cell in marked if _QUOTED.fullmatch(cell))
+    odd = [line for line, cell in marked if not _QUOTED.fullmatch(cell)]
+    # Names are quoted only by writers that quote all text.
+    named = header and all(_QUOTED.fullmatch(cell) for cell in records[0][1])
+    if odd and (named or doubled >= len(odd) > 0):
+        told = "the header's" if named else f"{doubled} of its"
+        raise ValueError(
+            f"{path}: {told} cells are quoted, and line {odd[0]} has a quotation mark that is neither doubled nor "
+            f"around a whole cell; {QUOTE_ALL}"
+        )
+    if odd or not marked:
+        return False
+    if header and not (doubled or named):
+        raise ValueError(
+            f"{path}: line {marked[0][0]} has quotation marks around a whole cell, which may be its text or how it was "
+            f"written; {QUOTE_ALL}"
+        )
+    return bool(doubled or named)
+
+
+def _unquoted(records: Sequence[Record]) -> list[Record]:
+    return [(i, [c[1:-1].replace('""', '"') if c[:1] == '"' else c for c in cells]) for i, cells in records]
+
+
+def _parsed(text: str) -> list[Record]:
+    """Lines read as quoted ones, whose cells may hold tabs and ends of lines; [] where they are none."""
+    reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t", strict=True)
+    try:
+        return [(reader.line_num, cells) for cells in reader if cells and cells != [""]]
+    except csv.Error:
+        return []
+
+
+def _uneven(records: Sequence[Record]) -> Record | None:
+    """The first row that has not as many cells as the header, blank ones at its end aside; all may have one more."""
+    wanted = len(records[0][1]) if records else 0
+    if len(records) > 1 and all(len(cells) == wanted + 1 for _, cells in records[1:]):
+        return None
+    return next((one for one in records if len(one[1]) < wanted or any(map(str.strip, one[1][wanted:]))), None)
+
+
+def _columns(path: str | Path, records: Sequence[Record]) -> tuple[list[str], list[list[str]]]:
+    """Names of the columns, and the rows' cells, as many; without blank columns at the end."""
+    names, cells = [name.strip() for name in records[0][1]], [cells for _, cells in records[1:]]
+    while names and not names[-1] and not any(cell.strip() for row in cells for cell in row[len(names) - 1 :]):
+        names.pop()
+    if not any(names):
+        raise ValueError(f"{path}: line {records[0][0]} has no names; the first line names the columns")
+    width = len(names)
+    if cells and all(len(row) == width + 1 and row[-1].strip() for row in cells):
+        if not numbers_rows(pd.Series([row[0] for row in cells], dtype=str)):
+            raise ValueError(f"{path}: rows have {width + 1} columns and the header {width}; every column needs a name")
+        names = ["", *names]
+    elif any(len(row) != width for row in cells):
+        cells = [row[:width] if len(row) < width or not any(map(str.strip, row[width:])) else row for row in cells]
+    for (line, _), row in zip(records[1:], cells, strict=True):
+        if len(row) != len(names):
+            raise ValueError(
+                f"{path}: line {line} has {len(row)} columns and the header {len(names)}; a row is one line, with one "
+                "tab between columns and none inside of a text"
+            )
+        if row == records[0][1]:
+            raise ValueError(f"{path}: line {line} is the header again; leave it out")
+    twice = next((name for name, count in Counter(names).items() if name and count > 1), None)
+    if twice is not None:
+        raise ValueError(f"{path}: column {twice!r} stands twice in the header; name every column otherwise")
+    return names, cells
