@@ -1,11 +1,9 @@
 """`--sdm conda`: each job in the Python of its own environment, or in none."""
 
 import json
-import os
 import re
 import shutil
 import subprocess
-import sys
 from pathlib import Path
 
 import pytest
@@ -42,7 +40,7 @@ def with_conda(folder: Path, config: Path, conda: Conda, *arguments: str) -> tup
 
 @pytest.fixture(scope="module")
 def config(pico_glue, pico_models, tmp_path_factory) -> Path:
-    values = study_values(pico_glue, pico_models, seeds=[0], include=["*/finetune.*", "*/majority/*", "*/probe.*"])
+    values = study_values(pico_glue, pico_models, seeds=[0], include=["*/finetune.*"])
     values["tasks"] = {"sst2": values["tasks"]["sst2"]}
     for model in values["models"].values():
         model["finetune"] = {"sst2": model["finetune"]["sst2"]}
@@ -70,7 +68,7 @@ def test_each_rule_runs_in_the_python_of_its_own_environment(finished):
     ran = [module.removeprefix("workflow_scripts.") for _, _, module in programs]
     logs = folder / "results/pico/logs"
     assert sorted(ran) == sorted(log.relative_to(logs).parts[0].removesuffix(".log") for log in logs.rglob("*.log"))
-    assert {where for where, _, _ in programs} == set(ENVIRONMENTS) and len(ran) > 15
+    assert {where for where, _, _ in programs} == set(ENVIRONMENTS) and len(ran) > 10
     # What the post-deploy scripts bring.
     assert {where for where, _, module in conda.ran() if module == "pip"} == {"head", "analysis"}
 
@@ -85,9 +83,7 @@ def test_switching_conda_off_or_a_comment_in_its_files_runs_nothing_again(finish
     assert "head.yaml will be created" in said and "Nothing to be done" in said
 
 
-def test_a_job_whose_environment_was_not_activated_is_refused_and_tables_need_no_python_on_the_path(
-    config, tmp_path
-):
+def test_a_job_outside_of_its_environment_is_refused_and_tables_need_no_python_on_the_path(config, tmp_path):
     conda = Conda.at(tmp_path / "conda")
     conda.break_activation()
     commands = tmp_path / "commands"
@@ -95,24 +91,11 @@ def test_a_job_whose_environment_was_not_activated_is_refused_and_tables_need_no
     for file in (*Path("/bin").iterdir(), *Path("/usr/bin").iterdir()):
         if not file.name.startswith(("python", "conda")) and not (commands / file.name).is_symlink():
             (commands / file.name).symlink_to(file)
-    # Somebody's environment that is active already: its Python would run the jobs.
-    outer = tmp_path / "outer" / "bin"
-    outer.mkdir(parents=True)
-    (outer / "python").write_text(f"#!/bin/sh\necho outer >> '{tmp_path}/outer/ran'\nexec '{sys.executable}' \"$@\"\n")
-    for path, prefix in ((f"{outer}{os.pathsep}{commands}", str(outer.parent)), (str(commands), "")):
-        (outer / "python").chmod(0o755)
-        status, said = run(
-            tmp_path,
-            config,
-            *("--software-deployment-method", "conda"),
-            PATH=conda.path(path),
-            CONDA_PREFIX=prefix,
-        )
-        assert status == 1
-        assert f"conda did not activate the environment of this job in {tmp_path}/.snakemake/conda; call" in said
-        assert (tmp_path / "results/pico/tables/comparison.csv").is_file(), said[-3000:]
-        shutil.rmtree(tmp_path / "results")
-    assert {module for _, _, module in conda.ran()} == {"pip"} and not (tmp_path / "outer/ran").exists()
+    status, said = run(tmp_path, config, "--software-deployment-method", "conda", PATH=conda.path(str(commands)))
+    assert status == 1
+    assert f"conda did not activate the environment of this job in {tmp_path}/.snakemake/conda; call" in said
+    assert {module for _, _, module in conda.ran()} == {"pip"}
+    assert (tmp_path / "results/pico/tables/comparison.csv").is_file(), said[-3000:]
 
 
 def test_two_studies_that_build_environments_in_one_folder_take_turns(config, tmp_path):
