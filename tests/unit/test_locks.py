@@ -105,8 +105,8 @@ from graft import locks
 turn = locks.take_turn(Path(sys.argv[1]), "it")
 print(time.monotonic(), flush=True)
 sys.stdin.readline()
-locks.end_turn(turn)
 print(time.monotonic(), flush=True)
+locks.end_turn(turn)
 sys.stdin.readline()
 """
 
@@ -119,13 +119,15 @@ def test_turns_are_taken_one_after_the_other_and_end_before_their_holders(tmp_pa
     first = start()
     first.stdout.readline()
     second = start()
+    second.stdin.write("\n\n")
+    second.stdin.flush()
     assert second.stderr.readline() == "it: waiting for another snakemake that may be building them\n"
     first.stdin.write("\n")
     first.stdin.flush()
     ended = float(first.stdout.readline())
     assert float(second.stdout.readline()) >= ended and first.poll() is None
-    for process in (first, second):
-        process.communicate("\n\n")
+    first.communicate("\n")
+    second.communicate()
 
 
 def test_a_folder_that_may_not_be_written_to_is_not_locked(tmp_path, monkeypatch):
