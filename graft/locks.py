@@ -11,6 +11,7 @@ from pathlib import Path
 
 # What a file system without locks answers, such as Lustre mounted without `flock`.
 NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
+READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
 # Variable in which a job finds what its snakemake wrote into the study's lock.
@@ -64,17 +65,27 @@ def share(path: Path) -> None:
 def wait_for_jobs(path: Path, what: str) -> None:
     """Return when no process shares the lock any more: jobs outlive a snakemake that was killed."""
     descriptor = _open(path)
-    told = False
-    while True:
-        try:
-            _flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            break
-        except BlockingIOError:
-            if not told:
-                print(f"{what}: waiting for jobs of an earlier run to end", file=sys.stderr, flush=True)
-                told = True
-            time.sleep(0.5)
+    _wait(descriptor, f"{what}: waiting for jobs of an earlier run to end")
     os.close(descriptor)
+
+
+def take_turn(path: Path, what: str) -> int | None:
+    """Lock `path` as soon as no other process has it, until `end_turn` of what is returned or this process ends; None
+    where this user may not write, and so may not change what is locked either."""
+    try:
+        descriptor = _open(path)
+    except OSError as error:
+        if error.errno not in READ_ONLY:
+            raise
+        return None
+    _wait(descriptor, f"{what}: waiting for another snakemake that may be building them")
+    return descriptor
+
+
+def end_turn(turn: int | None) -> None:
+    """Let go what `take_turn` returned."""
+    if turn is not None:
+        os.close(turn)
 
 
 def refuse_while_running(lock: Path, jobs_lock: Path, what: str) -> None:
@@ -112,7 +123,7 @@ def holder(path: Path) -> str | None:
 
 def _open(path: Path) -> int:
     path.parent.mkdir(parents=True, exist_ok=True)
-    return os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+    return os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
 
 
 def _flock(descriptor: int, operation: int) -> bool:
@@ -124,3 +135,17 @@ def _flock(descriptor: int, operation: int) -> bool:
             raise
         return False
     return True
+
+
+def _wait(descriptor: int, told: str) -> None:
+    """Lock it alone as soon as nobody has it, saying once that this takes a while."""
+    said = False
+    while True:
+        try:
+            _flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return
+        except BlockingIOError:
+            if not said:
+                print(told, file=sys.stderr, flush=True)
+                said = True
+            time.sleep(0.5)

@@ -3,13 +3,13 @@ import os
 import re
 import sys
 from pathlib import Path
-from shlex import quote
 
 sys.path.insert(0, str(workflow.basedir))
 
 from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import DeploymentMethod
 
-from graft import cluster, files, launcher, locks, preload, steps, study as studies
+from graft import cluster, deployment, files, launcher, locks, preload, steps, study as studies
 from graft.cost import families
 from graft.grid import Grid
 from graft.grid_systems import probes_of, reads_layers
@@ -61,13 +61,16 @@ PUBLISHED = made_by("download_model")
 # Data sets that are read and evaluated on; the systems of transfers are those of their tasks.
 DATA_SETS = either((*STUDY.tasks, *GRID.transfers))
 
-# Programs find graft and, outside of conda, this very Python. Set here and not in `params`, so that moving the
-# checkout re-runs nothing.
-CONDA = any(str(m.value) == "conda" for m in workflow.deployment_settings.deployment_method)
-shell.prefix(
-    f"set -euo pipefail; export PYTHONPATH={quote(str(workflow.basedir))}; "
-    + ("" if CONDA else f"export PATH={quote(str(Path(sys.executable).parent))}:$PATH; ")
-)
+# Folder of the conda environments that jobs run in; None where all run in this very Python.
+ENVIRONMENTS = None
+if DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method:
+    ENVIRONMENTS = Path(os.path.abspath(workflow.deployment_settings.conda_prefix or ".snakemake/conda"))
+# Set here and not in `params`, so that moving the checkout re-runs nothing.
+shell.prefix(deployment.prefix(Path(workflow.basedir), ENVIRONMENTS))
+# Snakemake builds environments between here and `onstart`, and takes for broken what another one has not finished.
+BUILDING = None
+if ENVIRONMENTS and workflow.is_main_process and not workflow.output_settings.dryrun:
+    BUILDING = locks.take_turn(ENVIRONMENTS / ".lock", f"conda environments in {ENVIRONMENTS}")
 
 RUNS = "{task}/{system}/seed-{seed}"
 TABLES = [
@@ -111,6 +114,7 @@ def asked_of_slurm(resource):
 
 def start_study():
     """Take the study's lock for as long as this process lives, see orphans out, write the resolved config."""
+    locks.end_turn(BUILDING)
     try:
         if os.environ.get(cluster.OURS):
             cluster.refuse_unknown(*map(asked_of_slurm, ("slurm_account", "slurm_partition")))
@@ -121,8 +125,14 @@ def start_study():
     locks.wait_for_jobs(PATHS.jobs_lock, f"study {STUDY.name}")
     files.remove_temporary(PATHS.root)
     files.write_json(PATHS.study, STUDY.model_dump(mode="json", by_alias=True))
-    if workflow.local_exec and not CONDA:
+    if workflow.local_exec and not ENVIRONMENTS:
         preload.start()
+
+
+def tables_of_what_there_is():
+    """One failed run must not hide the rest: the tables are made from the runs that exist."""
+    deployment.run_here(Path(workflow.basedir), "graft", "tables", STUDY.name)
+    print(f"`python -m graft status {STUDY.name}` says which runs failed, and why", file=sys.stderr)
 
 
 def all_data():

@@ -6,8 +6,9 @@ rule download_model:
     wildcard_constraints:
         model=either(PUBLISHED),
     localrule: True
+    # It brings weights into one form, for which the environment of downloads has no torch.
     conda:
-        "../envs/head.yaml"
+        "../envs/merge.yaml"
     params:
         study=PATHS.study,
         fingerprint=lambda w: GRID.model(w.model),

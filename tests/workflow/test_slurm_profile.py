@@ -9,28 +9,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.workflow.conda import Conda
 from tests.workflow.conftest import ROOT, snakemake
 
 PROFILE = Path("profiles/slurm/config.v9+.yaml")
 NOT_CLONED = (".git", ".venv", ".snakemake", ".pytest_cache", ".ruff_cache", "__pycache__", "results")
-# The little of conda that snakemake asks for in a dry run. The real one is on no package index that pip reads.
-CONDA = """#!/bin/sh
-case "$1" in
-    info) echo '{"conda_prefix": "/opt/conda", "platform": "linux-64"}' ;;
-    --version) echo 'conda 26.1.0' ;;
-    config) echo '{"get": {"channel_priority": "strict"}}' ;;
-    *) echo "conda $*: not in a dry run" >&2; exit 1 ;;
-esac
-"""
 
 
 @pytest.fixture
 def clone(tmp_path) -> Path:
     return shutil.copytree(ROOT, tmp_path / "clone", symlinks=True, ignore=shutil.ignore_patterns(*NOT_CLONED))
-
-
-def path_without_conda() -> str:
-    return os.pathsep.join(p for p in os.environ["PATH"].split(os.pathsep) if not (Path(p) / "conda").exists())
 
 
 def plan(clone: Path, *arguments: str, path: str | None = None) -> str:
@@ -41,7 +29,7 @@ def plan(clone: Path, *arguments: str, path: str | None = None) -> str:
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-        env=os.environ | {"PATH": path or path_without_conda()},
+        env=os.environ | ({"PATH": path} if path else {}),
     )
     assert done.returncode == 0, done.stdout[-3000:]
     return done.stdout
@@ -143,15 +131,11 @@ def test_a_finetuning_asks_for_the_gpus_of_all_its_processes(clone, study_config
     assert {job["gpu"] for job in asked["evaluate"]} == {"1"}
 
 
-def test_a_conda_that_is_found_is_used_unless_the_site_says_no(clone, study_config, write_config, tmp_path):
-    conda = tmp_path / "bin" / "conda"
-    conda.parent.mkdir()
-    conda.write_text(CONDA)
-    conda.chmod(0o755)
-    path = f"{conda.parent}{os.pathsep}{path_without_conda()}"
+def test_conda_environments_are_for_sites_that_ask_for_them(clone, study_config, write_config, tmp_path):
+    path = Conda.at(tmp_path / "conda").path()
     config = ("--configfile", str(write_config(study_config)))
-    assert "Conda environment envs/train.yaml will be created" in plan(clone, *config, path=path)
-    assert "Conda environment" not in plan(edited(clone, conda="false"), *config, path=path)
+    assert "Conda environment" not in plan(clone, *config, path=path)
+    assert "Conda environment envs/train.yaml will be created" in plan(edited(clone, conda="true"), *config, path=path)
 
 
 def test_a_job_that_failed_is_tried_again_with_more_and_steps_without_a_gpu_need_none(

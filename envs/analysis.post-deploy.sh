@@ -1,0 +1,1 @@
+head.post-deploy.sh
