@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import functools
 import hashlib
 import json
@@ -39,6 +38,7 @@ from graft.model_sections import (
     PathModel,
     RandomModel,
 )
+from graft.names import check_patterns, common_pair, system_named
 from graft.shapes import Shape, check_shapes
 from graft.sources import FileData, GeneratedData, HubData
 from graft.study import MEMBER_SEEDS, TRIAL_SEEDS, Study
@@ -52,6 +52,7 @@ from graft.transfer import full_name
 RECIPES = 3
 RECIPES_OF = {"probe": 4, "finetune": 4, "merge": 5, "sweep": 4, "WarmStartSystem": 4}
 ALL_SEEDS = "all"
+_RUN = "<task>/<system>/seed-<n>"
 
 
 @dataclass(frozen=True)
@@ -85,26 +86,46 @@ class Grid:
         self.pairs = (*study.pairs, *study.control_pairs)
         self.merges = merges_of(study)
         self.systems = {system.name: system for system in systems_of(study, self.merges)}
-        self.runs = [
-            run
+        every = [
+            Run(task, system, seed)
             for task in study.tasks
             for system in self.systems.values()
             for seed in self._seeds_of(system)
-            if study.keeps((run := Run(task, system, seed)).id)
         ]
+        # What short names of systems leave out.
+        self.ending = common_pair(dict.fromkeys(run.system.name for run in every))
+        self._check_patterns(every)
+        self.runs = [run for run in every if study.keeps(run.id, self.ending)]
         if not self.runs:
             raise ValueError("include and exclude leave no run; patterns are over <task>/<system>/seed-<n>")
         self.transfers = {full_name(name, spec): (name, spec) for name, spec in study.transfer.items()}
         self.transfer_runs = [run for task in self.transfers for run in self._runs_of_transfer(task)]
 
+    def _check_patterns(self, every: list[Run]) -> None:
+        """Raise ValueError for patterns of the study that match nothing; those that stand there anyway may."""
+        runs, systems = [run.id for run in every], [run.system.name for run in every]
+        for section, key, names, form in (
+            (self.study, "include", runs, _RUN),
+            (self.study, "exclude", runs, _RUN),
+            (self.study.statistics, "primary_family", systems, "systems"),
+        ):
+            given = [p for p in getattr(section, key) if p not in type(section).model_fields[key].default]
+            where = key if section is self.study else f"statistics.{key}"
+            check_patterns(where, given, names, self.ending, form)
+
+    def named(self, system: str, task: str | None = None) -> str:
+        """The system that a name as in the tables means, of those that are run (on a task); raises ValueError."""
+        runs = [*self.runs, *self.transfer_runs]
+        return system_named(system, [run.system.name for run in runs if task in (None, run.task)])
+
     def _runs_of_transfer(self, task: str) -> list[Run]:
         """One for each run of the task that the systems were trained on; what the study leaves out is not made."""
         name, spec = self.transfers[task]
         own = [run for run in self.runs if run.task == spec.task]
-        for pattern in spec.systems:
-            if not fnmatch.filter([run.system.name for run in own], pattern):
-                raise ValueError(f"transfer.{name}.systems: no system that is run on {spec.task} matches {pattern!r}")
-        return [Run(task, run.system, run.seed, spec.task) for run in own if spec.evaluates(run.system.name)]
+        names = [run.system.name for run in own]
+        check_patterns(f"transfer.{name}.systems", spec.systems, names, self.ending, f"systems that {spec.task} has")
+        kept = [run for run in own if spec.evaluates(run.system.name, self.ending)]
+        return [Run(task, run.system, run.seed, spec.task) for run in kept]
 
     def trained_on(self, task: str) -> str:
         """The task whose systems a task or transfer evaluates."""

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from graft.sections import Section
+from graft.sections import Section, Seed
 
 # More than 10,000 rows of different texts are more than the grammars have to say.
 GeneratedRows = Annotated[int, Field(ge=20, le=10_000)]
@@ -38,7 +38,7 @@ class GeneratedData(Section):
     kind: Literal["generated"]
     grammar: Literal["sentiment", "similarity", "entailment"]
     """Laid out as SST-2 (classes 0 and 1), STS-B (a score from 0 to 5) or RTE (entailment and not_entailment)."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
     """Of the rows."""
     train: GeneratedRows = 2000
     """Rows of the train split, of which `select` is carved out."""

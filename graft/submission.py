@@ -49,8 +49,7 @@ def submit(grid: Grid, paths: Paths, system: str, seed: str | None, out: Path, r
         raise ValueError(f"study {grid.study.name} has none of GLUE's tasks; known are {', '.join(glue.NAMES)}")
     chosen = {task: found for task in tasks if (found := _run(grid, paths, task, system, seed))}
     if not chosen:
-        near = ", ".join(name for name in grid.systems if not name.startswith("trial."))
-        raise ValueError(f"study {grid.study.name} runs no system {system!r} on {' or '.join(tasks)}; it has {near}")
+        raise ValueError(f"study {grid.study.name} runs no system {system!r} on {' or '.join(tasks)}")
     # Everything that can be missing is looked for before anything is computed.
     texts = {task: _texts(grid, task) for task in chosen}
     parts = []
@@ -61,6 +60,14 @@ def submit(grid: Grid, paths: Paths, system: str, seed: str | None, out: Path, r
     report(len(chosen), len(chosen), "")
     glue.write(out, {part.name: (part.index, part.predictions) for part in parts})
     return parts
+
+
+def named(grid: Grid, system: str) -> str:
+    """The system that a name as in the tables means; raises ValueError."""
+    try:
+        return grid.named(system)
+    except ValueError as error:
+        raise ValueError(f"study {grid.study.name} runs {error}") from None
 
 
 def _run(grid: Grid, paths: Paths, task: str, system: str, seed: str | None) -> tuple[Run, float | None] | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,8 +17,6 @@ from graft.reporting import formats, tables, transfer
 from graft.reporting.states import RunState, run_json, states
 from graft.steps import Step
 
-# Close names that are told in the place of a long list.
-_MOST_NAMES = 8
 _ABSENT = "not in it: made before this run, or not made yet"
 
 
@@ -54,12 +51,11 @@ def find_run(grid: Grid, task: str, system: str, seed: str) -> Run:
     runs = [*grid.runs, *grid.transfer_runs]
     if task not in (known := list(dict.fromkeys(run.task for run in runs))):
         raise ValueError(f"study {grid.study.name} has no task {task!r}; known are {', '.join(known)}")
-    own = [run for run in runs if run.task == task]
-    if system not in (known := list(dict.fromkeys(run.system.name for run in own))):
-        close = difflib.get_close_matches(system, known, _MOST_NAMES, 0.3) or known[:_MOST_NAMES]
-        told = "known are" if len(close) == len(known) else "among the known are"
-        raise ValueError(f"task {task} has no system {system!r}; {told} {', '.join(close)}")
-    seeds = {str(run.seed): run for run in own if run.system.name == system}
+    try:
+        system = grid.named(system, task)
+    except ValueError as error:
+        raise ValueError(f"task {task} has {error}") from None
+    seeds = {str(run.seed): run for run in runs if (run.task, run.system.name) == (task, system)}
     if seed not in seeds:
         raise ValueError(f"{task}/{system} has no seed {seed!r}; known are {', '.join(seeds)}")
     return seeds[seed]

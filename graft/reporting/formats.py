@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
@@ -41,17 +40,6 @@ NUMBERS = {
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     """The rows of a table as dicts, with None in every empty cell (a table read from CSV has NaN there)."""
     return table.astype(object).where(table.notna(), None).to_dict("records")
-
-
-def common_pair(systems: Iterable[str]) -> str:
-    """The ending of the names of a study's only pair, `.<small>-into-<large>`; nothing where it has several.
-
-    The control other-small is of other pairs by its nature, and does not count.
-    """
-    pairs = {
-        name.rsplit(".", 1)[1] for name in systems if "-into-" in name and not name.startswith("control.other-small.")
-    }
-    return f".{pairs.pop()}" if len(pairs) == 1 else ""
 
 
 def best_rows(table: pd.DataFrame) -> set[int]:

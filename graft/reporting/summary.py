@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from graft.merging.registry import CHANGES, HEADS, KINDS
+from graft.names import common_pair
 from graft.paths import Paths
 from graft.reporting import formats
 from graft.reporting.tables import COMPARISON
@@ -23,7 +24,7 @@ def in_words(comparison: pd.DataFrame) -> str:
 
     comparison: the table comparison.csv. What is said is about means on the report split.
     """
-    common = formats.common_pair(comparison["system"])
+    common = common_pair(comparison["system"])
     rows = formats.records(comparison)
     chosen = [row for row in rows if row["chosen"] is True]
     compared = [row for row in chosen if row["delta_vs_reference"] is not None]

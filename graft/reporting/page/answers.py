@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from graft.grid import Grid
+from graft.names import common_pair
 from graft.records import RunRecord
 from graft.reporting import formats, summary
 from graft.sources import GeneratedData
@@ -30,7 +31,7 @@ def question(grid: Grid) -> str:
 
 def answers(comparison: pd.DataFrame, grid: Grid) -> list[str]:
     """One sentence per task on the merge that is best on select, and one on controls where all of them lost."""
-    rows, common = formats.records(comparison), formats.common_pair(comparison["system"])
+    rows, common = formats.records(comparison), common_pair(comparison["system"])
     told = [_answer(task, [row for row in rows if row["task"] == task], common, grid) for task in grid.study.tasks]
     controls = any(row["kind"] == "control" and row["mean"] is not None for row in rows)
     merged = any(row["chosen"] is True for row in rows)
@@ -40,7 +41,7 @@ def answers(comparison: pd.DataFrame, grid: Grid) -> list[str]:
 
 def not_beaten(comparison: pd.DataFrame) -> list[str]:
     """Controls and baselines that did as well as merges that they belong to, or as the one chosen on their task."""
-    rows, common = formats.records(comparison), formats.common_pair(comparison["system"])
+    rows, common = formats.records(comparison), common_pair(comparison["system"])
     merges: dict[tuple[str, str], list[str]] = {}
     for one in summary.controls_not_beaten(rows, [row for row in rows if row["chosen"] is True], common):
         merges.setdefault((one.task, one.control), []).append(one.merge or "the best merge, chosen on select")
