@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from graft import files
+from graft.grid import RUN
 from graft.names import check_patterns, common_pair, matches
 from graft.paths import Paths
 
@@ -65,7 +66,7 @@ def _models(paths: Paths, patterns: list[str]) -> list[Path]:
     runs = paths.root / "runs"
     names = {folder: folder.parent.relative_to(runs).as_posix() for folder in sorted(runs.glob("*/*/seed-*/model"))}
     ending = common_pair(name.split("/")[1] for name in names.values())
-    check_patterns("saved models", patterns, names.values(), ending, "<task>/<system>/seed-<n>")
+    check_patterns("no saved model", patterns, names.values(), ending, RUN)
     chosen = {folder for folder, name in names.items() if any(matches(name, p, ending) for p in patterns)}
     while built := {folder for folder in names if folder not in chosen and chosen & set(_parts(folder))}:
         chosen |= built

@@ -39,6 +39,7 @@ from graft.model_sections import (
     RandomModel,
 )
 from graft.names import check_patterns, common_pair, system_named
+from graft.sections import Section
 from graft.shapes import Shape, check_shapes
 from graft.sources import FileData, GeneratedData, HubData
 from graft.study import MEMBER_SEEDS, TRIAL_SEEDS, Study
@@ -52,7 +53,7 @@ from graft.transfer import full_name
 RECIPES = 3
 RECIPES_OF = {"probe": 4, "finetune": 4, "merge": 5, "sweep": 4, "WarmStartSystem": 4}
 ALL_SEEDS = "all"
-_RUN = "<task>/<system>/seed-<n>"
+RUN = "<task>/<system>/seed-<n>"
 
 
 @dataclass(frozen=True)
@@ -97,21 +98,17 @@ class Grid:
         self._check_patterns(every)
         self.runs = [run for run in every if study.keeps(run.id, self.ending)]
         if not self.runs:
-            raise ValueError("include and exclude leave no run; patterns are over <task>/<system>/seed-<n>")
+            raise ValueError(f"include and exclude leave no run; patterns are over {RUN}")
         self.transfers = {full_name(name, spec): (name, spec) for name, spec in study.transfer.items()}
         self.transfer_runs = [run for task in self.transfers for run in self._runs_of_transfer(task)]
 
     def _check_patterns(self, every: list[Run]) -> None:
         """Raise ValueError for patterns of the study that match nothing; those that stand there anyway may."""
         runs, systems = [run.id for run in every], [run.system.name for run in every]
-        for section, key, names, form in (
-            (self.study, "include", runs, _RUN),
-            (self.study, "exclude", runs, _RUN),
-            (self.study.statistics, "primary_family", systems, "systems"),
-        ):
-            given = [p for p in getattr(section, key) if p not in type(section).model_fields[key].default]
-            where = key if section is self.study else f"statistics.{key}"
-            check_patterns(where, given, names, self.ending, form)
+        for key in ("include", "exclude"):
+            check_patterns(f"{key}: no run", _chosen(self.study, key), runs, self.ending, RUN)
+        family = _chosen(self.study.statistics, "primary_family")
+        check_patterns("statistics.primary_family: no system", family, systems, self.ending)
 
     def named(self, system: str, task: str | None = None) -> str:
         """The system that a name as in the tables means, of those that are run (on a task); raises ValueError."""
@@ -123,7 +120,8 @@ class Grid:
         name, spec = self.transfers[task]
         own = [run for run in self.runs if run.task == spec.task]
         names = [run.system.name for run in own]
-        check_patterns(f"transfer.{name}.systems", spec.systems, names, self.ending, f"systems that {spec.task} has")
+        nothing = f"transfer.{name}.systems: no system that is run on {spec.task}"
+        check_patterns(nothing, spec.systems, names, self.ending)
         kept = [run for run in own if spec.evaluates(run.system.name, self.ending)]
         return [Run(task, run.system, run.seed, spec.task) for run in kept]
 
@@ -456,6 +454,11 @@ def _content(source: HubData | FileData | GeneratedData, row: TaskRow, where: st
         return {"kind": source.kind, **{split: files.sha256(path) for split, path in found.items()}}
     version = {"version": generated.VERSION} if isinstance(source, GeneratedData) else {}
     return source.model_dump() | version
+
+
+def _chosen(section: Section, key: str) -> list[str]:
+    """Patterns that stand in a section by someone's choice."""
+    return [pattern for pattern in getattr(section, key) if pattern not in type(section).model_fields[key].default]
 
 
 def _hash(step: str, *parts: Any) -> str:

@@ -17,6 +17,7 @@ _TAKEN = re.compile(r"all|seed-.*|(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
 _JOINTS = ("-into-", ".from-")
 # Names that are told in the place of a long list.
 _MOST = 8
+_LONGEST_SHOWN = 80
 
 
 def checked_name(value: str) -> str:
@@ -40,6 +41,14 @@ def meant(given: object, known: Iterable[str]) -> str:
     close = difflib.get_close_matches(str(given).lower(), {name.lower(): name for name in known}, 1, 0.7)
     found = next((name for name in known if close and name.lower() == close[0]), None)
     return f"; did you mean {found}?" if found else ""
+
+
+def shown(given: object) -> str:
+    """A wrong value as YAML has it, and not at any length."""
+    if given is None:
+        return "nothing"
+    text = str(given).lower() if isinstance(given, bool) else repr(given)
+    return f"{text[:_LONGEST_SHOWN]}..." if len(text) > _LONGEST_SHOWN else text
 
 
 def unknown(where: str, given: object, known: Iterable[str]) -> ValueError:
@@ -93,9 +102,13 @@ def matches(name: str, pattern: str, ending: str) -> bool:
     return fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(short, pattern)
 
 
-def check_patterns(where: str, patterns: Iterable[str], names: Iterable[str], ending: str, form: str) -> None:
-    """Raise ValueError for a pattern that matches nothing, with the `form` of a pattern and what there is."""
+def check_patterns(nothing: str, patterns: Iterable[str], names: Iterable[str], ending: str, form: str = "") -> None:
+    """Raise ValueError, which begins with `nothing`, for a pattern that matches nothing; it says what there is.
+
+    ending: what short names of systems leave out. form: what the patterns are over.
+    """
     names = list(dict.fromkeys(names))
     for pattern in patterns:
         if not any(matches(name, pattern, ending) for name in names):
-            raise ValueError(f"{where}: nothing matches {pattern!r}; patterns are over {form}, {near(pattern, names)}")
+            over = f"patterns are over {form}; " if form else ""
+            raise ValueError(f"{nothing} matches {pattern!r}; {over}{near(pattern, names)}")

@@ -16,7 +16,7 @@ Positive = Annotated[int, Field(gt=0, le=1_000_000_000)]
 Few = Annotated[int, Field(gt=0, le=1000)]
 """Of what is listed one by one: seeds, members, processes."""
 Members = Annotated[int, Field(ge=2, le=1000)]
-Seed = Annotated[int, Field(ge=0, lt=2**32)]
+Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Factor = Annotated[float, Field(ge=-1000, le=1000)]
 Rate = Annotated[float, Field(gt=0, le=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]

@@ -13,7 +13,7 @@ from graft.launch import Launch
 from graft.merging import registry
 from graft.merging.homogeneous import table
 from graft.model_sections import DistilledModel, Like, Made, Model, Pair
-from graft.names import matches, meant, unknown
+from graft.names import matches, meant, shown, unknown
 from graft.sections import Fraction, Name, Positive, Section, Seed
 from graft.sources import FileData, GeneratedData, HubData
 from graft.strict_yaml import number_of, read_yaml, text_of
@@ -27,8 +27,8 @@ TRIAL_SEEDS = 1_000_000
 # And those of members of soups; the first is also that of their common head.
 MEMBER_SEEDS = 2_000_000
 MOST_SEEDS = 1000
-# Characters of a wrong value that are told.
-_SHOWN = 80
+# How pydantic ends the place of what is wrong with a key.
+_KEY = "[key]"
 
 
 class Limits(Section):
@@ -386,6 +386,10 @@ def parse(values: dict[str, Any]) -> Study:
         # A sequence with a bad item is also told to be too short: one cause, one line.
         bad = {problem["loc"][:-1] for problem in problems}
         told = [p for p in problems if not (p["type"] == "too_short" and p["loc"] in bad)]
+        # A name that is none may stand in many places.
+        told = [p for p in told if p["loc"][-1:] != (_KEY,)] + list(
+            {p["msg"]: p for p in reversed(told) if p["loc"][-1:] == (_KEY,)}.values()
+        )
         raise ValueError("\n".join(_sentence(problem) for problem in told)) from None
 
 
@@ -465,7 +469,7 @@ def _known(where: str, name: str, known: Any) -> None:
 
 
 def _sentence(problem: dict[str, Any]) -> str:
-    where = ".".join(str(part) for part in problem["loc"])
+    where = ".".join(str(part) for part in problem["loc"] if part != _KEY)
     if problem["type"] == "extra_forbidden":
         known = _keys_at(problem["loc"][:-1])
         told = f"; known are {', '.join(known)}" if known else ""
@@ -475,22 +479,14 @@ def _sentence(problem: dict[str, Any]) -> str:
         return f"{where}: this key is needed"
     given = problem["input"]
     if problem["type"] in ("model_type", "dict_type", "model_attributes_type"):
-        return f"{where}: {_shown(given)}; keys and values are needed here"
+        return f"{where}: {shown(given)}; keys and values are needed here"
     if problem["type"] == "tuple_type":
-        return f"{where}: {_shown(given)}; a list is needed, in square brackets"
+        return f"{where}: {shown(given)}; a list is needed, in square brackets"
     if problem["type"] == "string_type" and isinstance(given, int | float):
-        return f"{where}: {_shown(given)}; text is needed, so write it in quotes"
-    if isinstance(given, str | int | float) and (shown := _shown(given)) not in message:
-        message += f" (given: {shown})"
+        return f"{where}: {shown(given)}; text is needed, so write it in quotes"
+    if isinstance(given, str | int | float) and (told := shown(given)) not in message:
+        message += f" (given: {told})"
     return f"{where}: {message}" if where else message
-
-
-def _shown(given: Any) -> str:
-    """What was given, as YAML has it, and not at any length."""
-    if given is None:
-        return "nothing"
-    text = str(given).lower() if isinstance(given, bool) else repr(given)
-    return f"{text[:_SHOWN]}..." if len(text) > _SHOWN else text
 
 
 def _keys_at(location: tuple[str | int, ...]) -> list[str]:

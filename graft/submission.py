@@ -13,6 +13,7 @@ from graft.grid import Grid, Run
 from graft.inference import run as run_model
 from graft.merging.loading import load
 from graft.paths import Paths
+from graft.reporting import formats
 from graft.sources import GeneratedData
 from graft.tasks import metrics, readers
 from graft.tasks.tokens import TokenisedSplit, load_tokenizer
@@ -31,7 +32,7 @@ class Part:
     predictions: list[str]
 
     def __str__(self) -> str:
-        chosen = "" if self.select is None else f", {self.select:.4f} on select"
+        chosen = "" if self.select is None else f", {formats.score(self.select)} on select"
         rows, official = len(self.predictions), glue.TEST_SETS[self.name].rows
         unlike = "" if rows == official else f"; GLUE's test set has {official}, so its server will refuse this"
         return f"{self.name}: {rows} predictions by {self.run.id}{chosen}{unlike}"
@@ -44,6 +45,7 @@ def submit(grid: Grid, paths: Paths, system: str, seed: str | None, out: Path, r
     has no task of GLUE's or no such system, a model or a test split is not there, or a model is not what its build.json
     records.
     """
+    system = named(grid, system)
     tasks = [task for task in grid.study.tasks if task in glue.NAMES]
     if not tasks:
         raise ValueError(f"study {grid.study.name} has none of GLUE's tasks; known are {', '.join(glue.NAMES)}")

@@ -76,8 +76,6 @@ def check_transfers(transfers: Mapping[str, Transfer], tasks: Mapping[str, TaskR
         where = f"transfer.{name}"
         if transfer.task not in tasks:
             raise unknown(f"{where}.from", transfer.task, tasks)
-        if (called := full_name(name, transfer)) in tasks:
-            raise ValueError(f"{where}: a task is called {called} already; take another name")
         row = tasks[transfer.task]
         if len(transfer.text) != len(row.text):
             raise ValueError(f"{where}.text: {len(transfer.text)} columns; {transfer.task} has {len(row.text)}")

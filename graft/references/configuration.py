@@ -24,6 +24,7 @@ key that stands twice. `--config 'seeds=[0]'` changes any key for one call. Name
 `python -m graft explain` says what that is for a run.
 """
 NEEDED = "needed"
+FAR = 1_000_000
 # Of numbers that are counts or sizes of something, by the last part of their key.
 UNITS = {
     "train": "rows",
@@ -178,7 +179,9 @@ def _bounded(what: str, value: Node) -> str:
     bounds = dict(value)
     if value.get("type") == "integer" and bounds.pop("exclusiveMinimum", None) == 0:
         bounds["minimum"] = 1
-    return " ".join([what, *(f"{word} {bounds[bound]:g}" for bound, word in words.items() if bound in bounds)])
+    # A bound that nobody comes near is not worth a word.
+    told = [f"{word} {bounds[bound]:g}" for bound, word in words.items() if abs(bounds.get(bound, FAR)) < FAR]
+    return " ".join([what, *told])
 
 
 def _is_number(value: Node) -> bool:

@@ -183,8 +183,8 @@ def _metrics(record: RunRecord, path: Path) -> Section:
     rows = [
         (
             f"{name} (primary)" if name == record.primary_metric else name,
-            _number(metric.value),
-            formats.NOTHING if metric.stderr is None else _number(metric.stderr),
+            formats.score(metric.value),
+            formats.score(metric.stderr),
             str(metric.n),
         )
         for name, metric in record.metrics.items()
@@ -195,7 +195,7 @@ def _metrics(record: RunRecord, path: Path) -> Section:
     if record.degenerate:
         remark += "; all predictions are the same"
     if record.select is not None:
-        remark += f"; {record.select.metric} on select, for choices alone: {_number(record.select.value)}"
+        remark += f"; {record.select.metric} on select, for choices alone: {formats.score(record.select.value)}"
     return Section("metrics on report", tuple(rows), ("metric", "value", "standard error", "examples"), remark)
 
 
@@ -205,7 +205,7 @@ def _tables(paths: Paths, run: Run, record: RunRecord) -> Section:
     if run.trained_on is None:
         row = _row_of(paths.tables / tables.RUNS, run, seed=True)
         value = row and row["value"]
-        told = _ABSENT if value is None else _number(value)
+        told = _ABSENT if value is None else formats.score(value)
         if value is not None and value != record.primary.value:
             told += ": another value, made before this run"
         rows.append((str(paths.tables / tables.RUNS), told))
@@ -244,8 +244,8 @@ def _searched(chosen: Any, points: Iterable[records.Tried]) -> str:
     shown = []
     for point in points:
         ridge = "" if point.ridge is None else f" (ridge {point.ridge:g})"
-        score = formats.NOTHING if point.score is None else f"{point.score:.4g}"
-        shown.append(f"{_value(point.value)}{ridge}: {score}{' ←' if point.value == chosen else ''}")
+        told = f"{_value(point.value)}{ridge}: {formats.score(point.score)}"
+        shown.append(f"{told} ←" if point.value == chosen else told)
     return ", ".join(shown)
 
 
@@ -329,10 +329,6 @@ def _stale_when(chain: list[Link]) -> Section:
         "these, by resources, or by newer code and packages alone (mixed versions are warned of)"
     )
     return Section("stale when this changes", rows, ("step", "what"), remark)
-
-
-def _number(value: float) -> str:
-    return f"{value:.6g}"
 
 
 def _value(value: Any) -> str:

@@ -141,7 +141,7 @@ def test_bad_input_is_told_in_one_line_before_any_job(values, name, changes, mes
     assert "\n" not in str(error.value) and not re.search("from_|task_", str(error.value))
 
 
-def test_a_name_that_a_task_has_already_is_refused(values):
+def test_a_task_cannot_have_the_name_of_a_transfer(values):
     values["tasks"]["imdb.from-sst2"] = {**values["tasks"]["rte"], "text": ["sentence1", "sentence2"]} | {
         "label": "label",
         "labels": ["entailment", "not_entailment"],
@@ -149,7 +149,9 @@ def test_a_name_that_a_task_has_already_is_refused(values):
     }
     for model in values["models"].values():
         model["finetune"]["imdb.from-sst2"] = model["finetune"]["rte"]
-    with pytest.raises(ValueError, match="transfer.imdb: a task is called imdb.from-sst2 already"):
+    with pytest.raises(
+        ValueError, match="^tasks.imdb.from-sst2: 'imdb.from-sst2' is not a name: .from- joins two names; take another$"
+    ):
         parse(values)
 
 
