@@ -9,7 +9,20 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from graft.sections import Few, Fraction, Name, Positive, Rate, Section, Seed, Share, Tokens, Weight
+from graft.sections import (
+    Commit,
+    Few,
+    Fraction,
+    Name,
+    Positive,
+    Rate,
+    Repo,
+    Section,
+    Seed,
+    Share,
+    Tokens,
+    Weight,
+)
 
 # Of AdamW, and of gradients' norms.
 Decay = Annotated[float, Field(ge=0, le=1)]
@@ -20,9 +33,9 @@ class HubModel(Section):
     """A BERT on the Hugging Face hub; a `.bin` is turned into safetensors once, read with `weights_only=True`."""
 
     kind: Literal["hub"]
-    repo: str
+    repo: Repo
     """Model name, e.g. `google-bert/bert-base-uncased`."""
-    revision: Annotated[str, Field(pattern="^[0-9a-f]{40}$")]
+    revision: Commit
     """Commit of the model, 40 hex digits."""
 
 

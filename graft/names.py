@@ -36,10 +36,16 @@ def checked_name(value: str) -> str:
     return value
 
 
+def closest(given: object, known: Iterable[str]) -> str | None:
+    """The known name that a wrong one was probably meant to be, if any."""
+    lower = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(str(given).lower(), lower, 1, 0.7)
+    return lower[close[0]] if close else None
+
+
 def meant(given: object, known: Iterable[str]) -> str:
     """`; did you mean ...?` where a known name is close to the given one, or nothing."""
-    close = difflib.get_close_matches(str(given).lower(), {name.lower(): name for name in known}, 1, 0.7)
-    found = next((name for name in known if close and name.lower() == close[0]), None)
+    found = closest(given, known)
     return f"; did you mean {found}?" if found else ""
 
 

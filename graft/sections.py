@@ -26,6 +26,9 @@ Multiple = Annotated[float, Field(gt=0, le=1000)]
 Tokens = Annotated[int, Field(ge=4, le=512)]
 RidgeSizes = Annotated[tuple[Annotated[float, Field(ge=0, le=1e6)], ...], Field(min_length=1)]
 FitRows = Annotated[int, Field(ge=2, le=1_000_000_000)]
+# Of models and data sets on the hub.
+Repo = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?$")]
+Commit = Annotated[str, Field(pattern="^[0-9a-f]{40}$")]
 HeadName = Literal["transplant", "label-free", "labelled"]
 
 

@@ -13,7 +13,9 @@ import yaml
 _CORE = "tag:yaml.org,2002:"
 _AMBIGUOUS = "!ambiguous"
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
-_FLOAT = re.compile(r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)")
+_FLOAT = re.compile(
+    r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
+)
 # Read as a number, or as a truth value, by some.
 _OTHER_NUMBER = re.compile(
     r"[-+]?(0[0-9_]+|0[xX][0-9a-fA-F_]+|0[oO][0-7_]+|0[bB][01_]+|[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?"
@@ -149,7 +151,9 @@ def _read(text: str, where: str, lines: bool) -> Any:
     try:
         values = yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
-        mark = error.problem_mark or error.context_mark
+        # A key without its colon is missed on a later line only.
+        begun = (error.context or "").startswith("while scanning a simple key")
+        mark = error.context_mark if begun else error.problem_mark or error.context_mark
         at = f", line {mark.line + 1}" if lines and mark else ""
         raise ValueError(f"{where}{at}: {_in_words(error)}") from None
     except yaml.YAMLError as error:
@@ -162,6 +166,12 @@ def _read(text: str, where: str, lines: bool) -> Any:
 
 def _in_words(error: yaml.MarkedYAMLError) -> str:
     problem = " ".join(str(error.problem or error.context).split())
+    if problem.startswith("but "):
+        problem = f"{error.context} {problem}"
+    if "scanning an alias" in (error.context or ""):
+        return "* stands for an alias here; put a pattern in quotes"
+    if "could not find expected ':'" in problem:
+        return "a key needs a colon and a space after it"
     if "'\\t'" in problem:
         return "a tab stands where YAML takes spaces only; indent with spaces"
     if "mapping values are not allowed" in problem:

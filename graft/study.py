@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -13,10 +14,10 @@ from graft.launch import Launch
 from graft.merging import registry
 from graft.merging.homogeneous import table
 from graft.model_sections import DistilledModel, Like, Made, Model, Pair
-from graft.names import matches, meant, shown, unknown
+from graft.names import closest, matches, meant, shown, unknown
 from graft.sections import Fraction, Name, Positive, Section, Seed
 from graft.sources import FileData, GeneratedData, HubData
-from graft.strict_yaml import number_of, read_yaml, text_of
+from graft.strict_yaml import read_yaml, text_of, typed
 from graft.systems import MergeControl, MergeSystem, SameShapeMerge, SoupMerge, Systems
 from graft.tasks.generated import GRAMMARS
 from graft.tasks.table import METRICS, TASKS, TaskRow
@@ -147,9 +148,9 @@ class Study(Section):
             if len(seeds) > MOST_SEEDS:
                 raise ValueError(f"seeds: {len(seeds)} of them; {MOST_SEEDS} at most")
             return values
-        count = number_of(seeds) if isinstance(seeds, str) else seeds
+        count = typed(seeds)
         if type(count) is not int or not 0 < count <= MOST_SEEDS:
-            raise ValueError(f"seeds: {seeds!r}; a list, or a whole number from 1 to {MOST_SEEDS}, is needed")
+            raise ValueError(f"seeds: {shown(seeds)}; a list, or a whole number from 1 to {MOST_SEEDS}, is needed")
         return {**values, "seeds": list(range(count))}
 
     @field_validator("models")
@@ -382,15 +383,20 @@ def parse(values: dict[str, Any]) -> Study:
     try:
         return Study.model_validate(values)
     except ValidationError as error:
-        problems = error.errors()
-        # A sequence with a bad item is also told to be too short: one cause, one line.
-        bad = {problem["loc"][:-1] for problem in problems}
-        told = [p for p in problems if not (p["type"] == "too_short" and p["loc"] in bad)]
-        # A name that is none may stand in many places.
-        told = [p for p in told if p["loc"][-1:] != (_KEY,)] + list(
-            {p["msg"]: p for p in reversed(told) if p["loc"][-1:] == (_KEY,)}.values()
-        )
-        raise ValueError("\n".join(_sentence(problem) for problem in told)) from None
+        raise ValueError("\n".join(map(_sentence, _causes(error.errors())))) from None
+
+
+def _causes(problems: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The problems without those that only follow from others: one cause, one line."""
+    # A sequence with a bad item is also told to be too short, and a key that is misspelt to be missing.
+    bad = {problem["loc"][:-1] for problem in problems}
+    misspelt = [p["loc"] for p in problems if p["type"] == "extra_forbidden"]
+    follow = {("missing", (*at[:-1], closest(at[-1], _keys_at(at[:-1])))) for at in misspelt}
+    follow |= {("too_short", at) for at in bad}
+    told = [p for p in problems if (p["type"], p["loc"]) not in follow]
+    # A name that is none may stand in many places.
+    first = {p["msg"]: p for p in reversed(told) if "is not a name" in p["msg"]}
+    return [p for p in told if first.get(p["msg"], p) is p]
 
 
 def load(path: str | Path) -> Study:
@@ -478,14 +484,22 @@ def _sentence(problem: dict[str, Any]) -> str:
     if problem["type"] == "missing":
         return f"{where}: this key is needed"
     given = problem["input"]
+    if problem["type"] == "union_tag_not_found":
+        return f"{where}.kind: this key is needed"
+    if problem["type"] == "union_tag_invalid":
+        known = re.findall("'([^']*)'", problem["ctx"]["expected_tags"])
+        return str(unknown(f"{where}.kind", given["kind"], known))
     if problem["type"] in ("model_type", "dict_type", "model_attributes_type"):
         return f"{where}: {shown(given)}; keys and values are needed here"
     if problem["type"] == "tuple_type":
         return f"{where}: {shown(given)}; a list is needed, in square brackets"
     if problem["type"] == "string_type" and isinstance(given, int | float):
         return f"{where}: {shown(given)}; text is needed, so write it in quotes"
-    if isinstance(given, str | int | float) and (told := shown(given)) not in message:
+    own = problem["type"] == "value_error"
+    if not own and isinstance(given, str | int | float) and (told := shown(given)) not in message:
         message += f" (given: {told})"
+    if problem["type"] == "literal_error":
+        message += meant(given, re.findall("'([^']*)'", problem["ctx"]["expected"]))
     return f"{where}: {message}" if where else message
 
 
