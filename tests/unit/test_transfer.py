@@ -170,3 +170,10 @@ def test_the_example_in_the_default_study_is_right_once_the_commits_are_filled_i
     assert set(Transfer.model_fields) - {"task"} | {"from"} == {
         key for keys in transfers["transfer"].values() for key in keys
     }
+
+
+@pytest.mark.parametrize("value", [True, None])
+def test_a_label_that_yaml_reads_as_no_text_is_refused(values, value):
+    values["transfer"]["imdb"]["labels"] = {value: "negative", 1: "positive"}
+    with pytest.raises(ValueError, match="is no text; write it in quotes, as the data set has it"):
+        parse(values)
