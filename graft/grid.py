@@ -39,6 +39,7 @@ from graft.model_sections import (
     RandomModel,
 )
 from graft.names import check_patterns, common_pair, system_named
+from graft.paths import Paths
 from graft.sections import Section
 from graft.shapes import Shape, check_shapes
 from graft.sources import FileData, GeneratedData, HubData
@@ -192,7 +193,11 @@ class Grid:
         return system.model or (system.pair or self.study.pairs[0]).large
 
     def check_sources(self) -> None:
-        """Raise ValueError if a local source is missing or has the wrong columns; reads headers, not rows."""
+        """Raise ValueError if a local source is missing or has the wrong columns, or a file stands where results go;
+        reads headers, not rows."""
+        results = Paths.of(self.study.name).root
+        if results.exists() and not results.is_dir():
+            raise ValueError(f"name: {results} is a file; take another name, or move the file")
         for name, task in self.study.tasks.items():
             if isinstance(task.source, FileData):
                 source_files(task.source, task.row(name), f"tasks.{name}.source")

@@ -13,6 +13,7 @@ LONGEST = 64
 LONGEST_SYSTEM = 200
 # What stands for seeds in paths, and what some file systems have for devices.
 _TAKEN = re.compile(r"all|seed-.*|(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
+_REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?")
 # What joins names to the names of pairs and of transfers.
 _JOINTS = ("-into-", ".from-")
 # Names that are told in the place of a long list.
@@ -33,6 +34,13 @@ def checked_name(value: str) -> str:
         raise ValueError(f"{value!r} is not a name: {joint} joins two names; take another")
     if ".." in value or value.endswith("."):
         raise ValueError(f"{value!r} is not a name: dots stand one by one and between other characters")
+    return value
+
+
+def checked_repo(value: str) -> str:
+    """`value`, if it may name a model or data set on the hub; raises ValueError."""
+    if not _REPO.fullmatch(value):
+        raise ValueError(f"{shown(value)} is not a name on the hub; write owner/name, or name alone")
     return value
 
 

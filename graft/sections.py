@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import CoreSchema, core_schema
 
-from graft.names import checked_name
+from graft.names import checked_name, checked_repo
 from graft.strict_yaml import number_of
 
 Name = Annotated[str, AfterValidator(checked_name)]
@@ -27,7 +27,7 @@ Tokens = Annotated[int, Field(ge=4, le=512)]
 RidgeSizes = Annotated[tuple[Annotated[float, Field(ge=0, le=1e6)], ...], Field(min_length=1)]
 FitRows = Annotated[int, Field(ge=2, le=1_000_000_000)]
 # Of models and data sets on the hub.
-Repo = Annotated[str, Field(pattern=r"^[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?$")]
+Repo = Annotated[str, AfterValidator(checked_repo)]
 Commit = Annotated[str, Field(pattern="^[0-9a-f]{40}$")]
 HeadName = Literal["transplant", "label-free", "labelled"]
 
