@@ -10,6 +10,8 @@ from typing import Any
 
 import yaml
 
+from graft.names import shown
+
 _CORE = "tag:yaml.org,2002:"
 _AMBIGUOUS = "!ambiguous"
 _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
@@ -65,7 +67,7 @@ def number_of(text: str) -> int | float:
         return int(text)
     if _FLOAT.fullmatch(text) and len(text) <= _DIGITS:
         return float(re.sub(r"\.(?=[a-z])", "", text.lower()))
-    raise ValueError(f"{text!r} is text; a number is needed")
+    raise ValueError(f"{shown(text)} is text; a number is needed")
 
 
 def typed(value: Any) -> Any:
@@ -79,7 +81,7 @@ def typed(value: Any) -> Any:
         return value
     if value in ("true", "True", "false", "False"):
         return value.lower() == "true"
-    return number_of(value) if _FLOAT.fullmatch(value) else value
+    return number_of(value) if _FLOAT.fullmatch(value) and len(value) <= _DIGITS else value
 
 
 class _Loader(yaml.SafeLoader):
