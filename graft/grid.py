@@ -99,7 +99,7 @@ class Grid:
         self._check_patterns(every)
         self.runs = [run for run in every if study.keeps(run.id, self.ending)]
         if not self.runs:
-            raise ValueError(f"include and exclude leave no run; patterns are over {RUN}")
+            raise ValueError("include and exclude leave no run; patterns are over <task>/<system>/seed-<n>")
         self.transfers = {full_name(name, spec): (name, spec) for name, spec in study.transfer.items()}
         self.transfer_runs = [run for task in self.transfers for run in self._runs_of_transfer(task)]
 

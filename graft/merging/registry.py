@@ -340,8 +340,8 @@ METHODS = _table(
 def facts(name: str) -> MethodFacts:
     """The method called `name`; raises ValueError with the known names."""
     if name not in METHODS:
-        told = f"known are {', '.join(sorted(METHODS))}{meant(name, METHODS)}"
-        raise ValueError(f"no merge method is called {name!r}; {told}")
+        known = ", ".join(sorted(METHODS)) + meant(name, METHODS)
+        raise ValueError(f"no merge method is called {name!r}; known are {known}")
     return METHODS[name]
 
 
@@ -372,8 +372,8 @@ def checked_values(who: str, known: Mapping[str, Option], given: Mapping[str, An
     given = dict(given or {})
     for option in given:
         if option not in known:
-            told = f"known are {', '.join(sorted(known)) or 'none'}{meant(option, known)}"
-            raise ValueError(f"{who} has no option {option!r}; {told}")
+            told = (", ".join(sorted(known)) or "none") + meant(option, known)
+            raise ValueError(f"{who} has no option {option!r}; known are {told}")
     return {
         name: _checked(f"option {name!r} of {who}", option, given.get(name, option.default))
         for name, option in known.items()

@@ -109,8 +109,8 @@ def test_bad_input_is_told_before_any_job(change, message, study_config, write_c
 
 
 def test_snakemake_reads_a_config_as_graft_does(study_config, write_config, tmp_path):
-    config = write_config(study_config)
-    whole = config.read_text()
+    whole = write_config(study_config).read_text()
+    config = tmp_path / "study.yaml"
     assert '"seeds": 2,' in whole
     # The first is eight seeds for Snakemake's own reader.
     for word, told in (

@@ -136,8 +136,8 @@ GREEDY = Facts("greedy", SOUPS, "graft.merging.homogeneous.averages:greedy", bas
 def facts(name: str) -> Facts:
     """The method called `name`; raises ValueError with the known names."""
     if name not in METHODS:
-        told = f"known are {', '.join(METHODS)}{meant(name, METHODS)}"
-        raise ValueError(f"no method for models of one shape is called {name!r}; {told}")
+        known = ", ".join(METHODS) + meant(name, METHODS)
+        raise ValueError(f"no method for models of one shape is called {name!r}; known are {known}")
     return METHODS[name]
 
 
