@@ -180,16 +180,15 @@ def merge(
     Two shapes: --large DIR --small-finetuned DIR --small-pretrained DIR --text FILE. One shape: --models DIR DIR ...,
     most methods with --base DIR.
     """
-    import yaml
-
     from graft.progress import progress
+    from graft.strict_yaml import read_value
 
     options = {}
     for given in option or ():
         name, separator, value = given.partition("=")
         if not separator:
             raise ValueError(f"--option {given}: write it as NAME=VALUE")
-        options[name] = yaml.safe_load(value)
+        options[name] = read_value(value, f"--option {name}")
     if models or base:
         from graft.merging.homogeneous import folders as same_shape
 
@@ -321,9 +320,11 @@ def submission(
     from graft.progress import progress
     from graft.study import load
 
+    grid = Grid(load(paths.study))
+    system = submission.named(grid, system)
     target = out or paths.root / "submissions" / f"{system}.zip"
     with progress("submission") as report:
-        parts = submission.submit(Grid(load(paths.study)), paths, system, seed, target, report)
+        parts = submission.submit(grid, paths, system, seed, target, report)
     for part in parts:
         print(part)
     others = [name for name in glue.TEST_SETS if name not in {part.name for part in parts}]

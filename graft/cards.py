@@ -147,11 +147,13 @@ def _row(paths: Paths, model: str) -> tuple[str, str, str]:
 
 def _results(record: RunRecord) -> str:
     rows = [
-        (name, f"{m.value:.4f}", "" if m.stderr is None else f"{m.stderr:.4f}", str(m.n))
+        (name, formats.score(m.value), "" if m.stderr is None else formats.score(m.stderr), str(m.n))
         for name, m in record.metrics.items()
     ]
     select = record.select
-    chosen = f" On `select`, by which choices are made, {select.metric} is {select.value:.4f}." if select else ""
+    chosen = (
+        f" On `select`, by which choices are made, {select.metric} is {formats.score(select.value)}." if select else ""
+    )
     training, inference = map(formats.flops, (record.cost.train_flops, record.cost.inference_flops))
     return "\n\n".join(
         [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import os
 import shutil
 from collections.abc import Iterable, Iterator
@@ -10,6 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from graft import files
+from graft.grid import RUN
+from graft.names import check_patterns, common_pair, matches
 from graft.paths import Paths
 
 # Folders of results/<study>/ that only later systems would read, and the logs of the rules that fill them. Each goes
@@ -64,12 +65,9 @@ def _models(paths: Paths, patterns: list[str]) -> list[Path]:
     """Model folders of matching runs, and of the composites that are made from one of them."""
     runs = paths.root / "runs"
     names = {folder: folder.parent.relative_to(runs).as_posix() for folder in sorted(runs.glob("*/*/seed-*/model"))}
-    for pattern in patterns:
-        if not fnmatch.filter(names.values(), pattern):
-            raise ValueError(
-                f"no saved model matches {pattern!r}; patterns are over <task>/<system>/seed-<n>, e.g. '*/merge.*'"
-            )
-    chosen = {folder for folder, name in names.items() if any(fnmatch.fnmatchcase(name, p) for p in patterns)}
+    ending = common_pair(name.split("/")[1] for name in names.values())
+    check_patterns("no saved model", patterns, names.values(), ending, RUN)
+    chosen = {folder for folder, name in names.items() if any(matches(name, p, ending) for p in patterns)}
     while built := {folder for folder in names if folder not in chosen and chosen & set(_parts(folder))}:
         chosen |= built
     return sorted(chosen)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import functools
 import hashlib
 import json
@@ -39,6 +38,9 @@ from graft.model_sections import (
     PathModel,
     RandomModel,
 )
+from graft.names import check_patterns, common_pair, system_named
+from graft.paths import Paths
+from graft.sections import Section
 from graft.shapes import Shape, check_shapes
 from graft.sources import FileData, GeneratedData, HubData
 from graft.study import MEMBER_SEEDS, TRIAL_SEEDS, Study
@@ -54,6 +56,7 @@ from graft.transfer import full_name
 RECIPES = 3
 RECIPES_OF = {"probe": 4, "finetune": 4, "merge": 5, "sweep": 4, "WarmStartSystem": 4}
 ALL_SEEDS = "all"
+RUN = "<task>/<system>/seed-<n>"
 
 
 @dataclass(frozen=True)
@@ -87,26 +90,43 @@ class Grid:
         self.pairs = (*study.pairs, *study.control_pairs)
         self.merges = merges_of(study)
         self.systems = {system.name: system for system in systems_of(study, self.merges)}
-        self.runs = [
-            run
+        every = [
+            Run(task, system, seed)
             for task in study.tasks
             for system in self.systems.values()
             for seed in self._seeds_of(system)
-            if study.keeps((run := Run(task, system, seed)).id)
         ]
+        # What short names of systems leave out.
+        self.ending = common_pair(dict.fromkeys(run.system.name for run in every))
+        self._check_patterns(every)
+        self.runs = [run for run in every if study.keeps(run.id, self.ending)]
         if not self.runs:
             raise ValueError("include and exclude leave no run; patterns are over <task>/<system>/seed-<n>")
         self.transfers = {full_name(name, spec): (name, spec) for name, spec in study.transfer.items()}
         self.transfer_runs = [run for task in self.transfers for run in self._runs_of_transfer(task)]
 
+    def _check_patterns(self, every: list[Run]) -> None:
+        """Raise ValueError for patterns of the study that match nothing; those that stand there anyway may."""
+        runs, systems = [run.id for run in every], [run.system.name for run in every]
+        for key in ("include", "exclude"):
+            check_patterns(f"{key}: no run", _chosen(self.study, key), runs, self.ending, RUN)
+        family = _chosen(self.study.statistics, "primary_family")
+        check_patterns("statistics.primary_family: no system", family, systems, self.ending)
+
+    def named(self, system: str, task: str | None = None) -> str:
+        """The system that a name as in the tables means, of those that are run (on a task); raises ValueError."""
+        runs = [*self.runs, *self.transfer_runs]
+        return system_named(system, [run.system.name for run in runs if task in (None, run.task)])
+
     def _runs_of_transfer(self, task: str) -> list[Run]:
         """One for each run of the task that the systems were trained on; what the study leaves out is not made."""
         name, spec = self.transfers[task]
         own = [run for run in self.runs if run.task == spec.task]
-        for pattern in spec.systems:
-            if not fnmatch.filter([run.system.name for run in own], pattern):
-                raise ValueError(f"transfer.{name}.systems: no system that is run on {spec.task} matches {pattern!r}")
-        return [Run(task, run.system, run.seed, spec.task) for run in own if spec.evaluates(run.system.name)]
+        names = [run.system.name for run in own]
+        nothing = f"transfer.{name}.systems: no system that is run on {spec.task}"
+        check_patterns(nothing, spec.systems, names, self.ending)
+        kept = [run for run in own if spec.evaluates(run.system.name, self.ending)]
+        return [Run(task, run.system, run.seed, spec.task) for run in kept]
 
     def trained_on(self, task: str) -> str:
         """The task whose systems a task or transfer evaluates."""
@@ -175,7 +195,11 @@ class Grid:
         return system.model or (system.pair or self.study.pairs[0]).large
 
     def check_sources(self, rows: bool = True) -> None:
-        """Raise ValueError if a local source is missing, or with `rows`, if one of its texts or labels is wrong."""
+        """Raise ValueError if a local source is missing, or a file stands where results go, or with `rows`, if one of
+        the texts or labels is wrong."""
+        results = Paths.of(self.study.name).root
+        if results.exists() and not results.is_dir():
+            raise ValueError(f"name: {results} is a file; take another name, or move the file")
         for name, task in self.study.tasks.items():
             if isinstance(task.source, FileData):
                 found = source_files(task.source, f"tasks.{name}.source")
@@ -448,6 +472,11 @@ def _content(source: HubData | FileData | GeneratedData, where: str, *splits: An
         return {"kind": source.kind, **{split: files.sha256(path) for split, path in found.items()}}
     version = {"version": generated.VERSION} if isinstance(source, GeneratedData) else {}
     return source.model_dump() | version
+
+
+def _chosen(section: Section, key: str) -> list[str]:
+    """Patterns that stand in a section by someone's choice."""
+    return [pattern for pattern in getattr(section, key) if pattern not in type(section).model_fields[key].default]
 
 
 def _hash(step: str, *parts: Any) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from graft.merging import registry
 from graft.merging.homogeneous import table
 from graft.model_sections import FineTuning, Pair
+from graft.names import LONGEST_SYSTEM
 from graft.study import Study
 from graft.systems import MemberSystem, MergeSystem, OtherSmallControl, TrialSystem, WarmStartSystem
 
@@ -106,6 +107,8 @@ def systems_of(study: Study, merges: dict[str, Merge]) -> list[System]:
     found += _trials(study, [*models, *others])
     names = [system.name for system in found]
     for name in names:
+        if len(name) > LONGEST_SYSTEM:
+            raise ValueError(f"systems: {name} has {len(name)} characters, {LONGEST_SYSTEM} at most; shorten its parts")
         if names.count(name) > 1:
             raise ValueError(f"systems: two systems have the name {name}; give one of them another name")
     return found

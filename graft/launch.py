@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from graft.sections import Positive, Section
+from graft.sections import Few, Positive, Section
 
 Tracker = Literal["tensorboard", "wandb", "mlflow"]
 _OF_ONE_PROCESS = {"device", "precision", "threads"}
@@ -21,12 +21,12 @@ class Launch(Section):
     """auto: a GPU where there is one."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
     """Of training's forward and backward passes (bf16: autocast, weights stay fp32); auto: bf16 where it is fast."""
-    threads: Positive = 1
+    threads: Few = 1
     """CPU threads per process; they change results in the last digits, so they are part of the fingerprint."""
-    gpus: Positive | None = None
+    gpus: Few | None = None
     """Processes per node of a fine-tuning, each with a GPU of its own (with `device: cpu` the GPUs are asked for and
     not used). Left out: one process, without a GPU on `device: cpu`."""
-    nodes: Positive = 1
+    nodes: Few = 1
     """Nodes of a fine-tuning; more than one needs SLURM. `batch_size` is shared out among all processes."""
     strategy: Literal["ddp", "zero1", "zero2", "zero3"] = "ddp"
     """What processes share: gradients (DDP), or DeepSpeed ZeRO: optimizer states too, gradients too, weights too."""
@@ -41,7 +41,7 @@ class Launch(Section):
     """Whether a classifier's fine-tuning by one process on a GPU records its passes, one for each length of batch in
     steps of 8 tokens, and replays them: much faster where texts are short and batches small, so that kernels take
     longer to start than to run. Not with `pass_tokens`, since it takes memory."""
-    checkpoint_minutes: Annotated[float, Field(ge=0)] | None = 10.0
+    checkpoint_minutes: Annotated[float, Field(ge=0, le=100_000)] | None = 10.0
     """Between two checkpoints of a fine-tuning (0: at each step; null: only when it is told to stop)."""
     trackers: tuple[Tracker, ...] = ()
     """Where else training.jsonl goes; the package must be installed."""

@@ -9,16 +9,33 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from graft.sections import Fraction, Name, Positive, Section
+from graft.sections import (
+    Commit,
+    Few,
+    Fraction,
+    Name,
+    Positive,
+    Rate,
+    Repo,
+    Section,
+    Seed,
+    Share,
+    Tokens,
+    Weight,
+)
+
+# Of AdamW, and of gradients' norms.
+Decay = Annotated[float, Field(ge=0, le=1)]
+Clip = Annotated[float, Field(gt=0, le=1e6)]
 
 
 class HubModel(Section):
     """A BERT on the Hugging Face hub; a `.bin` is turned into safetensors once, read with `weights_only=True`."""
 
     kind: Literal["hub"]
-    repo: str
+    repo: Repo
     """Model name, e.g. `google-bert/bert-base-uncased`."""
-    revision: Annotated[str, Field(pattern="^[0-9a-f]{40}$")]
+    revision: Commit
     """Commit of the model, 40 hex digits."""
 
 
@@ -64,15 +81,15 @@ class PretrainingOptions(Section):
     """Optimizer steps."""
     batch_size: Positive = 32
     """Texts per step."""
-    learning_rate: Annotated[float, Field(gt=0)] = 1e-3
+    learning_rate: Rate = 1e-3
     """AdamW's peak."""
-    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    warmup: Share = 0.1
     """Share of the steps with a rising learning rate; it then falls linearly to zero."""
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    weight_decay: Decay = 0.01
     """AdamW's."""
-    max_tokens: Annotated[int, Field(ge=4)] = 128
+    max_tokens: Tokens = 128
     """Texts are cut to this length."""
-    clip: Annotated[float, Field(gt=0)] = 1.0
+    clip: Clip = 1.0
     """Largest norm of the gradient."""
     log_every: Positive = 50
     """Steps between lines of the log."""
@@ -81,15 +98,15 @@ class PretrainingOptions(Section):
 class DistilOptions(PretrainingOptions):
     """Hyperparameters of one distillation."""
 
-    hidden_weight: Annotated[float, Field(ge=0)] = 1.0
+    hidden_weight: Weight = 1.0
     """Factor of the hidden states' loss; both losses are near 1 for an untrained student."""
-    attention_weight: Annotated[float, Field(ge=0)] = 1.0
+    attention_weight: Weight = 1.0
     """Factor of the attention scores' loss."""
     start: Literal["teacher", "random"] = "teacher"
     """teacher: closed form from the teacher's layers; random: layers from N(0, 0.02), embeddings from PCA."""
     start_texts: Positive = 512
     """Texts that the closed form is fitted on."""
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    dropout: Share = 0.0
     """The student's, written into its config too: so small a model is short of capacity, not of regularisation."""
 
 
@@ -107,7 +124,7 @@ class DistilledModel(Section):
     teacher: Name
     """Name of the large model."""
     shape: SmallShape
-    seed: int = 0
+    seed: Seed = 0
     """Of the order of texts, and of first weights that are drawn."""
     options: DistilOptions = DistilOptions()
 
@@ -118,7 +135,7 @@ class RandomModel(Section):
     kind: Literal["random"]
     like: Name
     """Name of the small model."""
-    seed: int = 0
+    seed: Seed = 0
     """Of the weights, drawn as BERT's are."""
 
 
@@ -131,7 +148,7 @@ class MaskedModel(Section):
     kind: Literal["masked_lm"]
     like: Name
     """Name of the small model; dropout is that of its config."""
-    seed: int = 0
+    seed: Seed = 0
     """Of the first weights (those of a random model), of the order of texts, and of what is masked."""
     options: MaskedOptions = MaskedOptions()
 
@@ -144,11 +161,11 @@ Made = DistilledModel | Like
 class SettingsGrid(Section):
     """Hyperparameters that are tried before a model is fine-tuned: the best by `select`, over seeds of their own."""
 
-    learning_rate: tuple[Annotated[float, Field(gt=0)], ...] = ()
+    learning_rate: tuple[Rate, ...] = ()
     """Tried in the place of the one above; none: only that."""
     epochs: tuple[Positive, ...] = ()
     """Likewise; each number is a training of its own, since the schedule ends with it."""
-    seeds: Positive = 1
+    seeds: Few = 1
     """Trainings of every combination. Their seeds are none of the study's."""
 
     @field_validator("learning_rate", "epochs")
@@ -163,23 +180,23 @@ class SettingsGrid(Section):
 class FineTuning(Section):
     """Hyperparameters of one fine-tuning; the global batch is `batch_size` whatever the number of processes."""
 
-    learning_rate: Annotated[float, Field(gt=0)]
+    learning_rate: Rate
     """Peak of the schedule (usual: 2e-5 to 5e-5 for BERT-base, ten times that for very small models)."""
     batch_size: Positive
     """Examples per optimizer step (usual: 16 or 32)."""
     epochs: Positive
     """Passes over `train` (usual: 3; small sets 10 to 20); the best by the primary metric on `select` is kept."""
-    max_tokens: Annotated[int, Field(ge=4, le=512)]
+    max_tokens: Tokens
     """Longest input in tokens (usual: 128); longer ones lose the end of their longest text."""
-    weight_decay: Annotated[float, Field(ge=0)] = 0.01
+    weight_decay: Decay = 0.01
     """AdamW's; none on biases and LayerNorm."""
-    adam_betas: tuple[float, float] = (0.9, 0.999)
+    adam_betas: tuple[Share, Share] = (0.9, 0.999)
     """AdamW's decay of its means of gradients, and of their squares."""
-    adam_epsilon: Annotated[float, Field(gt=0)] = 1e-6
+    adam_epsilon: Rate = 1e-6
     """AdamW's, added to what it divides by."""
-    warmup: Annotated[float, Field(ge=0, lt=1)] = 0.1
+    warmup: Share = 0.1
     """Share of the steps with a rising learning rate; it then falls linearly to zero."""
-    clip: Annotated[float, Field(gt=0)] = 1.0
+    clip: Clip = 1.0
     """Largest norm of the gradient."""
     grid: SettingsGrid | None = None
     """Others to try first; all that they cost is counted with every system that is fine-tuned with the choice."""

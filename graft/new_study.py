@@ -9,14 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, get_args
 
-import yaml
-
 from graft import files, yaml_text
 from graft import study as studies
 from graft.grid import Grid
 from graft.merging import registry
-from graft.sections import checked_name
+from graft.names import checked_name
 from graft.shapes import Shape
+from graft.strict_yaml import read_value
 from graft.tasks import guessing, readers
 from graft.tasks.table import TASKS, TaskRow
 from graft.tasks.tsv import read_tsv
@@ -87,7 +86,7 @@ def write(asked: Asked) -> tuple[Path, Grid]:
     if path.exists():
         raise ValueError(f"{path} is there already; choose another name, or delete it first")
     text = config_text(asked, DEFAULT.read_text())
-    grid = Grid(studies.parse(yaml.safe_load(text)))
+    grid = Grid(studies.parse(read_value(text, str(path))))
     grid.check_sources()
     with files.atomic_file(path) as temporary:
         temporary.write_text(text)
@@ -159,7 +158,7 @@ def config_text(asked: Asked, default: str) -> str:
 
     Raises ValueError for a name that is the default's or a task given twice.
     """
-    values = yaml.safe_load(default)
+    values = read_value(default, str(DEFAULT))
     if asked.name == values["name"]:
         raise ValueError(f"{asked.name} is the default study, config.yaml; choose another name")
     names = [task.name for task in asked.tasks]

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from graft.sections import Section
+from graft.sections import Commit, Repo, Section, Seed
 
 # More than 10,000 rows of different texts are more than the grammars have to say.
 GeneratedRows = Annotated[int, Field(ge=20, le=10_000)]
@@ -16,11 +16,11 @@ class HubData(Section):
     """A data set on the Hugging Face hub, read as parquet."""
 
     kind: Literal["hub"]
-    repo: str
+    repo: Repo
     """Data set name, e.g. `nyu-mll/glue`."""
     config: str | None = None
     """Folder of the parquet files inside the repository, e.g. `sst2`."""
-    revision: Annotated[str, Field(pattern="^[0-9a-f]{40}$")]
+    revision: Commit
     """Commit of the data set, 40 hex digits."""
 
 
@@ -38,7 +38,7 @@ class GeneratedData(Section):
     kind: Literal["generated"]
     grammar: Literal["sentiment", "similarity", "entailment"]
     """Laid out as SST-2 (classes 0 and 1), STS-B (a score from 0 to 5) or RTE (entailment and not_entailment)."""
-    seed: Annotated[int, Field(ge=0)] = 0
+    seed: Seed = 0
     """Of the rows."""
     train: GeneratedRows = 2000
     """Rows of the train split, of which `select` is carved out."""

@@ -2,21 +2,23 @@
 
 from __future__ import annotations
 
-import fnmatch
+import json
 import os
+import re
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
 
-from graft.files import read_json
+from graft import plain_text
 from graft.launch import Launch
 from graft.merging import registry
 from graft.merging.homogeneous import table
 from graft.model_sections import DistilledModel, Like, Made, Model, Pair
-from graft.sections import Fraction, Name, Positive, Section
+from graft.names import closest, matches, meant, shown, unknown
+from graft.sections import Fraction, Name, Positive, Section, Seed
 from graft.sources import FileData, GeneratedData, HubData
-from graft.strict_yaml import read_yaml
+from graft.strict_yaml import read_yaml, typed
 from graft.systems import MergeControl, MergeSystem, SameShapeMerge, SoupMerge, Systems
 from graft.tasks.generated import GRAMMARS
 from graft.tasks.table import METRICS, TASKS, TaskRow
@@ -26,6 +28,9 @@ from graft.transfer import Transfer, check_transfers
 TRIAL_SEEDS = 1_000_000
 # And those of members of soups; the first is also that of their common head.
 MEMBER_SEEDS = 2_000_000
+MOST_SEEDS = 1000
+# How pydantic ends the place of what is wrong with a key.
+_KEY = "[key]"
 
 
 class Limits(Section):
@@ -112,12 +117,12 @@ class Statistics(Section):
 
     primary_family: tuple[str, ...] = ("merge.*",)
     """Patterns of system names to which verdicts and Holm's correction apply; all others are descriptive."""
-    margins: dict[Name, Annotated[float, Field(gt=0)]] = {}
+    margins: dict[Name, Fraction] = {}
     """Per task, in units of the primary metric: a difference below it counts as equivalent. The task table's own where
     left out; a task that is not in it has no equivalence then."""
     confidence: Fraction = 0.95
     """Of all intervals."""
-    draws: Annotated[int, Field(ge=100)] = 10_000
+    draws: Annotated[int, Field(ge=100, le=10_000_000)] = 10_000
     """Draws of the bootstrap and of the tests."""
 
 
@@ -126,8 +131,8 @@ class Study(Section):
 
     name: Name
     """Results stand in results/<name>/."""
-    seeds: tuple[Annotated[int, Field(ge=0)], ...]
-    """A list, or a number n for 0 to n-1."""
+    seeds: tuple[Seed, ...]
+    """A list, or a number n for 0 to n-1; 1000 at most."""
     tasks: dict[Name, Task]
     models: dict[Name, Model]
     pairs: tuple[Pair, ...]
@@ -146,9 +151,17 @@ class Study(Section):
     @model_validator(mode="before")
     @classmethod
     def _count_of_seeds(cls, values: Any) -> Any:
-        if isinstance(values, dict) and type(values.get("seeds")) is int:
-            return {**values, "seeds": list(range(values["seeds"]))}
-        return values
+        if not isinstance(values, dict) or "seeds" not in values:
+            return values
+        seeds = values["seeds"]
+        if isinstance(seeds, list | tuple):
+            if len(seeds) > MOST_SEEDS:
+                raise ValueError(f"seeds: {len(seeds)} of them; {MOST_SEEDS} at most")
+            return values
+        count = typed(seeds)
+        if type(count) is not int or not 0 < count <= MOST_SEEDS:
+            raise ValueError(f"seeds: {shown(seeds)}; a list, or a whole number from 1 to {MOST_SEEDS}, is needed")
+        return {**values, "seeds": list(range(count))}
 
     @field_validator("models")
     @classmethod
@@ -369,10 +382,10 @@ class Study(Section):
         usual = own.margin if task in TASKS and own.primary_metric == TASKS[task].primary_metric else None
         return self.statistics.margins.get(task, usual)
 
-    def keeps(self, run_id: str) -> bool:
-        """Whether the include and exclude patterns keep this run."""
-        matches = lambda patterns: any(fnmatch.fnmatchcase(run_id, p) for p in patterns)  # noqa: E731
-        return matches(self.include) and not matches(self.exclude)
+    def keeps(self, run_id: str, ending: str) -> bool:
+        """Whether the include and exclude patterns keep this run; `ending`: what short names of systems leave out."""
+        among = lambda patterns: any(matches(run_id, pattern, ending) for pattern in patterns)  # noqa: E731
+        return among(self.include) and not among(self.exclude)
 
 
 def parse(values: dict[str, Any]) -> Study:
@@ -380,19 +393,25 @@ def parse(values: dict[str, Any]) -> Study:
     try:
         return Study.model_validate(values)
     except ValidationError as error:
-        problems = error.errors()
-        # A sequence with a bad item is also told to be too short: one cause, one line.
-        bad = {problem["loc"][:-1] for problem in problems}
-        told = [p for p in problems if not (p["type"] == "too_short" and p["loc"] in bad)]
-        raise ValueError("\n".join(_sentence(problem) for problem in told)) from None
+        raise ValueError("\n".join(map(_sentence, _causes(error.errors())))) from None
+
+
+def _causes(problems: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The problems without those that only follow from others: one cause, one line."""
+    # A sequence with a bad item is also told to be too short, and a key that is misspelt to be missing.
+    bad = {problem["loc"][:-1] for problem in problems}
+    misspelt = [p["loc"] for p in problems if p["type"] == "extra_forbidden"]
+    follow = {("missing", (*at[:-1], closest(at[-1], _keys_at(at[:-1])))) for at in misspelt}
+    follow |= {("too_short", at) for at in bad}
+    told = [p for p in problems if (p["type"], p["loc"]) not in follow]
+    # A name that is none may stand in many places.
+    first = {p["msg"]: p for p in reversed(told) if "is not a name" in p["msg"]}
+    return [p for p in told if first.get(p["msg"], p) is p]
 
 
 def load(path: str | Path) -> Study:
     """Read a study from YAML (a config) or JSON (the resolved copy in a results folder)."""
-    path = Path(path)
-    if not path.is_file():
-        raise ValueError(f"{path}: no such study config")
-    values = read_json(path) if path.suffix == ".json" else read_yaml(path)
+    values = read_values(path)
     try:
         return parse(values)
     except ValueError as error:
@@ -401,6 +420,31 @@ def load(path: str | Path) -> Study:
 
 def _in_yaml(label: Any) -> str:
     return {True: "yes", False: "no"}[label] if isinstance(label, bool) else str(label)
+
+
+def read_values(path: str | Path) -> dict[str, Any]:
+    """The keys of a config file, not checked; raises ValueError, in one sentence, for what is no such file."""
+    path = Path(path)
+    if not path.exists():
+        raise ValueError(f"{path}: no such study config")
+    if path.suffix != ".json":
+        return read_yaml(path)
+    try:
+        values = json.loads(plain_text.read(path), object_pairs_hook=_each_once)
+    except RecursionError:
+        raise ValueError(f"{path}: nested too deeply for a study config") from None
+    except ValueError as error:
+        raise ValueError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
+    if not isinstance(values, dict):
+        raise ValueError(f"{path}: holds no keys; a study config is a mapping")
+    return values
+
+
+def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    for key, _ in pairs:
+        if sum(key == other for other, _ in pairs) > 1:
+            raise ValueError(f"key {key!r} stands twice")
+    return dict(pairs)
 
 
 def _check_generated(name: str, grammar: str, row: TaskRow) -> None:
@@ -441,20 +485,36 @@ def _check_same_shape(where: str, name: str, merge: SameShapeMerge, count: int) 
 
 def _known(where: str, name: str, known: Any) -> None:
     if name not in known:
-        raise ValueError(f"{where}: unknown {name!r}; known are {', '.join(known)}")
+        raise unknown(where, name, known)
 
 
 def _sentence(problem: dict[str, Any]) -> str:
-    where = ".".join(str(part) for part in problem["loc"])
+    where = ".".join(str(part) for part in problem["loc"] if part != _KEY)
     if problem["type"] == "extra_forbidden":
         known = _keys_at(problem["loc"][:-1])
-        return f"{where}: unknown key" + (f"; known are {', '.join(known)}" if known else "")
+        told = f"; known are {', '.join(known)}" if known else ""
+        return f"{where}: unknown key{told}{meant(problem['loc'][-1], known)}"
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "missing":
         return f"{where}: this key is needed"
     given = problem["input"]
-    shown = f" (given: {given!r})" if isinstance(given, str | int | float) and repr(given) not in message else ""
-    return f"{where}: {message}{shown}" if where else message
+    if problem["type"] == "union_tag_not_found":
+        return f"{where}.kind: this key is needed"
+    if problem["type"] == "union_tag_invalid":
+        known = re.findall("'([^']*)'", problem["ctx"]["expected_tags"])
+        return str(unknown(f"{where}.kind", given["kind"], known))
+    if problem["type"] in ("model_type", "dict_type", "model_attributes_type"):
+        return f"{where}: {shown(given)}; keys and values are needed here"
+    if problem["type"] == "tuple_type":
+        return f"{where}: {shown(given)}; a list is needed, in square brackets"
+    if problem["type"] == "string_type" and isinstance(given, int | float):
+        return f"{where}: {shown(given)}; text is needed, so write it in quotes"
+    own = problem["type"] == "value_error"
+    if not own and isinstance(given, str | int | float) and (told := shown(given)) not in message:
+        message += f" (given: {told})"
+    if problem["type"] == "literal_error":
+        message += meant(given, re.findall("'([^']*)'", problem["ctx"]["expected"]))
+    return f"{where}: {message}" if where else message
 
 
 def _keys_at(location: tuple[str | int, ...]) -> list[str]:

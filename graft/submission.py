@@ -13,6 +13,7 @@ from graft.grid import Grid, Run
 from graft.inference import run as run_model
 from graft.merging.loading import load
 from graft.paths import Paths
+from graft.reporting import formats
 from graft.sources import GeneratedData
 from graft.tasks import metrics, readers
 from graft.tasks.tokens import TokenisedSplit, load_tokenizer
@@ -31,7 +32,7 @@ class Part:
     predictions: list[str]
 
     def __str__(self) -> str:
-        chosen = "" if self.select is None else f", {self.select:.4f} on select"
+        chosen = "" if self.select is None else f", {formats.score(self.select)} on select"
         rows, official = len(self.predictions), glue.TEST_SETS[self.name].rows
         unlike = "" if rows == official else f"; GLUE's test set has {official}, so its server will refuse this"
         return f"{self.name}: {rows} predictions by {self.run.id}{chosen}{unlike}"
@@ -44,13 +45,13 @@ def submit(grid: Grid, paths: Paths, system: str, seed: str | None, out: Path, r
     has no task of GLUE's or no such system, a model or a test split is not there, or a model is not what its build.json
     records.
     """
+    system = named(grid, system)
     tasks = [task for task in grid.study.tasks if task in glue.NAMES]
     if not tasks:
         raise ValueError(f"study {grid.study.name} has none of GLUE's tasks; known are {', '.join(glue.NAMES)}")
     chosen = {task: found for task in tasks if (found := _run(grid, paths, task, system, seed))}
     if not chosen:
-        near = ", ".join(name for name in grid.systems if not name.startswith("trial."))
-        raise ValueError(f"study {grid.study.name} runs no system {system!r} on {' or '.join(tasks)}; it has {near}")
+        raise ValueError(f"study {grid.study.name} runs no system {system!r} on {' or '.join(tasks)}")
     # Everything that can be missing is looked for before anything is computed.
     texts = {task: _texts(grid, task) for task in chosen}
     parts = []
@@ -61,6 +62,14 @@ def submit(grid: Grid, paths: Paths, system: str, seed: str | None, out: Path, r
     report(len(chosen), len(chosen), "")
     glue.write(out, {part.name: (part.index, part.predictions) for part in parts})
     return parts
+
+
+def named(grid: Grid, system: str) -> str:
+    """The system that a name as in the tables means; raises ValueError."""
+    try:
+        return grid.named(system)
+    except ValueError as error:
+        raise ValueError(f"study {grid.study.name} runs {error}") from None
 
 
 def _run(grid: Grid, paths: Paths, task: str, system: str, seed: str | None) -> tuple[Run, float | None] | None:

@@ -6,7 +6,19 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from graft.sections import Finite, FitRows, HeadName, Name, Positive, RidgeSizes, Section
+from graft.sections import (
+    Factor,
+    FitRows,
+    HeadName,
+    Members,
+    Multiple,
+    Name,
+    Positive,
+    Rate,
+    RidgeSizes,
+    Section,
+    Share,
+)
 from graft.strict_yaml import typed
 
 
@@ -39,7 +51,7 @@ class MergeSystem(Section):
 
     @property
     def options(self) -> dict[str, Any]:
-        """The method's own options; what `snakemake --config` gives as strings is read as YAML."""
+        """The method's own options; what `snakemake --config` gives as strings is read as what it writes."""
         return {name: typed(value) for name, value in (self.model_extra or {}).items()}
 
 
@@ -51,13 +63,13 @@ class LoraSystem(Section):
 
     rank: Positive = 8
     """Width of an adapter."""
-    alpha: Annotated[float, Field(gt=0)] = 16.0
+    alpha: Multiple = 16.0
     """An adapter counts alpha / rank times."""
-    dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    dropout: Share = 0.0
     """Of what adapters read."""
     targets: Annotated[tuple[Literal["query", "key", "value"], ...], Field(min_length=1)] = ("query", "value")
     """Linear layers of every attention that have an adapter."""
-    learning_rate: Annotated[float, Field(gt=0)] = 5e-4
+    learning_rate: Rate = 5e-4
     """Peak of the schedule; what is not said here is as in the model's fine-tuning."""
     epochs: Positive | None = None
     """As in the model's fine-tuning where left out."""
@@ -66,8 +78,8 @@ class LoraSystem(Section):
 class TrialSystem(Section):
     """`trial.<model>.…`: a fine-tuning with hyperparameters of a grid, of which only the score on `select` is kept."""
 
-    learning_rate: float
-    epochs: int
+    learning_rate: Rate
+    epochs: Positive
 
 
 class DistilSystem(Section):
@@ -102,7 +114,7 @@ class EnsembleSystem(Section):
     Each seed is in one ensemble only, so that ensembles are independent: n seeds make n / members of them.
     """
 
-    members: Annotated[int, Field(ge=2)] = 2
+    members: Members = 2
     """Fine-tuned models in each."""
 
 
@@ -119,7 +131,7 @@ class WarmStartSystem(Section):
     """Of the merge, and of `control.head-only`."""
     steps: Annotated[tuple[Positive, ...], Field(min_length=1)] = (25, 50, 100, 200, 400)
     """Optimizer steps; each number is a fine-tuning of its own, whose learning rate falls to zero at its end."""
-    rates: Annotated[tuple[Annotated[float, Field(gt=0)], ...], Field(min_length=1)] = (0.3, 1.0, 3.0)
+    rates: Annotated[tuple[Multiple, ...], Field(min_length=1)] = (0.3, 1.0, 3.0)
     """Learning rates tried, as multiples of the large model's own."""
 
 
@@ -134,21 +146,21 @@ class SameShapeMerge(Section):
 
     method: str | None = None
     """Method for models of one shape; the key itself where left out, so that one method can stand here twice."""
-    strengths: Annotated[tuple[Finite, ...], Field(min_length=1)] | None = None
+    strengths: Annotated[tuple[Factor, ...], Field(min_length=1)] | None = None
     """Factors of the change tried on `select`; the method's published default alone where left out."""
-    weights: tuple[Finite, ...] | None = None
+    weights: tuple[Factor, ...] | None = None
     """One for each model, of methods that weigh them; all alike where left out."""
 
     @property
     def options(self) -> dict[str, Any]:
-        """The method's own options; what `snakemake --config` gives as strings is read as YAML."""
+        """The method's own options; what `snakemake --config` gives as strings is read as what it writes."""
         return {name: typed(value) for name, value in (self.model_extra or {}).items()}
 
 
 class SoupMerge(SameShapeMerge):
     """`soup.<name>.<model>`."""
 
-    members: Annotated[int, Field(ge=2)] | None = None
+    members: Members | None = None
     """Only the first so many members; all where left out."""
 
 
@@ -159,7 +171,7 @@ class SoupSystem(Section):
     stay independent. Source: Wortsman et al. 2022, Model soups, arXiv 2203.05482.
     """
 
-    members: Annotated[int, Field(ge=2)] = 5
+    members: Members = 5
     """Fine-tunings per task and model."""
     models: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
     """Models of pairs; the large ones where left out."""

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-import fnmatch
 from collections.abc import Mapping
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from graft.sections import Name, Positive, Section
+from graft.names import matches, unknown
+from graft.sections import Name, Positive, Section, Tokens
 from graft.sources import FileData, GeneratedData, HubData
 from graft.tasks.generated import GRAMMARS
 from graft.tasks.table import TaskRow
 
-# YAML reads 0 and true as what they are; a label is compared as text.
-LabelValue = Annotated[str, BeforeValidator(str)]
+
+def _label(value: Any) -> str:
+    if isinstance(value, bool | None):
+        raise ValueError(f"{str(value).lower()} is no text; write it in quotes, as the data set has it")
+    return str(value)
+
+
+# YAML reads 0 and 1.5 as what they are; a label is compared as text.
+LabelValue = Annotated[str, BeforeValidator(_label)]
 
 
 class TransferLimits(Section):
@@ -44,7 +51,7 @@ class Transfer(Section):
     """For classes: each label value of the data set (name or id), and the task's class that it counts as. Rows with the
     label -1 or - (no agreed label) are left out and counted, unless they stand here. For a score: leave it out."""
     limits: TransferLimits = TransferLimits()
-    max_tokens: Annotated[int, Field(ge=4, le=512)] | None = None
+    max_tokens: Tokens | None = None
     """Longest input in tokens, for all systems alike; where left out, each reads as much as it was fine-tuned with."""
     systems: tuple[str, ...] = ("*",)
     """Patterns of the names of the task's systems that are evaluated. Differences need the fine-tuned models too."""
@@ -53,8 +60,9 @@ class Transfer(Section):
         """How the data set is read: its own columns, with the classes and metrics of the task."""
         return trained_on.replaced(text=self.text, label=self.label, aliases=())
 
-    def evaluates(self, system: str) -> bool:
-        return any(fnmatch.fnmatchcase(system, pattern) for pattern in self.systems)
+    def evaluates(self, system: str, ending: str) -> bool:
+        """Whether a system is evaluated; `ending`: what short names of systems leave out."""
+        return any(matches(system, pattern, ending) for pattern in self.systems)
 
 
 def full_name(name: str, transfer: Transfer) -> str:
@@ -67,9 +75,7 @@ def check_transfers(transfers: Mapping[str, Transfer], tasks: Mapping[str, TaskR
     for name, transfer in transfers.items():
         where = f"transfer.{name}"
         if transfer.task not in tasks:
-            raise ValueError(f"{where}.from: unknown {transfer.task!r}; known are {', '.join(tasks)}")
-        if (called := full_name(name, transfer)) in tasks:
-            raise ValueError(f"{where}: a task is called {called} already; take another name")
+            raise unknown(f"{where}.from", transfer.task, tasks)
         row = tasks[transfer.task]
         if len(transfer.text) != len(row.text):
             raise ValueError(f"{where}.text: {len(transfer.text)} columns; {transfer.task} has {len(row.text)}")
@@ -104,7 +110,7 @@ def _check_generated(where: str, transfer: Transfer, source: GeneratedData) -> N
     for key, columns, known in (("text", transfer.text, layout.text), ("label", (transfer.label,), (layout.label,))):
         for column in columns:
             if column not in known:
-                raise ValueError(f"{where}.{key}: unknown {column!r}; known are {', '.join(known)}")
+                raise unknown(f"{where}.{key}", column, known)
     if (layout.labels is None) != (transfer.labels is None):
         has = "a score" if layout.labels is None else "classes"
         raise ValueError(f"{where}.source: {source.grammar} has {has}, {transfer.task} has not; take another grammar")

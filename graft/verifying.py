@@ -94,7 +94,7 @@ class _Check:
         yield from self._predictions(run, path, record)
         value = listed.get((run.task, run.system.name, str(run.seed)))
         if value is not None and value != record.primary.value:
-            told = f"{value:g}, and {path} {record.primary.value:g}"
+            told = f"{value}, and {path} {record.primary.value}"
             yield f"{self.paths.tables / tables.RUNS}: {run.id} has {told}; call `python -m graft tables`"
 
     def _fingerprint(self, run: Run, path: Path, record: RunRecord) -> Iterator[str]:
@@ -132,5 +132,5 @@ class _Check:
         values = scores.values(told, answers["label"].to_numpy(), list(record.metrics), row.kind)
         for name, metric in record.metrics.items():
             if len(answers) != metric.n or not math.isclose(values[name], metric.value, rel_tol=1e-6, abs_tol=1e-9):
-                recorded = f"{path} records {metric.value:.6g} on {metric.n}"
-                yield f"{table}: gives {name} {values[name]:.6g} on {len(answers)} examples; {recorded}"
+                recorded = f"{path} records {metric.value} on {metric.n}"
+                yield f"{table}: gives {name} {values[name]} on {len(answers)} examples; {recorded}"

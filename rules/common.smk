@@ -8,6 +8,7 @@ sys.path.insert(0, str(workflow.basedir))
 
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
+from snakemake.utils import update_config
 
 from graft import cluster, deployment, files, launcher, locks, preload, steps, study as studies
 from graft.cost import families
@@ -16,18 +17,24 @@ from graft.grid_systems import probes_of, reads_layers
 from graft.merging.alignment.depth import DEPTHS
 from graft.paths import Paths
 from graft.reporting import captions
-from graft.strict_yaml import read_yaml
 
 # Snakemake makes millions of small objects that live to its end; looking for rubbish so often took an eighth of a dry run.
 gc.set_threshold(50_000)
 
 
+def given_config():
+    """The config as Graft reads its files (Snakemake reads some words as other numbers), then what --config says."""
+    values = {}
+    for path in workflow.configfiles:
+        update_config(values, studies.read_values(path))
+    update_config(values, workflow.config_settings.config)
+    return values
+
+
 def checked_grid():
     """The study that the config describes, or one line per problem."""
     try:
-        for path in workflow.configfiles:
-            read_yaml(path)
-        grid = Grid(studies.parse(config))
+        grid = Grid(studies.parse(given_config()))
         # Jobs read the config again; what their step reads is checked by it.
         grid.check_sources(rows=workflow.is_main_process)
         for run in (*grid.runs, *grid.transfer_runs):

@@ -1,13 +1,13 @@
 """The table of merge methods: facts that plans, configs and tables need, without importing torch."""
 
 import importlib
-import math
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any
 
 from graft.merging.alignment.depth import DEPTHS
+from graft.names import meant, shown
 
 HEADS = ("transplant", "label-free", "labelled")
 KINDS = ("weights", "composite")
@@ -21,6 +21,14 @@ DIRECTIONS = ("small_to_large", "large_to_small")
 # Unit to unit, by optimal transport: softly, or each to one.
 PLANS = ("optimal_transport", "assignment")
 RESIDUALS = ("pooled", "per_site", "fit_dense")
+# Of numbers: whether they are whole, their bounds, and the lower one in words.
+_NUMBERS = {
+    "integer": (True, 1, 1_000_000_000, "a whole number from 1 on"),
+    "size": (False, 0, 1_000_000, "a number from 0 on"),
+    "share": (False, 0, 1, "a number above 0"),
+    "seed": (True, 0, 2**32 - 1, "a whole number from 0 on"),
+}
+_FARTHEST = 1000  # strength
 # From this ridge on, least squares are solved by Cholesky: null directions, along which there is nothing to be found,
 # come out as nothing by themselves. Below it they are looked for.
 EASY_RIDGE = 1e-4
@@ -32,12 +40,14 @@ EVIDENCE = ("activations", "weights")
 @dataclass(frozen=True)
 class Option:
     """One option of a method. `type` is one of: strengths (numbers, 0 among them), integer, size (a number from 0 on),
-    share (a number above 0, 1 at most), seed (a whole number from 0 on), boolean, choice."""
+    share (a number above 0, 1 at most), seed (a whole number from 0 on), boolean, choice. `most`: the largest number,
+    where it is less than that of the type."""
 
     type: str
     default: Any
     help: str
     choices: tuple[str, ...] = ()
+    most: int | None = None
 
 
 @dataclass(frozen=True)
@@ -90,7 +100,7 @@ EVIDENCE_OPTION = Option(
 
 # Of trained composites.
 TRAINING = {
-    "epochs": Option("integer", 3, "passes over train; the best one, or none at all, is kept by select"),
+    "epochs": Option("integer", 3, "passes over train; the best one, or none at all, is kept by select", most=1000),
     "rate": Option("size", 1.0, "peak of the learning rate, as a multiple of the small model's own"),
 }
 
@@ -210,7 +220,9 @@ METHODS = _table(
         inference=("large",),
         citation="none: tensors paired by name and padded with zeros, a floor that other methods must pass",
         implementation="graft.merging.heterogeneous.interpolate:Interpolate",
-        options={"trials": Option("integer", 20, "random weights of the small model in [0, 1] tried on select")},
+        options={
+            "trials": Option("integer", 20, "random weights of the small model in [0, 1] tried on select", most=1000)
+        },
     ),
     MethodFacts(
         name="logit_ensemble",
@@ -261,6 +273,7 @@ METHODS = _table(
                 1,
                 "from 2 on: so many more fine-tunings, each without one part of train, make the small model's states "
                 "of that part, on which the head is fitted",
+                most=100,
             ),
             "pooling": Option("choice", "mean", "the [CLS] state, or the mean over tokens", POOLINGS),
         },
@@ -327,7 +340,8 @@ METHODS = _table(
 def facts(name: str) -> MethodFacts:
     """The method called `name`; raises ValueError with the known names."""
     if name not in METHODS:
-        raise ValueError(f"no merge method is called {name!r}; known are {', '.join(sorted(METHODS))}")
+        known = ", ".join(sorted(METHODS)) + meant(name, METHODS)
+        raise ValueError(f"no merge method is called {name!r}; known are {known}")
     return METHODS[name]
 
 
@@ -358,7 +372,8 @@ def checked_values(who: str, known: Mapping[str, Option], given: Mapping[str, An
     given = dict(given or {})
     for option in given:
         if option not in known:
-            raise ValueError(f"{who} has no option {option!r}; known are {', '.join(sorted(known)) or 'none'}")
+            told = (", ".join(sorted(known)) or "none") + meant(option, known)
+            raise ValueError(f"{who} has no option {option!r}; known are {told}")
     return {
         name: _checked(f"option {name!r} of {who}", option, given.get(name, option.default))
         for name, option in known.items()
@@ -384,29 +399,27 @@ def depends_on_finetuning(name: str, options: Mapping[str, Any]) -> bool:
 
 def _checked(what: str, option: Option, value: Any) -> Any:
     if option.type == "boolean" and not isinstance(value, bool):
-        raise ValueError(f"{what} is {value!r}; it must be true or false")
-    if option.type == "integer" and (isinstance(value, bool) or not isinstance(value, int) or value < 1):
-        raise ValueError(f"{what} is {value!r}; it must be a whole number from 1 on")
-    if option.type == "size" and not (_is_number(value) and value >= 0):
-        raise ValueError(f"{what} is {value!r}; it must be a number from 0 on")
-    if option.type == "share" and not (_is_number(value) and 0 < value <= 1):
-        raise ValueError(f"{what} is {value!r}; it must be a number above 0, 1 at most")
-    if option.type == "seed" and (isinstance(value, bool) or not isinstance(value, int) or value < 0):
-        raise ValueError(f"{what} is {value!r}; it must be a whole number from 0 on")
+        raise ValueError(f"{what} is {shown(value)}; it must be true or false")
+    if option.type in _NUMBERS:
+        whole, least, most, words = _NUMBERS[option.type]
+        most = option.most or most
+        if not _is_number(value, whole) or not least <= value <= most or value == 0 and option.type == "share":
+            raise ValueError(f"{what} is {shown(value)}; it must be {words}, {most:,} at most")
     if option.type == "choice" and value not in option.choices:
-        raise ValueError(f"{what} is {value!r}; it must be one of {', '.join(option.choices)}")
+        raise ValueError(f"{what} is {shown(value)}; it must be one of {', '.join(option.choices)}")
     if option.type == "strengths":
         return _checked_strengths(what, value)
     return value
 
 
 def _checked_strengths(what: str, value: Any) -> list[float]:
-    if not isinstance(value, list | tuple) or not all(_is_number(v) for v in value):
-        raise ValueError(f"{what} is {value!r}; it must be a list of finite numbers")
+    if not isinstance(value, list | tuple) or not all(_is_number(v) and abs(v) <= _FARTHEST for v in value):
+        raise ValueError(f"{what} is {shown(value)}; it must be a list of numbers from -{_FARTHEST} to {_FARTHEST}")
     if 0 not in value:
         raise ValueError(f"{what} is {list(value)!r}; 0 must be among them, so that no merge at all can be chosen")
     return sorted({float(v) for v in value})
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool) and math.isfinite(value)
+def _is_number(value: Any, whole: bool = False) -> bool:
+    """Whether `value` is a number at all: not whether it is finite, which its bounds tell."""
+    return isinstance(value, int if whole else int | float) and not isinstance(value, bool)

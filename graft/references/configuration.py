@@ -19,11 +19,14 @@ a comment on each key; [config/demo.yaml](../config/demo.yaml) is the smallest o
 [config/study.schema.json](../config/study.schema.json) completes keys and marks wrong ones.
 
 A study is one YAML file, given with `--configfile`; it is never mixed with another. Unknown keys are refused, so is a
-key that stands twice. `--config 'seeds=[0]'` changes any key for one call. Names are lower-case letters, digits and
-`. _ -`; `<name>` stands for one of your own. Changing a key makes anew only what depends on it:
-`python -m graft explain` says what that is for a run.
+key that stands twice, and so is what versions of YAML read in different ways (`010`, `1_000`, `1:30`, `yes`, `off`).
+Anchors and `<<` work. `--config 'seeds=[0]'` changes any key for one call. Names are lower-case letters, digits and
+`. _ -`; `<name>` stands for one of your own. Numbers are finite.
+Patterns that match nothing are refused; they match short names of systems, as in the tables, too. Changing a key makes
+anew only what depends on it: `python -m graft explain` says what that is for a run.
 """
 NEEDED = "needed"
+FAR = 1_000_000
 # Of numbers that are counts or sizes of something, by the last part of their key.
 UNITS = {
     "train": "rows",
@@ -178,7 +181,9 @@ def _bounded(what: str, value: Node) -> str:
     bounds = dict(value)
     if value.get("type") == "integer" and bounds.pop("exclusiveMinimum", None) == 0:
         bounds["minimum"] = 1
-    return " ".join([what, *(f"{word} {bounds[bound]:g}" for bound, word in words.items() if bound in bounds)])
+    # A bound that nobody comes near is not worth a word.
+    told = [f"{word} {bounds[bound]:g}" for bound, word in words.items() if abs(bounds.get(bound, FAR)) < FAR]
+    return " ".join([what, *told])
 
 
 def _is_number(value: Node) -> bool:

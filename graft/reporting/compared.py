@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import fnmatch
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -13,6 +12,7 @@ from graft.grid import Grid
 from graft.grid_systems import System
 from graft.merging.registry import KINDS
 from graft.model_sections import Pair
+from graft.names import matches
 from graft.statistics.crossed import Crossed, Difference, Estimate
 from graft.statistics.verdicts import DESCRIPTIVE, carries_verdict, holm, verdict
 
@@ -101,7 +101,7 @@ def _judged(rows: list[Compared], grid: Grid) -> list[Compared]:
     statistics = grid.study.statistics
 
     def in_family(row: Compared) -> bool:
-        own = any(fnmatch.fnmatchcase(row.system.name, pattern) for pattern in statistics.primary_family)
+        own = any(matches(row.system.name, pattern, grid.ending) for pattern in statistics.primary_family)
         return own and row.system.name != row.others["reference"][0]
 
     p_values = [row.to_reference.p_value if carries_verdict(row.to_reference) else None for row in rows]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -18,8 +17,6 @@ from graft.reporting import formats, tables, transfer
 from graft.reporting.states import RunState, run_json, states
 from graft.steps import Step
 
-# Close names that are told in the place of a long list.
-_MOST_NAMES = 8
 _ABSENT = "not in it: made before this run, or not made yet"
 
 
@@ -54,12 +51,11 @@ def find_run(grid: Grid, task: str, system: str, seed: str) -> Run:
     runs = [*grid.runs, *grid.transfer_runs]
     if task not in (known := list(dict.fromkeys(run.task for run in runs))):
         raise ValueError(f"study {grid.study.name} has no task {task!r}; known are {', '.join(known)}")
-    own = [run for run in runs if run.task == task]
-    if system not in (known := list(dict.fromkeys(run.system.name for run in own))):
-        close = difflib.get_close_matches(system, known, _MOST_NAMES, 0.3) or known[:_MOST_NAMES]
-        told = "known are" if len(close) == len(known) else "among the known are"
-        raise ValueError(f"task {task} has no system {system!r}; {told} {', '.join(close)}")
-    seeds = {str(run.seed): run for run in own if run.system.name == system}
+    try:
+        system = grid.named(system, task)
+    except ValueError as error:
+        raise ValueError(f"task {task} has {error}") from None
+    seeds = {str(run.seed): run for run in runs if (run.task, run.system.name) == (task, system)}
     if seed not in seeds:
         raise ValueError(f"{task}/{system} has no seed {seed!r}; known are {', '.join(seeds)}")
     return seeds[seed]
@@ -187,8 +183,8 @@ def _metrics(record: RunRecord, path: Path) -> Section:
     rows = [
         (
             f"{name} (primary)" if name == record.primary_metric else name,
-            _number(metric.value),
-            formats.NOTHING if metric.stderr is None else _number(metric.stderr),
+            formats.score(metric.value),
+            formats.score(metric.stderr),
             str(metric.n),
         )
         for name, metric in record.metrics.items()
@@ -199,7 +195,7 @@ def _metrics(record: RunRecord, path: Path) -> Section:
     if record.degenerate:
         remark += "; all predictions are the same"
     if record.select is not None:
-        remark += f"; {record.select.metric} on select, for choices alone: {_number(record.select.value)}"
+        remark += f"; {record.select.metric} on select, for choices alone: {formats.score(record.select.value)}"
     return Section("metrics on report", tuple(rows), ("metric", "value", "standard error", "examples"), remark)
 
 
@@ -209,7 +205,7 @@ def _tables(paths: Paths, run: Run, record: RunRecord) -> Section:
     if run.trained_on is None:
         row = _row_of(paths.tables / tables.RUNS, run, seed=True)
         value = row and row["value"]
-        told = _ABSENT if value is None else _number(value)
+        told = _ABSENT if value is None else formats.score(value)
         if value is not None and value != record.primary.value:
             told += ": another value, made before this run"
         rows.append((str(paths.tables / tables.RUNS), told))
@@ -248,8 +244,8 @@ def _searched(chosen: Any, points: Iterable[records.Tried]) -> str:
     shown = []
     for point in points:
         ridge = "" if point.ridge is None else f" (ridge {point.ridge:g})"
-        score = formats.NOTHING if point.score is None else f"{point.score:.4g}"
-        shown.append(f"{_value(point.value)}{ridge}: {score}{' ←' if point.value == chosen else ''}")
+        told = f"{_value(point.value)}{ridge}: {formats.score(point.score)}"
+        shown.append(f"{told} ←" if point.value == chosen else told)
     return ", ".join(shown)
 
 
@@ -333,10 +329,6 @@ def _stale_when(chain: list[Link]) -> Section:
         "these, by resources, or by newer code and packages alone (mixed versions are warned of)"
     )
     return Section("stale when this changes", rows, ("step", "what"), remark)
-
-
-def _number(value: float) -> str:
-    return f"{value:.6g}"
 
 
 def _value(value: Any) -> str:

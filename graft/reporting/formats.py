@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from typing import Any
 
 import pandas as pd
@@ -43,17 +42,6 @@ def records(table: pd.DataFrame) -> list[dict[str, Any]]:
     return table.astype(object).where(table.notna(), None).to_dict("records")
 
 
-def common_pair(systems: Iterable[str]) -> str:
-    """The ending of the names of a study's only pair, `.<small>-into-<large>`; nothing where it has several.
-
-    The control other-small is of other pairs by its nature, and does not count.
-    """
-    pairs = {
-        name.rsplit(".", 1)[1] for name in systems if "-into-" in name and not name.startswith("control.other-small.")
-    }
-    return f".{pairs.pop()}" if len(pairs) == 1 else ""
-
-
 def best_rows(table: pd.DataFrame) -> set[int]:
     """Positions of the rows with the highest mean; more than one where they tie, none where nothing is done."""
     means = [row["mean"] for row in records(table)]
@@ -87,17 +75,39 @@ def is_reference(row: dict[str, Any]) -> bool:
     return row["kind"] == "finetune" and row["delta_vs_reference"] == 0 and row["train_flops_ratio"] == 1
 
 
+def rounded(value: float) -> float:
+    """A metric, or a difference of two, to three decimals: one example of a thousand.
+
+    The one rounding of metrics. What two ways of adding the same numbers differ in is far below the nine decimals of
+    the first step, so that it never turns the third.
+    """
+    return round(round(value, 9), 3)
+
+
 def score(value: float | None) -> str:
-    """A metric with three decimals: one example of a thousand."""
-    return NOTHING if value is None else f"{value:.3f}".replace("-", "−")
+    """A metric with three decimals."""
+    return NOTHING if value is None else f"{rounded(value) or 0:.3f}".replace("-", "−")
 
 
 def difference(value: float | None) -> str:
     """A signed difference; one that rounds to nothing has no sign."""
-    if value is None:
-        return NOTHING
-    text = f"{value:+.3f}"
-    return "0.000" if float(text) == 0 else text.replace("-", "−")
+    return NOTHING if value is None else _signed(rounded(value), 3)
+
+
+def points(value: float) -> str:
+    """A difference in hundredths of a metric."""
+    return _signed(100 * rounded(value), 1)
+
+
+def _signed(value: float, digits: int) -> str:
+    text = f"{value:+.{digits}f}"
+    return text[1:] if float(text) == 0 else text.replace("-", "−")
+
+
+def reference_mean(row: dict[str, Any], rows: list[dict[str, Any]]) -> float:
+    """The mean, as in the table, of the fine-tuned large model that a merge among its `rows` is compared with."""
+    name = f"finetune.{row['system'].rsplit('-into-', 1)[1]}"
+    return next(other["mean"] for other in rows if (other["task"], other["system"]) == (row["task"], name))
 
 
 def with_interval(value: float | None, low: float | None, high: float | None, write: Any) -> str:

@@ -6,6 +6,7 @@ from typing import Any
 
 import pandas as pd
 
+from graft.names import common_pair
 from graft.reporting import formats
 
 # What fonts of a paper may lack, as commands.
@@ -26,7 +27,7 @@ def to_latex(comparison: pd.DataFrame, confidence: float) -> str:
 
 def _table(task: str, table: pd.DataFrame, confidence: float) -> str:
     rows, best = formats.records(table), formats.best_rows(table)
-    common, metric = formats.common_pair(table["system"]), table["metric"].iloc[0]
+    common, metric = common_pair(table["system"]), table["metric"].iloc[0]
     judged = any(row["verdict"] not in (None, "descriptive") for row in rows)
     shown = pd.DataFrame([_cells(row, common, metric, judged) for row in rows])
     styles = pd.DataFrame("", index=shown.index, columns=shown.columns)

@@ -9,6 +9,7 @@ from typing import Any
 import pandas as pd
 
 from graft.merging.registry import CHANGES, HEADS, KINDS
+from graft.names import common_pair
 from graft.paths import Paths
 from graft.reporting import formats
 from graft.reporting.tables import COMPARISON
@@ -23,14 +24,14 @@ def in_words(comparison: pd.DataFrame) -> str:
 
     comparison: the table comparison.csv. What is said is about means on the report split.
     """
-    common = formats.common_pair(comparison["system"])
+    common = common_pair(comparison["system"])
     rows = formats.records(comparison)
     chosen = [row for row in rows if row["chosen"] is True]
     compared = [row for row in chosen if row["delta_vs_reference"] is not None]
     if not compared:
         return "No merge can be compared yet: either none has finished, or the fine-tuned large model has not."
     names = ["the fine-tuned large model", *["it"] * len(compared)]
-    reached = [_reached(row, common, name) for row, name in zip(compared, names, strict=False)]
+    reached = [_reached(row, rows, common, name) for row, name in zip(compared, names, strict=False)]
     parts = [f"The merge that is best on select reaches {listed(reached)}"]
     parts.append(f"it is ahead of the fine-tuned large model on {_tasks_ahead(chosen, 'delta_vs_reference')}")
     parts[-1] += f" and of the fine-tuned small model on {_tasks_ahead(chosen, 'delta_vs_small')}"
@@ -110,9 +111,9 @@ def _is_control(row: Row) -> bool:
     return row["kind"] in ("control", "baseline")
 
 
-def _reached(row: Row, common: str, reference: str) -> str:
+def _reached(row: Row, rows: list[Row], common: str, reference: str) -> str:
     """How far one merge gets; `reference`: how to call what it is compared with."""
-    goal = formats.score(row["mean"] - row["delta_vs_reference"])
+    goal = formats.score(formats.reference_mean(row, rows))
     times = row["train_flops_ratio"]
     share = "" if times is None else f", {formats.ratio(100 * times)}% of its training FLOPs"
     got = f"{row['metric']} {formats.score(row['mean'])} on {row['task']}"

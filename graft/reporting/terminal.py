@@ -22,6 +22,7 @@ from graft.cost.sizes import SPLITS
 from graft.grid import Grid
 from graft.merging.homogeneous.table import GREEDY, Facts
 from graft.merging.registry import MethodFacts
+from graft.names import common_pair
 from graft.paths import Paths
 from graft.reporting import formats
 from graft.reporting.explaining import Section
@@ -59,7 +60,7 @@ def comparison_tables(comparison: pd.DataFrame) -> list[Table | Text]:
 
     A pair's name is left out of its systems' names where the study has no other.
     """
-    common = formats.common_pair(comparison["system"])
+    common = common_pair(comparison["system"])
     parts: list[Table | Text] = []
     for task, table in comparison.groupby("task", sort=False):
         heading = f"{task}: {table['metric'].iloc[0]}" + (f", {common[1:]}" if common else "")

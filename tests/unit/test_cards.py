@@ -10,6 +10,7 @@ from graft import cards, files, published, records, steps
 from graft.grid import Grid
 from graft.merging.card import CARD
 from graft.paths import Paths
+from graft.reporting import formats
 from graft.study import parse
 from tests.conftest import study_values
 from tests.unit.programs import finish
@@ -60,7 +61,7 @@ def test_every_saved_model_has_a_card_with_its_results_that_the_hubs_client_read
         (result,) = card.data.eval_results
         assert (result.dataset_name, result.dataset_split, result.metric_type) == (TASK, "dev", "accuracy")
         assert result.metric_value == record.primary.value
-        assert f"{record.primary.value:.4f}" in card.text and record.system in card.text
+        assert formats.score(record.primary.value) in card.text and record.system in card.text
         composite = (folder / "model" / "composite.json").is_file()
         assert data["library_name"] == ("graft" if composite else "transformers")
         assert ("merge" in data["tags"]) == record.system.startswith(("merge.", "control.shuffled."))
@@ -89,7 +90,7 @@ def test_an_evaluation_adds_to_a_card_and_a_second_one_replaces_what_it_added(st
         cards.complete(grid, paths, record.model_copy(update={"metrics": {"accuracy": metric}}))
     card = ModelCard.load(folder / "model" / CARD)
     assert card.data.license == "mit" and card.data.tags == ["soup"] and "# My own words\n\nStay." in card.text
-    assert card.text.count(cards.RESULTS) == 1 and "0.7500" in card.text and "0.2500" not in card.text
+    assert card.text.count(cards.RESULTS) == 1 and "0.750" in card.text and "0.250" not in card.text
     assert [result.metric_value for result in card.data.eval_results] == [0.75]
 
 

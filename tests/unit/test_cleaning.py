@@ -86,6 +86,11 @@ def test_a_pattern_that_matches_nothing_is_told(paths):
         cleaning.removable(paths, ["*", "rte/nothing"])
 
 
+def test_a_short_name_of_a_system_chooses_its_model(paths):
+    (model := paths.run("rte", "merge.theseus.labelled.tiny-into-big", 0) / "model").mkdir(parents=True)
+    assert model in [item.path for item in cleaning.removable(paths, ["rte/merge.theseus.labelled/*"])]
+
+
 def test_manifests_go_before_what_they_vouch_for(paths, monkeypatch):
     def killed(folder):
         raise KeyboardInterrupt

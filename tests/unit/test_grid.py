@@ -338,7 +338,56 @@ def test_exclude_drops_runs_and_an_empty_grid_is_refused(study_config):
     kept = Grid(studies.parse({**study_config, "exclude": ["rte/*"]}))
     assert {run.task for run in kept.runs} == {"sst2", "stsb"}
     with pytest.raises(ValueError, match="leave no run"):
-        Grid(studies.parse({**study_config, "include": ["nothing/*"]}))
+        Grid(studies.parse({**study_config, "exclude": ["*/*"]}))
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "message"),
+    [
+        (
+            "include",
+            ["rte/*", "cola/*"],
+            "include: no run matches 'cola/*'; patterns are over <task>/<system>/seed-<n>; ",
+        ),
+        ("exclude", ["*/merge.grow.*"], "exclude: no run matches '*/merge.grow.*'; patterns are over <task>/"),
+        (
+            "statistics",
+            {"primary_family": ["merge.*", "soup.*"]},
+            "statistics.primary_family: no system matches 'soup.*'; among the known are ",
+        ),
+    ],
+)
+def test_a_pattern_that_matches_nothing_is_told_with_what_there_is(study_config, section, values, message):
+    with pytest.raises(ValueError) as error:
+        Grid(studies.parse({**study_config, section: values}))
+    assert message in str(error.value) and len(str(error.value).splitlines()) == 1
+
+
+def test_the_usual_family_may_be_empty(study_config):
+    study_config["systems"] = {"majority": {}}
+    assert Grid(studies.parse({**study_config, "statistics": {"primary_family": ["merge.*"]}})).runs
+
+
+def test_short_names_of_systems_choose_runs_as_whole_names_do(study_config):
+    def left(*patterns):
+        return [run.id for run in Grid(studies.parse({**study_config, "exclude": list(patterns)})).runs]
+
+    short = left("*/merge.theseus.labelled/*")
+    assert short == left("*/merge.theseus.labelled.small-into-large/*") and short != left()
+
+
+def test_a_short_name_means_the_system_that_the_tables_show_so(study_config):
+    grid = Grid(studies.parse(study_config))
+    for name in grid.systems:
+        assert grid.named(name) == grid.named(name.removesuffix(".small-into-large")) == name
+    # One head only.
+    assert grid.named("merge.spacewise") == "merge.spacewise.labelled.small-into-large"
+    with pytest.raises(
+        ValueError, match="no system 'merge.theseus', which may mean merge.theseus.transplant.small-int"
+    ):
+        grid.named("merge.theseus")
+    with pytest.raises(ValueError, match="no system 'merge.grow'; among the known are "):
+        grid.named("merge.grow")
 
 
 def test_another_small_model_is_fine_tuned_and_merged_as_a_control(study_config):

@@ -179,3 +179,30 @@ def test_a_submission_of_what_was_not_made_is_refused_in_one_line(folder, monkey
     _study(folder, "one")
     assert _call(monkeypatch, "submission", "one", "finetune.big") == 1
     assert "rte/finetune.big/seed-0/model: not made, or not kept" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        ("outliers=6e-3", "graft: base/"),
+        ("outliers=[", "graft: --option outliers: "),
+        ("outliers=010", "graft: --option outliers: 010 is one number to some readers of YAML"),
+        ("outliers=true", "graft: option 'outliers' of method 'breadcrumbs' is true; it must be a number from 0 on"),
+        ("outlier=1", "did you mean outliers?"),
+    ],
+)
+def test_options_on_the_command_line_are_read_as_in_a_config(folder, monkeypatch, capsys, given, told):
+    models = ("--models", "one", "two", "--base", "base")
+    assert _call(monkeypatch, "merge", "--method", "breadcrumbs", "--option", given, *models, "--out", "new") == 1
+    error = capsys.readouterr().err
+    assert told in error and len(error.splitlines()) == 1
+
+
+def test_a_short_name_explains_the_same_run(folder, monkeypatch, capsys):
+    values = parse(STUDY | {"systems": {"merge": {"interpolate": {}}}}).model_dump(mode="json", by_alias=True)
+    files.write_json(folder / "results" / "one" / "study.json", values)
+    told = []
+    for name in ("merge.interpolate.tiny-into-big", "merge.interpolate"):
+        assert _call(monkeypatch, "explain", "one", "rte", name, "0") == 0
+        told.append(capsys.readouterr().out)
+    assert told[0] == told[1]

@@ -146,7 +146,7 @@ def test_bad_input_is_told_in_one_line_before_any_job(values, name, changes, mes
     assert "\n" not in str(error.value) and not re.search("from_|task_", str(error.value))
 
 
-def test_a_name_that_a_task_has_already_is_refused(values):
+def test_a_task_cannot_have_the_name_of_a_transfer(values):
     values["tasks"]["imdb.from-sst2"] = {**values["tasks"]["rte"], "text": ["sentence1", "sentence2"]} | {
         "label": "label",
         "labels": ["entailment", "not_entailment"],
@@ -154,7 +154,9 @@ def test_a_name_that_a_task_has_already_is_refused(values):
     }
     for model in values["models"].values():
         model["finetune"]["imdb.from-sst2"] = model["finetune"]["rte"]
-    with pytest.raises(ValueError, match="transfer.imdb: a task is called imdb.from-sst2 already"):
+    with pytest.raises(
+        ValueError, match="^tasks.imdb.from-sst2: 'imdb.from-sst2' is not a name: .from- joins two names; take another$"
+    ):
         parse(values)
 
 
@@ -173,3 +175,10 @@ def test_the_example_in_the_default_study_is_right_once_the_commits_are_filled_i
     assert set(Transfer.model_fields) - {"task"} | {"from"} == {
         key for keys in transfers["transfer"].values() for key in keys
     }
+
+
+@pytest.mark.parametrize("value", [True, None])
+def test_a_label_that_yaml_reads_as_no_text_is_refused(values, value):
+    values["transfer"]["imdb"]["labels"] = {value: "negative", 1: "positive"}
+    with pytest.raises(ValueError, match="is no text; write it in quotes, as the data set has it"):
+        parse(values)

@@ -96,7 +96,7 @@ def drop_folder(config):
             lambda c: c["systems"]["probe"].update(pooling=["mean", "mean"]),
             "two systems have the name probe.mean.large",
         ),
-        (lambda c: c.update(include=["nothing"]), "leave no run"),
+        (lambda c: c.update(include=["nothing"]), "include: no run matches 'nothing'"),
     ],
 )
 def test_bad_input_is_told_before_any_job(change, message, study_config, write_config, tmp_path):
@@ -106,6 +106,24 @@ def test_bad_input_is_told_before_any_job(change, message, study_config, write_c
     assert sum(message in line for line in done.stdout.splitlines()) == 1, done.stdout
     assert "Traceback" not in done.stdout
     assert not (tmp_path / "results").exists()
+
+
+def test_snakemake_reads_a_config_as_graft_does(study_config, write_config, tmp_path):
+    whole = write_config(study_config).read_text()
+    config = tmp_path / "study.yaml"
+    assert '"seeds": 2,' in whole
+    # The first is eight seeds for Snakemake's own reader.
+    for word, told in (
+        ("010", ", line 1: 010 is one number to some readers of YAML"),
+        ("1e0", "seeds: 1.0; a list, or a whole number from 1"),
+    ):
+        config.write_text(whole.replace('"seeds": 2,', f'"seeds": {word},'))
+        done = snakemake(tmp_path, config, "--dry-run")
+        assert done.returncode != 0 and told in done.stdout and "Traceback" not in done.stdout
+    # What --config says comes last.
+    config.write_text(whole)
+    done = snakemake(tmp_path, config, "--dry-run", "--config", "include=['sst2/*']", "models={large: {note: no}}")
+    assert done.returncode == 0 and "/rte/" not in done.stdout, done.stdout
 
 
 def test_a_second_snakemake_on_one_study_is_refused(study_config, write_config, tmp_path):

@@ -16,7 +16,7 @@ from graft.cost.work import Costs
 from graft.grid import Grid
 from graft.merging.loading import load
 from graft.paths import Paths
-from graft.reporting import captions, explaining
+from graft.reporting import captions, explaining, formats
 from graft.study import parse
 from graft.tasks import metrics
 from tests.conftest import study_values, with_other_small, with_transfers
@@ -257,7 +257,7 @@ def test_a_number_is_explained_on_the_command_line(finished, task, system, shown
     assert done.returncode == 0, done.stderr
     value = record(results, task, system, 0)["metrics"]["accuracy"]["value"]
     predictions = files.sha256(results / "runs" / task / system / "seed-0" / "predictions.parquet")
-    for text in (f"{value:.6g}", predictions, *shown):
+    for text in (formats.score(value), predictions, *shown):
         assert text in done.stdout, text
 
 

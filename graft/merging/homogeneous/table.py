@@ -9,6 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from graft.merging.registry import Option, checked_values
+from graft.names import meant
 
 
 @dataclass(frozen=True)
@@ -135,7 +136,8 @@ GREEDY = Facts("greedy", SOUPS, "graft.merging.homogeneous.averages:greedy", bas
 def facts(name: str) -> Facts:
     """The method called `name`; raises ValueError with the known names."""
     if name not in METHODS:
-        raise ValueError(f"no method for models of one shape is called {name!r}; known are {', '.join(METHODS)}")
+        known = ", ".join(METHODS) + meant(name, METHODS)
+        raise ValueError(f"no method for models of one shape is called {name!r}; known are {known}")
     return METHODS[name]
 
 

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
+from graft.names import common_pair
 from graft.reporting import formats
 from graft.reporting.comparison import pareto_front
 from graft.reporting.figures import labels
@@ -55,7 +56,7 @@ def draw(data: pd.DataFrame, label: str) -> Figure:
     A system without this cost has no place on a logarithmic axis: it is a dotted line. `label`: what the cost is.
     """
     rows = formats.records(data)
-    common = formats.common_pair(data["system"])
+    common = common_pair(data["system"])
     noted = [row for row in rows if row["noted"]]
     handles = _handles(rows)
     # Inches: the kinds above the panel, the numbers' key below.

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from graft.reporting import formats
+from graft.names import common_pair
 from graft.reporting.figures.style import GRID, KINDS, WIDTH, marks
 
 Row = dict[str, Any]
@@ -25,7 +25,7 @@ def ordered(rows: list[Row], key: str) -> list[Row]:
 
 def panel(rows: list[Row], xlabel: str) -> tuple[Figure, Axes]:
     """A figure with a line for each row, from the top down at y = 0, 1, 2, …, and the kinds that occur above it."""
-    common = formats.common_pair([row["system"] for row in rows])
+    common = common_pair([row["system"] for row in rows])
     names = [folded(row["system"].removesuffix(common)) for row in rows]
     letters = max(len(line) for name in names for line in name.split("\n"))
     # Inches. A name of two lines takes more room, and all rows have the same.

@@ -8,6 +8,7 @@ from typing import Any
 import pandas as pd
 
 from graft.grid import Grid
+from graft.names import common_pair
 from graft.records import RunRecord
 from graft.reporting import formats, summary
 from graft.sources import GeneratedData
@@ -30,7 +31,7 @@ def question(grid: Grid) -> str:
 
 def answers(comparison: pd.DataFrame, grid: Grid) -> list[str]:
     """One sentence per task on the merge that is best on select, and one on controls where all of them lost."""
-    rows, common = formats.records(comparison), formats.common_pair(comparison["system"])
+    rows, common = formats.records(comparison), common_pair(comparison["system"])
     told = [_answer(task, [row for row in rows if row["task"] == task], common, grid) for task in grid.study.tasks]
     controls = any(row["kind"] == "control" and row["mean"] is not None for row in rows)
     merged = any(row["chosen"] is True for row in rows)
@@ -40,7 +41,7 @@ def answers(comparison: pd.DataFrame, grid: Grid) -> list[str]:
 
 def not_beaten(comparison: pd.DataFrame) -> list[str]:
     """Controls and baselines that did as well as merges that they belong to, or as the one chosen on their task."""
-    rows, common = formats.records(comparison), formats.common_pair(comparison["system"])
+    rows, common = formats.records(comparison), common_pair(comparison["system"])
     merges: dict[tuple[str, str], list[str]] = {}
     for one in summary.controls_not_beaten(rows, [row for row in rows if row["chosen"] is True], common):
         merges.setdefault((one.task, one.control), []).append(one.merge or "the best merge, chosen on select")
@@ -88,7 +89,7 @@ def _answer(task: str, rows: list[Row], common: str, grid: Grid) -> str:
     if row["delta_vs_reference"] is None:
         why = f"the fine-tuned {large} has no run to compare it with"
         return f"On {task} the best merge, chosen on select, is {name} with {row['metric']} {_score(row)}; {why}."
-    goal = row["mean"] - row["delta_vs_reference"]
+    goal = formats.reference_mean(row, rows)
     reached = f"{row['mean'] / goal:.0%} of the fine-tuned {large}" if goal > 0 and row["mean"] >= 0 else "less"
     if reached == "less":
         reached = f"{row['metric']} {_score(row)} where the fine-tuned {large} has {formats.score(goal)}"
@@ -105,8 +106,8 @@ def _answer(task: str, rows: list[Row], common: str, grid: Grid) -> str:
 
 def _told(row: Row) -> str:
     low, high = row["delta_ci_low"], row["delta_ci_high"]
-    interval = "" if low is None else f" [{_points(low)}, {_points(high)}]"
-    told = f"the difference is {_points(row['delta_vs_reference'])} points{interval}"
+    interval = "" if low is None else f" [{formats.points(low)}, {formats.points(high)}]"
+    told = f"the difference is {formats.points(row['delta_vs_reference'])} points{interval}"
     if row["p_holm"] is not None:
         return f"{told}, Holm p = {row['p_holm']:.2g}, {row['verdict']}"
     if row["n_seeds"] < SEEDS_FOR_VERDICT:
@@ -125,9 +126,3 @@ def _without_merge(records: Iterable[RunRecord]) -> list[str]:
 
 def _score(row: Row) -> str:
     return formats.score(row["mean"])
-
-
-def _points(value: float) -> str:
-    """Hundredths of a metric, signed."""
-    text = f"{100 * value:+.1f}"
-    return "0.0" if float(text) == 0 else text.replace("-", "−")

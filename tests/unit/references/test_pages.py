@@ -46,7 +46,7 @@ def test_defaults_types_and_units_are_told_in_words():
     assert "| `max_tokens` | whole number from 4 up to 512 | needed | tokens |" in text
     assert '| `include` | list: text | `["*"]` |' in text
     assert "| `warmup` | number from 0 below 1 | `0.1` | share of the steps |" in text
-    assert "| `gpus` | whole number from 1 or null | none | processes |" in text
+    assert "| `gpus` | whole number from 1 up to 1000 or null | none | processes |" in text
 
 
 def test_units_are_of_keys_that_there_are():

@@ -46,7 +46,7 @@ def test_the_number_the_predictions_and_the_tables_stand_together(grid, paths, w
     tables.write_comparison(grid, paths)
     told = explain(grid, paths, find_run(grid, "rte", "finetune.big", "0"))
     metrics = section(told, "metrics on report")
-    assert metrics.rows == (("accuracy (primary)", "0.625", "0.03", "277"),)
+    assert metrics.rows == (("accuracy (primary)", "0.625", "0.030", "277"),)
     assert str(predictions) in metrics.remark and files.sha256(predictions) in metrics.remark
     (runs, value), (comparison, mean) = section(told, "in the tables").rows
     assert runs.endswith("runs.csv") and value == "0.625"
@@ -69,7 +69,7 @@ def test_every_searched_value_is_shown_with_its_score(grid, paths, write_run):
     record["choices"] = [{"name": "strength", "metric": "accuracy", "chosen": 0.5, "searched": points}]
     path.write_text(json.dumps(record))
     told = section(explain(grid, paths, find_run(grid, "rte", MERGE, "0")), "choices on select")
-    assert told.rows == (("strength", "0.5", "accuracy", "0 (ridge 0.1): 0.5, 0.5 (ridge 0.1): 0.61 ←"),)
+    assert told.rows == (("strength", "0.5", "accuracy", "0 (ridge 0.1): 0.500, 0.5 (ridge 0.1): 0.610 ←"),)
 
 
 def test_the_chain_names_every_step_its_file_its_log_and_whether_it_is_the_configs(grid, paths, write_run):

@@ -15,11 +15,13 @@ def test_differences_are_signed_unless_they_round_to_nothing(value, text):
     assert formats.difference(value) == text
 
 
-def test_the_only_pair_is_common_to_all_but_the_control_of_other_pairs():
-    own = ["finetune.big", "merge.theseus.labelled.tiny-into-big", "control.head-only.labelled.tiny-into-big"]
-    assert formats.common_pair(own) == ".tiny-into-big"
-    assert formats.common_pair([*own, "control.other-small.theseus.labelled.plain-into-big"]) == ".tiny-into-big"
-    assert formats.common_pair([*own, "merge.theseus.labelled.plain-into-big"]) == ""
+@pytest.mark.parametrize(("value", "shown"), [(0.7225, "0.723"), (0.0125, "0.013"), (-0.0125, "−0.013")])
+def test_noise_of_the_last_bits_changes_no_digit_in_tables_or_sentences(value, shown):
+    for noise in (0, 1e-13, -1e-13):
+        assert formats.score(value + noise) == shown
+        assert formats.difference(value + noise).removeprefix("+") == shown
+        points = float(formats.points(value + noise).replace("−", "-"))
+        assert points == pytest.approx(100 * float(shown.replace("−", "-")))
 
 
 @pytest.mark.parametrize(("value", "text"), [(None, "–"), (22713216, "22.7M"), (1.5e9, "1.5B"), (300, "300")])

@@ -34,6 +34,11 @@ def test_without_a_verdict_the_answer_says_why(told):
     ]
 
 
+def test_the_answer_gives_the_references_mean_as_its_row_of_the_table_does(told):
+    (answer,) = told({BIG: {0: 0.9, 1: 0.8}, THESEUS: {0: 0.85, 1: "failed"}})
+    assert "reaches 100% of the fine-tuned big (accuracy 0.850 of 0.850)" in answer and "is −5.0 points" in answer
+
+
 def test_with_seeds_enough_there_are_p_and_verdict(told):
     values = {BIG: {s: 0.9 + s / 1000 for s in range(12)}, THESEUS: {s: 0.8 for s in range(12)}}
     (answer,) = told(values, seeds=12)

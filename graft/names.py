@@ -1,0 +1,128 @@
+"""Names: which may be given, which known one was meant, and the short ones of systems. Imports no torch."""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import re
+from collections.abc import Iterable
+
+NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
+LONGEST = 64
+# That of a system is put together from others, and stands for a folder: file systems have 255 bytes for its name.
+LONGEST_SYSTEM = 200
+# What stands for seeds in paths, and what some file systems have for devices.
+_TAKEN = re.compile(r"all|seed-.*|(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
+_REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?")
+# What joins names to the names of pairs and of transfers.
+_JOINTS = ("-into-", ".from-")
+# Names that are told in the place of a long list.
+_MOST = 8
+_LONGEST_SHOWN = 80
+
+
+def checked_name(value: str) -> str:
+    """`value`, if it may name a study, task, model or system; raises ValueError."""
+    if not NAME.fullmatch(value):
+        shown = repr(value) if len(value) <= LONGEST else f"{value[:LONGEST]!r}..."
+        raise ValueError(f"{shown} is not a name: names match {NAME.pattern}")
+    if len(value) > LONGEST:
+        raise ValueError(f"{value[:LONGEST]!r}... is not a name: it has {len(value)} characters, {LONGEST} at most")
+    if _TAKEN.fullmatch(value):
+        raise ValueError(f"{value!r} is not a name: it means something else in paths; take another")
+    if joint := next((joint for joint in _JOINTS if joint in value), None):
+        raise ValueError(f"{value!r} is not a name: {joint} joins two names; take another")
+    if ".." in value or value.endswith("."):
+        raise ValueError(f"{value!r} is not a name: dots stand one by one and between other characters")
+    return value
+
+
+def checked_repo(value: str) -> str:
+    """`value`, if it may name a model or data set on the hub; raises ValueError."""
+    if not _REPO.fullmatch(value):
+        raise ValueError(f"{shown(value)} is not a name on the hub; write owner/name, or name alone")
+    return value
+
+
+def closest(given: object, known: Iterable[str]) -> str | None:
+    """The known name that a wrong one was probably meant to be, if any."""
+    lower = {name.lower(): name for name in known}
+    close = difflib.get_close_matches(str(given).lower(), lower, 1, 0.7)
+    return lower[close[0]] if close else None
+
+
+def meant(given: object, known: Iterable[str]) -> str:
+    """`; did you mean ...?` where a known name is close to the given one, or nothing."""
+    found = closest(given, known)
+    return f"; did you mean {found}?" if found else ""
+
+
+def shown(given: object) -> str:
+    """A wrong value as YAML has it, and not at any length."""
+    if given is None:
+        return "nothing"
+    text = str(given).lower() if isinstance(given, bool) else repr(given)
+    return f"{text[:_LONGEST_SHOWN]}..." if len(text) > _LONGEST_SHOWN else text
+
+
+def unknown(where: str, given: object, known: Iterable[str]) -> ValueError:
+    """The error for a name that is not among the known ones."""
+    known = list(known)
+    return ValueError(f"{where}: unknown {given!r}; known are {', '.join(known) or 'none'}{meant(given, known)}")
+
+
+def near(given: str, known: Iterable[str]) -> str:
+    """In words: the known names, or those of many that are closest to the given one."""
+    known = list(dict.fromkeys(known))
+    close = known if len(known) <= _MOST else difflib.get_close_matches(given, known, _MOST, 0.3) or known[:_MOST]
+    return f"{'known are' if len(close) == len(known) else 'among the known are'} {', '.join(close) or 'none'}"
+
+
+def common_pair(systems: Iterable[str]) -> str:
+    """The ending of the names of a study's only pair, `.<small>-into-<large>`; nothing where it has several.
+
+    The control other-small is of other pairs by its nature, and does not count.
+    """
+    pairs = {
+        name.rsplit(".", 1)[1] for name in systems if "-into-" in name and not name.startswith("control.other-small.")
+    }
+    return f".{pairs.pop()}" if len(pairs) == 1 else ""
+
+
+def system_named(given: str, systems: Iterable[str]) -> str:
+    """The system that a name means: its own, that without the ending of the only pair, or the one that begins so.
+
+    Raises ValueError, which begins with "no system", with the known names or with those that it may mean.
+    """
+    systems = list(dict.fromkeys(systems))
+    if given in systems:
+        return given
+    if (whole := given + common_pair(systems)) in systems:
+        return whole
+    found = [name for name in systems if name.startswith(f"{given}.")]
+    if len(found) > 1:
+        raise ValueError(f"no system {given!r}, which may mean {near(given, found).split(' are ')[1]}")
+    if not found:
+        raise ValueError(f"no system {given!r}; {near(given, systems)}")
+    return found[0]
+
+
+def matches(name: str, pattern: str, ending: str) -> bool:
+    """Whether a pattern matches a system's name or, with `ending` the common pair's, its short one.
+
+    `name` and `pattern` may also be of runs, <task>/<system>/seed-<n>.
+    """
+    short = "/".join(part.removesuffix(ending) for part in name.split("/")) if ending else name
+    return fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(short, pattern)
+
+
+def check_patterns(nothing: str, patterns: Iterable[str], names: Iterable[str], ending: str, form: str = "") -> None:
+    """Raise ValueError, which begins with `nothing`, for a pattern that matches nothing; it says what there is.
+
+    ending: what short names of systems leave out. form: what the patterns are over.
+    """
+    names = list(dict.fromkeys(names))
+    for pattern in patterns:
+        if not any(matches(name, pattern, ending) for name in names):
+            over = f"patterns are over {form}; " if form else ""
+            raise ValueError(f"{nothing} matches {pattern!r}; {over}{near(pattern, names)}")
