@@ -72,7 +72,7 @@ def other_shape(file):
         (without_header, "its header cannot be read"),
         (long_header, "truncated, or no safetensors file"),
         (other_dtype, "is F8_; known are F64, "),
-        (other_shape, "has 216 bytes, which is not its shape's size"),
+        (other_shape, "has 216 bytes, not its shape's size"),
         (lambda file: file.unlink(), "model.safetensors is missing"),
     ],
 )
