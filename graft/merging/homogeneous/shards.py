@@ -97,6 +97,10 @@ class Writer:
             start = 8 + len(text) + header[slot.name]["data_offsets"][0]
             self._places[slot.name] = (descriptor, start, slot)
 
+    def dtype(self, name: str) -> str:
+        """What a tensor is written in."""
+        return self._places[name][2].dtype
+
     def write(self, name: str, start: int, values: Array) -> None:
         """Put computed numbers, or those of a tensor that is none of floating point as they are stored, at element
         `start` of a tensor. Raises OverflowError for a number that its dtype cannot hold, ValueError for a tensor that
