@@ -101,12 +101,12 @@ def check_heads(configs: Mapping[Path, Mapping[str, Any]]) -> None:
 
 
 def united(
-    base: Mapping[str, Any] | None, tuned: Sequence[Mapping[str, Any]], dtype: str | None, same_head: bool
+    base: Mapping[str, Any] | None, tuned: Sequence[Mapping[str, Any]], dtype: str, same_head: bool
 ) -> dict[str, Any]:
     """The merged model's config, from those that were found to compute alike, whatever their order.
 
     A key has the value in which all models that have it agree, else the base's; what is inert, and in which they
-    differ, is left out. dtype: of the merged weights, or None where that is not one. The head's keys are the models',
+    differ, is left out. dtype: of the merged weights. The head's keys are the models',
     or the base's where it has that head too (`same_head`) and they say nothing.
     """
     found: dict[str, Any] = {}
@@ -126,7 +126,7 @@ def united(
         found["id2label"] = {str(number): name for number, name in enumerate(labels)}
         found["label2id"] = {name: number for number, name in enumerate(labels)}
     for key in ("dtype", "torch_dtype"):
-        if key in found and dtype:
+        if any(key in config for config in (*tuned, base or {})):
             found[key] = dtype
     return dict(sorted(found.items()))
 

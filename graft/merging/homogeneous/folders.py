@@ -16,7 +16,7 @@ from graft import files
 from graft.merging.homogeneous import card, checks, companions, configs, engine, layout, table
 from graft.merging.homogeneous.checkpoint import Checkpoint
 from graft.merging.homogeneous.companions import Companions
-from graft.merging.homogeneous.formats import FLOATING, NAMES
+from graft.merging.homogeneous.formats import FLOATING, NAMES, widest
 from graft.merging.homogeneous.layout import Layout
 from graft.merging.homogeneous.models import Models, in_order_of_content
 from graft.merging.homogeneous.protocol import Settings
@@ -220,9 +220,9 @@ def _beside(order: Order, known: Mapping[Path, Mapping[str, Any]], laid: Layout)
     headed = {folder: one for folder, one in known.items() if folder in order.models or laid.same_head}
     configs.check_heads(headed)
     checks.check_readers(_folders(order))
-    dtypes = {slot.dtype for slot in laid.slots if slot.dtype in FLOATING}
-    stored = next((name for name, dtype in NAMES.items() if {dtype} == dtypes), None)
-    config = configs.united(known.get(order.base), tuned, stored, laid.same_head)
+    stored = widest({slot.dtype for slot in laid.slots if slot.dtype in FLOATING} or {"F32"})
+    dtype = next(name for name, called in NAMES.items() if called == stored)
+    config = configs.united(known.get(order.base), tuned, dtype, laid.same_head)
     if order.dtype:
         config.pop("torch_dtype", None)
         config["dtype"] = order.dtype

@@ -10,7 +10,7 @@ import numpy as np
 
 from graft.merging import names
 from graft.merging.homogeneous.checkpoint import Checkpoint, TensorInfo
-from graft.merging.homogeneous.formats import FLOATING, STORED
+from graft.merging.homogeneous.formats import STORED, widest
 from graft.merging.homogeneous.models import BLOCK
 from graft.merging.homogeneous.shards import Slot
 from graft.merging.names import Names
@@ -171,8 +171,7 @@ def _dtype(holders: Sequence[TensorInfo], dtype: str | None) -> str:
     found = {info.dtype for info in holders}
     if not holders[0].floating:
         return max(found, key=lambda name: (STORED[name].itemsize, name))
-    # Neither half holds the other's numbers.
-    return dtype or ("F32" if found == {"F16", "BF16"} else min(found, key=FLOATING.index))
+    return dtype or widest(found)
 
 
 def _called(stored: Sequence[str], plain: str) -> str:
@@ -187,6 +186,11 @@ def _ties(parts: Sequence[Checkpoint], stored: Mapping[Checkpoint, Mapping[str, 
     Known ties are those of word embeddings and of biases, which all parts must agree on; others are found by their
     bytes, where these are not just as they all begin (zeros, ones). Raises ValueError where parts disagree.
     """
+
+    def place(plain: str) -> tuple[int, bool, str]:
+        # First what every part has, so that there is a change of it, and an encoder's own.
+        return -sum(plain in stored[part] for part in parts), plain in named.heads, plain
+
     known = _known({plain for part in parts for plain in stored[part]})
     groups: list[set[str]] = []
     for first, second in sorted({*known, *(pair for part in parts for pair in _alike(part, stored[part]))}):
@@ -197,14 +201,10 @@ def _ties(parts: Sequence[Checkpoint], stored: Mapping[Checkpoint, Mapping[str, 
             groups = [group for group in groups if group not in joined] + [{first, second}.union(*joined)]
         elif any(same) and (first, second) in known:
             apart, one = holders[same.index(False)], holders[same.index(True)]
+            ours, copy = (stored[apart][plain] for plain in sorted((first, second), key=place))
             raise ValueError(
-                f"{apart.name}: {stored[apart][second]} is not {stored[apart][first]}, in {one.name} both are one "
-                "tensor; must be tied in all or in none"
+                f"{apart.name}: {copy} is not {ours}, in {one.name} both are one tensor; must be tied in all or in none"
             )
-
-    def place(plain: str) -> tuple[int, bool, str]:
-        # First what every part has, so that there is a change of it, and an encoder's own.
-        return -sum(plain in stored[part] for part in parts), plain in named.heads, plain
 
     return [sorted(group, key=place) for group in groups]
 
