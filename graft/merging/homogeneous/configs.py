@@ -189,7 +189,9 @@ def _plain(value: Any) -> Any:
 
 
 def _told(config: Mapping[str, Any], key: str, meant: Any) -> str:
-    return repr(config[key]) if key in config else f"left out (which means {meant!r})"
+    if key in config:
+        return repr(config[key])
+    return "left out" if meant is None else f"left out (which means {meant!r})"
 
 
 def _check_same(found: Mapping[Path, Any], what: str, told: Any = str) -> None:
