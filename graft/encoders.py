@@ -56,10 +56,14 @@ def attention_bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
     return (mask == 0)[:, None, None, :].to(dtype) * torch.finfo(dtype).min
 
 
-def projection_of(folder: str | Path) -> Tensor | None:
-    """Weight [w_L, w_S] with which a distillation compared hidden states, where the folder holds one."""
+def projections_of(folder: str | Path) -> tuple[Tensor, ...]:
+    """Weights [w_L, w_S] with which a distillation compared hidden states, where the folder holds them: one for all
+    states, or one for the embeddings and for each layer, in that order."""
     path = Path(folder) / PROJECTION
-    return load_file(path)["weight"] if path.is_file() else None
+    found = load_file(path) if path.is_file() else {}
+    if "weight" in found:
+        return (found["weight"],)
+    return tuple(found[f"{i}.weight"] for i in range(len(found) // 2))
 
 
 def load_classifier(folder: str | Path) -> BertForSequenceClassification:
@@ -102,6 +106,9 @@ def _load(kind: type[Loaded], folder: str | Path) -> Loaded:
         )
     finally:
         logging.set_verbosity(verbosity)
+    if kind is BertForSequenceClassification and "classifier.weight" in info["missing_keys"]:
+        made = ", ".join(model.config.architectures or ()) or "an encoder"
+        raise ValueError(f"{folder}: holds no classifier ({made}); a model fine-tuned for classes or a score is needed")
     problems = [f"{name} is missing" for name in sorted(info["missing_keys"])]
     problems += [
         f"{name} has shape {list(here)}, config.json says {list(said)}"
@@ -112,9 +119,12 @@ def _load(kind: type[Loaded], folder: str | Path) -> Loaded:
     return model.eval()
 
 
-def set_labels(config: BertConfig, labels: tuple[str, ...] | None) -> None:
-    """Write a task's labels (or a score, where `labels` is None) into a model config."""
-    config.problem_type = "regression" if labels is None else "single_label_classification"
+def set_labels(config: BertConfig, labels: tuple[str, ...] | None, kind: str | None = None) -> None:
+    """Write a task's labels (or a score, where `labels` is None) into a model config.
+
+    kind: transformers' `problem_type`, where it is not that of one class for each text, or of a score.
+    """
+    config.problem_type = kind or ("regression" if labels is None else "single_label_classification")
     config.id2label = {i: name for i, name in enumerate(labels or ("score",))}
     config.label2id = {name: i for i, name in config.id2label.items()}
     config.architectures = ["BertForSequenceClassification"]

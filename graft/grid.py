@@ -43,7 +43,7 @@ from graft.shapes import Shape, check_shapes
 from graft.sources import FileData, GeneratedData, HubData
 from graft.study import MEMBER_SEEDS, TRIAL_SEEDS, Study
 from graft.systems import FewShotSystem
-from graft.tasks import generated
+from graft.tasks import alike, generated
 from graft.tasks.readers import source_files
 from graft.tasks.table import TaskRow
 from graft.transfer import full_name
@@ -213,7 +213,8 @@ class Grid:
         sources = [self._source_of_shape(model) for model in (pair.small, pair.large)]
         if not all(isinstance(source, PathModel | PackageModel) for source in sources):
             return
-        small, large = (Shape.of(local_folder(source, "models")) for source in sources)
+        folders = [local_folder(source, "models") for source in sources]
+        small, large = map(Shape.of, folders)
         for what in ("positions", "types", "vocabulary"):
             if getattr(small, what) != getattr(large, what):
                 raise ValueError(
@@ -226,6 +227,7 @@ class Grid:
                     f"pairs: {pair.small} has {what} {getattr(small, what)}, more than {pair.large} with "
                     f"{getattr(large, what)}; swap the two roles"
                 )
+        alike.check_alike(*folders[::-1])
 
     def _models_like(self, name: str) -> list[str]:
         return [

@@ -7,10 +7,9 @@ import os
 from pathlib import Path
 
 from graft import files
+from graft.model_folders import SAFETENSORS, open_folder
 from graft.model_sections import PackageModel, PathModel
 
-# Weights; the first is preferred, and the only one that a sha256 in the config can be about.
-WEIGHTS = ("model.safetensors", "pytorch_model.bin")
 # What a distillation compared hidden states with, beside the model that it made.
 PROJECTION = "fit_dense.safetensors"
 
@@ -20,15 +19,16 @@ def model_files(source: PathModel | PackageModel, where: str) -> list[Path]:
 
     Raises ValueError where one is missing or the weights' sha256 is not the config's.
     """
-    folder = local_folder(source, where)
-    weights = next((folder / name for name in WEIGHTS if (folder / name).is_file()), None)
-    if weights is None or not (folder / "config.json").is_file():
-        missing = "config.json" if weights else " or ".join(WEIGHTS)
-        raise ValueError(f"{where}: {folder / missing} is missing; a Hugging Face model folder is needed")
-    if source.sha256 and (weights.name != WEIGHTS[0] or files.sha256(weights) != source.sha256):
-        raise ValueError(f"{where}.sha256: {weights} has {files.sha256(weights)}; the config expects {source.sha256}")
-    others = [folder / name for name in ("config.json", PROJECTION, *files.TOKENIZER) if (folder / name).is_file()]
-    return [weights, *others]
+    model = open_folder(local_folder(source, where), where)
+    if source.sha256:
+        # The only file that a sha256 in the config can be about.
+        weights = model.weights[0]
+        if weights.name != SAFETENSORS or files.sha256(weights) != source.sha256:
+            raise ValueError(
+                f"{where}.sha256: {weights} has {files.sha256(weights)}; the config expects {source.sha256}"
+            )
+    others = ("config.json", PROJECTION, "added_tokens.json", *files.TOKENIZER)
+    return [*model.weights, *(model.folder / name for name in others if (model.folder / name).is_file())]
 
 
 def local_folder(source: PathModel | PackageModel, where: str) -> Path:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
@@ -11,25 +12,35 @@ from transformers import BertConfig, BertModel, BertTokenizerFast
 
 from graft import files
 from graft.local_models import PROJECTION, model_files
+from graft.merging import names
+from graft.model_folders import ModelFolder, open_folder
 from graft.model_sections import HubModel, PackageModel, PathModel
 from graft.shapes import Shape
+from graft.tasks import alike
 from graft.tasks.tokens import load_tokenizer
 
-HUB_FILES = ("config.json", "model.safetensors", "pytorch_model.bin", *files.TOKENIZER)
-# Tensors that published checkpoints carry beside the encoder: pre-training heads and a buffer of 0, 1, 2, ...
-NOT_ENCODER = ("cls.", "embeddings.position_ids")
+SHARDS = ("model-*-of-*.safetensors", "model.safetensors.index.json", "pytorch_model-*-of-*.bin")
+HUB_FILES = (
+    *("config.json", "model.safetensors", "pytorch_model.bin", "pytorch_model.bin.index.json", "added_tokens.json"),
+    *(*SHARDS, *files.TOKENIZER),
+)
+# A distillation's projections of the small model's hidden states: one for all (TinyBERT's first version), or one for
+# the embeddings and for each layer (its second: `fit_denses.0.weight`, ...).
+SHARED, OWN = "fit_dense.", "fit_denses."
 
 
 def fetch_model(source: HubModel | PathModel | PackageModel, where: str, out: Path, fingerprint: str) -> dict:
     """Write a pre-trained model into folder `out` and return its manifest.
 
     `out` then holds model.safetensors (encoder and pooler, float32), config.json, the tokenizer, manifest.json, and
-    fit_dense.safetensors (weight [w_L, w_S], bias [w_L]) where the checkpoint carries a distillation's projection.
-    Raises ValueError for a wrong sha256, an architecture other than BERT, or tensors missing or unknown.
+    fit_dense.safetensors (see `projections`) where the checkpoint carries a distillation's. A head that sits on the
+    encoder stays behind, and is named in the manifest. Raises ValueError for a wrong sha256, an architecture other than
+    BERT, or tensors missing or unknown.
     """
     folder = _source_folder(source, where)
     shape = Shape.of(folder)
-    state, extra = encoder_state(_read_weights(folder), f"{where}: {folder}")
+    found = read_checkpoint(open_folder(folder, where), f"{where}: {folder}")
+    state, extra = encoder_state(found, f"{where}: {folder}"), projections(found, shape, f"{where}: {folder}")
     config = BertConfig.from_pretrained(folder, local_files_only=True)
     model = BertModel(config)
     pooler = "pooler.dense.weight" in state
@@ -51,6 +62,7 @@ def fetch_model(source: HubModel | PathModel | PackageModel, where: str, out: Pa
             "source": source.model_dump(),
             "parameters": sum(p.numel() for p in model.parameters()),
             "pooler": "published" if pooler else "identity (the checkpoint has none)",
+            "left_out": sorted(set(names.of(found).heads) - set(_projected(found))),
             "pretraining_flops": 0,  # published models are taken as given
             "sha256": {file.name: files.sha256(file) for file in sorted(target.iterdir())},
         }
@@ -58,22 +70,44 @@ def fetch_model(source: HubModel | PathModel | PackageModel, where: str, out: Pa
     return manifest
 
 
-def encoder_state(state: dict[str, Tensor], where: str) -> tuple[dict[str, Tensor], dict[str, Tensor]]:
-    """Split a checkpoint into the encoder's tensors under `BertModel`'s names, and a `fit_dense` projection."""
-    encoder, extra = {}, {}
-    for name, tensor in state.items():
-        name = (
-            name.removeprefix("bert.")
-            .replace("LayerNorm.gamma", "LayerNorm.weight")
-            .replace("LayerNorm.beta", "LayerNorm.bias")
-        )
-        if name in ("fit_dense.weight", "fit_dense.bias"):
-            extra[name.removeprefix("fit_dense.")] = tensor.float().contiguous()
-        elif not name.startswith(NOT_ENCODER):
-            encoder[name] = tensor.float()
-    if not encoder:
+def encoder_state(state: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
+    """A checkpoint's encoder, float32, under `BertModel`'s names; heads and buffers are left out.
+
+    Raises ValueError where there is none, or a tensor stands twice.
+    """
+    try:
+        body = names.of(state).body
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+    if not body:
         raise ValueError(f"{where}: no encoder tensors; a BERT checkpoint is needed")
-    return encoder, extra
+    return {name: state[stored].float() for name, stored in body.items()}
+
+
+def projections(state: Mapping[str, Tensor], shape: Shape, where: str) -> dict[str, Tensor]:
+    """What a distillation compared the hidden states of a model of this shape with, float32; nothing where it has none.
+
+    Either "weight" [w_L, w_S] and "bias" [w_L], one for all states, or "0.weight", "0.bias", ...: of the embeddings (0)
+    and of each layer (1, 2, ...). Raises ValueError where one is missing or does not fit the model.
+    """
+    found = _projected(state)
+    own = any(name.startswith(OWN) for name in found)
+    states = [f"{i}." for i in range(shape.layers + 1)] if own else [""]
+    wanted = {f"{at}{part}" for at in states for part in ("weight", "bias")} if found else set()
+    given = {name.removeprefix(OWN if own else SHARED): state[stored].float() for name, stored in found.items()}
+    if unlike := wanted ^ set(given):
+        prefix = OWN if own else SHARED
+        needed = "needs a weight and a bias" + (" for the embeddings and for each layer" if own else "")
+        raise ValueError(f"{where}: {prefix}{min(unlike)} is one too many or missing; a projection {needed}")
+    for name, tensor in given.items():
+        if name.endswith("weight") and tensor.shape[1:] != (shape.width,):
+            raise ValueError(f"{where}: projection {name} is {list(tensor.shape)}; the model is {shape.width} wide")
+    return {name: tensor.contiguous() for name, tensor in given.items()}
+
+
+def _projected(state: Mapping[str, Tensor]) -> dict[str, str]:
+    heads = names.of(state).heads
+    return {name: stored for name, stored in heads.items() if name.startswith((SHARED, OWN))}
 
 
 def _source_folder(source: HubModel | PathModel | PackageModel, where: str) -> Path:
@@ -89,13 +123,23 @@ def _source_folder(source: HubModel | PathModel | PackageModel, where: str) -> P
     return model_files(source, where)[0].parent
 
 
-def _read_weights(folder: Path) -> dict[str, Tensor]:
-    if (folder / "model.safetensors").is_file():
-        return load_file(folder / "model.safetensors")
-    if (folder / "pytorch_model.bin").is_file():
-        # weights_only: a pickle could run code on loading.
-        return torch.load(folder / "pytorch_model.bin", map_location="cpu", weights_only=True)
-    raise ValueError(f"{folder}: neither model.safetensors nor pytorch_model.bin is there")
+def read_checkpoint(model: ModelFolder, where: str) -> dict[str, Tensor]:
+    """All tensors of a model folder as they are stored, from however many files. Raises ValueError for a tensor that
+    stands in two files, and for weights that cannot be read as numbers alone."""
+    tensors: dict[str, Tensor] = {}
+    for file in model.weights:
+        try:
+            # weights_only: a pickle could run code on loading.
+            part = torch.load(file, map_location="cpu", weights_only=True) if model.pickled else load_file(file)
+        except Exception as error:  # safetensors, pickle and zipfile have a kind each for a damaged file
+            raise ValueError(f"{file}: cannot be read as weights ({' '.join(str(error).split())[:200]})") from None
+        for name, tensor in part.items():
+            if name in tensors:
+                raise ValueError(f"{where}: {name} stands in two weights files")
+            if not isinstance(tensor, Tensor):
+                raise ValueError(f"{file}: {name} is no tensor; a checkpoint of weights alone is needed")
+            tensors[name] = tensor
+    return tensors
 
 
 def _check_names(state: dict[str, Tensor], expected: dict[str, Tensor], where: str) -> None:
@@ -110,16 +154,15 @@ def _check_names(state: dict[str, Tensor], expected: dict[str, Tensor], where: s
 
 
 def _write_tokenizer(folder: Path, target: Path) -> None:
+    given = alike.read_tokenizer(folder)
+    if given is None:
+        raise ValueError(f"{folder}: neither tokenizer.json nor vocab.txt is there")
     if (folder / "tokenizer.json").is_file():
         files.copy_into(folder, target, files.TOKENIZER)
         return
-    if not (folder / "vocab.txt").is_file():
-        raise ValueError(f"{folder}: neither tokenizer.json nor vocab.txt is there")
-    given = folder / "tokenizer_config.json"
-    lower = files.read_json(given).get("do_lower_case", True) if given.is_file() else True
-    positions = Shape.of(folder).positions
-    # `vocab`, not `vocab_file`: the latter silently makes a vocabulary of five tokens.
-    BertTokenizerFast(vocab=str(folder / "vocab.txt"), do_lower_case=lower, model_max_length=positions).save_pretrained(
-        target
-    )
+    settings = {} if (folder / "tokenizer_config.json").is_file() else {"model_max_length": Shape.of(folder).positions}
+    BertTokenizerFast.from_pretrained(folder, local_files_only=True, **settings).save_pretrained(target)
     files.copy_into(folder, target, ["vocab.txt"])
+    # transformers has dropped settings, and whole vocabularies, without a word.
+    if found := alike.difference(given, alike.read_tokenizer(target)):
+        raise ValueError(f"{folder}: transformers reads its vocab.txt otherwise: {found}; save it as tokenizer.json")

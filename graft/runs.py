@@ -14,8 +14,9 @@ from graft.grid import Grid
 from graft.launch import Launch
 from graft.model_sections import FineTuning
 from graft.paths import Paths
+from graft.tasks import alike
 from graft.tasks.texts import read_texts
-from graft.tasks.tokens import TokenisedSplit, check_same_vocabulary, load_tokenizer
+from graft.tasks.tokens import TokenisedSplit, load_tokenizer
 from graft.training.finetuning import Labelled
 
 
@@ -57,9 +58,9 @@ def pretraining_flops(grid: Grid, paths: Paths, model: str) -> int:
 
 
 def tokens(grid: Grid, paths: Paths, task: str, model: str, split: str) -> TokenisedSplit:
-    """A split of a task in the ids of a model's tokenizer; raises ValueError if its vocabulary is another."""
+    """A split of a task in the ids of a model's tokenizer; raises ValueError if its own would read otherwise."""
     tokenizer = grid.study.tokenizer_of(model)
-    check_same_vocabulary(paths.model(model), paths.model(tokenizer))
+    alike.check_alike(paths.model(tokenizer), paths.model(model))
     read_made(paths.tokens(task, tokenizer) / "manifest.json", grid.tokens(task, tokenizer))
     return TokenisedSplit.load(paths.tokens(task, tokenizer), split)
 

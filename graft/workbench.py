@@ -17,7 +17,7 @@ from torch import Tensor
 
 from graft import features, runs
 from graft.cost.flops import encoder_flops
-from graft.encoders import load_classifier, load_encoder, projection_of
+from graft.encoders import load_classifier, load_encoder, projections_of
 from graft.grid import Grid
 from graft.grid_systems import Merge
 from graft.inference import Batch, batches, first_texts, pass_flops
@@ -125,7 +125,7 @@ class Workbench:
             statistics=statistics,
             options=merge.options,
             texts=self.texts(merge),
-            projection=projection_of(self.small_folder),
+            projections=projections_of(self.small_folder),
         )
         return extended(parts) if name == "extend" else parts
 

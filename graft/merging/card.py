@@ -12,6 +12,7 @@ import yaml
 
 from graft import files, markdown, provenance, published
 from graft.merging.registry import MethodFacts
+from graft.model_folders import open_folder
 from graft.published import Origin
 
 if TYPE_CHECKING:
@@ -92,10 +93,23 @@ def write(folder: Path, facts: MethodFacts, order: Order, plan: Plan, diagnostic
     (folder / CARD).write_text(text(facts, order.strength, plan.options, made["head"], made["sources"]))
 
 
-def _weights(folder: Path) -> str:
-    return next(
-        files.sha256(folder / name) for name in ("model.safetensors", "pytorch_model.bin") if (folder / name).is_file()
-    )
+def _weights(folder: Path) -> dict[str, str]:
+    return {file.name: files.sha256(file) for file in open_folder(folder).weights}
+
+
+def origins_of(sources: Mapping[str, Mapping[str, Any]]) -> list[Origin]:
+    """What is known of the models that were merged; sources: by role, a folder and the sha256 of its files."""
+    return [published.of_folder(Path(source["folder"]), source["sha256"].values()) for source in sources.values()]
+
+
+def table_of(sources: Mapping[str, Mapping[str, Any]]) -> str:
+    """The files that were merged, with the beginnings of their sha256."""
+    rows = [
+        (role, f"`{Path(source['folder']).name}`", f"`{name}`", f"`{digest[:16]}`")
+        for role, source in sources.items()
+        for name, digest in source["sha256"].items()
+    ]
+    return markdown.table(("part", "from", "file", "sha256"), rows)
 
 
 def text(
@@ -103,10 +117,10 @@ def text(
     strength: float,
     options: Mapping[str, Any],
     head: str | None,
-    sources: Mapping[str, Mapping[str, str]],
+    sources: Mapping[str, Mapping[str, Any]],
 ) -> str:
-    """The README.md of a merged model; sources: folder and sha256 of what was merged, by role."""
-    origins = [published.of_folder(Path(source["folder"]), [source["sha256"]]) for source in sources.values()]
+    """The README.md of a merged model; sources: by role, a folder and the sha256 of its files."""
+    origins = origins_of(sources)
     listed = ", ".join(f"{name} {value}" for name, value in options.items() if name != "strengths")
     return page(
         metadata(facts.name, origins),
@@ -116,10 +130,7 @@ def text(
         + (f" ({listed})." if listed else ".")
         + (f" Its head is fitted: {head}." if head else "")
         + f" Source of the method: {facts.citation}.",
-        markdown.table(
-            ("part", "from", "sha256"),
-            [(role, f"`{Path(s['folder']).name}`", f"`{s['sha256'][:16]}`") for role, s in sources.items()],
-        ),
+        table_of(sources),
         f"{LOADING} All about its making stands in `{PROVENANCE}`. {UNTRIED} the fine-tuned models and with the head "
         "alone before you use it.",
     )

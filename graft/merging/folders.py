@@ -18,7 +18,7 @@ from transformers import BertForSequenceClassification, BertModel
 
 from graft import features, files
 from graft.cost.flops import calibration_flops, encoder_flops, head_flops, logits_flops, similarity_flops
-from graft.encoders import encoder_of, load_classifier, load_encoder, projection_of
+from graft.encoders import encoder_of, load_classifier, load_encoder, projections_of
 from graft.inference import Batch, batches, first_texts, padded_lengths, pass_flops
 from graft.merging import card, registry
 from graft.merging.alignment import depth
@@ -30,18 +30,21 @@ from graft.merging.heads.labelled import label_targets
 from graft.merging.heterogeneous.interpolate import interpolated_head
 from graft.merging.protocol import Parts, extended
 from graft.merging.saving import save_classifier, split_classifier
+from graft.model_folders import open_folder
 from graft.model_sections import PathModel
 from graft.pretrained import fetch_model
 from graft.shapes import Shape
+from graft.tasks import alike
 from graft.tasks.readers import read_tsv, rows_of
 from graft.tasks.table import TaskRow
 from graft.tasks.texts import read_texts
-from graft.tasks.tokens import TokenisedSplit, check_same_vocabulary, load_tokenizer
+from graft.tasks.tokens import TokenisedSplit, load_tokenizer
 
 # Rows on which a head is fitted, and the ridge sizes of which the one that predicts every fifth row best is taken.
 FIT_ROWS = 2048
 FEWEST_ROWS = 10
 RIDGE = (1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+REGRESSION, MULTI_LABEL = "regression", "multi_label_classification"
 Report = Callable[[int, int, str], None]
 
 
@@ -109,12 +112,25 @@ class _Given:
     tokenizer: Tokenizer
     texts: TokenisedSplit
     max_tokens: int
-    projection: Tensor | None
+    projections: tuple[Tensor, ...]
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What the fine-tuned model's outputs are called."""
+        config = self.finetuned.config
+        return tuple(config.id2label[i] for i in range(config.num_labels))
+
+    @property
+    def kind(self) -> str:
+        """transformers' `problem_type` of the fine-tuned model; where its config says none, what transformers does with
+        its outputs: a sigmoid of one, a softmax of several."""
+        unsaid = MULTI_LABEL if len(self.outputs) == 1 else "single_label_classification"
+        return self.finetuned.config.problem_type or unsaid
 
     @property
     def labels(self) -> tuple[str, ...] | None:
-        config = self.finetuned.config
-        return None if config.num_labels == 1 else tuple(config.id2label[i] for i in range(config.num_labels))
+        """Classes, of which a text has one; None for a score."""
+        return None if self.kind == REGRESSION else self.outputs
 
     def first(self, tokens: int) -> np.ndarray:
         """Whole texts in a fixed order, until so many tokens are read."""
@@ -168,8 +184,7 @@ def _read(order: Order, scratch: Path) -> _Given:
     folders = {"--large": order.large, "--small-pretrained": order.small_pretrained}
     for flag, folder in folders.items():
         fetch_model(PathModel(kind="path", folder=str(folder)), flag, scratch / flag, "")
-    if not (order.small_finetuned / "config.json").is_file():
-        raise ValueError(f"--small-finetuned: {order.small_finetuned / 'config.json'} is missing; a model is needed")
+    open_folder(order.small_finetuned, "--small-finetuned")
     large_shape, small_shape = (Shape.of(scratch / flag) for flag in folders)
     tuned_shape = Shape.of(order.small_finetuned)
     for what in vars(small_shape):
@@ -180,7 +195,9 @@ def _read(order: Order, scratch: Path) -> _Given:
             raise ValueError(f"the small model has {ours} {what}, the large one {theirs}; must be as many")
         if what in ("layers", "width", "ffn") and ours > theirs:
             raise ValueError(f"the small model has {what} {ours}, more than the large one's {theirs}; swap the folders")
-    check_same_vocabulary(scratch / "--small-pretrained", scratch / "--large")
+    # Of the folders as they were given: the second may come without a tokenizer.
+    for small in (order.small_pretrained, order.small_finetuned):
+        alike.check_alike(order.large, small)
     tokenizer = load_tokenizer(scratch / "--large")
     texts = TokenisedSplit.of_texts(tokenizer, read_texts(order.text), str(order.text))
     models = {flag: load_encoder(scratch / flag) for flag in folders}
@@ -197,13 +214,18 @@ def _read(order: Order, scratch: Path) -> _Given:
         tokenizer=tokenizer,
         texts=texts,
         max_tokens=min(order.max_tokens, large_shape.positions, small_shape.positions),
-        projection=projection_of(scratch / "--small-pretrained"),
+        projections=projections_of(scratch / "--small-pretrained"),
     )
 
 
 def _fit_texts(order: Order, given: _Given) -> _FitTexts:
     texts, values = given.texts, None
     if order.head == "labelled":
+        if given.kind == MULTI_LABEL or (given.labels is None and len(given.outputs) > 1):
+            raise ValueError(
+                f"--head labelled is fitted on one class or one score for each text; --small-finetuned is of "
+                f"{given.kind} with {len(given.outputs)} outputs: use transplant or label-free"
+            )
         texts, values = read_labelled(order.labelled, given.labels, given.tokenizer)
     rows = features.fit_rows(len(texts), FIT_ROWS)
     if len(rows) < FEWEST_ROWS:
@@ -259,7 +281,7 @@ def _carry_out(
     bodies = given.large.state_dict(), tuned, given.small.state_dict()
     texts = given.batches(plan.options["text_tokens"]) if "texts" in facts.needs else ()
     parts = Parts(
-        *bodies, plan.large, plan.small, plan.depth_map, None, plan.options, texts, projection=given.projection
+        *bodies, plan.large, plan.small, plan.depth_map, None, plan.options, texts, projections=given.projections
     )
     if plan.options.get("depth") == "extend":
         parts = extended(parts)
@@ -282,7 +304,7 @@ def _carry_out(
     else:
         head = interpolated_head(small_head, merged, order.strength)
     with files.atomic_folder(order.out) as target:
-        save_classifier(merged, head, given.large_folder, given.labels, target)
+        save_classifier(merged, head, given.large_folder, given.outputs, target, given.kind)
         card.write(target, facts, order, plan, dict(getattr(state, "diagnostics", {})))
 
 

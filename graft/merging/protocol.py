@@ -18,8 +18,9 @@ class Parts:
 
     Bodies are `BertModel.state_dict()`s. `statistics` are those of `graft.merging.calibration.calibrate` with this
     depth map, for methods that need them; `options` those of `graft.merging.registry.checked_options`; `texts`: batches
-    of tokens, for methods that walk through the models again; `projection`: the weight [w_L, w_S] with which a
-    distillation compared the two residual streams, where the small model came with one.
+    of tokens, for methods that walk through the models again; `projections`: the weights [w_L, w_S] with which a
+    distillation compared hidden states, where the small model came with any: one for all states, or one for the
+    embeddings and for each layer.
     """
 
     large: Mapping[str, Tensor]
@@ -31,7 +32,7 @@ class Parts:
     statistics: Mapping[str, Tensor] | None = None
     options: Mapping[str, Any] = field(default_factory=dict)
     texts: Sequence[Mapping[str, Tensor]] = ()
-    projection: Tensor | None = None
+    projections: Sequence[Tensor] = ()
 
 
 class Cost(NamedTuple):
@@ -91,7 +92,12 @@ def extended(parts: Parts) -> Parts:
         small_pretrained=stacked(parts.small_pretrained, layers),
         small_shape=replace(parts.small_shape, layers=len(layers)),
         depth_map=tuple((g, g) for _, g in parts.depth_map),
+        projections=_repeated(parts.projections, layers),
     )
+
+
+def _repeated(projections: Sequence[Tensor], layers: Sequence[int]) -> Sequence[Tensor]:
+    return [projections[0], *(projections[m + 1] for m in layers)] if len(projections) > 1 else projections
 
 
 def small_change(parts: Parts, name: str) -> Tensor:

@@ -33,11 +33,12 @@ def save_classifier(
     large_folder: str | Path,
     labels: tuple[str, ...] | None,
     out_folder: str | Path,
+    kind: str | None = None,
 ) -> None:
     """Write body and head, in float32, as a folder that `AutoModelForSequenceClassification.from_pretrained` loads.
 
-    Config and tokenizer files come from `large_folder`; `labels` None means one score. The head's pooler replaces the
-    body's. Raises ValueError naming a tensor that does not fit the config or the labels.
+    Config and tokenizer files come from `large_folder`; `labels` None means one score; `kind` as in `set_labels`. The
+    head's pooler replaces the body's. Raises ValueError naming a tensor that does not fit the config or the labels.
     """
     large_folder = Path(large_folder)
     shape = Shape.of(large_folder)
@@ -50,7 +51,7 @@ def save_classifier(
         if not torch.isfinite(tensor).all():
             raise ValueError(f"merged model: {name} holds values that are not finite, so it is not saved")
     config = BertConfig.from_pretrained(large_folder, local_files_only=True)
-    set_labels(config, labels)
+    set_labels(config, labels, kind)
     config.dtype = torch.float32
     with files.atomic_folder(out_folder) as folder:
         plain = {name: tensor.detach().to("cpu", torch.float32).contiguous() for name, tensor in tensors.items()}

@@ -12,6 +12,7 @@ from tokenizers import Tokenizer
 
 from graft import files
 from graft.shapes import Shape
+from graft.tasks import alike
 
 SPLITS = ("train", "select", "report")
 SPECIAL = ("[PAD]", "[CLS]", "[SEP]")
@@ -120,11 +121,9 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
     """
     folder = Path(folder)
     path = folder / "tokenizer.json"
-    if not path.is_file():
+    tokenizer = alike.read_tokenizer(folder)
+    if tokenizer is None:
         raise ValueError(f"{path}: no tokenizer; a model folder needs tokenizer.json or vocab.txt")
-    tokenizer = Tokenizer.from_file(str(path))
-    tokenizer.no_padding()
-    tokenizer.no_truncation()
     missing = [token for token in (*SPECIAL, "[UNK]") if tokenizer.token_to_id(token) is None]
     if missing:
         raise ValueError(f"{path}: no token {', '.join(missing)}; a BERT vocabulary has {', '.join(SPECIAL)} and [UNK]")
@@ -132,19 +131,6 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
     if not size <= embedded < size + 1024:
         raise ValueError(f"{path}: {size} tokens, but the model embeds {embedded}; this is another model's tokenizer")
     return tokenizer
-
-
-def check_same_vocabulary(model_folder: Path, tokenizer_folder: Path) -> None:
-    """Raise ValueError unless a model that uses another's tokenizer has the same vocabulary itself."""
-    ours, theirs = model_folder / "tokenizer.json", tokenizer_folder / "tokenizer.json"
-    if files.sha256(ours) == files.sha256(theirs):
-        return
-    vocabularies = [load_tokenizer(folder).get_vocab() for folder in (model_folder, tokenizer_folder)]
-    if vocabularies[0] != vocabularies[1]:
-        word = min(set(vocabularies[0].items()) ^ set(vocabularies[1].items()))[0]
-        raise ValueError(
-            f"{ours}: another vocabulary than {theirs} (they differ at {word!r}); a pair needs one vocabulary"
-        )
 
 
 def tokenize_task(data: Path, tokenizer_folder: Path, out: Path, fingerprint: str) -> dict:

@@ -8,6 +8,7 @@ import csv
 import hashlib
 import json
 import re
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -89,6 +90,34 @@ def write_rte(folder: Path, tsv: Path) -> Path:
         table["label"] = table["label"].map({"entailment": 0, "not_entailment": 1})
         table.to_parquet(folder / f"{split}-00000-of-00001.parquet")
     return folder
+
+
+def write_tinybert(folder: Path, source: Path, own: bool) -> tuple[dict, list[dict]]:
+    """The encoder of `source` as TinyBERT's makers publish theirs: a pickle of a pre-training model, a vocabulary and a
+    bare config without a model_type, with one projection for all states or one of its `own` for each.
+
+    Returns the encoder's tensors and, for each projection, its tensors.
+    """
+    import torch
+    from safetensors.torch import load_file
+
+    state, config = load_file(source / "model.safetensors"), json.loads((source / "config.json").read_text())
+    width, generator = config["hidden_size"], torch.Generator().manual_seed(0)
+    names = [f"fit_denses.{i}" for i in range(config["num_hidden_layers"] + 1)] if own else ["fit_dense"]
+    sizes = {"weight": (2 * width, width), "bias": (2 * width,)}
+    heads = [{f"{n}.{part}": torch.randn(*size, generator=generator) for part, size in sizes.items()} for n in names]
+    saved = {f"bert.{name}": tensor for name, tensor in state.items()}
+    saved |= {"cls.predictions.bias": torch.zeros(3), "cls.seq_relationship.weight": torch.zeros(2, width)}
+    for head in heads:
+        saved |= head
+    folder.mkdir(parents=True)
+    torch.save(saved, folder / "pytorch_model.bin")
+    shutil.copyfile(source / "vocab.txt", folder / "vocab.txt")
+    for key in ("model_type", "architectures", "dtype", "transformers_version"):
+        config.pop(key, None)
+    theirs = {"cell": {}, "emb_size": width, "pre_trained": "", "structure": []}
+    (folder / "config.json").write_text(json.dumps({**config, **theirs}))
+    return state, heads
 
 
 @contextmanager

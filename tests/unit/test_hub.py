@@ -9,7 +9,7 @@ import pandas as pd
 import pytest
 
 from graft import files
-from tests.unit.hub import serving, write_rte
+from tests.unit.hub import serving, write_rte, write_tinybert
 
 ROOT = Path(__file__).parents[2]
 COMMIT = "a" * 40
@@ -77,6 +77,33 @@ def test_a_pickled_model_on_the_hub_arrives_as_safetensors(hub, tmp_path, pico_m
     assert all(ours[name].equal(tensor) for name, tensor in theirs.items())
     assert files.read_json(tmp_path / "out" / "manifest.json")["source"]["revision"] == COMMIT
     assert not (tmp_path / "out" / "script.py").exists()
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_both_versions_of_tinybert_come_from_the_hub(tmp_path, pico_models, own):
+    from safetensors.torch import load_file
+
+    state, heads = write_tinybert(tmp_path / "hub" / "models" / "owner" / "tiny", pico_models / "small", own)
+    done = fetch(MODEL, tmp_path / "hub", tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    ours = load_file(tmp_path / "out" / "model.safetensors")
+    assert all(ours[name].equal(tensor) for name, tensor in state.items())
+    projections = load_file(tmp_path / "out" / "fit_dense.safetensors")
+    assert len(projections) == 2 * len(heads)
+
+
+def test_a_model_in_several_files_comes_from_the_hub(hub, tmp_path, pico_models):
+    from safetensors.torch import load_file
+    from transformers import BertModel
+
+    model = hub / "models" / "owner" / "tiny"
+    (model / "pytorch_model.bin").unlink()
+    BertModel.from_pretrained(pico_models / "small").save_pretrained(model, max_shard_size="10KB")
+    assert len(list(model.glob("model-*.safetensors"))) > 1
+    done = fetch(MODEL, hub, tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    ours, theirs = (load_file(f / "model.safetensors") for f in (tmp_path / "out", pico_models / "small"))
+    assert all(ours[name].equal(tensor) for name, tensor in theirs.items())
 
 
 def test_a_data_set_on_the_hub_reads_like_its_tsv(hub, tmp_path):

@@ -6,9 +6,10 @@ from safetensors.torch import load_file, save_file
 from transformers import BertModel
 
 from graft import files
-from graft.encoders import load_encoder
+from graft.encoders import load_encoder, projections_of
 from graft.model_sections import PackageModel, PathModel
 from graft.pretrained import encoder_state, fetch_model
+from tests.unit.hub import write_tinybert
 
 
 @pytest.fixture
@@ -51,6 +52,68 @@ def test_an_old_pickle_with_old_names_becomes_the_same_model(published, tmp_path
     assert (tmp_path / "out" / "tokenizer.json").is_file()
 
 
+@pytest.fixture
+def tinybert(pico_models, tmp_path):
+    """A folder as TinyBERT's makers publish it, its encoder and its projections."""
+    return lambda own: (tmp_path / "tinybert", *write_tinybert(tmp_path / "tinybert", pico_models / "small", own))
+
+
+@pytest.mark.parametrize("own", [False, True])
+def test_both_versions_of_tinybert_load_without_a_model_type(tinybert, tmp_path, own):
+    folder, state, heads = tinybert(own)
+    manifest = fetch(folder, tmp_path / "out")
+    ours = load_encoder(tmp_path / "out").state_dict()
+    assert all(ours[name].equal(tensor) for name, tensor in state.items())
+    found = projections_of(tmp_path / "out")
+    assert len(found) == len(heads)
+    for i, (weight, head) in enumerate(zip(found, heads, strict=True)):
+        assert weight.equal(head[f"fit_denses.{i}.weight" if own else "fit_dense.weight"])
+    assert manifest["left_out"] == ["cls.predictions.bias", "cls.seq_relationship.weight"]
+    assert files.read_json(tmp_path / "out" / "config.json")["model_type"] == "bert"
+
+
+def test_a_projection_for_each_layer_must_be_whole(tinybert, tmp_path):
+    folder, _, _ = tinybert(True)
+    state = torch.load(folder / "pytorch_model.bin")
+    state.pop("fit_denses.1.bias")
+    torch.save(state, folder / "pytorch_model.bin")
+    with pytest.raises(ValueError, match="fit_denses.1.bias is one too many or missing.*for each layer"):
+        fetch(folder, tmp_path / "out")
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"type_vocab_size": 1}, {"embedding_size": 12}, {"architectures": ["RobertaModel"]}, {"hidden_size": None}],
+)
+def test_a_config_that_might_be_another_familys_is_refused(tinybert, tmp_path, changes):
+    folder, _, _ = tinybert(False)
+    config = files.read_json(folder / "config.json") | changes
+    files.write_json(folder / "config.json", {key: value for key, value in config.items() if value is not None})
+    with pytest.raises(ValueError, match="has no model_type, and its keys are not BERT's alone"):
+        fetch(folder, tmp_path / "out")
+
+
+def test_a_vocabulary_keeps_every_setting_of_its_tokenizer(published, tmp_path):
+    (published / "tokenizer.json").unlink()
+    settings = {"do_lower_case": False, "strip_accents": True, "tokenize_chinese_chars": False}
+    files.write_json(published / "tokenizer_config.json", {"tokenizer_class": "BertTokenizer", **settings})
+    fetch(published, tmp_path / "out")
+    made = files.read_json(tmp_path / "out" / "tokenizer.json")["normalizer"]
+    assert (made["lowercase"], made["strip_accents"], made["handle_chinese_chars"]) == (False, True, False)
+    assert settings.items() <= files.read_json(tmp_path / "out" / "tokenizer_config.json").items()
+
+
+def test_a_classifier_gives_its_encoder(published, tmp_path, pico_models):
+    from transformers import BertForSequenceClassification
+
+    model = BertForSequenceClassification.from_pretrained(published, num_labels=3)
+    model.save_pretrained(published)
+    manifest = fetch(published, tmp_path / "out")
+    theirs = load_encoder(pico_models / "small").state_dict()
+    assert all(load_encoder(tmp_path / "out").state_dict()[name].equal(tensor) for name, tensor in theirs.items())
+    assert manifest["left_out"] == ["classifier.bias", "classifier.weight"]
+
+
 class Attack:
     def __reduce__(self):
         return (exec, ("raise SystemExit('code ran')",))
@@ -82,6 +145,7 @@ def test_a_wrong_sha256_is_refused_and_nothing_is_written(published, tmp_path):
     [
         (lambda s: s.pop("encoder.layer.0.output.dense.bias"), "encoder.layer.0.output.dense.bias is missing"),
         (lambda s: s.update(extra=torch.zeros(2)), "extra belongs to no BERT encoder"),
+        (lambda s: s.update({"fit_dense.weight": torch.ones(24, 12)}), "fit_dense.bias is one too many or missing"),
         (
             lambda s: s.update({"pooler.dense.bias": torch.zeros(5)}),
             r"pooler.dense.bias is \[5\]; config.json says \[12\]",

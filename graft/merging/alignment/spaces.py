@@ -66,8 +66,9 @@ def fit_spaces(parts: Parts, fit: Fit, residual: str = "pooled", heads: bool = F
     """Fit all maps with `fit`.
 
     residual: "pooled": one map for the residual stream, from all LayerNorm outputs and the embeddings together;
-    "fit_dense": the same with the small model's own projection (TinyBERT's `fit_dense`) as the way forward; "per_site":
-    one for each. heads: queries and keys, and values, are mapped head by head.
+    "fit_dense": the same with the projection of the small model's distillation (TinyBERT's `fit_dense`) as the way
+    forward, or with each layer's own where it has those; "per_site": one for each. heads: queries and keys, and values,
+    are mapped head by head.
 
     A LayerNorm's output n g + b never leaves a plane, since n has mean zero: no activations tell where g, which lies
     outside of it, goes, nor where the layers that read it send it, but fine-tuning changes weights along it. Both
@@ -116,11 +117,14 @@ def fit_spaces(parts: Parts, fit: Fit, residual: str = "pooled", heads: bool = F
     else:
         pooled = moments.total(stream.values())
         shared = fit(pooled)
-        if residual == "fit_dense":
-            shared = replace(shared, forward=_projection(parts))
         streams = dict.fromkeys([*places, *reads], shared)
-        # Of all sites together, as the map was fitted: only so does it never fall as ridge grows.
-        gaps = {RESIDUAL: [missed(pooled, shared)]}
+        if residual == "fit_dense":
+            streams = {place: replace(shared, forward=_projection(parts, place)) for place in streams}
+        if len(parts.projections) > 1 and residual == "fit_dense":
+            gaps = {RESIDUAL: [missed(moment, streams[place]) for place, moment in stream.items()]}
+        else:
+            # Of all sites together, as the map was fitted: only so does it never fall as ridge grows.
+            gaps = {RESIDUAL: [missed(pooled, streams[EMBEDDINGS])]}
 
     inner: dict[tuple[int, int, str], Maps] = {}
     for m, g in parts.depth_map:
@@ -146,12 +150,24 @@ def fit_spaces(parts: Parts, fit: Fit, residual: str = "pooled", heads: bool = F
     return SpaceMaps(streams, inner, writes, shares)
 
 
-def _projection(parts: Parts) -> Tensor:
-    if parts.projection is None:
+def _projection(parts: Parts, place: str | tuple[int, int, str]) -> Tensor:
+    """The way forward [w_S, w_L] at a place of the residual stream, by the small model's distillation.
+
+    A block reads what the layer before it, or the embeddings, wrote, and has a projection of its own from its attention
+    on.
+    """
+    if not parts.projections:
         raise ValueError(
             "residual fit_dense: the small model came without the projection of its distillation; use pooled instead"
         )
-    return parts.projection.double().cpu().T
+    state = 0 if place == EMBEDDINGS else place[0] + (place[2] != ATTENTION_IN)
+    projection = parts.projections[state if len(parts.projections) > 1 else 0]
+    if projection.shape != (parts.large_shape.width, parts.small_shape.width):
+        raise ValueError(
+            f"residual fit_dense: the small model's projection is {list(projection.shape)}, made for a teacher "
+            f"{len(projection)} wide; this large model is {parts.large_shape.width} wide: use pooled instead"
+        )
+    return projection.double().cpu().T
 
 
 def norm_before(layer: int) -> str:

@@ -7,8 +7,8 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from graft import files, markdown, provenance, published
-from graft.merging.card import CARD, PROVENANCE, UNTRIED, metadata, page, warned
+from graft import files, provenance
+from graft.merging.card import CARD, PROVENANCE, UNTRIED, metadata, origins_of, page, table_of, warned
 
 if TYPE_CHECKING:
     from graft.merging.homogeneous.folders import Plan
@@ -55,15 +55,10 @@ def text(
     embeds: bool = False,
 ) -> str:
     """The README.md of a merged model; `record`: where all about its making stands."""
-    origins = [published.of_folder(Path(s["folder"]), s["sha256"].values()) for s in sources.values()]
+    origins = origins_of(sources)
     kind = next((task for name in config.get("architectures") or () for end, task in TASKS.items() if end in name), "")
     weights = f", weights {', '.join(f'{weight:g}' for weight in plan.weights)}" if plan.facts.weighted else ""
     told = "".join(f", {name} {value}" for name, value in plan.options.items())
-    rows = [
-        (role, f"`{Path(source['folder']).name}`", f"`{name}`", f"`{digest[:16]}`")
-        for role, source in sources.items()
-        for name, digest in source["sha256"].items()
-    ]
     hub: dict[str, Any] = {"pipeline_tag": kind}
     if embeds:
         hub = {"library_name": "sentence-transformers", "pipeline_tag": "sentence-similarity"}
@@ -73,7 +68,7 @@ def text(
         warned(origins),
         f"{len(plan.weights)} models of one shape were merged by `{plan.facts.name}` (strength {plan.strength:g}"
         f"{weights}{told}). Source of the method: {plan.facts.citation}.",
-        markdown.table(("part", "from", "file", "sha256"), rows),
+        table_of(sources),
         *_notes(plan),
         f"All about its making stands in {record}. {UNTRIED} each of its models before you use it.",
     )

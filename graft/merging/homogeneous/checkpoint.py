@@ -14,6 +14,7 @@ from types import TracebackType
 import numpy as np
 
 from graft.merging.homogeneous.formats import FLOATING, STORED, Array, widened
+from graft.model_folders import open_folder
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -62,19 +63,17 @@ class Checkpoint:
     @classmethod
     def of_folder(cls, folder: Path) -> Checkpoint:
         """A Hugging Face model folder, with one weights file or an index of several."""
-        # One file goes before an index, as for transformers.
-        if (folder / WEIGHTS).is_file():
-            return cls(str(folder), [folder / WEIGHTS])
-        if not (folder / INDEX).is_file():
-            raise ValueError(f"{folder}: {WEIGHTS} is missing; a model folder with safetensors weights is needed")
-        try:
-            placed = json.loads((folder / INDEX).read_text())["weight_map"]
-            names = sorted(set(placed.values()))
-        except (json.JSONDecodeError, KeyError, AttributeError, TypeError):
-            raise ValueError(f"{folder / INDEX}: not an index of weights files (weight_map is missing)") from None
-        found = cls(str(folder), [folder / name for name in names])
-        if unlike := set(placed) ^ set(found.tensors):
-            raise ValueError(f"{folder}: {min(unlike)} stands either in the index alone or in a file alone")
+        model = open_folder(folder)
+        if model.pickled:
+            raise ValueError(
+                f"{folder}: its weights are a pickle ({model.weights[0].name}); write them as safetensors first "
+                "(transformers: AutoModel...from_pretrained(FOLDER).save_pretrained(NEW))"
+            )
+        found = cls(str(folder), model.weights)
+        if model.index is not None:
+            placed = json.loads(model.index.read_text(encoding="utf-8"))["weight_map"]
+            if unlike := set(placed) ^ set(found.tensors):
+                raise ValueError(f"{folder}: {min(unlike)} stands either in the index alone or in a file alone")
         return found
 
     def under(self, names: Mapping[str, str]) -> Checkpoint:
@@ -140,6 +139,8 @@ def _tensors(file: Path) -> list[TensorInfo]:
         reached = ends[info.name]
     if size < reached:
         raise ValueError(f"{file}: truncated: {size} bytes of {reached}; copy or download it again")
+    if size > reached:
+        raise ValueError(f"{file}: has {size - reached} bytes more than its tensors; copy or download it again")
     return sorted(found, key=lambda info: info.start)
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from graft import model_folders
 from graft.merging.homogeneous import defaults
 
 # A classifier's own: these are the models', whatever the base has.
@@ -48,19 +49,14 @@ SINGLE = "single_label_classification"
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """A model folder's config.json; raises ValueError where there is none."""
-    file = folder / "config.json"
+    """The config of a folder with a model; raises ValueError for any other, and for values that no JSON has."""
+    config = model_folders.open_folder(folder).config
     try:
-        found = json.loads(file.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ValueError(f"{file} is missing; a Hugging Face model folder is needed") from None
-    except (UnicodeDecodeError, ValueError) as error:
-        raise ValueError(f"{file}: not a config ({error})") from None
-    if not isinstance(found, dict):
-        raise ValueError(f"{file}: not a config (it holds no object)")
-    if found.get("quantization_config"):
-        raise ValueError(f"{folder}: its weights are quantised, and cannot be averaged; merge models that are not")
-    return found
+        json.dumps(config, allow_nan=False)
+        _all_labels(config)
+    except ValueError as error:
+        raise ValueError(f"{folder / 'config.json'}: {error}") from None
+    return config
 
 
 def model_type(configs: Iterable[Mapping[str, Any]]) -> str:
@@ -83,21 +79,23 @@ def check(configs: Mapping[Path, Mapping[str, Any]]) -> None:
         for key in sorted({*ours, *theirs}):
             one, other = (_meant(config, key, family) for config in (ours, theirs))
             if one != other:
-                raise ValueError(
-                    f"{folder}: {key} is {_told(theirs, key, other)}, in {first} {_told(ours, key, one)}; "
-                    "must be one model's"
-                )
+                told = f"{key} is {_told(theirs, key, family)}, in {first} {_told(ours, key, family)}"
+                raise ValueError(f"{folder}: {told}; must be one model's")
+
+
+def check_classes(configs: Mapping[Path, Mapping[str, Any]]) -> None:
+    """Raise ValueError unless models are of one class, as far as their configs name it."""
+    found = {
+        folder: tuple(config["architectures"]) for folder, config in configs.items() if config.get("architectures")
+    }
+    _check_same(found, "its class is", lambda names: ", ".join(map(str, names)))
 
 
 def check_heads(configs: Mapping[Path, Mapping[str, Any]]) -> None:
-    """Raise ValueError unless heads are of one kind, with labels of the same names in one order, and of one class."""
+    """Raise ValueError unless heads are of one kind, with labels of the same names in one order."""
     known = {folder: labels for folder, config in configs.items() if (labels := _labels(config))}
-    _check_same(known, "its head has the labels", lambda labels: ", ".join(labels))
+    _check_same(known, "its head has the labels", _listed)
     _check_same({folder: kind for folder, config in configs.items() if (kind := _kind(config))}, "its head is for")
-    classes = {
-        folder: tuple(config["architectures"]) for folder, config in configs.items() if config.get("architectures")
-    }
-    _check_same(classes, "its class is", lambda names: ", ".join(map(str, names)))
 
 
 def united(
@@ -188,10 +186,11 @@ def _plain(value: Any) -> Any:
     return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
-def _told(config: Mapping[str, Any], key: str, meant: Any) -> str:
+def _told(config: Mapping[str, Any], key: str, family: str) -> str:
     if key in config:
         return repr(config[key])
-    return "left out" if meant is None else f"left out (which means {meant!r})"
+    default = defaults.of_family(family).get(key)
+    return "left out" if default is None else f"left out (which means {default!r})"
 
 
 def _check_same(found: Mapping[Path, Any], what: str, told: Any = str) -> None:
@@ -201,6 +200,10 @@ def _check_same(found: Mapping[Path, Any], what: str, told: Any = str) -> None:
     for folder, value in others:
         if value != expected:
             raise ValueError(f"{folder}: {what} {told(value)}, that of {first} {told(expected)}; must be the same")
+
+
+def _listed(names: Any) -> str:
+    return ", ".join(map(str, names)) if isinstance(names, list) else str(names)
 
 
 def _kind(config: Mapping[str, Any]) -> str | None:
@@ -216,8 +219,8 @@ def _all_labels(config: Mapping[str, Any]) -> list[str]:
     named = config.get("id2label") or {}
     try:
         return [str(named[key]) for key in sorted(named, key=int)]
-    except (TypeError, ValueError):
-        raise ValueError(f"config.json: id2label {named!r} must name a label for each number") from None
+    except (TypeError, ValueError, AttributeError):
+        raise ValueError(f"id2label {named!r} must name a label for each number") from None
 
 
 def _labels(config: Mapping[str, Any]) -> list[str]:

@@ -94,6 +94,7 @@ def merge(order: Order, report: engine.Report, dry_run: bool = False) -> Plan:
     with contextlib.ExitStack() as stack:
         known = {folder: configs.read(folder) for folder in _folders(order)}
         configs.check(known)
+        configs.check_classes({folder: known[folder] for folder in order.models})
         models, laid = _opened(order, facts, weights, known, stack)
         beside, config = _beside(order, known, laid)
         plan = Plan(

@@ -31,7 +31,7 @@ class Layout:
     base, tuned: the checkpoints under the merged model's names, with the tensors that are merged alone. slots: what is
     to be written. ties: of a tensor that is merged, others that are the same one, and are written as it is. averaged:
     what the base lacks; left_out: what some parts have, by the names they have there, and the merged model has not;
-    same_head: whether the base stands under the models' head, or all under none.
+    same_head: whether the base stands under the models' head.
     """
 
     base: Checkpoint | None
@@ -74,7 +74,7 @@ def of(base: Checkpoint | None, tuned: Sequence[Checkpoint], model_type: str, ti
         ties={called[first]: tuple(called[name] for name in others) for first, *others in groups},
         averaged=tuple(sorted(called[plain] for plain in averaged if leaders.get(plain, plain) in averaged)),
         left_out=tuple(dropped),
-        same_head=base is not None and set(named[base].heads) == set(named[tuned[0]].heads) & kept,
+        same_head=base is not None and set(named[base].heads) == set(named[tuned[0]].heads) & kept != set(),
     )
 
 

@@ -195,7 +195,7 @@ PLAIN = [name for name, m in registry.METHODS.items() if m.kind == "weights" and
 )
 def test_methods_are_counted_as_torch_counts_them(method, options, parts_of):
     parts = parts_of(method, **options)
-    parts = replace(parts, projection=torch.randn(LARGE.width, SMALL.width))
+    parts = replace(parts, projections=(torch.randn(LARGE.width, SMALL.width),))
     merger = registry.implementation(method)()
     cost = merger.flops(SMALL, LARGE, parts.options, TOKENS)
     with counting_flops() as counted:

@@ -8,7 +8,7 @@ from transformers import BertTokenizerFast
 from graft import files
 from graft.study import Task
 from graft.tasks.prepare import prepare_task
-from graft.tasks.tokens import TokenisedSplit, check_same_vocabulary, cut_lengths, load_tokenizer, tokenize_task
+from graft.tasks.tokens import TokenisedSplit, cut_lengths, load_tokenizer, tokenize_task
 
 
 def test_cut_lengths_equal_hugging_face_longest_first(pico_models):
@@ -65,13 +65,3 @@ def test_a_vocabulary_that_knows_none_of_the_text_is_refused(pico_models, pico_g
     with pytest.raises(ValueError, match="wrong vocabulary"):
         tokenize_task(tmp_path / "data", tmp_path / "model", tmp_path / "tokens", "x")
     assert not (tmp_path / "tokens").exists()
-
-
-def test_a_pair_needs_one_vocabulary(pico_models, tmp_path):
-    check_same_vocabulary(pico_models / "small", pico_models / "large")
-    words = (pico_models / "small" / "vocab.txt").read_text().split()
-    words[6], words[7] = words[7], words[6]
-    BertTokenizerFast(vocab={w: i for i, w in enumerate(words)}).save_pretrained(tmp_path)
-    files.copy_into(pico_models / "small", tmp_path, ["config.json"])
-    with pytest.raises(ValueError, match="a pair needs one vocabulary"):
-        check_same_vocabulary(tmp_path, pico_models / "large")

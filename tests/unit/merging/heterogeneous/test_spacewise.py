@@ -102,10 +102,30 @@ def test_a_projection_from_distillation_takes_the_place_of_the_way_forward(relat
         Spacewise().prepare(parts)
     projection = torch.eye(8, dtype=torch.float64).repeat(2, 1)  # [w_L, w_S]
     method = Spacewise()
-    merged = method.apply(method.prepare(replace(parts, projection=projection)), 1.0)
+    merged = method.apply(method.prepare(replace(parts, projections=(projection,))), 1.0)
     assert error(merged, expected, parts.large_shape, pico_batches(seed=4)) < 1e-9
-    merged = method.apply(method.prepare(replace(parts, projection=-projection)), 1.0)
+    merged = method.apply(method.prepare(replace(parts, projections=(-projection,))), 1.0)
     assert error(merged, expected, parts.large_shape, pico_batches(seed=4)) > 0.1
+
+
+@torch.no_grad()
+def test_each_layer_takes_its_own_projection(related, pico_batches):
+    parts, expected = related(relatives.widened(2), map_ridge=0, residual="fit_dense")
+    projection, method = torch.eye(8, dtype=torch.float64).repeat(2, 1), Spacewise()
+    for wrong in (None, 0, 1, 2):  # of the embeddings, and of either layer
+        own = [projection if state != wrong else -projection for state in range(3)]
+        merged = method.apply(method.prepare(replace(parts, projections=own)), 1.0)
+        gap = error(merged, expected, parts.large_shape, pico_batches(seed=4))
+        assert gap < 1e-9 if wrong is None else gap > 0.01
+    with pytest.raises(ValueError, match=r"projection is \[24, 8\], made for a teacher 24 wide; this large model"):
+        Spacewise().prepare(replace(parts, projections=(projection.new_zeros(24, 8),)))
+
+
+def test_projections_follow_layers_that_are_repeated(parts_of):
+    parts = parts_of("spacewise", depth="extend")
+    own = [torch.full((18, 8), float(state)) for state in range(3)]
+    grown = extended(replace(parts, projections=own))
+    assert [int(p[0, 0]) for p in grown.projections] == [0, *(m + 1 for m, _ in parts.depth_map)]
 
 
 @torch.no_grad()

@@ -4,6 +4,7 @@ import json
 
 import numpy as np
 from safetensors.numpy import load_file, save_file
+from tokenizers import BertWordPieceTokenizer
 
 from graft.merging.homogeneous import table
 from graft.merging.homogeneous.folders import Order, merge
@@ -21,6 +22,9 @@ SHAPES = {
 LINEAR = ("layer.weight", "classifier.weight")
 
 
+SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+
+
 def quiet(done, total, text):
     pass
 
@@ -34,7 +38,7 @@ def tensors(seed, size=1.0, around=None):
     return made | {"position_ids": np.arange(5).reshape(1, 5)}
 
 
-def write(folder, values, files=1, labels=("no", "yes"), words=("[PAD]", "a", "b")):
+def write(folder, values, files=1, labels=("no", "yes"), words=("a", "b")):
     """A model folder with its weights in so many files."""
     folder.mkdir(parents=True)
     names = sorted(values)
@@ -53,9 +57,9 @@ def write(folder, values, files=1, labels=("no", "yes"), words=("[PAD]", "a", "b
         "torch_dtype": "float32",
     }
     (folder / "config.json").write_text(json.dumps(config))
-    tokenizer = {"truncation": None, "model": {"type": "WordPiece", "vocab": {word: i for i, word in enumerate(words)}}}
-    (folder / "tokenizer.json").write_text(json.dumps(tokenizer))
-    (folder / "vocab.txt").write_text("\n".join(words) + "\n")
+    vocabulary = [*SPECIAL, *words]
+    BertWordPieceTokenizer({word: i for i, word in enumerate(vocabulary)}).save(str(folder / "tokenizer.json"))
+    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
     return folder
 
 

@@ -5,6 +5,7 @@ import shutil
 import numpy as np
 import pytest
 from safetensors.numpy import save_file
+from tokenizers import BertWordPieceTokenizer
 
 from graft.merging.homogeneous import companions, table
 from graft.merging.homogeneous.folders import Order, merge
@@ -173,12 +174,11 @@ def test_pooling_is_compared_in_the_words_of_any_version(world):
         merged(world, out="other")
 
 
-def tokenizer(folder, length=64):
-    words = ("[PAD]", "a", "b")
-    vocabulary = {word: i for i, word in enumerate(words)}
-    write_json(folder / "tokenizer.json", {"model": {"type": "WordPiece", "vocab": vocabulary}})
+def tokenizer(folder, length=64, words=("a", "b")):
+    vocabulary = [*making.SPECIAL, *words]
+    BertWordPieceTokenizer({word: i for i, word in enumerate(vocabulary)}).save(str(folder / "tokenizer.json"))
     write_json(folder / "tokenizer_config.json", {"model_max_length": length})
-    (folder / "vocab.txt").write_text("\n".join(words) + "\n")
+    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
 
 
 def test_the_models_tokenizer_goes_along_where_the_base_has_none(world):
@@ -201,11 +201,8 @@ def test_a_tokenizer_is_of_one_folder_the_bases_where_that_is_as_whole(world):
 
 def test_models_whose_tokenizers_differ_are_refused_though_the_base_has_none(world):
     tokenizer(world / "m1")
-    tokenizer(world / "m3")
-    words = {"model": {"type": "WordPiece", "vocab": {"[PAD]": 0, "b": 1, "a": 2}}}
-    write_json(world / "m3" / "tokenizer.json", words)
-    (world / "m3" / "vocab.txt").write_text("[PAD]\nb\na\n")
-    with pytest.raises(ValueError, match=r"m3"):
+    tokenizer(world / "m3", words=("b", "a"))
+    with pytest.raises(ValueError, match="m3: its tokenizer is not that of .*m1"):
         merged(world)
 
 

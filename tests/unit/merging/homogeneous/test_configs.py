@@ -8,6 +8,7 @@ import pytest
 from transformers import AutoConfig
 
 from graft.merging.homogeneous import configs, defaults
+from tests.unit.merging.homogeneous import making
 
 A, B = Path("a"), Path("b")
 BERT = {"model_type": "bert", "layer_norm_eps": 1e-12, "hidden_act": "gelu", "num_attention_heads": 12}
@@ -171,7 +172,7 @@ def test_a_score_of_no_known_kind_is_no_regression():
 
 def test_other_classes_are_refused():
     with pytest.raises(ValueError, match="b: its class is BertForTokenClassification, that of a BertForSequence"):
-        configs.check_heads({A: CLASSIFIER, B: CLASSIFIER | {"architectures": ["BertForTokenClassification"]}})
+        configs.check_classes({A: CLASSIFIER, B: CLASSIFIER | {"architectures": ["BertForTokenClassification"]}})
 
 
 def united(base, *tuned, same_head=True):
@@ -210,18 +211,19 @@ def test_the_dtype_is_that_of_the_weights():
 
 
 @pytest.mark.parametrize(
-    ("text", "message"),
+    ("changes", "message"),
     [
-        (None, "config.json is missing; a Hugging Face model folder is needed"),
-        ("{", "config.json: not a config"),
-        ("[1]", "config.json: not a config .it holds no object"),
-        (b"\xff", "config.json: not a config"),
-        ('{"quantization_config": {"quant_method": "gptq"}}', "its weights are quantised, and cannot be averaged"),
+        ({"id2label": ["a", "b"]}, r"config.json: id2label \['a', 'b'\] must name a label for each number"),
+        ({"id2label": {"one": "a"}}, "config.json: id2label .* must name a label for each number"),
+        ({"router_aux_loss_coef": float("inf")}, "config.json: Out of range float values are not JSON compliant"),
+        ({"foo": float("nan")}, "config.json: Out of range float values are not JSON compliant"),
+        ({"quantization_config": {"quant_method": "gptq"}}, "its weights are quantised"),
     ],
 )
-def test_a_config_that_is_none_is_told_in_one_sentence(text, message, tmp_path):
-    if text is not None:
-        (tmp_path / "config.json").write_bytes(text if isinstance(text, bytes) else text.encode())
+def test_a_config_that_cannot_be_kept_is_told_in_one_sentence(changes, message, tmp_path):
+    folder = making.write(tmp_path / "model", making.tensors(0))
+    told = json.loads((folder / "config.json").read_text()) | changes
+    (folder / "config.json").write_text(json.dumps(told))
     with pytest.raises(ValueError, match=message) as error:
-        configs.read(tmp_path)
-    assert "\n" not in str(error.value)
+        configs.read(folder)
+    assert "\n" not in str(error.value) and str(folder) in str(error.value)

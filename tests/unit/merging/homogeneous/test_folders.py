@@ -8,6 +8,7 @@ import sys
 import numpy as np
 import pytest
 from huggingface_hub import metadata_load
+from tokenizers import Tokenizer
 
 from graft.merging.homogeneous import folders, table
 from graft.merging.homogeneous.folders import Order, merge
@@ -145,7 +146,7 @@ def words(world, *vocabulary):
 
 
 def only_vocabulary(world):
-    folder = words(world, "[PAD]", "b", "a")
+    folder = words(world, "b", "a")
     (folder / "tokenizer.json").unlink()
     return folder
 
@@ -204,7 +205,7 @@ WRONG = {
         "changed: scale is I64, in .*base F32",
     ),
     "another tokenizer": (
-        with_model(lambda w: words(w, "[PAD]", "b", "a")),
+        with_model(lambda w: words(w, "b", "a")),
         "words: its tokenizer is not that of .*base",
     ),
     "another vocabulary alone": (with_model(only_vocabulary), "words: its tokenizer is not that of .*base"),
@@ -215,9 +216,13 @@ WRONG = {
         "damaged: layer.weight holds values that are not finite",
     ),
     "a truncated file": (with_model(truncated), r"cut.model.safetensors: truncated: \d+ bytes of \d+"),
-    "no weights": (with_model(lambda w: without(w, "model.safetensors")), "without: model.safetensors is missing"),
-    "no config": (with_model(lambda w: without(w, "config.json")), "without.config.json is missing"),
-    "no folder": (with_model(lambda w: w / "nowhere"), "nowhere.config.json is missing"),
+    "no weights": (
+        with_model(lambda w: without(w, "model.safetensors")),
+        "without: neither model.safetensors nor",
+    ),
+    "no config": (with_model(lambda w: without(w, "config.json")), "without: config.json is missing"),
+    "no folder": (with_model(lambda w: w / "nowhere"), "nowhere is no folder"),
+    "a file": (with_model(lambda w: w / "two" / "config.json"), "two.config.json is a file"),
     "weights that sum to zero": (lambda w: {"weights": (1.0, -1.0)}, "--weights 1.0, -1.0: sum to zero"),
     "no weight at all": (lambda w: {"weights": (0.0, 0.0)}, "sum to zero"),
     "too few weights": (lambda w: {"weights": (1.0,)}, "1 are given for 2 models; give one for each"),
@@ -309,8 +314,11 @@ def test_the_merged_model_loads_anywhere(tmp_path):
 
 
 def test_padding_and_truncation_are_no_part_of_a_tokenizer(order, world):
-    file = world / "one" / "tokenizer.json"
-    file.write_text(json.dumps(json.loads(file.read_text()) | {"truncation": {"max_length": 5}, "padding": {}}))
+    file = str(world / "one" / "tokenizer.json")
+    tokenizer = Tokenizer.from_file(file)
+    tokenizer.enable_truncation(5)
+    tokenizer.enable_padding()
+    tokenizer.save(file)
     merge(order(), making.quiet)
 
 

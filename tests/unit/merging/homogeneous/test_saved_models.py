@@ -20,6 +20,8 @@ from transformers import (
     DistilBertModel,
     ElectraForSequenceClassification,
     ElectraModel,
+    GPT2LMHeadModel,
+    GPT2Model,
     MPNetForSequenceClassification,
     MPNetModel,
     RobertaForMaskedLM,
@@ -321,8 +323,21 @@ def test_what_the_body_of_one_lacks_is_refused(world):
 
 def test_a_head_that_one_model_lacks_is_refused(world):
     save(world / "m2", BertModel, 2, like=world / "base")
+    with pytest.raises(ValueError, match="m2: its class is BertModel, that of .*m1 BertForSequenceClassification"):
+        merged(world)
+    renamed(world / "m2", lambda t: t, architectures=None)
     with pytest.raises(ValueError, match=r"m2: classifier\.\w+ is missing, which .*m1 has"):
         merged(world)
+
+
+def test_a_base_without_a_tied_head_is_no_other_class(tmp_path):
+    changes = {"family": "gpt2", "n_embd": 8, "n_layer": 1, "n_head": 2, "n_positions": 16}
+    base = save(tmp_path / "base", GPT2Model, 0, **changes)
+    for seed in (1, 2):
+        save(tmp_path / f"m{seed}", GPT2LMHeadModel, seed, like=base, **changes)
+    merged(tmp_path, "dare_ties")
+    assert json.loads((tmp_path / "out" / "config.json").read_text())["architectures"] == ["GPT2LMHeadModel"]
+    load(tmp_path / "out", GPT2LMHeadModel)
 
 
 def test_one_tensor_under_two_names_is_refused(world):

@@ -1,0 +1,110 @@
+"""Hugging Face model folders as people have them: where their weights lie, and what is none. Imports no torch."""
+
+from __future__ import annotations
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+CONFIG = "config.json"
+SAFETENSORS, PICKLED = "model.safetensors", "pytorch_model.bin"
+INDEX = ".index.json"
+# In the order in which transformers looks for them.
+LAYOUTS = (SAFETENSORS, SAFETENSORS + INDEX, PICKLED, PICKLED + INDEX)
+# What the files of other kinds of weights are called, and what makes them.
+ELSEWHERE = {"tf_model.h5": "TensorFlow", "flax_model.msgpack": "Flax", "model.onnx": "ONNX", "rust_model.ot": "Rust"}
+ADAPTER = "adapter_config.json"
+
+
+@dataclass(frozen=True)
+class ModelFolder:
+    """A folder with a model. weights: its files, all safetensors or all `.bin`, in the order of their names; index: the
+    file that says which tensor stands in which of them, where there is one."""
+
+    folder: Path
+    config: dict[str, Any]
+    weights: tuple[Path, ...]
+    index: Path | None
+
+    @property
+    def pickled(self) -> bool:
+        return self.weights[0].suffix == ".bin"
+
+
+def open_folder(folder: Path, where: str = "") -> ModelFolder:
+    """What stands in a folder; `where`: the flag or key that names it. Raises ValueError, in one sentence, for all that
+    is no folder with a config and weights that can be read."""
+    said = f"{where}: {folder}" if where else str(folder)
+    _check_folder(folder, said)
+    config = read_config(folder, said)
+    if "quantization_config" in config:
+        raise ValueError(f"{said}: its weights are quantised; give the model with weights of full precision")
+    found = next((folder / name for name in LAYOUTS if (folder / name).is_file()), None)
+    if found is None:
+        raise ValueError(f"{said}: {_no_weights(folder)}")
+    if not found.name.endswith(INDEX):
+        return ModelFolder(folder, config, (found,), None)
+    return ModelFolder(folder, config, _shards(found), found)
+
+
+def read_config(folder: Path, said: str | None = None) -> dict[str, Any]:
+    """A model folder's config.json; raises ValueError where there is none, or no JSON object."""
+    path = folder / CONFIG
+    if not path.is_file():
+        raise ValueError(
+            f"{said or folder}: config.json is missing; a Hugging Face model folder is needed{_inside(folder)}"
+        )
+    try:
+        config = json.loads(path.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise ValueError(f"{path}: not valid JSON ({error}); save or download the model again") from None
+    if not isinstance(config, dict):
+        raise ValueError(f"{path}: holds no keys; a model's config is a mapping")
+    return config
+
+
+def _check_folder(folder: Path, said: str) -> None:
+    if folder.is_file():
+        raise ValueError(f"{said} is a file; name the model folder that holds it")
+    if not folder.is_dir():
+        # A name on the hub is a relative path as well, so only what is there tells them apart.
+        named = re.fullmatch(r"[\w.-]+/[\w.-]+", str(folder)) and not folder.parent.exists()
+        hint = f"; if it is a model on the hub: hf download {folder} --local-dir FOLDER" if named else ""
+        raise ValueError(f"{said} is no folder; a Hugging Face model folder is needed{hint}")
+    if (folder / ADAPTER).is_file() and not any((folder / name).is_file() for name in LAYOUTS):
+        raise ValueError(
+            f"{said} holds a LoRA adapter and no model; write both as one model first (peft: "
+            "model.merge_and_unload().save_pretrained(FOLDER)), and name that folder"
+        )
+
+
+def _inside(folder: Path) -> str:
+    """Where the model may be, if a folder around it was named."""
+    inside = sorted(path.parent.name for path in folder.glob(f"*/{CONFIG}"))
+    return f", perhaps {', '.join(inside[:3])}{', ...' if len(inside) > 3 else ''} inside of it" if inside else ""
+
+
+def _no_weights(folder: Path) -> str:
+    other = next((kind for name, kind in ELSEWHERE.items() if (folder / name).is_file()), None)
+    if other:
+        return f"holds weights for {other} alone; convert them to {SAFETENSORS} (transformers 4 can)"
+    return f"neither {SAFETENSORS} nor {PICKLED} is there, nor an index of either"
+
+
+def _shards(index: Path) -> tuple[Path, ...]:
+    """The files that an index names, all of which must be there."""
+    try:
+        placed = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
+        names = sorted(set(placed.values()))
+    except (ValueError, KeyError, AttributeError, TypeError):
+        raise ValueError(f"{index}: not an index of weights files (weight_map is missing)") from None
+    if not names:
+        raise ValueError(f"{index}: names no weights file")
+    for name in names:
+        if Path(name).name != name:
+            raise ValueError(f"{index}: {name!r} is not a file beside it")
+        if not (index.parent / name).is_file():
+            raise ValueError(f"{index.parent / name} is missing, which {index.name} names; copy or download it again")
+    return tuple(index.parent / name for name in names)

@@ -1,0 +1,131 @@
+"""Whether two tokenizers read alike: one vocabulary, and the same tokens for texts that tell settings apart.
+
+Imports no torch.
+"""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Any
+
+from tokenizers import BertWordPieceTokenizer, Tokenizer
+
+from graft import files
+
+# Case, accents (composed and not), Chinese, Japanese and Korean, emoji, white space of all kinds, control characters,
+# digits, punctuation, special tokens as text, words that are too long or of no language.
+PROBES = (
+    "The quick Brown FOX jumps over the lazy dog.",
+    "Élève naïve, façade, Zürich, Ångström, İstanbul, STRASSE straße",
+    "e\u0301le\u0300ve nai\u0308ve",
+    "我喜欢自然语言处理。Graft 融合模型！",
+    "日本語のテキスト と 한국어 텍스트",
+    "good 👍🏽 film 🎬 👩\u200d👩\u200d👧 :-)",
+    "two  spaces\ttab\nline\r\nbreak\u00a0no-break\u3000wide\u200bzero\u2028line",
+    "bell\x07 null\x00 soft\u00adhyphen \ufeffmark \ufffd",
+    "3.14159, 1,000,000 and 2e-5; 50% of $20 = €10 (½)",
+    "don't can't “quoted” ‘single’ -- a–b—c … http://a.b/c?d=e#f user@host",
+    "[CLS] a [SEP] b [MASK] c [UNK] [PAD] <s> </s> <mask>",
+    "antidisestablishmentarianism " + "x" * 120 + " zzzzqqqq",
+    "русский текст, Ελληνικά, עברית, العربية, हिन्दी, ไทย",
+    " leading and trailing ",
+    "",
+)
+# Of tokenizer_config.json: what transformers takes where the file leaves one out, and its name in tokenizer.json.
+SETTINGS = {
+    "do_lower_case": (True, "lowercase"),
+    "strip_accents": (None, "strip_accents"),
+    "tokenize_chinese_chars": (True, "handle_chinese_chars"),
+}
+# Classes that take a tokenizer.json as it is; BERT's own sets its normalizer by tokenizer_config.json.
+AS_WRITTEN = ("PreTrainedTokenizerFast", "TokenizersBackend")
+# What tokenizers of other kinds are made of.
+SOURCES = ("spiece.model", "sentencepiece.bpe.model", "tokenizer.model", "vocab.json", "merges.txt")
+
+
+def read_tokenizer(folder: Path) -> Tokenizer | None:
+    """The tokenizer of a model folder, from tokenizer.json or BERT's vocab.txt, without the padding and truncation that
+    some folders bake in; None where it has neither.
+
+    Raises ValueError where tokenizer.json cannot be read, or says otherwise than tokenizer_config.json.
+    """
+    settings = _settings(folder)
+    if (folder / "tokenizer.json").is_file():
+        tokenizer = _of_json(folder / "tokenizer.json", settings)
+    elif (folder / "vocab.txt").is_file():
+        tokenizer = _of_words(folder, settings)
+    else:
+        return None
+    tokenizer.no_padding()
+    tokenizer.no_truncation()
+    return tokenizer
+
+
+def difference(one: Tokenizer, other: Tokenizer) -> str | None:
+    """What two tokenizers read differently: a word of one vocabulary alone, or a text; None where they read alike."""
+    ours, theirs = one.get_vocab(), other.get_vocab()
+    if ours != theirs:
+        return f"the vocabularies differ at {min(set(ours.items()) ^ set(theirs.items()))[0]!r}"
+    for text in PROBES:
+        mine, others = (tokenizer.encode(text, add_special_tokens=False) for tokenizer in (one, other))
+        if mine.ids != others.ids:
+            at = next((i for i, pair in enumerate(zip(mine.ids, others.ids, strict=False)) if len(set(pair)) > 1), -1)
+            words = " and ".join(repr(" ".join(found.tokens[max(at, 0) :][:3])) for found in (mine, others))
+            return f"{text[:30]!r} is read differently ({words})"
+    return None
+
+
+def check_alike(one: Path, other: Path) -> None:
+    """Raise ValueError unless the tokenizers of two folders read alike, as far as both have any."""
+    if _same_file(one, other, "tokenizer.json") and _settings(one) == _settings(other):
+        return
+    ours, theirs = read_tokenizer(one), read_tokenizer(other)
+    if ours is not None and theirs is not None:
+        found = difference(ours, theirs)
+    else:
+        shared = [name for name in SOURCES if (one / name).is_file() and (other / name).is_file()]
+        found = next((f"{name} is another" for name in shared if not _same_file(one, other, name)), None)
+    if found:
+        raise ValueError(f"{other}: its tokenizer is not that of {one}: {found}; models that read alike are needed")
+
+
+def _of_words(folder: Path, settings: dict[str, Any]) -> Tokenizer:
+    values = {name: settings.get(key, default) for key, (default, name) in SETTINGS.items()}
+    try:
+        tokenizer = Tokenizer.from_str(BertWordPieceTokenizer(str(folder / "vocab.txt"), **values).to_str())
+    except Exception as error:  # tokenizers raises no narrower kind
+        raise ValueError(f"{folder / 'vocab.txt'}: not a BERT vocabulary ({' '.join(str(error).split())})") from None
+    if (folder / "added_tokens.json").is_file():
+        added = files.read_json(folder / "added_tokens.json")
+        tokenizer.add_tokens(sorted(added, key=added.get))
+    return tokenizer
+
+
+def _of_json(path: Path, settings: dict[str, Any]) -> Tokenizer:
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+        normalizer = json.loads(path.read_text(encoding="utf-8")).get("normalizer") or {}
+    except Exception as error:  # tokenizers raises no narrower kind
+        raise ValueError(f"{path}: not a tokenizer ({' '.join(str(error).split())})") from None
+    if normalizer.get("type") != "BertNormalizer" or settings.get("tokenizer_class") in AS_WRITTEN:
+        return tokenizer
+    for key, (default, name) in SETTINGS.items():
+        said = settings.get(key, default)
+        if normalizer.get(name) != said:
+            raise ValueError(
+                f"{path}: {name} is {json.dumps(normalizer.get(name))}, but transformers reads it with {key} "
+                f"{json.dumps(said)}, as tokenizer_config.json says{'' if key in settings else ' by leaving it out'}; "
+                "make both the same"
+            )
+    return tokenizer
+
+
+def _settings(folder: Path) -> dict[str, Any]:
+    path = folder / "tokenizer_config.json"
+    return files.read_json(path) if path.is_file() else {}
+
+
+def _same_file(one: Path, other: Path, name: str) -> bool:
+    a, b = one / name, other / name
+    return a.is_file() and b.is_file() and files.sha256(a) == files.sha256(b)
