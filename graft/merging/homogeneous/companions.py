@@ -143,18 +143,22 @@ def _modules(folders: Sequence[Path]) -> tuple[dict[str, Path], dict[str, Any]]:
     written: dict[str, Any] = {MODULES: min(lists.values(), key=json.dumps)}
     for module in lists[first]:
         for name in sorted({name for folder in folders for name in _files(folder, module["path"])}):
-            have = [folder for folder in folders if (folder / name).is_file()]
             if name.endswith(".json"):
+                have = [folder for folder in folders if (folder / name).is_file()]
                 _check_settings(have, name)
                 written[name] = min((_read(folder / name) for folder in have), key=json.dumps)
-            elif len({files.sha256(folder / name) for folder in have}) > 1 or len(have) < len(folders):
+            elif other := next((folder for folder in folders if not _equal(first / name, folder / name)), None):
                 raise ValueError(
-                    f"{folders[-1] / module['path']}: {_kind(module)} has weights of its own, which differ from those "
+                    f"{other / module['path']}: {_kind(module)} has weights of its own, which differ from those "
                     f"of {first} and are not merged; give all models one"
                 )
             else:
-                copied[name] = have[0] / name
+                copied[name] = first / name
     return copied, written
+
+
+def _equal(one: Path, other: Path) -> bool:
+    return one.is_file() and other.is_file() and files.sha256(one) == files.sha256(other)
 
 
 def _list(folder: Path) -> list[dict[str, Any]]:

@@ -79,8 +79,8 @@ def check(configs: Mapping[Path, Mapping[str, Any]]) -> None:
         for key in sorted({*ours, *theirs}):
             one, other = (_meant(config, key, family) for config in (ours, theirs))
             if one != other:
-                told = f"{key} is {_told(theirs, key, family)}, in {first} {_told(ours, key, family)}"
-                raise ValueError(f"{folder}: {told}; must be one model's")
+                here, there = (_told(config, key, family) for config in (theirs, ours))
+                raise ValueError(f"{folder}: {key} is {here}, in {first} {there}; must be one model's")
 
 
 def check_classes(configs: Mapping[Path, Mapping[str, Any]]) -> None:
@@ -126,7 +126,7 @@ def united(
     for key in ("dtype", "torch_dtype"):
         if any(key in config for config in (*tuned, base or {})):
             found[key] = dtype
-    return dict(sorted(found.items()))
+    return found
 
 
 def _united_labels(configs: Sequence[Mapping[str, Any]]) -> list[str]:

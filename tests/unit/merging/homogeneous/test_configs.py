@@ -197,6 +197,7 @@ def test_inert_keys_that_differ_are_the_bases_or_nobodys():
 def test_the_head_is_the_models_unless_the_base_has_it_too():
     base = {"architectures": ["BertModel"], **LABELS}
     assert united(base, CLASSIFIER, same_head=False) == CLASSIFIER
+    assert united(base, {"model_type": "bert"}, same_head=False) == {"model_type": "bert"}
     assert united(CLASSIFIER | LABELS, {"model_type": "bert"}) == CLASSIFIER | LABELS
     unnamed = CLASSIFIER | {"id2label": {"0": "LABEL_0", "1": "LABEL_1"}}
     assert united(unnamed, CLASSIFIER | LABELS)["id2label"] == LABELS["id2label"]

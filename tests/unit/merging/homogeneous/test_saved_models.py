@@ -155,9 +155,10 @@ def test_buffers_go_along_where_all_models_have_them(which, world):
 
 @pytest.mark.parametrize("first", ["m1", "m2"])
 @pytest.mark.parametrize("base", ["base", None])
-def test_integers_of_other_widths_are_equal_by_value_and_touch_nothing(first, base, world):
+@pytest.mark.parametrize("widths", [(np.int64, np.int32), (np.int32, np.int64)])
+def test_integers_of_other_widths_are_equal_by_value_and_touch_nothing(first, base, widths, world):
     _, plain = merged(world, "linear", base, out="plain")
-    for name, dtype in (("m1", np.int64), ("m2", np.int32)):
+    for name, dtype in zip(("m1", "m2"), widths, strict=True):
         ids = np.arange(16, dtype=dtype).reshape(1, 16)
         renamed(world / name, lambda t, ids=ids: t | {"bert.embeddings.position_ids": ids})
     order = models(world) if first == "m1" else models(world)[::-1]
@@ -354,6 +355,15 @@ def test_models_without_a_head_merge_from_a_base_under_one(world):
     assert plan.left_out == ("classifier.bias", "classifier.weight")
     assert json.loads((world / "out" / "config.json").read_text())["architectures"] == ["BertModel"]
     load(world / "out", AutoModel)
+
+
+def test_labels_that_a_config_without_a_head_names_are_nobodys(world):
+    for name in ("m1", "m2"):
+        save(world / name, BertModel, 1, like=world / "base")
+    renamed(world / "base", lambda t: t, id2label={"0": "cat", "1": "dog"})
+    renamed(world / "m1", lambda t: t, id2label={"0": "no", "1": "yes"})
+    merged(world)
+    assert json.loads((world / "out" / "config.json").read_text())["id2label"] == {"0": "no", "1": "yes"}
 
 
 def test_the_lines_of_a_plan_say_what_was_averaged_and_left_out(world):
