@@ -55,6 +55,11 @@ class Names:
     heads: Mapping[str, str]
     buffers: Mapping[str, str]
 
+    @property
+    def stored(self) -> dict[str, str]:
+        """All of them."""
+        return {**self.body, **self.heads, **self.buffers}
+
 
 def prefix(model_type: str) -> str:
     """What precedes the names of a model of this type where it stands under a head, such as "bert."."""
@@ -63,9 +68,14 @@ def prefix(model_type: str) -> str:
 
 def canonical(name: str, model_type: str = "bert") -> str:
     """A tensor's name as the model without a head has it, in today's words."""
+    return modern(name).removeprefix(prefix(model_type))
+
+
+def modern(name: str) -> str:
+    """A tensor's name in today's words, with its prefix."""
     for old, new in _OLD:
         name = name.replace(old, new)
-    return name.removeprefix(prefix(model_type))
+    return name
 
 
 def is_buffer(name: str) -> bool:

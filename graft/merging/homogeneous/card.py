@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -17,10 +17,13 @@ if TYPE_CHECKING:
 TASKS = {"ForSequenceClassification": "text-classification", "ForMaskedLM": "fill-mask"}
 
 
-def write(folder: Path, plan: Plan, config: Mapping[str, Any], digests: Mapping[Path, str]) -> None:
+def write(
+    folder: Path, plan: Plan, config: Mapping[str, Any], digests: Mapping[Path, str], embeds: bool = False
+) -> None:
     """Write README.md with the hub's metadata, and graft.json: what was merged, from which bytes, how, with what.
 
-    config: the merged model's; digests: sha256 of every file that was read.
+    config: the merged model's; digests: sha256 of every file that was read; embeds: whether the folder is one of
+    sentence-transformers.
     """
     sources = {role: _source(place, found, digests) for role, (place, found) in plan.sources.items()}
     made = {
@@ -30,6 +33,9 @@ def write(folder: Path, plan: Plan, config: Mapping[str, Any], digests: Mapping[
         "weights": list(plan.weights),
         "options": plan.options,
         "sources": sources,
+        "averaged": list(plan.averaged),
+        "tied": [list(names) for names in plan.tied],
+        "left_out": list(plan.left_out),
         "dtype": plan.dtype,
         "device": plan.device,
         "parameters": plan.parameters,
@@ -38,24 +44,50 @@ def write(folder: Path, plan: Plan, config: Mapping[str, Any], digests: Mapping[
         "made": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
     files.write_json(folder / PROVENANCE, made)
-    (folder / CARD).write_text(text(plan, config, sources))
+    (folder / CARD).write_text(text(plan, config, sources, embeds=embeds))
 
 
-def text(plan: Plan, config: Mapping[str, Any], sources: Mapping[str, Any], record: str = f"`{PROVENANCE}`") -> str:
+def text(
+    plan: Plan,
+    config: Mapping[str, Any],
+    sources: Mapping[str, Any],
+    record: str = f"`{PROVENANCE}`",
+    embeds: bool = False,
+) -> str:
     """The README.md of a merged model; `record`: where all about its making stands."""
     origins = origins_of(sources)
     kind = next((task for name in config.get("architectures") or () for end, task in TASKS.items() if end in name), "")
     weights = f", weights {', '.join(f'{weight:g}' for weight in plan.weights)}" if plan.facts.weighted else ""
     told = "".join(f", {name} {value}" for name, value in plan.options.items())
+    hub: dict[str, Any] = {"pipeline_tag": kind}
+    if embeds:
+        hub = {"library_name": "sentence-transformers", "pipeline_tag": "sentence-similarity"}
     return page(
-        metadata(plan.facts.name, origins, pipeline_tag=kind),
+        metadata(plan.facts.name, origins, **hub),
         f"# A {plan.facts.name} merge",
         warned(origins),
         f"{len(plan.weights)} models of one shape were merged by `{plan.facts.name}` (strength {plan.strength:g}"
         f"{weights}{told}). Source of the method: {plan.facts.citation}.",
         table_of(sources),
+        *_notes(plan),
         f"All about its making stands in {record}. {UNTRIED} each of its models before you use it.",
     )
+
+
+def _notes(plan: Plan) -> list[str]:
+    """What was not merged by the method, in one line each."""
+
+    def told(names: Iterable[str]) -> str:
+        return ", ".join(f"`{name}`" for name in names)
+
+    notes = []
+    if plan.averaged:
+        notes.append(f"The base lacks {told(plan.averaged)}: the weighted average of the models'.")
+    if plan.tied:
+        notes.append(f"One tensor, merged once: {'; '.join(map(told, plan.tied))}.")
+    if plan.left_out:
+        notes.append(f"Left out, since not all models have it: {told(plan.left_out)}.")
+    return notes
 
 
 def _source(place: Path, found: tuple[Path, ...], digests: Mapping[Path, str]) -> dict[str, Any]:

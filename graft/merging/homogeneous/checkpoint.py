@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import copy
 import json
 import math
 import os
-from collections.abc import Iterable
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from types import TracebackType
 
@@ -75,6 +76,12 @@ class Checkpoint:
                 raise ValueError(f"{folder}: {min(unlike)} stands either in the index alone or in a file alone")
         return found
 
+    def under(self, names: Mapping[str, str]) -> Checkpoint:
+        """The same files, read under other names: of each, the name that the tensor has here. Others are not seen."""
+        view = copy.copy(self)
+        view.tensors = {name: replace(self.tensors[stored], name=name) for name, stored in names.items()}
+        return view
+
     def read(self, name: str, start: int = 0, stop: int | None = None, dtype: type = np.float32) -> Array:
         """Elements start to stop of a floating-point tensor, row after row, as float32 or float64."""
         return widened(self.stored(name, start, stop), self.tensors[name].dtype, np.dtype(dtype))
@@ -111,20 +118,35 @@ def _tensors(file: Path) -> list[TensorInfo]:
         if size < 8 or length > size - 8:
             raise ValueError(f"{file}: truncated, or no safetensors file ({size} bytes)")
         try:
-            header = json.loads(handle.read(length))
+            header = json.loads(handle.read(length), object_pairs_hook=_unique)
             header.pop("__metadata__", None)
             found = [
                 TensorInfo(name, entry["dtype"], tuple(entry["shape"]), file, 8 + length + entry["data_offsets"][0])
                 for name, entry in header.items()
             ]
-            ends = [8 + length + entry["data_offsets"][1] for entry in header.values()]
+            ends = {name: 8 + length + entry["data_offsets"][1] for name, entry in header.items()}
+            counted = all(type(size) is int and size >= 0 for info in found for size in info.shape)
         except (ValueError, KeyError, TypeError, AttributeError):
             raise ValueError(f"{file}: no safetensors file, its header cannot be read") from None
-    for info, end in zip(found, ends, strict=True):
+    reached = 8 + length
+    for info in sorted(found, key=lambda info: (info.start, ends[info.name])):
         if info.dtype not in STORED:
             raise ValueError(f"{file}: {info.name} is {info.dtype}; known are {', '.join(STORED)}")
-        if end - info.start != info.count * STORED[info.dtype].itemsize:
-            raise ValueError(f"{file}: {info.name} has {end - info.start} bytes, which is not its shape's size")
-    if size < max(ends, default=0):
-        raise ValueError(f"{file}: truncated: {size} bytes of {max(ends)}; copy or download it again")
+        if not counted or ends[info.name] - info.start != info.count * STORED[info.dtype].itemsize:
+            raise ValueError(f"{file}: {info.name} has {ends[info.name] - info.start} bytes, not its shape's size")
+        if info.start != reached:
+            raise ValueError(f"{file}: {info.name} does not begin where the tensor before it ends; the file is damaged")
+        reached = ends[info.name]
+    if size < reached:
+        raise ValueError(f"{file}: truncated: {size} bytes of {reached}; copy or download it again")
+    if size > reached:
+        raise ValueError(f"{file}: has {size - reached} bytes more than its tensors; copy or download it again")
     return sorted(found, key=lambda info: info.start)
+
+
+def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
+    """A JSON object, in which no name may stand twice."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name stands twice")
+    return found

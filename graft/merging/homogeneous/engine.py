@@ -14,9 +14,11 @@ from typing import Any
 
 import numpy as np
 
+from graft.merging.homogeneous.averages import Average
+from graft.merging.homogeneous.formats import STORED
 from graft.merging.homogeneous.models import Models
-from graft.merging.homogeneous.protocol import Method
-from graft.merging.homogeneous.shards import Slot, Writer
+from graft.merging.homogeneous.protocol import Method, Settings
+from graft.merging.homogeneous.shards import Writer
 
 Report = Callable[[int, int, str], None]
 
@@ -26,41 +28,39 @@ def workers() -> int:
     return min(os.cpu_count() or 1, 4) + 1
 
 
-def slots(models: Models, dtype: str | None) -> list[Slot]:
-    """What is to be written: the origin's tensors, floating-point ones as `dtype`, or as the origin has them.
-
-    Their order depends on names and dtypes alone, the widest first, so that each lies aligned.
-    """
-    found = [
-        Slot(name, dtype if dtype and info.floating else info.dtype, info.shape)
-        for name, info in models.origin.tensors.items()
-    ]
-    return sorted(found, key=lambda slot: (-slot.item, slot.name))
-
-
 def merge_all(method: Method, models: Models, writer: Writer, pool: Executor, report: Report) -> None:
-    """Write every tensor of the merged model. Raises ValueError for a number that is not finite in any model or in the
-    merged one."""
-    survey = method.survey(models, pool.map)
+    """Write every tensor of the merged model; those that the origin lacks are the models' average. Raises ValueError
+    for a number that is not finite in any model or in the merged one."""
+    parts: list[tuple[Method, Models, Any]] = [(method, models, method.survey(models, pool.map))]
+    if heads := models.without_change:
+        parts.append((Average(Settings("linear")), heads, None))
+    tensors = [(info.count, name, part) for part in parts for name, info in part[1].origin.tensors.items()]
     # The largest first, so that threads end together.
-    names = sorted(models.origin.tensors, key=lambda name: -models.origin.tensors[name].count)
-    jobs = [pool.submit(merge_tensor, method, models, writer, name, survey) for name in names]
+    tensors.sort(key=lambda tensor: -tensor[0])
+    jobs = [
+        pool.submit(merge_tensor, method, models, writer, name, survey) for _, name, (method, models, survey) in tensors
+    ]
     for done, job in enumerate(as_completed(jobs), 1):
         job.result()
         report(done, len(jobs), "tensors")
 
 
 def merge_tensor(method: Method, models: Models, writer: Writer, name: str, survey: Any) -> None:
-    """Write one tensor of the merged model."""
+    """Write one tensor of the merged model, and those that are the same one."""
+    places = name, *models.ties.get(name, ())
     info = models.origin.tensors[name]
     if not info.floating:
-        writer.write(name, 0, models.origin.stored(name))
+        # Equal in all models by value, and stored in any width.
+        for place in places:
+            writer.write(place, 0, models.origin.stored(name).astype(STORED[writer.dtype(place)]))
         return
     # What overflows is told once, by name, where it is written.
     with np.errstate(all="ignore"):
         measured = method.measure(models, name, survey)
         for block in models.blocks(name, method.whole(models, name)):
+            merged = block.origin + method.change(models, block, measured)
             try:
-                writer.write(name, block.start, block.origin + method.change(models, block, measured))
+                for place in places:
+                    writer.write(place, block.start, merged)
             except OverflowError as error:
                 raise ValueError(f"merged model: {name} {error}") from None

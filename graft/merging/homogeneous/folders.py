@@ -6,36 +6,24 @@ import contextlib
 import errno
 import math
 import shutil
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from graft import files
-from graft.merging.homogeneous import card, checks, engine, table
+from graft.merging.homogeneous import card, checks, companions, configs, engine, layout, table
 from graft.merging.homogeneous.checkpoint import Checkpoint
-from graft.merging.homogeneous.formats import NAMES
+from graft.merging.homogeneous.companions import Companions
+from graft.merging.homogeneous.formats import FLOATING, NAMES, widest
+from graft.merging.homogeneous.layout import Layout
 from graft.merging.homogeneous.models import Models, in_order_of_content
 from graft.merging.homogeneous.protocol import Settings
 from graft.merging.homogeneous.shards import Slot, Writer, shared_out, size
 
-# What goes from the base into the merged folder, where it is there; config.json is written anew.
-COPIED = (
-    "generation_config.json",
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.txt",
-    "vocab.json",
-    "merges.txt",
-    "spiece.model",
-    "sentencepiece.bpe.model",
-    "tokenizer.model",
-    "chat_template.jinja",
-)
-LABELS = ("id2label", "label2id", "problem_type")
+# Of a config, its head's.
+LABELS = configs.LABELS
 
 
 @dataclass(frozen=True)
@@ -57,7 +45,11 @@ class Order:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a merge would do, before anything is written. sources: by role, a folder and its weights' files."""
+    """What a merge would do, before anything is written.
+
+    sources: by role, a folder and its weights' files. averaged: tensors that the base lacks; tied: those that are one;
+    left_out: what some parts have and the merged model has not.
+    """
 
     facts: table.Facts
     strength: float
@@ -67,6 +59,9 @@ class Plan:
     files: list[list[Slot]]
     dtype: str | None
     device: str
+    averaged: tuple[str, ...] = ()
+    tied: tuple[tuple[str, ...], ...] = ()
+    left_out: tuple[str, ...] = ()
 
     @property
     def tensors(self) -> int:
@@ -84,22 +79,29 @@ class Plan:
 def merge(order: Order, report: engine.Report, dry_run: bool = False) -> Plan:
     """Merge folders into `order.out`, or only check and plan it.
 
-    The result is a Hugging Face folder with the base's (or first model's) config and tokenizer, a model card
-    (README.md) and provenance (graft.json), and has its name only once it is complete. Neither the order of the models
-    nor how any folder is sharded changes a byte of its weights (but slerp has a first and a second model). Raises
-    ValueError, in one sentence, and writes nothing, for an existing folder, models that are not of one shape, tokenizer
-    and head, numbers that are not finite, damaged files, wrong weights, options or statistics, and a disk that is full.
+    The result is a Hugging Face folder with the models' class and names of tensors, all that goes along with any of
+    them, a model card (README.md) and provenance (graft.json), and has its name only once it is complete. Neither the
+    order of the models nor how any folder is sharded changes a byte of it, but for what card and provenance list (and
+    slerp has a first and a second model). Raises ValueError, in one sentence, and writes nothing, for an existing
+    folder, models that are not of one shape, tokenizer, head and way to compute, numbers that are not finite, damaged
+    files, wrong weights, options or statistics, and a disk that is full.
     """
     facts = _checked(order)
     weights = order.weights or (1.0,) * len(order.models)
     options = table.checked_options(facts.name, order.options)
     strength = facts.strength if order.strength is None else order.strength
+    limit = size(order.max_shard_size)
     with contextlib.ExitStack() as stack:
-        models = _opened(order, facts, weights, stack)
-        wanted = NAMES[order.dtype] if order.dtype else None
-        slots, limit = engine.slots(models, wanted), size(order.max_shard_size)
-        parts = shared_out(slots, limit)
-        plan = Plan(facts, strength, weights, options, _sources(order, models), parts, order.dtype, order.device)
+        known = {folder: configs.read(folder) for folder in _folders(order)}
+        configs.check(known)
+        configs.check_classes({folder: known[folder] for folder in order.models})
+        models, laid = _opened(order, facts, weights, known, stack)
+        beside, config = _beside(order, known, laid)
+        plan = Plan(
+            facts, strength, weights, options, _sources(order, models), shared_out(laid.slots, limit), order.dtype,
+            order.device, laid.averaged, tuple((one, *others) for one, others in sorted(laid.ties.items())),
+            laid.left_out,
+        )  # fmt: skip
         _check_space(order.out, plan.bytes)
         if dry_run:
             return plan
@@ -108,26 +110,40 @@ def merge(order: Order, report: engine.Report, dry_run: bool = False) -> Plan:
             models = in_order_of_content(models)
         method = table.implementation(facts.name)(Settings(facts.name, strength, options, order.device))
         with _space_errors(order.out, plan.bytes), files.atomic_folder(order.out) as target:
-            digests = _write(method, models, target, slots, limit, report)
-            config = _config(order)
+            digests = _write(method, models, target, laid.slots, limit, report)
             files.write_json(target / "config.json", config)
-            files.copy_into(order.base or order.models[0], target, COPIED)
-            card.write(target, plan, config, digests)
+            beside.put(target)
+            card.write(target, plan, config, digests, beside.embeds)
             _check_new(order.out)
     return plan
 
 
 def told(plan: Plan) -> str:
-    """What a merge is or would be, in two lines."""
+    """What a merge is or would be, in two lines, and one for each thing that is not as in all parts."""
     options = "".join(f", {name} {value}" for name, value in plan.options.items())
     weights = f", weights {' '.join(f'{weight:g}' for weight in plan.weights)}" if plan.facts.weighted else ""
     dtypes = ", ".join(sorted({slot.dtype for file in plan.files for slot in file}))
     files_ = "1 file" if len(plan.files) == 1 else f"{len(plan.files)} files"
-    return (
-        f"{plan.facts.name} of {len(plan.weights)} models: strength {plan.strength:g}{weights}{options}\n"
+    lines = [
+        f"{plan.facts.name} of {len(plan.weights)} models: strength {plan.strength:g}{weights}{options}",
         f"{plan.tensors} tensors, {plan.parameters / 1e6:.1f} M parameters, {dtypes}, "
-        f"{plan.bytes / 1e6:.1f} MB in {files_}"
-    )
+        f"{plan.bytes / 1e6:.1f} MB in {files_}",
+    ]
+    if plan.averaged:
+        lines.append(f"the base lacks {listed(plan.averaged)}: the average of the models'")
+    if plan.left_out:
+        lines.append(f"left out, since not all models have it: {listed(plan.left_out)}")
+    return "\n".join(lines)
+
+
+def listed(tensors: Sequence[str]) -> str:
+    """Some tensors in a few words."""
+    shown = ", ".join(tensors[:4])
+    return shown if len(tensors) <= 4 else f"{shown} and {len(tensors) - 4} more"
+
+
+def _folders(order: Order) -> list[Path]:
+    return list(dict.fromkeys([*([order.base] if order.base else []), *order.models]))
 
 
 def _checked(order: Order) -> table.Facts:
@@ -170,20 +186,48 @@ def _sees_gpu() -> bool:
     return torch.cuda.is_available()
 
 
-def _opened(order: Order, facts: table.Facts, weights: tuple[float, ...], stack: contextlib.ExitStack) -> Models:
-    folders = [*([order.base] if order.base else []), *order.models]
-    checks.check_folders(folders)
-    opened = [stack.enter_context(Checkpoint.of_folder(folder)) for folder in folders]
-    tuned = opened[-1:] if facts.name == "slerp" else opened[-len(order.models) :]
+def _opened(
+    order: Order,
+    facts: table.Facts,
+    weights: tuple[float, ...],
+    known: Mapping[Path, Mapping[str, Any]],
+    stack: contextlib.ExitStack,
+) -> tuple[Models, Layout]:
+    """The models under the merged one's names, and what that one's tensors are."""
+    family = configs.model_type(known.values())
+    base = stack.enter_context(Checkpoint.of_folder(order.base)) if order.base else None
+    opened = [stack.enter_context(Checkpoint.of_folder(folder)) for folder in order.models]
+    dtype = NAMES[order.dtype] if order.dtype else None
+    laid = layout.of(base, opened, family, configs.ties(known.values(), family), dtype)
     statistics = [
-        stack.enter_context(Checkpoint(str(folder / facts.statistics), [folder / facts.statistics]))
+        layout.statistics_under(
+            stack.enter_context(Checkpoint(str(folder / facts.statistics), [folder / facts.statistics])), laid, family
+        )
         for folder in order.statistics
     ]
-    models = Models(opened[0], tuple(tuned), weights[: len(tuned)], tuple(statistics))
-    checks.check_tensors(models)
+    origin, tuned = laid.base or laid.tuned[0], laid.tuned
+    if facts.name == "slerp" and laid.base is None:
+        tuned = tuned[1:]
+    models = Models(origin, tuned, weights[: len(tuned)], tuple(statistics), laid.ties)
     if statistics:
         checks.check_statistics(facts.statistics, models)
-    return models
+    return models, laid
+
+
+def _beside(order: Order, known: Mapping[Path, Mapping[str, Any]], laid: Layout) -> tuple[Companions, dict[str, Any]]:
+    """What goes along with the weights, and the config."""
+    tuned = [known[folder] for folder in order.models]
+    # Labels of a base whose head is not the models' say nothing about theirs.
+    headed = {folder: one for folder, one in known.items() if folder in order.models or laid.same_head}
+    configs.check_heads(headed)
+    checks.check_readers(_folders(order))
+    stored = widest({slot.dtype for slot in laid.slots if slot.dtype in FLOATING} or {"F32"})
+    dtype = next(name for name, called in NAMES.items() if called == stored)
+    config = configs.united(known.get(order.base), tuned, dtype, laid.same_head)
+    if order.dtype:
+        config.pop("torch_dtype", None)
+        config["dtype"] = order.dtype
+    return companions.of(order.base, order.models, bool(laid.averaged)), dict(sorted(config.items()))
 
 
 def _sources(order: Order, models: Models) -> dict[str, tuple[Path, tuple[Path, ...]]]:
@@ -197,7 +241,7 @@ def _sources(order: Order, models: Models) -> dict[str, tuple[Path, tuple[Path, 
 
 
 def _write(
-    method: Any, models: Models, target: Path, slots: list[Slot], limit: int, report: engine.Report
+    method: Any, models: Models, target: Path, slots: Sequence[Slot], limit: int, report: engine.Report
 ) -> dict[Path, str]:
     """Write the merged weights; sha256 of every file that is read."""
     read = {file for model in (models.origin, *models.tuned, *models.statistics) for file in model.files}
@@ -209,16 +253,6 @@ def _write(
             pool.shutdown(cancel_futures=True)
             raise
         return {file: digest.result() for file, digest in digests.items()}
-
-
-def _config(order: Order) -> dict[str, Any]:
-    """The base's config with the labels of the models' head, and the dtype where that was asked for."""
-    config, tuned = checks.read_config(order.base or order.models[0]), checks.read_config(order.models[0])
-    config |= {key: tuned[key] for key in LABELS if key in tuned}
-    if order.dtype:
-        config.pop("torch_dtype", None)
-        config["dtype"] = order.dtype
-    return config
 
 
 def _check_space(out: Path, needed: int) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 import numpy as np
 
 Array = np.ndarray
@@ -47,6 +49,11 @@ def narrowed(values: Array, dtype: str) -> Array:
     if not fits:
         raise OverflowError(f"holds values that are not finite in {dtype}")
     return stored
+
+
+def widest(dtypes: Collection[str]) -> str:
+    """The floating-point dtype that holds the numbers of all of these. Neither half holds the other's."""
+    return "F32" if set(dtypes) == {"F16", "BF16"} else min(dtypes, key=FLOATING.index)
 
 
 def finite(values: Array) -> bool:

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import functools
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 import numpy as np
 
@@ -35,12 +35,23 @@ class Block:
 @dataclass(frozen=True)
 class Models:
     """What is merged. `origin`: what changes are counted from, the base or, where there is none, the first model;
-    weights: one per tuned model; statistics: one checkpoint per tuned model, for methods that need them."""
+    weights: one per tuned model; statistics: one checkpoint per tuned model, for methods that need them; ties: of a
+    tensor that is merged, others that are the same one. Tensors that the origin lacks have no change."""
 
     origin: Checkpoint
     tuned: tuple[Checkpoint, ...]
     weights: tuple[float, ...]
     statistics: tuple[Checkpoint, ...] = ()
+    ties: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+
+    @property
+    def without_change(self) -> Models | None:
+        """The tensors that the origin lacks, as models without a base; None where it lacks none."""
+        lacking = {name: name for name in self.tuned[0].tensors if name not in self.origin.tensors}
+        if not lacking:
+            return None
+        tuned = tuple(model.under(lacking) for model in self.tuned)
+        return replace(self, origin=tuned[0], tuned=tuned, statistics=())
 
     @property
     def names(self) -> list[str]:

@@ -59,11 +59,15 @@ def shared_out(slots: Sequence[Slot], limit: int) -> list[list[Slot]]:
 
 
 class Writer:
-    """The weights files of one model folder."""
+    """The weights files of one model folder. No write can leave its tensor, and none is whole until all are written."""
 
     def __init__(self, folder: Path, slots: Sequence[Slot], limit: int) -> None:
         """Makes the files with their headers, as large as they will be, and the index where there are several."""
-        self._places: dict[str, tuple[int, int, str]] = {}
+        self._places: dict[str, tuple[int, int, Slot]] = {}
+        # Of each tensor, the first and last byte (exclusive) of every write: known by their order to be whole.
+        self._written: dict[str, list[tuple[int, int]]] = {slot.name: [] for slot in slots}
+        if len(self._written) < len(slots):
+            raise ValueError("a tensor is to be written twice under one name")
         self._descriptors: list[int] = []
         parts = shared_out(slots, limit)
         placed = {}
@@ -91,23 +95,57 @@ class Writer:
         os.ftruncate(descriptor, 8 + len(text) + end)
         for slot in slots:
             start = 8 + len(text) + header[slot.name]["data_offsets"][0]
-            self._places[slot.name] = (descriptor, start, slot.dtype)
+            self._places[slot.name] = (descriptor, start, slot)
+
+    def dtype(self, name: str) -> str:
+        """What a tensor is written in."""
+        return self._places[name][2].dtype
 
     def write(self, name: str, start: int, values: Array) -> None:
         """Put computed numbers, or those of a tensor that is none of floating point as they are stored, at element
-        `start` of a tensor. Raises OverflowError for a number that its dtype cannot hold."""
+        `start` of a tensor. Raises OverflowError for a number that its dtype cannot hold, ValueError for a tensor that
+        was not announced, for integers of another dtype, and for what would reach beyond the tensor."""
+        if name not in self._places:
+            raise ValueError(f"{name} is not among the tensors that are to be written")
         if not values.size:
             return
-        descriptor, place, dtype = self._places[name]
-        stored = narrowed(values, dtype) if dtype in FLOATING else values
-        _write(descriptor, memoryview(stored.reshape(-1)).cast("B"), place + start * stored.itemsize)
+        descriptor, place, slot = self._places[name]
+        stored = narrowed(values, slot.dtype) if slot.dtype in FLOATING else values
+        if stored.dtype != STORED[slot.dtype]:
+            raise ValueError(f"{name} is to be written as {slot.dtype}, and {stored.dtype} is given")
+        first, stop = start * slot.item, start * slot.item + stored.nbytes
+        if first < 0 or stop > slot.bytes:
+            raise ValueError(f"{name} has {slot.bytes} bytes; {first} to {stop} would lie outside of them")
+        _write(descriptor, memoryview(stored.reshape(-1)).cast("B"), place + first)
+        self._written[name].append((first, stop))
+
+    def close(self) -> None:
+        """Close the files; raises ValueError unless every byte of every tensor was written once."""
+        self._release()
+        for name, (_, _, slot) in self._places.items():
+            reached = 0
+            for first, stop in sorted(self._written[name]):
+                if first != reached:
+                    break
+                reached = stop
+            else:
+                first = slot.bytes
+            if first != reached:
+                what = "written twice" if first < reached else "not written"
+                raise ValueError(f"{name}: bytes {min(first, reached)} to {max(first, reached)} were {what}")
+
+    def _release(self) -> None:
+        while self._descriptors:
+            os.close(self._descriptors.pop())
 
     def __enter__(self) -> Writer:
         return self
 
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        for descriptor in self._descriptors:
-            os.close(descriptor)
+        if error is None:
+            self.close()
+        else:
+            self._release()
 
 
 def _write(descriptor: int, view: memoryview, place: int) -> None:

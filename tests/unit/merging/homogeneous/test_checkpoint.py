@@ -59,6 +59,17 @@ def other_dtype(file):
     file.write_bytes(data.replace(b'"F32"', b'"F8_"'))
 
 
+def overlapping(file):
+    data = file.read_bytes()
+    assert data.count(b"[0,40]") == 1
+    file.write_bytes(data.replace(b"[0,40]", b"[8,48]"))
+
+
+def twice(file):
+    data = file.read_bytes()
+    file.write_bytes(data.replace(b'"layer.weight"', b'"scale"       '))
+
+
 def other_shape(file):
     data = file.read_bytes()
     file.write_bytes(data.replace(b"[9,6]", b"[9,7]"))
@@ -70,9 +81,12 @@ def other_shape(file):
         (truncated, r"model.safetensors: truncated: \d+ bytes of \d+; copy or download it again"),
         (short, "truncated, or no safetensors file"),
         (without_header, "its header cannot be read"),
+        (lambda file: file.write_bytes(file.read_bytes() + b"x"), "has 1 bytes more than its tensors"),
+        (overlapping, "does not begin where the tensor before it ends"),
+        (twice, "its header cannot be read"),
         (long_header, "truncated, or no safetensors file"),
         (other_dtype, "is F8_; known are F64, "),
-        (other_shape, "has 216 bytes, which is not its shape's size"),
+        (other_shape, "has 216 bytes, not its shape's size"),
         (lambda file: file.unlink(), "neither model.safetensors nor pytorch_model.bin is there"),
     ],
 )

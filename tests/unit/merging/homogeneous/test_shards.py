@@ -42,9 +42,51 @@ def test_blocks_may_come_in_any_order_and_safetensors_reads_them(tmp_path):
 
 def test_several_files_have_an_index(tmp_path):
     slots = [Slot(name, "F32", (2,)) for name in "abc"]
-    with Writer(tmp_path, slots, 16):
-        pass
+    with Writer(tmp_path, slots, 16) as writer:
+        for name in "abc":
+            writer.write(name, 0, np.zeros(2, np.float32))
     index = json.loads((tmp_path / "model.safetensors.index.json").read_text())
     assert index["metadata"] == {"total_size": 24}
     first, second = (f"model-0000{i}-of-00002.safetensors" for i in (1, 2))
     assert index["weight_map"] == {"a": first, "b": first, "c": second}
+
+
+@pytest.mark.parametrize(
+    ("start", "values", "message"),
+    [
+        (3, [4, 5], "ids has 16 bytes; 12 to 20 would lie outside of them"),
+        (-1, [4], "ids has 16 bytes; -4 to 0 would lie outside of them"),
+        (0, np.int64([0, 1, 2, 3]), "ids is to be written as I32, and int64 is given"),
+    ],
+)
+def test_nothing_is_written_outside_of_a_tensor_or_in_another_width(start, values, message, tmp_path):
+    slots = [Slot("ids", "I32", (4,)), Slot("z", "F32", (2,))]
+    with pytest.raises(ValueError, match=message), Writer(tmp_path, slots, 1000) as writer:
+        writer.write("z", 0, np.float32([7, 8]))
+        writer.write("ids", start, np.asarray(values, getattr(values, "dtype", np.int32)))
+    with safe_open(tmp_path / "model.safetensors", "numpy") as file:
+        assert np.array_equal(file.get_tensor("z"), np.float32([7, 8])) and not file.get_tensor("ids").any()
+
+
+def test_a_tensor_that_was_not_announced_is_an_error(tmp_path):
+    with pytest.raises(ValueError, match="b is not among the tensors"), Writer(tmp_path, [], 1000) as writer:
+        writer.write("b", 0, np.float32([1]))
+    with pytest.raises(ValueError, match="twice under one name"):
+        Writer(tmp_path, [Slot("a", "F32", (1,))] * 2, 1000)
+
+
+@pytest.mark.parametrize(
+    ("parts", "message"),
+    [
+        ([(0, 2)], "a: bytes 8 to 16 were not written"),
+        ([(2, 4)], "a: bytes 0 to 8 were not written"),
+        ([], "a: bytes 0 to 16 were not written"),
+        ([(0, 2), (3, 4)], "a: bytes 8 to 12 were not written"),
+        ([(0, 3), (2, 4)], "a: bytes 8 to 12 were written twice"),
+        ([(0, 4), (0, 4)], "a: bytes 0 to 16 were written twice"),
+    ],
+)
+def test_what_is_not_written_once_is_told_when_files_are_closed(parts, message, tmp_path):
+    with pytest.raises(ValueError, match=message), Writer(tmp_path, [Slot("a", "F32", (2, 2))], 1000) as writer:
+        for start, stop in parts:
+            writer.write("a", start, np.ones(stop - start, np.float32))

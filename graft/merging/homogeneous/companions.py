@@ -1,0 +1,221 @@
+"""What goes along with merged weights: the tokenizer, generation settings, and the parts of a sentence-transformers
+model that stand beside the encoder. Whatever a part has goes along; where parts differ, the merge is refused."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from graft import files
+
+TOKENIZER = (
+    "tokenizer.json",
+    "tokenizer_config.json",
+    "special_tokens_map.json",
+    "added_tokens.json",
+    "vocab.txt",
+    "vocab.json",
+    "merges.txt",
+    "spm.model",
+    "spiece.model",
+    "sentencepiece.bpe.model",
+    "tokenizer.model",
+    "chat_template.jinja",
+)
+# One of these makes a tokenizer.
+READERS = ("tokenizer.json", "vocab.txt", "vocab.json", "spm.model", "spiece.model", "sentencepiece.bpe.model")
+READERS += ("tokenizer.model",)
+GENERATION = "generation_config.json"
+MODULES = "modules.json"
+# Of sentence-transformers, beside its list of modules.
+SETTINGS = ("sentence_bert_config.json", "config_sentence_transformers.json")
+# Who wrote a file, when, from what: of no effect.
+NOTES = ("__version__", "transformers_version", "_from_model_config", "_commit_hash")
+# How sentence-transformers 5 says what older versions said with a truth value each.
+_POOLING = {
+    "cls": "cls_token",
+    "max": "max_tokens",
+    "mean": "mean_tokens",
+    "mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
+}
+_POOLING |= {"weightedmean": "weightedmean_tokens", "lasttoken": "lasttoken"}
+
+
+@dataclass(frozen=True)
+class Companions:
+    """Files of a merged folder beside weights and config: copied from a path, or written as JSON."""
+
+    copied: Mapping[str, Path]
+    written: Mapping[str, Any]
+
+    @property
+    def embeds(self) -> bool:
+        """Whether the merged folder is one of sentence-transformers."""
+        return MODULES in self.written
+
+    def put(self, target: Path) -> None:
+        """Write them into a folder."""
+        for name, source in self.copied.items():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            files.copy_into(source.parent, (target / name).parent, [source.name])
+        for name, value in self.written.items():
+            (target / name).parent.mkdir(parents=True, exist_ok=True)
+            files.write_json(target / name, value)
+
+
+def of(base: Path | None, tuned: Sequence[Path], new_head: bool) -> Companions:
+    """What goes along with a merge of folders, whatever their order.
+
+    new_head: whether the models stand under a head that the base lacks; modules of the base are then not theirs.
+    Raises ValueError, in one sentence, for settings that differ and modules with weights of their own that do.
+    """
+    copied, written = _tokenizer(base, tuned), {}
+    if (generation := _united(GENERATION, tuned) or _united(GENERATION, [base] if base else [])) is not None:
+        written[GENERATION] = generation
+    parts = [*([base] if base and not new_head else []), *tuned]
+    embedding = [folder for folder in parts if (folder / MODULES).is_file()]
+    if embedding:
+        more, said = _modules(embedding)
+        copied |= more
+        written |= said
+        for name in SETTINGS:
+            if (settings := _united(name, embedding)) is not None:
+                written[name] = settings
+    return Companions(copied, written)
+
+
+def reading(folders: Sequence[Path]) -> list[Path]:
+    """Those that hold a tokenizer."""
+    return [folder for folder in folders if any((folder / name).is_file() for name in READERS)]
+
+
+def _tokenizer(base: Path | None, tuned: Sequence[Path]) -> dict[str, Path]:
+    """A tokenizer's files, all of one folder: of those with the most of them the base, or the first by content."""
+    found = reading([*([base] if base else []), *tuned])
+    if not found:
+        return {}
+
+    def place(folder: Path) -> tuple:
+        have = [name for name in TOKENIZER if (folder / name).is_file()]
+        fast = "tokenizer.json" in have
+        return not fast, "tokenizer_config.json" not in have, folder != base, -len(have), _contents(folder, have)
+
+    chosen = min(found, key=place)
+    return {name: chosen / name for name in TOKENIZER if (chosen / name).is_file()}
+
+
+def _contents(folder: Path, names: Sequence[str]) -> list[tuple[str, str]]:
+    return [(name, files.sha256(folder / name)) for name in names]
+
+
+def _united(name: str, folders: Sequence[Path]) -> dict[str, Any] | None:
+    """The settings of a file that some folders have: all that any says; None where none has it."""
+    found: dict[str, tuple[Any, Path]] = {}
+    have = [folder for folder in folders if (folder / name).is_file()]
+    for folder in have:
+        for key, value in _read(folder / name).items():
+            if key in NOTES:
+                # None of them matters; the last in the order of their texts does not depend on that of the folders.
+                found[key] = max((value, folder), found.get(key, (value, folder)), key=lambda one: json.dumps(one[0]))
+            elif value in (None, {}, []):
+                found.setdefault(key, (value, folder))
+            elif key not in found or found[key][0] in (None, {}, []):
+                found[key] = value, folder
+            elif found[key][0] != value:
+                told = f"{key} is {json.dumps(value)}, in {found[key][1] / name} {json.dumps(found[key][0])}"
+                raise ValueError(f"{folder / name}: {told}; must be the same in all")
+    return {key: found[key][0] for key in sorted(found)} if have else None
+
+
+def _modules(folders: Sequence[Path]) -> tuple[dict[str, Path], dict[str, Any]]:
+    """The modules of folders of sentence-transformers, which must be the same: files to copy, and what to write."""
+    lists = {folder: _list(folder) for folder in folders}
+    first = folders[0]
+    for folder, modules in lists.items():
+        ours, theirs = ([(_kind(one), one["path"]) for one in lists[place]] for place in (folder, first))
+        if ours != theirs:
+            told = (" > ".join(f"{kind} {path}".strip() for kind, path in modules) for modules in (ours, theirs))
+            raise ValueError(f"{folder / MODULES}: its modules are {next(told)}, those of {first} {next(told)}")
+    copied: dict[str, Path] = {}
+    written: dict[str, Any] = {MODULES: min(lists.values(), key=json.dumps)}
+    for module in lists[first]:
+        for name in sorted({name for folder in folders for name in _files(folder, module["path"])}):
+            if name.endswith(".json"):
+                have = [folder for folder in folders if (folder / name).is_file()]
+                _check_settings(have, name)
+                written[name] = min((_read(folder / name) for folder in have), key=json.dumps)
+            elif other := next((folder for folder in folders if not _equal(first / name, folder / name)), None):
+                raise ValueError(
+                    f"{other / module['path']}: {_kind(module)} has weights of its own, which differ from those "
+                    f"of {first} and are not merged; give all models one"
+                )
+            else:
+                copied[name] = first / name
+    return copied, written
+
+
+def _equal(one: Path, other: Path) -> bool:
+    return one.is_file() and other.is_file() and files.sha256(one) == files.sha256(other)
+
+
+def _list(folder: Path) -> list[dict[str, Any]]:
+    """A folder's modules, in their order; raises ValueError for what is no list of them, and for code of others."""
+    try:
+        modules = sorted(json.loads((folder / MODULES).read_text(encoding="utf-8")), key=lambda one: one["idx"])
+        paths = [PurePosixPath(module["path"]) for module in modules]
+        kinds = [str(module["type"]) for module in modules]
+    except (ValueError, KeyError, TypeError):
+        raise ValueError(f"{folder / MODULES}: not a list of modules of sentence-transformers") from None
+    for module, path, kind in zip(modules, paths, kinds, strict=True):
+        if path.is_absolute() or ".." in path.parts:
+            raise ValueError(f"{folder / MODULES}: path {module['path']!r} must be a folder in this one")
+        if not kind.startswith("sentence_transformers."):
+            raise ValueError(f"{folder / MODULES}: {kind} is code of its own; modules must be of sentence-transformers")
+    return modules
+
+
+def _kind(module: Mapping[str, Any]) -> str:
+    """What a module is, whatever version of sentence-transformers named it."""
+    return str(module["type"]).rsplit(".", 1)[-1]
+
+
+def _files(folder: Path, path: str) -> Iterator[str]:
+    """A module's files; those beside the encoder itself go along as the model's own."""
+    if path not in ("", "."):
+        place = folder / path
+        yield from (str(file.relative_to(folder)) for file in sorted(place.rglob("*")) if file.is_file())
+
+
+def _check_settings(folders: Sequence[Path], name: str) -> None:
+    settings = [_settings(_read(folder / name)) for folder in folders]
+    for folder, theirs in zip(folders, settings, strict=True):
+        ours = settings[0]
+        for key in sorted({*ours, *theirs}):
+            if ours.get(key) != theirs.get(key):
+                values = json.dumps(theirs.get(key)), json.dumps(ours.get(key))
+                raise ValueError(
+                    f"{folder / name}: {key} is {values[0]}, in {folders[0] / name} {values[1]}; must be the same"
+                )
+
+
+def _settings(given: Mapping[str, Any]) -> dict[str, Any]:
+    """A module's settings in one spelling: without notes and what is off."""
+    found = {key: value for key, value in given.items() if key not in NOTES}
+    modes = found.pop("pooling_mode", None) or []
+    for mode in [modes] if isinstance(modes, str) else modes:
+        found[f"pooling_mode_{_POOLING.get(mode, mode)}"] = True
+    if "embedding_dimension" in found:
+        found["word_embedding_dimension"] = found.pop("embedding_dimension")
+    if any(key.startswith("pooling_mode") for key in found):
+        found.setdefault("include_prompt", True)
+    return {key: value for key, value in found.items() if value not in (None, False, {}, [])}
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, TypeError):
+        raise ValueError(f"{file}: not JSON with names and values") from None

@@ -1,0 +1,243 @@
+"""Which tensors a merged model has, what they are called, how each comes about, and which are one tensor."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from graft.merging import names
+from graft.merging.homogeneous.checkpoint import Checkpoint, TensorInfo
+from graft.merging.homogeneous.formats import STORED, widest
+from graft.merging.homogeneous.models import BLOCK
+from graft.merging.homogeneous.shards import Slot
+from graft.merging.names import Names
+
+# Both ends of a tie of word embeddings, by the ending of their canonical names.
+_INPUT = re.compile(r"(^|\.)((word|tok)_embeddings|embed_tokens|embed_in|wte|shared|word_embedding)\.weight$")
+_OUTPUT = re.compile(
+    r"(^|\.)(decoder|lm_head|generator_lm_head|vocab_projector|embed_out|lm_loss|embed_tokens)\.weight$"
+)
+# Bytes by which tensors are first told apart.
+_FIRST = 1 << 12
+
+
+@dataclass(frozen=True)
+class Layout:
+    """The tensors of a merged model.
+
+    base, tuned: the checkpoints under the merged model's names, with the tensors that are merged alone. slots: what is
+    to be written. ties: of a tensor that is merged, others that are the same one, and are written as it is. averaged:
+    what the base lacks; left_out: what some parts have, by the names they have there, and the merged model has not;
+    same_head: whether the base stands under the models' head.
+    """
+
+    base: Checkpoint | None
+    tuned: tuple[Checkpoint, ...]
+    slots: tuple[Slot, ...]
+    ties: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    averaged: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
+    same_head: bool = False
+
+
+def of(base: Checkpoint | None, tuned: Sequence[Checkpoint], model_type: str, tied: bool, dtype: str | None) -> Layout:
+    """Lay out the merge of models, of which each may have been saved by another class.
+
+    model_type: as the configs call it; tied: whether they tie embeddings where a copy is left out; dtype: of all
+    floating-point tensors that are written, or None: the widest that a part has. Raises ValueError for tensors that
+    some have and others lack, shapes that differ, integers that differ, and ties that some have and others have not.
+    """
+    parts = [*([base] if base else []), *tuned]
+    named = {part: _names(part, model_type) for part in parts}
+    kept, averaged, dropped = _chosen(base, tuned, named, tied)
+    # In the order of each part's own files.
+    stored = {part: _in_order(part, named[part], kept) for part in parts}
+    _check_alike(parts, stored)
+    groups = _ties(parts, stored, named[tuned[0]])
+    called = {plain: _called([stored[model][plain] for model in tuned], plain) for plain in kept}
+    leaders = {name: first for first, *others in groups for name in others}
+    views = {
+        part: part.under({called[plain]: name for plain, name in own.items() if plain not in leaders})
+        for part, own in stored.items()
+    }
+    found = {plain: [part.tensors[own[plain]] for part, own in stored.items() if plain in own] for plain in kept}
+    found |= {plain: found[first] for plain, first in leaders.items()}
+    slots = [Slot(called[plain], _dtype(infos, dtype), infos[0].shape) for plain, infos in found.items()]
+    return Layout(
+        base=views[base] if base else None,
+        tuned=tuple(views[model] for model in tuned),
+        # The widest first, so that each lies aligned. The order depends on names and dtypes alone.
+        slots=tuple(sorted(slots, key=lambda slot: (-slot.item, slot.name))),
+        ties={called[first]: tuple(called[name] for name in others) for first, *others in groups},
+        averaged=tuple(sorted(called[plain] for plain in averaged if leaders.get(plain, plain) in averaged)),
+        left_out=tuple(dropped),
+        same_head=base is not None and set(named[base].heads) == set(named[tuned[0]].heads) & kept != set(),
+    )
+
+
+def statistics_under(statistics: Checkpoint, layout: Layout, model_type: str) -> Checkpoint:
+    """Statistics of a model under the merged model's names, without those of tensors that need none.
+
+    What belongs to no tensor keeps its name.
+    """
+    merged = {names.canonical(slot.name, model_type): slot.name for slot in layout.slots}
+    idle = {*layout.averaged, *(name for others in layout.ties.values() for name in others)}
+    wanted = {}
+    for name in statistics.tensors:
+        called = merged.get(names.canonical(name, model_type), name)
+        if called not in idle:
+            wanted[called] = name
+    return statistics.under(wanted)
+
+
+def _names(part: Checkpoint, model_type: str) -> Names:
+    try:
+        return names.of(part.tensors, model_type)
+    except ValueError as error:
+        raise ValueError(f"{part.name}: {error}") from None
+
+
+def _chosen(
+    base: Checkpoint | None, tuned: Sequence[Checkpoint], named: Mapping[Checkpoint, Names], tied: bool
+) -> tuple[set[str], list[str], list[str]]:
+    """Canonical names of what is kept, and of what of that the base lacks; stored names of what is left out."""
+    kept, lost = set(), set()
+    before = named[base].stored if base else {}
+    for plain in dict.fromkeys(plain for model in tuned for plain in named[model].stored):
+        have = [model for model in tuned if plain in named[model].stored]
+        name = named[have[0]].stored[plain]
+        if names.is_buffer(plain) and (len(have) < len(tuned) or have[0].tensors[name].floating):
+            lost.add(name)
+        elif len(have) == len(tuned):
+            kept.add(plain)
+        elif tied and all(_copied(model, named[model].stored, plain) for model in have):
+            lost.add(name)
+        elif base and plain in named[have[0]].body and plain not in before:
+            raise ValueError(f"{have[0].name}: {name} is there, which {base.name} has not")
+        else:
+            lacks = next(model for model in tuned if model not in have)
+            raise ValueError(
+                f"{lacks.name}: {name} is missing, which {(base if plain in before else have[0]).name} has"
+            )
+    for plain, name in before.items():
+        if plain not in kept:
+            lost.add(name)
+            copied = tied and _copied(base, before, plain)
+            if plain in named[base].body and not names.is_pooler(plain) and not copied:
+                raise ValueError(f"{tuned[0].name}: {name} is missing, which {base.name} has")
+    averaged = [plain for plain in kept if base and plain not in before and not names.is_buffer(plain)]
+    for plain in averaged:
+        if plain in named[tuned[0]].body and not names.is_pooler(plain):
+            name = named[tuned[0]].stored[plain]
+            raise ValueError(f"{tuned[0].name}: {name} is there, which {base.name} has not")
+    return kept, averaged, sorted(lost)
+
+
+def _in_order(part: Checkpoint, named: Names, kept: Collection[str]) -> dict[str, str]:
+    """Stored names by canonical name, in the order of the part's files."""
+    plain = {name: plain for plain, name in named.stored.items()}
+    return {plain[name]: name for name in part.tensors if plain[name] in kept}
+
+
+def _copied(model: Checkpoint, stored: Mapping[str, str], plain: str) -> bool:
+    """Whether a tensor is one end of a known tie, and equals the other."""
+    ends = (pair for pair in _known(stored) if plain in pair)
+    return any(_same(model, stored[first], stored[second]) for first, second in ends)
+
+
+def _check_alike(parts: Sequence[Checkpoint], stored: Mapping[Checkpoint, Mapping[str, str]]) -> None:
+    """Raise ValueError unless a tensor has one shape and kind in all parts, and integers one value."""
+    for part in parts[1:]:
+        for plain, name in stored[part].items():
+            other = next(one for one in parts if plain in stored[one])
+            if other is part:
+                continue
+            ours, theirs = part.tensors[name], other.tensors[stored[other][plain]]
+            if ours.shape != theirs.shape:
+                sizes = f"{name} is {list(ours.shape)}, in {other.name} {list(theirs.shape)}"
+                raise ValueError(f"{part.name}: {sizes}; must be one shape")
+            if ours.floating != theirs.floating:
+                raise ValueError(f"{part.name}: {name} is {ours.dtype}, in {other.name} {theirs.dtype}")
+            # By value: the same numbers may be stored in other widths.
+            if not ours.floating and not np.array_equal(part.stored(name), other.stored(theirs.name)):
+                raise ValueError(f"{part.name}: {name} is not as in {other.name}; integers cannot be merged")
+
+
+def _dtype(holders: Sequence[TensorInfo], dtype: str | None) -> str:
+    """What a tensor is stored in: as asked, or so that no part's numbers lose anything."""
+    found = {info.dtype for info in holders}
+    if not holders[0].floating:
+        return max(found, key=lambda name: (STORED[name].itemsize, name))
+    return dtype or widest(found)
+
+
+def _called(stored: Sequence[str], plain: str) -> str:
+    """What a tensor is called in the merged model: as in the models, and where they have several names for it by the
+    longest, with the prefix that stands under a head, in today's words."""
+    return stored[0] if len(set(stored)) == 1 else max(map(names.modern, stored), key=len)
+
+
+def _ties(parts: Sequence[Checkpoint], stored: Mapping[Checkpoint, Mapping[str, str]], named: Names) -> list[list[str]]:
+    """Canonical names of tensors that are one tensor in all parts: that which is merged, then its copies.
+
+    Known ties are those of word embeddings and of biases, which all parts must agree on; others are found by their
+    bytes, where these are not just as they all begin (zeros, ones). Raises ValueError where parts disagree.
+    """
+
+    def place(plain: str) -> tuple[int, bool, str]:
+        # First what every part has, so that there is a change of it, and an encoder's own.
+        return -sum(plain in stored[part] for part in parts), plain in named.heads, plain
+
+    known = _known({plain for part in parts for plain in stored[part]})
+    groups: list[set[str]] = []
+    for first, second in sorted({*known, *(pair for part in parts for pair in _alike(part, stored[part]))}):
+        holders = [part for part in parts if first in stored[part] and second in stored[part]]
+        same = [_same(part, stored[part][first], stored[part][second]) for part in holders]
+        if all(same):
+            joined = [group for group in groups if group & {first, second}]
+            groups = [group for group in groups if group not in joined] + [{first, second}.union(*joined)]
+        elif any(same) and (first, second) in known:
+            apart, one = holders[same.index(False)], holders[same.index(True)]
+            ours, copy = (stored[apart][plain] for plain in sorted((first, second), key=place))
+            raise ValueError(
+                f"{apart.name}: {copy} is not {ours}, in {one.name} both are one tensor; must be tied in all or in none"
+            )
+
+    return [sorted(group, key=place) for group in groups]
+
+
+def _known(plain: Collection[str]) -> list[tuple[str, str]]:
+    """Pairs of canonical names that models tie by design: embeddings and what reads them out, and that one's biases."""
+    inputs = min((name for name in plain if _INPUT.search(name)), default=None)
+    pairs = [(inputs, name) for name in plain if inputs and name != inputs and _OUTPUT.search(name)]
+    biases = [(name.removesuffix("decoder.bias") + "bias", name) for name in plain if name.endswith(".decoder.bias")]
+    return [tuple(sorted(pair)) for pair in (*pairs, *biases) if pair[0] in plain]
+
+
+def _alike(part: Checkpoint, stored: Mapping[str, str]) -> list[tuple[str, str]]:
+    """Pairs of a part's tensors that may be one, as far as their first bytes tell."""
+    found: dict[tuple, str] = {}
+    pairs = []
+    for plain, name in sorted(stored.items()):
+        info = part.tensors[name]
+        if not info.floating or info.count == 0:
+            continue
+        values = part.stored(name, 0, min(info.count, _FIRST // STORED[info.dtype].itemsize))
+        if (values == values[0]).all():
+            continue
+        first = found.setdefault((info.dtype, info.shape, values.tobytes()), plain)
+        if first != plain:
+            pairs.append((first, plain))
+    return pairs
+
+
+def _same(part: Checkpoint, one: str, other: str) -> bool:
+    """Whether two tensors of a part are equal, byte for byte."""
+    ours, theirs = part.tensors[one], part.tensors[other]
+    if (ours.dtype, ours.shape) != (theirs.dtype, theirs.shape):
+        return False
+    places = ((start, min(start + BLOCK, ours.count)) for start in range(0, ours.count, BLOCK))
+    return all(part.stored(one, *place).tobytes() == part.stored(other, *place).tobytes() for place in places)
