@@ -184,7 +184,7 @@ def test_a_submission_of_what_was_not_made_is_refused_in_one_line(folder, monkey
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ("outliers=6e-3", "graft: base/"),
+        ("outliers=6e-3", "graft: base is no folder"),
         ("outliers=[", "graft: --option outliers: "),
         ("outliers=010", "graft: --option outliers: 010 is one number to some readers of YAML"),
         ("outliers=true", "graft: option 'outliers' of method 'breadcrumbs' is true; it must be a number from 0 on"),
