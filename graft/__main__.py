@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 
+from graft import ending
 from graft.paths import RESULTS, Paths
 
 app = typer.Typer(
@@ -363,11 +364,7 @@ def one_by_one(arguments: list[str]) -> list[str]:
 
 def main() -> None:
     """Run the command line; bad input ends in one line on stderr and exit status 1."""
-    try:
-        app(one_by_one(sys.argv[1:]), prog_name="graft")
-    except (ValueError, FileNotFoundError) as error:
-        print(f"graft: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
+    ending.run("graft", lambda: app(one_by_one(sys.argv[1:]), prog_name="graft"))
 
 
 if __name__ == "__main__":

@@ -159,8 +159,7 @@ def _checked(order: Order) -> registry.MethodFacts:
         raise ValueError(f"--strength {order.strength}: must be a number")
     if order.device not in ("cpu", "cuda") or (order.device == "cuda" and not torch.cuda.is_available()):
         raise ValueError(f"--device {order.device}: must be cpu, or cuda where torch sees a GPU")
-    if order.out.exists():
-        raise ValueError(f"{order.out} is there already; name another folder with --out, or remove it")
+    files.check_new(order.out)
     return facts
 
 
@@ -281,7 +280,7 @@ def _carry_out(
         head = _head(order.head, merged, small_head, given, fit)
     else:
         head = interpolated_head(small_head, merged, order.strength)
-    with files.atomic_folder(order.out) as target:
+    with files.atomic_folder(order.out, new=True) as target:
         save_classifier(merged, head, given.large_folder, given.labels, target)
         card.write(target, facts, order, plan, dict(getattr(state, "diagnostics", {})))
 

@@ -105,8 +105,7 @@ def of_folder(kind: str, model: Path, text: Path, out: Path, examples: int, max_
     if kind not in KINDS:
         raise ValueError(f"--kind {kind}: must be one of {', '.join(KINDS)}")
     path = out / f"{kind}.safetensors"
-    if path.exists():
-        raise ValueError(f"{path} is there already; name another folder with --out, or remove it")
+    files.check_new(path)
     texts = TokenisedSplit.of_texts(load_tokenizer(model), read_texts(text), str(text))
     longest = min(max_tokens, Shape.of(model).positions)
     rows = fit_rows(len(texts), examples)
