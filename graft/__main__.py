@@ -81,19 +81,25 @@ def tables(study: NamedStudy) -> None:
     """Make the tables, the figures and the report anew from the runs that exist."""
     paths = find(study)
     from graft.grid import Grid
+    from graft.progress import progress
     from graft.reporting import tables as making
     from graft.study import load
 
     grid = Grid(load(paths.study))
-    making.write_runs(grid, paths, refuse_stale=False)
-    making.write_comparison(grid, paths)
-    making.write_costs(grid, paths)
-    making.write_figures(grid, paths)
-    if grid.transfers:
-        from graft.reporting import transfer
+    with progress("tables") as report:
+        report(0, 0, "gathering the runs")
+        making.write_runs(grid, paths, refuse_stale=False)
+        report(0, 0, "comparing the systems")
+        making.write_comparison(grid, paths)
+        making.write_costs(grid, paths)
+        report(0, 0, "drawing the figures")
+        making.write_figures(grid, paths)
+        if grid.transfers:
+            from graft.reporting import transfer
 
-        transfer.write_transfer(grid, paths, refuse_stale=False)
-    making.write_report(grid, paths)
+            transfer.write_transfer(grid, paths, refuse_stale=False)
+        report(0, 0, "writing the report")
+        making.write_report(grid, paths)
     # Older than every run, so that snakemake makes them anew: it did not make these.
     for path in (*paths.tables.iterdir(), paths.figures, paths.report):
         os.utime(path, (LONG_AGO, LONG_AGO))
@@ -227,8 +233,11 @@ def statistics(
 ) -> None:
     """What fisher and regmean must know of a model before it is merged with others of its shape."""
     from graft.merging.homogeneous import statistics as computing
+    from graft.progress import progress
 
-    print(f"{computing.of_folder(kind, model, text, out, examples, max_tokens)} is written")
+    with progress("statistics") as report:
+        path = computing.of_folder(kind, model, text, out, examples, max_tokens, report)
+    print(f"{path} is written")
 
 
 @app.command()

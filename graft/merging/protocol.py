@@ -9,6 +9,7 @@ from torch import Tensor
 from graft.merging.alignment import depth
 from graft.merging.alignment.depth import DepthMap
 from graft.merging.architecture import check_body, stacked
+from graft.progress import Report, silent
 from graft.shapes import Shape
 
 
@@ -19,7 +20,8 @@ class Parts:
     Bodies are `BertModel.state_dict()`s. `statistics` are those of `graft.merging.calibration.calibrate` with this
     depth map, for methods that need them; `options` those of `graft.merging.registry.checked_options`; `texts`: batches
     of tokens, for methods that walk through the models again; `projection`: the weight [w_L, w_S] with which a
-    distillation compared the two residual streams, where the small model came with one.
+    distillation compared the two residual streams, where the small model came with one; `report` is told how far a
+    method is.
     """
 
     large: Mapping[str, Tensor]
@@ -32,6 +34,7 @@ class Parts:
     options: Mapping[str, Any] = field(default_factory=dict)
     texts: Sequence[Mapping[str, Tensor]] = ()
     projection: Tensor | None = None
+    report: Report = silent
 
 
 class Cost(NamedTuple):

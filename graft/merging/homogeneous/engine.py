@@ -8,7 +8,6 @@ a file beforehand, so that none waits for another.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from concurrent.futures import Executor, as_completed
 from typing import Any
 
@@ -17,8 +16,7 @@ import numpy as np
 from graft.merging.homogeneous.models import Models
 from graft.merging.homogeneous.protocol import Method
 from graft.merging.homogeneous.shards import Slot, Writer
-
-Report = Callable[[int, int, str], None]
+from graft.progress import Report
 
 
 def workers() -> int:
@@ -41,6 +39,7 @@ def slots(models: Models, dtype: str | None) -> list[Slot]:
 def merge_all(method: Method, models: Models, writer: Writer, pool: Executor, report: Report) -> None:
     """Write every tensor of the merged model. Raises ValueError for a number that is not finite in any model or in the
     merged one."""
+    report(0, 0, "reading the models")
     survey = method.survey(models, pool.map)
     # The largest first, so that threads end together.
     names = sorted(models.origin.tensors, key=lambda name: -models.origin.tensors[name].count)
