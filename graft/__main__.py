@@ -31,13 +31,9 @@ def show(study: AnyStudy = None) -> None:
     paths = find(study)
     from graft.reporting import summary, tables, terminal
 
-    console = terminal.console()
     comparison = tables.read_comparison(paths)
-    for table in terminal.comparison_tables(comparison):
-        console.print(table)
-    sentence = summary.in_words(comparison)
-    for part in terminal.ending(sentence, summary.places(paths)):
-        console.print(part)
+    terminal.show(terminal.comparison_tables(comparison))
+    terminal.show(terminal.ending(summary.in_words(comparison), summary.places(paths)))
 
 
 @app.command()
@@ -49,12 +45,10 @@ def status(
     paths = find(study)
     from graft.reporting import terminal
 
-    console = terminal.console()
     if watch:
-        terminal.watch(console, paths)
+        terminal.watch(terminal.console(), paths)
     else:
-        for part in terminal.status(paths):
-            console.print(part)
+        terminal.show(terminal.status(paths))
 
 
 @app.command()
@@ -71,9 +65,8 @@ def explain(
     from graft.study import load
 
     grid = Grid(load(paths.study))
-    console = terminal.console()
-    for part in terminal.explanation(explaining.explain(grid, paths, explaining.find_run(grid, task, system, seed))):
-        console.print(part)
+    run = explaining.find_run(grid, task, system, seed)
+    terminal.show(terminal.explanation(explaining.explain(grid, paths, run)))
 
 
 @app.command()
@@ -143,9 +136,8 @@ def methods() -> None:
     from graft.merging.homogeneous import table
     from graft.reporting import terminal
 
-    console = terminal.console()
-    console.print(terminal.methods_table(registry.METHODS.values()))
-    console.print(terminal.same_shape_table([*table.METHODS.values(), table.GREEDY]))
+    methods_of_one_shape = [*table.METHODS.values(), table.GREEDY]
+    terminal.show([terminal.methods_table(registry.METHODS.values()), terminal.same_shape_table(methods_of_one_shape)])
 
 
 @app.command()
@@ -217,8 +209,7 @@ def merge(
         )  # fmt: skip
         with progress("merge") as report:
             plan = folders.merge(order, report, dry_run)
-        for part in terminal.merge_tables(plan):
-            terminal.console().print(part)
+        terminal.show(terminal.merge_tables(plan))
     print(f"nothing was written to {out}: this was a dry run" if dry_run else f"the merged model is in {out}")
 
 
@@ -256,9 +247,7 @@ def plan(
     wanted = gpus.gpu(gpu)
     grid = Grid(load(config))
     grid.check_sources()
-    console = terminal.console()
-    for part in terminal.plan_tables(planning.plan(grid, Paths.of(grid.study.name), wanted, utilisation)):
-        console.print(part)
+    terminal.show(terminal.plan_tables(planning.plan(grid, Paths.of(grid.study.name), wanted, utilisation)))
 
 
 @app.command()
