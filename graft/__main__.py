@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from pathlib import Path
@@ -150,8 +151,8 @@ def merge(
     small_pretrained: Annotated[Path | None, typer.Option(help="Folder of the small model before that.")] = None,
     head: Annotated[str, typer.Option(help="transplant, label-free or labelled.")] = "transplant",
     labelled: Annotated[Path | None, typer.Option(help="TSV for the labelled head; the label comes last.")] = None,
-    tokens: Annotated[int, typer.Option(help="Tokens of text to compare the models on.")] = 50_000,
-    max_tokens: Annotated[int, typer.Option(help="Texts are cut to this length.")] = 128,
+    tokens: Annotated[int, typer.Option(min=1, help="Tokens of text to compare the models on.")] = 50_000,
+    max_tokens: Annotated[int, typer.Option(min=4, help="Texts are cut to this length.")] = 128,
     models: Annotated[list[Path] | None, typer.Option(metavar="DIR...", help="Models of one shape.")] = None,
     base: Annotated[Path | None, typer.Option(help="What these models were fine-tuned from.")] = None,
     weights: Annotated[list[float] | None, typer.Option(metavar="X...", help="A weight for each of them.")] = None,
@@ -341,6 +342,8 @@ def find(study: str | None) -> Paths:
         return Paths.of(known[0])
     if study in known:
         return Paths.of(study)
+    if RESULTS.is_file():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(RESULTS))
     if not known:
         raise ValueError(f"no study has results in {RESULTS}/ yet; run snakemake first")
     asked = "several studies have results, so name one" if study is None else f"no study {study!r} has results"
@@ -348,15 +351,20 @@ def find(study: str | None) -> Paths:
 
 
 def one_by_one(arguments: list[str]) -> list[str]:
-    """Arguments in which `--models A B` is written as `--models A --models B`, and so for all flags in SEVERAL."""
+    """Arguments in which `--models A B` is written as `--models A --models B`, and so for all flags in SEVERAL.
+
+    A `~` at a path's start is the home folder, as a shell has it everywhere but in `--out=~/merged`.
+    """
     spread: list[str] = []
     flag = None
     for argument in arguments:
         if argument.startswith("--"):
             flag = argument if argument in SEVERAL else None
-            spread += [] if flag else [argument]
+            name, equals, value = argument.partition("=")
+            spread += [] if flag else [f"{name}{equals}{os.path.expanduser(value)}"]
         else:
-            spread.append(f"{flag}={argument}" if flag else argument)
+            value = os.path.expanduser(argument)
+            spread.append(f"{flag}={value}" if flag else value)
     return spread
 
 

@@ -5,7 +5,9 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import io
 import os
+import re
 import shutil
 import signal
 import sys
@@ -33,13 +35,20 @@ _WORDS = {
 }
 
 
+_WITHOUT_PLACE = {
+    errno.ENOENT: "the working folder is gone; go to one that is there",
+    errno.ENOSPC: "no space is left where this output goes; free some, or send it elsewhere",
+}
+
+
 def run(name: str, main: Callable[[], None]) -> None:
     """Call `main`. What is about the user's input or the disk ends in `name: one sentence` on stderr and exit status 1,
     a signal in status 128 + its number with nothing half-written left; a fault of ours keeps its traceback."""
     for number in SIGNALS:
-        # Under nohup, SIGHUP is to be ignored.
+        # Under nohup SIGHUP is to be ignored.
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _stop)
+    _mend_output()
     try:
         main()
     except KeyboardInterrupt:
@@ -67,8 +76,11 @@ def _of_disk(error: OSError) -> str:
     """An error of the operating system, which names its file at most; a message of our own or of a library stays."""
     # Of a rename, the place that it was to go to.
     path, number = error.filename2 or error.filename, error.errno
+    if number is None and (unread := re.search(r"No such file or directory: (.+)", str(error))):
+        # So safetensors has it of a file that it may not read, too.
+        path, number = unread[1], errno.EACCES if os.path.exists(unread[1]) else errno.ENOENT
     if number is None or not isinstance(path, (str, bytes, os.PathLike)):
-        return " ".join(str(error).split())
+        return _WITHOUT_PLACE.get(number or 0) or " ".join(str(error).split())
     place = Path(os.fsdecode(path))
     if number in FULL:
         return f"{place}: {_full(place, number)}"
@@ -88,17 +100,23 @@ def _full(place: Path, number: int) -> str:
         return "your quota on its disk is used up; free some, or name another place"
     folder = _existing(place)
     free = f" ({shutil.disk_usage(folder).free / 1e6:.1f} MB are free)" if folder else ""
-    scratch = Path(tempfile.gettempdir())
-    other = "set TMPDIR to a folder with more" if scratch in place.absolute().parents else "name another place"
+    other = "set TMPDIR to a folder with more" if _is_scratch(place) else "name another place"
     return f"no space is left on its disk{free}; free some, or {other}"
 
 
+def _is_scratch(place: Path) -> bool:
+    """Whether a path lies in a folder that was made for this call alone (by tempfile)."""
+    own = tuple(f"{tempfile.gettempdir()}/{prefix}" for prefix in ("graft-", tempfile.gettempprefix()))
+    return str(place.absolute()).startswith(own)
+
+
 def _refused(place: Path) -> str:
-    folder = _existing(place)
-    who = f"this user (uid {os.geteuid()})"
-    if folder is not None and folder != place:
-        return f"{who} may not write in {folder}; name another place, or change its mode"
-    return f"{who} may not read or write it; name another place, or change its mode"
+    found, who = _existing(place), f"this user (uid {os.geteuid()})"
+    # A file is replaced by another that is written beside it.
+    if found == place and os.access(place, os.R_OK | os.W_OK):
+        found = place.parent
+    what = "read or write it" if found in (None, place) else f"write in {found}"
+    return f"{who} may not {what}; name another place, or change its mode"
 
 
 def _existing(place: Path) -> Path | None:
@@ -110,6 +128,16 @@ def _existing(place: Path) -> Path | None:
         except OSError:
             continue
     return None
+
+
+def _mend_output() -> None:
+    """Make stdout and stderr take whatever is printed: nowhere where they were closed, ? for what they have no letter
+    for."""
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:
+            setattr(sys, name, open(os.devnull, "w"))
+        elif isinstance(stream := getattr(sys, name), io.TextIOWrapper):
+            stream.reconfigure(errors="replace")
 
 
 def _stop(number: int, frame: FrameType | None) -> None:

@@ -14,6 +14,7 @@ from typing import Any
 
 # In the names of what is not finished.
 TEMPORARY = ".graft-tmp"
+_TORCH_WRITES = re.compile(r"PytorchStreamWriter|inline_container.*unexpected pos")
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "vocab.txt")
 
 
@@ -138,7 +139,7 @@ def _errors_of(temporary: Path, path: Path) -> Iterator[None]:
     except Exception as error:
         # Libraries in Rust raise errors of their own, with the system's number at the end; torch gives none.
         found = re.search(r"\(os error (\d+)\)", str(error))
-        number = int(found[1]) if found else errno.EIO if "PytorchStreamWriter" in str(error) else None
+        number = int(found[1]) if found else errno.EIO if _TORCH_WRITES.search(str(error)) else None
         if number is None:
             raise
         raise OSError(number, os.strerror(number), str(path)) from error

@@ -341,7 +341,7 @@ def read_labelled(
 ) -> tuple[TokenisedSplit, np.ndarray]:
     """Texts and labels of a TSV with a header: the last column is the label, the one or two before it the texts."""
     if not path.is_file():
-        raise ValueError(f"--labelled: {path} is missing")
+        raise ValueError(f"--labelled: {path} is no file; a TSV whose last column is the label is needed")
     table = read_tsv(path)
     *texts, label = table.columns
     if len(texts) not in (1, 2):

@@ -87,7 +87,8 @@ def merge(order: Order, report: engine.Report, dry_run: bool = False) -> Plan:
     (README.md) and provenance (graft.json), and has its name only once it is complete. Neither the order of the models
     nor how any folder is sharded changes a byte of its weights (but slerp has a first and a second model). Raises
     ValueError, in one sentence, and writes nothing, for an existing folder, models that are not of one shape, tokenizer
-    and head, numbers that are not finite, damaged files, wrong weights, options or statistics, and a disk that is full.
+    and head, numbers that are not finite, damaged files, wrong weights, options or statistics; OSError for a disk that
+    fills up or may not be written to.
     """
     facts = _checked(order)
     weights = order.weights or (1.0,) * len(order.models)
