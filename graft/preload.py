@@ -27,7 +27,7 @@ import traceback
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
-from graft.training.stopping import SIGNALS
+from graft.ending import SIGNALS
 
 # Path of the server's socket, in the environment of jobs.
 VARIABLE = "GRAFT_PRELOADED"

@@ -304,7 +304,7 @@ def _head(
     """The head on the merged body; its ridge size is the one with which the others predict every fifth text best."""
 
     def states(model: BertModel, which: str) -> Tensor:
-        count = _counted(report, len(fit.rows), f"texts read by the {which} model, for the head")
+        count = _counted(report, len(fit.rows), f"texts read by the {which} model")
         found = features.cls_states(model, fit.texts, given.max_tokens, fit.rows, count)
         return torch.from_numpy(found).double()
 

@@ -203,7 +203,9 @@ def explanation(sections: Iterable[Section]) -> list[Part]:
             parts.append(Fitted([*map(Column, headings)], [[*map(Text, row)] for row in section.rows]))
         if section.remark:
             parts.append(Prose(section.remark, "dim"))
-        parts.append(Text())
+        # A table has its empty line already.
+        if section.remark or not section.rows:
+            parts.append(Text())
     return parts
 
 
@@ -261,10 +263,11 @@ def _comparison_table(table: pd.DataFrame, common: str) -> Fitted:
 def _plain_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> Fitted:
     """A table of what can be read as text; columns of numbers are set to the right."""
     cells = [[Text(str(cell)) for cell in row] for row in rows]
-    columns = [
-        Column(heading, right=column[0].plain[:1].isdigit())
-        for heading, column in zip(headings, zip(*cells, strict=True), strict=True)
-    ]
+    columns = []
+    for heading, column in zip(headings, zip(*cells, strict=True), strict=True):
+        numbers = column[0].plain[:1].isdigit()
+        # Several numbers in one cell (12 x 768) stay on one line.
+        columns.append(Column(heading, right=numbers, least=max(map(len, column)) if numbers else 0))
     return Fitted(columns, cells)
 
 
