@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Annotated
 
 import typer
 
+from graft import ending
 from graft.paths import RESULTS, Paths
 
 app = typer.Typer(
@@ -30,13 +32,9 @@ def show(study: AnyStudy = None) -> None:
     paths = find(study)
     from graft.reporting import summary, tables, terminal
 
-    console = terminal.console()
     comparison = tables.read_comparison(paths)
-    for table in terminal.comparison_tables(comparison):
-        console.print(table)
-    sentence = summary.in_words(comparison)
-    for part in terminal.ending(sentence, summary.places(paths)):
-        console.print(part)
+    terminal.show(terminal.comparison_tables(comparison))
+    terminal.show(terminal.ending(summary.in_words(comparison), summary.places(paths)))
 
 
 @app.command()
@@ -48,12 +46,10 @@ def status(
     paths = find(study)
     from graft.reporting import terminal
 
-    console = terminal.console()
     if watch:
-        terminal.watch(console, paths)
+        terminal.watch(terminal.console(), paths)
     else:
-        for part in terminal.status(paths):
-            console.print(part)
+        terminal.show(terminal.status(paths))
 
 
 @app.command()
@@ -70,9 +66,8 @@ def explain(
     from graft.study import load
 
     grid = Grid(load(paths.study))
-    console = terminal.console()
-    for part in terminal.explanation(explaining.explain(grid, paths, explaining.find_run(grid, task, system, seed))):
-        console.print(part)
+    run = explaining.find_run(grid, task, system, seed)
+    terminal.show(terminal.explanation(explaining.explain(grid, paths, run)))
 
 
 @app.command()
@@ -80,19 +75,25 @@ def tables(study: NamedStudy) -> None:
     """Make the tables, the figures and the report anew from the runs that exist."""
     paths = find(study)
     from graft.grid import Grid
+    from graft.progress import progress
     from graft.reporting import tables as making
     from graft.study import load
 
     grid = Grid(load(paths.study))
-    making.write_runs(grid, paths, refuse_stale=False)
-    making.write_comparison(grid, paths)
-    making.write_costs(grid, paths)
-    making.write_figures(grid, paths)
-    if grid.transfers:
-        from graft.reporting import transfer
+    with progress("tables") as report:
+        report(0, 0, "gathering the runs")
+        making.write_runs(grid, paths, refuse_stale=False)
+        report(0, 0, "comparing the systems")
+        making.write_comparison(grid, paths)
+        making.write_costs(grid, paths)
+        report(0, 0, "drawing the figures")
+        making.write_figures(grid, paths)
+        if grid.transfers:
+            from graft.reporting import transfer
 
-        transfer.write_transfer(grid, paths, refuse_stale=False)
-    making.write_report(grid, paths)
+            transfer.write_transfer(grid, paths, refuse_stale=False)
+        report(0, 0, "writing the report")
+        making.write_report(grid, paths)
     # Older than every run, so that snakemake makes them anew: it did not make these.
     for path in (*paths.tables.iterdir(), paths.figures, paths.report):
         os.utime(path, (LONG_AGO, LONG_AGO))
@@ -140,9 +141,8 @@ def methods() -> None:
     from graft.merging.homogeneous import table
     from graft.reporting import terminal
 
-    console = terminal.console()
-    console.print(terminal.methods_table(registry.METHODS.values()))
-    console.print(terminal.same_shape_table([*table.METHODS.values(), table.GREEDY]))
+    methods_of_one_shape = [*table.METHODS.values(), table.GREEDY]
+    terminal.show([terminal.methods_table(registry.METHODS.values()), terminal.same_shape_table(methods_of_one_shape)])
 
 
 @app.command()
@@ -157,8 +157,8 @@ def merge(
     labelled: Annotated[
         Path | None, typer.Option(help="TSV for the labelled head: a header, texts, the label last.")
     ] = None,
-    tokens: Annotated[int, typer.Option(help="Tokens of text to compare the models on.")] = 50_000,
-    max_tokens: Annotated[int, typer.Option(help="Texts are cut to this length.")] = 128,
+    tokens: Annotated[int, typer.Option(min=1, help="Tokens of text to compare the models on.")] = 50_000,
+    max_tokens: Annotated[int, typer.Option(min=4, help="Texts are cut to this length.")] = 128,
     models: Annotated[list[Path] | None, typer.Option(metavar="DIR...", help="Models of one shape.")] = None,
     base: Annotated[Path | None, typer.Option(help="What these models were fine-tuned from.")] = None,
     weights: Annotated[list[float] | None, typer.Option(metavar="X...", help="A weight for each of them.")] = None,
@@ -215,8 +215,7 @@ def merge(
         )  # fmt: skip
         with progress("merge") as report:
             plan = folders.merge(order, report, dry_run)
-        for part in terminal.merge_tables(plan):
-            terminal.console().print(part)
+        terminal.show(terminal.merge_tables(plan))
     print(f"nothing was written to {out}: this was a dry run" if dry_run else f"the merged model is in {out}")
 
 
@@ -231,8 +230,11 @@ def statistics(
 ) -> None:
     """What fisher and regmean must know of a model before it is merged with others of its shape."""
     from graft.merging.homogeneous import statistics as computing
+    from graft.progress import progress
 
-    print(f"{computing.of_folder(kind, model, text, out, examples, max_tokens)} is written")
+    with progress("statistics") as report:
+        path = computing.of_folder(kind, model, text, out, examples, max_tokens, report)
+    print(f"{path} is written")
 
 
 @app.command()
@@ -251,9 +253,7 @@ def plan(
     wanted = gpus.gpu(gpu)
     grid = Grid(load(config))
     grid.check_sources()
-    console = terminal.console()
-    for part in terminal.plan_tables(planning.plan(grid, Paths.of(grid.study.name), wanted, utilisation)):
-        console.print(part)
+    terminal.show(terminal.plan_tables(planning.plan(grid, Paths.of(grid.study.name), wanted, utilisation)))
 
 
 @app.command()
@@ -349,6 +349,8 @@ def find(study: str | None) -> Paths:
         return Paths.of(known[0])
     if study in known:
         return Paths.of(study)
+    if RESULTS.is_file():
+        raise NotADirectoryError(errno.ENOTDIR, os.strerror(errno.ENOTDIR), str(RESULTS))
     if not known:
         raise ValueError(f"no study has results in {RESULTS}/ yet; run snakemake first")
     asked = "several studies have results, so name one" if study is None else f"no study {study!r} has results"
@@ -356,25 +358,26 @@ def find(study: str | None) -> Paths:
 
 
 def one_by_one(arguments: list[str]) -> list[str]:
-    """Arguments in which `--models A B` is written as `--models A --models B`, and so for all flags in SEVERAL."""
+    """Arguments in which `--models A B` is written as `--models A --models B`, and so for all flags in SEVERAL.
+
+    A `~` at a path's start is the home folder, as a shell has it everywhere but in `--out=~/merged`.
+    """
     spread: list[str] = []
     flag = None
     for argument in arguments:
         if argument.startswith("--"):
             flag = argument if argument in SEVERAL else None
-            spread += [] if flag else [argument]
+            name, equals, value = argument.partition("=")
+            spread += [] if flag else [f"{name}{equals}{os.path.expanduser(value)}"]
         else:
-            spread.append(f"{flag}={argument}" if flag else argument)
+            value = os.path.expanduser(argument)
+            spread.append(f"{flag}={value}" if flag else value)
     return spread
 
 
 def main() -> None:
     """Run the command line; bad input ends in one line on stderr and exit status 1."""
-    try:
-        app(one_by_one(sys.argv[1:]), prog_name="graft")
-    except (ValueError, FileNotFoundError) as error:
-        print(f"graft: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
+    ending.run("graft", lambda: app(one_by_one(sys.argv[1:]), prog_name="graft"))
 
 
 if __name__ == "__main__":

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +23,8 @@ from graft.merging.heads.head import Head, head_logits
 from graft.merging.heterogeneous.interpolate import interpolated_head
 from graft.merging.saving import save_classifier, split_classifier
 from graft.merging.selection import Point, search, strength_grid
-from graft.workbench import Built, Report, Workbench
+from graft.progress import Report
+from graft.workbench import Built, Workbench
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,7 @@ def sweep(bench: Workbench, merge: str, report: Report) -> Sweep:
     strengths = [s for s in strength_grid(way.options, bench.seed) if s != 0]
     rows = bench.fit_rows(way.settings.fit_rows)
     merger = registry.implementation(way.method)()
-    state = merger.prepare(bench.parts(way))
+    state = merger.prepare(replace(bench.parts(way), report=report))
     # The strength that was tried last is often the one chosen.
     body = functools.lru_cache(maxsize=1)(functools.partial(merger.apply, state))
     model = load_encoder(bench.large_folder).to(bench.device)

@@ -26,9 +26,10 @@ from graft.merging.heads.labelled import label_targets
 from graft.merging.heads.ridge import LinearMap
 from graft.merging.loading import load
 from graft.merging.selection import Point, search
+from graft.progress import Report
 from graft.shapes import Shape
 from graft.tasks.splits import folds as text_folds
-from graft.workbench import Built, Report, Workbench
+from graft.workbench import Built, Workbench
 
 SPLITS = ("train", "select")
 

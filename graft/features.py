@@ -51,9 +51,21 @@ def last_states(model: BertModel, batch: dict[str, torch.Tensor]) -> torch.Tenso
     return model(**batch).last_hidden_state
 
 
-def cls_states(model: BertModel, tokens: TokenisedSplit, max_tokens: int, rows: np.ndarray | None = None) -> np.ndarray:
-    """[CLS] states [n, w] of a split (or of `rows`)."""
-    return run(lambda batch: last_states(model, batch)[:, 0], tokens, max_tokens, rows, model.device)
+def cls_states(
+    model: BertModel,
+    tokens: TokenisedSplit,
+    max_tokens: int,
+    rows: np.ndarray | None = None,
+    progress: Callable[[int], None] = lambda texts: None,
+) -> np.ndarray:
+    """[CLS] states [n, w] of a split (or of `rows`); `progress` is told the number of texts of each batch."""
+
+    def first(batch: Batch) -> torch.Tensor:
+        states = last_states(model, batch)[:, 0]
+        progress(len(states))
+        return states
+
+    return run(first, tokens, max_tokens, rows, model.device)
 
 
 def pooled_states(

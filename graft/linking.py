@@ -23,8 +23,9 @@ from graft.merging.composite.side_tuning import SideTuned
 from graft.merging.composite.trained import Trained
 from graft.merging.heads.ridge import LinearMap
 from graft.merging.selection import Choice, Point
+from graft.progress import Report
 from graft.training.finetuning import Labelled, PassCost, finetune
-from graft.workbench import Built, Report, Workbench
+from graft.workbench import Built, Workbench
 
 SPLITS = ("train", "select")
 # By split and name of an input: frozen models' states of some rows, padded to a length.

@@ -4,8 +4,8 @@ A job of this workflow spends five to seven seconds of CPU on imports, a fifth o
 here, a server (`serve`) holds the imported packages; `python -m workflow_scripts.X` asks it (`run_there`) to fork a
 process that goes on as that program would: same arguments, folder, environment, output and exit status. Without a
 server, or where one refuses, the program runs as it is. Results do not depend on it. CPU only, since a forked process
-cannot use CUDA; the cluster's jobs do not use it. Snakemake's `benchmark:` files see only the process that waits: time
-and memory of a step stand in its build.json or manifest.json.
+cannot use CUDA; the cluster's jobs do not use it. No rule has a `benchmark:`, which would see only the process that
+waits: time and memory of a step stand in its build.json or manifest.json.
 """
 
 from __future__ import annotations
@@ -27,7 +27,7 @@ import traceback
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
-from graft.training.stopping import SIGNALS
+from graft.ending import SIGNALS
 
 # Path of the server's socket, in the environment of jobs.
 VARIABLE = "GRAFT_PRELOADED"

@@ -15,6 +15,7 @@ from graft.local_models import PROJECTION, model_files
 from graft.merging import names
 from graft.model_folders import ModelFolder, open_folder
 from graft.model_sections import HubModel, PackageModel, PathModel
+from graft.saving import save_model
 from graft.shapes import Shape
 from graft.tasks import alike
 from graft.tasks.tokens import load_tokenizer
@@ -50,7 +51,7 @@ def fetch_model(source: HubModel | PathModel | PackageModel, where: str, out: Pa
     _check_names(state, model.state_dict(), f"{where}: {folder}")
     model.load_state_dict(state)
     with files.atomic_folder(out) as target:
-        model.save_pretrained(target)
+        save_model(model, target)
         _write_tokenizer(folder, target)
         load_tokenizer(target)
         if extra:

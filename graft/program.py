@@ -10,15 +10,11 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from graft import cluster, locks
+from graft import cluster, ending, locks
 from graft.grid import ALL_SEEDS, Grid
 from graft.paths import Paths
 from graft.progress import progress as progress
 from graft.study import load
-from graft.training.stopping import Stopped
-
-# Errors that are about the user's input: told in one line. Anything else is a fault of ours and keeps its traceback.
-TOLD = (ValueError, FileNotFoundError, FloatingPointError, Stopped)
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
@@ -56,12 +52,8 @@ def of_system(
 
 
 def run(main: Callable[[], None]) -> None:
-    """Call a program's `main`, turning bad input into one line on stderr and exit status 1."""
-    try:
-        main()
-    except TOLD as error:
-        print(f"{Path(sys.argv[0]).stem}: {error}", file=sys.stderr)
-        raise SystemExit(1) from None
+    """Call a program's `main`, which ends as `graft.ending.run` says."""
+    ending.run(Path(sys.argv[0]).stem, main)
     _leave_processes()
 
 

@@ -4,34 +4,80 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from typing import TypeVar
 
 PROGRESS_EVERY = 10.0  # seconds between progress lines in a log
+# Told how much is done, of how much, and what or how well; of 0: a step whose length nobody knows begins.
+Report = Callable[[int, int, str], None]
+Item = TypeVar("Item")
+
+
+def silent(done: int, total: int, text: str = "") -> None:
+    """A report to nobody."""
+
+
+def along(items: Sequence[Item], report: Report, text: str) -> Iterator[Item]:
+    """The items, each reported when it is done with, and `text` from the first moment on."""
+    for done, item in enumerate(items):
+        report(done, len(items), text)
+        yield item
+    report(len(items), len(items), text)
 
 
 @contextmanager
-def progress(what: str, visible: bool = True) -> Iterator[Callable[[int, int, str], None]]:
+def progress(what: str, visible: bool = True) -> Iterator[Report]:
     """Yield `report(done, total, text)`: a bar in a terminal, a line every ten seconds in a log; or nothing, where
     another process of the job reports."""
     if not visible:
-        yield lambda done, total, text="": None
-        return
-    if sys.stderr.isatty():
-        from rich.console import Console
-        from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
+        yield silent
+    elif sys.stderr.isatty():
+        with _bar(what) as report:
+            yield report
+    else:
+        yield _lines(what)
 
-        columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeRemainingColumn())
-        with Progress(*columns, TextColumn("{task.fields[text]}"), console=Console(stderr=True)) as bar:
-            task = bar.add_task(what, total=None, text="")
-            yield lambda done, total, text="": bar.update(task, completed=done, total=total, text=text)
-        return
+
+@contextmanager
+def _bar(what: str) -> Iterator[Report]:
+    """A bar for the step that runs now, and how long it has taken; it turns while nobody reports."""
+    from rich.console import Console
+    from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+    from rich.table import Column
+
+    # What is being done comes first: in a narrow terminal the bar gives way.
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),
+        TextColumn("{task.fields[text]}", markup=False, table_column=Column(no_wrap=True, overflow="ellipsis")),
+        TextColumn("{task.fields[count]}", table_column=Column(no_wrap=True)),
+        BarColumn(bar_width=None, table_column=Column(ratio=1, max_width=40)),
+        TimeElapsedColumn(table_column=Column(no_wrap=True)),
+    )
+    with Progress(*columns, console=Console(stderr=True), expand=False) as bar:
+        task = bar.add_task(what, total=None, text="", count="")
+        length = 0
+
+        def report(done: int, total: int, text: str = "") -> None:
+            nonlocal length
+            if total != length or not total:
+                length = total
+                bar.reset(task, total=total or None)
+            bar.update(task, completed=done, text=text, count=f"{done}/{total}" if total else "")
+
+        yield report
+
+
+def _lines(what: str) -> Report:
     last = 0.0
 
-    def line(done: int, total: int, text: str = "") -> None:
+    def report(done: int, total: int, text: str = "") -> None:
         nonlocal last
         if done == total or time.monotonic() - last >= PROGRESS_EVERY:
             last = time.monotonic()
-            print(f"{time.strftime('%H:%M:%S')} {what} {done}/{total} {text}".rstrip(), file=sys.stderr, flush=True)
+            count = f"{done}/{total}" if total else ""
+            told = " ".join(part for part in (time.strftime("%H:%M:%S"), what, count, text) if part)
+            print(told, file=sys.stderr, flush=True)
 
-    yield line
+    return report

@@ -60,15 +60,6 @@ class Task(Section):
     groups: Literal["contained", "shared"] | None = None
     """How `select` is kept apart from `train`: no phrase inside another (contained), or no text in both (shared)."""
 
-    @field_validator("labels", mode="before")
-    @classmethod
-    def _quoted(cls, labels: Any) -> Any:
-        """YAML reads no, yes, on and off as booleans, and 01 as 1."""
-        if isinstance(labels, list | tuple) and (odd := [label for label in labels if not isinstance(label, str)]):
-            wanted = ", ".join(f"'{_in_yaml(label)}'" for label in labels)
-            raise ValueError(f"YAML reads {odd[0]!r}, not text; put every label in quotes, e.g. [{wanted}]")
-        return labels
-
     def row(self, name: str) -> TaskRow:
         """The task table's row for `name`, with this section's columns and metrics in place of its own."""
         given = {k: v for k, v in self.model_dump().items() if k in TaskRow.__dataclass_fields__ and v is not None}
@@ -416,10 +407,6 @@ def load(path: str | Path) -> Study:
         return parse(values)
     except ValueError as error:
         raise ValueError("\n".join(f"{path}: {line}" for line in str(error).splitlines())) from None
-
-
-def _in_yaml(label: Any) -> str:
-    return {True: "yes", False: "no"}[label] if isinstance(label, bool) else str(label)
 
 
 def read_values(path: str | Path) -> dict[str, Any]:

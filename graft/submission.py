@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,12 +12,11 @@ from graft.grid import Grid, Run
 from graft.inference import run as run_model
 from graft.merging.loading import load
 from graft.paths import Paths
+from graft.progress import Report
 from graft.reporting import formats
 from graft.sources import GeneratedData
 from graft.tasks import metrics, readers
 from graft.tasks.tokens import TokenisedSplit, load_tokenizer
-
-Report = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)

@@ -21,6 +21,7 @@ from graft.grid_systems import TRIAL, System
 from graft.inference import pass_flops, predict
 from graft.model_sections import FineTuning
 from graft.paths import Paths
+from graft.progress import Report
 from graft.shapes import Shape
 from graft.study import MEMBER_SEEDS
 from graft.systems import (
@@ -35,8 +36,6 @@ from graft.systems import (
 from graft.tasks.table import TaskRow
 from graft.training.checkpoints import Checkpoints
 from graft.training.finetuning import FineTuned, Labelled, PassCost, finetune
-
-Report = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)

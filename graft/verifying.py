@@ -6,7 +6,7 @@ import functools
 import math
 import os
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,12 +16,12 @@ import pandas as pd
 from graft import files, records
 from graft.grid import Grid, Run
 from graft.paths import Paths
+from graft.progress import Report
 from graft.records import RunRecord
 from graft.reporting import predictions, tables
 from graft.reporting.states import run_json
 from graft.tasks import scores
 
-Report = Callable[[int, int, str], None]
 _COMPOSITE = "composite.json"
 
 

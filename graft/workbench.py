@@ -33,8 +33,6 @@ from graft.shapes import Shape
 from graft.tasks import metrics
 from graft.tasks.tokens import TokenisedSplit
 
-Report = Callable[[int, int, str], None]
-
 
 @dataclass(frozen=True)
 class Built:

@@ -5,8 +5,6 @@ rule model_statistics:
         PATHS.model_statistics("{task}", "{system}", "{seed}", "{statistic}") / "manifest.json",
     log:
         PATHS.logs / "model_statistics" / RUNS / "{statistic}.log",
-    benchmark:
-        PATHS.root / "benchmarks/model_statistics" / RUNS / "{statistic}.tsv"
     wildcard_constraints:
         system=made_with("finetune"),
         statistic="fisher|gram",
@@ -34,8 +32,6 @@ rule soup_models:
         build("{task}", "{system}", "{seed}"),
     log:
         PATHS.logs / "soup_models" / f"{RUNS}.log",
-    benchmark:
-        PATHS.root / "benchmarks/soup_models" / f"{RUNS}.tsv"
     wildcard_constraints:
         system=made_with("soup"),
     conda:
@@ -61,8 +57,6 @@ rule merge_encoders:
         PATHS.encoder("{system}", "{seed}") / "manifest.json",
     log:
         PATHS.logs / "merge_encoders/{system}/seed-{seed}.log",
-    benchmark:
-        PATHS.root / "benchmarks/merge_encoders/{system}/seed-{seed}.tsv"
     wildcard_constraints:
         system=made_with("multitask"),
     conda:
@@ -88,8 +82,6 @@ rule multitask_models:
         build("{task}", "{system}", "{seed}"),
     log:
         PATHS.logs / "multitask_models" / f"{RUNS}.log",
-    benchmark:
-        PATHS.root / "benchmarks/multitask_models" / f"{RUNS}.tsv"
     wildcard_constraints:
         system=made_with("multitask"),
     group:

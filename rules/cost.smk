@@ -5,8 +5,6 @@ rule measure_cost:
         PATHS.costs("{task}"),
     log:
         PATHS.logs / "measure_cost/{task}.log",
-    benchmark:
-        PATHS.root / "benchmarks/measure_cost/{task}.tsv"
     conda:
         "../envs/merge.yaml"
     # Nothing may run beside it: all cores here, a node of its own on a cluster.

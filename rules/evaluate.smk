@@ -6,8 +6,6 @@ rule evaluate:
         PATHS.root / "runs" / RUNS / "predictions.parquet",
     log:
         PATHS.logs / "evaluate" / f"{RUNS}.log",
-    benchmark:
-        PATHS.root / "benchmarks/evaluate" / f"{RUNS}.tsv"
     wildcard_constraints:
         task=DATA_SETS,
         system=either(GRID.systems),

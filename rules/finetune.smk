@@ -5,8 +5,6 @@ rule finetune_model:
         build("{task}", "{system}", "{seed}"),
     log:
         PATHS.logs / "finetune_model" / f"{RUNS}.log",
-    benchmark:
-        PATHS.root / "benchmarks/finetune_model" / f"{RUNS}.tsv"
     wildcard_constraints:
         system=made_with("finetune"),
     conda:
@@ -30,8 +28,6 @@ rule finetune_model:
 use rule finetune_model as fewshot_model with:
     log:
         PATHS.logs / "fewshot_model" / f"{RUNS}.log",
-    benchmark:
-        PATHS.root / "benchmarks/fewshot_model" / f"{RUNS}.tsv"
     wildcard_constraints:
         system=made_with("fewshot"),
     params:
@@ -41,8 +37,6 @@ use rule finetune_model as fewshot_model with:
 use rule finetune_model as warm_start with:
     log:
         PATHS.logs / "warm_start" / f"{RUNS}.log",
-    benchmark:
-        PATHS.root / "benchmarks/warm_start" / f"{RUNS}.tsv"
     wildcard_constraints:
         system=made_with("warm_start"),
     params:
@@ -52,8 +46,6 @@ use rule finetune_model as warm_start with:
 use rule finetune_model as ensemble_models with:
     log:
         PATHS.logs / "ensemble_models" / f"{RUNS}.log",
-    benchmark:
-        PATHS.root / "benchmarks/ensemble_models" / f"{RUNS}.tsv"
     wildcard_constraints:
         system=made_with("ensemble"),
     conda:
@@ -76,8 +68,6 @@ rule embed_task:
         PATHS.embeddings("{task}", "{model}") / "manifest.json",
     log:
         PATHS.logs / "embed_task/{task}/{model}.log",
-    benchmark:
-        PATHS.root / "benchmarks/embed_task/{task}/{model}.tsv"
     conda:
         "../envs/merge.yaml"
     threads: STUDY.launch.threads
@@ -103,8 +93,6 @@ rule embed_layers:
         PATHS.layers("{task}", "{pair}") / "manifest.json",
     log:
         PATHS.logs / "embed_layers/{task}/{pair}.log",
-    benchmark:
-        PATHS.root / "benchmarks/embed_layers/{task}/{pair}.tsv"
     conda:
         "../envs/merge.yaml"
     threads: STUDY.launch.threads
@@ -129,8 +117,6 @@ rule probe:
         build("{task}", "probe.{pooling}.{model}", "all"),
     log:
         PATHS.logs / "probe/{task}/probe.{pooling}.{model}/seed-all.log",
-    benchmark:
-        PATHS.root / "benchmarks/probe/{task}/probe.{pooling}.{model}/seed-all.tsv"
     wildcard_constraints:
         pooling="cls|mean",
     conda:

@@ -7,8 +7,6 @@ rule calibrate:
         PATHS.statistics("{task}", "{pair}", "{depth}") / "manifest.json",
     log:
         PATHS.logs / "calibrate/{task}/{pair}/{depth}.log",
-    benchmark:
-        PATHS.root / "benchmarks/calibrate/{task}/{pair}/{depth}.tsv"
     wildcard_constraints:
         depth=either(DEPTHS),
     conda:
@@ -34,8 +32,6 @@ rule sweep:
         PATHS.sweep("{task}", "{merge}", "{pair}", "{seed}") / "manifest.json",
     log:
         PATHS.logs / "sweep/{task}/{merge}.{pair}/seed-{seed}.log",
-    benchmark:
-        PATHS.root / "benchmarks/sweep/{task}/{merge}.{pair}/seed-{seed}.tsv"
     wildcard_constraints:
         merge=either(GRID.merges),
     group:
@@ -63,8 +59,6 @@ rule merge_models:
         build("{task}", "{system}", "{seed}"),
     log:
         PATHS.logs / "merge_models/{task}/{system}/seed-{seed}.log",
-    benchmark:
-        PATHS.root / "benchmarks/merge_models/{task}/{system}/seed-{seed}.tsv"
     wildcard_constraints:
         system=made_with("merge"),
     group:

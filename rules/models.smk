@@ -26,8 +26,6 @@ rule distil_model:
         PATHS.model("{model}") / "manifest.json",
     log:
         PATHS.logs / "distil_model/{model}.log",
-    benchmark:
-        PATHS.root / "benchmarks/distil_model/{model}.tsv"
     wildcard_constraints:
         model=either(made_by("distil_model")),
     # Everything small waits for it.
@@ -77,8 +75,6 @@ rule pretrain_model:
         PATHS.model("{model}") / "manifest.json",
     log:
         PATHS.logs / "pretrain_model/{model}.log",
-    benchmark:
-        PATHS.root / "benchmarks/pretrain_model/{model}.tsv"
     wildcard_constraints:
         model=either(made_by("pretrain_model")),
     conda:

@@ -5,6 +5,7 @@ import shutil
 
 from graft import files, locks, program, runs
 from graft.grid_systems import TRIAL
+from graft.saving import save_model
 from graft.tuning import Tuning, tune
 
 
@@ -25,7 +26,7 @@ def main(purpose: str = __doc__) -> None:
     with files.atomic_folder(out / "model") as folder:
         # Of a trial only the score is read.
         if system.kind != TRIAL:
-            tuned.model.save_pretrained(folder)
+            save_model(tuned.model, folder)
             files.copy_into(paths.model(system.model), folder, files.TOKENIZER)
     runs.save_system(
         out,

@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import functools
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,9 @@ from graft.inference import pass_flops, predict
 from graft.merging.homogeneous import card, folders, table
 from graft.merging.homogeneous.checkpoint import WEIGHTS
 from graft.paths import Paths
+from graft.progress import Report
 from graft.shapes import Shape
 from graft.tasks import metrics
-
-Report = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)

@@ -18,6 +18,7 @@ from graft.merging.card import CARD
 from graft.merging.homogeneous import folders, table
 from graft.merging.homogeneous.averages import greedy
 from graft.merging.selection import Point, search
+from graft.saving import save_model
 from graft.study import MEMBER_SEEDS
 
 
@@ -38,11 +39,12 @@ def soup(one: Combination, out: Path) -> Combined:
     """Merge the members of a soup into the model folder `out`; strength, or members, are chosen on `select`."""
     row = one.grid.row(one.task)
     with scratch(out.parent) as temporary:
-        new_classifier(one.pretrained, row.labels, MEMBER_SEEDS).save_pretrained(temporary / "base")
+        (temporary / "base").mkdir()
+        save_model(new_classifier(one.pretrained, row.labels, MEMBER_SEEDS), temporary / "base")
         find = _greedily if one.facts is table.GREEDY else _by_strength
         found = find(one, temporary)
         with files.atomic_folder(out) as folder:
-            found.model.save_pretrained(folder)
+            save_model(found.model, folder)
             files.copy_into(one.pretrained, folder, files.TOKENIZER)
             (folder / CARD).write_text(one.card(found.plan, found.sources))
     flops, merge = one.sources_flops(), functools.partial(merge_flops, one.facts.name, one.shape, row.outputs)

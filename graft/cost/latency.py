@@ -15,6 +15,7 @@ from torch import Tensor
 
 from graft.cost.energy import Meter
 from graft.inference import Batch
+from graft.progress import Report
 from graft.tasks.tokens import TokenisedSplit
 from graft.training.batches import inference_batches
 
@@ -22,7 +23,6 @@ from graft.training.batches import inference_batches
 # times a second.
 METER_SECONDS = 1.0
 Answer = Callable[[Batch], Tensor]
-Report = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)

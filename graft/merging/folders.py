@@ -33,6 +33,7 @@ from graft.merging.saving import save_classifier, split_classifier
 from graft.model_folders import open_folder
 from graft.model_sections import PathModel
 from graft.pretrained import fetch_model
+from graft.progress import Report
 from graft.shapes import Shape
 from graft.tasks import alike, guessing
 from graft.tasks.labels import check_variety
@@ -47,7 +48,6 @@ FIT_ROWS = 2048
 FEWEST_ROWS = 10
 RIDGE = (1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 REGRESSION, MULTI_LABEL = "regression", "multi_label_classification"
-Report = Callable[[int, int, str], None]
 
 
 @dataclass(frozen=True)
@@ -93,9 +93,10 @@ def merge(order: Order, report: Report, dry_run: bool = False) -> Plan:
     facts = _checked(order)
     options = registry.checked_options(order.method, order.options)
     with tempfile.TemporaryDirectory(prefix="graft-") as scratch:
+        report(0, 0, "reading the models and the text")
         given = _read(order, Path(scratch))
         fit = _fit_texts(order, given) if facts.heads else None
-        plan = _plan(order, facts, options, given, fit)
+        plan = _plan(order, facts, options, given, fit, report)
         if not dry_run:
             _carry_out(order, facts, plan, given, fit, report)
     return plan
@@ -177,8 +178,7 @@ def _checked(order: Order) -> registry.MethodFacts:
         raise ValueError(f"--strength {order.strength}: must be a number")
     if order.device not in ("cpu", "cuda") or (order.device == "cuda" and not torch.cuda.is_available()):
         raise ValueError(f"--device {order.device}: must be cpu, or cuda where torch sees a GPU")
-    if order.out.exists():
-        raise ValueError(f"{order.out} is there already; name another folder with --out, or remove it")
+    files.check_new(order.out)
     return facts
 
 
@@ -236,7 +236,12 @@ def _fit_texts(order: Order, given: _Given) -> _FitTexts:
 
 
 def _plan(
-    order: Order, facts: registry.MethodFacts, options: dict[str, Any], given: _Given, fit: _FitTexts | None
+    order: Order,
+    facts: registry.MethodFacts,
+    options: dict[str, Any],
+    given: _Given,
+    fit: _FitTexts | None,
+    report: Report,
 ) -> Plan:
     shapes = given.small_shape, given.large_shape
     layers = [shape.layers for shape in shapes]
@@ -251,6 +256,7 @@ def _plan(
         texts, tokens = len(rows), given.count(rows)
         check_tokens(tokens, given.large_shape, str(order.text))
         if named == "cka":
+            report(0, 0, "comparing all layers, for the depth map")
             few = given.first(depth.SIMILARITY_TOKENS)
             similarity = layer_similarity(given.small, given.large, given.batches(depth.SIMILARITY_TOKENS))
             depth_map = depth.named(named, *layers, similarity[1:, 1:].tolist())
@@ -282,48 +288,58 @@ def _carry_out(
     tuned, small_head = split_classifier(given.finetuned)
     bodies = given.large.state_dict(), tuned, given.small.state_dict()
     texts = given.batches(plan.options["text_tokens"]) if "texts" in facts.needs else ()
-    parts = Parts(
-        *bodies, plan.large, plan.small, plan.depth_map, None, plan.options, texts, projections=given.projections
-    )
+    parts = Parts(*bodies, plan.large, plan.small, plan.depth_map, None, plan.options, texts, given.projections, report)
     if plan.options.get("depth") == "extend":
         parts = extended(parts)
     if registry.needs_calibration(facts.name, plan.options):
-        done = 0
-
-        def count(examples: int) -> None:
-            nonlocal done
-            done += examples
-            report(done, plan.texts, "texts compared")
-
         small = encoder_of(parts.small_pretrained, parts.small_shape)
         compared = given.batches(order.tokens)
+        count = _counted(report, plan.texts, "texts compared")
         parts = replace(parts, statistics=calibrate(small, given.large, parts.depth_map, compared, count))
     merger = registry.implementation(facts.name)()
     state = merger.prepare(parts)
+    report(0, 0, "adding up the merged weights")
     merged = merger.apply(state, order.strength)
     if fit is not None:
-        head = _head(order.head, merged, small_head, given, fit)
+        head = _head(order.head, merged, small_head, given, fit, report)
     else:
         head = interpolated_head(small_head, merged, order.strength)
-    with files.atomic_folder(order.out) as target:
+    report(0, 0, "writing the merged model")
+    with files.atomic_folder(order.out, new=True) as target:
         save_classifier(merged, head, given.large_folder, given.outputs, target, given.kind)
         card.write(target, facts, order, plan, dict(getattr(state, "diagnostics", {})))
 
 
-def _head(kind: str, merged: dict[str, Tensor], small_head: Head, given: _Given, fit: _FitTexts) -> Head:
+def _counted(report: Report, total: int, text: str) -> Callable[[int], None]:
+    """What is told of every so many more, as a report of how many there are by now."""
+    done = 0
+
+    def count(more: int) -> None:
+        nonlocal done
+        done += more
+        report(done, total, text)
+
+    return count
+
+
+def _head(
+    kind: str, merged: dict[str, Tensor], small_head: Head, given: _Given, fit: _FitTexts, report: Report
+) -> Head:
     """The head on the merged body; its ridge size is the one with which the others predict every fifth text best."""
 
-    def states(model: BertModel) -> Tensor:
-        return torch.from_numpy(features.cls_states(model, fit.texts, given.max_tokens, fit.rows)).double()
+    def states(model: BertModel, which: str) -> Tensor:
+        count = _counted(report, len(fit.rows), f"texts read by the {which} model")
+        found = features.cls_states(model, fit.texts, given.max_tokens, fit.rows, count)
+        return torch.from_numpy(found).double()
 
     # A copy, since the parts that the merge was made of share its memory.
     body = copy.deepcopy(given.large)
     body.load_state_dict(merged)
-    hidden = states(body)
+    hidden = states(body, "merged")
     pooler = merged["pooler.dense.weight"].cpu(), merged["pooler.dense.bias"].cpu()
     if fit.labels is None:
         small_head = Head(**{name: tensor.cpu() for name, tensor in vars(small_head).items()})
-        by_row = {"small_hidden": states(given.finetuned.bert)}
+        by_row = {"small_hidden": states(given.finetuned.bert, "small")}
         whole: dict[str, Any] = {"small_head": small_head}
         wanted = head_logits(small_head, by_row["small_hidden"])
     else:
@@ -335,6 +351,7 @@ def _head(kind: str, merged: dict[str, Tensor], small_head: Head, given: _Given,
         known = whole | {name: values[rows] for name, values in by_row.items()}
         return fit_heads(kind, hidden[rows], pooler, sizes, **known)
 
+    report(0, 0, "fitting the head")
     everyone = torch.arange(len(hidden))
     tried = fitted(everyone[~fit.held], RIDGE)
     held = hidden[fit.held]
@@ -351,7 +368,7 @@ def read_labelled(
     Columns that number the rows are left out. Raises ValueError as `read_tsv` and `rows_of` do.
     """
     if not path.is_file():
-        raise ValueError(f"--labelled: {path} is missing")
+        raise ValueError(f"--labelled: {path} is no file; a TSV whose last column is the label is needed")
     table = guessing.named_columns(read_tsv(path), path)
     *texts, label = table.columns
     if len(texts) not in (1, 2):

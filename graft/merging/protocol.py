@@ -9,6 +9,7 @@ from torch import Tensor
 from graft.merging.alignment import depth
 from graft.merging.alignment.depth import DepthMap
 from graft.merging.architecture import check_body, stacked
+from graft.progress import Report, silent
 from graft.shapes import Shape
 
 
@@ -20,7 +21,7 @@ class Parts:
     depth map, for methods that need them; `options` those of `graft.merging.registry.checked_options`; `texts`: batches
     of tokens, for methods that walk through the models again; `projections`: the weights [w_L, w_S] with which a
     distillation compared hidden states, where the small model came with any: one for all states, or one for the
-    embeddings and for each layer.
+    embeddings and for each layer; `report` is told how far a method is.
     """
 
     large: Mapping[str, Tensor]
@@ -33,6 +34,7 @@ class Parts:
     options: Mapping[str, Any] = field(default_factory=dict)
     texts: Sequence[Mapping[str, Tensor]] = ()
     projections: Sequence[Tensor] = ()
+    report: Report = silent
 
 
 class Cost(NamedTuple):

@@ -10,10 +10,8 @@ from contextlib import suppress
 from typing import TYPE_CHECKING
 
 import pandas as pd
-from rich.box import SIMPLE_HEAD
 from rich.console import Console, Group
 from rich.live import Live
-from rich.table import Table
 from rich.text import Text
 
 from graft import locks
@@ -26,23 +24,24 @@ from graft.names import common_pair
 from graft.paths import Paths
 from graft.reporting import formats
 from graft.reporting.explaining import Section
+from graft.reporting.fitting import Column, Fitted, Prose
 from graft.reporting.states import STATES, RunState, StepState, states, step_states
 from graft.study import load
 
 if TYPE_CHECKING:
     from graft.merging.folders import Plan as MergePlan
 
-# Columns that fit 120 characters; comparison.md has all.
+# Columns that fit 120 characters, and which go first in fewer; comparison.md has all.
 _SHOWN = {
-    "system": "system",
-    "mean": "mean",
-    "delta": "Δ reference",
-    "small": "Δ small",
-    "head_only": "Δ head",
-    "training": "train ×",
-    "inference": "infer ×",
-    "verdict": "verdict",
-    "runs": "runs",
+    "system": Column("system"),
+    "mean": Column("mean", right=True),
+    "delta": Column("Δ reference", least=23),
+    "small": Column("Δ small", right=True, dropped=2),
+    "head_only": Column("Δ head", right=True, dropped=1),
+    "training": Column("train ×", right=True, dropped=4),
+    "inference": Column("infer ×", right=True, dropped=3),
+    "verdict": Column("verdict"),
+    "runs": Column("runs", least=11),
 }
 _COLOURS = {"done": "green", "stale": "yellow", "running": "cyan", "failed": "bold red", "missing": "yellow"}
 _WATCH_SECONDS = 5.0
@@ -50,18 +49,30 @@ _WATCH_SECONDS = 5.0
 _PIPE_WIDTH = 200
 
 
+# What is printed one after another.
+Part = Fitted | Prose | Text
+
+
+def show(parts: Iterable[Part]) -> None:
+    """Print on stdout."""
+    shown = console()
+    for part in parts:
+        # What is longer than a line (a path, a name) goes on in the next rather than being cut.
+        shown.print(part, crop=False)
+
+
 def console() -> Console:
     """A console on stdout; in a pipe it is wide enough that no row is folded."""
     return Console(width=None if sys.stdout.isatty() else _PIPE_WIDTH, highlight=False)
 
 
-def comparison_tables(comparison: pd.DataFrame) -> list[Table | Text]:
+def comparison_tables(comparison: pd.DataFrame) -> list[Part]:
     """Per task a heading and a table with the best mean in bold and the Pareto front starred; then what it all means.
 
     A pair's name is left out of its systems' names where the study has no other.
     """
     common = common_pair(comparison["system"])
-    parts: list[Table | Text] = []
+    parts: list[Part] = []
     for task, table in comparison.groupby("task", sort=False):
         heading = f"{task}: {table['metric'].iloc[0]}" + (f", {common[1:]}" if common else "")
         parts += [Text(heading, style="bold"), _comparison_table(table, common)]
@@ -70,35 +81,31 @@ def comparison_tables(comparison: pd.DataFrame) -> list[Table | Text]:
         "Δ: paired by seed, to the fine-tuned large and small models and to the head alone; ×: FLOPs as a multiple of "
         "the reference's"
     )
-    return [*parts, Text(legend, style="dim")]
+    return [*parts, Prose(legend, "dim")]
 
 
-def merge_tables(plan: MergePlan) -> list[Table | Text]:
+def merge_tables(plan: MergePlan) -> list[Part]:
     """What a merge of two folders does: shapes, layers, options and FLOPs."""
-    shapes = Table(box=SIMPLE_HEAD, title="spaces", title_justify="left")
-    for heading in ("", "small", "large"):
-        shapes.add_column(heading)
-    for what in ("layers", "width", "ffn", "heads"):
-        shapes.add_row(what, *(str(getattr(shape, what)) for shape in (plan.small, plan.large)))
+    sizes = [(n, getattr(plan.small, n), getattr(plan.large, n)) for n in ("layers", "width", "ffn", "heads")]
     layers = ", ".join(f"{m} → {g}" for m, g in plan.depth_map)
     options = ", ".join(f"{name} {value}" for name, value in plan.options.items() if name != "strengths")
     flops = ", ".join(f"{part} {formats.flops(count)}" for part, count in plan.flops.items())
     return [
-        shapes,
-        Text(f"layers, counted from 0: {layers}"),
-        Text(f"options: {options}"),
-        Text(f"text: {plan.texts} texts, {plan.tokens} tokens"),
-        Text(f"FLOPs: {flops}"),
+        _plain_table(("spaces", "small", "large"), sizes),
+        Prose(f"layers, counted from 0: {layers}"),
+        Prose(f"options: {options}"),
+        Prose(f"text: {plan.texts} texts, {plan.tokens} tokens"),
+        Prose(f"FLOPs: {flops}"),
     ]
 
 
 def ending(sentence: str, places: Iterable[tuple[str, str]]) -> list[Text]:
     """What a study shows, and a line per file to look at; paths are never folded, so that they can be copied."""
     lines = [Text(f"{what:<7} {path}", no_wrap=True, overflow="ignore") for what, path in places]
-    return [Text(), Text(sentence), Text(), *lines]
+    return [Text(), Prose(sentence), Text(), *lines]
 
 
-def status(paths: Paths) -> list[Table | Text]:
+def status(paths: Paths) -> list[Part]:
     """What is done, running, failed, missing or stale in a study, and why."""
     grid = Grid(load(paths.study))
     try:
@@ -110,10 +117,10 @@ def status(paths: Paths) -> list[Table | Text]:
     parts = status_tables(found, step_states(grid, paths, found))
     holder = locks.holder(paths.lock)
     parts.append(
-        Text("snakemake does not run this study now" if holder is None else f"snakemake runs it now ({holder})")
+        Prose("snakemake does not run this study now" if holder is None else f"snakemake runs it now ({holder})")
     )
     if unchecked is not None:
-        parts.append(Text(f"stale runs cannot be told: {unchecked}", style="yellow"))
+        parts.append(Prose(f"stale runs cannot be told: {unchecked}", "yellow"))
     return parts
 
 
@@ -128,24 +135,24 @@ def watch(console: Console, paths: Paths) -> None:
             time.sleep(_WATCH_SECONDS)
 
 
-def status_tables(found: list[RunState], steps: Iterable[StepState] = ()) -> list[Table | Text]:
+def status_tables(found: list[RunState], steps: Iterable[StepState] = ()) -> list[Part]:
     """Counts per task and system, then each run that is not done with its reason; runs not started are counted only.
 
     steps: those of no single run that run or failed.
     """
     total = Counter(state.state for state in found)
-    parts: list[Table | Text] = [_counts_table(found)]
+    parts: list[Part] = [_counts_table(found)]
     told = [state for state in found if state.state != "done" and state.why != "not started"]
     if told:
         parts.append(_reasons_table(told))
     for step in steps:
-        parts.append(Text(f"{step.step}: {step.state}: {step.why}\n  {step.log}", style=_COLOURS[step.state]))
+        parts.append(Prose(f"{step.step}: {step.state}: {step.why}\n{step.log}", _COLOURS[step.state]))
     summary = ", ".join(f"{total[state]} {state}" for state in STATES if total[state])
-    parts.append(Text(f"{len(found)} runs: {summary}"))
+    parts.append(Prose(f"{len(found)} runs: {summary}"))
     return parts
 
 
-def plan_tables(plan: Plan) -> list[Table | Text]:
+def plan_tables(plan: Plan) -> list[Part]:
     """Jobs per rule; FLOPs and GPU hours per kind of step; disk; the sizes that all this rests on; what is unknown."""
     more = "at least " if plan.unknown else ""
     gpu, parts = plan.gpu, [Text(f"{plan.study}: the whole study from nothing", style="bold")]
@@ -162,11 +169,11 @@ def plan_tables(plan: Plan) -> list[Table | Text]:
     rows.append(("total", sum(t.jobs for t in plan.kinds), *total))
     parts.append(_plain_table(("kind of step", "jobs", "FLOPs", f"time on one {gpu.name}"), rows))
     parts.append(
-        Text(
+        Prose(
             f"time: at {plan.utilisation:.0%} of {gpu.bf16 / 1e12:g} TFLOP/s (bf16, training) and of "
             f"{gpu.fp32 / 1e12:g} TFLOP/s (fp32: inference, and training with launch.precision fp32); not in them: the "
             "start of each job (about 10 s), reading, and closed forms on the CPU",
-            style="dim",
+            "dim",
         )
     )
     disk = [(what, _at_least(formats.size(size), whole, size)) for what, (size, whole) in plan.disk.items()]
@@ -184,61 +191,63 @@ def plan_tables(plan: Plan) -> list[Table | Text]:
     ]
     if models:
         parts.append(_plain_table(("model", "layers x width", "parameters", "shape from"), models))
-    return [*parts, *(Text(f"unknown: {what}", style="yellow") for what in plan.unknown)]
+    return [*parts, *(Prose(f"unknown: {what}", "yellow") for what in plan.unknown)]
 
 
-def explanation(sections: Iterable[Section]) -> list[Table | Text]:
-    """Where a number came from: a heading, a table and a remark per section; what is long is folded, never cut."""
-    parts: list[Table | Text] = []
+def explanation(sections: Iterable[Section]) -> list[Part]:
+    """Where a number came from: a heading, a table and a remark per section."""
+    parts: list[Part] = []
     for section in sections:
         parts.append(Text(section.title, style="bold"))
         if section.rows:
-            table = Table(
-                box=SIMPLE_HEAD if section.headings else None, padding=(0, 1), show_header=bool(section.headings)
-            )
-            for heading in section.headings or [""] * len(section.rows[0]):
-                table.add_column(heading, overflow="fold")
-            for row in section.rows:
-                table.add_row(*map(Text, row))
-            parts.append(table)
+            headings = section.headings or [""] * len(section.rows[0])
+            parts.append(Fitted([*map(Column, headings)], [[*map(Text, row)] for row in section.rows]))
         if section.remark:
-            parts.append(Text(section.remark, style="dim"))
-        parts.append(Text())
+            parts.append(Prose(section.remark, "dim"))
+        # A table has its empty line already.
+        if section.remark or not section.rows:
+            parts.append(Text())
     return parts
 
 
-def methods_table(methods: Iterable[MethodFacts]) -> Table:
+def methods_table(methods: Iterable[MethodFacts]) -> Fitted:
     """The registry of merge methods: kind, needs, label use, heads, inference, citation."""
-    table = Table("method", "kind", "needs", "label use", "heads", "runs per example", "citation", show_lines=True)
+    headings = ("method", "kind", "needs", "label use", "heads", "runs per example")
+    rows = []
     for facts in methods:
-        # Text, since rich would take square brackets in a plain string for markup.
         cells = (facts.name, facts.kind, ", ".join(facts.needs), facts.label_use, ", ".join(facts.heads))
-        runs = " + ".join(facts.inference)
-        table.add_row(*map(Text, (*cells[:4], cells[4] or formats.NOTHING, runs, facts.citation)))
-    return table
+        # Text, since rich would take square brackets in a plain string for markup.
+        rows.append(
+            [*map(Text, (*cells[:4], cells[4] or formats.NOTHING, " + ".join(facts.inference), facts.citation))]
+        )
+    return Fitted([*map(Column, headings), Column("citation", least=32)], rows, spaced=True)
 
 
-def same_shape_table(methods: Iterable[Facts]) -> Table:
+def same_shape_table(methods: Iterable[Facts]) -> Fitted:
     """The methods for models of one shape: what they need, their default strength and options, citation."""
-    table = Table("method for one shape", "needs", "strength", "options", "citation", show_lines=True)
+    rows = []
     for facts in methods:
         needs = ["models"] + ["base"] * facts.base + [facts.statistics] * bool(facts.statistics)
         needs += ["a study's scores on select"] * (facts is GREEDY)
         options = ", ".join(f"{name} {option.default}" for name, option in facts.options.items())
         cells = (facts.name, ", ".join(needs), f"{facts.strength:g}", options or formats.NOTHING, facts.citation)
-        table.add_row(*map(Text, cells))
-    return table
+        rows.append([*map(Text, cells)])
+    columns = [
+        Column("method for one shape"),
+        Column("needs", least=12),
+        Column("strength"),
+        Column("options", least=12),
+    ]
+    return Fitted([*columns, Column("citation", least=32)], rows, spaced=True)
 
 
-def _comparison_table(table: pd.DataFrame, common: str) -> Table:
+def _comparison_table(table: pd.DataFrame, common: str) -> Fitted:
     rows = formats.records(table)
     # All `descriptive` says nothing: the column is shown once there is a verdict.
     judged = any(row["verdict"] not in (None, "descriptive") for row in rows)
     shown = [key for key in _SHOWN if key != "verdict" or judged]
-    result = Table(box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    for key in shown:
-        result.add_column(_SHOWN[key], overflow="fold", no_wrap=key == "delta", max_width=11 if key == "runs" else None)
     best = formats.best_rows(table)
+    lines = []
     for index, row in enumerate(rows):
         cells = formats.row_cells(row) | {
             "system": row["system"].removesuffix(common) + (" *" if row["pareto"] is True else ""),
@@ -248,20 +257,19 @@ def _comparison_table(table: pd.DataFrame, common: str) -> Table:
         }
         style = "bold" if index in best else "dim" if row["mean"] is None else ""
         near = row["near_best"] is True and index not in best
-        texts = [Text(cells[key], style="underline" if near and key == "mean" else "") for key in shown]
-        result.add_row(*texts, style=style)
-    return result
+        lines.append([Text(cells[key], style="underline" if near and key == "mean" else style) for key in shown])
+    return Fitted([_SHOWN[key] for key in shown], lines)
 
 
-def _plain_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> Table:
+def _plain_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> Fitted:
     """A table of what can be read as text; columns of numbers are set to the right."""
-    columns = list(zip(*([str(cell) for cell in row] for row in rows), strict=True))
-    table = Table(box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
-    for heading, cells in zip(headings, columns, strict=True):
-        table.add_column(heading, justify="right" if cells[0][0].isdigit() else "left")
-    for row in zip(*columns, strict=True):
-        table.add_row(*map(Text, row))
-    return table
+    cells = [[Text(str(cell)) for cell in row] for row in rows]
+    columns = []
+    for heading, column in zip(headings, zip(*cells, strict=True), strict=True):
+        numbers = column[0].plain[:1].isdigit()
+        # Several numbers in one cell (12 x 768) stay on one line.
+        columns.append(Column(heading, right=numbers, least=max(map(len, column)) if numbers else 0))
+    return Fitted(columns, cells)
 
 
 def _at_least(text: str, whole: bool, known: float) -> str:
@@ -276,22 +284,25 @@ def _time(hours: float) -> str:
     return f"{number:.2g} {unit}" if number < 100 else f"{number:.0f} {unit}"
 
 
-def _counts_table(states: list[RunState]) -> Table:
+def _counts_table(states: list[RunState]) -> Fitted:
     present = [name for name in STATES if any(state.state == name for state in states)]
-    table = Table("task", "system", *present)
     rows: dict[tuple[str, str], Counter] = {}
     for state in states:
         rows.setdefault((state.run.task, state.run.system.name), Counter())[state.state] += 1
-    for (task, system), counts in rows.items():
-        cells = [Text(str(counts[name] or ""), style=_COLOURS[name]) for name in present]
-        table.add_row(Text(task), Text(system, overflow="fold"), *cells)
-    return table
+    lines = [
+        [Text(f"{task}/{system}"), *(Text(str(counts[name] or ""), style=_COLOURS[name]) for name in present)]
+        for (task, system), counts in rows.items()
+    ]
+    return Fitted([Column("system"), *(Column(name, right=True) for name in present)], lines)
 
 
-def _reasons_table(states: list[RunState]) -> Table:
-    table = Table("run", "state", "why", show_lines=True)
-    for state in states:
-        why = state.why if state.log is None else f"{state.why}\n{state.log}"
-        name, how = Text(state.run.id, overflow="fold"), Text(state.state, style=_COLOURS[state.state])
-        table.add_row(name, how, Text(why, overflow="fold"))
-    return table
+def _reasons_table(states: list[RunState]) -> Fitted:
+    rows = [
+        [
+            Text(state.run.id),
+            Text(state.state, style=_COLOURS[state.state]),
+            Text(state.why if state.log is None else f"{state.why}\n{state.log}"),
+        ]
+        for state in states
+    ]
+    return Fitted([Column("run"), Column("state"), Column("why", least=32)], rows, spaced=True)

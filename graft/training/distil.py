@@ -23,6 +23,7 @@ from graft import files
 from graft.cost.flops import distil_start_flops, distil_step_flops
 from graft.encoders import load_encoder
 from graft.model_sections import DistilOptions
+from graft.saving import save_model
 from graft.shapes import Shape, check_shapes
 from graft.training.distil_start import fit_pooler, start_from_teacher, state_basis
 from graft.training.unlabelled import (
@@ -236,7 +237,7 @@ def _start(
 
 def _save(out: Path, teacher_folder: Path, student: BertModel, fit_dense: nn.Linear) -> None:
     with files.atomic_folder(out) as folder:
-        student.save_pretrained(folder)
+        save_model(student, folder)
         projection = {"weight": fit_dense.weight.detach().cpu().contiguous(), "bias": fit_dense.bias.detach().cpu()}
         save_file(projection, folder / "fit_dense.safetensors")
         files.copy_into(teacher_folder, folder, files.TOKENIZER)

@@ -8,12 +8,13 @@ from transformers import BertModel
 from graft import files, program, provenance
 from graft.launch import Launch
 from graft.model_sections import DistilledModel, MaskedModel, RandomModel
+from graft.saving import save_model
 
 
 def save_encoder(encoder: BertModel, tokenizer_folder: str | Path, out: str | Path) -> Path:
     """Save an encoder with the tokenizer of another folder."""
     with files.atomic_folder(out) as folder:
-        encoder.save_pretrained(folder)
+        save_model(encoder, folder)
         files.copy_into(tokenizer_folder, folder, files.TOKENIZER)
     return Path(out)
 

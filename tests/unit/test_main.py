@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from graft import files
-from graft.__main__ import find, main
+from graft.__main__ import find, main, one_by_one
 from graft.grid import Grid
 from graft.paths import Paths
 from graft.reporting import tables
@@ -147,6 +147,19 @@ def test_help_imports_nothing_heavy():
     )
     found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert (found.returncode, found.stderr) == (0, "set()\n")
+
+
+def test_a_home_folder_is_found_where_a_shell_leaves_it_to_us(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    given = ["merge", "--out=~/merged", "--models", "~/one", "two~", "--option", "a=~"]
+    told = ["merge", "--out=/home/me/merged", "--models=/home/me/one", "--models=two~", "--option", "a=~"]
+    assert one_by_one(given) == told
+
+
+def test_results_that_are_no_folder_are_told(folder, monkeypatch, capsys):
+    (folder / "results").touch()
+    assert _call(monkeypatch, "status") == 1
+    assert capsys.readouterr().err == "graft: results is a file, where a folder is needed\n"
 
 
 def test_show_ends_with_what_it_means_and_where_it_stands(folder, monkeypatch, capsys):

@@ -262,7 +262,7 @@ def test_the_kind_of_labels_is_asked_for_where_it_is_in_doubt(folder):
     values = write("mine", tasks, kinds=["stars=score", "moods=classes"])["tasks"]
     assert "labels" not in values["stars"] and "labels" not in values["marks"]
     assert values["moods"]["labels"] == ["-1", "0", "1"]
-    assert write("all", tasks, kinds=["classes"])["tasks"]["marks"]["labels"] == ["1.5", "2", "3"]
+    assert write("every", tasks, kinds=["classes"])["tasks"]["marks"]["labels"] == ["1.5", "2", "3"]
 
 
 @pytest.mark.parametrize(

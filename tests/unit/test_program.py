@@ -3,6 +3,7 @@ import torch
 
 from graft import program
 from graft.launch import Launch
+from graft.progress import along
 
 
 def test_a_config_that_changed_after_scheduling_is_refused():
@@ -44,6 +45,18 @@ def test_a_gpu_that_is_asked_for_must_be_there(monkeypatch):
 def test_precision_is_what_was_asked_for():
     assert program.precision_of(Launch(precision="fp32", device="cpu")) == "fp32"
     assert program.precision_of(Launch(precision="auto", device="cpu")) in ("fp32", "bf16")
+
+
+def test_a_step_of_unknown_length_is_told_in_a_log_as_it_begins(capsys):
+    with program.progress("merge") as report:
+        report(0, 0, "fitting the head")
+        assert capsys.readouterr().err.endswith(" merge fitting the head\n")
+
+
+def test_what_is_gone_along_is_told_before_each_item_and_at_the_end():
+    told = []
+    seen = list(along("ab", lambda *report: told.append(report), "letters"))
+    assert seen == ["a", "b"] and told == [(0, 2, "letters"), (1, 2, "letters"), (2, 2, "letters")]
 
 
 def test_progress_in_a_log_is_a_line_for_the_end_at_least(capsys):

@@ -4,7 +4,6 @@ import re
 from pathlib import Path
 
 import pytest
-import yaml
 
 from graft import study as studies
 from graft.grid import Grid
@@ -27,6 +26,9 @@ def changed(config: dict, path: str, value) -> dict:
 def test_a_number_of_seeds_means_that_many_from_zero(study_config):
     assert studies.parse({**study_config, "seeds": 3}).seeds == (0, 1, 2)
     assert studies.parse({**study_config, "seeds": [7, 3]}).seeds == (7, 3)
+
+
+DEMO = Path(__file__).parents[2] / "config" / "demo.yaml"
 
 
 @pytest.mark.parametrize(
@@ -103,17 +105,18 @@ def test_one_task_alone_has_nothing_to_be_merged_with(study_config):
 @pytest.mark.parametrize(
     ("written", "message"),
     [
-        ("[no, yes]", r"tasks.rte.labels: YAML reads False, not text; put every label in quotes, e.g. ['no', 'yes']"),
-        ("[a, 1]", r"tasks.rte.labels: YAML reads 1, not text; put every label in quotes, e.g. ['a', '1']"),
-        ("[01, 02]", "tasks.rte.labels: YAML reads 1, not text; put every label in quotes"),
-        ("[null, x]", "tasks.rte.labels: YAML reads None, not text; put every label in quotes"),
+        ("[no, yes]", "no is false to some readers of YAML; write false, or 'no' for text"),
+        ("[a, 1]", "tasks.sentiment.labels.1: 1; text is needed, so write it in quotes"),
+        ("[01, 02]", "write the number in plain digits, or '01' for text"),
+        ("[null, x]", "tasks.sentiment.labels.0: Input should be a valid string"),
     ],
 )
-def test_labels_that_yaml_reads_as_something_else_should_be_quoted(study_config, written, message):
-    study_config["tasks"]["rte"]["labels"] = yaml.safe_load(written)
+def test_labels_that_yaml_reads_as_something_else_should_be_quoted(tmp_path, written, message):
+    config = tmp_path / "study.yaml"
+    config.write_text(DEMO.read_text().replace("labels: [negative, positive]", f"labels: {written}"))
     with pytest.raises(ValueError) as error:
-        studies.parse(study_config)
-    assert str(error.value).startswith(message) and len(str(error.value).splitlines()) == 1
+        studies.load(config)
+    assert message in str(error.value) and len(str(error.value).splitlines()) == 1
 
 
 GENERATED = {

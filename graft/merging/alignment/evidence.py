@@ -23,6 +23,7 @@ from graft.merging.architecture import (
 )
 from graft.merging.moments import Moments
 from graft.merging.protocol import Parts
+from graft.progress import along
 
 EPSILON = 1e-12  # BERT's, of a LayerNorm
 AT_A_TIME = 4096  # tokens
@@ -53,7 +54,7 @@ def from_weights(parts: Parts) -> dict[str, Tensor]:
     stream = Moments.of(*embedded, grams=True)
     spread = torch.stack([tokens.std(1, correction=0).mean() for tokens in embedded])
     found = stream.tensors(EMBEDDINGS) | {f"{EMBEDDINGS}.spread": spread}
-    for m, g in parts.depth_map:
+    for m, g in along(parts.depth_map, parts.report, "layers compared by their weights"):
         made = {RESIDUAL: stream}
         sites: dict[str, Moments] = {}
         for linear, (site_in, site_out) in LINEARS.items():

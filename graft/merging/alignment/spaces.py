@@ -27,6 +27,7 @@ from graft.merging.architecture import (
 )
 from graft.merging.moments import Moments
 from graft.merging.protocol import Parts
+from graft.progress import along
 
 ATTENTION_IN = "attention.in"
 
@@ -96,6 +97,7 @@ def fit_spaces(parts: Parts, fit: Fit, residual: str = "pooled", heads: bool = F
         )
         return seen(m, g, f"{linear}.out").centred().with_direction(*made, RESTORED)
 
+    parts.report(0, 0, "mapping the residual stream")
     places = [EMBEDDINGS, *((m, g, site) for m, g in parts.depth_map for site in NORMS.values())]
     norms = {EMBEDDINGS: gains(EMBEDDING_NORM, EMBEDDING_NORM)} | {
         (m, g, site): gains(layer_prefix(m) + norm, layer_prefix(g) + norm)
@@ -127,7 +129,7 @@ def fit_spaces(parts: Parts, fit: Fit, residual: str = "pooled", heads: bool = F
             gaps = {RESIDUAL: [missed(pooled, streams[EMBEDDINGS])]}
 
     inner: dict[tuple[int, int, str], Maps] = {}
-    for m, g in parts.depth_map:
+    for m, g in along(parts.depth_map, parts.report, "layers with maps between the models"):
         queries, values = read_by("query", m, g) + read_by("key", m, g), read_by("value", m, g)
         if heads:
             counts = parts.small_shape.heads, parts.large_shape.heads

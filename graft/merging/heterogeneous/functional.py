@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ from graft.merging.architecture import (
 )
 from graft.merging.moments import CONSTANT
 from graft.merging.protocol import Cost, Parts, check_parts, small_change
+from graft.progress import along
 from graft.shapes import Shape
 
 # Linear layers that read one input.
@@ -71,7 +72,7 @@ class Functional:
         before = encoder_of(parts.small_pretrained, parts.small_shape)
         after = encoder_of(parts.small_finetuned, parts.small_shape)
         changes: dict[str, list[Tensor]] = {}
-        for batch in _on(before.device, parts.texts):
+        for batch in _on(before.device, along(parts.texts, parts.report, "batches read by the small models")):
             outputs = [dict(_outputs(model, batch)) for model in (before, after)]
             for name, output in outputs[1].items():
                 changes.setdefault(name, []).append((output - outputs[0][name]).cpu())
@@ -88,7 +89,8 @@ class Functional:
         if parts.options["embedding_delta"]:
             _move_embeddings(state, walk, merged, strength)
         source = {g: m for m, g in parts.depth_map}
-        for g, (block, moved) in enumerate(zip(plain.encoder.layer, merged.encoder.layer, strict=True)):
+        blocks = list(zip(plain.encoder.layer, merged.encoder.layer, strict=True))
+        for g, (block, moved) in enumerate(along(blocks, parts.report, "layers moved")):
             if g in source:
                 _move_block(state, walk, (block, moved), (source[g], g), strength)
             else:
@@ -217,7 +219,7 @@ def _refit_norm(norm: nn.LayerNorm, made: Tensor, wanted: Tensor) -> None:
     norm.bias.copy_(slope * (bias - made.mean(0)) + wanted.mean(0))
 
 
-def _on(device: torch.device, texts: Sequence[Batch]) -> Iterator[Batch]:
+def _on(device: torch.device, texts: Iterable[Batch]) -> Iterator[Batch]:
     for batch in texts:
         yield {name: tensor.to(device) for name, tensor in batch.items()}
 

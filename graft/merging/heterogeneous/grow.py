@@ -14,6 +14,7 @@ from graft.cost.flops import grow_flops
 from graft.encoders import encoder_of
 from graft.merging.architecture import EMBEDDING_NORM, EMBEDDING_TABLES, LINEARS, NORMS, layer_prefix
 from graft.merging.protocol import Cost, Deltas, Parts, add, check_parts
+from graft.progress import along
 from graft.shapes import Shape
 
 
@@ -36,6 +37,7 @@ class Grow:
         check_parts(parts)
         placement = Placement.of(parts.small_shape, parts.large_shape)
         small = {name: tensor.double().cpu() for name, tensor in parts.small_finetuned.items()}
+        parts.report(0, 0, "growing the small model")
         grown = dict(_grown(small, placement, parts))
         large = {name: tensor.double().cpu() for name, tensor in parts.large.items()}
         diagnostics = {}
@@ -159,7 +161,7 @@ def _error(small: Mapping[str, Tensor], grown: Mapping[str, Tensor], placement: 
     """Relative error of the grown model's last states on the texts against the small one's, copied."""
     models = encoder_of(small, parts.small_shape), encoder_of(grown, parts.large_shape)
     off = size = 0.0
-    for batch in parts.texts:
+    for batch in along(parts.texts, parts.report, "batches read by the grown model"):
         real = batch["attention_mask"].bool()
         wanted, found = (model(**batch).last_hidden_state[real] for model in models)
         wanted = wanted @ placement.stream

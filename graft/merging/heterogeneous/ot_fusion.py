@@ -25,6 +25,7 @@ from graft.merging.architecture import (
     layer_prefix,
 )
 from graft.merging.protocol import Cost, Deltas, Parts, add, check_parts
+from graft.progress import along
 from graft.shapes import Shape
 
 
@@ -45,7 +46,7 @@ class OTFusion:
         parts = with_evidence(parts, "ot_fusion")
         maps = fit_spaces(parts, affine.fit(parts.options["alignment"], 0.0))
         moved: dict[str, Tensor] = {}
-        for m, g in parts.depth_map:
+        for m, g in along(parts.depth_map, parts.report, "layers carried over"):
             for name in LINEARS:
                 space = LINEAR_SPACES[name][1]
                 # Units go to units, whole weights with them: no scale is matched before a LayerNorm.

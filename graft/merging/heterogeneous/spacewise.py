@@ -23,6 +23,7 @@ from graft.merging.architecture import (
     site_name,
 )
 from graft.merging.protocol import Cost, Deltas, Parts, add, check_parts, small_change
+from graft.progress import along
 from graft.shapes import Shape
 
 
@@ -52,7 +53,7 @@ class Spacewise:
         maps = fit_spaces(parts, fit, residual=options["residual"], heads=options["per_head"])
         share = depth.shares(parts.depth_map)
         deltas: dict[str, Tensor] = {}
-        for m, g in parts.depth_map:
+        for m, g in along(parts.depth_map, parts.report, "layers carried over"):
             layer = dict(_linear_layers(parts, maps, m, g))
             if options["layernorm"] != "leave":
                 for norm, site in NORMS.items():

@@ -12,6 +12,7 @@ from graft.merging.alignment.evidence import with_evidence
 from graft.merging.alignment.procrustes import procrustes
 from graft.merging.architecture import EMBEDDINGS, LINEARS, WORD_EMBEDDINGS, layer_prefix, site_name
 from graft.merging.protocol import Cost, Deltas, Parts, add, check_parts, small_change
+from graft.progress import along
 from graft.shapes import Shape
 
 
@@ -34,7 +35,7 @@ class Theseus:
         parts = with_evidence(parts, "theseus")
         share = depth.shares(parts.depth_map)
         deltas: dict[str, Tensor] = {}
-        for m, g in parts.depth_map:
+        for m, g in along(parts.depth_map, parts.report, "layers carried over"):
             deltas |= {name: share[m, g] * delta for name, delta in _layer_deltas(parts, m, g).items()}
         if parts.options["embedding_delta"]:
             map_ = _map(parts, EMBEDDINGS, parts.small_shape.width, parts.large_shape.width)

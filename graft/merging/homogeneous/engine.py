@@ -8,7 +8,6 @@ a file beforehand, so that none waits for another.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from concurrent.futures import Executor, as_completed
 from typing import Any
 
@@ -19,8 +18,7 @@ from graft.merging.homogeneous.formats import STORED
 from graft.merging.homogeneous.models import Models
 from graft.merging.homogeneous.protocol import Method, Settings
 from graft.merging.homogeneous.shards import Writer
-
-Report = Callable[[int, int, str], None]
+from graft.progress import Report
 
 
 def workers() -> int:
@@ -31,6 +29,7 @@ def workers() -> int:
 def merge_all(method: Method, models: Models, writer: Writer, pool: Executor, report: Report) -> None:
     """Write every tensor of the merged model; those that the origin lacks are the models' average. Raises ValueError
     for a number that is not finite in any model or in the merged one."""
+    report(0, 0, "reading the models")
     parts: list[tuple[Method, Models, Any]] = [(method, models, method.survey(models, pool.map))]
     if heads := models.without_change:
         parts.append((Average(Settings("linear")), heads, None))

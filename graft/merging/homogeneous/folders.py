@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import contextlib
-import errno
 import math
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from pathlib import Path
@@ -84,7 +83,7 @@ def merge(order: Order, report: engine.Report, dry_run: bool = False) -> Plan:
     order of the models nor how any folder is sharded changes a byte of it, but for what card and provenance list (and
     slerp has a first and a second model). Raises ValueError, in one sentence, and writes nothing, for an existing
     folder, models that are not of one shape, tokenizer, head and way to compute, numbers that are not finite, damaged
-    files, wrong weights, options or statistics, and a disk that is full.
+    files, wrong weights, options or statistics; OSError for a disk that fills up or may not be written to.
     """
     facts = _checked(order)
     weights = order.weights or (1.0,) * len(order.models)
@@ -109,12 +108,11 @@ def merge(order: Order, report: engine.Report, dry_run: bool = False) -> Plan:
         if facts.name != "slerp":
             models = in_order_of_content(models)
         method = table.implementation(facts.name)(Settings(facts.name, strength, options, order.device))
-        with _space_errors(order.out, plan.bytes), files.atomic_folder(order.out) as target:
+        with files.atomic_folder(order.out, new=True) as target:
             digests = _write(method, models, target, laid.slots, limit, report)
             files.write_json(target / "config.json", config)
             beside.put(target)
             card.write(target, plan, config, digests, beside.embeds)
-            _check_new(order.out)
     return plan
 
 
@@ -171,13 +169,8 @@ def _checked(order: Order) -> table.Facts:
         raise ValueError(f"--dtype {order.dtype}: must be one of {', '.join(NAMES)}")
     if order.device not in ("cpu", "cuda") or (order.device == "cuda" and not _sees_gpu()):
         raise ValueError(f"--device {order.device}: must be cpu, or cuda where torch sees a GPU")
-    _check_new(order.out)
+    files.check_new(order.out)
     return facts
-
-
-def _check_new(out: Path) -> None:
-    if out.exists():
-        raise ValueError(f"{out} is there already; name another folder with --out, or remove it")
 
 
 def _sees_gpu() -> bool:
@@ -260,14 +253,3 @@ def _check_space(out: Path, needed: int) -> None:
     free = shutil.disk_usage(place).free
     if free < needed:
         raise ValueError(f"{out}: needs {needed / 1e9:.2f} GB, of which {free / 1e9:.2f} are free on its disk")
-
-
-@contextlib.contextmanager
-def _space_errors(out: Path, needed: int) -> Iterator[None]:
-    """A disk that is full, as one sentence."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
-            raise
-        raise ValueError(f"{out}: no space left on its disk; the merged model needs {needed / 1e9:.2f} GB") from None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 
 import torch
@@ -13,6 +13,7 @@ from graft import files
 from graft.encoders import load_classifier
 from graft.features import fit_rows
 from graft.inference import batches
+from graft.progress import Report, silent
 from graft.shapes import Shape
 from graft.tasks.texts import read_texts
 from graft.tasks.tokens import TokenisedSplit, load_tokenizer
@@ -96,7 +97,9 @@ def gram_matrices(model: nn.Module, batches: Iterable[Batch]) -> dict[str, Tenso
 KINDS = {"fisher": fisher_diagonal, "gram": gram_matrices}
 
 
-def of_folder(kind: str, model: Path, text: Path, out: Path, examples: int, max_tokens: int) -> Path:
+def of_folder(
+    kind: str, model: Path, text: Path, out: Path, examples: int, max_tokens: int, report: Report = silent
+) -> Path:
     """Compute statistics of the classifier in a folder on a file of unlabelled texts, for `merge --statistics`.
 
     kind: one of KINDS; examples: texts that are read, a fixed draw; max_tokens: where they are cut. Returns the file in
@@ -105,12 +108,20 @@ def of_folder(kind: str, model: Path, text: Path, out: Path, examples: int, max_
     if kind not in KINDS:
         raise ValueError(f"--kind {kind}: must be one of {', '.join(KINDS)}")
     path = out / f"{kind}.safetensors"
-    if path.exists():
-        raise ValueError(f"{path} is there already; name another folder with --out, or remove it")
+    files.check_new(path)
     texts = TokenisedSplit.of_texts(load_tokenizer(model), read_texts(text), str(text))
     longest = min(max_tokens, Shape.of(model).positions)
     rows = fit_rows(len(texts), examples)
-    write(KINDS[kind](load_classifier(model), (batch for _, batch in batches(texts, longest, rows))), path)
+
+    def read() -> Iterator[Batch]:
+        done = 0
+        for positions, batch in batches(texts, longest, rows):
+            report(done, len(rows), "texts")
+            yield batch
+            done += len(positions)
+        report(done, len(rows), "texts")
+
+    write(KINDS[kind](load_classifier(model), read()), path)
     return path
 
 

@@ -391,11 +391,28 @@ def test_bad_input_is_one_sentence_and_no_output(what, order, world, tmp_path, c
     assert capfd.readouterr().err == "" and caplog.text == ""
 
 
+@pytest.mark.parametrize("method", WEIGHTS)
+def test_every_part_of_a_merge_is_told_as_it_begins(method, order):
+    told = []
+    merge(order(method=method), lambda done, total, text: told.append((done, total, text)))
+    texts = [text for _, _, text in told]
+    assert texts[0] == "reading the models and the text" and texts[-1] == "writing the merged model"
+    assert "adding up the merged weights" in texts
+    assert all(done <= total for done, total, _ in told)
+    if registry.facts(method).heads:
+        assert "fitting the head" in texts and any("read by the merged model" in text for text in texts)
+    before = texts[: texts.index("adding up the merged weights")]
+    # Reading and calibration are no method's own.
+    assert method == "interpolate" or set(before) - {texts[0], "texts compared"}
+
+
 def test_the_command_merges_and_tells_where(world, tmp_path):
     command = [sys.executable, "-m", "graft", "merge", "--method", "theseus", "--large", world / "large"]
     command += ["--small-finetuned", world / "two", "--small-pretrained", world / "small", "--text", world / "text.txt"]
     command += ["--option", "depth=cka", "--out", tmp_path / "merged"]
-    told = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    told = done.stdout
+    assert "WARNING" not in done.stderr and "fitting the head" in done.stderr
     assert "layers, counted from 0: 0 → " in told and f"the merged model is in {tmp_path / 'merged'}" in told
     again = subprocess.run(command, capture_output=True, text=True, check=False)
     assert again.returncode == 1 and again.stderr.startswith(f"graft: {tmp_path / 'merged'} is there already")

@@ -1,5 +1,6 @@
 import io
 
+import pytest
 from rich.console import Console
 
 from graft.cost.gpus import gpu
@@ -54,3 +55,20 @@ def test_methods_lists_the_whole_registry():
     text = _text([terminal.methods_table(registry.METHODS.values())])
     for facts in registry.METHODS.values():
         assert facts.name in text and facts.kind in text
+
+
+@pytest.mark.parametrize("width", [20, 60, 80, 100, 200])
+def test_no_name_or_number_is_broken_at_any_width(study, runs_of, compare, grid, paths, width):
+    values = {"finetune.big": {0: 0.6, 1: 0.7}, "merge.interpolate.tiny-into-big": {0: 0.5, 1: "failed"}}
+    parts = [
+        *terminal.comparison_tables(compare(runs_of(values), study())),
+        terminal.methods_table(registry.METHODS.values()),
+        *terminal.status_tables(states(grid, paths)),
+        *terminal.plan_tables(plan(grid, paths, gpu("a100"), 0.25)),
+    ]
+    console = Console(width=width, file=io.StringIO())
+    for part in parts:
+        console.print(part, crop=False)
+    words = set(console.file.getvalue().split())
+    assert {"merge.interpolate", "finetune.big", "0.650", "small_finetuned,", *registry.METHODS} <= words
+    assert {f"rte/{name}" for name in grid.systems if not name.startswith("trial.")} <= words
