@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ctypes
 import multiprocessing
 import re
 from collections.abc import Callable, Sequence
@@ -55,6 +56,7 @@ def _in_child(load: Callable[[], Answer], batches: Sequence[Batch]) -> int | Non
 
 def _grow(sender: Connection, load: Callable[[], Answer], batches: Sequence[Batch]) -> None:
     try:
+        _give_back()
         before = _resident("VmRSS")
         answer = load()
         # What loading took for a moment is no part of answering.
@@ -64,6 +66,13 @@ def _grow(sender: Connection, load: Callable[[], Answer], batches: Sequence[Batc
         return
     _answer(answer, batches)
     sender.send(_resident("VmHWM") - before)
+
+
+def _give_back() -> None:
+    """Give the system what this process freed and kept; taken again while it answers, it would not be seen."""
+    # glibc alone keeps so much, and has this.
+    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
+        trim(0)
 
 
 def _answer(answer: Answer, batches: Sequence[Batch]) -> None:

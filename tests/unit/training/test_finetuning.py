@@ -52,7 +52,8 @@ def trained(
     **changes,
 ):
     row, splits, folder = prepared
-    settings = FineTuning.model_validate({**SETTINGS, **changes})
+    # Not checked: a config may not ask for what makes a loss diverge at once.
+    settings = FineTuning.model_validate(SETTINGS).model_copy(update=changes)
     model = new_classifier(folder, row.labels, seed)
     for module in model.modules():
         if isinstance(module, torch.nn.Dropout):
