@@ -6,6 +6,7 @@ import copy
 import json
 import math
 import os
+import tempfile
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -14,7 +15,7 @@ from types import TracebackType
 import numpy as np
 
 from graft.merging.homogeneous.formats import FLOATING, STORED, Array, widened
-from graft.model_folders import open_folder
+from graft.model_folders import ModelFolder, open_folder
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -59,17 +60,13 @@ class Checkpoint:
                     raise ValueError(f"{file}: {info.name} stands in {self.tensors[info.name].file.name} as well")
                 self.tensors[info.name] = info
         self._descriptors = {file: os.open(file, os.O_RDONLY) for file in self.files}
+        self._scratch: tempfile.TemporaryDirectory | None = None
 
     @classmethod
     def of_folder(cls, folder: Path) -> Checkpoint:
         """A Hugging Face model folder, with one weights file or an index of several."""
         model = open_folder(folder)
-        if model.pickled:
-            raise ValueError(
-                f"{folder}: its weights are a pickle ({model.weights[0].name}); write them as safetensors first "
-                "(transformers: AutoModel...from_pretrained(FOLDER).save_pretrained(NEW))"
-            )
-        found = cls(str(folder), model.weights)
+        found = _unpickled(model) if model.pickled else cls(str(folder), model.weights)
         if model.index is not None:
             placed = json.loads(model.index.read_text(encoding="utf-8"))["weight_map"]
             if unlike := set(placed) ^ set(found.tensors):
@@ -106,6 +103,29 @@ class Checkpoint:
     def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
         for descriptor in self._descriptors.values():
             os.close(descriptor)
+        if self._scratch is not None:
+            self._scratch.cleanup()
+
+
+def _unpickled(model: ModelFolder) -> Checkpoint:
+    """The tensors of a folder with `.bin` files, which cannot be read a block at a time: a copy that can, on the disk of
+    temporary files, goes when it is closed."""
+    from safetensors.torch import save_file
+
+    from graft.pretrained import read_checkpoint
+
+    scratch = tempfile.TemporaryDirectory(prefix="graft-")
+    try:
+        copy = Path(scratch.name) / WEIGHTS
+        tensors = read_checkpoint(model, str(model.folder))
+        # Tied tensors share their memory in a pickle, and may not in a safetensors file.
+        save_file({name: tensor.clone().contiguous() for name, tensor in tensors.items()}, copy)
+        found = Checkpoint(str(model.folder), [copy])
+    except BaseException:
+        scratch.cleanup()
+        raise
+    found.files, found._scratch = model.weights, scratch
+    return found
 
 
 def _tensors(file: Path) -> list[TensorInfo]:

@@ -375,3 +375,28 @@ def test_the_lines_of_a_plan_say_what_was_averaged_and_left_out(world):
         "the average of the models'"
     )
     assert told[3].startswith("left out, since not all models have it: cls.predictions.bias, ")
+
+
+@pytest.mark.parametrize("shards", [1, 3])
+def test_pickled_weights_are_merged_like_the_same_in_safetensors(world, shards, monkeypatch):
+    _, expected = merged(world)
+    whole = {name: torch.from_numpy(tensor) for name, tensor in load_file(world / "base" / "model.safetensors").items()}
+    (world / "base" / "model.safetensors").unlink()
+    # Tied tensors share their memory in a pickle.
+    whole["cls.predictions.decoder.weight"] = whole["embeddings.word_embeddings.weight"]
+    names = [
+        f"pytorch_model-{i + 1:05d}-of-{shards:05d}.bin" if shards > 1 else "pytorch_model.bin" for i in range(shards)
+    ]
+    parts = [{key: whole[key] for key in sorted(whole)[i::shards]} for i in range(shards)]
+    for name, part in zip(names, parts, strict=True):
+        torch.save(part, world / "base" / name)
+    if shards > 1:
+        placed = {key: name for name, part in zip(names, parts, strict=True) for key in part}
+        (world / "base" / "pytorch_model.bin.index.json").write_text(json.dumps({"weight_map": placed}))
+    scratch = world / "scratch"
+    scratch.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(scratch))
+    plan, found = merged(world, out="again")
+    assert all(np.array_equal(found[name], tensor) for name, tensor in expected.items())
+    assert [file.name for file in plan.sources["base"][1]] == names
+    assert not list(scratch.iterdir())
