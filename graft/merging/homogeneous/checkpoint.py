@@ -108,8 +108,8 @@ class Checkpoint:
 
 
 def _unpickled(model: ModelFolder) -> Checkpoint:
-    """The tensors of a folder with `.bin` files, which cannot be read a block at a time: those of a copy that can, which
-    goes when it is closed."""
+    """The tensors of a folder with `.bin` files, which cannot be read a block at a time: those of a copy that
+    can, which goes when it is closed."""
     from safetensors.torch import save_file
 
     from graft.pretrained import read_checkpoint
