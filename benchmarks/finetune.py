@@ -34,11 +34,11 @@ from accelerate.state import AcceleratorState
 from transformers import BertForSequenceClassification, Trainer, TrainingArguments
 
 from graft import launcher
+from graft.compute.hardware import device_of, precision_of, use_threads
 from graft.encoders import bert_config, new_classifier, set_labels
 from graft.launch import Launch
 from graft.local_models import local_folder
 from graft.model_sections import FineTuning, PackageModel
-from graft.program import device_of, precision_of, use_threads
 from graft.shapes import Shape
 from graft.study import Task
 from graft.tasks.prepare import prepare_task

@@ -15,8 +15,9 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from graft.compute.hardware import device_of
 from graft.launch import Launch
-from graft.program import device_of, run
+from graft.program import run
 from graft.study import load
 
 _FIRST_PORT, _PORTS = 20_000, 40_000

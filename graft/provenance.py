@@ -57,7 +57,7 @@ def hardware() -> dict[str, Any]:
 def of_making(launch: Launch) -> dict[str, Any]:
     """Where and with what a step is computed, asked for by the process that computes it."""
     # Here, since a merge without a study asks for versions alone and starts faster without these.
-    from graft.program import device_of, precision_of
+    from graft.compute.hardware import device_of, precision_of
 
     return {
         "code_version": code_version(),

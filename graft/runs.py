@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from graft import files, program, provenance
+from graft import files, provenance
+from graft.compute import hardware
 from graft.grid import Grid
 from graft.launch import Launch
 from graft.model_sections import FineTuning
@@ -118,7 +119,7 @@ def save_system(
     choices: list[dict[str, Any]],
     select: dict[str, Any] | None,
     launch: Launch,
-    started: program.Stopwatch,
+    started: hardware.Stopwatch,
     diagnostics: dict[str, float] | None = None,
 ) -> None:
     """Write build.json beside a finished `model/`; it names the model's files by sha256, so it is written last.

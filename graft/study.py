@@ -16,11 +16,11 @@ from graft.merging import registry
 from graft.merging.homogeneous import table
 from graft.model_sections import DistilledModel, Like, Made, Model, Pair
 from graft.names import closest, matches, meant, shown, unknown
+from graft.registry.layouts import LAYOUTS
 from graft.sections import Fraction, Name, Positive, Section, Seed
 from graft.sources import FileData, GeneratedData, HubData
 from graft.strict_yaml import read_yaml, typed
 from graft.systems import MergeControl, MergeSystem, SameShapeMerge, SoupMerge, Systems
-from graft.tasks.generated import GRAMMARS
 from graft.tasks.table import METRICS, TASKS, TaskRow
 from graft.transfer import Transfer, check_transfers
 
@@ -435,7 +435,7 @@ def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
 
 
 def _check_generated(name: str, grammar: str, row: TaskRow) -> None:
-    layout = GRAMMARS[grammar]
+    layout = LAYOUTS[grammar]
     for column in row.text:
         _known(f"tasks.{name}.text", column, layout.text)
     _known(f"tasks.{name}.label", row.label, (layout.label,))

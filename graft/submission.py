@@ -7,7 +7,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from graft import files, glue, program, runs
+from graft import files, glue, runs
+from graft.compute import hardware
 from graft.grid import Grid, Run
 from graft.inference import run as run_model
 from graft.merging.loading import load
@@ -101,7 +102,7 @@ def _texts(grid: Grid, task: str) -> pd.DataFrame:
 
 def _answers(grid: Grid, paths: Paths, run: Run, texts: pd.DataFrame) -> tuple[list[object], list[str]]:
     folder, _ = runs.made_model(grid, paths, *run.made)
-    device, reader = program.device_of(grid.study.launch), grid.reads_as(run.system)
+    device, reader = hardware.device_of(grid.study.launch), grid.reads_as(run.system)
     tokenizer = load_tokenizer(paths.model(grid.study.tokenizer_of(reader)))
     columns = [texts[name].tolist() for name in ("text_a", "text_b") if name in texts]
     tokens = TokenisedSplit.of_texts(tokenizer, columns, f"test split of {run.task}")

@@ -8,9 +8,9 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field
 
 from graft.names import matches, unknown
+from graft.registry.layouts import LAYOUTS
 from graft.sections import Name, Positive, Section, Tokens
 from graft.sources import FileData, GeneratedData, HubData
-from graft.tasks.generated import GRAMMARS
 from graft.tasks.table import TaskRow
 
 
@@ -104,7 +104,7 @@ def _check_labels(where: str, transfer: Transfer, row: TaskRow) -> None:
 
 
 def _check_generated(where: str, transfer: Transfer, source: GeneratedData) -> None:
-    layout = GRAMMARS[source.grammar]
+    layout = LAYOUTS[source.grammar]
     if transfer.split != "dev":
         raise ValueError(f"{where}.split: {transfer.split}; generated data has dev only")
     for key, columns, known in (("text", transfer.text, layout.text), ("label", (transfer.label,), (layout.label,))):

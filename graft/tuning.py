@@ -12,7 +12,8 @@ import numpy as np
 import torch
 from transformers import BertForSequenceClassification
 
-from graft import features, program, runs
+from graft import features, runs
+from graft.compute import hardware
 from graft.cost.budget import rows_within
 from graft.cost.flops import lora_flops, summed_flops
 from graft.encoders import load_classifier, new_classifier
@@ -63,7 +64,7 @@ class Tuning:
         self.settings, self.trial_flops, self.trial_choice = self._settings()
         self.folder = runs.model_folder(grid, paths, system.model)
         self.shape = Shape.of(self.folder)
-        self.device = program.device_of(grid.study.launch)
+        self.device = hardware.device_of(grid.study.launch)
         self.checkpoints = paths.checkpoints(grid.made(task, system.name, seed))
         self.train, self.select = (
             runs.labelled(grid, paths, task, system.model, split) for split in ("train", "select")

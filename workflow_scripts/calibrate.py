@@ -3,6 +3,7 @@
 from safetensors.torch import save_file
 
 from graft import files, program, runs
+from graft.compute import hardware
 from graft.cost.flops import calibration_flops, encoder_flops, similarity_flops
 from graft.encoders import encoder_of, load_encoder
 from graft.inference import batches, first_texts, pass_flops
@@ -21,10 +22,10 @@ def main() -> None:
     parser.add_argument("--fingerprint", required=True)
     args = parser.parse_args()
     grid, paths = program.context(args)
-    started = program.Stopwatch(grid.study.launch)
+    started = hardware.Stopwatch(grid.study.launch)
     program.check_fingerprint(grid.calibrate(args.task, args.pair, args.depth), args.fingerprint, args.pair)
-    program.use_threads(grid.study.launch.threads)
-    device = program.device_of(grid.study.launch)
+    hardware.use_threads(grid.study.launch.threads)
+    device = hardware.device_of(grid.study.launch)
     pair, settings = grid.pair(args.pair), grid.study.calibration
     tokens = runs.calibration_tokens(grid, paths, args.task, pair.large)
     max_tokens = grid.max_tokens(args.task, pair.large)

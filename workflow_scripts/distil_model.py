@@ -3,6 +3,7 @@
 import dataclasses
 
 from graft import program
+from graft.compute import hardware
 from graft.shapes import Shape
 from graft.tasks.texts import train_texts
 from graft.training.distil import distil_model
@@ -15,10 +16,10 @@ def main() -> None:
     parser.add_argument("--fingerprint", required=True)
     args = parser.parse_args()
     grid, paths = program.context(args)
-    started = program.Stopwatch(grid.study.launch)
+    started = hardware.Stopwatch(grid.study.launch)
     program.check_fingerprint(grid.model(args.model), args.fingerprint, args.model)
     launch = grid.study.launch
-    program.use_threads(launch.threads)
+    hardware.use_threads(launch.threads)
     source = grid.study.models[args.model].source
     teacher, out = paths.model(source.teacher), paths.model(args.model)
     shape = dataclasses.replace(Shape.of(teacher), **source.shape.model_dump())
@@ -36,8 +37,8 @@ def main() -> None:
             source.options,
             out,
             source.seed,
-            precision=program.precision_of(launch),
-            device=program.device_of(launch),
+            precision=hardware.precision_of(launch),
+            device=hardware.device_of(launch),
             progress=show,
             log_path=paths.logs / f"distil_model/{args.model}.jsonl",
         )

@@ -1,6 +1,7 @@
 """Run a pair's large model over a task's train and select texts and keep all tokens' states at the mapped layers."""
 
 from graft import files, program, runs
+from graft.compute import hardware
 from graft.cost.flops import encoder_flops
 from graft.encoders import load_encoder
 from graft.inference import pass_flops
@@ -16,13 +17,13 @@ def main() -> None:
     parser.add_argument("--fingerprint", required=True)
     args = parser.parse_args()
     grid, paths = program.context(args)
-    started = program.Stopwatch(grid.study.launch)
+    started = hardware.Stopwatch(grid.study.launch)
     program.check_fingerprint(grid.embed_layers(args.task, args.pair), args.fingerprint, args.pair)
-    program.use_threads(grid.study.launch.threads)
+    hardware.use_threads(grid.study.launch.threads)
     pair = grid.pair(args.pair)
     small, large = (runs.model_folder(grid, paths, model) for model in (pair.small, pair.large))
     shape, max_tokens = Shape.of(large), grid.max_tokens(args.task, pair.large)
-    model = load_encoder(large).to(program.device_of(grid.study.launch))
+    model = load_encoder(large).to(hardware.device_of(grid.study.launch))
     layers = [layer for _, layer in depth.uniform(Shape.of(small).layers, shape.layers)]
     splits = {split: runs.tokens(grid, paths, args.task, pair.large, split) for split in ("train", "select")}
     total, done, flops = sum(map(len, splits.values())), 0, 0

@@ -1,6 +1,7 @@
 """Run a pre-trained model over a task's train and select texts and keep its [CLS] and mean states."""
 
 from graft import files, program
+from graft.compute import hardware
 from graft.encoders import load_encoder
 from graft.features import embed, save_states
 from graft.runs import model_folder, tokens
@@ -13,10 +14,10 @@ def main() -> None:
     parser.add_argument("--fingerprint", required=True)
     args = parser.parse_args()
     grid, paths = program.context(args)
-    started = program.Stopwatch(grid.study.launch)
+    started = hardware.Stopwatch(grid.study.launch)
     program.check_fingerprint(grid.embed(args.task, args.model), args.fingerprint, args.model)
-    program.use_threads(grid.study.launch.threads)
-    model = load_encoder(model_folder(grid, paths, args.model)).to(program.device_of(grid.study.launch))
+    hardware.use_threads(grid.study.launch.threads)
+    model = load_encoder(model_folder(grid, paths, args.model)).to(hardware.device_of(grid.study.launch))
     splits = {split: tokens(grid, paths, args.task, args.model, split) for split in ("train", "select")}
     with program.progress(f"embed {args.task}") as progress:
         states, flops = embed(model, splits, grid.max_tokens(args.task, args.model), progress)

@@ -1,6 +1,7 @@
 """Put fine-tuned models of different seeds together: the mean of their logits."""
 
 from graft import program, runs
+from graft.compute import hardware
 from graft.cost.flops import classifier_flops
 from graft.inference import pass_flops, run
 from graft.merging.composite import manifest
@@ -11,7 +12,7 @@ from graft.tasks import metrics
 
 def main() -> None:
     args, grid, paths = program.of_system(__doc__)
-    started = program.Stopwatch(grid.study.launch)
+    started = hardware.Stopwatch(grid.study.launch)
     system, row = grid.systems[args.system], grid.row(args.task)
     flops, members = {}, {}
     for name, seed in grid.built_on(args.task, system, args.seed):
@@ -21,7 +22,7 @@ def main() -> None:
     out = paths.run(args.task, args.system, args.seed)
     manifest.write(out / "model", "ensemble", members)
     tokens = runs.tokens(grid, paths, args.task, system.model, "select")
-    max_tokens, device = grid.max_tokens(args.task, system.model), program.device_of(grid.study.launch)
+    max_tokens, device = grid.max_tokens(args.task, system.model), hardware.device_of(grid.study.launch)
     logits = run(load(out / "model").to(device).logits, tokens, max_tokens, device=device)
     shape = Shape.of(runs.model_folder(grid, paths, system.model))
     on_select = pass_flops(lambda t: classifier_flops(shape, t, row.outputs), tokens, max_tokens)

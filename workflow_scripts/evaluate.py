@@ -5,6 +5,7 @@ import time
 import pandas as pd
 
 from graft import cards, files, program, provenance, records, runs
+from graft.compute import hardware
 from graft.grid import Grid
 from graft.inference import pass_flops, run
 from graft.merging.loading import load
@@ -17,7 +18,7 @@ STANDARD_TOKENS = 128
 def main() -> None:
     started = time.perf_counter()
     args, grid, paths = program.of_system(__doc__, Grid.evaluated)
-    device = program.device_of(grid.study.launch)
+    device = hardware.device_of(grid.study.launch)
     system = grid.systems[args.system]
     row, out = grid.row(args.task), paths.run(args.task, args.system, args.seed)
     # A transfer evaluates the model that was made for another task.

@@ -4,6 +4,7 @@ import os
 import shutil
 
 from graft import files, locks, program, runs
+from graft.compute import hardware
 from graft.grid_systems import TRIAL
 from graft.saving import save_model
 from graft.tuning import Tuning, tune
@@ -11,7 +12,7 @@ from graft.tuning import Tuning, tune
 
 def main(purpose: str = __doc__) -> None:
     args, grid, paths = program.of_system(purpose)
-    started = program.Stopwatch(grid.study.launch)
+    started = hardware.Stopwatch(grid.study.launch)
     system = grid.systems[args.system]
     out, checkpoints = paths.run(args.task, args.system, args.seed), paths.checkpoints(args.fingerprint)
     out.mkdir(parents=True, exist_ok=True)

@@ -1,6 +1,7 @@
 """Make a small model that was never trained: the shape and tokenizer of another, weights drawn from a seed."""
 
 from graft import program, runs
+from graft.compute import hardware
 from graft.training.initial import initialise_model
 from graft.training.saving import write_manifest
 
@@ -11,10 +12,10 @@ def main() -> None:
     parser.add_argument("--fingerprint", required=True)
     args = parser.parse_args()
     grid, paths = program.context(args)
-    started = program.Stopwatch(program.on_cpu(grid.study.launch))
+    started = hardware.Stopwatch(hardware.on_cpu(grid.study.launch))
     program.check_fingerprint(grid.model(args.model), args.fingerprint, args.model)
-    launch = program.on_cpu(grid.study.launch)
-    program.use_threads(launch.threads)
+    launch = hardware.on_cpu(grid.study.launch)
+    hardware.use_threads(launch.threads)
     source = grid.study.models[args.model].source
     out = initialise_model(runs.model_folder(grid, paths, source.like), paths.model(args.model), source.seed)
     write_manifest(out, args.fingerprint, source, launch, started, pretraining_flops=0)

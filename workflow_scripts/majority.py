@@ -3,6 +3,7 @@
 import numpy as np
 
 from graft import program, runs
+from graft.compute import hardware
 from graft.merging.composite import manifest
 from graft.tasks import metrics
 
@@ -14,7 +15,7 @@ def main() -> None:
     args = parser.parse_args()
     args.seed = "all"
     grid, paths = program.context(args)
-    started = program.Stopwatch(program.on_cpu(grid.study.launch))
+    started = hardware.Stopwatch(hardware.on_cpu(grid.study.launch))
     program.check_fingerprint(grid.made(args.task, "majority", args.seed), args.fingerprint, "majority")
     row = grid.row(args.task)
     train, select = (runs.labels(paths, args.task, split) for split in ("train", "select"))
@@ -31,7 +32,7 @@ def main() -> None:
         hyperparameters={},
         choices=[],
         select={"metric": row.primary_metric, "value": score},
-        launch=program.on_cpu(grid.study.launch),
+        launch=hardware.on_cpu(grid.study.launch),
         started=started,
     )
 

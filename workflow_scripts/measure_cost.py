@@ -3,6 +3,7 @@
 import functools
 
 from graft import features, program, provenance, runs
+from graft.compute import hardware
 from graft.cost import energy, families, measurements
 from graft.cost.architecture import architecture
 from graft.cost.latency import Answer, Subject, Texts, measure
@@ -18,8 +19,8 @@ def main() -> None:
     grid, paths = program.context(args)
     program.check_fingerprint(families.fingerprint(grid, args.task), args.fingerprint, args.task)
     launch, settings = grid.study.launch, grid.study.cost
-    program.use_threads(launch.threads)
-    device = program.device_of(launch)
+    hardware.use_threads(launch.threads)
+    device = hardware.device_of(launch)
 
     def answering(folder) -> Answer:
         return load(folder).to(device).logits
@@ -42,7 +43,7 @@ def main() -> None:
     peaks = {name: peak_bytes(subject.load, subject.texts.batches, device) for name, subject in subjects.items()}
     with program.progress(f"measure {args.task}") as report:
         timings = measure(subjects, settings.rounds, energy.meter(device), report)
-    hardware = provenance.hardware()
+    here = provenance.hardware()
     found = {
         name: measurements.Measurement(
             latency_p50_seconds=timing.quantile(0.5),
@@ -60,7 +61,7 @@ def main() -> None:
         batch_size=settings.batch_size,
         rounds=settings.rounds,
         device=device,
-        hardware=hardware["gpu"] if device == "cuda" else hardware["cpu"],
+        hardware=here["gpu"] if device == "cuda" else here["cpu"],
         threads=launch.threads,
         architectures=found,
         runs=names,

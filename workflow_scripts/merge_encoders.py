@@ -3,6 +3,7 @@
 from graft import files, program
 from graft.combining import multitask
 from graft.combining.combination import Combination
+from graft.compute import hardware
 
 
 def main() -> None:
@@ -12,10 +13,10 @@ def main() -> None:
     parser.add_argument("--fingerprint", required=True)
     args = parser.parse_args()
     grid, paths = program.context(args)
-    started = program.Stopwatch(grid.study.launch)
+    started = hardware.Stopwatch(grid.study.launch)
     program.check_fingerprint(grid.encoder(args.system, args.seed), args.fingerprint, args.system)
-    program.use_threads(grid.study.launch.threads)
-    system, device = grid.systems[args.system], program.device_of(grid.study.launch)
+    hardware.use_threads(grid.study.launch.threads)
+    system, device = grid.systems[args.system], hardware.device_of(grid.study.launch)
     with (
         program.progress(args.system) as report,
         files.atomic_folder(paths.encoder(args.system, args.seed)) as folder,

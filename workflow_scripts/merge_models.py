@@ -2,6 +2,7 @@
 
 from graft import cards, program
 from graft.building import build
+from graft.compute import hardware
 from graft.grid_systems import effective
 from graft.runs import pretraining_flops, save_system
 from graft.workbench import Workbench
@@ -9,9 +10,9 @@ from graft.workbench import Workbench
 
 def main() -> None:
     args, grid, paths = program.of_system(__doc__)
-    started = program.Stopwatch(grid.study.launch)
+    started = hardware.Stopwatch(grid.study.launch)
     system = grid.systems[args.system]
-    device = program.device_of(grid.study.launch)
+    device = hardware.device_of(grid.study.launch)
     bench = Workbench(grid, paths, args.task, system.pair.name, args.seed, device)
     out = paths.run(args.task, args.system, args.seed)
     with program.progress(args.system) as report:

@@ -1,6 +1,7 @@
 """Find out what a merge of models of one shape must know of one of them: its Fisher diagonal or its Gram matrices."""
 
 from graft import files, program, runs
+from graft.compute import hardware
 from graft.cost.same_shape import statistic_flops
 from graft.encoders import load_classifier
 from graft.features import fit_rows
@@ -18,11 +19,11 @@ def main() -> None:
     parser.add_argument("--fingerprint", required=True)
     args = parser.parse_args()
     grid, paths = program.context(args)
-    started = program.Stopwatch(grid.study.launch)
+    started = hardware.Stopwatch(grid.study.launch)
     which = args.task, args.system, args.seed, args.statistic
     program.check_fingerprint(grid.model_statistics(*which), args.fingerprint, args.system)
-    program.use_threads(grid.study.launch.threads)
-    device, model = program.device_of(grid.study.launch), grid.systems[args.system].model
+    hardware.use_threads(grid.study.launch.threads)
+    device, model = hardware.device_of(grid.study.launch), grid.systems[args.system].model
     tuned = paths.run(args.task, args.system, args.seed)
     runs.read_made(tuned / "build.json", grid.made(args.task, args.system, args.seed))
     tokens = runs.tokens(grid, paths, args.task, model, "train")

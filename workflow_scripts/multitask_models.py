@@ -2,11 +2,12 @@
 
 from graft import program, runs
 from graft.combining import multitask
+from graft.compute import hardware
 
 
 def main() -> None:
     args, grid, paths = program.of_system(__doc__)
-    started = program.Stopwatch(grid.study.launch)
+    started = hardware.Stopwatch(grid.study.launch)
     system, row = grid.systems[args.system], grid.row(args.task)
     merged, tuned = (paths.encoder(args.system, args.seed), paths.run(args.task, f"finetune.{system.model}", args.seed))
     made = runs.read_made(merged / "manifest.json", grid.encoder(args.system, args.seed))

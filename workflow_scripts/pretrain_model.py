@@ -1,6 +1,7 @@
 """Pre-train a small model by masked language modelling on the unlabelled train texts of the study's tasks."""
 
 from graft import program, runs
+from graft.compute import hardware
 from graft.tasks.texts import train_texts
 from graft.training.masked_lm import pretrain_model
 from graft.training.saving import write_manifest
@@ -12,10 +13,10 @@ def main() -> None:
     parser.add_argument("--fingerprint", required=True)
     args = parser.parse_args()
     grid, paths = program.context(args)
-    started = program.Stopwatch(grid.study.launch)
+    started = hardware.Stopwatch(grid.study.launch)
     program.check_fingerprint(grid.model(args.model), args.fingerprint, args.model)
     launch = grid.study.launch
-    program.use_threads(launch.threads)
+    hardware.use_threads(launch.threads)
     source = grid.study.models[args.model].source
     texts = train_texts([paths.data(task) / "train.parquet" for task in grid.study.tasks])
     with program.progress(f"pretrain {args.model}") as report:
@@ -30,8 +31,8 @@ def main() -> None:
             source.options,
             paths.model(args.model),
             source.seed,
-            precision=program.precision_of(launch),
-            device=program.device_of(launch),
+            precision=hardware.precision_of(launch),
+            device=hardware.device_of(launch),
             progress=show,
             log_path=paths.logs / f"pretrain_model/{args.model}.jsonl",
         )

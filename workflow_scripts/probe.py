@@ -3,6 +3,7 @@
 import torch
 
 from graft import program, runs
+from graft.compute import hardware
 from graft.cost.flops import linear_flops, ridge_flops
 from graft.features import load_states
 from graft.merging.composite import manifest
@@ -21,10 +22,10 @@ def main() -> None:
     args = parser.parse_args()
     args.seed = "all"
     grid, paths = program.context(args)
-    started = program.Stopwatch(program.on_cpu(grid.study.launch))
+    started = hardware.Stopwatch(hardware.on_cpu(grid.study.launch))
     system = f"probe.{args.pooling}.{args.model}"
     program.check_fingerprint(grid.made(args.task, system, args.seed), args.fingerprint, system)
-    program.use_threads(grid.study.launch.threads)
+    hardware.use_threads(grid.study.launch.threads)
     row = grid.row(args.task)
     embedded = paths.embeddings(args.task, args.model)
     embedding = runs.read_made(embedded / "manifest.json", grid.embed(args.task, args.model))
@@ -55,7 +56,7 @@ def main() -> None:
         hyperparameters={"pooling": args.pooling, "ridge": list(sizes)},
         choices=choice.records(row.primary_metric),
         select={"metric": row.primary_metric, "value": choice.score},
-        launch=program.on_cpu(grid.study.launch),
+        launch=hardware.on_cpu(grid.study.launch),
         started=started,
     )
 

@@ -3,14 +3,15 @@
 from graft import program, runs
 from graft.combining import soups
 from graft.combining.combination import Combination
+from graft.compute import hardware
 
 
 def main() -> None:
     args, grid, paths = program.of_system(__doc__)
-    started = program.Stopwatch(grid.study.launch)
+    started = hardware.Stopwatch(grid.study.launch)
     system, out = grid.systems[args.system], paths.run(args.task, args.system, args.seed)
     with program.progress(args.system) as report:
-        device = program.device_of(grid.study.launch)
+        device = hardware.device_of(grid.study.launch)
         one = Combination(grid, paths, args.task, system, args.seed, device, report)
         soup = soups.soup(one, out / "model")
     runs.save_system(

@@ -2,6 +2,7 @@
 
 from graft import files, program
 from graft.building import sweep
+from graft.compute import hardware
 from graft.features import save_states
 from graft.workbench import Workbench
 
@@ -15,11 +16,11 @@ def main() -> None:
     parser.add_argument("--fingerprint", required=True)
     args = parser.parse_args()
     grid, paths = program.context(args)
-    started = program.Stopwatch(grid.study.launch)
+    started = hardware.Stopwatch(grid.study.launch)
     expected = grid.sweep(args.task, args.merge, args.pair, args.seed)
     program.check_fingerprint(expected, args.fingerprint, args.merge)
-    program.use_threads(grid.study.launch.threads)
-    bench = Workbench(grid, paths, args.task, args.pair, args.seed, program.device_of(grid.study.launch))
+    hardware.use_threads(grid.study.launch.threads)
+    bench = Workbench(grid, paths, args.task, args.pair, args.seed, hardware.device_of(grid.study.launch))
     with program.progress(f"sweep {args.merge}") as report:
         swept = sweep(bench, args.merge, report)
     with files.atomic_folder(paths.sweep(args.task, args.merge, args.pair, args.seed)) as folder:

@@ -5,7 +5,8 @@ from typing import Any
 
 from transformers import BertModel
 
-from graft import files, program, provenance
+from graft import files, provenance
+from graft.compute import hardware
 from graft.launch import Launch
 from graft.model_sections import DistilledModel, MaskedModel, RandomModel
 from graft.saving import save_model
@@ -24,7 +25,7 @@ def write_manifest(
     fingerprint: str,
     source: DistilledModel | RandomModel | MaskedModel,
     launch: Launch,
-    started: program.Stopwatch,
+    started: hardware.Stopwatch,
     **facts: Any,
 ) -> None:
     """Write manifest.json into the folder of a model, with the sha256 of its files.

@@ -22,10 +22,10 @@ from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
 from transformers import BertForSequenceClassification
 
+from graft.compute.hardware import device_of, precision_of
 from graft.encoders import ATTENTION_ON
 from graft.inference import Batch
 from graft.launch import Launch
-from graft.program import device_of, precision_of
 from graft.training.packing import packed
 
 T = TypeVar("T")

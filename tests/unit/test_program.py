@@ -2,6 +2,7 @@ import pytest
 import torch
 
 from graft import program
+from graft.compute import hardware
 from graft.launch import Launch
 from graft.progress import along
 
@@ -36,15 +37,15 @@ def test_a_program_that_is_done_leaves_the_processes_it_talked_to():
 
 def test_a_gpu_that_is_asked_for_must_be_there(monkeypatch):
     monkeypatch.setattr("torch.cuda.is_available", lambda: False)
-    assert program.device_of(Launch(device="auto")) == "cpu"
+    assert hardware.device_of(Launch(device="auto")) == "cpu"
     with pytest.raises(ValueError, match="torch sees no GPU"):
-        program.device_of(Launch(device="cuda"))
-    assert program.device_of(program.on_cpu(Launch(device="cuda"))) == "cpu"
+        hardware.device_of(Launch(device="cuda"))
+    assert hardware.device_of(hardware.on_cpu(Launch(device="cuda"))) == "cpu"
 
 
 def test_precision_is_what_was_asked_for():
-    assert program.precision_of(Launch(precision="fp32", device="cpu")) == "fp32"
-    assert program.precision_of(Launch(precision="auto", device="cpu")) in ("fp32", "bf16")
+    assert hardware.precision_of(Launch(precision="fp32", device="cpu")) == "fp32"
+    assert hardware.precision_of(Launch(precision="auto", device="cpu")) in ("fp32", "bf16")
 
 
 def test_a_step_of_unknown_length_is_told_in_a_log_as_it_begins(capsys):

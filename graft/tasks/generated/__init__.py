@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+from graft.registry.layouts import LAYOUTS, Layout
 from graft.tasks.generated import entailment, sentiment, similarity
 
 # Part of the fingerprint: raised when a grammar changes, so that what was made from it is made anew.
@@ -24,48 +25,29 @@ _MOST_TRIES = 1000
 
 @dataclass(frozen=True)
 class Grammar:
-    """A kind of task: what draws its rows, and how the official file looks.
+    """A kind of task: what draws its rows, and how a row is written.
 
     `draw(rng, split, label)`: the texts of a row of class `label`; for a score (`labels` None) the texts and the score.
-    `line(number, texts, label)`: the cells under `header`. `text`, `label`: the columns that matter.
+    `line(number, texts, label)`: the cells under the layout's header.
     """
 
+    layout: Layout
     draw: Callable[[random.Random, str, str | None], tuple[str, ...]]
-    header: tuple[str, ...]
     line: Callable[[int, tuple[str, ...], str], tuple[str, ...]]
-    text: tuple[str, ...]
-    label: str
-    labels: tuple[str, ...] | None
 
 
-_STSB = ("index", "genre", "filename", "year", "old_index", "source1", "source2", "sentence1", "sentence2", "score")
 GRAMMARS = {
-    "sentiment": Grammar(
-        draw=sentiment.row,
-        header=("sentence", "label"),
-        line=lambda number, texts, label: (*texts, label),
-        text=("sentence",),
-        label="label",
-        labels=("0", "1"),
-    ),
+    "sentiment": Grammar(LAYOUTS["sentiment"], sentiment.row, lambda number, texts, label: (*texts, label)),
     "similarity": Grammar(
-        draw=similarity.row,
-        header=_STSB,
-        line=lambda number, texts, label: (
+        LAYOUTS["similarity"],
+        similarity.row,
+        lambda number, texts, label: (
             *(str(number), "generated", "scenes", "none", f"{number:04d}", "none", "none"),
             *(*texts, label),
         ),
-        text=("sentence1", "sentence2"),
-        label="score",
-        labels=None,
     ),
     "entailment": Grammar(
-        draw=entailment.row,
-        header=("index", "sentence1", "sentence2", "label"),
-        line=lambda number, texts, label: (str(number), *texts, label),
-        text=("sentence1", "sentence2"),
-        label="label",
-        labels=(entailment.ENTAILMENT, entailment.NOT_ENTAILMENT),
+        LAYOUTS["entailment"], entailment.row, lambda number, texts, label: (str(number), *texts, label)
     ),
 }
 
@@ -76,25 +58,26 @@ def write(grammar: str, seed: int, train: int, dev: int, folder: Path) -> None:
     Classes are equally frequent, and no text stands twice, within a split or across the two. Raises ValueError where
     the grammar has not as many texts as there are rows.
     """
-    layout = GRAMMARS[grammar]
+    found = GRAMMARS[grammar]
     seen: set[str] = set()
     # dev first, so that asking for more rows of train leaves it as it is.
     for split, count in (("dev", dev), ("train", train)):
         rng = random.Random(f"{VERSION}/{grammar}/{seed}/{split}")
-        lines = ["\t".join(layout.header)]
-        for number, (texts, label) in enumerate(_rows(layout, rng, split, count, seen)):
-            lines.append("\t".join(layout.line(number, texts, label)))
+        lines = ["\t".join(found.layout.header)]
+        for number, (texts, label) in enumerate(_rows(found, rng, split, count, seen)):
+            lines.append("\t".join(found.line(number, texts, label)))
         (folder / f"{split}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
 
 
 def _rows(
-    layout: Grammar, rng: random.Random, split: str, count: int, seen: set[str]
+    grammar: Grammar, rng: random.Random, split: str, count: int, seen: set[str]
 ) -> Iterator[tuple[tuple[str, ...], str]]:
+    layout = grammar.layout
     labels = _labels(layout.labels, rng, count)
     for number in range(count):
         label, written = labels[number]
         for _ in range(_MOST_TRIES):
-            cells = layout.draw(rng, split, label)
+            cells = grammar.draw(rng, split, label)
             texts, score = (cells, written) if layout.labels else (cells[:-1], cells[-1])
             if len({*texts} - seen) == len(layout.text):
                 break

@@ -12,11 +12,11 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from graft.compute.hardware import use_threads
 from graft.encoders import new_classifier
 from graft.launch import Launch
 from graft.model_sections import FineTuning
 from graft.program import run as run_program
-from graft.program import use_threads
 from graft.shapes import Shape
 from graft.tasks.table import TASKS
 from graft.tasks.tokens import TokenisedSplit

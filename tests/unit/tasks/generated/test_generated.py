@@ -3,6 +3,7 @@ from collections import Counter
 
 import pytest
 
+from graft.registry.layouts import LAYOUTS
 from graft.sources import FileData
 from graft.tasks import generated
 from graft.tasks.generated import lexicon
@@ -12,7 +13,7 @@ from graft.tasks.table import TASKS
 
 GRAMMARS = pytest.mark.parametrize("grammar", generated.GRAMMARS)
 # The known task whose official layout each grammar has.
-LAYOUTS = {"sentiment": "sst2", "similarity": "stsb", "entailment": "rte"}
+KNOWN = {"sentiment": "sst2", "similarity": "stsb", "entailment": "rte"}
 
 
 @pytest.fixture
@@ -32,7 +33,7 @@ def written(tmp_path):
 
 
 def texts(grammar, rows):
-    columns = [rows[0].index(name) for name in generated.GRAMMARS[grammar].text]
+    columns = [rows[0].index(name) for name in LAYOUTS[grammar].text]
     return [row[column] for row in rows[1:] for column in columns]
 
 
@@ -57,8 +58,8 @@ def test_other_rows_from_the_same_seed_need_another_version(grammar, digest, tmp
 def test_files_have_the_official_layout(grammar, tmp_path):
     generated.write(grammar, 0, 60, 40, tmp_path)
     source = FileData(kind="tsv", folder=str(tmp_path))
-    assert len(read_split(source, TASKS[LAYOUTS[grammar]], "train", "x")) == 60
-    assert len(read_split(source, TASKS[LAYOUTS[grammar]], "dev", "x")) == 40
+    assert len(read_split(source, TASKS[KNOWN[grammar]], "train", "x")) == 60
+    assert len(read_split(source, TASKS[KNOWN[grammar]], "dev", "x")) == 40
 
 
 def test_similarity_has_all_columns_of_stsb(written):
@@ -73,7 +74,7 @@ def test_similarity_has_all_columns_of_stsb(written):
 def test_classes_are_equally_frequent_in_both_splits(grammar, written):
     for split, size in (("train", 300), ("dev", 100)):
         counts = Counter(row[-1] for row in written(grammar)[split][1:])
-        assert counts == dict.fromkeys(generated.GRAMMARS[grammar].labels, size / 2)
+        assert counts == dict.fromkeys(LAYOUTS[grammar].labels, size / 2)
 
 
 @pytest.mark.parametrize("grammar", ["sentiment", "entailment"])
@@ -83,14 +84,14 @@ def test_the_stated_share_of_labels_is_wrong_as_many_of_each_class(grammar, writ
     clean = written(grammar)["train"]
     assert texts(grammar, noisy) == texts(grammar, clean)
     changed = Counter(a[-1] for a, b in zip(noisy, clean, strict=True) if a != b)
-    assert changed == dict.fromkeys(generated.GRAMMARS[grammar].labels, round(0.03 * 300 / 2))
+    assert changed == dict.fromkeys(LAYOUTS[grammar].labels, round(0.03 * 300 / 2))
 
 
 @GRAMMARS
 def test_no_text_stands_twice(grammar, written):
     rows = written(grammar, train=1000, dev=500)
     everything = texts(grammar, rows["train"]) + texts(grammar, rows["dev"])
-    assert len(everything) == len(set(everything)) == 1500 * len(generated.GRAMMARS[grammar].text)
+    assert len(everything) == len(set(everything)) == 1500 * len(LAYOUTS[grammar].text)
 
 
 @GRAMMARS

@@ -1,0 +1,28 @@
+"""How the files of generated tasks look: GLUE's official columns."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Layout:
+    """Columns of a file, and those that matter: `text`, `label`; `labels`: as they are written, None for a score."""
+
+    header: tuple[str, ...]
+    text: tuple[str, ...]
+    label: str
+    labels: tuple[str, ...] | None
+
+
+_STSB = ("index", "genre", "filename", "year", "old_index", "source1", "source2", "sentence1", "sentence2", "score")
+LAYOUTS = {
+    "sentiment": Layout(("sentence", "label"), ("sentence",), "label", ("0", "1")),
+    "similarity": Layout(_STSB, ("sentence1", "sentence2"), "score", None),
+    "entailment": Layout(
+        header=("index", "sentence1", "sentence2", "label"),
+        text=("sentence1", "sentence2"),
+        label="label",
+        labels=("entailment", "not_entailment"),
+    ),
+}
