@@ -24,11 +24,12 @@ lint: setup
 	$(BIN)/ruff format --check .
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/snakemake --lint
+	$(BIN)/lint-imports
 
 # What is generated from the code: docs/methods.md, docs/configuration.md, config/study.schema.json. Not after `setup`,
 # which would make anew an environment that this checkout only borrows.
 docs:
-	$(BIN)/python -m graft.references
+	$(BIN)/python -m graft.cli.references
 
 test: setup lint
 	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadgroup --no-loadscope-reorder --durations 15

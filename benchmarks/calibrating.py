@@ -16,11 +16,11 @@ from rich.console import Console
 from rich.table import Table
 from transformers import BertModel
 
-from graft.cost.flops import calibration_flops, encoder_flops
-from graft.encoders import bert_config
-from graft.merging.alignment import depth
+from graft.encoders.bert import bert_config
+from graft.flops.counts import calibration_flops, encoder_flops
 from graft.merging.calibration import calibrate
-from graft.shapes import Shape
+from graft.registry import depth
+from graft.registry.shapes import Shape
 
 SMALL = Shape(layers=4, width=312, heads=12, ffn=1200, vocabulary=30522)
 LARGE = Shape(layers=12, width=768, heads=12, ffn=3072, vocabulary=30522)

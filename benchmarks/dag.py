@@ -18,9 +18,10 @@ import sys
 import tempfile
 from pathlib import Path
 
-from graft import steps, study
-from graft.grid import Grid
-from graft.strict_yaml import read_yaml
+from graft.config import study
+from graft.io.strict_yaml import read_yaml
+from graft.study import steps
+from graft.study.grid import Grid
 
 ROOT = Path(__file__).resolve().parents[1]
 

@@ -33,16 +33,16 @@ import torch
 from accelerate.state import AcceleratorState
 from transformers import BertForSequenceClassification, Trainer, TrainingArguments
 
-from graft import launcher
 from graft.compute.hardware import device_of, precision_of, use_threads
-from graft.encoders import bert_config, new_classifier, set_labels
-from graft.launch import Launch
-from graft.local_models import local_folder
-from graft.model_sections import FineTuning, PackageModel
-from graft.shapes import Shape
-from graft.study import Task
+from graft.config.launch import Launch
+from graft.config.models import FineTuning, PackageModel
+from graft.config.study import Task
+from graft.encoders.bert import bert_config, new_classifier, set_labels
+from graft.encoders.local_models import local_folder
+from graft.registry.shapes import Shape
+from graft.registry.tasks import TaskRow
+from graft.study import launcher
 from graft.tasks.prepare import prepare_task
-from graft.tasks.table import TaskRow
 from graft.tasks.tokens import TokenisedSplit, tokenize_task
 from graft.training.finetuning import FineTuned, Labelled, PassCost, _Training, finetune
 from graft.training.graphs import Replayed

@@ -56,8 +56,8 @@ CASES = {
 }
 # With what Graft is imported when it merges, by method.
 IMPORTS = (
-    "import yaml, graft.__main__, graft.progress, rich.progress; from graft.merging.homogeneous import folders, table; "
-    "table.implementation(%r)"
+    "import yaml, graft.cli.main, graft.io.progress, rich.progress; from graft.merging.homogeneous import folders; "
+    "from graft.registry import same_shape_methods; same_shape_methods.implementation(%r)"
 )
 
 

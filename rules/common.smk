@@ -10,12 +10,14 @@ from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 from snakemake.utils import update_config
 
-from graft import cluster, deployment, files, launcher, locks, preload, steps, study as studies
-from graft.cost import families
-from graft.grid import Grid
-from graft.grid_systems import probes_of, reads_layers
-from graft.merging.alignment.depth import DEPTHS
-from graft.paths import Paths
+from graft.study import cluster, deployment, launcher, preload, steps
+from graft.io import files, locks
+from graft.config import study as studies
+from graft.study import families
+from graft.study.grid import Grid
+from graft.study.grid_systems import probes_of, reads_layers
+from graft.registry.depth import DEPTHS
+from graft.study.paths import Paths
 from graft.reporting import captions
 
 # Snakemake makes millions of small objects that live to its end; looking for rubbish so often took an eighth of a dry run.

@@ -2,7 +2,7 @@
 
 import sys
 
-from graft import preload
+from graft.study import preload
 
 # Before a program imports anything: where there is a server, it is run there.
 if sys.orig_argv[1:2] == ["-m"] and sys.orig_argv[2].startswith(f"{__name__}."):

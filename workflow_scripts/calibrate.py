@@ -2,16 +2,17 @@
 
 from safetensors.torch import save_file
 
-from graft import files, program, runs
 from graft.compute import hardware
-from graft.cost.flops import calibration_flops, encoder_flops, similarity_flops
-from graft.encoders import encoder_of, load_encoder
-from graft.inference import batches, first_texts, pass_flops
-from graft.merging.alignment import depth
+from graft.encoders.architecture import stacked
+from graft.encoders.bert import encoder_of, load_encoder
+from graft.encoders.inference import batches, first_texts, pass_flops
+from graft.flops.counts import calibration_flops, encoder_flops, similarity_flops
+from graft.io import files
 from graft.merging.alignment.cka import layer_similarity
-from graft.merging.architecture import stacked
 from graft.merging.calibration import calibrate
-from graft.shapes import Shape
+from graft.registry import depth
+from graft.registry.shapes import Shape
+from graft.study import program, runs
 
 
 def main() -> None:

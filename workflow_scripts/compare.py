@@ -1,7 +1,7 @@
 """Compare all systems: comparison.csv and comparison.md."""
 
-from graft import program
 from graft.reporting import tables
+from graft.study import program
 
 
 def main() -> None:

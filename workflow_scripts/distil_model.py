@@ -2,9 +2,9 @@
 
 import dataclasses
 
-from graft import program
 from graft.compute import hardware
-from graft.shapes import Shape
+from graft.registry.shapes import Shape
+from graft.study import program
 from graft.tasks.texts import train_texts
 from graft.training.distil import distil_model
 from graft.training.saving import write_manifest

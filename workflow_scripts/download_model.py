@@ -1,7 +1,7 @@
 """Bring a published model into the study as float32 safetensors with a checked tokenizer."""
 
-from graft import program
-from graft.pretrained import fetch_model
+from graft.encoders.pretrained import fetch_model
+from graft.study import program
 
 
 def main() -> None:

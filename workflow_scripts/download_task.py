@@ -1,6 +1,6 @@
 """Read a task from its source, carve out `select`, and write its splits; of a transfer, the report split alone."""
 
-from graft import program
+from graft.study import program
 from graft.tasks.prepare import prepare_task
 from graft.tasks.transferred import prepare_transfer
 

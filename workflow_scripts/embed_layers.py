@@ -1,13 +1,14 @@
 """Run a pair's large model over a task's train and select texts and keep all tokens' states at the mapped layers."""
 
-from graft import files, program, runs
 from graft.compute import hardware
-from graft.cost.flops import encoder_flops
-from graft.encoders import load_encoder
-from graft.inference import pass_flops
-from graft.layer_states import collect
-from graft.merging.alignment import depth
-from graft.shapes import Shape
+from graft.encoders.bert import load_encoder
+from graft.encoders.inference import pass_flops
+from graft.encoders.layer_states import collect
+from graft.flops.counts import encoder_flops
+from graft.io import files
+from graft.registry import depth
+from graft.registry.shapes import Shape
+from graft.study import program, runs
 
 
 def main() -> None:

@@ -1,10 +1,11 @@
 """Run a pre-trained model over a task's train and select texts and keep its [CLS] and mean states."""
 
-from graft import files, program
 from graft.compute import hardware
-from graft.encoders import load_encoder
-from graft.features import embed, save_states
-from graft.runs import model_folder, tokens
+from graft.encoders.bert import load_encoder
+from graft.encoders.features import embed, save_states
+from graft.io import files
+from graft.study import program
+from graft.study.runs import model_folder, tokens
 
 
 def main() -> None:

@@ -1,12 +1,12 @@
 """Put fine-tuned models of different seeds together: the mean of their logits."""
 
-from graft import program, runs
 from graft.compute import hardware
-from graft.cost.flops import classifier_flops
-from graft.inference import pass_flops, run
+from graft.encoders.inference import pass_flops, run
+from graft.flops.counts import classifier_flops
 from graft.merging.composite import manifest
 from graft.merging.loading import load
-from graft.shapes import Shape
+from graft.registry.shapes import Shape
+from graft.study import program, runs
 from graft.tasks import metrics
 
 

@@ -4,11 +4,13 @@ import time
 
 import pandas as pd
 
-from graft import cards, files, program, provenance, records, runs
-from graft.compute import hardware
-from graft.grid import Grid
-from graft.inference import pass_flops, run
+from graft.cli import cards
+from graft.compute import hardware, provenance
+from graft.encoders.inference import pass_flops, run
+from graft.io import files
 from graft.merging.loading import load
+from graft.study import program, records, runs
+from graft.study.grid import Grid
 from graft.tasks import metrics
 
 # Published inference costs are per example of 128 tokens.

@@ -1,6 +1,6 @@
 """Fine-tune a large model on so many rows of train as take the training FLOPs of the merge that is best on `select`."""
 
-from graft import program
+from graft.study import program
 from workflow_scripts import finetune_model
 
 

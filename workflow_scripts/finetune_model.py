@@ -3,11 +3,12 @@
 import os
 import shutil
 
-from graft import files, locks, program, runs
 from graft.compute import hardware
-from graft.grid_systems import TRIAL
-from graft.saving import save_model
-from graft.tuning import Tuning, tune
+from graft.encoders.saving import save_model
+from graft.io import files, locks
+from graft.making.tuning import Tuning, tune
+from graft.study import program, runs
+from graft.study.grid_systems import TRIAL
 
 
 def main(purpose: str = __doc__) -> None:

@@ -1,7 +1,7 @@
 """Gather the run.json of every run into runs.csv."""
 
-from graft import program
 from graft.reporting import tables
+from graft.study import program
 
 
 def main() -> None:

@@ -1,7 +1,7 @@
 """Make a small model that was never trained: the shape and tokenizer of another, weights drawn from a seed."""
 
-from graft import program, runs
 from graft.compute import hardware
+from graft.study import program, runs
 from graft.training.initial import initialise_model
 from graft.training.saving import write_manifest
 

@@ -2,9 +2,9 @@
 
 import numpy as np
 
-from graft import program, runs
 from graft.compute import hardware
 from graft.merging.composite import manifest
+from graft.study import program, runs
 from graft.tasks import metrics
 
 

@@ -2,13 +2,14 @@
 
 import functools
 
-from graft import features, program, provenance, runs
-from graft.compute import hardware
-from graft.cost import energy, families, measurements
-from graft.cost.architecture import architecture
-from graft.cost.latency import Answer, Subject, Texts, measure
-from graft.cost.memory import peak_bytes
+from graft.compute import energy, hardware, provenance
+from graft.encoders import features
+from graft.measuring import measurements
+from graft.measuring.architecture import architecture
+from graft.measuring.latency import Answer, Subject, Texts, measure
+from graft.measuring.memory import peak_bytes
 from graft.merging.loading import load
+from graft.study import families, program, runs
 
 
 def main() -> None:

@@ -1,9 +1,10 @@
 """Merge the encoders of one seed's fine-tunings of all tasks into one; the strength is chosen on their `select`."""
 
-from graft import files, program
-from graft.combining import multitask
-from graft.combining.combination import Combination
 from graft.compute import hardware
+from graft.io import files
+from graft.making.combining import multitask
+from graft.making.combining.combination import Combination
+from graft.study import program
 
 
 def main() -> None:

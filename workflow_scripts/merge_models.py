@@ -1,11 +1,12 @@
 """Make one merged system or control: search on `select`, save the chosen model."""
 
-from graft import cards, program
-from graft.building import build
+from graft.cli import cards
 from graft.compute import hardware
-from graft.grid_systems import effective
-from graft.runs import pretraining_flops, save_system
-from graft.workbench import Workbench
+from graft.making.building import build
+from graft.making.workbench import Workbench
+from graft.study import program
+from graft.study.grid_systems import effective
+from graft.study.runs import pretraining_flops, save_system
 
 
 def main() -> None:

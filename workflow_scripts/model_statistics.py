@@ -1,13 +1,14 @@
 """Find out what a merge of models of one shape must know of one of them: its Fisher diagonal or its Gram matrices."""
 
-from graft import files, program, runs
 from graft.compute import hardware
-from graft.cost.same_shape import statistic_flops
-from graft.encoders import load_classifier
-from graft.features import fit_rows
-from graft.inference import batches, pass_flops
+from graft.encoders.bert import load_classifier
+from graft.encoders.features import fit_rows
+from graft.encoders.inference import batches, pass_flops
+from graft.flops.same_shape import statistic_flops
+from graft.io import files
 from graft.merging.homogeneous import statistics
-from graft.shapes import Shape
+from graft.registry.shapes import Shape
+from graft.study import program, runs
 
 
 def main() -> None:

@@ -1,8 +1,8 @@
 """Put the encoder that was merged for all tasks under the head of one task's own fine-tuning."""
 
-from graft import program, runs
-from graft.combining import multitask
 from graft.compute import hardware
+from graft.making.combining import multitask
+from graft.study import program, runs
 
 
 def main() -> None:

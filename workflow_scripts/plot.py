@@ -1,7 +1,7 @@
 """Draw all figures that there is data for: svg, png, pdf, and what is drawn as csv."""
 
-from graft import program
 from graft.reporting import tables
+from graft.study import program
 
 
 def main() -> None:

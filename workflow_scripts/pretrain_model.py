@@ -1,7 +1,7 @@
 """Pre-train a small model by masked language modelling on the unlabelled train texts of the study's tasks."""
 
-from graft import program, runs
 from graft.compute import hardware
+from graft.study import program, runs
 from graft.tasks.texts import train_texts
 from graft.training.masked_lm import pretrain_model
 from graft.training.saving import write_manifest

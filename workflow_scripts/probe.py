@@ -2,14 +2,14 @@
 
 import torch
 
-from graft import program, runs
 from graft.compute import hardware
-from graft.cost.flops import linear_flops, ridge_flops
-from graft.features import load_states
+from graft.encoders.features import load_states
+from graft.flops.counts import linear_flops, ridge_flops
 from graft.merging.composite import manifest
 from graft.merging.heads import ridge
 from graft.merging.heads.labelled import label_targets
 from graft.merging.selection import Point, search
+from graft.study import program, runs
 from graft.tasks import metrics
 
 

@@ -1,7 +1,7 @@
 """Write the report: answer, tables, figures, methods and circumstances as one page."""
 
-from graft import program
 from graft.reporting import tables
+from graft.study import program
 
 
 def main() -> None:

@@ -1,9 +1,9 @@
 """Merge fine-tunings of one task into a soup; strength, or members, are chosen on `select`."""
 
-from graft import program, runs
-from graft.combining import soups
-from graft.combining.combination import Combination
 from graft.compute import hardware
+from graft.making.combining import soups
+from graft.making.combining.combination import Combination
+from graft.study import program, runs
 
 
 def main() -> None:

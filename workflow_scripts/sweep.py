@@ -1,10 +1,11 @@
 """Run a merged body at every strength over the fit rows and `select`, once for all of its heads."""
 
-from graft import files, program
-from graft.building import sweep
 from graft.compute import hardware
-from graft.features import save_states
-from graft.workbench import Workbench
+from graft.encoders.features import save_states
+from graft.io import files
+from graft.making.building import sweep
+from graft.making.workbench import Workbench
+from graft.study import program
 
 
 def main() -> None:

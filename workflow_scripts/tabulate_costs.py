@@ -1,7 +1,7 @@
 """Put together what every system costs to make and to use: cost.csv."""
 
-from graft import program
 from graft.reporting import tables
+from graft.study import program
 
 
 def main() -> None:

@@ -1,6 +1,6 @@
 """Turn a task's texts into token ids, once per tokenizer."""
 
-from graft import program
+from graft.study import program
 from graft.tasks.tokens import tokenize_task
 
 

@@ -1,7 +1,7 @@
 """Compare the systems that were evaluated on other data sets: transfer.csv."""
 
-from graft import program
 from graft.reporting import transfer
+from graft.study import program
 
 
 def main() -> None:

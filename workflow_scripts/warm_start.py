@@ -1,6 +1,6 @@
 """Fine-tune a large model for a few steps from one of several starts, at every rate; the best on `select` is saved."""
 
-from graft import program
+from graft.study import program
 from workflow_scripts import finetune_model
 
 

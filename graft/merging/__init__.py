@@ -1,2 +1,1 @@
-"""Merging a fine-tuned small encoder into a pre-trained large one. This package file imports no torch: `registry` and
-`selection` are read by plans and by Snakemake itself."""
+"""The merge methods, and what they are made of: alignment, transport, heads, composites."""

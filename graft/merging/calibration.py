@@ -7,9 +7,7 @@ import torch
 from torch import Tensor, nn
 from transformers import BertModel
 
-from graft.merging.alignment import depth
-from graft.merging.alignment.depth import DepthMap
-from graft.merging.architecture import (
+from graft.encoders.architecture import (
     BLOCK_OUT,
     EMBEDDING_NORM,
     EMBEDDINGS,
@@ -20,7 +18,9 @@ from graft.merging.architecture import (
     site_name,
 )
 from graft.merging.moments import Moments
-from graft.shapes import Shape
+from graft.registry import depth
+from graft.registry.depth import DepthMap
+from graft.registry.shapes import Shape
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 # Texts go through the models so many tokens at a time, since all of the small model's activations are held meanwhile.

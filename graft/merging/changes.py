@@ -9,8 +9,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from graft.merging.architecture import EMBEDDING_TABLES
-from graft.merging.registry import CHANGES
+from graft.encoders.architecture import EMBEDDING_TABLES
+from graft.registry.merge_methods import CHANGES
 
 
 def finetuned_with(

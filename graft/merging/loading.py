@@ -6,15 +6,14 @@ from pathlib import Path
 
 import torch
 
-from graft.cost.linked import linked_flops
-from graft.encoders import load_classifier, load_encoder
+from graft.encoders.bert import load_classifier, load_encoder
+from graft.encoders.states import Frozen
+from graft.flops.linked import linked_flops
 from graft.merging.composite import logit_ensemble, manifest, proxy_tuning
 from graft.merging.composite.calm import Calm
-from graft.merging.composite.cuts import Cut
 from graft.merging.composite.ladder import Ladder
 from graft.merging.composite.manifest import Composite
 from graft.merging.composite.side_tuning import SideTuned
-from graft.merging.composite.states import Frozen
 from graft.merging.composite.stitch import Stitched
 from graft.merging.heads.ridge import LinearMap
 from graft.merging.predictors import (
@@ -26,7 +25,8 @@ from graft.merging.predictors import (
     StitchPredictor,
     TrainedPredictor,
 )
-from graft.shapes import Shape
+from graft.registry.cuts import Cut
+from graft.registry.shapes import Shape
 
 
 def load(folder: str | Path) -> Predictor:

@@ -7,14 +7,14 @@ import torch
 from torch import Tensor
 from transformers import BertForSequenceClassification, BertModel
 
-from graft.cost.flops import classifier_flops, encoder_flops, linear_flops, stitch_flops
-from graft.merging.composite.cuts import Cut
-from graft.merging.composite.states import Frozen
+from graft.encoders.pooling import pool
+from graft.encoders.states import Frozen
+from graft.flops.counts import classifier_flops, encoder_flops, linear_flops, stitch_flops
 from graft.merging.composite.stitch import Stitched
 from graft.merging.composite.trained import Trained
-from graft.merging.heads.pooling import pool
 from graft.merging.heads.ridge import LinearMap
-from graft.shapes import Shape
+from graft.registry.cuts import Cut
+from graft.registry.shapes import Shape
 
 Batch = Mapping[str, Tensor]
 

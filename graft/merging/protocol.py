@@ -6,11 +6,11 @@ from typing import Any, NamedTuple, Protocol
 
 from torch import Tensor
 
-from graft.merging.alignment import depth
-from graft.merging.alignment.depth import DepthMap
-from graft.merging.architecture import check_body, stacked
-from graft.progress import Report, silent
-from graft.shapes import Shape
+from graft.encoders.architecture import check_body, stacked
+from graft.io.progress import Report, silent
+from graft.registry import depth
+from graft.registry.depth import DepthMap
+from graft.registry.shapes import Shape
 
 
 @dataclass(frozen=True)
@@ -18,8 +18,8 @@ class Parts:
     """All that a merge is made from.
 
     Bodies are `BertModel.state_dict()`s. `statistics` are those of `graft.merging.calibration.calibrate` with this
-    depth map, for methods that need them; `options` those of `graft.merging.registry.checked_options`; `texts`: batches
-    of tokens, for methods that walk through the models again; `projections`: the weights [w_L, w_S] with which a
+    depth map, for methods that need them; `options` those of `merge_methods.checked_options`; `texts`: batches of
+    tokens, for methods that walk through the models again; `projections`: the weights [w_L, w_S] with which a
     distillation compared hidden states, where the small model came with any: one for all states, or one for the
     embeddings and for each layer; `report` is told how far a method is.
     """

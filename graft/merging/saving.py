@@ -8,11 +8,11 @@ from safetensors.torch import save_file
 from torch import Tensor
 from transformers import BertConfig, BertForSequenceClassification
 
-from graft import files
-from graft.encoders import set_labels
-from graft.merging.architecture import check_body, check_tensors
+from graft.encoders.architecture import check_body, check_tensors
+from graft.encoders.bert import set_labels
+from graft.io import files
 from graft.merging.heads.head import Head
-from graft.shapes import Shape
+from graft.registry.shapes import Shape
 
 
 def split_classifier(model: BertForSequenceClassification) -> tuple[dict[str, Tensor], Head]:

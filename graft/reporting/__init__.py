@@ -1,1 +1,1 @@
-"""From run.json files to tables and figures."""
+"""Tables, figures and the page of a study."""

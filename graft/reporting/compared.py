@@ -8,13 +8,13 @@ from dataclasses import dataclass, replace
 
 import pandas as pd
 
-from graft.grid import Grid
-from graft.grid_systems import System
-from graft.merging.registry import KINDS
-from graft.model_sections import Pair
-from graft.names import matches
+from graft.config.models import Pair
+from graft.io.names import matches
+from graft.registry.merge_methods import KINDS
 from graft.statistics.crossed import Crossed, Difference, Estimate
 from graft.statistics.verdicts import DESCRIPTIVE, carries_verdict, holm, verdict
+from graft.study.grid import Grid
+from graft.study.grid_systems import System
 
 
 @dataclass(frozen=True)

@@ -8,8 +8,8 @@ from typing import Any
 
 import pandas as pd
 
+from graft.config.study import Study
 from graft.reporting.compared import Compared
-from graft.study import Study
 
 COLUMNS = (
     "task",

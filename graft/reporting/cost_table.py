@@ -10,13 +10,13 @@ from typing import Any
 
 import pandas as pd
 
-from graft import records
-from graft.cost import families, measurements
-from graft.cost.measurements import Measurement, Measurements
-from graft.grid import Grid
-from graft.paths import Paths
-from graft.records import Cost
+from graft.measuring import measurements
+from graft.measuring.measurements import Measurement, Measurements
 from graft.reporting.compared import pair_of
+from graft.study import families, records
+from graft.study.grid import Grid
+from graft.study.paths import Paths
+from graft.study.records import Cost
 
 log = logging.getLogger(__name__)
 

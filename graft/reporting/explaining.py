@@ -8,14 +8,15 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from graft import files, records, steps
-from graft.grid import Grid, Run
-from graft.grid_systems import MEMBER, TRIAL, System
-from graft.paths import Paths
-from graft.records import RunRecord
-from graft.reporting import formats, tables, transfer
+from graft.io import files
+from graft.reporting import csv_files, formats, transfer
 from graft.reporting.states import RunState, run_json, states
-from graft.steps import Step
+from graft.study import records, steps
+from graft.study.grid import Grid, Run
+from graft.study.grid_systems import MEMBER, TRIAL, System
+from graft.study.paths import Paths
+from graft.study.records import RunRecord
+from graft.study.steps import Step
 
 _ABSENT = "not in it: made before this run, or not made yet"
 
@@ -203,13 +204,13 @@ def _tables(paths: Paths, run: Run, record: RunRecord) -> Section:
     """The rows of the tables in which the number stands, as far as these are made."""
     rows = []
     if run.trained_on is None:
-        row = _row_of(paths.tables / tables.RUNS, run, seed=True)
+        row = _row_of(paths.tables / csv_files.RUNS, run, seed=True)
         value = row and row["value"]
         told = _ABSENT if value is None else formats.score(value)
         if value is not None and value != record.primary.value:
             told += ": another value, made before this run"
-        rows.append((str(paths.tables / tables.RUNS), told))
-    name = transfer.TRANSFER if run.trained_on else tables.COMPARISON
+        rows.append((str(paths.tables / csv_files.RUNS), told))
+    name = transfer.TRANSFER if run.trained_on else csv_files.COMPARISON
     row = _row_of(paths.tables / name, run)
     if row is None:
         rows.append((str(paths.tables / name), _ABSENT))
@@ -223,7 +224,7 @@ def _tables(paths: Paths, run: Run, record: RunRecord) -> Section:
 def _row_of(path: Path, run: Run, seed: bool = False) -> dict[str, Any] | None:
     if not path.is_file():
         return None
-    table = tables.read_csv(path)
+    table = csv_files.read_csv(path)
     own = table[(table["task"] == run.task) & (table["system"] == run.system.name)]
     if seed:
         own = own[own["seed"].astype(str) == str(run.seed)]

@@ -6,7 +6,7 @@ from typing import Any
 
 import pandas as pd
 
-from graft.names import common_pair
+from graft.io.names import common_pair
 from graft.reporting import formats
 
 # What fonts of a paper may lack, as commands.

@@ -7,11 +7,11 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from graft.paths import Paths
+from graft.config.study import Study
+from graft.registry.tasks import TaskRow
 from graft.statistics.crossed import Crossed
-from graft.study import Study
+from graft.study.paths import Paths
 from graft.tasks.metrics import predictions
-from graft.tasks.table import TaskRow
 
 
 def crossed(runs: pd.DataFrame, study: Study, paths: Paths) -> dict[str, Crossed]:

@@ -8,11 +8,11 @@ from typing import Any
 
 import pandas as pd
 
-from graft import records
-from graft.grid import Grid, Run
-from graft.paths import Paths
-from graft.records import RunRecord
 from graft.reporting.states import run_json, states
+from graft.study import records
+from graft.study.grid import Grid, Run
+from graft.study.paths import Paths
+from graft.study.records import RunRecord
 
 log = logging.getLogger(__name__)
 

@@ -9,12 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from types import MappingProxyType
 
-from graft import cluster, locks, steps
-from graft.cluster import Queued
-from graft.grid import Grid, Run
-from graft.grid_systems import MEMBER, TRIAL
-from graft.paths import Paths
-from graft.steps import RULES, Step
+from graft.io import locks
+from graft.study import cluster, steps
+from graft.study.cluster import Queued
+from graft.study.grid import Grid, Run
+from graft.study.grid_systems import MEMBER, TRIAL
+from graft.study.paths import Paths
+from graft.study.steps import RULES, Step
 
 STATES = ("done", "stale", "running", "failed", "missing")
 
@@ -82,7 +83,7 @@ def state_of(
     `queued`: the job of a cluster that makes a file, or writes a log."""
     record = run_json(paths, run)
     if record.is_file():
-        from graft import records
+        from graft.study import records
 
         found, expected = records.read(record).provenance.fingerprint, fingerprint(run)
         if expected is not None and found != expected:

@@ -8,12 +8,12 @@ from typing import Any
 
 import pandas as pd
 
-from graft.merging.registry import CHANGES, HEADS, KINDS
-from graft.names import common_pair
-from graft.paths import Paths
+from graft.io.names import common_pair
+from graft.registry.merge_methods import CHANGES, HEADS, KINDS
 from graft.reporting import formats
-from graft.reporting.tables import COMPARISON
+from graft.reporting.csv_files import COMPARISON
 from graft.statistics.verdicts import SEEDS_FOR_VERDICT
+from graft.study.paths import Paths
 
 Row = dict[str, Any]
 _OTHER_SMALL = re.compile(rf"control\.other-small\.(?P<merge>.+\.(?:{'|'.join(HEADS)}))\..+-into-(?P<large>.+)")

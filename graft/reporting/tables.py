@@ -1,29 +1,28 @@
-"""The files of `results/<study>/tables` and `figures`: read, made and written whole."""
+"""Makes what stands in `results/<study>`: tables, figures and the page, each from the files before it."""
 
 from __future__ import annotations
 
-from pathlib import Path
-from typing import Any
-
-import pandas as pd
-
-from graft import files
-from graft.grid import Grid
-from graft.paths import Paths
+from graft.io import files
 from graft.reporting import cost_table, documents, latex, warm_start
 from graft.reporting import runs as gathering
 from graft.reporting.aggregate import aggregated
 from graft.reporting.compared import compared
-from graft.reporting.comparison import COLUMNS, comparison
+from graft.reporting.comparison import comparison
+from graft.reporting.csv_files import (
+    AGGREGATE,
+    COMPARISON,
+    COSTS,
+    RUNS,
+    SIGNIFICANCE,
+    WARM_START,
+    read_comparison,
+    read_csv,
+    write_csv,
+)
 from graft.reporting.predictions import crossed
 from graft.reporting.significance import significance
-
-RUNS = "runs.csv"
-COMPARISON = "comparison.csv"
-SIGNIFICANCE = "significance.csv"
-AGGREGATE = "aggregate.csv"
-COSTS = "cost.csv"
-WARM_START = "warm-start.csv"
+from graft.study.grid import Grid
+from graft.study.paths import Paths
 
 
 def write_runs(grid: Grid, paths: Paths, refuse_stale: bool = True) -> None:
@@ -58,15 +57,6 @@ def write_costs(grid: Grid, paths: Paths) -> None:
     write_csv(table, paths.tables / COSTS)
 
 
-def read_comparison(paths: Paths) -> pd.DataFrame:
-    """Read comparison.csv; raises ValueError where an older version wrote it, with fewer columns."""
-    path = paths.tables / COMPARISON
-    table = read_csv(path)
-    if missing := [name for name in COLUMNS if name not in table]:
-        raise ValueError(f"{path}: no column {missing[0]}, an older version wrote it; call `python -m graft tables`")
-    return table
-
-
 def write_figures(grid: Grid, paths: Paths) -> None:
     """Draw what there is data for: `figures/<figure>.<task>.{svg,png,pdf}`, and what is drawn as csv beside them."""
     from graft.reporting.figures import catalogue
@@ -83,23 +73,3 @@ def write_report(grid: Grid, paths: Paths) -> None:
 
     with files.atomic_file(paths.report) as temporary:
         temporary.write_text(render(contents(grid, paths)))
-
-
-def write_csv(table: pd.DataFrame, path: Path) -> None:
-    """Write a table, atomically: floats by repr, booleans as true and false, nothing for None."""
-    # By column, since DataFrame.map makes floats of integers that stand beside empty cells.
-    written = pd.DataFrame({name: pd.Series(_plain(values), dtype=object) for name, values in table.items()})
-    with files.atomic_file(path) as temporary:
-        written.to_csv(temporary, index=False, lineterminator="\n")
-
-
-def _plain(values: pd.Series) -> list[Any]:
-    return [str(value).lower() if isinstance(value, bool) else value for value in values]
-
-
-def read_csv(path: Path) -> pd.DataFrame:
-    """Read a table of `write_csv`, every number as it was written and None where nothing stands."""
-    if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such table; `snakemake tables` or `python -m graft tables` makes it")
-    table = pd.read_csv(path, keep_default_na=False, na_values=[""])
-    return table.astype(object).where(table.notna(), None)

@@ -7,29 +7,25 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
-from typing import TYPE_CHECKING
 
 import pandas as pd
 from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from graft import locks
-from graft.cost.plan import Plan
-from graft.cost.sizes import SPLITS
-from graft.grid import Grid
-from graft.merging.homogeneous.table import GREEDY, Facts
-from graft.merging.registry import MethodFacts
-from graft.names import common_pair
-from graft.paths import Paths
+from graft.config.study import load
+from graft.io import locks
+from graft.io.names import common_pair
+from graft.planning.plan import Plan
+from graft.planning.sizes import SPLITS
+from graft.registry.merge_methods import MethodFacts
+from graft.registry.same_shape_methods import GREEDY, Facts
 from graft.reporting import formats
 from graft.reporting.explaining import Section
 from graft.reporting.fitting import Column, Fitted, Prose
 from graft.reporting.states import STATES, RunState, StepState, states, step_states
-from graft.study import load
-
-if TYPE_CHECKING:
-    from graft.merging.folders import Plan as MergePlan
+from graft.study.grid import Grid
+from graft.study.paths import Paths
 
 # Columns that fit 120 characters, and which go first in fewer; comparison.md has all.
 _SHOWN = {
@@ -82,21 +78,6 @@ def comparison_tables(comparison: pd.DataFrame) -> list[Part]:
         "the reference's"
     )
     return [*parts, Prose(legend, "dim")]
-
-
-def merge_tables(plan: MergePlan) -> list[Part]:
-    """What a merge of two folders does: shapes, layers, options and FLOPs."""
-    sizes = [(n, getattr(plan.small, n), getattr(plan.large, n)) for n in ("layers", "width", "ffn", "heads")]
-    layers = ", ".join(f"{m} → {g}" for m, g in plan.depth_map)
-    options = ", ".join(f"{name} {value}" for name, value in plan.options.items() if name != "strengths")
-    flops = ", ".join(f"{part} {formats.flops(count)}" for part, count in plan.flops.items())
-    return [
-        _plain_table(("spaces", "small", "large"), sizes),
-        Prose(f"layers, counted from 0: {layers}"),
-        Prose(f"options: {options}"),
-        Prose(f"text: {plan.texts} texts, {plan.tokens} tokens"),
-        Prose(f"FLOPs: {flops}"),
-    ]
 
 
 def ending(sentence: str, places: Iterable[tuple[str, str]]) -> list[Text]:
@@ -156,7 +137,7 @@ def plan_tables(plan: Plan) -> list[Part]:
     """Jobs per rule; FLOPs and GPU hours per kind of step; disk; the sizes that all this rests on; what is unknown."""
     more = "at least " if plan.unknown else ""
     gpu, parts = plan.gpu, [Text(f"{plan.study}: the whole study from nothing", style="bold")]
-    parts += [_plain_table(("job", "number"), [*plan.jobs.items(), ("total", sum(plan.jobs.values()))])]
+    parts += [plain_table(("job", "number"), [*plan.jobs.items(), ("total", sum(plan.jobs.values()))])]
     rows = [
         (
             t.kind,
@@ -167,7 +148,7 @@ def plan_tables(plan: Plan) -> list[Part]:
     ]
     total = [more + formats.flops(sum(t.flops for t in plan.kinds)), more + _time(sum(t.hours for t in plan.kinds))]
     rows.append(("total", sum(t.jobs for t in plan.kinds), *total))
-    parts.append(_plain_table(("kind of step", "jobs", "FLOPs", f"time on one {gpu.name}"), rows))
+    parts.append(plain_table(("kind of step", "jobs", "FLOPs", f"time on one {gpu.name}"), rows))
     parts.append(
         Prose(
             f"time: at {plan.utilisation:.0%} of {gpu.bf16 / 1e12:g} TFLOP/s (bf16, training) and of "
@@ -178,19 +159,19 @@ def plan_tables(plan: Plan) -> list[Part]:
     )
     disk = [(what, _at_least(formats.size(size), whole, size)) for what, (size, whole) in plan.disk.items()]
     disk.append(("total", more + formats.size(sum(size for size, _ in plan.disk.values()))))
-    parts.append(_plain_table(("on disk", "size"), disk))
+    parts.append(plain_table(("on disk", "size"), disk))
     tasks = [
         (task, *(f"{len(n)} x {n.mean():.1f}" for n in (sizes.tokens[split] for split in SPLITS)), sizes.source)
         for task, sizes in plan.tasks.items()
     ]
     if tasks:
-        parts.append(_plain_table(("rows x mean tokens", *SPLITS, "source"), tasks))
+        parts.append(plain_table(("rows x mean tokens", *SPLITS, "source"), tasks))
     models = [
         (model, f"{shape.layers} x {shape.width}", formats.count(shape.body_parameters), source)
         for model, (shape, source) in plan.models.items()
     ]
     if models:
-        parts.append(_plain_table(("model", "layers x width", "parameters", "shape from"), models))
+        parts.append(plain_table(("model", "layers x width", "parameters", "shape from"), models))
     return [*parts, *(Prose(f"unknown: {what}", "yellow") for what in plan.unknown)]
 
 
@@ -261,7 +242,7 @@ def _comparison_table(table: pd.DataFrame, common: str) -> Fitted:
     return Fitted([_SHOWN[key] for key in shown], lines)
 
 
-def _plain_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> Fitted:
+def plain_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> Fitted:
     """A table of what can be read as text; columns of numbers are set to the right."""
     cells = [[Text(str(cell)) for cell in row] for row in rows]
     columns = []

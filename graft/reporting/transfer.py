@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from graft.grid import Grid
-from graft.paths import Paths
+from graft.config.study import Study, Task
+from graft.reporting import csv_files
 from graft.reporting import runs as gathering
-from graft.reporting import tables
 from graft.reporting.compared import compared
 from graft.reporting.comparison import comparison
 from graft.reporting.predictions import crossed
-from graft.study import Study, Task
+from graft.study.grid import Grid
+from graft.study.paths import Paths
 
 TRANSFER = "transfer.csv"
 
@@ -19,7 +19,7 @@ def write_transfer(grid: Grid, paths: Paths, refuse_stale: bool = True) -> None:
     runs = gathering.gather(grid, paths, refuse_stale, grid.transfer_runs)
     study = as_tasks(grid)
     rows = compared(runs, Grid(study), crossed(runs, study, paths))
-    tables.write_csv(comparison(rows, runs, study), paths.tables / TRANSFER)
+    csv_files.write_csv(comparison(rows, runs, study), paths.tables / TRANSFER)
 
 
 def as_tasks(grid: Grid) -> Study:

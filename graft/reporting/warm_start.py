@@ -6,9 +6,9 @@ from typing import Any
 
 import pandas as pd
 
-from graft.grid import Grid
-from graft.grid_systems import System
 from graft.reporting import formats
+from graft.study.grid import Grid
+from graft.study.grid_systems import System
 
 COLUMNS = ("task", "merge", "arm", "steps", "n_seeds", "mean", "ci_low", "ci_high", "train_flops", "without_small")
 

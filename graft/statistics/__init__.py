@@ -1,1 +1,1 @@
-"""What a difference between systems is worth: intervals, tests, corrections and verdicts. Imports no torch."""
+"""Intervals, tests and verdicts over seeds and examples."""

@@ -1,1 +1,1 @@
-"""Tasks: table, readers, splits, tokens, metrics."""
+"""Rows, labels, splits and tokens of the data sets."""

@@ -11,7 +11,7 @@ from typing import Any
 
 from tokenizers import BertWordPieceTokenizer, Tokenizer
 
-from graft import files
+from graft.io import files
 
 # Case, accents (composed and not), Chinese, Japanese and Korean, emoji, white space of all kinds, control characters,
 # digits, punctuation, special tokens as text, words that are too long or of no language.

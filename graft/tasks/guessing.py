@@ -8,8 +8,8 @@ from typing import Literal
 
 import pandas as pd
 
+from graft.registry.tasks import TaskRow
 from graft.tasks import labels
-from graft.tasks.table import TaskRow
 from graft.tasks.tsv import numbers_rows
 
 Kind = Literal["classes", "score"]

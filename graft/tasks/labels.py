@@ -9,7 +9,7 @@ from numbers import Number
 import numpy as np
 import pandas as pd
 
-from graft.tasks.table import TaskRow
+from graft.registry.tasks import TaskRow
 
 # A column of whole numbers is written as one of fractions where a row once had none.
 _WHOLE = re.compile(r"(-?\d+)\.0+")

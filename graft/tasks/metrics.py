@@ -7,8 +7,8 @@ from pathlib import Path
 
 import numpy as np
 
+from graft.registry.tasks import TaskRow
 from graft.tasks import scores
-from graft.tasks.table import TaskRow
 
 MODULE = Path(__file__).parent / "glue_metrics"
 RESAMPLES = 500

@@ -5,13 +5,13 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 
-from graft import files
-from graft.sources import FileData, GeneratedData, HubData
-from graft.study import Task
+from graft.config.sources import FileData, GeneratedData, HubData
+from graft.config.study import Task
+from graft.io import files
+from graft.registry.tasks import TaskRow
 from graft.tasks import generated
 from graft.tasks.readers import read_split
 from graft.tasks.splits import SPLIT_SEED, Carving, carve, draw
-from graft.tasks.table import TaskRow
 
 
 def prepare_task(name: str, task: Task, out: Path, fingerprint: str) -> dict:

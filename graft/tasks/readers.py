@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pandas as pd
 
-from graft.sources import FileData, HubData
+from graft.config.sources import FileData, HubData
+from graft.registry.tasks import TaskRow
 from graft.tasks import labels, tsv
-from graft.tasks.table import TaskRow
 
 # Published splits, by the name that the hub gives them; local files are called as the splits are.
 HUB_SPLITS = {"train": "train", "dev": "validation", "test": "test"}

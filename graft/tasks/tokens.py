@@ -10,8 +10,8 @@ import numpy as np
 import pandas as pd
 from tokenizers import Tokenizer
 
-from graft import files
-from graft.shapes import Shape
+from graft.io import files
+from graft.registry.shapes import Shape
 from graft.tasks import alike
 
 if TYPE_CHECKING:

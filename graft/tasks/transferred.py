@@ -8,12 +8,12 @@ from pathlib import Path
 
 import pandas as pd
 
-from graft import files
+from graft.config.transfer import Transfer
+from graft.io import files
+from graft.registry.tasks import TaskRow
 from graft.tasks.labels import written
 from graft.tasks.prepare import balance, limited, readable
 from graft.tasks.readers import read_table, rows_of
-from graft.tasks.table import TaskRow
-from graft.transfer import Transfer
 
 # What data sets without an agreed label for every row have in its place: SNLI on the hub -1, in its own files a dash.
 UNLABELLED = ("-1", "-")

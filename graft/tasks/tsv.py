@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pandas as pd
 
-from graft import plain_text
+from graft.io import plain_text
 
 # The number of a row's line, and its cells.
 Record = tuple[int, list[str]]

@@ -1,1 +1,1 @@
-"""Training: batches, the loop, and making a small model by distillation or by masked language modelling."""
+"""Loops: fine-tuning, distillation, masked language modelling."""

@@ -3,7 +3,7 @@
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import BertForSequenceClassification
 
-from graft.systems import LoraSystem
+from graft.config.systems import LoraSystem
 
 # Trained as they are.
 WHOLE = ("pooler", "classifier")

@@ -12,7 +12,7 @@ from typing import Any
 
 import torch
 
-from graft import files
+from graft.io import files
 from graft.training.world import World
 
 KEPT = 2

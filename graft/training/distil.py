@@ -19,12 +19,12 @@ from safetensors.torch import save_file
 from torch import Tensor, nn
 from transformers import BertConfig, BertModel
 
-from graft import files
-from graft.cost.flops import distil_start_flops, distil_step_flops
-from graft.encoders import load_encoder
-from graft.model_sections import DistilOptions
-from graft.saving import save_model
-from graft.shapes import Shape, check_shapes
+from graft.config.models import DistilOptions
+from graft.encoders.bert import load_encoder
+from graft.encoders.saving import save_model
+from graft.flops.counts import distil_start_flops, distil_step_flops
+from graft.io import files
+from graft.registry.shapes import Shape, check_shapes
 from graft.training.distil_start import fit_pooler, start_from_teacher, state_basis
 from graft.training.unlabelled import (
     Batch,

@@ -16,28 +16,21 @@ import torch
 from torch import Tensor, nn
 from transformers import PreTrainedModel
 
-from graft.cost.flops import classifier_flops, training_flops
-from graft.inference import Batch, pass_flops, run
-from graft.launch import Launch
-from graft.model_sections import FineTuning
-from graft.shapes import Shape
+from graft.compute.stopping import Request, Stopped, listening
+from graft.config.launch import Launch
+from graft.config.models import FineTuning
+from graft.encoders.batches import INFERENCE_BATCH, WINDOW, inference_batches, padding_waste, passes, training_batches
+from graft.encoders.inference import Batch, pass_flops, run
+from graft.flops.counts import classifier_flops, training_flops
+from graft.registry.shapes import Shape
+from graft.registry.tasks import TaskRow
 from graft.tasks import metrics
-from graft.tasks.table import TaskRow
 from graft.tasks.tokens import TokenisedSplit
-from graft.training.batches import (
-    INFERENCE_BATCH,
-    WINDOW,
-    inference_batches,
-    padding_waste,
-    passes,
-    training_batches,
-)
 from graft.training.checkpoints import Checkpoints
 from graft.training.dropout import quick_dropout
 from graft.training.graphs import Replayed
 from graft.training.loss import loss_of
 from graft.training.optimizer import linear_schedule, parameter_groups
-from graft.training.stopping import Request, Stopped, listening
 from graft.training.world import World
 
 LOG_EVERY = 20

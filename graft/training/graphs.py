@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from graft.inference import Batch
+from graft.encoders.inference import Batch
 
 # (batch, labels) to the loss; adds its gradients to what parameters have.
 Pass = Callable[[Batch, Tensor], Tensor]

@@ -6,7 +6,7 @@ import torch
 from torch import nn
 from transformers import BertConfig, BertModel
 
-from graft.encoders import ATTENTION
+from graft.encoders.bert import ATTENTION
 from graft.training.saving import save_encoder
 
 

@@ -17,11 +17,11 @@ from torch.nn.functional import cross_entropy, linear
 from transformers import BertConfig, BertModel
 from transformers.models.bert.modeling_bert import BertPredictionHeadTransform
 
-from graft.cost.flops import masked_lm_flops
-from graft.model_sections import MaskedOptions
-from graft.shapes import Shape
+from graft.config.models import MaskedOptions
+from graft.encoders.batches import guessed_tokens
+from graft.flops.counts import masked_lm_flops
+from graft.registry.shapes import Shape
 from graft.tasks.tokens import load_tokenizer
-from graft.training.batches import guessed_tokens
 from graft.training.initial import config_of, draw_weights, initial_encoder
 from graft.training.saving import save_encoder
 from graft.training.unlabelled import Batch, Pretrained, Progress, Text, autocast_for, encode, epochs, train

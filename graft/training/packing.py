@@ -16,8 +16,8 @@ from torch import Tensor
 from torch.nn import functional
 from transformers import AttentionInterface, BertForSequenceClassification
 
-from graft.encoders import attention_bias
-from graft.inference import Batch
+from graft.encoders.bert import attention_bias
+from graft.encoders.inference import Batch
 
 # transformers' name of this attention.
 _NAME = "packed"

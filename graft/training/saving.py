@@ -5,11 +5,11 @@ from typing import Any
 
 from transformers import BertModel
 
-from graft import files, provenance
-from graft.compute import hardware
-from graft.launch import Launch
-from graft.model_sections import DistilledModel, MaskedModel, RandomModel
-from graft.saving import save_model
+from graft.compute import hardware, provenance
+from graft.config.launch import Launch
+from graft.config.models import DistilledModel, MaskedModel, RandomModel
+from graft.encoders.saving import save_model
+from graft.io import files
 
 
 def save_encoder(encoder: BertModel, tokenizer_folder: str | Path, out: str | Path) -> Path:

@@ -12,8 +12,8 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from graft.model_sections import PretrainingOptions
-from graft.training.batches import unlabelled_window
+from graft.config.models import PretrainingOptions
+from graft.encoders.batches import unlabelled_window
 from graft.training.dropout import quick_dropout
 from graft.training.optimizer import parameter_groups
 

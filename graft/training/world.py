@@ -23,9 +23,9 @@ from torch.nn.parallel import DistributedDataParallel
 from transformers import BertForSequenceClassification
 
 from graft.compute.hardware import device_of, precision_of
-from graft.encoders import ATTENTION_ON
-from graft.inference import Batch
-from graft.launch import Launch
+from graft.config.launch import Launch
+from graft.encoders.bert import ATTENTION_ON
+from graft.encoders.inference import Batch
 from graft.training.packing import packed
 
 T = TypeVar("T")
@@ -260,9 +260,9 @@ def _check_environment(launch: Launch) -> None:
     if launch.stage and dropped:
         raise ValueError("launch: with ACCELERATE_USE_CPU set accelerate leaves DeepSpeed out in silence; unset it")
     if launch.stage and device_of(launch) == "cpu" and variables.get("DS_ACCELERATOR") != "cpu":
-        raise ValueError("launch: on a CPU DeepSpeed needs DS_ACCELERATOR=cpu, which graft.launcher sets")
+        raise ValueError("launch: on a CPU DeepSpeed needs DS_ACCELERATOR=cpu, which graft.study.launcher sets")
 
 
 def _wrong(launch: Launch, found: str) -> str:
     asked = f"{launch.processes} processes ({launch.nodes} x {launch.gpus or 1}, {launch.strategy})"
-    return f"launch: the study asks for {asked}, and {found}; start them with python -m graft.launcher MODULE ..."
+    return f"launch: the study asks for {asked}, and {found}; start them with python -m graft.study.launcher MODULE ..."

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from graft.grid import Grid
-from graft.paths import Paths
 from graft.reporting import tables
+from graft.study.grid import Grid
+from graft.study.paths import Paths
 from tests.unit.reporting.conftest import study_of, write_record
 
 FLAGS = (

@@ -4,7 +4,7 @@ import os
 
 import pandas as pd
 
-from graft import files
+from graft.io import files
 from tests.conftest import study_values
 from tests.workflow.conftest import snakemake
 

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 import torch
 
-from graft import launcher
-from graft.encoders import new_classifier
-from graft.launch import Launch
+from graft.config.launch import Launch
+from graft.encoders.bert import new_classifier
+from graft.study import launcher
 from graft.training.graphs import Replayed
 from tests.unit.training.test_worlds import finish, outcome, wait_for_step
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-from graft.launcher import die_with_parent
+from graft.study.launcher import die_with_parent
 
 # What Snakemake starts inside of a job loses SLURM_CONF, so the configuration must stand where SLURM looks itself.
 ETC = Path("/etc/slurm")

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from graft import files
+from graft.io import files
 from tests.slurm.cluster import ACCOUNT
 from tests.slurm.conftest import ROOT, Study
 

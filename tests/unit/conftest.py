@@ -4,12 +4,11 @@ import pytest
 import torch
 from transformers import BertConfig, BertForSequenceClassification, BertModel
 
-from graft.encoders import encoder_of, set_labels
-from graft.merging import registry
-from graft.merging.alignment import depth
+from graft.encoders.bert import encoder_of, set_labels
 from graft.merging.calibration import calibrate
 from graft.merging.protocol import Parts
-from graft.shapes import Shape
+from graft.registry import depth, merge_methods
+from graft.registry.shapes import Shape
 
 VOCABULARY = 60
 # Layers, heads and feed-forward units of small and large that do not divide one another.
@@ -91,7 +90,7 @@ def make_parts(shape_of):
     def make(large, small_finetuned, small_pretrained, statistics=None, method="theseus", **options) -> Parts:
         shapes = shape_of(large), shape_of(small_pretrained)
         depth_map = depth.uniform(shapes[1].layers, shapes[0].layers)
-        options = registry.checked_options(method, options)
+        options = merge_methods.checked_options(method, options)
         bodies = (model.state_dict() for model in (large, small_finetuned, small_pretrained))
         return Parts(*bodies, *shapes, depth_map, statistics, options)
 
@@ -122,7 +121,7 @@ def parts_of(encoder_shaped, pico_batches):
             name: tensor + change * torch.randn(tensor.shape, generator=generator, dtype=torch.float64).to(tensor)
             for name, tensor in bodies[0].items()
         }
-        options = registry.checked_options(method, options)
+        options = merge_methods.checked_options(method, options)
         layers = [shape.layers for shape in shapes]
         similarity = torch.rand(layers, generator=generator).tolist()
         depth_map = depth.named(options.get("depth", "uniform"), *layers, similarity)

@@ -3,7 +3,7 @@
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from graft.cost.flops import cholesky_flops, eigen_flops, svd_flops
+from graft.flops.counts import cholesky_flops, eigen_flops, svd_flops
 
 COUNTED = {
     # Torch counts no decompositions; with our formulas for a single one, their number and sizes are counted too.

@@ -5,10 +5,11 @@ from importlib import import_module
 
 import pytest
 
-from graft import files, locks, program, steps
-from graft.grid import Grid
-from graft.paths import Paths
-from graft.steps import Step
+from graft.io import files, locks
+from graft.study import program, steps
+from graft.study.grid import Grid
+from graft.study.paths import Paths
+from graft.study.steps import Step
 
 # Arguments of each rule's program, in the order of the rule's wildcards.
 ARGUMENTS = {

@@ -11,8 +11,8 @@ import pytest
 import typer
 from snakemake.cli import get_argument_parser
 
-from graft.__main__ import app, one_by_one
-from graft.markdown import slug
+from graft.cli.main import app, one_by_one
+from graft.io.markdown import slug
 
 ROOT = Path(__file__).parents[2]
 LISTED = subprocess.run(["git", "ls-files", "*.md"], cwd=ROOT, capture_output=True, text=True, check=True).stdout

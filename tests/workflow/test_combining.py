@@ -8,14 +8,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from graft import files, records, steps
-from graft.combining import multitask, soups
-from graft.combining.combination import Combination
-from graft.cost import disk, sizes
-from graft.cost.work import Costs
-from graft.grid import Grid
-from graft.paths import Paths
-from graft.study import MEMBER_SEEDS, parse
+from graft.config.study import MEMBER_SEEDS, parse
+from graft.io import files
+from graft.making.combining import multitask, soups
+from graft.making.combining.combination import Combination
+from graft.planning import disk, sizes
+from graft.planning.work import Costs
+from graft.study import records, steps
+from graft.study.grid import Grid
+from graft.study.paths import Paths
 from tests.conftest import study_values
 from tests.workflow.conftest import snakemake
 

@@ -2,7 +2,7 @@
 
 import re
 
-from graft.study import load
+from graft.config.study import load
 from tests.workflow.conftest import ROOT, snakemake
 
 DEMO = ROOT / "config" / "demo.yaml"

@@ -10,7 +10,8 @@ import time
 
 import pytest
 
-from graft import files, locks, records
+from graft.io import files, locks
+from graft.study import records
 from tests.conftest import study_values
 from tests.workflow.conftest import command, environment, snakemake
 

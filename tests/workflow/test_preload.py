@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from graft import preload
+from graft.study import preload
 
 ROOT = Path(__file__).parents[2]
 
@@ -19,7 +19,9 @@ def server(tmp_path, monkeypatch):
     path = tmp_path / "s" / "preload"
     path.parent.mkdir()
     environment = {**os.environ, "PYTHONPATH": str(ROOT), "HF_HUB_OFFLINE": "1"}
-    process = subprocess.Popen([sys.executable, "-m", "graft.preload", path], stdin=subprocess.PIPE, env=environment)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "graft.study.preload", path], stdin=subprocess.PIPE, env=environment
+    )
     while not path.exists():
         time.sleep(0.01)
     yield {**environment, preload.VARIABLE: str(path)}, process

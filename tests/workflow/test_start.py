@@ -6,11 +6,11 @@ import sys
 
 import pytest
 
-from graft.cost.gpus import gpu
-from graft.cost.plan import plan
-from graft.grid import Grid
-from graft.paths import Paths
-from graft.study import load, parse
+from graft.config.study import load, parse
+from graft.planning.plan import plan
+from graft.registry.gpus import gpu
+from graft.study.grid import Grid
+from graft.study.paths import Paths
 from tests.unit.test_locks import HOLDER
 from tests.workflow.conftest import ROOT, command, environment, snakemake
 
@@ -34,7 +34,7 @@ def test_a_dry_run_of_the_default_study_needs_neither_torch_nor_network(tmp_path
     )
     assert done.returncode == 0, done.stderr[-2000:]
     imported = {line.rsplit("|", 1)[-1].strip() for line in done.stderr.splitlines() if line.startswith("import time")}
-    assert "graft.grid" in imported and not {"torch", "transformers", "datasets"} & imported
+    assert "graft.study.grid" in imported and not {"torch", "transformers", "datasets"} & imported
     assert "finetune.bert-base" in done.stdout + done.stderr
     assert "network was touched" not in done.stdout + done.stderr
 

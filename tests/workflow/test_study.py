@@ -10,14 +10,16 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from graft import files, inference, records, runs, steps
-from graft.cost import sizes
-from graft.cost.work import Costs
-from graft.grid import Grid
+from graft.config.study import parse
+from graft.encoders import inference
+from graft.io import files
 from graft.merging.loading import load
-from graft.paths import Paths
+from graft.planning import sizes
+from graft.planning.work import Costs
 from graft.reporting import captions, explaining, formats
-from graft.study import parse
+from graft.study import records, runs, steps
+from graft.study.grid import Grid
+from graft.study.paths import Paths
 from graft.tasks import metrics
 from tests.conftest import study_values, with_other_small, with_transfers
 from tests.workflow.conftest import environment, snakemake

@@ -10,7 +10,7 @@ from torch import Tensor
 from graft.merging.alignment.maps import Maps
 from graft.merging.alignment.procrustes import procrustes
 from graft.merging.moments import Moments
-from graft.merging.registry import ALIGNMENTS, EASY_RIDGE, PLANS
+from graft.registry.merge_methods import ALIGNMENTS, EASY_RIDGE, PLANS
 
 # Directions with less than this share of the largest eigenvalue (of standardised activations) count as null: neither
 # model moves along them on the calibration text, so nothing is read from them or written to them.

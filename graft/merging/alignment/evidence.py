@@ -8,7 +8,7 @@ from dataclasses import replace
 import torch
 from torch import Tensor
 
-from graft.merging.architecture import (
+from graft.encoders.architecture import (
     EMBEDDING_NORM,
     EMBEDDING_TABLES,
     EMBEDDINGS,
@@ -21,9 +21,9 @@ from graft.merging.architecture import (
     layer_prefix,
     site_name,
 )
+from graft.io.progress import along
 from graft.merging.moments import Moments
 from graft.merging.protocol import Parts
-from graft.progress import along
 
 EPSILON = 1e-12  # BERT's, of a LayerNorm
 AT_A_TIME = 4096  # tokens

@@ -7,12 +7,7 @@ from dataclasses import dataclass, replace
 
 from torch import Tensor
 
-from graft.merging import moments
-from graft.merging.alignment import transport
-from graft.merging.alignment.affine import Fit, missed
-from graft.merging.alignment.heads import match, per_head
-from graft.merging.alignment.maps import Maps
-from graft.merging.architecture import (
+from graft.encoders.architecture import (
     EMBEDDING_NORM,
     EMBEDDINGS,
     FFN,
@@ -25,9 +20,14 @@ from graft.merging.architecture import (
     layer_prefix,
     site_name,
 )
+from graft.io.progress import along
+from graft.merging import moments
+from graft.merging.alignment import transport
+from graft.merging.alignment.affine import Fit, missed
+from graft.merging.alignment.heads import match, per_head
+from graft.merging.alignment.maps import Maps
 from graft.merging.moments import Moments
 from graft.merging.protocol import Parts
-from graft.progress import along
 
 ATTENTION_IN = "attention.in"
 

@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 from transformers import BertForSequenceClassification
 
-from graft.encoders import attention_bias
+from graft.encoders.bert import attention_bias
 from graft.merging.composite.trained import Trained, zero_layer
 
 

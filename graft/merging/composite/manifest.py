@@ -9,10 +9,10 @@ from typing import Any, TypeVar
 from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
-from graft.files import atomic_folder, read_json, sha256, write_json
-from graft.merging.architecture import check_tensors
+from graft.encoders.architecture import check_tensors
+from graft.io.files import atomic_folder, read_json, sha256, write_json
 from graft.merging.heads.ridge import LinearMap
-from graft.merging.registry import POOLINGS
+from graft.registry.merge_methods import POOLINGS
 
 FILE = "composite.json"
 HEAD = "head.safetensors"

@@ -8,8 +8,8 @@ absorbed here by the link (for S) and the head (for both).
 from torch import Tensor
 from transformers import BertModel
 
+from graft.encoders.pooling import pool
 from graft.merging.composite.trained import Trained, layer_of, zero_layer
-from graft.merging.heads.pooling import pool
 from graft.merging.heads.ridge import LinearMap
 
 

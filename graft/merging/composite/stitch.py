@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 from transformers import BertModel
 
-from graft.encoders import attention_bias
-from graft.merging.composite.cuts import Cut
+from graft.encoders.bert import attention_bias
 from graft.merging.heads import ridge
 from graft.merging.heads.ridge import LinearMap
+from graft.registry.cuts import Cut
 
 Batch = Mapping[str, Tensor]
 

@@ -10,22 +10,16 @@ import torch
 from torch import Tensor, nn
 from transformers import BertModel
 
-from graft.cost.flops import functional_flops
-from graft.encoders import attention_bias, encoder_of
-from graft.merging.alignment import affine, depth
+from graft.encoders.architecture import EMBEDDING_NORM, EMBEDDING_TABLES, EMBEDDINGS, LINEAR_SPACES, NORMS, layer_prefix
+from graft.encoders.bert import attention_bias, encoder_of
+from graft.flops.counts import functional_flops
+from graft.io.progress import along
+from graft.merging.alignment import affine
 from graft.merging.alignment.spaces import SpaceMaps, fit_spaces
-from graft.merging.architecture import (
-    EMBEDDING_NORM,
-    EMBEDDING_TABLES,
-    EMBEDDINGS,
-    LINEAR_SPACES,
-    NORMS,
-    layer_prefix,
-)
 from graft.merging.moments import CONSTANT
 from graft.merging.protocol import Cost, Parts, check_parts, small_change
-from graft.progress import along
-from graft.shapes import Shape
+from graft.registry import depth
+from graft.registry.shapes import Shape
 
 # Linear layers that read one input.
 ATTENTION_IN = ("attention.self.query", "attention.self.key", "attention.self.value")

@@ -10,12 +10,12 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from graft.cost.flops import grow_flops
-from graft.encoders import encoder_of
-from graft.merging.architecture import EMBEDDING_NORM, EMBEDDING_TABLES, LINEARS, NORMS, layer_prefix
+from graft.encoders.architecture import EMBEDDING_NORM, EMBEDDING_TABLES, LINEARS, NORMS, layer_prefix
+from graft.encoders.bert import encoder_of
+from graft.flops.counts import grow_flops
+from graft.io.progress import along
 from graft.merging.protocol import Cost, Deltas, Parts, add, check_parts
-from graft.progress import along
-from graft.shapes import Shape
+from graft.registry.shapes import Shape
 
 
 class Grow:

@@ -8,7 +8,7 @@ from torch import Tensor
 
 from graft.merging.heads.head import Head
 from graft.merging.protocol import Cost, Parts, check_parts
-from graft.shapes import Shape
+from graft.registry.shapes import Shape
 
 
 class Interpolate:

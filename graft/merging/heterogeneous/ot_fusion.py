@@ -7,12 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from graft.cost.flops import ot_fusion_flops
-from graft.merging.alignment import affine, depth
-from graft.merging.alignment.evidence import with_evidence
-from graft.merging.alignment.maps import Maps
-from graft.merging.alignment.spaces import fit_spaces
-from graft.merging.architecture import (
+from graft.encoders.architecture import (
     BLOCK_OUT,
     EMBEDDING_NORM,
     EMBEDDING_TABLES,
@@ -24,9 +19,15 @@ from graft.merging.architecture import (
     STREAM,
     layer_prefix,
 )
+from graft.flops.counts import ot_fusion_flops
+from graft.io.progress import along
+from graft.merging.alignment import affine
+from graft.merging.alignment.evidence import with_evidence
+from graft.merging.alignment.maps import Maps
+from graft.merging.alignment.spaces import fit_spaces
 from graft.merging.protocol import Cost, Deltas, Parts, add, check_parts
-from graft.progress import along
-from graft.shapes import Shape
+from graft.registry import depth
+from graft.registry.shapes import Shape
 
 
 class OTFusion:

@@ -7,13 +7,7 @@ from typing import Any
 
 from torch import Tensor
 
-from graft.cost.flops import evidence_flops, spacewise_flops
-from graft.merging import moments
-from graft.merging.alignment import affine, depth, transport
-from graft.merging.alignment.evidence import with_evidence
-from graft.merging.alignment.maps import Maps
-from graft.merging.alignment.spaces import SpaceMaps, fit_spaces
-from graft.merging.architecture import (
+from graft.encoders.architecture import (
     EMBEDDING_NORM,
     EMBEDDING_TABLES,
     EMBEDDINGS,
@@ -22,9 +16,16 @@ from graft.merging.architecture import (
     layer_prefix,
     site_name,
 )
+from graft.flops.counts import evidence_flops, spacewise_flops
+from graft.io.progress import along
+from graft.merging import moments
+from graft.merging.alignment import affine, transport
+from graft.merging.alignment.evidence import with_evidence
+from graft.merging.alignment.maps import Maps
+from graft.merging.alignment.spaces import SpaceMaps, fit_spaces
 from graft.merging.protocol import Cost, Deltas, Parts, add, check_parts, small_change
-from graft.progress import along
-from graft.shapes import Shape
+from graft.registry import depth
+from graft.registry.shapes import Shape
 
 
 class Spacewise:

@@ -5,15 +5,15 @@ from typing import Any
 
 from torch import Tensor
 
-from graft.cost.flops import evidence_flops, theseus_flops
+from graft.encoders.architecture import EMBEDDINGS, LINEARS, WORD_EMBEDDINGS, layer_prefix, site_name
+from graft.flops.counts import evidence_flops, theseus_flops
+from graft.io.progress import along
 from graft.merging import moments
-from graft.merging.alignment import depth
 from graft.merging.alignment.evidence import with_evidence
 from graft.merging.alignment.procrustes import procrustes
-from graft.merging.architecture import EMBEDDINGS, LINEARS, WORD_EMBEDDINGS, layer_prefix, site_name
 from graft.merging.protocol import Cost, Deltas, Parts, add, check_parts, small_change
-from graft.progress import along
-from graft.shapes import Shape
+from graft.registry import depth
+from graft.registry.shapes import Shape
 
 
 class Theseus:

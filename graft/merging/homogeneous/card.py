@@ -5,13 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from graft import files, provenance
+from graft.compute import provenance
+from graft.io import files
 from graft.merging.card import CARD, PROVENANCE, UNTRIED, metadata, origins_of, page, table_of, warned
-
-if TYPE_CHECKING:
-    from graft.merging.homogeneous.folders import Plan
+from graft.merging.homogeneous.orders import Plan
 
 # What the hub calls a model's task, by the ending of its class.
 TASKS = {"ForSequenceClassification": "text-classification", "ForMaskedLM": "fill-mask"}

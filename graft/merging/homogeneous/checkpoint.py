@@ -14,8 +14,8 @@ from types import TracebackType
 
 import numpy as np
 
+from graft.encoders.model_folders import ModelFolder, open_folder
 from graft.merging.homogeneous.formats import FLOATING, STORED, Array, widened
-from graft.model_folders import ModelFolder, open_folder
 
 WEIGHTS = "model.safetensors"
 INDEX = "model.safetensors.index.json"
@@ -112,7 +112,7 @@ def _unpickled(model: ModelFolder) -> Checkpoint:
     can, which goes when it is closed."""
     from safetensors.torch import save_file
 
-    from graft.pretrained import read_checkpoint
+    from graft.encoders.pretrained import read_checkpoint
 
     scratch = tempfile.TemporaryDirectory(prefix="graft-")
     try:

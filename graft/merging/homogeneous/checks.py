@@ -7,8 +7,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from graft.merging.homogeneous import companions, table
+from graft.merging.homogeneous import companions
 from graft.merging.homogeneous.models import Models
+from graft.registry import same_shape_methods
 from graft.tasks import alike
 
 
@@ -18,7 +19,7 @@ def check_statistics(kind: str, models: Models) -> None:
     first = models.statistics[0]
     for statistics in models.statistics:
         expected = {name: models.origin.tensors[name].shape for name in models.names}
-        if kind == table.GRAM:
+        if kind == same_shape_methods.GRAM:
             expected = {name: expected.get(name, ())[1:] * 2 for name in first.tensors}
         for name, shape in expected.items():
             if name not in statistics.tensors:

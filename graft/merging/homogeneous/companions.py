@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from graft import files
+from graft.io import files
 
 TOKENIZER = (
     "tokenizer.json",

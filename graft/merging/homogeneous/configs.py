@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from graft import model_folders
+from graft.encoders import model_folders
 from graft.merging.homogeneous import defaults
 
 # A classifier's own: these are the models', whatever the base has.

@@ -13,12 +13,12 @@ from typing import Any
 
 import numpy as np
 
+from graft.io.progress import Report
 from graft.merging.homogeneous.averages import Average
 from graft.merging.homogeneous.formats import STORED
 from graft.merging.homogeneous.models import Models
 from graft.merging.homogeneous.protocol import Method, Settings
 from graft.merging.homogeneous.shards import Writer
-from graft.progress import Report
 
 
 def workers() -> int:

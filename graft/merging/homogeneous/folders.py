@@ -7,72 +7,23 @@ import math
 import shutil
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from graft import files
-from graft.merging.homogeneous import card, checks, companions, configs, engine, layout, table
+from graft.io import files
+from graft.merging.homogeneous import card, checks, companions, configs, engine, layout
 from graft.merging.homogeneous.checkpoint import Checkpoint
 from graft.merging.homogeneous.companions import Companions
 from graft.merging.homogeneous.formats import FLOATING, NAMES, widest
 from graft.merging.homogeneous.layout import Layout
 from graft.merging.homogeneous.models import Models, in_order_of_content
+from graft.merging.homogeneous.orders import Order, Plan
 from graft.merging.homogeneous.protocol import Settings
 from graft.merging.homogeneous.shards import Slot, Writer, shared_out, size
+from graft.registry import same_shape_methods
 
 # Of a config, its head's.
 LABELS = configs.LABELS
-
-
-@dataclass(frozen=True)
-class Order:
-    """What is to be merged, and how. What is None takes the method's default."""
-
-    method: str
-    models: tuple[Path, ...]
-    out: Path
-    base: Path | None = None
-    weights: tuple[float, ...] | None = None
-    strength: float | None = None
-    options: Mapping[str, Any] | None = None
-    statistics: tuple[Path, ...] = ()
-    device: str = "cpu"
-    dtype: str | None = None
-    max_shard_size: str = "5GB"
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a merge would do, before anything is written.
-
-    sources: by role, a folder and its weights' files. averaged: tensors that the base lacks; tied: those that are one;
-    left_out: what some parts have and the merged model has not.
-    """
-
-    facts: table.Facts
-    strength: float
-    weights: tuple[float, ...]
-    options: dict[str, Any]
-    sources: dict[str, tuple[Path, tuple[Path, ...]]]
-    files: list[list[Slot]]
-    dtype: str | None
-    device: str
-    averaged: tuple[str, ...] = ()
-    tied: tuple[tuple[str, ...], ...] = ()
-    left_out: tuple[str, ...] = ()
-
-    @property
-    def tensors(self) -> int:
-        return sum(map(len, self.files))
-
-    @property
-    def parameters(self) -> int:
-        return sum(math.prod(slot.shape) for file in self.files for slot in file)
-
-    @property
-    def bytes(self) -> int:
-        return sum(slot.bytes for file in self.files for slot in file)
 
 
 def merge(order: Order, report: engine.Report, dry_run: bool = False) -> Plan:
@@ -87,7 +38,7 @@ def merge(order: Order, report: engine.Report, dry_run: bool = False) -> Plan:
     """
     facts = _checked(order)
     weights = order.weights or (1.0,) * len(order.models)
-    options = table.checked_options(facts.name, order.options)
+    options = same_shape_methods.checked_options(facts.name, order.options)
     strength = facts.strength if order.strength is None else order.strength
     limit = size(order.max_shard_size)
     with contextlib.ExitStack() as stack:
@@ -107,7 +58,7 @@ def merge(order: Order, report: engine.Report, dry_run: bool = False) -> Plan:
         # Between two models there is a first and a second.
         if facts.name != "slerp":
             models = in_order_of_content(models)
-        method = table.implementation(facts.name)(Settings(facts.name, strength, options, order.device))
+        method = same_shape_methods.implementation(facts.name)(Settings(facts.name, strength, options, order.device))
         with files.atomic_folder(order.out, new=True) as target:
             digests = _write(method, models, target, laid.slots, limit, report)
             files.write_json(target / "config.json", config)
@@ -144,9 +95,9 @@ def _folders(order: Order) -> list[Path]:
     return list(dict.fromkeys([*([order.base] if order.base else []), *order.models]))
 
 
-def _checked(order: Order) -> table.Facts:
+def _checked(order: Order) -> same_shape_methods.Facts:
     """The method's facts, once all that can be told without opening a model is known to be right."""
-    facts = table.facts(order.method)
+    facts = same_shape_methods.facts(order.method)
     count, (least, most) = len(order.models), facts.models
     if facts.name == "slerp" and count + bool(order.base) != 2:
         raise ValueError("slerp goes from one model to another: give --base DIR --models DIR, or --models DIR DIR")
@@ -181,7 +132,7 @@ def _sees_gpu() -> bool:
 
 def _opened(
     order: Order,
-    facts: table.Facts,
+    facts: same_shape_methods.Facts,
     weights: tuple[float, ...],
     known: Mapping[Path, Mapping[str, Any]],
     stack: contextlib.ExitStack,

@@ -8,12 +8,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from graft.merging import names
+from graft.encoders import tensor_names
+from graft.encoders.tensor_names import Names
 from graft.merging.homogeneous.checkpoint import Checkpoint, TensorInfo
 from graft.merging.homogeneous.formats import STORED, widest
 from graft.merging.homogeneous.models import BLOCK
 from graft.merging.homogeneous.shards import Slot
-from graft.merging.names import Names
 
 # Both ends of a tie of word embeddings, by the ending of their canonical names.
 _INPUT = re.compile(r"(^|\.)((word|tok)_embeddings|embed_tokens|embed_in|wte|shared|word_embedding)\.weight$")
@@ -83,11 +83,11 @@ def statistics_under(statistics: Checkpoint, layout: Layout, model_type: str) ->
 
     What belongs to no tensor keeps its name.
     """
-    merged = {names.canonical(slot.name, model_type): slot.name for slot in layout.slots}
+    merged = {tensor_names.canonical(slot.name, model_type): slot.name for slot in layout.slots}
     idle = {*layout.averaged, *(name for others in layout.ties.values() for name in others)}
     wanted = {}
     for name in statistics.tensors:
-        called = merged.get(names.canonical(name, model_type), name)
+        called = merged.get(tensor_names.canonical(name, model_type), name)
         if called not in idle:
             wanted[called] = name
     return statistics.under(wanted)
@@ -95,7 +95,7 @@ def statistics_under(statistics: Checkpoint, layout: Layout, model_type: str) ->
 
 def _names(part: Checkpoint, model_type: str) -> Names:
     try:
-        return names.of(part.tensors, model_type)
+        return tensor_names.of(part.tensors, model_type)
     except ValueError as error:
         raise ValueError(f"{part.name}: {error}") from None
 
@@ -109,7 +109,7 @@ def _chosen(
     for plain in dict.fromkeys(plain for model in tuned for plain in named[model].stored):
         have = [model for model in tuned if plain in named[model].stored]
         name = named[have[0]].stored[plain]
-        if names.is_buffer(plain) and (len(have) < len(tuned) or have[0].tensors[name].floating):
+        if tensor_names.is_buffer(plain) and (len(have) < len(tuned) or have[0].tensors[name].floating):
             lost.add(name)
         elif len(have) == len(tuned):
             kept.add(plain)
@@ -126,11 +126,11 @@ def _chosen(
         if plain not in kept:
             lost.add(name)
             copied = tied and _copied(base, before, plain)
-            if plain in named[base].body and not names.is_pooler(plain) and not copied:
+            if plain in named[base].body and not tensor_names.is_pooler(plain) and not copied:
                 raise ValueError(f"{tuned[0].name}: {name} is missing, which {base.name} has")
-    averaged = [plain for plain in kept if base and plain not in before and not names.is_buffer(plain)]
+    averaged = [plain for plain in kept if base and plain not in before and not tensor_names.is_buffer(plain)]
     for plain in averaged:
-        if plain in named[tuned[0]].body and not names.is_pooler(plain):
+        if plain in named[tuned[0]].body and not tensor_names.is_pooler(plain):
             name = named[tuned[0]].stored[plain]
             raise ValueError(f"{tuned[0].name}: {name} is there, which {base.name} has not")
     return kept, averaged, sorted(lost)
@@ -177,7 +177,7 @@ def _dtype(holders: Sequence[TensorInfo], dtype: str | None) -> str:
 def _called(stored: Sequence[str], plain: str) -> str:
     """What a tensor is called in the merged model: as in the models, and where they have several names for it by the
     longest, with the prefix that stands under a head, in today's words."""
-    return stored[0] if len(set(stored)) == 1 else max(map(names.modern, stored), key=len)
+    return stored[0] if len(set(stored)) == 1 else max(map(tensor_names.modern, stored), key=len)
 
 
 def _ties(parts: Sequence[Checkpoint], stored: Mapping[Checkpoint, Mapping[str, str]], named: Names) -> list[list[str]]:

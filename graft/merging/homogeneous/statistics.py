@@ -9,12 +9,12 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from graft import files
-from graft.encoders import load_classifier
-from graft.features import fit_rows
-from graft.inference import batches
-from graft.progress import Report, silent
-from graft.shapes import Shape
+from graft.encoders.bert import load_classifier
+from graft.encoders.features import fit_rows
+from graft.encoders.inference import batches
+from graft.io import files
+from graft.io.progress import Report, silent
+from graft.registry.shapes import Shape
 from graft.tasks.texts import read_texts
 from graft.tasks.tokens import TokenisedSplit, load_tokenizer
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pandas as pd
 
-from graft import files
+from graft.io import files
+from graft.reporting.csv_files import write_csv
 from graft.reporting.figures import cost, differences, seeds, similarity, strengths, training, warm_starts
 from graft.reporting.figures.source import Source
 from graft.reporting.figures.style import FORMATS, Draw, save
-from graft.reporting.tables import write_csv
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
-from graft.names import common_pair
+from graft.io.names import common_pair
 from graft.reporting import formats
 from graft.reporting.comparison import pareto_front
 from graft.reporting.figures import labels

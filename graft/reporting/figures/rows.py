@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from graft.names import common_pair
+from graft.io.names import common_pair
 from graft.reporting.figures.style import GRID, KINDS, WIDTH, marks
 
 Row = dict[str, Any]

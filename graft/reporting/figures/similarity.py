@@ -9,10 +9,10 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from graft import steps
-from graft.merging.alignment import depth
+from graft.registry import depth
 from graft.reporting.figures.source import Source
 from graft.reporting.figures.style import WIDTH, styled
+from graft.study import steps
 
 COLUMNS = ("task", "pair", "small_layer", "large_layer", "cka", "depths")
 # Of depth maps, told apart in black alone: marker, and how far from the middle of its cell, where several may stand.

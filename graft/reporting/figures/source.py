@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pandas as pd
 
-from graft.grid import Grid
-from graft.paths import Paths
+from graft.study.grid import Grid
+from graft.study.paths import Paths
 
 
 @dataclass(frozen=True)

@@ -8,11 +8,11 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from graft import records
 from graft.reporting.figures.panels import grid_of
 from graft.reporting.figures.rows import folded
 from graft.reporting.figures.source import Source
 from graft.reporting.figures.style import LINES, styled
+from graft.study import records
 
 COLUMNS = ("task", "merge", "head", "system", "metric", "seed", "strength", "score", "chosen")
 _HEADLESS = "no choice of head"

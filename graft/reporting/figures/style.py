@@ -10,7 +10,7 @@ import matplotlib
 import pandas as pd
 from matplotlib.figure import Figure
 
-from graft import files
+from graft.io import files
 
 # Colours of Okabe and Ito (2008), told apart by colour-blind readers; each kind has its own marker too, for greyscale.
 KINDS = {

@@ -7,12 +7,12 @@ from typing import Any
 
 import pandas as pd
 
-from graft.grid import Grid
-from graft.names import common_pair
-from graft.records import RunRecord
+from graft.config.sources import GeneratedData
+from graft.io.names import common_pair
 from graft.reporting import formats, summary
-from graft.sources import GeneratedData
 from graft.statistics.verdicts import SEEDS_FOR_VERDICT
+from graft.study.grid import Grid
+from graft.study.records import RunRecord
 
 Row = dict[str, Any]
 

@@ -10,9 +10,9 @@ from typing import Any
 import pandas as pd
 
 import graft
-from graft.grid import Grid
-from graft.merging import registry
+from graft.registry import merge_methods
 from graft.reporting import formats
+from graft.study.grid import Grid
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ def cards(comparison: pd.DataFrame, grid: Grid) -> list[Card]:
     """A card for every method that makes a system of the study."""
     methods: dict[str, list[str]] = {}
     for system in grid.systems.values():
-        if system.method is not None and system.kind in registry.KINDS:
+        if system.method is not None and system.kind in merge_methods.KINDS:
             methods.setdefault(system.method, []).append(system.name)
     return [_card(method, names, comparison, grid) for method, names in methods.items()]
 
@@ -40,7 +40,7 @@ def documentation(method: str) -> tuple[str, tuple[str, ...]]:
     These are the module's and those of the class, or of the function `combine`, that implements the method. They are
     read from the source, since importing it would take torch.
     """
-    module, name = registry.facts(method).implementation.split(":")
+    module, name = merge_methods.facts(method).implementation.split(":")
     source = Path(graft.__file__).parent.joinpath(*module.split(".")[1:]).with_suffix(".py")
     tree = ast.parse(source.read_text())
     wanted = {ast.ClassDef: name, ast.FunctionDef: "combine"}
@@ -50,7 +50,7 @@ def documentation(method: str) -> tuple[str, tuple[str, ...]]:
 
 
 def _card(method: str, systems: list[str], comparison: pd.DataFrame, grid: Grid) -> Card:
-    facts = registry.facts(method)
+    facts = merge_methods.facts(method)
     what, paragraphs = documentation(method)
     rows = [row for row in formats.records(comparison) if row["system"] in systems]
     merges = dict.fromkeys(grid.systems[name].merge for name in systems)

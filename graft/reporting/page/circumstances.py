@@ -7,10 +7,10 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from graft.grid import Grid
-from graft.paths import Paths
-from graft.records import RunRecord
 from graft.reporting.states import states
+from graft.study.grid import Grid
+from graft.study.paths import Paths
+from graft.study.records import RunRecord
 
 
 def circumstances(records: list[RunRecord]) -> list[tuple[str, str]]:

@@ -10,14 +10,14 @@ from typing import Any
 import pandas as pd
 import yaml
 
-from graft import records
-from graft.grid import Grid
-from graft.paths import Paths
-from graft.records import RunRecord
-from graft.reporting import captions, documents, formats, tables, transfer
+from graft.reporting import captions, csv_files, documents, formats, transfer
 from graft.reporting.documents import Cell, Section
 from graft.reporting.page import answers, circumstances
 from graft.reporting.page.cards import Card, cards
+from graft.study import records
+from graft.study.grid import Grid
+from graft.study.paths import Paths
+from graft.study.records import RunRecord
 
 Write = Callable[[Any], str]
 
@@ -59,8 +59,10 @@ class Contents:
 
 def contents(grid: Grid, paths: Paths) -> Contents:
     """Read what a study has left so far; raises FileNotFoundError where a table is missing, and says how it is made."""
-    comparison, runs = tables.read_comparison(paths), tables.read_csv(paths.tables / tables.RUNS)
-    significance, aggregate = (tables.read_csv(paths.tables / name) for name in (tables.SIGNIFICANCE, tables.AGGREGATE))
+    comparison, runs = csv_files.read_comparison(paths), csv_files.read_csv(paths.tables / csv_files.RUNS)
+    significance, aggregate = (
+        csv_files.read_csv(paths.tables / name) for name in (csv_files.SIGNIFICANCE, csv_files.AGGREGATE)
+    )
     finished = _finished(runs, paths)
     parts = documents.sections(comparison, significance, aggregate, grid.study.statistics.confidence)
     by_heading = {part.heading: part for part in parts}
@@ -93,7 +95,7 @@ def _figures(paths: Paths, task: str) -> tuple[FigureFile, ...]:
 
 def _costs(paths: Paths) -> list[Section]:
     """What making and using takes; no table before it was made."""
-    path = paths.tables / tables.COSTS
+    path = paths.tables / csv_files.COSTS
     if not path.is_file():
         return []
     columns = {
@@ -119,7 +121,7 @@ def _costs(paths: Paths) -> list[Section]:
         "measured: of using, once per architecture, one example at a time (ms) and in batches (examples per s); s to "
         "make: of the last job alone, without what it is built on."
     )
-    return [_section("Cost", tables.read_csv(path), columns, note)]
+    return [_section("Cost", csv_files.read_csv(path), columns, note)]
 
 
 def _tests(significance: pd.DataFrame) -> Section:
@@ -159,7 +161,7 @@ def _transfers(grid: Grid, paths: Paths) -> list[Section]:
     if not grid.transfers or not path.is_file():
         return []
     nothing = pd.DataFrame(columns=["task", "system", "versus"])
-    return documents.sections(tables.read_csv(path), nothing, pd.DataFrame(), grid.study.statistics.confidence)
+    return documents.sections(csv_files.read_csv(path), nothing, pd.DataFrame(), grid.study.statistics.confidence)
 
 
 def _section(

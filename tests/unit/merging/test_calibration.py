@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from graft.merging.architecture import EMBEDDINGS, GRAM_SITES, LINEARS, site_name
+from graft.encoders.architecture import EMBEDDINGS, GRAM_SITES, LINEARS, site_name
 from graft.merging.calibration import calibrate
 from graft.merging.moments import read
 

@@ -2,7 +2,7 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
 
-from graft.files import sha256
+from graft.io.files import sha256
 from graft.merging.heads.head import Head, head_logits
 from graft.merging.saving import save_classifier, split_classifier
 

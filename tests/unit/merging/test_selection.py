@@ -3,8 +3,8 @@ import math
 
 import pytest
 
-from graft.merging.registry import checked_options
 from graft.merging.selection import Point, search, strength_grid
+from graft.registry.merge_methods import checked_options
 
 
 def test_the_best_score_wins_and_every_point_is_recorded_in_order():

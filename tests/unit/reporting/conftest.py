@@ -6,13 +6,14 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from graft import files, records
-from graft.grid import Grid
-from graft.paths import Paths
+from graft.config.study import parse
+from graft.io import files
 from graft.reporting import predictions
 from graft.reporting.compared import compared
 from graft.reporting.comparison import comparison
-from graft.study import parse
+from graft.study import records
+from graft.study.grid import Grid
+from graft.study.paths import Paths
 
 EXAMPLES = 1000
 

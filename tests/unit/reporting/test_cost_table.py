@@ -1,9 +1,10 @@
 import pytest
 
-from graft.cost import families, measurements
-from graft.cost.measurements import Measurement, Measurements
-from graft.records import Cost
-from graft.reporting import cost_table, tables
+from graft.measuring import measurements
+from graft.measuring.measurements import Measurement, Measurements
+from graft.reporting import cost_table, csv_files, tables
+from graft.study import families
+from graft.study.records import Cost
 from tests.unit.reporting.conftest import COST
 
 MERGE = "merge.theseus.labelled.tiny-into-big"
@@ -44,7 +45,7 @@ def row_of(grid, paths):
     def row(system):
         tables.write_runs(grid, paths)
         tables.write_costs(grid, paths)
-        table = tables.read_csv(paths.tables / "cost.csv")
+        table = csv_files.read_csv(paths.tables / "cost.csv")
         assert list(table.columns) == list(cost_table.COLUMNS) and not table.duplicated(["task", "system"]).any()
         return table.set_index("system").loc[system]
 
@@ -87,7 +88,7 @@ def test_measurements_of_another_config_are_left_out_and_told_of(grid, paths, ro
 
 def test_a_broken_file_is_named_with_its_field(paths, measured):
     values = measured.model_dump() | {"threads": "some"}
-    from graft import files
+    from graft.io import files
 
     files.write_json(paths.costs("rte"), values)
     with pytest.raises(ValueError, match=r"costs/rte.json: threads: .*delete it and run snakemake again"):

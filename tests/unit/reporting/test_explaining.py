@@ -2,12 +2,13 @@ import json
 
 import pytest
 
-from graft import files, steps
-from graft.grid import Grid
-from graft.paths import Paths
+from graft.config.study import MEMBER_SEEDS, parse
+from graft.io import files
 from graft.reporting import explaining, tables
 from graft.reporting.explaining import explain, find_run, links
-from graft.study import MEMBER_SEEDS, parse
+from graft.study import steps
+from graft.study.grid import Grid
+from graft.study.paths import Paths
 
 MERGE = "merge.interpolate.tiny-into-big"
 

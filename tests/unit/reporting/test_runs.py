@@ -2,7 +2,7 @@ import logging
 
 import pytest
 
-from graft import files
+from graft.io import files
 from graft.reporting.runs import gather
 
 

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from graft import steps
 from graft.reporting.states import states, step_states
+from graft.study import steps
 from tests.unit.test_locks import HOLDER
 
 MERGE = "merge.interpolate.tiny-into-big"

@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from graft import files
+from graft.io import files
 from graft.reporting import summary
 
 ENSEMBLE = "merge.logit_ensemble.tiny-into-big"

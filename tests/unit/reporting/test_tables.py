@@ -3,8 +3,8 @@ import math
 import pandas as pd
 import pytest
 
-from graft import files
-from graft.reporting import tables
+from graft.io import files
+from graft.reporting import csv_files, tables
 
 
 def test_a_table_survives_its_csv(tmp_path):
@@ -12,22 +12,22 @@ def test_a_table_survives_its_csv(tmp_path):
         {"seed": [0, "all"], "value": [0.1 + 0.2, math.pi / 1e20], "pareto": [True, False], "low": [None, 0.5]},
         dtype=object,
     )
-    tables.write_csv(table, tmp_path / "t.csv")
+    csv_files.write_csv(table, tmp_path / "t.csv")
     lines = (tmp_path / "t.csv").read_text().splitlines()
     assert lines == ["seed,value,pareto,low", "0,0.30000000000000004,true,", "all,3.141592653589793e-20,false,0.5"]
-    read = tables.read_csv(tmp_path / "t.csv")
+    read = csv_files.read_csv(tmp_path / "t.csv")
     assert list(read["value"]) == list(table["value"])
     assert list(read["pareto"]) == [True, False] and list(read["low"]) == [None, 0.5]
 
 
 def test_integers_beside_empty_cells_stay_integers(tmp_path):
-    tables.write_csv(pd.DataFrame({"flops": [2**70 + 1, None], "n": [1, 2]}, dtype=object), tmp_path / "t.csv")
+    csv_files.write_csv(pd.DataFrame({"flops": [2**70 + 1, None], "n": [1, 2]}, dtype=object), tmp_path / "t.csv")
     assert (tmp_path / "t.csv").read_text() == f"flops,n\n{2**70 + 1},1\n,2\n"
 
 
 def test_a_table_that_is_not_there_is_named_with_the_command(tmp_path):
     with pytest.raises(FileNotFoundError, match="t.csv: no such table; .*graft tables"):
-        tables.read_csv(tmp_path / "t.csv")
+        csv_files.read_csv(tmp_path / "t.csv")
 
 
 def test_tables_and_figures_are_the_same_bytes_twice(grid, paths, write_run):
@@ -55,12 +55,12 @@ def test_tables_and_figures_are_the_same_bytes_twice(grid, paths, write_run):
         ),
     }
     assert made() == first
-    table = tables.read_csv(paths.tables / "comparison.csv").set_index("system")
+    table = csv_files.read_csv(paths.tables / "comparison.csv").set_index("system")
     assert table.loc["majority", "degenerate"] == 1 and table.loc["majority", "pareto"] is True
     assert table.loc["finetune.big", "n_missing"] == 1
 
 
 def test_a_comparison_of_an_older_version_is_told_in_one_sentence(paths):
-    tables.write_csv(pd.DataFrame({"task": ["rte"], "system": ["majority"]}), paths.tables / "comparison.csv")
+    csv_files.write_csv(pd.DataFrame({"task": ["rte"], "system": ["majority"]}), paths.tables / "comparison.csv")
     with pytest.raises(ValueError, match="comparison.csv: no column kind, an older version wrote it"):
-        tables.read_comparison(paths)
+        csv_files.read_comparison(paths)

@@ -1,8 +1,8 @@
 import pytest
 
-from graft.grid import Grid
-from graft.reporting import tables, transfer
+from graft.reporting import csv_files, tables, transfer
 from graft.reporting.comparison import COLUMNS
+from graft.study.grid import Grid
 
 
 @pytest.fixture
@@ -19,7 +19,7 @@ def test_transfers_are_compared_like_tasks_and_all_of_it_is_descriptive(grid, pa
         write_run("finetune.big", seed, value=0.5 + seed / 100, task="snli.from-rte")
         write_run("merge.interpolate.tiny-into-big", seed, value=0.6 + seed / 100, task="snli.from-rte")
     transfer.write_transfer(grid, paths)
-    table = tables.read_csv(paths.tables / "transfer.csv")
+    table = csv_files.read_csv(paths.tables / "transfer.csv")
     assert tuple(table.columns) == COLUMNS
     assert set(table["task"]) == {"snli.from-rte"}
     assert table["system"].tolist() == ["finetune.big", "finetune.tiny", "merge.interpolate.tiny-into-big"]
@@ -29,7 +29,7 @@ def test_transfers_are_compared_like_tasks_and_all_of_it_is_descriptive(grid, pa
     assert table.iloc[1]["n_missing"] == 12
     tables.write_runs(grid, paths)
     tables.write_comparison(grid, paths)
-    assert set(tables.read_csv(paths.tables / "comparison.csv")["task"]) == {"rte"}
+    assert set(csv_files.read_csv(paths.tables / "comparison.csv")["task"]) == {"rte"}
 
 
 def test_margins_are_those_of_the_task_that_systems_were_trained_on(grid):
@@ -41,4 +41,4 @@ def test_a_transfer_of_another_config_is_refused_by_name(grid, paths, write_run)
     with pytest.raises(ValueError, match=f"{path}: made by another config"):
         transfer.write_transfer(grid, paths)
     transfer.write_transfer(grid, paths, refuse_stale=False)
-    assert tables.read_csv(paths.tables / "transfer.csv").iloc[0]["n_missing"] == 12
+    assert csv_files.read_csv(paths.tables / "transfer.csv").iloc[0]["n_missing"] == 12

@@ -1,8 +1,8 @@
 import pandas as pd
 
-from graft.grid import Grid
+from graft.config.study import parse
 from graft.reporting.warm_start import curves
-from graft.study import parse
+from graft.study.grid import Grid
 
 PAIR = "small-into-large"
 

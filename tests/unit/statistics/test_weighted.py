@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
+from graft.registry.tasks import METRICS
 from graft.statistics.weighted import _cumulative, metric_under
 from graft.tasks import scores
-from graft.tasks.table import METRICS
 
 RNG = np.random.default_rng(0)
 N = 60

@@ -5,7 +5,7 @@ import pytest
 from tokenizers import Tokenizer
 from transformers import BertTokenizerFast
 
-from graft import files
+from graft.io import files
 from graft.tasks.alike import PROBES, check_alike, difference, read_tokenizer
 
 WORDS = (

@@ -4,8 +4,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from graft.registry.tasks import TaskRow
 from graft.tasks.labels import check_variety, read
-from graft.tasks.table import TaskRow
 
 CLASSES = TaskRow(text=("text",), label="label", labels=("negative", "positive"), metrics=("accuracy",))
 SCORE = TaskRow(text=("text",), label="label", metrics=("pearson",))

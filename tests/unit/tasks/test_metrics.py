@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy.stats import rankdata
 
+from graft.registry.tasks import TASKS
 from graft.tasks import metrics, scores
-from graft.tasks.table import TASKS
 
 
 def test_accuracy_and_its_binomial_error():

@@ -3,8 +3,8 @@ import shutil
 import pandas as pd
 import pytest
 
-from graft import files
-from graft.study import Task
+from graft.config.study import Task
+from graft.io import files
 from graft.tasks import generated
 from graft.tasks.prepare import prepare_task
 

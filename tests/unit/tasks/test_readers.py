@@ -1,9 +1,9 @@
 import pandas as pd
 import pytest
 
-from graft.sources import FileData
+from graft.config.sources import FileData
+from graft.registry.tasks import TASKS, TaskRow
 from graft.tasks.readers import read_split, read_texts, source_files
-from graft.tasks.table import TASKS, TaskRow
 
 
 def tsv(folder, split, text):

@@ -1,10 +1,10 @@
 import pandas as pd
 import pytest
 
-from graft import files
-from graft.tasks.table import TASKS
+from graft.config.transfer import Transfer
+from graft.io import files
+from graft.registry.tasks import TASKS
 from graft.tasks.transferred import prepare_transfer, read_report
-from graft.transfer import Transfer
 from tests.conftest import with_transfers
 
 

@@ -1,9 +1,9 @@
 import numpy as np
 import pytest
 
-from graft.paths import Paths
-from graft.runs import labels
-from graft.study import Task
+from graft.config.study import Task
+from graft.study.paths import Paths
+from graft.study.runs import labels
 from graft.tasks.prepare import prepare_task
 from graft.tasks.tokens import tokenize_task
 

@@ -13,12 +13,12 @@ import numpy as np
 import torch
 
 from graft.compute.hardware import use_threads
-from graft.encoders import new_classifier
-from graft.launch import Launch
-from graft.model_sections import FineTuning
-from graft.program import run as run_program
-from graft.shapes import Shape
-from graft.tasks.table import TASKS
+from graft.config.launch import Launch
+from graft.config.models import FineTuning
+from graft.encoders.bert import new_classifier
+from graft.registry.shapes import Shape
+from graft.registry.tasks import TASKS
+from graft.study.program import run as run_program
 from graft.tasks.tokens import TokenisedSplit
 from graft.training.checkpoints import Checkpoints
 from graft.training.finetuning import Labelled, PassCost, finetune

@@ -1,8 +1,8 @@
 import pytest
 import torch
 
-from graft.cost.flops import lora_flops
-from graft.systems import LoraSystem
+from graft.config.systems import LoraSystem
+from graft.flops.counts import lora_flops
 from graft.training.adapters import with_adapters, without_adapters
 from tests.unit.counting import counting_flops
 

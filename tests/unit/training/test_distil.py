@@ -8,11 +8,11 @@ import torch
 from safetensors.torch import load_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
-from graft.cost.flops import distil_step_flops, encoder_flops
-from graft.encoders import load_encoder
-from graft.files import sha256
-from graft.model_sections import DistilOptions
-from graft.shapes import Shape, check_shapes
+from graft.config.models import DistilOptions
+from graft.encoders.bert import load_encoder
+from graft.flops.counts import distil_step_flops, encoder_flops
+from graft.io.files import sha256
+from graft.registry.shapes import Shape, check_shapes
 from graft.training.distil import _Losses, autocast_for, distil_model
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *(f"w{i}" for i in range(56))]

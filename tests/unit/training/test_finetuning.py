@@ -5,15 +5,15 @@ import numpy as np
 import pytest
 import torch
 
-from graft.cost.flops import classifier_flops
-from graft.encoders import load_classifier, new_classifier
-from graft.inference import predict
-from graft.launch import Launch
-from graft.model_sections import FineTuning
-from graft.paths import Paths
-from graft.runs import labels
-from graft.shapes import Shape
-from graft.study import Task
+from graft.config.launch import Launch
+from graft.config.models import FineTuning
+from graft.config.study import Task
+from graft.encoders.bert import load_classifier, new_classifier
+from graft.encoders.inference import predict
+from graft.flops.counts import classifier_flops
+from graft.registry.shapes import Shape
+from graft.study.paths import Paths
+from graft.study.runs import labels
 from graft.tasks import metrics
 from graft.tasks.prepare import prepare_task
 from graft.tasks.tokens import TokenisedSplit, tokenize_task

@@ -5,9 +5,9 @@ import json
 import pytest
 import torch
 
-from graft.encoders import load_encoder
-from graft.files import read_json, sha256
-from graft.shapes import Shape
+from graft.encoders.bert import load_encoder
+from graft.io.files import read_json, sha256
+from graft.registry.shapes import Shape
 from graft.training.initial import initialise_model
 from tests.conftest import write_bert
 

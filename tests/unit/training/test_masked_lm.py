@@ -5,11 +5,11 @@ import json
 import pytest
 import torch
 
-from graft.cost.flops import masked_lm_flops
-from graft.encoders import load_encoder
-from graft.files import read_json, sha256
-from graft.model_sections import MaskedOptions
-from graft.shapes import Shape
+from graft.config.models import MaskedOptions
+from graft.encoders.bert import load_encoder
+from graft.flops.counts import masked_lm_flops
+from graft.io.files import read_json, sha256
+from graft.registry.shapes import Shape
 from graft.training.initial import initialise_model
 from graft.training.masked_lm import NOTHING, Vocabulary, mask, masked_batches, pretrain_model
 from graft.training.unlabelled import encode, epochs

@@ -4,8 +4,8 @@ import pytest
 import torch
 from transformers import BertForSequenceClassification
 
-from graft.encoders import bert_config
-from graft.shapes import Shape
+from graft.encoders.bert import bert_config
+from graft.registry.shapes import Shape
 from graft.training.packing import Layout, packed
 
 LENGTHS = (3, 9, 1, 6)

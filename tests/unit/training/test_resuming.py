@@ -10,8 +10,8 @@ import time
 import pytest
 import torch
 
-from graft import files
-from graft.launch import Launch
+from graft.config.launch import Launch
+from graft.io import files
 from tests.unit.training import one_training
 
 KILLS = 20

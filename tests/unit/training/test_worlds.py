@@ -11,8 +11,8 @@ from pathlib import Path
 import pytest
 import torch
 
-from graft import launcher
-from graft.launch import Launch
+from graft.config.launch import Launch
+from graft.study import launcher
 
 ROOT = Path(__file__).parents[3]
 MODULE = "tests.unit.training.one_training"

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from graft.files import read_json
+from graft.io.files import read_json
 from graft.merging.composite import manifest
 from graft.merging.heads.ridge import LinearMap
 

@@ -11,20 +11,20 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from graft.encoders import load_classifier, load_encoder
-from graft.files import read_json, write_json
-from graft.merging.alignment import depth
-from graft.merging.alignment.depth import DepthMap
+from graft.encoders.bert import load_classifier, load_encoder
+from graft.encoders.states import Frozen
+from graft.io.files import read_json, write_json
 from graft.merging.composite import manifest
 from graft.merging.composite.calm import Calm
 from graft.merging.composite.ladder import Ladder
 from graft.merging.composite.side_tuning import SideTuned
-from graft.merging.composite.states import Frozen
 from graft.merging.composite.trained import Trained, loss_of
 from graft.merging.heads.ridge import LinearMap
 from graft.merging.loading import load
 from graft.merging.predictors import TrainedPredictor
-from graft.shapes import Shape
+from graft.registry import depth
+from graft.registry.depth import DepthMap
+from graft.registry.shapes import Shape
 from tests.unit.conftest import LARGE, SMALL, VOCABULARY
 from tests.unit.counting import counting_flops
 

@@ -1,12 +1,11 @@
 import pytest
 import torch
 
-from graft.encoders import encoder_of
-from graft.merging import registry
-from graft.merging.alignment import depth
+from graft.encoders.bert import encoder_of
 from graft.merging.calibration import calibrate
 from graft.merging.heterogeneous.functional import Functional
 from graft.merging.protocol import Parts
+from graft.registry import depth, merge_methods
 from tests.unit.merging import relatives
 
 
@@ -23,7 +22,7 @@ def related(pico_encoder, shape_of, pico_batches):
         depth_map = depth.uniform(shape.layers, large_shape.layers)
         batches = pico_batches(examples=60, size=20)
         statistics = calibrate(encoder_of(before, shape), encoder_of(large, large_shape), depth_map, batches)
-        options = registry.checked_options("functional", {"fit_ridge": 0, "map_ridge": 0, **options})
+        options = merge_methods.checked_options("functional", {"fit_ridge": 0, "map_ridge": 0, **options})
         shapes = large_shape, shape
         return Parts(large, after, before, *shapes, depth_map, statistics, options, batches), expected
 

@@ -1,11 +1,11 @@
 import pytest
 import torch
 
-from graft.encoders import encoder_of
-from graft.merging.alignment import depth
+from graft.encoders.bert import encoder_of
 from graft.merging.heterogeneous.grow import Grow, Placement
 from graft.merging.protocol import Parts
-from graft.shapes import Shape
+from graft.registry import depth
+from graft.registry.shapes import Shape
 from tests.unit.merging import relatives
 
 

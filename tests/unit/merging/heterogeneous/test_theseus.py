@@ -3,8 +3,8 @@ import copy
 import pytest
 import torch
 
+from graft.encoders.architecture import EMBEDDINGS, LINEARS, WORD_EMBEDDINGS
 from graft.merging.alignment.procrustes import procrustes
-from graft.merging.architecture import EMBEDDINGS, LINEARS, WORD_EMBEDDINGS
 from graft.merging.calibration import calibrate
 from graft.merging.heterogeneous.theseus import Theseus
 

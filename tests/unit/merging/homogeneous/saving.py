@@ -35,11 +35,13 @@ def shared(folder, model):
     """The tensors of a folder that a model has, under its names."""
     from safetensors.torch import load_file
 
-    from graft.merging import names
+    from graft.encoders import tensor_names
 
     family = model.config.model_type
-    plain = {names.canonical(name, family): tensor for name, tensor in load_file(folder / "model.safetensors").items()}
-    own = ((name, plain.get(names.canonical(name, family))) for name in model.state_dict())
+    plain = {
+        tensor_names.canonical(name, family): tensor for name, tensor in load_file(folder / "model.safetensors").items()
+    }
+    own = ((name, plain.get(tensor_names.canonical(name, family))) for name in model.state_dict())
     return {name: tensor for name, tensor in own if tensor is not None}
 
 

@@ -7,8 +7,9 @@ import pytest
 from safetensors.numpy import save_file
 from tokenizers import BertWordPieceTokenizer
 
-from graft.merging.homogeneous import companions, table
+from graft.merging.homogeneous import companions
 from graft.merging.homogeneous.folders import Order, merge
+from graft.registry import same_shape_methods
 from tests.unit.merging.homogeneous import making
 
 MODULES = [
@@ -237,7 +238,7 @@ def varied(world):
         save_file(values, world / name / "model.safetensors")
 
 
-METHODS = [name for name, facts in table.METHODS.items() if name != "slerp" and not facts.statistics]
+METHODS = [name for name, facts in same_shape_methods.METHODS.items() if name != "slerp" and not facts.statistics]
 
 
 @pytest.mark.parametrize(

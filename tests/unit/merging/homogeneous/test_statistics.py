@@ -5,11 +5,11 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from graft import files
-from graft.encoders import load_classifier, new_classifier
+from graft.encoders.bert import load_classifier, new_classifier
+from graft.io import files
 from graft.merging.homogeneous.folders import Order, merge
 from graft.merging.homogeneous.statistics import KINDS, fisher_diagonal, gram_matrices, of_folder, write
-from graft.merging.homogeneous.table import METHODS
+from graft.registry.same_shape_methods import METHODS
 
 
 class Linear(torch.nn.Module):

@@ -2,8 +2,8 @@
 
 import pytest
 
-from graft.grid import Grid
 from graft.reporting.figures.source import Source
+from graft.study.grid import Grid
 
 SYSTEMS = {
     "finetune.big": (0.88, 4.5e13),

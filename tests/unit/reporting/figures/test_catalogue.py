@@ -4,9 +4,10 @@ from typing import get_args
 
 import pytest
 
-from graft import files, records
+from graft.io import files
 from graft.reporting import captions
 from graft.reporting.figures import catalogue, style
+from graft.study import records
 
 DRAWN = ("metric-vs-training-flops", "metric-vs-inference-flops", "differences", "seeds")
 

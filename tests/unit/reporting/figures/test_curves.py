@@ -7,11 +7,11 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from graft import files
-from graft.grid import Grid
-from graft.reporting import tables
+from graft.io import files
+from graft.reporting import csv_files, tables
 from graft.reporting.figures import similarity, strengths, training, warm_starts
 from graft.reporting.figures.source import Source
+from graft.study.grid import Grid
 
 THESEUS = "merge.theseus.labelled.tiny-into-big"
 
@@ -36,7 +36,7 @@ def written(grid, paths, write_run):
         files.write_json(path, record)
     tables.write_runs(grid, paths)
     tables.write_comparison(grid, paths)
-    return Source(grid, paths, tables.read_comparison(paths), tables.read_csv(paths.tables / "runs.csv"))
+    return Source(grid, paths, csv_files.read_comparison(paths), csv_files.read_csv(paths.tables / "runs.csv"))
 
 
 def test_a_strength_has_its_best_score_over_ridge_sizes(written):

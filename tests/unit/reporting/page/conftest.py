@@ -2,10 +2,10 @@
 
 import pytest
 
-from graft.grid import Grid
 from graft.reporting import tables
 from graft.reporting.page.contents import contents
 from graft.reporting.page.rendering import render
+from graft.study.grid import Grid
 
 THESEUS = "merge.theseus.labelled.tiny-into-big"
 INTERPOLATE = "merge.interpolate.tiny-into-big"

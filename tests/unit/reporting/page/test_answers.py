@@ -1,7 +1,7 @@
 import pytest
 
-from graft.grid import Grid
 from graft.reporting.page import answers
+from graft.study.grid import Grid
 from tests.unit.reporting.page.conftest import HEAD_ONLY, INTERPOLATE, THESEUS
 
 BIG, TINY = "finetune.big", "finetune.tiny"

@@ -3,13 +3,13 @@ from collections import Counter
 
 import pytest
 
+from graft.config.sources import FileData
 from graft.registry.layouts import LAYOUTS
-from graft.sources import FileData
+from graft.registry.tasks import TASKS
 from graft.tasks import generated
 from graft.tasks.generated import lexicon
 from graft.tasks.generated.lexicon import Words
 from graft.tasks.readers import read_split
-from graft.tasks.table import TASKS
 
 GRAMMARS = pytest.mark.parametrize("grammar", generated.GRAMMARS)
 # The known task whose official layout each grammar has.

@@ -1,0 +1,176 @@
+"""The model cards of a study's systems: README.md with the hub's metadata, beside the weights."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+from graft.config.sources import HubData
+from graft.io import files, markdown
+from graft.merging import card
+from graft.merging.composite import manifest
+from graft.registry import merge_methods, published
+from graft.registry import same_shape_methods as same_shape
+from graft.registry.published import Origin
+from graft.reporting import formats
+from graft.study.grid import Grid
+from graft.study.grid_systems import System
+from graft.study.paths import Paths
+from graft.study.records import RunRecord
+from graft.tasks.readers import HUB_SPLITS
+
+RESULTS = "## Results"
+# What the hub calls our metrics, where it has them.
+METRICS = {"f1_macro": "f1", "pearson": "pearsonr", "spearman": "spearmanr"}
+
+
+def write(grid: Grid, paths: Paths, task: str, system: str, seed: int | str) -> None:
+    """Write the card of a system that is made (its build.json is there) into its model folder."""
+    folder = paths.run(task, system, seed)
+    _write(folder, page(grid, paths, files.read_json(folder / "build.json")))
+
+
+def complete(grid: Grid, paths: Paths, record: RunRecord) -> None:
+    """Add what an evaluation found to the card of a system, which is written where its making left none.
+
+    No step reads a card, and no sha256 covers it, so that the evaluation can go on with what the making wrote.
+    """
+    folder = paths.run(record.task, record.system, record.seed)
+    path = folder / "model" / card.CARD
+    text = path.read_text() if path.is_file() else page(grid, paths, files.read_json(folder / "build.json"))
+    metadata, body = card.parts(text)
+    metadata["metrics"] = list(dict.fromkeys(METRICS.get(name, name) for name in record.metrics))
+    metadata["model-index"] = [{"name": record.system, "results": [_evaluated(grid, record)]}]
+    _write(folder, card.page(metadata, body.split(f"\n{RESULTS}\n")[0].strip("\n"), RESULTS, _results(record)))
+
+
+def page(grid: Grid, paths: Paths, built: Mapping[str, Any]) -> str:
+    """The text of a card before its system is evaluated. built: the system's build.json."""
+    task, system = built["task"], grid.systems[built["system"]]
+    folder = paths.run(task, system.name, built["seed"]) / "model"
+    composite = (folder / manifest.FILE).is_file()
+    models = list(dict.fromkeys(_models(grid, system)))
+    origins = [published.of_folder(paths.model(model)) for model in models]
+    return card.page(
+        _metadata(grid, task, system, origins, composite),
+        f"# {system.name} on {task}, seed {built['seed']}",
+        card.warned(origins),
+        _control(system),
+        _made(built, system),
+        markdown.table(("pre-trained model", "from", "sha256"), [_row(paths, m) for m in models]) if models else "",
+        _use(composite),
+    )
+
+
+def _write(folder: Path, text: str) -> None:
+    with files.atomic_file(folder / "model" / card.CARD) as temporary:
+        temporary.write_text(text)
+
+
+def _models(grid: Grid, system: System) -> Iterator[str]:
+    """Pre-trained models that a system is made of; the one whose shape it has first."""
+    if system.model:
+        yield system.model
+    if system.pair:
+        yield from (system.pair.large, system.pair.small)
+
+
+def _metadata(grid: Grid, task: str, system: System, origins: list[Origin], composite: bool) -> dict[str, Any]:
+    source, merged = grid.study.tasks[task].source, system.method is not None
+    # The first word of a system's name is its family: finetune, probe, soup, ...
+    tags = ["merge"] * merged + ["graft", system.method or system.name.split(".")[0]]
+    return card.metadata(
+        system.method or "",
+        origins,
+        library_name="graft" if composite else "transformers",
+        tags=list(dict.fromkeys([*tags, *({"composite", "control"} & {system.kind})])),
+        base_model_relation=None if not published.repos(origins) else "merge" if merged else "finetune",
+        datasets=[source.repo] if isinstance(source, HubData) else None,
+    )
+
+
+def _evaluated(grid: Grid, record: RunRecord) -> dict[str, Any]:
+    source = grid.study.tasks[record.task].source
+    hub = isinstance(source, HubData)
+    dataset = {"name": record.task, "type": source.repo if hub else record.task}
+    dataset |= {"config": source.config} if hub and source.config else {}
+    return {
+        "task": {"type": "text-classification"},
+        "dataset": dataset | {"split": HUB_SPLITS["dev"] if hub else "dev"},
+        "metrics": [
+            {"type": METRICS.get(name, name), "value": metric.value, "name": name}
+            for name, metric in record.metrics.items()
+        ],
+    }
+
+
+def _control(system: System) -> str:
+    return (
+        "> This is a control: a system that must not win, and of no use by itself." if system.kind == "control" else ""
+    )
+
+
+def _made(built: Mapping[str, Any], system: System) -> str:
+    """One paragraph: method, options, choices, labels seen, source."""
+    method = merge_methods.METHODS.get(system.method) or same_shape.METHODS.get(system.method)
+    searched = ("strengths", "ridge", "scales")
+    options = [f"{name} {value}" for name, value in built["hyperparameters"].items() if name not in searched]
+    chosen = [f"{choice['name']} {choice['chosen']}" for choice in built["choices"]]
+    told = [
+        f"Made by Graft as a {system.kind} system"
+        + (f" by the method `{method.name}`" if method else "")
+        + (f" with the head `{system.head}`" if system.head else "")
+        + "."
+    ]
+    told += [f"Chosen on `select`, a part of train: {', '.join(chosen)}."] if chosen else []
+    if any(choice["name"] == "strength" and choice["chosen"] == 0 for choice in built["choices"]) and system.head:
+        told += ["Strength 0 was chosen: this is the large model under a fitted head, and nothing was merged into it."]
+    told += [f"Options: {', '.join(options)}."] if options else []
+    told += [f"Labels seen: `{system.label_use}`."]
+    told += [f"Source of the method: {method.citation}."] if method else []
+    return " ".join(told)
+
+
+def _row(paths: Paths, model: str) -> tuple[str, str, str]:
+    manifest_ = files.read_json(paths.model(model) / "manifest.json")
+    source = manifest_["source"]
+    told = {
+        "hub": lambda: f"{source['repo']} at {source['revision'][:12]}",
+        "python_package": lambda: f"the Python package {source['package']}",
+        "path": lambda: "a local folder",
+        "distilled": lambda: f"distilled here from {source['teacher']}",
+        "random": lambda: f"never trained, of the shape of {source['like']}",
+        "masked_lm": lambda: f"pre-trained here, of the shape of {source['like']}",
+    }[source["kind"]]()
+    return f"`{model}`", told, f"`{manifest_['sha256']['model.safetensors'][:16]}`"
+
+
+def _results(record: RunRecord) -> str:
+    rows = [
+        (name, formats.score(m.value), "" if m.stderr is None else formats.score(m.stderr), str(m.n))
+        for name, m in record.metrics.items()
+    ]
+    select = record.select
+    chosen = (
+        f" On `select`, by which choices are made, {select.metric} is {formats.score(select.value)}." if select else ""
+    )
+    training, inference = map(formats.flops, (record.cost.train_flops, record.cost.inference_flops))
+    return "\n\n".join(
+        [
+            "On the published dev split, on which nothing was chosen:",
+            markdown.table(("metric", "value", "standard error", "examples"), rows),
+            f"One run is no verdict: the tables of the study compare systems over all seeds.{chosen} Training took "
+            f"{training} FLOPs from the published models, an answer to 128 tokens takes {inference}.",
+        ]
+    )
+
+
+def _use(composite: bool) -> str:
+    if not composite:
+        return f"{card.LOADING} All about its making stands in the `build.json` of its study."
+    return (
+        "`graft.merging.loading.load(folder)` reads it. `composite.json` names the models that it runs by relative "
+        "paths and sha256, so these must be carried along as they lie. All about its making stands in the `build.json` "
+        "of its study."
+    )

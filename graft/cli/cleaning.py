@@ -1,0 +1,85 @@
+"""What a finished study can do without: states to compute from, half-written files, and models nobody asked to keep."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from graft.io import files
+from graft.io.names import check_patterns, common_pair, matches
+from graft.study.grid import RUN
+from graft.study.paths import Paths
+
+# Folders of results/<study>/ that only later systems would read, and the logs of the rules that fill them. Each goes
+# whole, manifests too: snakemake does not ask for what nothing that is still to be made needs, and makes it anew else.
+_STATES = {
+    "embeddings": "embed_task",
+    "layers": "embed_layers",
+    "statistics": "calibrate",
+    "sweeps": "sweep",
+    "model-statistics": "model_statistics",
+    "encoders": "merge_encoders",
+}
+# Of fine-tunings that did not end.
+_CHECKPOINTS = "checkpoints"
+_COMPOSITE = "composite.json"
+
+
+@dataclass(frozen=True)
+class Item:
+    """A file or folder that may go, and its size."""
+
+    path: Path
+    bytes: int
+
+
+def removable(paths: Paths, models: Iterable[str] = ()) -> list[Item]:
+    """What may be deleted, in a fixed order; `models` are patterns of runs whose saved models may go too.
+
+    Raises ValueError for a pattern that no saved model matches.
+    """
+    found = [paths.root / name for name in (*_STATES, _CHECKPOINTS) if (paths.root / name).exists()]
+    found += [paths.logs / rule for rule in _STATES.values() if (paths.logs / rule).exists()]
+    for model in _models(paths, list(models)):
+        # With it goes build.json, which says that the model is there.
+        found += [path for path in (model, model.parent / "build.json") if path.exists()]
+    found += [path for path in files.leftovers(paths.root) if not any(f in path.parents for f in found)]
+    return [Item(path, _size(path)) for path in found]
+
+
+def remove(items: Iterable[Item]) -> None:
+    """Delete them; build.json and manifests go first, since they say that what stands beside them is whole."""
+    for item in sorted(items, key=lambda item: item.path.is_dir()):
+        if item.path.is_dir():
+            for manifest in [*item.path.rglob("manifest.json")]:
+                manifest.unlink()
+            shutil.rmtree(item.path)
+        else:
+            item.path.unlink(missing_ok=True)
+
+
+def _models(paths: Paths, patterns: list[str]) -> list[Path]:
+    """Model folders of matching runs, and of the composites that are made from one of them."""
+    runs = paths.root / "runs"
+    names = {folder: folder.parent.relative_to(runs).as_posix() for folder in sorted(runs.glob("*/*/seed-*/model"))}
+    ending = common_pair(name.split("/")[1] for name in names.values())
+    check_patterns("no saved model", patterns, names.values(), ending, RUN)
+    chosen = {folder for folder, name in names.items() if any(matches(name, p, ending) for p in patterns)}
+    while built := {folder for folder in names if folder not in chosen and chosen & set(_parts(folder))}:
+        chosen |= built
+    return sorted(chosen)
+
+
+def _parts(folder: Path) -> Iterator[Path]:
+    """Folders of the models that a composite is made from."""
+    if (folder / _COMPOSITE).is_file():
+        for relative in files.read_json(folder / _COMPOSITE)["sha256"]:
+            yield Path(os.path.normpath(folder / relative)).parent
+
+
+def _size(path: Path) -> int:
+    inside = path.rglob("*") if path.is_dir() else [path]
+    return sum(file.lstat().st_size for file in inside if file.is_file() and not file.is_symlink())

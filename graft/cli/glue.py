@@ -1,0 +1,76 @@
+"""What GLUE's server takes: a zip of eleven TSV files, one per test set. Imports no torch.
+
+Layout, labels and numbers of rows are those of gluebenchmark.com (Wang et al. 2019, GLUE, arXiv 1804.07461).
+"""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from types import MappingProxyType
+from typing import NamedTuple
+
+import numpy as np
+
+from graft.io.files import atomic_file
+from graft.registry.tasks import TASKS, TaskRow
+
+# Zips of the same predictions are the same bytes.
+_TIME = (1980, 1, 1, 0, 0, 0)
+
+
+class TestSet(NamedTuple):
+    """Rows of a published test set, and what is predicted for all of them where nobody asks a model."""
+
+    rows: int
+    constant: str
+
+
+TEST_SETS: Mapping[str, TestSet] = MappingProxyType(
+    {
+        "CoLA": TestSet(1063, "0"),
+        "SST-2": TestSet(1821, "0"),
+        "MRPC": TestSet(1725, "1"),
+        "STS-B": TestSet(1379, "2.500"),
+        "QQP": TestSet(390_965, "0"),
+        "MNLI-m": TestSet(9796, "entailment"),
+        "MNLI-mm": TestSet(9847, "entailment"),
+        "QNLI": TestSet(5463, "entailment"),
+        "RTE": TestSet(3000, "entailment"),
+        "WNLI": TestSet(146, "0"),
+        "AX": TestSet(1104, "entailment"),
+    }
+)
+# What the tasks of the task table are called there.
+NAMES: Mapping[str, str] = MappingProxyType({"sst2": "SST-2", "stsb": "STS-B", "rte": "RTE"})
+# Test sets whose classes are written by their numbers.
+_NUMBERED = ("sst2",)
+
+
+def written(task: str, row: TaskRow, predictions: np.ndarray) -> list[str]:
+    """Class ids or scores [n] of a task as GLUE has them: numbers, names, or scores from 0 to 5.
+
+    Raises ValueError for a class that the published task has not.
+    """
+    if row.labels is None:
+        return [f"{score:.3f}" for score in np.clip(predictions, 0, 5)]
+    names = TASKS[task].labels or ()
+    numbers = {name: str(i) for i, name in enumerate(names)}
+    # A study may call the classes by their numbers.
+    told = [name if name in names else names[int(name)] if name in numbers.values() else None for name in row.labels]
+    if None in told:
+        raise ValueError(f"tasks.{task}.labels: {list(row.labels)} are not GLUE's, which are {', '.join(names)}")
+    answers = [numbers[name] if task in _NUMBERED else name for name in told]
+    return [answers[label] for label in predictions]
+
+
+def write(path: str | Path, answers: Mapping[str, tuple[Sequence[object], Sequence[str]]]) -> None:
+    """Write the zip, atomically. answers: index and prediction of every row, by test set; others get their constant."""
+    with atomic_file(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, (rows, constant) in TEST_SETS.items():
+            index, predictions = answers.get(name, (range(rows), [constant] * rows))
+            lines = [f"{i}\t{told}\n" for i, told in zip(index, predictions, strict=True)]
+            info = zipfile.ZipInfo(f"{name}.tsv", _TIME)
+            info.compress_type = zipfile.ZIP_DEFLATED
+            archive.writestr(info, "index\tprediction\n" + "".join(lines))

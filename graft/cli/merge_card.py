@@ -1,0 +1,54 @@
+"""The model card and the provenance of a small model merged into a large one, beside its weights."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from pathlib import Path
+
+from graft.cli.merge_orders import Order, Plan
+from graft.compute import provenance
+from graft.encoders.model_folders import open_folder
+from graft.io import files
+from graft.merging import card
+from graft.registry.merge_methods import MethodFacts
+
+
+def write(folder: Path, facts: MethodFacts, order: Order, plan: Plan, diagnostics: dict[str, float]) -> None:
+    """Write README.md with the hub's metadata, and graft.json: what was merged, from which bytes, how, with what."""
+    sources = {
+        "large": order.large,
+        "small_finetuned": order.small_finetuned,
+        "small_pretrained": order.small_pretrained,
+    }
+    made = {
+        "method": facts.name,
+        "citation": facts.citation,
+        "strength": order.strength,
+        "head": order.head if facts.heads else None,
+        "options": plan.options,
+        "depth_map": [list(pair) for pair in plan.depth_map] if facts.heads else None,
+        "shapes": {"large": dataclasses.asdict(plan.large), "small": dataclasses.asdict(plan.small)},
+        "sources": {role: {"folder": str(path), "sha256": _weights(path)} for role, path in sources.items()},
+        "text": {
+            "file": str(order.text),
+            "sha256": files.sha256(order.text),
+            "texts": plan.texts,
+            "tokens": plan.tokens,
+        },
+        "labelled": {"file": str(order.labelled), "sha256": files.sha256(order.labelled)} if order.labelled else None,
+        "max_tokens": order.max_tokens,
+        "device": order.device,
+        "flops": plan.flops,
+        "diagnostics": diagnostics,
+        "code_version": provenance.code_version(),
+        "packages": provenance.packages(),
+        "model_sha256": files.sha256(folder / "model.safetensors"),
+        "made": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+    files.write_json(folder / card.PROVENANCE, made)
+    (folder / card.CARD).write_text(card.text(facts, order.strength, plan.options, made["head"], made["sources"]))
+
+
+def _weights(folder: Path) -> dict[str, str]:
+    return {file.name: files.sha256(file) for file in open_folder(folder).weights}

@@ -1,0 +1,354 @@
+"""Merging the models of two folders into a third, without a study."""
+
+from __future__ import annotations
+
+import copy
+import math
+import tempfile
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from tokenizers import Tokenizer
+from torch import Tensor
+from transformers import BertForSequenceClassification, BertModel
+
+from graft.cli import merge_card
+from graft.cli.merge_orders import Order, Plan
+from graft.config.models import PathModel
+from graft.encoders import features
+from graft.encoders.bert import encoder_of, load_classifier, load_encoder, projections_of
+from graft.encoders.inference import Batch, batches, first_texts, padded_lengths, pass_flops
+from graft.encoders.model_folders import open_folder
+from graft.encoders.pretrained import fetch_model
+from graft.flops.counts import calibration_flops, encoder_flops, head_flops, logits_flops, similarity_flops
+from graft.io import files
+from graft.io.progress import Report
+from graft.merging.alignment.cka import layer_similarity
+from graft.merging.calibration import calibrate, check_tokens
+from graft.merging.heads.fitting import fit_heads
+from graft.merging.heads.head import Head, head_logits
+from graft.merging.heads.labelled import label_targets
+from graft.merging.heterogeneous.interpolate import interpolated_head
+from graft.merging.protocol import Parts, extended
+from graft.merging.saving import save_classifier, split_classifier
+from graft.registry import depth, merge_methods
+from graft.registry.shapes import Shape
+from graft.registry.tasks import TaskRow
+from graft.tasks import alike, guessing
+from graft.tasks.labels import check_variety
+from graft.tasks.readers import rows_of
+from graft.tasks.texts import read_texts
+from graft.tasks.tokens import TokenisedSplit, load_tokenizer
+from graft.tasks.tsv import read_tsv
+
+# Rows on which a head is fitted, and the ridge sizes of which the one that predicts every fifth row best is taken.
+FIT_ROWS = 2048
+FEWEST_ROWS = 10
+RIDGE = (1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
+REGRESSION, MULTI_LABEL = "regression", "multi_label_classification"
+
+
+def merge(order: Order, report: Report, dry_run: bool = False) -> Plan:
+    """Merge two folders into `order.out`, or only plan it.
+
+    The result is a plain Hugging Face classifier of the large shape with a model card (README.md) and provenance
+    (graft.json). Raises ValueError, and writes nothing, for an existing output folder, a missing folder, an
+    architecture other than BERT, a small model larger than the large one, unequal vocabularies, fewer tokens than a
+    space needs, weights that are not finite, or a labelled file that does not fit the fine-tuned model's labels.
+    """
+    facts = _checked(order)
+    options = merge_methods.checked_options(order.method, order.options)
+    with tempfile.TemporaryDirectory(prefix="graft-") as scratch:
+        report(0, 0, "reading the models and the text")
+        given = _read(order, Path(scratch))
+        fit = _fit_texts(order, given) if facts.heads else None
+        plan = _plan(order, facts, options, given, fit, report)
+        if not dry_run:
+            _carry_out(order, facts, plan, given, fit, report)
+    return plan
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What an order names, read and checked."""
+
+    large: BertModel
+    small: BertModel
+    finetuned: BertForSequenceClassification
+    large_folder: Path
+    large_shape: Shape
+    small_shape: Shape
+    tokenizer: Tokenizer
+    texts: TokenisedSplit
+    max_tokens: int
+    projections: tuple[Tensor, ...]
+
+    @property
+    def outputs(self) -> tuple[str, ...]:
+        """What the fine-tuned model's outputs are called."""
+        config = self.finetuned.config
+        return tuple(config.id2label[i] for i in range(config.num_labels))
+
+    @property
+    def kind(self) -> str:
+        """transformers' `problem_type` of the fine-tuned model; where its config says none, what transformers does with
+        its outputs: a sigmoid of one, a softmax of several."""
+        unsaid = MULTI_LABEL if len(self.outputs) == 1 else "single_label_classification"
+        return self.finetuned.config.problem_type or unsaid
+
+    @property
+    def labels(self) -> tuple[str, ...] | None:
+        """Classes, of which a text has one; None for a score."""
+        return None if self.kind == REGRESSION else self.outputs
+
+    def first(self, tokens: int) -> np.ndarray:
+        """Whole texts in a fixed order, until so many tokens are read."""
+        return first_texts(self.texts, self.max_tokens, tokens)
+
+    def batches(self, tokens: int) -> list[Batch]:
+        return [batch for _, batch in batches(self.texts, self.max_tokens, self.first(tokens))]
+
+    def count(self, rows: np.ndarray) -> int:
+        return int(self.texts.lengths(self.max_tokens)[rows].sum())
+
+    def pass_flops(self, shape: Shape, texts: TokenisedSplit, rows: np.ndarray) -> int:
+        """FLOPs of running an encoder over some rows."""
+        return pass_flops(lambda t: encoder_flops(shape, t), texts, self.max_tokens, rows)
+
+
+@dataclass(frozen=True)
+class _FitTexts:
+    """What a head is fitted on: rows of texts, and their labels where it is fitted to those."""
+
+    texts: TokenisedSplit
+    rows: np.ndarray
+    labels: Tensor | None = None
+
+    @property
+    def held(self) -> Tensor:
+        """Which of the rows tell the best ridge size: every fifth."""
+        return torch.arange(len(self.rows)) % 5 == 0
+
+
+def _checked(order: Order) -> merge_methods.MethodFacts:
+    facts = merge_methods.facts(order.method)
+    if facts.kind != "weights":
+        raise ValueError(f"method {facts.name} is a {facts.kind}: it makes no single model; use it in a study")
+    if order.small_pretrained is None:
+        raise ValueError("the small model before its fine-tuning is needed: give --small-pretrained DIR")
+    if facts.heads and order.head not in facts.heads:
+        raise ValueError(f"--head: no head is called {order.head!r}; known are {', '.join(facts.heads)}")
+    if facts.heads and order.head == "labelled" and order.labelled is None:
+        raise ValueError("--head labelled is fitted on labels: give --labelled FILE.tsv")
+    if not math.isfinite(order.strength):
+        raise ValueError(f"--strength {order.strength}: must be a number")
+    if order.device not in ("cpu", "cuda") or (order.device == "cuda" and not torch.cuda.is_available()):
+        raise ValueError(f"--device {order.device}: must be cpu, or cuda where torch sees a GPU")
+    files.check_new(order.out)
+    return facts
+
+
+def _read(order: Order, scratch: Path) -> _Given:
+    folders = {"--large": order.large, "--small-pretrained": order.small_pretrained}
+    for flag, folder in folders.items():
+        fetch_model(PathModel(kind="path", folder=str(folder)), flag, scratch / flag, "")
+    open_folder(order.small_finetuned, "--small-finetuned")
+    large_shape, small_shape = (Shape.of(scratch / flag) for flag in folders)
+    tuned_shape = Shape.of(order.small_finetuned)
+    for what in vars(small_shape):
+        ours, tuned, theirs = (getattr(shape, what) for shape in (small_shape, tuned_shape, large_shape))
+        if ours != tuned:
+            raise ValueError(f"--small-finetuned has {what} {tuned}, --small-pretrained {ours}; they must be one model")
+        if what in ("positions", "types", "vocabulary") and ours != theirs:
+            raise ValueError(f"the small model has {ours} {what}, the large one {theirs}; must be as many")
+        if what in ("layers", "width", "ffn") and ours > theirs:
+            raise ValueError(f"the small model has {what} {ours}, more than the large one's {theirs}; swap the folders")
+    # Of the folders as they were given: the second may come without a tokenizer.
+    for small in (order.small_pretrained, order.small_finetuned):
+        alike.check_alike(order.large, small)
+    tokenizer = load_tokenizer(scratch / "--large")
+    texts = TokenisedSplit.of_texts(tokenizer, read_texts(order.text), str(order.text))
+    models = {flag: load_encoder(scratch / flag) for flag in folders}
+    models["--small-finetuned"] = load_classifier(order.small_finetuned)
+    for flag, model in models.items():
+        bad = next((name for name, t in model.state_dict().items() if not torch.isfinite(t).all()), None)
+        if bad:
+            raise ValueError(f"{flag}: {bad} holds values that are not finite; the model is damaged")
+    return _Given(
+        *(model.to(order.device) for model in models.values()),
+        large_folder=scratch / "--large",
+        large_shape=large_shape,
+        small_shape=small_shape,
+        tokenizer=tokenizer,
+        texts=texts,
+        max_tokens=min(order.max_tokens, large_shape.positions, small_shape.positions),
+        projections=projections_of(scratch / "--small-pretrained"),
+    )
+
+
+def _fit_texts(order: Order, given: _Given) -> _FitTexts:
+    texts, values = given.texts, None
+    if order.head == "labelled":
+        if given.kind == MULTI_LABEL or (given.labels is None and len(given.outputs) > 1):
+            raise ValueError(
+                f"--head labelled is fitted on one class or one score for each text; --small-finetuned is of "
+                f"{given.kind} with {len(given.outputs)} outputs: use transplant or label-free"
+            )
+        texts, values = read_labelled(order.labelled, given.labels, given.tokenizer)
+    rows = features.fit_rows(len(texts), FIT_ROWS)
+    if len(rows) < FEWEST_ROWS:
+        raise ValueError(f"a head is fitted on {FEWEST_ROWS} texts or more; there are {len(rows)}: give more text")
+    return _FitTexts(texts, rows, None if values is None else torch.from_numpy(values[rows]))
+
+
+def _plan(
+    order: Order,
+    facts: merge_methods.MethodFacts,
+    options: dict[str, Any],
+    given: _Given,
+    fit: _FitTexts | None,
+    report: Report,
+) -> Plan:
+    shapes = given.small_shape, given.large_shape
+    layers = [shape.layers for shape in shapes]
+    named = options.get("depth", "uniform")
+    depth_map = () if named == "cka" else depth.named(named, *layers, ())
+    again = given.count(given.first(options["text_tokens"])) if "texts" in facts.needs else 0
+    cost = merge_methods.implementation(facts.name)().flops(*shapes, options, again)
+    flops = {"prepare": cost.prepare, "apply": cost.apply}
+    texts = tokens = 0
+    if merge_methods.needs_calibration(facts.name, options):
+        rows = given.first(order.tokens)
+        texts, tokens = len(rows), given.count(rows)
+        check_tokens(tokens, given.large_shape, str(order.text))
+        if named == "cka":
+            report(0, 0, "comparing all layers, for the depth map")
+            few = given.first(depth.SIMILARITY_TOKENS)
+            similarity = layer_similarity(given.small, given.large, given.batches(depth.SIMILARITY_TOKENS))
+            depth_map = depth.named(named, *layers, similarity[1:, 1:].tolist())
+            flops["similarity"] = sum(given.pass_flops(shape, given.texts, few) for shape in shapes)
+            flops["similarity"] += similarity_flops(*shapes, given.count(few))
+        lengths = padded_lengths(given.texts.lengths(given.max_tokens)[rows])
+        deep = depth.as_deep(named, *shapes), shapes[1]
+        flops["calibrate"] = sum(calibration_flops(*deep, len(depth_map), 1, int(length)) for length in lengths)
+    if fit is not None:
+        flops["head"] = _head_flops(order.head, given, fit)
+    return Plan(given.large_shape, given.small_shape, depth_map, options, texts, tokens, flops)
+
+
+def _head_flops(kind: str, given: _Given, fit: _FitTexts) -> int:
+    """FLOPs of `_head`: the models' passes over the texts, the fit at every ridge size, and the last one."""
+    outputs, rows, held = given.finetuned.config.num_labels, len(fit.rows), int(fit.held.sum())
+    flops = given.pass_flops(given.large_shape, fit.texts, fit.rows)
+    if fit.labels is None:
+        flops += given.pass_flops(given.small_shape, fit.texts, fit.rows)
+        flops += rows * logits_flops(given.small_shape, outputs)
+    shapes = given.small_shape, given.large_shape
+    flops += head_flops(kind, *shapes, outputs, rows - held, len(RIDGE), scored=held)
+    return flops + head_flops(kind, *shapes, outputs, rows, 1)
+
+
+def _carry_out(
+    order: Order, facts: merge_methods.MethodFacts, plan: Plan, given: _Given, fit: _FitTexts | None, report: Report
+) -> None:
+    tuned, small_head = split_classifier(given.finetuned)
+    bodies = given.large.state_dict(), tuned, given.small.state_dict()
+    texts = given.batches(plan.options["text_tokens"]) if "texts" in facts.needs else ()
+    parts = Parts(*bodies, plan.large, plan.small, plan.depth_map, None, plan.options, texts, given.projections, report)
+    if plan.options.get("depth") == "extend":
+        parts = extended(parts)
+    if merge_methods.needs_calibration(facts.name, plan.options):
+        small = encoder_of(parts.small_pretrained, parts.small_shape)
+        compared = given.batches(order.tokens)
+        count = _counted(report, plan.texts, "texts compared")
+        parts = replace(parts, statistics=calibrate(small, given.large, parts.depth_map, compared, count))
+    merger = merge_methods.implementation(facts.name)()
+    state = merger.prepare(parts)
+    report(0, 0, "adding up the merged weights")
+    merged = merger.apply(state, order.strength)
+    if fit is not None:
+        head = _head(order.head, merged, small_head, given, fit, report)
+    else:
+        head = interpolated_head(small_head, merged, order.strength)
+    report(0, 0, "writing the merged model")
+    with files.atomic_folder(order.out, new=True) as target:
+        save_classifier(merged, head, given.large_folder, given.outputs, target, given.kind)
+        merge_card.write(target, facts, order, plan, dict(getattr(state, "diagnostics", {})))
+
+
+def _counted(report: Report, total: int, text: str) -> Callable[[int], None]:
+    """What is told of every so many more, as a report of how many there are by now."""
+    done = 0
+
+    def count(more: int) -> None:
+        nonlocal done
+        done += more
+        report(done, total, text)
+
+    return count
+
+
+def _head(
+    kind: str, merged: dict[str, Tensor], small_head: Head, given: _Given, fit: _FitTexts, report: Report
+) -> Head:
+    """The head on the merged body; its ridge size is the one with which the others predict every fifth text best."""
+
+    def states(model: BertModel, which: str) -> Tensor:
+        count = _counted(report, len(fit.rows), f"texts read by the {which} model")
+        found = features.cls_states(model, fit.texts, given.max_tokens, fit.rows, count)
+        return torch.from_numpy(found).double()
+
+    # A copy, since the parts that the merge was made of share its memory.
+    body = copy.deepcopy(given.large)
+    body.load_state_dict(merged)
+    hidden = states(body, "merged")
+    pooler = merged["pooler.dense.weight"].cpu(), merged["pooler.dense.bias"].cpu()
+    if fit.labels is None:
+        small_head = Head(**{name: tensor.cpu() for name, tensor in vars(small_head).items()})
+        by_row = {"small_hidden": states(given.finetuned.bert, "small")}
+        whole: dict[str, Any] = {"small_head": small_head}
+        wanted = head_logits(small_head, by_row["small_hidden"])
+    else:
+        by_row = {"labels": fit.labels}
+        whole = {"classes": None if given.labels is None else len(given.labels)}
+        wanted = label_targets(fit.labels, whole["classes"])
+
+    def fitted(rows: Tensor, sizes: tuple[float, ...]) -> dict[float, Head]:
+        known = whole | {name: values[rows] for name, values in by_row.items()}
+        return fit_heads(kind, hidden[rows], pooler, sizes, **known)
+
+    report(0, 0, "fitting the head")
+    everyone = torch.arange(len(hidden))
+    tried = fitted(everyone[~fit.held], RIDGE)
+    held = hidden[fit.held]
+    errors = {size: float((head_logits(head, held) - wanted[fit.held]).norm()) for size, head in tried.items()}
+    best = min(errors, key=errors.get)
+    return fitted(everyone, (best,))[best]
+
+
+def read_labelled(
+    path: Path, labels: tuple[str, ...] | None, tokenizer: Tokenizer
+) -> tuple[TokenisedSplit, np.ndarray]:
+    """Texts and labels of a TSV with a header: the last column is the label, the one or two before it the texts.
+
+    Columns that number the rows are left out. Raises ValueError as `read_tsv` and `rows_of` do.
+    """
+    if not path.is_file():
+        raise ValueError(f"--labelled: {path} is no file; a TSV whose last column is the label is needed")
+    table = guessing.named_columns(read_tsv(path), path)
+    *texts, label = table.columns
+    if len(texts) not in (1, 2):
+        held = f"{len(table.columns)} columns ({', '.join(table.columns)})"
+        raise ValueError(f"{path}: {held}; one or two texts and then the label are needed")
+    named = [name for name in texts if name.lower() in guessing.LABEL_NAMES]
+    if named and label.lower() not in guessing.LABEL_NAMES:
+        raise ValueError(f"{path}: the label comes last, and {named[0]} does not; move that column to the end")
+    row = TaskRow(tuple(texts), label, (), labels)
+    rows = rows_of(table, row, path, "train")
+    check_variety(rows["label"], row, path, "train")
+    columns = [rows[name].tolist() for name in ("text_a", "text_b") if name in rows]
+    return TokenisedSplit.of_texts(tokenizer, columns, str(path)), rows["label"].to_numpy()

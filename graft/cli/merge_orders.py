@@ -1,0 +1,59 @@
+"""What `merge` of two shapes is asked for, and what it would do."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from graft.registry import depth
+from graft.registry.shapes import Shape
+from graft.reporting import formats, terminal
+from graft.reporting.fitting import Prose
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be merged, and how. `labelled`: a TSV for the labelled head; `tokens`: of text to calibrate on."""
+
+    method: str
+    large: Path
+    small_finetuned: Path
+    small_pretrained: Path | None
+    text: Path
+    out: Path
+    head: str = "transplant"
+    strength: float = 1.0
+    labelled: Path | None = None
+    options: dict[str, Any] | None = None
+    tokens: int = 50_000
+    max_tokens: int = 128
+    device: str = "cpu"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a merge would do: shapes, depth map, options and FLOPs, before anything is written."""
+
+    large: Shape
+    small: Shape
+    depth_map: depth.DepthMap
+    options: dict[str, Any]
+    texts: int
+    tokens: int
+    flops: dict[str, int]
+
+
+def told(plan: Plan) -> list[terminal.Part]:
+    """What a merge of two folders does: shapes, layers, options and FLOPs."""
+    sizes = [(n, getattr(plan.small, n), getattr(plan.large, n)) for n in ("layers", "width", "ffn", "heads")]
+    layers = ", ".join(f"{m} → {g}" for m, g in plan.depth_map)
+    options = ", ".join(f"{name} {value}" for name, value in plan.options.items() if name != "strengths")
+    flops = ", ".join(f"{part} {formats.flops(count)}" for part, count in plan.flops.items())
+    return [
+        terminal.plain_table(("spaces", "small", "large"), sizes),
+        Prose(f"layers, counted from 0: {layers}"),
+        Prose(f"options: {options}"),
+        Prose(f"text: {plan.texts} texts, {plan.tokens} tokens"),
+        Prose(f"FLOPs: {flops}"),
+    ]

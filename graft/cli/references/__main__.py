@@ -1,0 +1,29 @@
+"""`python -m graft.cli.references` (`make docs`): write the generated references of this checkout anew."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from graft.cli.references import configuration, methods
+from graft.config.study import Study
+from graft.io.files import atomic_file
+
+ROOT = Path(__file__).resolve().parents[3]
+# What is generated, and how.
+PAGES = {
+    "docs/methods.md": methods.reference,
+    "docs/configuration.md": configuration.reference,
+    "config/study.schema.json": lambda: json.dumps(Study.model_json_schema(), indent=2) + "\n",
+}
+
+
+def main() -> None:
+    for name, reference in PAGES.items():
+        with atomic_file(ROOT / name) as temporary:
+            temporary.write_text(reference())
+        print(name)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,211 @@
+"""docs/configuration.md: every key of a study config, from its schema and the docstrings of its fields."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from graft.config.study import Study
+from graft.io import markdown
+
+Node = Mapping[str, Any]
+
+INTRODUCTION = """
+# Configuration
+
+Every key of a study config, made from the code by `make docs`. [config.yaml](../config.yaml) is the default study with
+a comment on each key; [config/demo.yaml](../config/demo.yaml) is the smallest one to copy. An editor that reads
+[config/study.schema.json](../config/study.schema.json) completes keys and marks wrong ones.
+
+A study is one YAML file, given with `--configfile`; it is never mixed with another. Unknown keys are refused, so is a
+key that stands twice, and so is what versions of YAML read in different ways (`010`, `1_000`, `1:30`, `yes`, `off`).
+Anchors and `<<` work. `--config 'seeds=[0]'` changes any key for one call. Names are lower-case letters, digits and
+`. _ -`; `<name>` stands for one of your own. Numbers are finite.
+Patterns that match nothing are refused; they match short names of systems, as in the tables, too. Changing a key makes
+anew only what depends on it: `python -m graft explain` says what that is for a run.
+"""
+NEEDED = "needed"
+FAR = 1_000_000
+# Of numbers that are counts or sizes of something, by the last part of their key.
+UNITS = {
+    "train": "rows",
+    "select": "rows",
+    "report": "rows",
+    "dev": "rows",
+    "rows": "rows",
+    "fit_rows": "rows",
+    "tokens": "tokens",
+    "max_tokens": "tokens",
+    "pass_tokens": "tokens",
+    "batch_size": "examples",
+    "examples": "examples",
+    "start_texts": "texts",
+    "texts": "texts",
+    "epochs": "passes over train",
+    "steps": "optimizer steps",
+    "log_every": "steps",
+    "warmup": "share of the steps",
+    "masked": "share of tokens",
+    "dropout": "share",
+    "layers": "layers",
+    "width": "units",
+    "ffn": "units",
+    "heads": "heads",
+    "checkpoint_minutes": "minutes",
+    "gpus": "processes",
+    "nodes": "nodes",
+    "threads": "threads",
+    "draws": "draws",
+    "rounds": "visits",
+    "members": "models",
+    "confidence": "probability",
+    "rates": "× the model's own",
+    "margins": "of the primary metric",
+}
+
+
+@dataclass(frozen=True)
+class Section:
+    """A part of the config: where it stands, which kind it is where there are several, and its schema."""
+
+    path: str
+    schema: Node
+    kind: str = ""
+
+    @property
+    def heading(self) -> str:
+        where = f"`{self.path}`" if self.path else "Top level"
+        return f"{where}, kind {self.kind}" if self.kind else where
+
+
+def reference() -> str:
+    """The whole page."""
+    whole = Study.model_json_schema()
+    places: dict[str, Section] = {}
+    found = list(_sections(whole, Section("", whole), places))
+    return markdown.page(INTRODUCTION, *(_written(whole, section, places) for section in found))
+
+
+def _sections(whole: Node, section: Section, places: dict[str, Section]) -> Iterator[Section]:
+    """A section and all below it, each schema once, where it comes first; `places`: these by the schema's name."""
+    yield section
+    for key, value in section.schema["properties"].items():
+        for name, inner in _inner(whole, value):
+            if name not in places:
+                kind = _kinds(inner) or section.kind
+                places[name] = Section(_path(section.path, key, value), inner, kind)
+                yield from _sections(whole, places[name], places)
+
+
+def _written(whole: Node, section: Section, places: Mapping[str, Section]) -> str:
+    schema, needed = section.schema, section.schema.get("required", ())
+    rows = []
+    for key, value in schema["properties"].items():
+        below = [places[name] for name, _ in _inner(whole, value)]
+        default = NEEDED if key in needed else _default(value, below)
+        told = "Which of the kinds it is." if key == "kind" else value.get("description", "")
+        if len(below) > 1:
+            told = f"{told} By kind: {', '.join(markdown.link(place.heading, place.kind) for place in below)}."
+        elif below:
+            (place,) = below
+            told = f"{told or _said(place.schema)} See {markdown.link(place.heading, f'`{place.path}`')}."
+        unit = UNITS.get(key, "") if _is_number(value) else ""
+        rows.append((f"`{key}`", _type(whole, value), default, unit, told))
+    table = markdown.table(("key", "type", "default", "unit", "what"), rows) if rows else "No keys: write `{}`."
+    also = ""
+    if schema.get("additionalProperties") is True:
+        also = "Other keys are options of the method: [methods.md](methods.md)."
+    own = "" if section.path == "" else markdown.prose(schema.get("description", ""))
+    return markdown.page(f"## {section.heading}", own, table, also)
+
+
+def _inner(whole: Node, value: Node) -> list[tuple[str, Node]]:
+    """Sections that a key holds, by the names of their schemas: itself, by name, in a list, or one of several."""
+    if "$ref" in value:
+        name = value["$ref"].rsplit("/", 1)[1]
+        return [(name, whole["$defs"][name])]
+    found = [*value.get("anyOf", ()), *value.get("oneOf", ())]
+    found += [value[part] for part in ("additionalProperties", "items") if isinstance(value.get(part), Mapping)]
+    return list(dict(inner for option in found for inner in _inner(whole, option)).items())
+
+
+def _path(path: str, key: str, value: Node) -> str:
+    """Where what a key holds stands; a name of one's own, and a place in a list, stand for all of them."""
+    place = ".<name>" if isinstance(value.get("additionalProperties"), Mapping) else "[]" if "items" in value else ""
+    return f"{path}.{key}{place}" if path else f"{key}{place}"
+
+
+def _kinds(schema: Node) -> str:
+    kind = schema["properties"].get("kind", {})
+    return " or ".join(f"`{name}`" for name in kind.get("enum", [kind["const"]] if "const" in kind else []))
+
+
+def _said(schema: Node) -> str:
+    return schema.get("description", "").split("\n\n")[0].replace("\n", " ")
+
+
+def _type(whole: Node, value: Node) -> str:
+    """What a key takes, in words."""
+    if "const" in value or "enum" in value:
+        return " or ".join(f"`{name}`" for name in value.get("enum", [value.get("const")]))
+    for several in ("anyOf", "oneOf"):
+        if several in value:
+            told = dict.fromkeys(_type(whole, option) for option in value[several])
+            return " or ".join(told)
+    if "$ref" in value:
+        return "section"
+    match value.get("type"):
+        case "null":
+            return "null"
+        case "boolean":
+            return "true or false"
+        case "integer":
+            return _bounded("whole number", value)
+        case "number":
+            return _bounded("number", value)
+        case "string":
+            return f"text like `{value['pattern']}`" if "pattern" in value else "text"
+        case "array" if "prefixItems" in value:
+            return f"{len(value['prefixItems'])} numbers"
+        case "array":
+            return f"list: {_type(whole, value['items'])}"
+        case "object":
+            return f"by name: {_type(whole, value['additionalProperties'])}"
+    raise ValueError(f"the schema has a type that graft.cli.references.configuration does not know: {value}")
+
+
+def _bounded(what: str, value: Node) -> str:
+    words = {"exclusiveMinimum": "above", "minimum": "from", "exclusiveMaximum": "below", "maximum": "up to"}
+    # Above 0 a whole number is 1 or more.
+    bounds = dict(value)
+    if value.get("type") == "integer" and bounds.pop("exclusiveMinimum", None) == 0:
+        bounds["minimum"] = 1
+    # A bound that nobody comes near is not worth a word.
+    told = [f"{word} {bounds[bound]:g}" for bound, word in words.items() if abs(bounds.get(bound, FAR)) < FAR]
+    return " ".join([what, *told])
+
+
+def _is_number(value: Node) -> bool:
+    options = [*value.get("anyOf", ()), value, value.get("items", {}), value.get("additionalProperties", {})]
+    return any(isinstance(o, Mapping) and o.get("type") in ("integer", "number") for o in options)
+
+
+def _default(value: Node, below: list[Section]) -> str:
+    default = value.get("default")
+    if default is None:
+        return "none"
+    if isinstance(default, Mapping):
+        return "as below" if default and below else f"`{default}`"
+    if isinstance(default, bool):
+        return f"`{str(default).lower()}`"
+    if isinstance(default, list):
+        return f"`[{', '.join(_plain(item) for item in default)}]`"
+    return f"`{_plain(default)}`"
+
+
+def _plain(value: Any) -> str:
+    # YAML would take `*` for an alias.
+    if isinstance(value, str):
+        return f'"{value}"' if "*" in value else value
+    return f"{value:g}" if isinstance(value, float) else str(value)

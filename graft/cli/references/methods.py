@@ -1,0 +1,188 @@
+"""docs/methods.md: every merge method, from the registries and the docstrings of what implements it."""
+
+from __future__ import annotations
+
+import importlib
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from graft.flops.counts import encoder_flops, stitch_flops
+from graft.flops.linked import LINKED, linked_flops
+from graft.io import markdown
+from graft.merging.homogeneous import arithmetic
+from graft.registry import depth, merge_methods
+from graft.registry import same_shape_methods as same_shape
+from graft.registry.cuts import cuts
+from graft.registry.merge_methods import MethodFacts, Option
+from graft.registry.shapes import Shape
+
+TOKENS, OUTPUTS = 128, 2
+# The default study's pair: BERT-base and TinyBERT-4L.
+LARGE, SMALL = Shape(12, 768, 12, 3072, 30522), Shape(4, 312, 12, 1200, 30522)
+
+NEEDS = {
+    "small_finetuned": "the fine-tuned small model",
+    "small_pretrained": "the pre-trained small model",
+    "large": "the pre-trained large model",
+    "statistics": "both pre-trained models' activations on unlabelled text (none with `evidence: weights`)",
+    "texts": "unlabelled text to run the models on",
+    "layers": "the large model's states of all tokens of train and select",
+    "probe.large": "a probe on the large model",
+    "probe.small": "a probe on the small model",
+}
+LABEL_USE = {
+    "none": "`none`",
+    "select": "`select`: the strength is chosen on it (with the head `labelled` it is `train`)",
+    "train": "`train`",
+}
+VALUES = {
+    "strengths": "list of numbers, 0 among them",
+    "integer": "whole number from 1 on",
+    "size": "number from 0 on",
+    "share": "number above 0, 1 at most",
+    "seed": "whole number from 0 on",
+    "boolean": "true or false",
+}
+
+INTRODUCTION = f"""
+# Merge methods
+
+Made from the code by `make docs`; `python -m graft methods` prints the same in short.
+
+Three families: [weights of two shapes](#weights-of-two-shapes) make one model of the large shape,
+[composites](#composites) run parts of both models, and [merges of one shape](#models-of-one-shape) make one model of
+several that are alike. Symbols: S small, L large; 0 pre-trained, ft fine-tuned; d a change, fine-tuned minus
+pre-trained; weights W are [out, in] as in torch. Inference is for the default pair, BERT-base and TinyBERT-4L, at
+{TOKENS} tokens; × is the multiple of what the fine-tuned large model takes.
+"""
+IN_A_STUDY = """
+In a study each stands under [`systems.merge`](configuration.md#systemsmergename), its options beside `heads`,
+`fit_rows` and `ridge`. Without a workflow: `python -m graft merge --method NAME --large DIR --small-finetuned DIR
+--small-pretrained DIR --text FILE --out DIR`.
+"""
+HEADS = """
+Most are asked for with a head, one system each: `transplant` (the small model's own, through a ridge map between the
+models' states), `label-free` (fitted to the fine-tuned small model's logits), `labelled` (fitted in closed form to
+labels of train). 0 is among the strengths of each, so that no merge at all can be chosen; how often it was is reported.
+"""
+COMPOSITES = """
+Systems of a study only: each is a folder with `composite.json`, which names its parts and their sha256;
+`graft.merging.loading.load` reads it.
+"""
+SAME_SHAPE = """
+`python -m graft merge --method NAME --base DIR --models DIR DIR … --out DIR`, in blocks from disk to disk. theta_i: the
+models, w_i their weights, theta_0 the base. What is merged has the shape of one model, so inference costs what one does
+(×1). No labels are read; `--option NAME=VALUE` sets an option.
+"""
+
+
+def reference() -> str:
+    """The whole page."""
+    by_kind = {
+        kind: [facts for facts in merge_methods.METHODS.values() if facts.kind == kind] for kind in merge_methods.KINDS
+    }
+    two_shapes, composites = (list(map(_two_shapes, by_kind[kind])) for kind in merge_methods.KINDS)
+    parts = [INTRODUCTION, "## Weights of two shapes", IN_A_STUDY, HEADS, *two_shapes]
+    parts += ["## Composites", COMPOSITES, *composites]
+    parts += ["## Models of one shape", SAME_SHAPE, *map(_one_shape, [*same_shape.METHODS.values(), same_shape.GREEDY])]
+    return markdown.page(*parts)
+
+
+def inference(facts: MethodFacts) -> str:
+    """What one example costs, in GFLOPs and as a multiple of the large model's."""
+    if facts.name in LINKED:
+        pairs = depth.uniform(SMALL.layers, LARGE.layers)
+        costs = [linked_flops(facts.name, SMALL, LARGE, pairs, TOKENS, OUTPUTS).live]
+    elif facts.name == "stitch":
+        costs = [_stitched(cut) for cut in cuts(SMALL.layers, LARGE.layers)]
+    else:
+        shapes = {"small": SMALL, "large": LARGE}
+        costs = [sum(encoder_flops(shapes[role], TOKENS) for role in facts.inference)]
+    whole = encoder_flops(LARGE, TOKENS)
+    told = [f"{cost / 1e9:.1f} GFLOPs (×{cost / whole:.2f})" for cost in sorted({min(costs), max(costs)})]
+    runs = " + ".join(facts.inference)
+    return f"{'parts of ' if facts.name == 'stitch' else ''}{runs}: {' to '.join(told)}"
+
+
+def _stitched(cut: Any) -> int:
+    shapes = {"small": SMALL, "large": LARGE}
+    return stitch_flops(*(shapes[role] for role in cut.roles), cut.below, cut.above, TOKENS)
+
+
+def _two_shapes(facts: MethodFacts) -> str:
+    rows = [
+        ("kind", f"`{facts.kind}`"),
+        ("needs", "; ".join(NEEDS[need] for need in facts.needs)),
+        ("labels seen", LABEL_USE[facts.label_use] if facts.heads else f"`{facts.label_use}`"),
+        ("heads", ", ".join(f"`{head}`" for head in facts.heads) or "its own"),
+        ("inference", inference(facts)),
+        ("source", facts.citation),
+    ]
+    return _section(facts.name, _told(facts.implementation), rows, facts.options)
+
+
+def _one_shape(facts: same_shape.Facts) -> str:
+    least, most = facts.models
+    count = (
+        ("one model" if least == 1 else f"{least} models") + " or more"
+        if most is None
+        else "two models, or a base and one"
+    )
+    needs = [count, *(["their base (`--base`)"] if facts.base else [])]
+    if facts.statistics:
+        needs.append(f"`{facts.statistics}` for each (`--statistics`)")
+    rows = [
+        ("needs", ", ".join(needs)),
+        ("strength", f"{facts.strength:g} by default"),
+        ("weights of models", "yes (`--weights`)" if facts.weighted else "no: all count alike"),
+        ("source", facts.citation),
+    ]
+    told = _told(facts.implementation)
+    if row := arithmetic.FAMILY.get(facts.name):
+        told = _family(row, told)
+    return _section(facts.name, told, rows, facts.options)
+
+
+def _family(row: arithmetic.Row, told: list[str]) -> list[str]:
+    """A method of the family of task arithmetic: what its row of the table does."""
+    if row.sparsifier is arithmetic.Dense:
+        return told
+    sparse, consensus = _paragraphs(row.sparsifier), _paragraphs(row.consensus)
+    scale = "the mean, the first over the second" if row.mean else "the sum as it is"
+    return [
+        "theta = theta_0 + strength * consensus(sparse(tau_1), ..., sparse(tau_n)), with tau_i = theta_i - theta_0.",
+        f"Sparse: {sparse[0]}",
+        *sparse[1:],
+        f"Consensus ({scale}): {consensus[0]}",
+        *consensus[1:],
+    ]
+
+
+def _section(name: str, told: list[str], rows: list[tuple[str, str]], options: Mapping[str, Option]) -> str:
+    listed = [(f"`{option}`", _values(o), f"`{_written(o.default)}`", o.help) for option, o in options.items()]
+    shown = markdown.table(("option", "values", "default", "what"), listed) if listed else "No options."
+    return markdown.page(f"### {name}", *told, markdown.table(("", ""), rows), shown)
+
+
+def _told(implementation: str) -> list[str]:
+    """The docstrings of a module and of what implements a method in it, paragraph by paragraph, sources last."""
+    module_name, attribute = implementation.split(":")
+    module = importlib.import_module(module_name)
+    told = [*_paragraphs(module), *_paragraphs(getattr(module, attribute))]
+    return sorted(told, key=lambda text: text.startswith("Source: "))
+
+
+def _paragraphs(thing: Any) -> list[str]:
+    """Paragraphs of a docstring, but those about errors, which are no user's."""
+    return [markdown.prose(text) for text in inspect.getdoc(thing).split("\n\n") if not text.startswith("Raises ")]
+
+
+def _values(option: Option) -> str:
+    return ", ".join(f"`{choice}`" for choice in option.choices) or VALUES[option.type]
+
+
+def _written(value: Any) -> str:
+    if isinstance(value, bool):
+        return str(value).lower()
+    return str(value)

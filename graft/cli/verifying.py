@@ -1,0 +1,137 @@
+"""Whether a study's results are what was recorded: fingerprints, and the sha256 of data, models and predictions."""
+
+from __future__ import annotations
+
+import functools
+import math
+import os
+from collections import Counter
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from graft.io import files
+from graft.io.progress import Report
+from graft.reporting import csv_files, predictions
+from graft.reporting.states import run_json
+from graft.study import records
+from graft.study.grid import Grid, Run
+from graft.study.paths import Paths
+from graft.study.records import RunRecord
+from graft.tasks import scores
+
+_COMPOSITE = "composite.json"
+
+
+@dataclass(frozen=True)
+class Verified:
+    """How many of each kind of thing were looked at, and what is not as recorded, a sentence each."""
+
+    counts: dict[str, int]
+    problems: list[str]
+
+
+def verify(grid: Grid, paths: Paths, report: Report) -> Verified:
+    """Check all results that are there: what is missing (not made yet, or cleaned) is no problem but counted."""
+    return _Check(grid, paths).all(report)
+
+
+class _Check:
+    def __init__(self, grid: Grid, paths: Paths) -> None:
+        self.grid, self.paths = grid, paths
+        self.counts: Counter[str] = Counter()
+        # Parts are shared by composites, and read once.
+        self.sha256 = functools.cache(files.sha256)
+
+    def all(self, report: Report) -> Verified:
+        problems = [problem for manifest in self._manifests() for problem in self._manifest(manifest)]
+        found = [*self.grid.runs, *self.grid.transfer_runs]
+        listed = self._listed()
+        for done, run in enumerate(found):
+            report(done, len(found), run.id)
+            problems += self._run(run, listed)
+        report(len(found), len(found), "")
+        return Verified(dict(self.counts), problems)
+
+    def _manifests(self) -> list[Path]:
+        """Of data, tokens and pre-trained models."""
+        patterns = ("data/*/manifest.json", "tokens/*/*/manifest.json", "models/*/manifest.json")
+        return [path for pattern in patterns for path in sorted(self.paths.root.glob(pattern))]
+
+    def _manifest(self, manifest: Path) -> Iterator[str]:
+        self.counts["folders of data, tokens and models"] += 1
+        yield from self._files(manifest.parent, files.read_json(manifest)["sha256"], manifest)
+
+    def _files(self, folder: Path, recorded: dict[str, str], by: Path) -> Iterator[str]:
+        for name, expected in recorded.items():
+            path = Path(os.path.normpath(folder / name))
+            if not path.is_file():
+                yield f"{path}: missing, though {by} records it"
+            elif self.sha256(path) != expected:
+                yield f"{path}: not the file that {by} records (sha256 differs)"
+
+    def _listed(self) -> dict[tuple[str, ...], Any]:
+        """The values of runs.csv, which is made of the records, by task, system and seed."""
+        path = self.paths.tables / csv_files.RUNS
+        table = csv_files.read_csv(path) if path.is_file() else pd.DataFrame()
+        return {tuple(map(str, (row["task"], row["system"], row["seed"]))): row["value"] for _, row in table.iterrows()}
+
+    def _run(self, run: Run, listed: dict[tuple[str, ...], Any]) -> Iterator[str]:
+        path = run_json(self.paths, run)
+        if not path.is_file():
+            self.counts["runs that are not finished"] += 1
+            return
+        self.counts["finished runs"] += 1
+        try:
+            record = records.read(path)
+        except ValueError as error:
+            yield str(error)
+            return
+        yield from self._fingerprint(run, path, record)
+        yield from self._model(run, path, record)
+        yield from self._predictions(run, path, record)
+        value = listed.get((run.task, run.system.name, str(run.seed)))
+        if value is not None and value != record.primary.value:
+            told = f"{value}, and {path} {record.primary.value}"
+            yield f"{self.paths.tables / csv_files.RUNS}: {run.id} has {told}; call `python -m graft tables`"
+
+    def _fingerprint(self, run: Run, path: Path, record: RunRecord) -> Iterator[str]:
+        try:
+            expected = self.grid.evaluated(run.task, run.system.name, run.seed)
+        except ValueError:  # a local source that is not here any more
+            self.counts["runs whose source is not here, so that their fingerprints cannot be told"] += 1
+            return
+        if (found := record.provenance.fingerprint) != expected:
+            yield f"{path}: made by another config ({found}, not {expected}); run snakemake again"
+
+    def _model(self, run: Run, path: Path, record: RunRecord) -> Iterator[str]:
+        folder = self.paths.run(*run.made)
+        if not (folder / "model").is_dir():
+            self.counts["runs whose model was not kept"] += 1
+            return
+        self.counts["models"] += run.trained_on is None
+        yield from self._files(folder / "model", record.provenance.model_sha256, path)
+        composite = folder / "model" / _COMPOSITE
+        if composite.is_file():
+            yield from self._files(composite.parent, files.read_json(composite)["sha256"], composite)
+
+    def _predictions(self, run: Run, path: Path, record: RunRecord) -> Iterator[str]:
+        """Their sha256, and that they give the recorded metrics (older records have no sha256)."""
+        table, row = path.with_name("predictions.parquet"), self.grid.row(run.task)
+        try:
+            answers, told = predictions.read(table, row)
+        except ValueError as error:
+            yield str(error)
+            return
+        self.counts["tables of predictions"] += 1
+        expected = record.provenance.predictions_sha256
+        if expected is not None and self.sha256(table) != expected:
+            yield f"{table}: not the file that {path} records (sha256 differs)"
+        values = scores.values(told, answers["label"].to_numpy(), list(record.metrics), row.kind)
+        for name, metric in record.metrics.items():
+            if len(answers) != metric.n or not math.isclose(values[name], metric.value, rel_tol=1e-6, abs_tol=1e-9):
+                recorded = f"{path} records {metric.value} on {metric.n}"
+                yield f"{table}: gives {name} {values[name]} on {len(answers)} examples; {recorded}"

@@ -1,1 +1,0 @@
-"""Soups over seeds and encoders over tasks, as systems of a study."""

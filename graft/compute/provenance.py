@@ -1,0 +1,79 @@
+"""Where a number came from: code, packages, hardware."""
+
+from __future__ import annotations
+
+import functools
+import hashlib
+import importlib.metadata
+import os
+import platform
+import socket
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import graft
+from graft.compute.hardware import device_of, precision_of
+
+if TYPE_CHECKING:
+    # It brings pydantic, which a merge without a study starts faster without.
+    from graft.config.launch import Launch
+
+PACKAGES = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "datasets",
+    "accelerate",
+    "evaluate",
+    "numpy",
+    "scipy",
+    "safetensors",
+)
+
+
+@functools.cache
+def code_version() -> str:
+    """Graft's version and a hash over its source, the same in a clone, an archive, and an edited tree."""
+    root = Path(graft.__file__).parent
+    digest = hashlib.sha256()
+    for file in sorted([*root.rglob("*.py"), *(root.parent / "workflow_scripts").glob("*.py")]):
+        digest.update(str(file.relative_to(root.parent)).encode())
+        digest.update(file.read_bytes())
+    return f"{graft.__version__}+{digest.hexdigest()[:12]}"
+
+
+def packages() -> dict[str, str]:
+    """Versions of the packages that can change a number."""
+    return {name: importlib.metadata.version(name) for name in PACKAGES} | {"python": platform.python_version()}
+
+
+def hardware() -> dict[str, Any]:
+    """Processor, cores and GPU of this host."""
+    import torch
+
+    gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
+    return {"cpu": _cpu(), "cores": os.cpu_count(), "gpu": gpu}
+
+
+def of_making(launch: Launch) -> dict[str, Any]:
+    """Where and with what a step is computed, asked for by the process that computes it."""
+    return {
+        "code_version": code_version(),
+        "packages": packages(),
+        "device": device_of(launch),
+        "precision": precision_of(launch),
+        "threads": launch.threads,
+        "hardware": hardware(),
+        "host": socket.gethostname(),
+        "slurm_job_id": os.environ.get("SLURM_JOB_ID"),
+        "finished": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+    }
+
+
+def _cpu() -> str:
+    try:
+        lines = Path("/proc/cpuinfo").read_text().splitlines()
+    except OSError:
+        return platform.processor()
+    return next((line.split(":", 1)[1].strip() for line in lines if line.startswith("model name")), platform.machine())

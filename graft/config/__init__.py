@@ -1,0 +1,1 @@
+"""A study config, typed: a module for each part of it. Imports no torch."""

@@ -1,0 +1,46 @@
+"""The part of a study config that says where the rows of a data set come from. Imports no torch."""
+
+from __future__ import annotations
+
+from typing import Annotated, Literal
+
+from pydantic import Field
+
+from graft.config.sections import Commit, Repo, Section, Seed
+
+# More than 10,000 rows of different texts are more than the grammars have to say.
+GeneratedRows = Annotated[int, Field(ge=20, le=10_000)]
+
+
+class HubData(Section):
+    """A data set on the Hugging Face hub, read as parquet."""
+
+    kind: Literal["hub"]
+    repo: Repo
+    """Data set name, e.g. `nyu-mll/glue`."""
+    config: str | None = None
+    """Folder of the parquet files inside the repository, e.g. `sst2`."""
+    revision: Commit
+    """Commit of the data set, 40 hex digits."""
+
+
+class FileData(Section):
+    """Local files: the official GLUE layout (`train.tsv`, `dev.tsv`), or parquet (`train.parquet`, `dev.parquet`)."""
+
+    kind: Literal["tsv", "parquet"]
+    folder: str
+    """Folder of the files; `$VARIABLES` are filled in from the environment."""
+
+
+class GeneratedData(Section):
+    """A task made from a grammar and a seed: no download, and no claim about real language."""
+
+    kind: Literal["generated"]
+    grammar: Literal["sentiment", "similarity", "entailment"]
+    """Laid out as SST-2 (classes 0 and 1), STS-B (a score from 0 to 5) or RTE (entailment and not_entailment)."""
+    seed: Seed = 0
+    """Of the rows."""
+    train: GeneratedRows = 2000
+    """Rows of the train split, of which `select` is carved out."""
+    dev: GeneratedRows = 500
+    """Rows of the dev split; some of its words stand in no train row."""

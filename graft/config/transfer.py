@@ -1,0 +1,119 @@
+"""The part of a study config that says on which other data sets its systems are evaluated. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field
+
+from graft.config.sections import Name, Positive, Section, Tokens
+from graft.config.sources import FileData, GeneratedData, HubData
+from graft.io.names import matches, unknown
+from graft.registry.layouts import LAYOUTS
+from graft.registry.tasks import TaskRow
+
+
+def _label(value: Any) -> str:
+    if isinstance(value, bool | None):
+        raise ValueError(f"{str(value).lower()} is no text; write it in quotes, as the data set has it")
+    return str(value)
+
+
+# YAML reads 0 and 1.5 as what they are; a label is compared as text.
+LabelValue = Annotated[str, BeforeValidator(_label)]
+
+
+class TransferLimits(Section):
+    """Upper bounds in rows; the rows are drawn with a fixed seed."""
+
+    report: Positive | None = None
+    """Rows that systems are evaluated on; all where left out."""
+
+
+class Transfer(Section):
+    """`<name>.from-<task>`: the systems trained on one task of the study, evaluated on another data set.
+
+    Each model is taken as it was saved; nothing is trained, fitted or chosen on the other data set.
+    """
+
+    task: Name = Field(alias="from")
+    """The task of this study on which the systems were trained."""
+    source: HubData | FileData | GeneratedData = Field(discriminator="kind")
+    """As that of a task; only the file of `split` is read."""
+    split: Literal["dev", "test"] = "dev"
+    """The published split that is read: dev (on the hub: validation), or test where its labels are published."""
+    text: tuple[str, ...]
+    """Columns of the text, as many as the task has."""
+    label: str
+    """Column of the label."""
+    labels: dict[LabelValue, str] | None = None
+    """For classes: each label value of the data set (name or id), and the task's class that it counts as. Rows with the
+    label -1 or - (no agreed label) are left out and counted, unless they stand here. For a score: leave it out."""
+    limits: TransferLimits = TransferLimits()
+    max_tokens: Tokens | None = None
+    """Longest input in tokens, for all systems alike; where left out, each reads as much as it was fine-tuned with."""
+    systems: tuple[str, ...] = ("*",)
+    """Patterns of the names of the task's systems that are evaluated. Differences need the fine-tuned models too."""
+
+    def row(self, trained_on: TaskRow) -> TaskRow:
+        """How the data set is read: its own columns, with the classes and metrics of the task."""
+        return trained_on.replaced(text=self.text, label=self.label, aliases=())
+
+    def evaluates(self, system: str, ending: str) -> bool:
+        """Whether a system is evaluated; `ending`: what short names of systems leave out."""
+        return any(matches(system, pattern, ending) for pattern in self.systems)
+
+
+def full_name(name: str, transfer: Transfer) -> str:
+    """How a transfer is called in paths and tables."""
+    return f"{name}.from-{transfer.task}"
+
+
+def check_transfers(transfers: Mapping[str, Transfer], tasks: Mapping[str, TaskRow]) -> None:
+    """Raise ValueError, which names the key, where a transfer does not fit the tasks of the study."""
+    for name, transfer in transfers.items():
+        where = f"transfer.{name}"
+        if transfer.task not in tasks:
+            raise unknown(f"{where}.from", transfer.task, tasks)
+        row = tasks[transfer.task]
+        if len(transfer.text) != len(row.text):
+            raise ValueError(f"{where}.text: {len(transfer.text)} columns; {transfer.task} has {len(row.text)}")
+        _check_labels(where, transfer, row)
+        if isinstance(transfer.source, GeneratedData):
+            _check_generated(where, transfer, transfer.source)
+
+
+def _check_labels(where: str, transfer: Transfer, row: TaskRow) -> None:
+    if row.labels is None:
+        if transfer.labels is not None:
+            raise ValueError(
+                f"{where}.labels: {transfer.task} has a score, and classes cannot be told from it; "
+                "name a task with classes, or leave the key out where the data set has scores"
+            )
+        return
+    if not transfer.labels:
+        raise ValueError(
+            f"{where}.labels: this key is needed; it maps the data set's label values onto {', '.join(row.labels)}"
+        )
+    for value, label in transfer.labels.items():
+        if label not in row.labels:
+            raise ValueError(
+                f"{where}.labels.{value}: {label!r} is no class of {transfer.task}; it has {', '.join(row.labels)}"
+            )
+
+
+def _check_generated(where: str, transfer: Transfer, source: GeneratedData) -> None:
+    layout = LAYOUTS[source.grammar]
+    if transfer.split != "dev":
+        raise ValueError(f"{where}.split: {transfer.split}; generated data has dev only")
+    for key, columns, known in (("text", transfer.text, layout.text), ("label", (transfer.label,), (layout.label,))):
+        for column in columns:
+            if column not in known:
+                raise unknown(f"{where}.{key}", column, known)
+    if (layout.labels is None) != (transfer.labels is None):
+        has = "a score" if layout.labels is None else "classes"
+        raise ValueError(f"{where}.source: {source.grammar} has {has}, {transfer.task} has not; take another grammar")
+    for value in layout.labels or ():
+        if value not in transfer.labels:
+            raise ValueError(f"{where}.labels: {value!r} is missing, a label value of {source.grammar}")

@@ -1,1 +1,0 @@
-"""What a system costs: FLOPs counted from shapes. Imports no torch."""

@@ -1,0 +1,1 @@
+"""Encoders: reading and writing them, their parts by name, and running them."""

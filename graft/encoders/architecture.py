@@ -1,0 +1,118 @@
+"""The BERT encoder as data: the name and shape of every tensor, and of every linear layer the sites it joins.
+
+A *site* is a place where activations can be watched: `embeddings`, the output of the embedding block, and eleven in
+every layer. A *space* is what all sites share that are the same coordinates: the residual stream (every LayerNorm's
+output), the queries and keys of a layer, its values, and its feed-forward units.
+"""
+
+from collections.abc import Iterable, Mapping, Sequence
+
+from torch import Tensor
+
+from graft.registry.shapes import Shape
+
+EMBEDDINGS = "embeddings"
+WORD_EMBEDDINGS = "embeddings.word_embeddings.weight"
+
+# Linear layers of a block: name -> (site of its input, site of its output). `intermediate.out` is before the
+# non-linearity, `ffn` after it; `attention_output.out` and `output.out` are before the residual sum.
+LINEARS = {
+    "attention.self.query": ("attention.in", "query.out"),
+    "attention.self.key": ("attention.in", "key.out"),
+    "attention.self.value": ("attention.in", "value.out"),
+    "attention.output.dense": ("context", "attention_output.out"),
+    "intermediate.dense": ("intermediate.in", "intermediate.out"),
+    "output.dense": ("ffn", "output.out"),
+}
+# The output of the block's last LayerNorm.
+BLOCK_OUT = "block.out"
+# Sites at which a space is seen, so that maps in both directions can be fitted there.
+GRAM_SITES = ("attention.in", "query.out", "key.out", "value.out", "intermediate.in", "ffn", BLOCK_OUT)
+
+RESIDUAL, QUERY_KEY, VALUE, FFN = "residual", "query_key", "value", "ffn"
+# Linear layers of a block: name -> (space of its input, space of its output).
+LINEAR_SPACES = {
+    "attention.self.query": (RESIDUAL, QUERY_KEY),
+    "attention.self.key": (RESIDUAL, QUERY_KEY),
+    "attention.self.value": (RESIDUAL, VALUE),
+    "attention.output.dense": (VALUE, RESIDUAL),
+    "intermediate.dense": (RESIDUAL, FFN),
+    "output.dense": (FFN, RESIDUAL),
+}
+# Site of the residual stream that a linear layer reads, or into whose LayerNorm it writes.
+STREAM = {
+    "attention.self.query": "attention.in",
+    "attention.self.key": "attention.in",
+    "attention.self.value": "attention.in",
+    "attention.output.dense": "intermediate.in",
+    "intermediate.dense": "intermediate.in",
+    "output.dense": BLOCK_OUT,
+}
+# LayerNorms of a block: name -> site of its output.
+NORMS = {"attention.output.LayerNorm": "intermediate.in", "output.LayerNorm": BLOCK_OUT}
+EMBEDDING_NORM = "embeddings.LayerNorm"
+EMBEDDING_TABLES = (
+    WORD_EMBEDDINGS,
+    "embeddings.position_embeddings.weight",
+    "embeddings.token_type_embeddings.weight",
+)
+
+
+def layer_prefix(layer: int) -> str:
+    """Start of the names of a layer's tensors and modules."""
+    return f"encoder.layer.{layer}."
+
+
+def site_name(small_layer: int, large_layer: int, site: str) -> str:
+    """Name of a pair of sites in statistics."""
+    return f"layer.{small_layer}-{large_layer}.{site}"
+
+
+def body_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:
+    """Name and shape of every tensor of a body: embeddings, layers, pooler."""
+    width, ffn = shape.width, shape.ffn
+    shapes: dict[str, tuple[int, ...]] = {
+        WORD_EMBEDDINGS: (shape.vocabulary, width),
+        "embeddings.position_embeddings.weight": (shape.positions, width),
+        "embeddings.token_type_embeddings.weight": (shape.types, width),
+        f"{EMBEDDING_NORM}.weight": (width,),
+        f"{EMBEDDING_NORM}.bias": (width,),
+    }
+    sizes = {"intermediate.dense": (ffn, width), "output.dense": (width, ffn)}
+    for layer in range(shape.layers):
+        for linear in LINEARS:
+            size = sizes.get(linear, (width, width))
+            shapes[f"{layer_prefix(layer)}{linear}.weight"] = size
+            shapes[f"{layer_prefix(layer)}{linear}.bias"] = size[:1]
+        for norm in NORMS:
+            shapes[f"{layer_prefix(layer)}{norm}.weight"] = (width,)
+            shapes[f"{layer_prefix(layer)}{norm}.bias"] = (width,)
+    return shapes | {"pooler.dense.weight": (width, width), "pooler.dense.bias": (width,)}
+
+
+def stacked(body: Mapping[str, Tensor], layers: Sequence[int]) -> dict[str, Tensor]:
+    """A body whose layer n is layer `layers[n]` of the one given; embeddings and pooler are kept.
+
+    Growing in depth by repeating layers is bert2BERT's (Chen et al. 2021, arXiv 2110.07143).
+    """
+    kept = {name: tensor for name, tensor in body.items() if not name.startswith("encoder.layer.")}
+    for n, layer in enumerate(layers):
+        prefix = layer_prefix(layer)
+        kept |= {layer_prefix(n) + name[len(prefix) :]: t for name, t in body.items() if name.startswith(prefix)}
+    return kept
+
+
+def check_body(body: Mapping[str, Tensor], shape: Shape, what: str) -> None:
+    """Raise ValueError, naming the tensor, unless `body` has exactly the tensors of `shape`."""
+    check_tensors(body, body_shapes(shape), what)
+
+
+def check_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, Iterable[int]], what: str) -> None:
+    """Raise ValueError, naming the tensor, unless `tensors` has exactly the names and shapes of `expected`."""
+    for name, size in expected.items():
+        if name not in tensors:
+            raise ValueError(f"{what}: tensor {name} is missing; it should have shape {list(size)}")
+        if tuple(tensors[name].shape) != tuple(size):
+            raise ValueError(f"{what}: tensor {name} has shape {list(tensors[name].shape)}, not {list(size)}")
+    if unknown := sorted(set(tensors) - set(expected)):
+        raise ValueError(f"{what}: tensor {unknown[0]} is not part of this BERT encoder; remove it")

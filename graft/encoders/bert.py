@@ -1,0 +1,130 @@
+"""Loading encoders and classifiers from Hugging Face folders, always in float32 and never from a hub."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TypeVar
+
+import torch
+from safetensors.torch import load_file
+from torch import Tensor
+from transformers import BertConfig, BertForSequenceClassification, BertModel, PreTrainedModel
+from transformers.utils import logging
+
+from graft.encoders.local_models import PROJECTION
+from graft.registry.shapes import Shape
+
+Loaded = TypeVar("Loaded", bound=PreTrainedModel)
+# On a CPU plain products are faster than torch's fused attention (benchmarks/attention.py).
+ATTENTION_ON = {"cpu": "eager", "cuda": "sdpa"}
+ATTENTION = ATTENTION_ON["cuda" if torch.cuda.is_available() else "cpu"]
+# Bars for files that are read in an instant would fill logs, and stand before an error's one line.
+logging.disable_progress_bar()
+
+
+def load_encoder(folder: str | Path) -> BertModel:
+    """The encoder (embeddings, layers, pooler) saved in `folder`, in float32 and eval mode.
+
+    Raises ValueError where a tensor is missing or has another shape than `config.json` says.
+    """
+    return _load(BertModel, folder)
+
+
+def bert_config(shape: Shape) -> BertConfig:
+    """The config of a BERT of this shape."""
+    return BertConfig(
+        vocab_size=shape.vocabulary,
+        hidden_size=shape.width,
+        num_hidden_layers=shape.layers,
+        num_attention_heads=shape.heads,
+        intermediate_size=shape.ffn,
+        max_position_embeddings=shape.positions,
+        type_vocab_size=shape.types,
+        attn_implementation=ATTENTION,
+    )
+
+
+def encoder_of(body: Mapping[str, Tensor], shape: Shape) -> BertModel:
+    """A body as an encoder in eval mode, on the body's device and in its dtype."""
+    example = next(iter(body.values()))
+    model = BertModel(bert_config(shape)).to(example.device, example.dtype)
+    model.load_state_dict(body)
+    return model.eval()
+
+
+def attention_bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """What attention adds to its scores [b, 1, 1, t] for a mask [b, t]: 0 for tokens, the lowest number for padding."""
+    return (mask == 0)[:, None, None, :].to(dtype) * torch.finfo(dtype).min
+
+
+def projections_of(folder: str | Path) -> tuple[Tensor, ...]:
+    """Weights [w_L, w_S] with which a distillation compared hidden states, where the folder holds them: one for all
+    states, or one for the embeddings and for each layer, in that order."""
+    path = Path(folder) / PROJECTION
+    found = load_file(path) if path.is_file() else {}
+    if "weight" in found:
+        return (found["weight"],)
+    return tuple(found[f"{i}.weight"] for i in range(len(found) // 2))
+
+
+def load_classifier(folder: str | Path) -> BertForSequenceClassification:
+    """The fine-tuned or merged model saved in `folder`, in float32 and eval mode.
+
+    Raises ValueError where a tensor is missing or has another shape than `config.json` says.
+    """
+    return _load(BertForSequenceClassification, folder)
+
+
+def new_classifier(folder: str | Path, labels: tuple[str, ...] | None, seed: int) -> BertForSequenceClassification:
+    """The encoder in `folder` under a new classification head (or one regression output where `labels` is None).
+
+    The head is drawn from N(0, initializer_range) with a generator of its own, so that it depends on `seed` alone.
+    """
+    config = BertConfig.from_pretrained(folder, local_files_only=True)
+    set_labels(config, labels)
+    config._attn_implementation = ATTENTION
+    model = BertForSequenceClassification(config)
+    model.bert.load_state_dict(load_encoder(folder).state_dict())
+    generator = torch.Generator().manual_seed(seed)
+    with torch.no_grad():
+        model.classifier.weight.normal_(0.0, config.initializer_range, generator=generator)
+        model.classifier.bias.zero_()
+    return model
+
+
+def _load(kind: type[Loaded], folder: str | Path) -> Loaded:
+    verbosity = logging.get_verbosity()
+    # What transformers would warn of is an error here, told in one line.
+    logging.set_verbosity_error()
+    try:
+        model, info = kind.from_pretrained(
+            folder,
+            dtype=torch.float32,
+            attn_implementation=ATTENTION,
+            local_files_only=True,
+            output_loading_info=True,
+            ignore_mismatched_sizes=True,
+        )
+    finally:
+        logging.set_verbosity(verbosity)
+    if kind is BertForSequenceClassification and "classifier.weight" in info["missing_keys"]:
+        made = ", ".join(model.config.architectures or ()) or "an encoder"
+        raise ValueError(f"{folder}: holds no classifier ({made}); a model fine-tuned for classes or a score is needed")
+    problems = [f"{name} is missing" for name in sorted(info["missing_keys"])]
+    problems += [
+        f"{name} has shape {list(here)}, config.json says {list(said)}"
+        for name, here, said in sorted(info["mismatched_keys"])
+    ]
+    if problems:
+        raise ValueError(f"{folder}: {'; '.join(problems[:5])}")
+    return model.eval()
+
+
+def set_labels(config: BertConfig, labels: tuple[str, ...] | None, kind: str | None = None) -> None:
+    """Write a task's labels (or a score, where `labels` is None) into a model config.
+
+    kind: transformers' `problem_type`, where it is not that of one class for each text, or of a score.
+    """
+    config.problem_type = kind or ("regression" if labels is None else "single_label_classification")
+    config.id2label = {i: name for i, name in enumerate(labels or ("score",))}
+    config.label2id = {name: i for i, name in config.id2label.items()}
+    config.architectures = ["BertForSequenceClassification"]

@@ -1,0 +1,97 @@
+"""States of encoders over tokenised splits: what heads and probes are fitted on."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import torch
+from safetensors.numpy import load_file, save_file
+from transformers import BertModel
+
+from graft.encoders.inference import Batch, pass_flops, run
+from graft.encoders.pooling import pool
+from graft.flops.counts import encoder_flops
+from graft.registry.shapes import Shape
+from graft.tasks.tokens import TokenisedSplit
+
+POOLINGS = ("cls", "mean")
+# The draw of train rows on which heads are fitted is the same in every run.
+FIT_SEED = 0
+
+
+def embed(
+    model: BertModel,
+    splits: dict[str, TokenisedSplit],
+    max_tokens: int,
+    progress: Callable[[int, int, str], None],
+) -> tuple[dict[str, np.ndarray], int]:
+    """`<split>.cls` and `<split>.mean` [rows, w] of the last hidden states, and the forward FLOPs."""
+    shape = Shape.from_config(model.config.to_dict())
+    width, total = shape.width, sum(len(split) for split in splits.values())
+    states, flops, done = {}, 0, 0
+
+    def both(batch: dict[str, torch.Tensor]) -> torch.Tensor:
+        nonlocal done
+        hidden = last_states(model, batch)
+        done += len(hidden)
+        progress(done, total, "")
+        return torch.cat([pool(hidden, batch["attention_mask"], pooling) for pooling in POOLINGS], dim=1)
+
+    for name, split in splits.items():
+        values = run(both, split, max_tokens, device=model.device)
+        states |= {f"{name}.{p}": values[:, i * width : (i + 1) * width] for i, p in enumerate(POOLINGS)}
+        flops += pass_flops(lambda t: encoder_flops(shape, t), split, max_tokens)
+    return states, flops
+
+
+def last_states(model: BertModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+    """Last hidden states [b, t, w] of a batch."""
+    return model(**batch).last_hidden_state
+
+
+def cls_states(
+    model: BertModel,
+    tokens: TokenisedSplit,
+    max_tokens: int,
+    rows: np.ndarray | None = None,
+    progress: Callable[[int], None] = lambda texts: None,
+) -> np.ndarray:
+    """[CLS] states [n, w] of a split (or of `rows`); `progress` is told the number of texts of each batch."""
+
+    def first(batch: Batch) -> torch.Tensor:
+        states = last_states(model, batch)[:, 0]
+        progress(len(states))
+        return states
+
+    return run(first, tokens, max_tokens, rows, model.device)
+
+
+def pooled_states(
+    hidden: Callable[[Batch], torch.Tensor],
+    pooling: str,
+    tokens: TokenisedSplit,
+    max_tokens: int,
+    rows: np.ndarray | None = None,
+    device: str | torch.device = "cpu",
+) -> np.ndarray:
+    """States [n, w] of a split (or of `rows`), pooled; `hidden` gives a batch's [b, t, w]."""
+    return run(lambda batch: pool(hidden(batch), batch["attention_mask"], pooling), tokens, max_tokens, rows, device)
+
+
+def fit_rows(rows: int, count: int) -> np.ndarray:
+    """The fixed draw of `count` out of `rows` train rows on which heads are fitted, in order."""
+    if count >= rows:
+        return np.arange(rows)
+    return np.sort(np.random.default_rng(FIT_SEED).choice(rows, count, replace=False))
+
+
+def save_states(states: dict[str, np.ndarray], path: Path) -> None:
+    """Write named arrays as safetensors."""
+    save_file({name: np.ascontiguousarray(value) for name, value in states.items()}, path)
+
+
+def load_states(folder: Path) -> dict[str, np.ndarray]:
+    """Read what `save_states` wrote into a folder."""
+    return load_file(folder / "states.safetensors")

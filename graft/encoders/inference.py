@@ -1,0 +1,72 @@
+"""Running models over a tokenised split, in fp32, in batches of like length."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from graft.encoders.batches import INFERENCE_BATCH, inference_batches, padded_lengths
+from graft.flops.counts import summed_flops
+from graft.tasks.tokens import TokenisedSplit
+
+# Texts are drawn once for all seeds, since the pre-trained models that they describe have none.
+TEXT_SEED = 0
+
+
+# A tensor for each input of a batch.
+Batch = dict[str, Tensor]
+
+
+def batches(
+    tokens: TokenisedSplit, max_tokens: int, rows: np.ndarray | None = None
+) -> Iterator[tuple[np.ndarray, Batch]]:
+    """All rows (or only `rows`) once, as (positions in `rows`, batch)."""
+    rows = np.arange(len(tokens)) if rows is None else rows
+    for positions in inference_batches(tokens.lengths(max_tokens)[rows], INFERENCE_BATCH):
+        yield positions, tokens.batch(rows[positions], max_tokens)
+
+
+def first_texts(tokens: TokenisedSplit, max_tokens: int, count: int) -> np.ndarray:
+    """Rows of whole texts, drawn in one fixed order, until `count` tokens are read."""
+    order = np.random.default_rng(TEXT_SEED).permutation(len(tokens))
+    seen = np.cumsum(tokens.lengths(max_tokens)[order])
+    return order[: int(np.searchsorted(seen, count)) + 1]
+
+
+def pass_flops(
+    flops: Callable[[int], int], tokens: TokenisedSplit, max_tokens: int, rows: np.ndarray | None = None
+) -> int:
+    """FLOPs of one pass over a split as `run` pads it; `flops(t)` is the cost of one example at t tokens."""
+    lengths = tokens.lengths(max_tokens)
+    return summed_flops(flops, padded_lengths(lengths if rows is None else lengths[rows]))
+
+
+@torch.inference_mode()
+def run(
+    compute: Callable[[Batch], Tensor],
+    tokens: TokenisedSplit,
+    max_tokens: int,
+    rows: np.ndarray | None = None,
+    device: str | torch.device = "cpu",
+) -> np.ndarray:
+    """`compute`'s rows [b, k] for all rows of a split (or only `rows`), in their order, as float32 [n, k]."""
+    result: np.ndarray | None = None
+    count = len(tokens) if rows is None else len(rows)
+    for positions, batch in batches(tokens, max_tokens, rows):
+        values = compute({k: v.to(device) for k, v in batch.items()}).float().cpu().numpy()
+        if result is None:
+            result = np.empty((count, values.shape[1]), dtype=np.float32)
+        result[positions] = values
+    assert result is not None
+    return result
+
+
+def predict(
+    model: torch.nn.Module, tokens: TokenisedSplit, max_tokens: int, rows: np.ndarray | None = None
+) -> np.ndarray:
+    """Logits (or scores) [n, c] of a classifier in eval mode."""
+    model.eval()
+    return run(lambda batch: model(**batch).logits, tokens, max_tokens, rows, next(model.parameters()).device)

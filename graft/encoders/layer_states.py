@@ -1,0 +1,86 @@
+"""States of every token at some layers of a frozen encoder: what trained composites learn from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+from transformers import BertModel
+
+from graft.encoders.inference import Batch, batches
+from graft.encoders.states import layer_states
+from graft.tasks.tokens import TokenisedSplit
+
+# Half of float32's bytes; the outputs of a LayerNorm are far from its limits.
+KEPT = np.float16
+
+
+class LayerStates:
+    """States [tokens, k, w] of all tokens of a split, text after text, and where each text starts. [rows + 1]"""
+
+    def __init__(self, states: np.ndarray, offsets: np.ndarray) -> None:
+        self.states, self.offsets = states, offsets
+
+    @classmethod
+    def load(cls, folder: Path, split: str) -> LayerStates:
+        """Those that `collect` wrote, read from disk when asked for."""
+        return cls(np.load(folder / f"{split}.npy", mmap_mode="r"), np.load(folder / f"{split}.offsets.npy"))
+
+    def batch(self, rows: np.ndarray, length: int) -> Tensor:
+        """States [b, length, k, w] of texts, zeros behind their ends."""
+        found = np.zeros((len(rows), length, *self.states.shape[1:]), dtype=np.float32)
+        for line, row in enumerate(rows):
+            start, end = self.offsets[row : row + 2]
+            found[line, : end - start] = self.states[start:end]
+        return torch.from_numpy(found)
+
+
+@torch.no_grad()
+def collect(
+    model: BertModel,
+    layers: Sequence[int],
+    tokens: TokenisedSplit,
+    max_tokens: int,
+    path: Path | None = None,
+    progress: Callable[[int], None] = lambda rows: None,
+) -> LayerStates:
+    """Run an encoder over a split and keep what `layers` (from 0) put out, in memory or in the .npy file `path`."""
+    offsets = np.concatenate([[0], np.cumsum(tokens.lengths(max_tokens))])
+    shape = int(offsets[-1]), len(layers), model.config.hidden_size
+    states = np.lib.format.open_memmap(path, "w+", KEPT, shape) if path else np.empty(shape, KEPT)
+    for rows, batch in batches(tokens, max_tokens):
+        hidden = layer_states(model, layers, {name: value.to(model.device) for name, value in batch.items()})
+        for row, found in zip(rows, hidden.cpu().numpy(), strict=True):
+            start, end = offsets[row : row + 2]
+            states[start:end] = found[: end - start]
+        progress(len(rows))
+    if path:
+        states.flush()
+        np.save(path.with_name(f"{path.stem}.offsets.npy"), offsets)
+    return LayerStates(states, offsets)
+
+
+@dataclass(frozen=True)
+class WithStates:
+    """Texts, and beside their tokens what frozen models make of them: inputs of a module, by name.
+
+    Each of `states` gives them for some rows, padded to a length.
+    """
+
+    tokens: TokenisedSplit
+    states: Mapping[str, Callable[[np.ndarray, int], Tensor]]
+
+    def __len__(self) -> int:
+        return len(self.tokens)
+
+    def lengths(self, max_tokens: int) -> np.ndarray:
+        return self.tokens.lengths(max_tokens)
+
+    def batch(self, rows: np.ndarray, max_tokens: int) -> Batch:
+        batch = self.tokens.batch(rows, max_tokens)
+        length = batch["input_ids"].shape[1]
+        return batch | {name: of_rows(rows, length) for name, of_rows in self.states.items()}

@@ -1,0 +1,41 @@
+"""A pre-trained model that is on this machine already: its folder, and its files in a fixed order. Imports no torch."""
+
+from __future__ import annotations
+
+import importlib.util
+import os
+from pathlib import Path
+
+from graft.config.models import PackageModel, PathModel
+from graft.encoders.model_folders import SAFETENSORS, open_folder
+from graft.io import files
+
+# What a distillation compared hidden states with, beside the model that it made.
+PROJECTION = "fit_dense.safetensors"
+
+
+def model_files(source: PathModel | PackageModel, where: str) -> list[Path]:
+    """Weights, config and tokenizer of a model that is here already, in a fixed order.
+
+    Raises ValueError where one is missing or the weights' sha256 is not the config's.
+    """
+    model = open_folder(local_folder(source, where), where)
+    if source.sha256:
+        # The only file that a sha256 in the config can be about.
+        weights = model.weights[0]
+        if weights.name != SAFETENSORS or files.sha256(weights) != source.sha256:
+            raise ValueError(
+                f"{where}.sha256: {weights} has {files.sha256(weights)}; the config expects {source.sha256}"
+            )
+    others = ("config.json", PROJECTION, "added_tokens.json", *files.TOKENIZER)
+    return [*model.weights, *(model.folder / name for name in others if (model.folder / name).is_file())]
+
+
+def local_folder(source: PathModel | PackageModel, where: str) -> Path:
+    """Folder of a local model; raises ValueError for a package that is not installed."""
+    if isinstance(source, PathModel):
+        return Path(os.path.expandvars(os.path.expanduser(source.folder)))
+    spec = importlib.util.find_spec(source.package)
+    if spec is None or not spec.submodule_search_locations:
+        raise ValueError(f"{where}.package: {source.package} is not installed; pip install it")
+    return Path(spec.submodule_search_locations[0]) / source.folder

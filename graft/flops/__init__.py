@@ -1,0 +1,1 @@
+"""FLOPs counted from shapes alone. Imports no torch."""

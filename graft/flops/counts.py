@@ -1,0 +1,333 @@
+"""Floating-point operations counted from shapes: 2 per multiply-add, matrix products only. Imports no torch.
+
+LayerNorm, soft-max, GELU, look-ups and pooling over tokens are left out, as `torch.utils.flop_counter` leaves them out,
+and so are products with a single vector (biases, means) and outer products. Decompositions, which it leaves out too,
+are counted by formula (`eigen_flops`, `svd_flops`). Passes of an encoder for its hidden states are counted without the
+pooler, which Hugging Face runs all the same.
+"""
+
+from collections.abc import Callable, Collection, Iterable, Mapping
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from graft.registry.merge_methods import EASY_RIDGE, PLANS
+from graft.registry.shapes import Shape
+
+BACKWARD_AND_FORWARD = 3  # a backward pass has two products for each product of the forward pass
+
+
+def summed_flops(flops: Callable[[int], int], lengths: np.ndarray) -> int:
+    """FLOPs of examples padded to `lengths` [rows] tokens; `flops(t)` is the cost of one at t tokens."""
+    values, counts = np.unique(lengths, return_counts=True)
+    return sum(int(n) * flops(int(t)) for t, n in zip(values, counts, strict=True))
+
+
+def encoder_flops(shape: Shape, tokens: int, layers: int | None = None) -> int:
+    """Forward FLOPs of the encoder layers for one example padded to `tokens`; `layers` counts only so many of them."""
+    layers = shape.layers if layers is None else layers
+    products_with_weights = 2 * tokens * (4 * shape.width**2 + 2 * shape.width * shape.ffn)
+    scores_and_contexts = 4 * tokens**2 * shape.width
+    return layers * (products_with_weights + scores_and_contexts)
+
+
+def pooler_flops(shape: Shape) -> int:
+    """Forward FLOPs of the pooler for one example (it reads the first token only)."""
+    return 2 * shape.width**2
+
+
+def linear_flops(inputs: int, outputs: int) -> int:
+    """Forward FLOPs of one linear layer for one vector."""
+    return 2 * inputs * outputs
+
+
+def logits_flops(shape: Shape, outputs: int) -> int:
+    """Forward FLOPs of a BERT classifier's head (pooler, linear) for one example."""
+    return pooler_flops(shape) + linear_flops(shape.width, outputs)
+
+
+def classifier_flops(shape: Shape, tokens: int, outputs: int) -> int:
+    """Forward FLOPs of a BERT classifier (encoder, pooler, linear) for one example padded to `tokens`."""
+    return encoder_flops(shape, tokens) + logits_flops(shape, outputs)
+
+
+def training_flops(forward: int) -> int:
+    """FLOPs of a training step whose forward pass takes `forward`, without recomputation."""
+    return BACKWARD_AND_FORWARD * forward
+
+
+def lora_flops(shape: Shape, tokens: int, outputs: int, rank: int, targets: Collection[str]) -> tuple[int, int]:
+    """FLOPs of a classifier with low-rank adapters on linear layers of every attention, for one example padded to
+    `tokens`: of a forward pass, and of a training step.
+
+    Frozen layers have no gradients of weights, and the first block, which nothing trainable comes before, none of its
+    input: there only what adapters lead to is walked back.
+    """
+    adapters = len(targets) * tokens * (linear_flops(shape.width, rank) + linear_flops(rank, shape.width))
+    forward = classifier_flops(shape, tokens, outputs) + shape.layers * adapters
+    square = tokens * linear_flops(shape.width, shape.width)
+    products = 2 * tokens**2 * shape.width  # of queries and keys; of weights and values
+    behind = square + 2 * tokens * linear_flops(shape.width, shape.ffn)
+    trained = {name: name in targets for name in ("query", "key", "value")}
+    scores = products * (trained["query"] + trained["key"])
+    weights = products * (bool(scores) + trained["value"])
+    first = behind + scores + weights + 2 * adapters - len(targets) * tokens * linear_flops(shape.width, rank)
+    others = (shape.layers - 1) * (behind + 3 * square + 4 * products + 2 * adapters)
+    return forward, forward + first + others + 2 * logits_flops(shape, outputs)
+
+
+def eigen_flops(size: int) -> int:
+    """FLOPs of the eigendecomposition, with vectors, of one symmetric matrix [size, size].
+
+    Source: Golub & Van Loan, Matrix Computations, 4th ed., section 8.3.
+    """
+    return 9 * size**3
+
+
+def cholesky_flops(size: int) -> int:
+    """FLOPs of the Cholesky factor of one matrix [size, size].
+
+    Source: Golub & Van Loan, Matrix Computations, 4th ed., section 4.2.
+    """
+    return size**3 // 3
+
+
+def svd_flops(rows: int, columns: int) -> int:
+    """FLOPs of one thin SVD with both factors: 6 n m^2 + 20 m^3 for m <= n.
+
+    Source: Golub & Van Loan, Matrix Computations, 4th ed., figure 8.6.1 (R-SVD).
+    """
+    m, n = sorted((rows, columns))
+    return 6 * n * m**2 + 20 * m**3
+
+
+def ridge_flops(rows: int, features: int, outputs: int, sizes: int = 1) -> int:
+    """FLOPs of one closed-form ridge fit: Gram, cross products, one eigendecomposition, one solution per ridge size.
+
+    Each product with the eigenvectors, one on the way in and one on the way out for every size, is 2 f^2 c.
+    """
+    gram_and_cross = 2 * rows * features * (features + outputs)
+    return gram_and_cross + eigen_flops(features) + 2 * features**2 * outputs * (1 + sizes)
+
+
+def head_flops(head: str, small: Shape, large: Shape, outputs: int, rows: int, sizes: int, scored: int = 0) -> int:
+    """FLOPs of `graft.merging.heads.fitting.fit_heads` on the states of `rows` rows, at `sizes` ridge sizes.
+
+    `scored`: rows of which every head then gives the logits. The passes that make the states are not counted here.
+    """
+    if head == "transplant":
+        fit = ridge_flops(rows, large.width, small.width, sizes) + sizes * 2 * small.width**2 * large.width
+    else:
+        fit = ridge_flops(rows, large.width, outputs, sizes) + rows * pooler_flops(large)
+    if head == "label-free":
+        fit += rows * logits_flops(small, outputs)
+    return fit + sizes * scored * logits_flops(large, outputs)
+
+
+def moments_size(small: Shape, large: Shape, pairs: int) -> int:
+    """Numbers in the matrices that `graft.merging.calibration.calibrate` sums for `pairs` mapped pairs of layers.
+
+    Per pair the cross-Grams of nine sites as wide as the model and of two as wide as the feed-forward layer, and both
+    models' own Grams at six and one of them; and all three at the embeddings.
+    """
+    wide = small.width**2 + large.width**2
+    per_pair = 9 * small.width * large.width + 2 * small.ffn * large.ffn + 6 * wide + small.ffn**2 + large.ffn**2
+    return pairs * per_pair + small.width * large.width + wide
+
+
+def calibration_flops(small: Shape, large: Shape, pairs: int, examples: int, tokens: int) -> int:
+    """FLOPs of `graft.merging.calibration.calibrate` on `examples` examples padded to `tokens`.
+
+    Two forward passes without the pooler, and the products of `moments_size`; padding is counted in these too, so they
+    are an upper bound. Sum it over batches.
+    """
+    passes = encoder_flops(small, tokens) + encoder_flops(large, tokens)
+    return examples * (passes + 2 * tokens * moments_size(small, large, pairs))
+
+
+def similarity_flops(small: Shape, large: Shape, tokens: int) -> int:
+    """FLOPs of the products of `graft.merging.alignment.cka.layer_similarity` over so many tokens, forward passes
+    apart."""
+    across = (small.layers + 1) * (large.layers + 1) * small.width * large.width
+    return 2 * tokens * (across + sum((shape.layers + 1) * shape.width**2 for shape in (small, large)))
+
+
+def procrustes_flops(small: int, large: int) -> int:
+    """FLOPs of one map [small, large]: the SVD of the cross-covariance and the product of its factors."""
+    return svd_flops(small, large) + 2 * small * large * min(small, large)
+
+
+def theseus_flops(small: Shape, large: Shape, pairs: int, embedding_delta: bool = False) -> int:
+    """FLOPs of `Theseus.prepare`: one map per site of each of `pairs` mapped pairs of layers, and the transport."""
+    width, ffn = (small.width, large.width), (small.ffn, large.ffn)
+    per_pair = 8 * procrustes_flops(*width) + 2 * procrustes_flops(*ffn) + transport_flops(small, large)
+    embeddings = procrustes_flops(*width) + 2 * small.vocabulary * small.width * large.width
+    return pairs * per_pair + (embeddings if embedding_delta else 0)
+
+
+def transport_flops(small: Shape, large: Shape) -> int:
+    """FLOPs of carrying the changes of one layer's six weight matrices over: two products each."""
+
+    def carried(outputs: tuple[int, int], inputs: tuple[int, int]) -> int:
+        # P_out^T dW [L, S] first, then times the entry's map [L, L].
+        return 2 * outputs[1] * outputs[0] * inputs[0] + 2 * outputs[1] * inputs[0] * inputs[1]
+
+    width, ffn = (small.width, large.width), (small.ffn, large.ffn)
+    return 4 * carried(width, width) + carried(ffn, width) + carried(width, ffn)
+
+
+def solve_flops(size: int, columns: int, ridge: float) -> int:
+    """FLOPs of least squares with a ridge from a Gram matrix [size, size]: a Cholesky factor and two triangular
+    solutions for every column, or for a small ridge an eigendecomposition and two products."""
+    if ridge >= EASY_RIDGE:
+        return cholesky_flops(size) + 2 * size**2 * columns
+    return eigen_flops(size) + 4 * size**2 * columns
+
+
+def affine_flops(small: int, large: int, ridge: float) -> int:
+    """FLOPs of least squares maps in both directions from their moments."""
+    return solve_flops(small, large, ridge) + solve_flops(large, small, ridge)
+
+
+def maps_flops(alignment: str, small: int, large: int, ridge: float) -> int:
+    """FLOPs of both maps of one space from their moments; finding a transport plan takes no matrix products."""
+    if alignment in PLANS:
+        return 0
+    if alignment == "whitened":
+        roots = sum(eigen_flops(w) + 4 * w**3 for w in (small, large))
+        return roots + procrustes_flops(small, large) + 6 * small * large * (small + large)
+    return affine_flops(small, large, ridge) if alignment == "least_squares" else procrustes_flops(small, large)
+
+
+def missed_flops(small: Shape, large: Shape, pairs: int, per_site: bool = False) -> int:
+    """FLOPs of telling what the maps of every space miss: one product for each map."""
+    wide = 1 + (5 if per_site else 2) * pairs
+    return 2 * (wide * small.width**2 * large.width + pairs * small.ffn**2 * large.ffn)
+
+
+def embedding_flops(small: Shape, large: Shape) -> int:
+    """FLOPs of carrying the three embedding tables over: one product each."""
+    return 2 * (small.vocabulary + small.positions + small.types) * small.width * large.width
+
+
+def functional_flops(
+    small: Shape, large: Shape, pairs: int, tokens: int, options: Mapping[str, Any]
+) -> tuple[int, int]:
+    """FLOPs of `Functional.prepare` and of one `Functional.apply` on so many tokens.
+
+    An apply takes the texts once through both large models. In a mapped block every linear layer takes the mapped
+    change, the correction and a cross product, and every input a Gram matrix and a solution, queries, keys and values
+    reading one. LayerNorms that are refitted take their mapped change. Padding, and attention's own products, are left
+    out of the passes, since they depend on the texts' lengths.
+    """
+    small_block, large_block = (2 * tokens * (4 * s.width**2 + 2 * s.width * s.ffn) for s in (small, large))
+    prepare = 2 * small.layers * small_block
+    ridge = options["map_ridge"]
+    prepare += (2 * pairs + 1) * affine_flops(small.width, large.width, ridge)
+    prepare += pairs * affine_flops(small.ffn, large.ffn, ridge)
+    prepare += missed_flops(small, large, pairs)
+    width, ffn = (small.width, large.width), (small.ffn, large.ffn)
+    stages = (width, [width] * 3), (width, [width]), (width, [ffn]), (ffn, [width])
+    refits = sum(
+        2 * tokens * into[1] ** 2
+        + solve_flops(into[1], sum(out[1] for out in outs), options["fit_ridge"])
+        + sum(2 * tokens * (out[0] * out[1] + 2 * into[1] * out[1]) for out in outs)
+        for into, outs in stages
+    )
+    mapped_norm = (options["layernorm"] == "fit") * 2 * tokens * small.width * large.width
+    apply = 2 * large.layers * large_block + pairs * (refits + 2 * mapped_norm)
+    if options["embedding_delta"]:
+        apply += embedding_flops(small, large) + mapped_norm
+    return prepare, apply
+
+
+def stitch_flops(first: Shape, second: Shape, below: int, above: int, tokens: int) -> int:
+    """Forward FLOPs of a stitched encoder for one example padded to `tokens`: `below` layers of the first model, the
+    map, and the second's layers but its first `above`."""
+    parts = replace(first, layers=below), replace(second, layers=second.layers - above)
+    return sum(encoder_flops(part, tokens) for part in parts) + tokens * linear_flops(first.width, second.width)
+
+
+def grow_flops(small: Shape, large: Shape, tokens: int) -> int:
+    """FLOPs of both models' passes over so many tokens, in which the error of growing is measured; attention's own
+    products are left out as in `functional_flops`."""
+    return sum(2 * tokens * s.layers * (4 * s.width**2 + 2 * s.width * s.ffn) for s in (small, large))
+
+
+def ot_fusion_flops(small: Shape, large: Shape, pairs: int) -> int:
+    """FLOPs of `OTFusion.prepare`: the transport of layers and embeddings; finding a plan takes no matrix products."""
+    return pairs * transport_flops(small, large) + embedding_flops(small, large) + missed_flops(small, large, pairs)
+
+
+def spacewise_flops(small: Shape, large: Shape, pairs: int, options: Mapping[str, Any]) -> int:
+    """FLOPs of `Spacewise.prepare`: the maps of every space, and the transport. Maps by head are counted as whole
+    ones."""
+    streams = 1 if options["residual"] != "per_site" else 1 + 3 * pairs
+    maps = (2 * pairs + streams) * maps_flops(options["alignment"], small.width, large.width, options["map_ridge"])
+    maps += pairs * maps_flops(options["alignment"], small.ffn, large.ffn, options["map_ridge"])
+    maps += missed_flops(small, large, pairs, options["residual"] == "per_site")
+    embeddings = embedding_flops(small, large) if options["embedding_delta"] else 0
+    return maps + pairs * transport_flops(small, large) + embeddings
+
+
+def masked_lm_flops(shape: Shape, rows: int, tokens: int, guessed: int) -> int:
+    """FLOPs of one step of masked language modelling on `rows` examples padded to `tokens`, with `guessed` tokens to
+    be guessed in all of them: the encoder without its pooler; a dense layer and the vocabulary's logits per guess."""
+    guess = linear_flops(shape.width, shape.width) + linear_flops(shape.width, shape.vocabulary)
+    return training_flops(rows * encoder_flops(shape, tokens) + guessed * guess)
+
+
+def distil_step_flops(teacher: Shape, student: Shape, tokens: int) -> int:
+    """FLOPs of one step of distillation per example: the teacher's forward pass; the student's, its projection of every
+    level and its attention scores, forward and backward; the teacher's scores forward."""
+    projections = 2 * tokens * student.width * teacher.width * (student.layers + 1)
+    scores = 2 * tokens**2 * student.layers
+    trained = encoder_flops(student, tokens) + projections + scores * student.width
+    return encoder_flops(teacher, tokens) + scores * teacher.width + training_flops(trained)
+
+
+def distil_start_flops(student: Shape, teacher: Shape, batches: Iterable[tuple[int, int]], start: str) -> int:
+    """FLOPs of a distillation before its first step and after its last: passes over the start's texts, regressions.
+
+    `batches`: examples and padded tokens of each batch; `start`: "teacher" (closed form) or "random".
+    """
+    closed_form = start == "teacher" and (student.width, student.ffn) != (teacher.width, teacher.ffn)
+    # The variances and the pooler take two passes of the teacher; the closed form one more, and one per layer.
+    teacher_passes, student_passes = (student.layers + 3, student.layers + 2) if closed_form else (2, 1)
+    flops = 0
+    for rows, length in batches:
+        flops += rows * teacher_passes * encoder_flops(teacher, length)
+        flops += rows * student_passes * encoder_flops(student, length)
+        if closed_form:
+            flops += rows * length * _closed_form_flops(student, teacher)
+    return flops
+
+
+def _closed_form_flops(student: Shape, teacher: Shape) -> int:
+    """FLOPs per token of the regressions of `graft.training.distil_start.start_from_teacher`, without its passes."""
+    covariances = (student.layers + 1) * teacher.width**2
+    into_basis = (2 * student.layers + 1) * teacher.width * student.width
+    narrow = 5 * student.width * (student.width + student.width) + student.width * (student.width + student.ffn)
+    wide = 2 * student.ffn * (student.ffn + student.width)
+    return 2 * (covariances + into_basis + student.layers * (narrow + wide))
+
+
+def evidence_flops(small: Shape, large: Shape, pairs: int, options: Mapping[str, Any]) -> int:
+    """FLOPs of `graft.merging.alignment.evidence.from_weights`, where a method with these options uses it, else 0.
+
+    Three Gram matrices of the embedded vocabulary; for every linear layer of every mapped pair W G W^T of each; and the
+    feed-forward units of all tokens with their Gram matrices.
+    """
+    if options.get("evidence") != "weights":
+        return 0
+    width, ffn = (small.width, large.width), (small.ffn, large.ffn)
+    linears = (*[(width, width)] * 4, (width, ffn), (ffn, width))
+    sides = ((0, 0), (0, 1), (1, 1))
+
+    def products(units: tuple[int, int]) -> int:
+        return sum(2 * small.vocabulary * units[a] * units[b] for a, b in sides)
+
+    through = sum(2 * out[a] * into[b] * (into[a] + out[b]) for into, out in linears for a, b in sides)
+    units = sum(2 * small.vocabulary * w * f for w, f in zip(width, ffn, strict=True))
+    return products(width) + pairs * (through + units + products(ffn))

@@ -1,0 +1,72 @@
+"""What merging models of one shape takes, in FLOPs and numbers, from the shape alone. Imports no torch.
+
+Sums over models are products too, of all their parameters with one weight each, and are counted as such.
+"""
+
+from __future__ import annotations
+
+from graft.flops.counts import cholesky_flops, classifier_flops, svd_flops
+from graft.registry.shapes import Shape
+
+
+def matrices(shape: Shape, outputs: int | None) -> list[tuple[int, int]]:
+    """Rows and columns of every matrix of a classifier, or (`outputs` None) of its encoder without the pooler."""
+    tables = [(rows, shape.width) for rows in (shape.vocabulary, shape.positions, shape.types)]
+    return tables + linear_layers(shape, outputs)
+
+
+def linear_layers(shape: Shape, outputs: int | None) -> list[tuple[int, int]]:
+    """Outputs and inputs of every linear layer of a classifier, or (`outputs` None) of its encoder."""
+    square = (shape.width, shape.width)
+    layer = [square] * 4 + [(shape.ffn, shape.width), (shape.width, shape.ffn)]
+    return shape.layers * layer + ([] if outputs is None else [square, (outputs, shape.width)])
+
+
+def parameters(shape: Shape, outputs: int | None) -> int:
+    """Numbers in a classifier, or (`outputs` None) in its encoder without the pooler."""
+    pooler = shape.width * (shape.width + 1)
+    return shape.body_parameters + (-pooler if outputs is None else outputs * (shape.width + 1))
+
+
+def merge_flops(method: str, shape: Shape, outputs: int | None, models: int) -> int:
+    """FLOPs of merging so many models once, by a method of `graft.registry.same_shape_methods`.
+
+    Sums of all parameters, and the decompositions of every matrix (iso_c, tsv) or the least squares of every linear
+    layer (regmean: products with the Gram matrices, a factorisation, a solution). Weights, signs and ranks of single
+    parameters are left out.
+    """
+    total = 2 * models * parameters(shape, outputs)
+    if method == "iso_c":
+        total += sum(svd_flops(m, n) + 2 * m * n * min(m, n) for m, n in matrices(shape, outputs))
+    if method == "tsv":
+        total += sum(_tsv(m, n, models) for m, n in matrices(shape, outputs))
+    if method == "regmean":
+        total += sum(
+            models * 2 * out * wide**2 + cholesky_flops(wide) + 2 * out * wide**2
+            for out, wide in linear_layers(shape, outputs)
+        )
+    return total
+
+
+def _tsv(m: int, n: int, models: int) -> int:
+    """FLOPs of `graft.merging.homogeneous.tsv.joined` for one matrix [m, n]."""
+    joint = models * max(1, min(m, n) // models)
+    orthogonal = sum(svd_flops(side, joint) + 2 * side * joint * min(side, joint) for side in (m, n))
+    return models * svd_flops(m, n) + orthogonal + 2 * m * joint * n
+
+
+def statistic_flops(statistic: str, shape: Shape, outputs: int, tokens: int) -> int:
+    """FLOPs of `fisher` (a forward pass, and a backward pass per output) or `gram` (a forward pass, and the products of
+    all layers' inputs) for one example of `tokens` tokens."""
+    forward = classifier_flops(shape, tokens, outputs)
+    if statistic == "fisher":
+        return forward * (1 + 2 * outputs)
+    inside = sum(2 * wide**2 for _, wide in linear_layers(shape, None))
+    return forward + tokens * inside + 2 * 2 * shape.width**2
+
+
+def statistic_size(statistic: str, shape: Shape, outputs: int) -> int:
+    """Numbers in `fisher` or `gram` of one classifier."""
+    if statistic == "fisher":
+        return parameters(shape, outputs)
+    return sum(wide**2 for _, wide in linear_layers(shape, outputs))

@@ -1,0 +1,1 @@
+"""Disk and text: files that exist only whole, locks, YAML, names, progress."""

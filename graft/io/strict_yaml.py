@@ -1,0 +1,181 @@
+"""The one reader of YAML, for configs and for values on the command line. Imports no torch.
+
+YAML has versions: 010 is 8 in one and 10 in another, `no` is false or text, 1:30 is 90 or text. What they read in
+different ways is refused; what they agree on is read, and 2e-5 as the number that every config of this field means.
+"""
+
+import re
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from graft.io import plain_text
+from graft.io.names import shown
+
+_CORE = "tag:yaml.org,2002:"
+_AMBIGUOUS = "!ambiguous"
+_INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
+_FLOAT = re.compile(
+    r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
+)
+# Read as a number, or as a truth value, by some.
+_OTHER_NUMBER = re.compile(
+    r"[-+]?(0[0-9_]+|0[xX][0-9a-fA-F_]+|0[oO][0-7_]+|0[bB][01_]+|[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?"
+    r"|[0-9][0-9_]*_[0-9_]*(\.[0-9_]*)?|[0-9_]*\.[0-9]*_[0-9_]*)([eE][-+]?[0-9]+)?"
+)
+_OTHER_TRUTH = re.compile(r"yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF")
+# More than any study needs, and little enough to be read at once: aliases of aliases grow without bound.
+_DEPTH, _VALUES, _DIGITS = 50, 100_000, 100
+
+
+def read_yaml(path: str | Path) -> dict[str, Any]:
+    """The keys of a YAML file; raises ValueError, in one sentence, for what is no such file or may be misread."""
+    values = _read(plain_text.read(path), str(path), lines=True)
+    if not isinstance(values, dict):
+        holds = "nothing" if values is None else "a list" if isinstance(values, list) else "one value"
+        raise ValueError(f"{path}: holds {holds}, no keys; a study config is a mapping (see config.yaml)")
+    return values
+
+
+def read_value(text: str, where: str) -> Any:
+    """A value that stands alone, as on the command line; raises ValueError that begins with `where`."""
+    return _read(text, where, lines=False)
+
+
+def number_of(text: str) -> int | float:
+    """The number that a text writes in decimals; raises ValueError."""
+    if _INTEGER.fullmatch(text) and len(text) <= _DIGITS:
+        return int(text)
+    if _FLOAT.fullmatch(text) and len(text) <= _DIGITS:
+        return float(re.sub(r"\.(?=[a-z])", "", text.lower()))
+    raise ValueError(f"{shown(text)} is text; a number is needed")
+
+
+def typed(value: Any) -> Any:
+    """What a string, or each string of a list, writes: a number, true or false, or text.
+
+    Inside of brackets `snakemake --config` gives strings alone; pydantic reads those of the keys whose types it knows.
+    """
+    if isinstance(value, list | tuple):
+        return [typed(part) for part in value]
+    if not isinstance(value, str):
+        return value
+    if value in ("true", "True", "false", "False"):
+        return value.lower() == "true"
+    return number_of(value) if _FLOAT.fullmatch(value) and len(value) <= _DIGITS else value
+
+
+class _Loader(yaml.SafeLoader):
+    """The types that JSON has, by the words that all versions of YAML read alike; no other types, by no tag."""
+
+    yaml_implicit_resolvers: dict = {}
+    yaml_constructors = {
+        _CORE + tag: yaml.SafeLoader.yaml_constructors[_CORE + tag] for tag in ("null", "str", "seq", "map")
+    }
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+        seen = set()
+        for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
+            if not isinstance(key, yaml.ScalarNode):
+                raise _problem(key, "a list or mapping stands where a key is needed")
+            if key.value in seen:
+                raise _problem(key, f"key {key.value!r} stands twice, a second time here")
+            seen.add(key.value)
+        return super().construct_mapping(node, deep)
+
+    def scalar(self, node: yaml.ScalarNode) -> Any:
+        value = str(self.construct_scalar(node))
+        kind = node.tag.removeprefix(_CORE)
+        if kind == "bool" and value.lower() in ("true", "false"):
+            return value.lower() == "true"
+        pattern = {"int": _INTEGER, "float": _FLOAT}.get(kind)
+        if pattern is None or not pattern.fullmatch(value) or len(value) > _DIGITS:
+            raise _problem(node, f"{value[:_DIGITS]!r} cannot be read as {kind}")
+        return number_of(value) if kind == "int" else float(number_of(value))
+
+    def ambiguous(self, node: yaml.ScalarNode) -> Any:
+        if _OTHER_TRUTH.fullmatch(node.value):
+            truth = str(node.value.lower() in ("yes", "on")).lower()
+            raise _problem(
+                node, f"{node.value} is {truth} to some readers of YAML; write {truth}, or '{node.value}' for text"
+            )
+        raise _problem(
+            node,
+            f"{node.value} is one number to some readers of YAML, and another or text to others; write the number in "
+            f"plain digits, or '{node.value}' for text",
+        )
+
+    def other(self, node: yaml.Node) -> Any:
+        raise _problem(node, f"the tag {node.tag.replace(_CORE, '!!')} means nothing in a config; leave it out")
+
+
+for _tag, _pattern, _first in (
+    ("bool", re.compile(r"true|True|TRUE|false|False|FALSE"), "tTfF"),
+    ("null", re.compile(r"~|null|Null|NULL|"), ["~", "n", "N", ""]),
+    ("int", _INTEGER, "-+0123456789"),
+    ("merge", re.compile(r"<<"), "<"),
+    (_AMBIGUOUS, _OTHER_NUMBER, "-+.0123456789_"),
+    (_AMBIGUOUS, _OTHER_TRUTH, "yYnNoO"),
+    ("float", _FLOAT, "-+.0123456789"),
+):
+    _whole = re.compile(f"(?:{_pattern.pattern})$")
+    _Loader.add_implicit_resolver(_tag if _tag == _AMBIGUOUS else _CORE + _tag, _whole, list(_first))
+for _tag in ("bool", "int", "float"):
+    _Loader.add_constructor(_CORE + _tag, _Loader.scalar)
+_Loader.add_constructor(_AMBIGUOUS, _Loader.ambiguous)
+_Loader.add_constructor(None, _Loader.other)
+
+
+def _problem(node: yaml.Node, text: str) -> yaml.MarkedYAMLError:
+    return yaml.MarkedYAMLError(problem=text, problem_mark=node.start_mark)
+
+
+def _read(text: str, where: str, lines: bool) -> Any:
+    try:
+        values = yaml.load(text, Loader=_Loader)
+    except yaml.MarkedYAMLError as error:
+        # A key without its colon is missed on a later line only.
+        begun = (error.context or "").startswith("while scanning a simple key")
+        mark = error.context_mark if begun else error.problem_mark or error.context_mark
+        at = f", line {mark.line + 1}" if lines and mark else ""
+        raise ValueError(f"{where}{at}: {_in_words(error)}") from None
+    except yaml.YAMLError as error:
+        raise ValueError(f"{where}: {' '.join(str(error).split())}") from None
+    except RecursionError:
+        raise ValueError(_too_deep(where)) from None
+    _check_size(values, where)
+    return values
+
+
+def _in_words(error: yaml.MarkedYAMLError) -> str:
+    problem = " ".join(str(error.problem or error.context).split())
+    if problem.startswith("but "):
+        problem = f"{error.context} {problem}"
+    if "scanning an alias" in (error.context or ""):
+        return "* stands for an alias here; put a pattern in quotes"
+    if "could not find expected ':'" in problem:
+        return "a key needs a colon and a space after it"
+    if "'\\t'" in problem:
+        return "a tab stands where YAML takes spaces only; indent with spaces"
+    if "mapping values are not allowed" in problem:
+        return "a second colon, or a line indented too far; put text that holds a colon and a space in quotes"
+    return problem
+
+
+def _too_deep(where: str) -> str:
+    return f"{where}: nested more than {_DEPTH} deep; a study config has less than ten levels"
+
+
+def _check_size(values: Any, where: str) -> None:
+    """Raise ValueError for what is too deep, holds itself, or grows by aliases beyond what could be read."""
+    count, left = 0, [(values, 0)]
+    while left:
+        value, depth = left.pop()
+        count += 1
+        if depth > _DEPTH:
+            raise ValueError(_too_deep(where))
+        if count > _VALUES:
+            raise ValueError(f"{where}: holds more than {_VALUES} values, aliases counted; a study config has less")
+        inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
+        left += [(part, depth + 1) for part in inner]

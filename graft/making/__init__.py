@@ -1,0 +1,1 @@
+"""Builds each kind of system of a study."""

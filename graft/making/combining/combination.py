@@ -1,0 +1,142 @@
+"""Merging fine-tuned models of one shape inside a study: what soups and encoders of several tasks have in common."""
+
+from __future__ import annotations
+
+import contextlib
+import functools
+import tempfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from threadpoolctl import threadpool_limits
+from transformers import BertForSequenceClassification
+
+from graft.encoders.inference import pass_flops, predict
+from graft.flops.counts import classifier_flops
+from graft.io import files
+from graft.io.progress import Report
+from graft.merging.homogeneous import card, folders
+from graft.merging.homogeneous.checkpoint import WEIGHTS
+from graft.registry import same_shape_methods
+from graft.registry.shapes import Shape
+from graft.study import runs
+from graft.study.grid import Grid
+from graft.study.grid_systems import System, same_shape_settings, statistic_of
+from graft.study.paths import Paths
+from graft.tasks import metrics
+
+
+@dataclass(frozen=True)
+class Source:
+    """A fine-tuned model that is merged: its task, its folder, its build.json, and the file of its statistics."""
+
+    task: str
+    folder: Path
+    made: dict[str, Any]
+    statistics: Path | None
+    flops: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Combined:
+    """What was chosen on `select`: the records of choices, a score per task, the parts of the FLOPs, and settings."""
+
+    choices: list[dict[str, Any]]
+    scores: dict[str, float]
+    flops: dict[str, int]
+    hyperparameters: dict[str, Any]
+
+
+class Combination:
+    """One soup or multitask system of a study: what it is merged from, and how it is scored."""
+
+    def __init__(
+        self, grid: Grid, paths: Paths, task: str, system: System, seed: int | str, device: str, report: Report
+    ) -> None:
+        """`task`: of a soup; "" for an encoder of all tasks."""
+        self.grid, self.paths, self.task, self.system = grid, paths, task, system
+        self.device, self.report = device, report
+        self.name = "/".join(part for part in (system.name, task, f"seed-{seed}") if part)
+        self.settings = same_shape_settings(system)
+        self.facts = same_shape_methods.of_study(system.method)
+        self.pretrained = runs.model_folder(grid, paths, system.model)
+        self.shape = Shape.of(self.pretrained)
+        self.sources = [self._source(*one) for one in grid.merged(task, system, seed)]
+
+    def _source(self, task: str, system: str, seed: int) -> Source:
+        folder = self.paths.run(task, system, seed)
+        made = runs.read_made(folder / "build.json", self.grid.made(task, system, seed))
+        statistic, found, flops = statistic_of(self.system), None, dict(made["train_flops_parts"])
+        if statistic:
+            found = self.paths.model_statistics(task, system, seed, statistic)
+            expected = self.grid.model_statistics(task, system, seed, statistic)
+            flops |= runs.read_made(found / "manifest.json", expected)["train_flops_parts"]
+        return Source(task, folder / "model", made, found and found / self.facts.statistics, flops)
+
+    def score(self, task: str, model: BertForSequenceClassification) -> float:
+        """The primary metric of a classifier on a task's `select`."""
+        logits = predict(model.to(self.device), *self._select(task))
+        row = self.grid.row(task)
+        return metrics.primary(logits, runs.labels(self.paths, task, "select"), row)
+
+    def select_flops(self, task: str) -> int:
+        """FLOPs of one pass of a classifier over a task's `select`."""
+        forward = functools.partial(classifier_flops, self.shape, outputs=self.outputs(task))
+        return pass_flops(forward, *self._select(task))
+
+    def _select(self, task: str) -> tuple[Any, int]:
+        tokens = runs.tokens(self.grid, self.paths, task, self.system.model, "select")
+        return tokens, self.grid.max_tokens(task, self.system.model)
+
+    def sources_flops(self) -> dict[str, int]:
+        """Parts of the FLOPs of all that is merged."""
+        return functools.reduce(dict.__or__, (source.flops for source in self.sources))
+
+    def outputs(self, task: str) -> int:
+        return self.grid.row(task).outputs
+
+    def merged(
+        self, models: Sequence[Path], base: Path, out: Path, strength: float, statistics: Sequence[Path] = ()
+    ) -> folders.Plan:
+        """Merge folders into another."""
+        method = "uniform" if self.facts is same_shape_methods.GREEDY else self.facts.name
+        # Without changes to scale, models that are all the same stay what they are, to the last bit.
+        needs_base = self.facts.base or (strength != 1 and method != "slerp")
+        order = folders.Order(
+            method,
+            tuple(models),
+            out,
+            base=base if needs_base else None,
+            weights=self.system.settings.weights,
+            strength=strength,
+            options=self.system.settings.options,
+            statistics=tuple(statistics),
+            device=self.device,
+        )
+        # More threads change numpy's factorisations in the last digits.
+        with threadpool_limits(self.grid.study.launch.threads):
+            return folders.merge(order, lambda *_: None)
+
+    def card(self, plan: folders.Plan, sources: Sequence[Source], note: str = "") -> str:
+        """The model card of what was merged."""
+        base = [("base", self.pretrained, self.pretrained / WEIGHTS)] if "base" in plan.sources else []
+        # A system's folder has its name, which a card tells; all its models' folders are called alike.
+        members = [
+            (f"{one.task} {one.folder.parent.name}", one.folder.parent.parent, one.folder / WEIGHTS) for one in sources
+        ]
+        found = {
+            role: {"folder": str(named), "sha256": {WEIGHTS: files.sha256(weights)}}
+            for role, named, weights in [*base, *members]
+        }
+        config = {"architectures": ["BertForSequenceClassification"]}
+        return card.text(replace(plan, facts=self.facts), config, found, "the build.json beside this folder") + note
+
+
+@contextlib.contextmanager
+def scratch(beside: Path) -> Iterator[Path]:
+    """A folder that goes when the block ends; what a killed job leaves of it, the next start removes."""
+    beside.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(dir=beside, prefix=".merging.", suffix=files.TEMPORARY) as folder:
+        yield Path(folder)

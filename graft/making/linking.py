@@ -1,0 +1,142 @@
+"""Making composites with trained weights inside a study: a small module learns beside a large model that is frozen."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from graft.encoders.bert import load_classifier
+from graft.encoders.layer_states import LayerStates, WithStates, collect
+from graft.flops.linked import LinkedFlops, linked_flops
+from graft.io.progress import Report
+from graft.making.workbench import Built, Workbench
+from graft.merging.composite import manifest
+from graft.merging.composite.calm import Calm
+from graft.merging.composite.ladder import Ladder
+from graft.merging.composite.side_tuning import SideTuned
+from graft.merging.composite.trained import Trained
+from graft.merging.heads.ridge import LinearMap
+from graft.merging.selection import Choice, Point
+from graft.registry import depth
+from graft.study import runs
+from graft.study.grid import ALL_SEEDS
+from graft.study.grid_systems import System, probes_of
+from graft.training.finetuning import Labelled, PassCost, finetune
+
+SPLITS = ("train", "select")
+# By split and name of an input: frozen models' states of some rows, padded to a length.
+States = Mapping[str, Mapping[str, Callable[[np.ndarray, int], Tensor]]]
+
+
+def tune_side(bench: Workbench, system: System, out: Path, report: Report) -> Built:
+    """`side_tuning`: the small model trains beside the large one's pooled states, which are kept already."""
+    pooling = bench.grid.merges[system.merge].options["probe"]
+    head, flops = _probe(bench, system)
+    small, parts = bench.system(bench.finetuned, bench.seed)
+    kept = {split: torch.from_numpy(bench.frozen[f"{split}.{pooling}"]) for split in SPLITS}
+    states = {split: {"large": lambda rows, _, split=split: kept[split][rows]} for split in SPLITS}
+    module = SideTuned(load_classifier(small).bert, head, pooling)
+    return _trained(bench, system, module, states, flops | parts, small, out, report, pooling=pooling)
+
+
+def climb(bench: Workbench, system: System, out: Path, report: Report) -> Built:
+    """`ladder`: the small model trains with rungs to the large one's states at the mapped layers."""
+    depth_map = depth.uniform(bench.small_shape.layers, bench.large_shape.layers)
+    large, flops = _layers(bench)
+    small, parts = bench.system(bench.finetuned, bench.seed)
+    module = Ladder(load_classifier(small), bench.large_shape.width, depth_map)
+    states = {split: {"large": large[split].batch} for split in SPLITS}
+    return _trained(bench, system, module, states, flops | parts, small, out, report, depth_map=depth_map)
+
+
+def link(bench: Workbench, system: System, out: Path, report: Report) -> Built:
+    """`calm`: links from the large model's states to the small one's train; both models are frozen."""
+    pooling = bench.grid.merges[system.merge].options["probe"]
+    depth_map = depth.uniform(bench.small_shape.layers, bench.large_shape.layers)
+    head, flops = _probe(bench, system)
+    large, parts = _layers(bench)
+    small, inherited = bench.system(bench.finetuned, bench.seed)
+    # One pass of the large model gives the states of all layers, also of the last one, which the probe was fitted on.
+    flops = {part: count for part, count in flops.items() if not part.startswith("embed.")}
+    body = load_classifier(small).bert.to(bench.device)
+    layers = [m for m, _ in depth_map]
+    own = {split: collect(body, layers, bench.tokens(split), bench.max_tokens) for split in SPLITS}
+    name = f"{system.name}/{bench.task}/seed-{bench.seed}"
+    flops |= parts | inherited
+    flops[f"{name}/small"] = sum(bench.passes(bench.small_shape, split) for split in SPLITS)
+    module = Calm(bench.small_shape, len(depth_map), head, pooling, bench.seed)
+    states = {split: {"large": large[split].batch, "small": own[split].batch} for split in SPLITS}
+    keys = {"pooling": pooling, "depth_map": depth_map}
+    return _trained(bench, system, module, states, flops, small, out, report, **keys)
+
+
+# How each composite with trained weights is made.
+LINKED: dict[str, Callable[[Workbench, System, Path, Report], Built]] = {
+    "side_tuning": tune_side,
+    "ladder": climb,
+    "calm": link,
+}
+
+
+def _trained(
+    bench: Workbench,
+    system: System,
+    module: Trained,
+    states: States,
+    flops: dict[str, int],
+    small: Path,
+    out: Path,
+    report: Report,
+    **keys: object,
+) -> Built:
+    """Train a module on all of train, keep its best epoch on `select` (none at all is one), and save it with its parts
+    and keys."""
+    options, launch = bench.grid.merges[system.merge].options, bench.grid.study.launch
+    settings = runs.chosen_settings(bench.grid, bench.paths, bench.task, bench.pair.small)[0]
+    changed = {"epochs": options["epochs"], "learning_rate": options["rate"] * settings.learning_rate}
+    splits = [
+        Labelled(WithStates(bench.tokens(split), states[split]), runs.labels(bench.paths, bench.task, split))
+        for split in SPLITS
+    ]
+    shapes = bench.small_shape, bench.large_shape
+    depth_map, outputs = depth.uniform(*(shape.layers for shape in shapes)), bench.row.outputs
+
+    def cost(tokens: int) -> LinkedFlops:
+        return linked_flops(system.method, *shapes, depth_map, tokens, outputs)
+
+    tuned = finetune(
+        module,
+        bench.row,
+        *splits,
+        settings.model_copy(update=changed | {"max_tokens": bench.max_tokens}),
+        bench.seed,
+        launch.alone(),
+        out.parent / "training.jsonl",
+        report,
+        cost=PassCost(lambda tokens: cost(tokens).given, lambda tokens: cost(tokens).step),
+        or_untrained=True,
+    )
+    parts = {"small": small, "large": bench.large_folder}
+    manifest.write(out, system.method, parts, {manifest.TRAINED: tuned.model.state_dict()}, **keys)
+    epochs = tuple((Point(float(e["epoch"])), e["select"]) for e in tuned.epochs)
+    name = f"{system.name}/{bench.task}/seed-{bench.seed}"
+    flops |= {f"{name}/{part}": count for part, count in tuned.flops.items()}
+    return Built(Choice(epochs[tuned.best][0], tuned.score, epochs), flops, tuned.effective, searched="epoch")
+
+
+def _probe(bench: Workbench, system: System) -> tuple[LinearMap, dict[str, int]]:
+    """The head of the probe on the large model that a composite starts from, and the parts of its FLOPs."""
+    (name,) = probes_of(system)
+    folder, flops = bench.system(name, ALL_SEEDS)
+    return manifest.read(folder).linear(manifest.HEAD, bench.large_shape.width), flops
+
+
+def _layers(bench: Workbench) -> tuple[dict[str, LayerStates], dict[str, int]]:
+    """The large model's states at the mapped layers by split, and the parts of their FLOPs."""
+    folder = bench.paths.layers(bench.task, bench.pair.name)
+    made = runs.read_made(folder / "manifest.json", bench.grid.embed_layers(bench.task, bench.pair.name))
+    return {split: LayerStates.load(folder, split) for split in SPLITS}, made["train_flops_parts"]

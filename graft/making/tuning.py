@@ -1,0 +1,265 @@
+"""Fine-tuned systems of a study: what each starts from, what it learns from, and with which settings."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from transformers import BertForSequenceClassification
+
+from graft.compute import hardware
+from graft.config.models import FineTuning
+from graft.config.study import MEMBER_SEEDS
+from graft.config.systems import (
+    DistilSystem,
+    FewShotSystem,
+    LoraSystem,
+    MemberSystem,
+    TrialSystem,
+    WarmStartSystem,
+    WeakToStrongSystem,
+)
+from graft.encoders import features
+from graft.encoders.bert import load_classifier, new_classifier
+from graft.encoders.inference import pass_flops, predict
+from graft.flops.budget import rows_within
+from graft.flops.counts import lora_flops, summed_flops
+from graft.io.progress import Report
+from graft.registry.shapes import Shape
+from graft.registry.tasks import TaskRow
+from graft.study import runs
+from graft.study.grid import Grid
+from graft.study.grid_systems import TRIAL, System
+from graft.study.paths import Paths
+from graft.training.checkpoints import Checkpoints
+from graft.training.finetuning import FineTuned, Labelled, PassCost, finetune
+
+
+@dataclass(frozen=True)
+class Tuned:
+    """A fine-tuned classifier, the search's record, the parts of its training FLOPs, and what was effective."""
+
+    model: BertForSequenceClassification
+    score: float
+    choices: list[dict[str, Any]]
+    flops: dict[str, int]
+    hyperparameters: dict[str, Any]
+    pretraining_flops: int = 0
+    """Of the small model that it was built on, where it is not its own model."""
+    earlier_seconds: float = 0.0
+    """Of attempts that did not come to the end."""
+
+
+class Tuning:
+    """One fine-tuning of a study: the splits in its model's tokens, and where things stand."""
+
+    def __init__(self, grid: Grid, paths: Paths, task: str, system: System, seed: int, log: Path) -> None:
+        self.grid, self.paths, self.task, self.system, self.seed, self.log = grid, paths, task, system, seed, log
+        self.name = f"{system.name}/{task}/seed-{seed}"
+        self.row: TaskRow = grid.row(task)
+        self.settings, self.trial_flops, self.trial_choice = self._settings()
+        self.folder = runs.model_folder(grid, paths, system.model)
+        self.shape = Shape.of(self.folder)
+        self.device = hardware.device_of(grid.study.launch)
+        self.checkpoints = paths.checkpoints(grid.made(task, system.name, seed))
+        self.train, self.select = (
+            runs.labelled(grid, paths, task, system.model, split) for split in ("train", "select")
+        )
+
+    def _settings(self) -> tuple[FineTuning, dict[str, int], dict[str, Any] | None]:
+        """Hyperparameters, what their search cost, and its record."""
+        if self.system.kind == TRIAL:
+            own = self.grid.study.models[self.system.model].finetune[self.task]
+            return own.with_choice(**self.system.settings.model_dump()), {}, None
+        return runs.chosen_settings(self.grid, self.paths, self.task, self.system.model)
+
+    def start(self) -> BertForSequenceClassification:
+        """The pre-trained model under a new head."""
+        return new_classifier(self.folder, self.row.labels, self.seed)
+
+    def made(self, name: str, seed: int | str) -> tuple[Path, dict[str, Any]]:
+        """Model folder and build.json of another system, on which this one is built."""
+        folder = self.paths.run(self.task, name, seed)
+        return folder / "model", runs.read_made(folder / "build.json", self.grid.made(self.task, name, seed))
+
+    def built_on(self) -> tuple[Path, dict[str, Any]]:
+        """The one system on which this one is built."""
+        ((name, seed),) = self.grid.built_on(self.task, self.system, self.seed)
+        return self.made(name, seed)
+
+    def run(
+        self,
+        model: torch.nn.Module,
+        report: Report,
+        *,
+        train: Labelled | None = None,
+        settings: FineTuning | None = None,
+        cost: PassCost | None = None,
+        steps: int | None = None,
+        log: Path | None = None,
+        of_several: bool = False,
+    ) -> FineTuned:
+        """Fine-tune a model as the study says, or with something else in the place of that; `of_several`: that are one
+        system's, each with a log of its own."""
+        launch, log = self.grid.study.launch, log or self.log
+        return finetune(
+            model,
+            self.row,
+            train or self.train,
+            self.select,
+            settings or self.settings,
+            self.seed,
+            launch,
+            log,
+            report,
+            cost=cost or PassCost.of_classifier(self.shape, self.row.outputs),
+            name=self.name,
+            steps=steps,
+            checkpoints=Checkpoints(self.checkpoints / log.stem, launch.checkpoint_minutes, of_several),
+        )
+
+    def tuned(self, result: FineTuned, **hyperparameters: Any) -> Tuned:
+        """A result as what its program saves."""
+        choice = {
+            "name": "epoch",
+            "metric": self.row.primary_metric,
+            "chosen": result.epochs[result.best]["epoch"],
+            "searched": [{"value": e["epoch"], "score": e["select"]} for e in result.epochs],
+        }
+        parts = {f"{self.name}/{part}": count for part, count in result.flops.items()}
+        choices = [self.trial_choice, choice] if self.trial_choice else [choice]
+        effective, parts = {**result.effective, **hyperparameters}, {**self.trial_flops, **parts}
+        return Tuned(result.model, result.score, choices, parts, effective, earlier_seconds=result.earlier_seconds)
+
+
+def as_configured(tuning: Tuning, report: Report) -> Tuned:
+    """`finetune`: the pre-trained model on all of train."""
+    return tuning.tuned(tuning.run(tuning.start(), report))
+
+
+def from_one_head(tuning: Tuning, report: Report) -> Tuned:
+    """`member`: under the head that all members of soups start from; the seed is of dropout and the order of texts."""
+    start = new_classifier(tuning.folder, tuning.row.labels, MEMBER_SEEDS)
+    return tuning.tuned(tuning.run(start, report))
+
+
+def through_adapters(tuning: Tuning, report: Report) -> Tuned:
+    """`lora`: low-rank adapters train in the place of the weights that they are added to afterwards."""
+    from graft.training.adapters import with_adapters, without_adapters  # peft takes seconds to import
+
+    settings: LoraSystem = tuning.system.settings
+    torch.manual_seed(tuning.seed)
+    cost = partial(lora_flops, tuning.shape, outputs=tuning.row.outputs, rank=settings.rank, targets=settings.targets)
+    changed = {"learning_rate": settings.learning_rate, "epochs": settings.epochs or tuning.settings.epochs}
+    result = tuning.run(
+        with_adapters(tuning.start(), settings),
+        report,
+        settings=tuning.settings.model_copy(update=changed),
+        cost=PassCost(lambda tokens: cost(tokens)[0], lambda tokens: cost(tokens)[1]),
+    )
+    adapters = settings.model_dump(include={"rank", "alpha", "dropout", "targets"})
+    return tuning.tuned(replace(result, model=without_adapters(result.model)), **adapters)
+
+
+def taught(tuning: Tuning, report: Report) -> Tuned:
+    """`distil`, `weak-to-strong`: the fine-tuned teacher's answers to train in the place of its labels."""
+    folder, made = tuning.built_on()
+    settings, rows = tuning.system.settings, None
+    if isinstance(settings, WeakToStrongSystem) and settings.rows:
+        rows = features.fit_rows(len(tuning.train.labels), settings.rows)
+    tokens, longest = tuning.train.tokens, tuning.settings.max_tokens
+    answers = predict(load_classifier(folder).to(tuning.device), tokens, longest, rows)
+    if tuning.row.labels is None:
+        answers, wanted = answers[:, 0], np.zeros(len(tokens), dtype=np.float32)
+    else:
+        answers = torch.from_numpy(answers).softmax(dim=1).numpy()
+        wanted = np.zeros((len(tokens), tuning.row.outputs), dtype=np.float32)
+    wanted[slice(None) if rows is None else rows] = answers
+    result = tuning.run(tuning.start(), report, train=Labelled(tokens, wanted, rows))
+    cost = PassCost.of_classifier(Shape.of(folder), tuning.row.outputs)
+    asked = {f"{tuning.name}/teacher": pass_flops(cost.forward, tokens, longest, rows)}
+    tuned = tuning.tuned(result, teacher=tuning.system.parent, rows=len(tokens) if rows is None else len(rows))
+    parts = {**made["train_flops_parts"], **asked, **tuned.flops}
+    return replace(tuned, flops=parts, pretraining_flops=made["pretraining_flops"])
+
+
+def within_budget(tuning: Tuning, report: Report) -> Tuned:
+    """`fewshot`: as many rows of train as take the training FLOPs of the merge that is best on `select`."""
+    others = tuning.grid.built_on(tuning.task, tuning.system, tuning.seed)
+    merges = {name: tuning.made(name, seed)[1] for name, seed in others}
+    best = max(merges, key=lambda name: merges[name]["select"]["value"])
+    budget = sum(merges[best]["train_flops_parts"].values())
+    cost = PassCost.of_classifier(tuning.shape, tuning.row.outputs)
+    longest = tuning.settings.max_tokens
+    on_select = pass_flops(cost.forward, tuning.select.tokens, longest)
+    order = np.random.default_rng(tuning.seed).permutation(len(tuning.train.labels))
+    lengths = tuning.train.tokens.lengths(longest)[order]
+    # More passes where the budget is more than all of train takes.
+    epochs = max(tuning.system.settings.epochs, budget // (summed_flops(cost.step, lengths) + on_select))
+    # Fewer where choosing among them would take more than half of it.
+    epochs = max(1, min(epochs, budget // (2 * on_select)))
+    rows = np.sort(order[: rows_within(budget // epochs - on_select, lengths, cost.step)])
+    result = tuning.run(
+        tuning.start(),
+        report,
+        train=replace(tuning.train, rows=rows),
+        settings=tuning.settings.model_copy(update={"epochs": epochs}),
+    )
+    return tuning.tuned(result, rows=len(rows), budget=budget, budget_of=best)
+
+
+def few_steps(tuning: Tuning, report: Report) -> Tuned:
+    """`warm-start`: some steps from a start of its own, at every rate; the best on `select`."""
+    rates = tuning.system.settings.rates
+    folder, made = tuning.built_on() if tuning.system.parent else (None, {})
+    flops, tried = dict(made.get("train_flops_parts", {})), []
+    for number, rate in enumerate(rates):
+        changed = {"learning_rate": rate * tuning.settings.learning_rate}
+        result = tuning.run(
+            load_classifier(folder) if folder else tuning.start(),
+            lambda step, steps, text, number=number: report(number * steps + step, len(rates) * steps, text),
+            settings=tuning.settings.model_copy(update=changed),
+            steps=tuning.system.steps,
+            log=tuning.log.with_stem(f"{tuning.log.stem}-rate-{rate:g}"),
+            of_several=len(rates) > 1,
+        )
+        tried.append(tuning.tuned(result))
+        for part, count in tried[-1].flops.items():
+            flops[part] = count if part in tuning.trial_flops else flops.get(part, 0) + count
+    best = max(tried, key=lambda one: one.score)
+    choice = {
+        "name": "learning_rate",
+        "metric": tuning.row.primary_metric,
+        "chosen": best.hyperparameters["learning_rate"],
+        "searched": [{"value": one.hyperparameters["learning_rate"], "score": one.score} for one in tried],
+    }
+    return replace(
+        best,
+        choices=[choice, *best.choices],
+        flops=flops,
+        pretraining_flops=made.get("pretraining_flops", 0),
+        earlier_seconds=sum(one.earlier_seconds for one in tried),
+    )
+
+
+# How each fine-tuned system is made, by the type of its settings.
+WAYS: dict[type, Callable[[Tuning, Report], Tuned]] = {
+    type(None): as_configured,
+    MemberSystem: from_one_head,
+    LoraSystem: through_adapters,
+    DistilSystem: taught,
+    WeakToStrongSystem: taught,
+    FewShotSystem: within_budget,
+    WarmStartSystem: few_steps,
+    TrialSystem: as_configured,
+}
+
+
+def tune(tuning: Tuning, report: Report) -> Tuned:
+    """Fine-tune one system."""
+    return WAYS[type(tuning.system.settings)](tuning, report)

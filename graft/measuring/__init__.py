@@ -1,0 +1,1 @@
+"""What a system costs to use, measured: latency and memory."""

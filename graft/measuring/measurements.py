@@ -1,0 +1,65 @@
+"""What `measure_cost` found out about a task's architectures: the schema of costs/<task>.json. Imports no torch."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, ValidationError
+
+from graft.io import files
+
+
+class Part(BaseModel):
+    """A part of the record: unknown fields are refused, values never change after reading."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class Measurement(Part):
+    """What it costs to use one architecture, from token ids in memory to logits in memory."""
+
+    latency_p50_seconds: float
+    """Of one text alone, over all timed answers."""
+    latency_p90_seconds: float
+    examples_per_second: float
+    """In batches of texts of like length; the median over rounds."""
+    inference_peak_memory_bytes: int | None = None
+    """Weights and all that a pass over these batches takes beside them: on a GPU by torch's allocator, on a CPU the
+    growth of a process of its own; None where it cannot be read."""
+    energy_joules_per_example: float | None = None
+    """In these batches, of the whole GPU or of the CPU packages; None where no counter can be read."""
+
+
+class Measurements(Part):
+    """All architectures of one task, measured by one job that had the machine to itself."""
+
+    fingerprint: str
+    task: str
+    texts: int
+    """Of report, on which was measured."""
+    batch_size: int
+    rounds: int
+    device: str
+    hardware: str
+    """Name of the GPU, or of the processor."""
+    threads: int
+    architectures: dict[str, Measurement]
+    runs: dict[str, str]
+    """The architecture of each run whose model was measured."""
+    provenance: dict[str, Any]
+
+
+def read(path: str | Path) -> Measurements:
+    """Read one costs/<task>.json; raises ValueError that names the file and the field."""
+    try:
+        return Measurements.model_validate(files.read_json(path))
+    except ValidationError as error:
+        problem = error.errors()[0]
+        field = ".".join(str(part) for part in problem["loc"])
+        raise ValueError(f"{path}: {field}: {problem['msg']}; delete it and run snakemake again") from None
+
+
+def write(path: str | Path, found: Measurements) -> None:
+    """Write costs/<task>.json, atomically."""
+    files.write_json(path, found.model_dump(mode="json"))

@@ -1,0 +1,62 @@
+"""What a merge of models of one shape is asked for, and what it would do. Imports no torch."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from graft.merging.homogeneous.shards import Slot
+from graft.registry import same_shape_methods
+
+
+@dataclass(frozen=True)
+class Order:
+    """What is to be merged, and how. What is None takes the method's default."""
+
+    method: str
+    models: tuple[Path, ...]
+    out: Path
+    base: Path | None = None
+    weights: tuple[float, ...] | None = None
+    strength: float | None = None
+    options: Mapping[str, Any] | None = None
+    statistics: tuple[Path, ...] = ()
+    device: str = "cpu"
+    dtype: str | None = None
+    max_shard_size: str = "5GB"
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a merge would do, before anything is written.
+
+    sources: by role, a folder and its weights' files. averaged: tensors that the base lacks; tied: those that are one;
+    left_out: what some parts have and the merged model has not.
+    """
+
+    facts: same_shape_methods.Facts
+    strength: float
+    weights: tuple[float, ...]
+    options: dict[str, Any]
+    sources: dict[str, tuple[Path, tuple[Path, ...]]]
+    files: list[list[Slot]]
+    dtype: str | None
+    device: str
+    averaged: tuple[str, ...] = ()
+    tied: tuple[tuple[str, ...], ...] = ()
+    left_out: tuple[str, ...] = ()
+
+    @property
+    def tensors(self) -> int:
+        return sum(map(len, self.files))
+
+    @property
+    def parameters(self) -> int:
+        return sum(math.prod(slot.shape) for file in self.files for slot in file)
+
+    @property
+    def bytes(self) -> int:
+        return sum(slot.bytes for file in self.files for slot in file)

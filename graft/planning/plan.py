@@ -1,0 +1,112 @@
+"""What a study will take, before any job: jobs, FLOPs, GPU hours and disk. Imports no torch."""
+
+from __future__ import annotations
+
+import contextlib
+from collections import Counter
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from graft.planning import disk
+from graft.planning.sizes import TaskSizes, Unknown
+from graft.planning.work import KINDS, Costs, Work
+from graft.registry.gpus import Gpu
+from graft.registry.shapes import Shape
+from graft.study import steps
+from graft.study.grid import Grid
+from graft.study.paths import Paths
+from graft.study.steps import Step
+
+
+@dataclass(frozen=True)
+class Total:
+    """One kind of step: jobs, known FLOPs and GPU hours, and how many jobs have an unknown size."""
+
+    kind: str
+    jobs: int
+    flops: int
+    hours: float
+    unknown: int
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a whole study takes from nothing.
+
+    `jobs` per rule, the target among them; `disk`: bytes, and whether that is all; `unknown`: what is not known, and
+    what would make it known.
+    """
+
+    study: str
+    gpu: Gpu
+    utilisation: float
+    jobs: dict[str, int]
+    kinds: list[Total]
+    disk: dict[str, tuple[int, bool]]
+    tasks: dict[str, TaskSizes]
+    models: dict[str, tuple[Shape, str]]
+    unknown: list[str]
+
+
+def plan(grid: Grid, paths: Paths, gpu: Gpu, utilisation: float) -> Plan:
+    """The plan of a study; `utilisation` is the share of the GPU's peak that is reached."""
+    costs, jobs = Costs(grid, paths), steps.of_study(grid)
+    peak = {"training": gpu.fp32 if grid.study.launch.precision == "fp32" else gpu.bf16, "inference": gpu.fp32}
+
+    def hours(work: Work) -> float:
+        return work.flops / (peak[work.mode] * utilisation) / 3600 if work.mode in peak else 0.0
+
+    return Plan(
+        study=grid.study.name,
+        gpu=gpu,
+        utilisation=utilisation,
+        jobs=dict(Counter(step.rule for step in jobs)) | {"all": 1},
+        kinds=_totals(costs, jobs, hours),
+        disk=_disk(costs, jobs),
+        tasks=_known(costs.sizes, grid.study.tasks),
+        models=_known(costs.shape_and_source, grid.study.models),
+        unknown=list(costs.unknown),
+    )
+
+
+def _totals(costs: Costs, jobs: list[Step], hours: Callable[[Work], float]) -> list[Total]:
+    number: Counter[str] = Counter()
+    unknown: Counter[str] = Counter()
+    found: dict[str, list[Work]] = {kind: [] for kind in KINDS}
+    for step in jobs:
+        kind = costs.kind(step)
+        if kind is None:
+            continue
+        number[kind] += 1
+        try:
+            found[kind] += costs.work(step)
+        except Unknown:
+            unknown[kind] += 1
+    return [
+        Total(kind, number[kind], sum(w.flops for w in works), sum(map(hours, works)), unknown[kind])
+        for kind, works in found.items()
+        if number[kind]
+    ]
+
+
+def _disk(costs: Costs, jobs: list[Step]) -> dict[str, tuple[int, bool]]:
+    """Bytes by what they are, and whether that is all of them."""
+    found = {what: (0, True) for what in disk.WHAT.values()}
+    for step in jobs:
+        if what := disk.WHAT.get(step.rule):
+            known, whole = found[what]
+            try:
+                found[what] = known + disk.bytes_of(costs, step), whole
+            except Unknown:
+                found[what] = known, False
+    return found
+
+
+def _known(ask: Callable[[str], Any], names: Iterable[str]) -> dict[str, Any]:
+    """What can be known of each name."""
+    found = {}
+    for name in names:
+        with contextlib.suppress(Unknown):
+            found[name] = ask(name)
+    return found

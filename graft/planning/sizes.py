@@ -1,0 +1,182 @@
+"""How large a study's tasks and models are, as far as that is known before any job. Touches no network, no torch."""
+
+from __future__ import annotations
+
+import re
+import tempfile
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+
+from graft.config.models import DistilledModel, HubModel, Like
+from graft.config.sources import FileData, HubData
+from graft.config.study import Limits, Task
+from graft.encoders.local_models import local_folder
+from graft.io import files
+from graft.registry.shapes import Shape
+from graft.study.grid import Grid
+from graft.study.paths import Paths
+from graft.tasks.prepare import read_splits
+from graft.tasks.transferred import read_report
+
+SPLITS = ("train", "select", "report")
+# A word, or one punctuation mark: BERT's tokenizer splits there before it looks words up.
+_WORD = re.compile(r"\w+|[^\w\s]")
+# Tokens per such word in all rows of the official train files of SST-2, STS-B and RTE, by bert-base-uncased's
+# vocabulary: 1.104 (1.118, 1.061 and 1.078).
+TOKENS_PER_WORD = 1.10
+_PERCENTILES = (0, 5, 25, 50, 75, 95, 99, 100)
+
+
+class Unknown(ValueError):
+    """A size that cannot be known yet; the text says what would make it known."""
+
+
+@dataclass(frozen=True)
+class TaskSizes:
+    """Tokens of every row of train, select and report with special tokens, not yet cut; `source` says how known."""
+
+    tokens: Mapping[str, np.ndarray]
+    source: str
+
+    def lengths(self, split: str, max_tokens: int) -> np.ndarray:
+        """Tokens per row after cutting. [rows]"""
+        return np.minimum(self.tokens[split], max_tokens)
+
+
+@dataclass(frozen=True)
+class _Rows:
+    """So many rows, and their tokens with special tokens at _PERCENTILES."""
+
+    rows: int
+    tokens: tuple[int, ...]
+
+    def drawn(self, rows: int) -> np.ndarray:
+        """Tokens of a typical draw of so many rows, in rising order."""
+        shares = (np.arange(rows) + 0.5) * 100 / max(rows, 1)
+        return np.rint(np.interp(shares, _PERCENTILES, self.tokens)).astype(np.int64)
+
+
+@dataclass(frozen=True)
+class _Published:
+    """A published task: train rows that lie inside no other, report rows, train rows inside another, and how many of
+    those are dropped for each row of `select`."""
+
+    whole: _Rows
+    report: _Rows
+    inside: _Rows = _Rows(0, (0,) * len(_PERCENTILES))
+    dropped: float = 0.0
+
+
+# By repository (without its owner) and config. Rows as published; tokens of all rows of the official files by
+# bert-base-uncased's vocabulary. `dropped` of SST-2 was seen with the usual 1000 rows of `select`.
+_PUBLISHED = {
+    ("glue", "sst2"): _Published(
+        whole=_Rows(6885, (4, 9, 17, 24, 32, 45, 54, 66)),
+        inside=_Rows(60464, (3, 4, 6, 9, 16, 29, 41, 64)),
+        dropped=10.2,
+        report=_Rows(872, (4, 10, 17, 24, 32, 44, 51, 55)),
+    ),
+    ("glue", "stsb"): _Published(
+        whole=_Rows(5749, (10, 15, 19, 23, 31, 60, 75, 125)), report=_Rows(1500, (11, 16, 20, 28, 41, 60, 71, 87))
+    ),
+    ("glue", "rte"): _Published(
+        whole=_Rows(2490, (13, 29, 43, 56, 85, 157, 197, 289)), report=_Rows(277, (17, 29, 41, 53, 79, 157, 191, 253))
+    ),
+}
+
+# The default study's models, from their published config.json.
+_MODELS = {
+    "google-bert/bert-base-uncased": Shape(layers=12, width=768, heads=12, ffn=3072, vocabulary=30522),
+    "huawei-noah/TinyBERT_General_4L_312D": Shape(layers=4, width=312, heads=12, ffn=1200, vocabulary=30522),
+}
+
+
+def task_sizes(grid: Grid, paths: Paths, task: str) -> TaskSizes:
+    """Sizes of a task: from its splits in `results/` or its source where that is here, else from the published table.
+
+    Raises Unknown for a hub data set that is not in the table, ValueError for bad local files. A transfer has report
+    alone.
+    """
+    if task in grid.transfers:
+        return _transfer_sizes(grid, paths, task)
+    spec = grid.study.tasks[task]
+    manifest = paths.data(task) / "manifest.json"
+    if manifest.is_file() and files.read_json(manifest)["fingerprint"] == grid.data(task):
+        tables = {split: pd.read_parquet(paths.data(task) / f"{split}.parquet") for split in SPLITS}
+        return TaskSizes(_estimated(tables), f"counted in {paths.data(task)}")
+    if not isinstance(spec.source, HubData):
+        return TaskSizes(_estimated(_splits_here(task, spec)), f"counted in the {spec.source.kind} source")
+    published = _PUBLISHED.get((spec.source.repo.rsplit("/", 1)[-1], spec.source.config))
+    if published is None:
+        data_set = "/".join(filter(None, (spec.source.repo, spec.source.config)))
+        raise Unknown(f"task {task}: rows and lengths of {data_set}; known after `snakemake data`")
+    return TaskSizes(_expected(published, spec.limits), "published sizes, measured lengths")
+
+
+def model_shape(grid: Grid, paths: Paths, model: str) -> tuple[Shape, str]:
+    """Shape of a pre-trained model, and how it is known; raises Unknown for a hub model that is not here."""
+    source = grid.study.models[model].source
+    if isinstance(source, DistilledModel):
+        teacher, _ = model_shape(grid, paths, source.teacher)
+        return replace(teacher, **source.shape.model_dump()), "config"
+    if isinstance(source, Like):
+        return model_shape(grid, paths, source.like)[0], "config"
+    if not isinstance(source, HubModel):
+        return Shape.of(local_folder(source, f"models.{model}.source")), "its config.json"
+    manifest = paths.model(model) / "manifest.json"
+    if manifest.is_file() and files.read_json(manifest)["fingerprint"] == grid.model(model):
+        return Shape.of(paths.model(model)), f"{paths.model(model)}"
+    if source.repo not in _MODELS:
+        raise Unknown(f"model {model}: shape of {source.repo}; known after `snakemake models`")
+    return _MODELS[source.repo], "published config.json"
+
+
+def _splits_here(name: str, task: Task) -> dict[str, pd.DataFrame]:
+    """Splits of a task that needs no network."""
+    source = task.source
+    with tempfile.TemporaryDirectory() as folder:
+        if source.kind == "generated":
+            from graft.tasks import generated
+
+            generated.write(source.grammar, source.seed, source.train, source.dev, Path(folder))
+            source = FileData(kind="tsv", folder=folder)
+        return read_splits(name, task, source)[0]
+
+
+def _transfer_sizes(grid: Grid, paths: Paths, task: str) -> TaskSizes:
+    name, transfer = grid.transfers[task]
+    manifest = paths.data(task) / "manifest.json"
+    if manifest.is_file() and files.read_json(manifest)["fingerprint"] == grid.data(task):
+        report = pd.read_parquet(paths.data(task) / "report.parquet")
+        return TaskSizes({"report": _tokens(report)}, f"counted in {paths.data(task)}")
+    if isinstance(transfer.source, HubData):
+        raise Unknown(f"transfer {name}: rows and lengths of {transfer.source.repo}; known after `snakemake data`")
+    report, _, _ = read_report(name, transfer, grid.row(grid.trained_on(task)))
+    return TaskSizes({"report": _tokens(report)}, f"counted in the {transfer.source.kind} source")
+
+
+def _estimated(tables: Mapping[str, pd.DataFrame]) -> dict[str, np.ndarray]:
+    return {split: _tokens(tables[split]) for split in SPLITS}
+
+
+def _tokens(table: pd.DataFrame) -> np.ndarray:
+    """Tokens of each row: its words times TOKENS_PER_WORD, [CLS], and a [SEP] per text. [rows]"""
+    texts = [column for column in ("text_a", "text_b") if column in table]
+    words = sum(table[column].map(lambda text: len(_WORD.findall(text))).to_numpy() for column in texts)
+    return np.rint(words * TOKENS_PER_WORD).astype(np.int64) + 1 + len(texts)
+
+
+def _expected(published: _Published, limits: Limits) -> dict[str, np.ndarray]:
+    """Tokens of the splits that `graft.tasks.splits` would carve: whole texts go to `select`, and to train first."""
+    whole, inside = published.whole.rows, published.inside.rows
+    select = min(limits.select, (whole + inside) // 10) or 1
+    left = whole - select
+    kept = min(limits.train or whole + inside, left + max(0, inside - round(published.dropped * select)))
+    train = published.whole.drawn(min(kept, left)), published.inside.drawn(max(0, kept - left))
+    report = min(limits.report or published.report.rows, published.report.rows)
+    splits = (np.concatenate(train), published.whole.drawn(select), published.report.drawn(report))
+    return dict(zip(SPLITS, splits, strict=True))

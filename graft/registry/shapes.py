@@ -1,0 +1,111 @@
+"""The numbers that fix an encoder's architecture. Imports no torch, so that plans and costs need none."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from graft.io.files import read_json
+
+# Those of a config that fix a BERT's shape.
+KEYS = (
+    *("num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size", "vocab_size"),
+    *("max_position_embeddings", "type_vocab_size"),
+)
+# Those that fix what a BERT computes, and what it then is.
+COMPUTED = {
+    "hidden_act": "gelu",
+    "layer_norm_eps": 1e-12,
+    "position_embedding_type": "absolute",
+    "is_decoder": False,
+    "add_cross_attention": False,
+    "pruned_heads": {},
+}
+# Keys of families whose configs have all of these as well.
+NOT_BERT = {"embedding_size", "num_hidden_groups", "relative_attention", "attention_window", "bottleneck_size"}
+
+
+@dataclass(frozen=True)
+class Shape:
+    """Shape of a BERT encoder: counts of layers, units (width, ffn), heads, tokens (vocabulary, positions)."""
+
+    layers: int
+    width: int
+    heads: int
+    ffn: int
+    vocabulary: int
+    positions: int = 512
+    types: int = 2
+
+    @classmethod
+    def from_config(cls, config: dict[str, Any]) -> "Shape":
+        """Read a Hugging Face `config.json`; raises ValueError for an architecture other than BERT.
+
+        Without a model_type, as in old copies of TinyBERT, a config is BERT's if its keys say so beyond doubt.
+        """
+        if "model_type" not in config and not _says_bert(config):
+            raise ValueError("has no model_type, and its keys are not BERT's alone; supported is 'bert'")
+        if config.get("model_type", "bert") != "bert":
+            raise ValueError(f"model_type is {config['model_type']!r}; supported is 'bert'")
+        if missing := [key for key in KEYS if not isinstance(config.get(key), int)]:
+            raise ValueError(f"{missing[0]} is missing or no number; a BERT's config has it")
+        for key, usual in COMPUTED.items():
+            if config.get(key, usual) != usual:
+                raise ValueError(f"{key} is {config[key]!r}; supported is {usual!r}")
+        width, heads = config["hidden_size"], config["num_attention_heads"]
+        if heads < 1 or width % heads:
+            raise ValueError(f"hidden_size {width} cannot be shared out among num_attention_heads {heads}")
+        return cls(
+            layers=config["num_hidden_layers"],
+            width=width,
+            heads=heads,
+            ffn=config["intermediate_size"],
+            vocabulary=config["vocab_size"],
+            positions=config["max_position_embeddings"],
+            types=config["type_vocab_size"],
+        )
+
+    @classmethod
+    def of(cls, folder: str | Path) -> "Shape":
+        """Shape of the model saved in `folder`."""
+        try:
+            return cls.from_config(read_json(Path(folder) / "config.json"))
+        except ValueError as error:
+            raise ValueError(f"{folder}: {error}") from error
+
+    @property
+    def body_parameters(self) -> int:
+        """Parameters of embeddings, layers and pooler."""
+        embeddings = (self.vocabulary + self.positions + self.types + 2) * self.width
+        attention = 4 * (self.width * self.width + self.width) + 2 * self.width
+        feed_forward = 2 * self.width * self.ffn + self.ffn + self.width + 2 * self.width
+        pooler = self.width * self.width + self.width
+        return embeddings + self.layers * (attention + feed_forward) + pooler
+
+
+def _says_bert(config: dict[str, Any]) -> bool:
+    """Whether a config without a model_type can be no other family's; RoBERTa's has one token type."""
+    named = all(str(name).startswith("Bert") for name in config.get("architectures") or ())
+    whole = all(key in config for key in KEYS) and config["type_vocab_size"] == 2
+    return named and whole and not NOT_BERT & set(config)
+
+
+def check_shapes(teacher: Shape, student: Shape) -> None:
+    """Raise ValueError where a student of this shape cannot follow the teacher: the text says what would be right."""
+    if student.layers < 1 or teacher.layers % student.layers:
+        raise ValueError(f"distilled model has {student.layers} layers; must divide the teacher's {teacher.layers}")
+    if student.heads != teacher.heads:
+        raise ValueError(
+            f"distilled model has {student.heads} heads; attention scores need as many as the teacher's {teacher.heads}"
+        )
+    if student.width % student.heads:
+        raise ValueError(f"distilled model is {student.width} wide; its {student.heads} heads must divide the width")
+    for name in ("width", "ffn", "positions"):
+        if getattr(student, name) > getattr(teacher, name):
+            raise ValueError(
+                f"distilled model has {name} {getattr(student, name)}; at most the teacher's {getattr(teacher, name)}"
+            )
+    for name in ("vocabulary", "types"):
+        if getattr(student, name) != getattr(teacher, name):
+            raise ValueError(
+                f"distilled model has {name} {getattr(student, name)}; must be the teacher's {getattr(teacher, name)}"
+            )

@@ -1,0 +1,64 @@
+"""Systems of a task that are one architecture by the way they are made, and the run whose model stands for them.
+
+Weights merges, their controls, and all ways to fine-tune the large model end in a model of its shape: what they cost to
+use is measured once. Imports no torch.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from graft.config.models import Like
+from graft.registry import merge_methods
+from graft.study.grid import Grid, Run
+from graft.study.grid_systems import System
+
+
+@dataclass(frozen=True)
+class Family:
+    """Names of the systems, and the first of their runs in the grid."""
+
+    run: Run
+    systems: tuple[str, ...]
+
+
+def families(grid: Grid, task: str) -> list[Family]:
+    """The families of a task, in the grid's order; systems without a model that runs (`majority`) are in none.
+
+    Composites are each a family of their own, since what is chosen on `select` (where a stitch is cut) may be part of
+    their architecture; the first run stands for the others.
+    """
+    runs: dict[Any, list[Run]] = {}
+    for run in grid.runs:
+        if run.task == task and (kin := _kin(grid, task, run.system)):
+            runs.setdefault(kin, []).append(run)
+    return [Family(found[0], tuple(dict.fromkeys(run.system.name for run in found))) for found in runs.values()]
+
+
+def measured_tasks(grid: Grid) -> list[str]:
+    """Tasks on which `measure_cost` has something to measure."""
+    return [task for task in grid.study.tasks if families(grid, task)] if grid.study.cost.measure else []
+
+
+def fingerprint(grid: Grid, task: str) -> str:
+    """Fingerprint of a task's measurements."""
+    return grid.measured(task, [family.run for family in families(grid, task)])
+
+
+def _kin(grid: Grid, task: str, system: System) -> tuple[Any, ...] | None:
+    """What systems of one family have in common: the kind of model, the shape, and the texts as they read them."""
+    if system.program == "majority":
+        return None
+    if system.program == "merge" and system.merge and merge_methods.facts(system.method).kind == "composite":
+        return (system.name,)
+    reads = grid.reads_as(system)
+    texts = grid.study.tokenizer_of(reads), grid.max_tokens(task, reads)
+    members = system.settings.members if system.program == "ensemble" else 1
+    return system.pooling, members, _shape(grid, system.model or system.pair.large), *texts
+
+
+def _shape(grid: Grid, model: str) -> str:
+    """The model that a model is like, or itself."""
+    source = grid.study.models[model].source
+    return source.like if isinstance(source, Like) else model

@@ -1,0 +1,272 @@
+"""The systems of a study: everything that gets a row in its tables, and what only tries or feeds them."""
+
+from __future__ import annotations
+
+import functools
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from graft.config.models import FineTuning, Pair
+from graft.config.study import Study
+from graft.config.systems import MemberSystem, MergeSystem, OtherSmallControl, TrialSystem, WarmStartSystem
+from graft.io.names import LONGEST_SYSTEM
+from graft.registry import merge_methods, same_shape_methods
+
+# Kinds of systems that are no runs: they only try hyperparameters, or go into soups.
+TRIAL, MEMBER = "trial", "member"
+
+
+@dataclass(frozen=True)
+class System:
+    """Anything that gets a row in the tables, and what its program needs to know.
+
+    `program`: what makes it, one of `steps.RULES`. `seeded`: one run per seed, otherwise one run (`seed-all`) stands
+    for all. `merge`: key under `systems.merge`; `settings` are that entry, or those of the system's own section.
+    `parent`: the system from whose model, or answers, a fine-tuning goes on; `steps`: how many it takes, if not epochs.
+    """
+
+    name: str
+    kind: str
+    label_use: str
+    program: str
+    seeded: bool
+    model: str | None = None
+    pooling: str | None = None
+    pair: Pair | None = None
+    merge: str | None = None
+    method: str | None = None
+    head: str | None = None
+    settings: Any = None
+    parent: str | None = None
+    steps: int | None = None
+
+
+@dataclass(frozen=True)
+class Merge:
+    """A way of merging that a study has: a method with its settings, and the change that it is given."""
+
+    method: str
+    settings: MergeSystem
+    change: str = "finetuned"
+
+    # Cached, since Snakemake asks for them with every job.
+    @functools.cached_property
+    def options(self) -> dict[str, Any]:
+        """All options of the method, defaults filled in."""
+        return merge_methods.checked_options(self.method, self.settings.options)
+
+    @functools.cached_property
+    def depth(self) -> str | None:
+        """Name of the depth map for which it needs statistics, or None."""
+        return self.options["depth"] if merge_methods.needs_calibration(self.method, self.options) else None
+
+
+def systems_of(study: Study, merges: dict[str, Merge]) -> list[System]:
+    """All systems in the order of the tables; raises ValueError if two have one name."""
+    found: list[System] = []
+    spec = study.systems
+    models = list(dict.fromkeys(m for pair in study.pairs for m in (pair.large, pair.small)))
+    found += [System(f"finetune.{m}", "finetune", "train", "finetune", True, model=m) for m in models]
+    others = dict.fromkeys(pair.small for pair in study.control_pairs)
+    found += [System(f"finetune.{m}", "control", "train", "finetune", True, model=m) for m in others]
+    if spec.majority is not None:
+        found.append(System("majority", "baseline", "train", "majority", False))
+    if spec.probe is not None:
+        found += [
+            System(f"probe.{pooling}.{m}", "probe", "train", "probe", False, model=m, pooling=pooling)
+            for m in models
+            for pooling in spec.probe.pooling
+        ]
+    found += _rivals(study)
+    for pair in study.pairs:
+        for name, merge in merges.items():
+            found += _merged(name, merge, pair)
+        control = spec.control.head_only
+        for head in control.heads if control else ():
+            found.append(
+                System(
+                    f"control.head-only.{head}.{pair.name}",
+                    "control",
+                    "train" if head == "labelled" else "select",
+                    "merge",
+                    head != "labelled",  # the labelled head sees nothing of the fine-tuned small model
+                    pair=pair,
+                    head=head,
+                    settings=control,
+                )
+            )
+    for pair in study.control_pairs:
+        for name in dict.fromkeys(spec.control.other_small.of):
+            found += _merged(name, merges[name], pair, spec.control.other_small)
+    for pair in study.pairs if spec.warm_start else ():
+        found += _warm_starts(pair, spec.warm_start)
+    found += _same_shape_systems(study)
+    found += _trials(study, [*models, *others])
+    names = [system.name for system in found]
+    for name in names:
+        if len(name) > LONGEST_SYSTEM:
+            raise ValueError(f"systems: {name} has {len(name)} characters, {LONGEST_SYSTEM} at most; shorten its parts")
+        if names.count(name) > 1:
+            raise ValueError(f"systems: two systems have the name {name}; give one of them another name")
+    return found
+
+
+def _rivals(study: Study) -> list[System]:
+    """Other ways to a good model, that merges are compared with: fine-tunings, and ensembles of them."""
+    spec, tuned = study.systems, partial(System, kind="finetune", label_use="train", seeded=True)
+    found = []
+    for large in dict.fromkeys(pair.large for pair in study.pairs):
+        own = {"lora": spec.lora, "fewshot": spec.fewshot, "ensemble": spec.ensemble}
+        found += [
+            tuned(f"{name}.{large}", program=name if name != "lora" else "finetune", model=large, settings=settings)
+            for name, settings in own.items()
+            if settings
+        ]
+    for pair in study.pairs:
+        taught = {
+            f"distil.{pair.small}-from-{pair.large}": (spec.distil, pair.small, pair.large),
+            f"weak-to-strong.{pair.small}-to-{pair.large}": (spec.weak_to_strong, pair.large, pair.small),
+        }
+        found += [
+            tuned(name, program="finetune", model=model, pair=pair, settings=settings, parent=f"finetune.{teacher}")
+            for name, (settings, model, teacher) in taught.items()
+            if settings
+        ]
+    return found
+
+
+def _same_shape_systems(study: Study) -> list[System]:
+    """Soups with the fine-tunings that go into them, and encoders of all tasks."""
+    found, large = [], tuple(dict.fromkeys(pair.large for pair in study.pairs))
+    soup, multitask = study.systems.soup, study.systems.multitask
+    for model in (soup.models or large) if soup else ():
+        for name, merge in soup.methods.items():
+            settings = merge.model_copy(update={"members": merge.members or soup.members})
+            own = {"model": model, "method": merge.method or name, "settings": settings}
+            found.append(System(f"soup.{name}.{model}", "soup", "train", "soup", False, **own))
+        member = MemberSystem()
+        found.append(System(f"member.{model}", MEMBER, "train", "finetune", True, model=model, settings=member))
+    for model in (multitask.models or large) if multitask else ():
+        for name, merge in multitask.methods.items():
+            own = {"model": model, "method": merge.method or name, "settings": merge}
+            found.append(System(f"multitask.{name}.{model}", "multitask", "train", "multitask", True, **own))
+    return found
+
+
+def _warm_starts(pair: Pair, spec: WarmStartSystem) -> list[System]:
+    """Short fine-tunings of the large model from four starts, in as many steps each."""
+    way = f"{spec.merge}.{spec.head}.{pair.name}"
+    starts = {
+        "random-head": None,
+        "closed-form-head": f"control.head-only.{spec.head}.{pair.name}",
+        "merged": f"merge.{way}",
+        "shuffled": f"control.shuffled.{way}",
+    }
+    return [
+        System(
+            f"warm-start.{arm}.{steps}.{way}",
+            "finetune",
+            "train",
+            "warm_start",
+            True,
+            model=pair.large,
+            pair=pair,
+            settings=spec,
+            parent=start,
+            steps=steps,
+        )
+        for arm, start in starts.items()
+        for steps in spec.steps
+    ]
+
+
+def _trials(study: Study, models: list[str]) -> list[System]:
+    """Fine-tunings that only try hyperparameters: they are no runs."""
+    found = {}
+    for model in models:
+        for settings in study.models[model].finetune.values():
+            for tried in settings.tried():
+                name = trial_name(model, tried)
+                choice = TrialSystem(learning_rate=tried.learning_rate, epochs=tried.epochs)
+                found[name] = System(name, TRIAL, "train", "finetune", True, model=model, settings=choice)
+    return list(found.values())
+
+
+def trial_name(model: str, tried: FineTuning) -> str:
+    return f"trial.{model}.rate-{tried.learning_rate:g}.epochs-{tried.epochs}"
+
+
+def merges_of(study: Study) -> dict[str, Merge]:
+    """All merges by key: those under systems.merge, then `shuffled.<key>` and `random.<key>` of the controls."""
+    found = {name: Merge(merge.method or name, merge) for name, merge in study.systems.merge.items()}
+    own = dict(found)
+    for change in ("shuffled", "random"):
+        control = getattr(study.systems.control, change)
+        for name in control.of if control else ():
+            settings = own[name].settings
+            settings = settings.model_copy(update={"heads": control.heads or settings.heads})
+            if f"{change}.{name}" in found:
+                raise ValueError(f"systems.merge.{change}.{name}: the control of {name} has this name; take another")
+            found[f"{change}.{name}"] = Merge(own[name].method, settings, change)
+    return found
+
+
+def _merged(name: str, merge: Merge, pair: Pair, other: OtherSmallControl | None = None) -> list[System]:
+    """The systems of one merge of one pair; `other` is the control whose pair it is, if it is no pair of the study."""
+    facts = merge_methods.facts(merge.method)
+    prefix = "control.other-small" if other else "merge" if merge.change == "finetuned" else "control"
+    return [
+        System(
+            ".".join(part for part in (prefix, name, head, pair.name) if part),
+            facts.kind if prefix == "merge" else "control",
+            "train" if head == "labelled" else facts.label_use,
+            "merge",
+            merge_methods.depends_on_finetuning(merge.method, merge.options),
+            pair=pair,
+            merge=name,
+            method=facts.name,
+            head=head,
+            settings=merge.settings,
+        )
+        for head in (other and other.heads) or merge.settings.heads or facts.heads or (None,)
+    ]
+
+
+def effective(system: System) -> dict[str, Any]:
+    """All options of a merge or control that its making depends on, defaults filled in."""
+    options = merge_methods.checked_options(system.method, system.settings.options) if system.merge else {}
+    if system.head:
+        options |= {"fit_rows": system.settings.fit_rows, "ridge": list(system.settings.ridge)}
+    return options
+
+
+def probes_of(system: System) -> list[str]:
+    """Names of the probes that a merge builds on."""
+    needs = merge_methods.facts(system.method).needs if system.merge else ()
+    roles = [need.removeprefix("probe.") for need in needs if need.startswith("probe.")]
+    pooling = merge_methods.checked_options(system.method, system.settings.options)["probe"] if roles else None
+    return [f"probe.{pooling}.{getattr(system.pair, role)}" for role in roles]
+
+
+def reads_layers(system: System) -> bool:
+    """Whether a merge reads the large model's states at the mapped layers."""
+    return bool(system.merge) and "layers" in merge_methods.facts(system.method).needs
+
+
+def same_shape_settings(system: System) -> dict[str, Any]:
+    """What a soup or a multitask system is merged with, defaults filled in."""
+    facts, settings = same_shape_methods.of_study(system.method), system.settings
+    return {
+        "method": facts.name,
+        "strengths": list(settings.strengths or (facts.strength,)),
+        "weights": list(settings.weights) if settings.weights else None,
+        **same_shape_methods.checked_options(facts.name, settings.options),
+    }
+
+
+def statistic_of(system: System) -> str | None:
+    """What a merge of models of one shape must know of each: `fisher`, `gram` or nothing."""
+    facts = same_shape_methods.of_study(system.method)
+    return Path(facts.statistics).stem if facts.statistics else None

@@ -1,0 +1,177 @@
+"""Jobs without the wait for imports: one process imports torch once and forks for every job on this machine.
+
+A job of this workflow spends five to seven seconds of CPU on imports, a fifth of a small study. While snakemake runs
+here, a server (`serve`) holds the imported packages; `python -m workflow_scripts.X` asks it (`run_there`) to fork a
+process that goes on as that program would: same arguments, folder, environment, output and exit status. Without a
+server, or where one refuses, the program runs as it is. Results do not depend on it. CPU only, since a forked process
+cannot use CUDA; the cluster's jobs do not use it. No rule has a `benchmark:`, which would see only the process that
+waits: time and memory of a step stand in its build.json or manifest.json.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import json
+import os
+import runpy
+import select
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import threading
+import traceback
+from pathlib import Path
+from typing import IO, Any, NoReturn
+
+from graft.compute.ending import SIGNALS
+
+# Path of the server's socket, in the environment of jobs.
+VARIABLE = "GRAFT_PRELOADED"
+# In the environment of snakemake: 0 switches this off.
+SWITCH = "GRAFT_PRELOAD"
+MODULES = (
+    "graft.making.building",
+    "graft.training.finetuning",
+    "graft.merging.calibration",
+    "graft.encoders.features",
+    "evaluate",
+)
+# Sent by the process that took a job, before anything else; the exit status follows when it ends.
+TAKEN = b"T"
+LOST = 137  # exit status of a process that was killed
+_LENGTH = 8  # bytes of the length that stands before a request
+
+
+def start() -> None:
+    """Start a server that lives as long as this process, and tell this process's children of it.
+
+    It listens at once and imports then; jobs that come earlier wait for it, which takes no longer than their imports.
+    """
+    if os.environ.get(SWITCH) == "0":
+        return
+    path = Path(tempfile.mkdtemp(prefix="graft-")) / "preload"
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+    # It sees the end of this process as the end of its standard input, since nobody else holds the other end.
+    reader, _ = os.pipe()
+    subprocess.Popen(
+        [sys.executable, "-m", "graft.study.preload", str(path)],
+        stdin=reader,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=environment,
+    )
+    os.close(reader)
+    os.environ[VARIABLE] = str(path)
+
+
+def run_there(module: str, arguments: list[str]) -> None:
+    """Have the server run `python -m module arguments` and end this process with its status; return if there is none.
+
+    Only for programs that run with the hub switched off, as the server's packages were imported so.
+    """
+    path = os.environ.get(VARIABLE)
+    if not path or os.environ.get("HF_HUB_OFFLINE") != "1":
+        return
+    request = {"module": module, "arguments": arguments, "folder": os.getcwd(), "environment": dict(os.environ)}
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as connection:
+        try:
+            connection.connect(path)
+            socket.send_fds(connection, [TAKEN], [0, 1, 2])
+            text = json.dumps(request).encode()
+            connection.sendall(len(text).to_bytes(_LENGTH) + text)
+            if connection.recv(1) != TAKEN:
+                return
+        except OSError:
+            return
+        for number in SIGNALS:
+            signal.signal(number, lambda number, _: connection.sendall(bytes([number])))
+        status = connection.recv(1)
+    os._exit(status[0] if status else LOST)
+
+
+def serve(path: Path) -> None:
+    """Listen at `path`, import, and fork for every job until standard input ends."""
+    with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
+        listener.bind(str(path))
+        listener.listen(64)
+        for module in MODULES:
+            importlib.import_module(module)
+        import torch
+
+        from graft.compute import provenance
+
+        # What runs is the code that was imported, whatever is edited meanwhile: remembered here, it goes into run.json.
+        provenance.code_version()
+        # Children that ended leave nothing behind.
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        while not torch.cuda.is_available():
+            ready, _, _ = select.select([listener, sys.stdin.buffer], [], [])
+            if sys.stdin.buffer in ready:
+                break
+            connection, _ = listener.accept()
+            with connection:
+                _, files, _, _ = socket.recv_fds(connection, 1, 3)
+                if os.fork() == 0:
+                    listener.close()
+                    _run(connection, files)
+                for file in files:
+                    os.close(file)
+    shutil.rmtree(path.parent, ignore_errors=True)
+
+
+def _run(connection: socket.socket, files: list[int]) -> NoReturn:
+    """What a forked process does: become the program that was asked for."""
+    signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+    with connection.makefile("rb", buffering=0) as stream:
+        size = int.from_bytes(_whole(stream, _LENGTH))
+        request: dict[str, Any] = json.loads(_whole(stream, size))
+    for number, file in enumerate(files):
+        os.dup2(file, number)
+        os.close(file)
+    os.chdir(request["folder"])
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    del os.environ[VARIABLE]
+    sys.path[0] = request["folder"]
+    sys.argv[1:] = request["arguments"]
+    connection.sendall(TAKEN)
+    threading.Thread(target=_follow, args=[connection], daemon=True).start()
+    status = 1
+    try:
+        runpy.run_module(request["module"], run_name="__main__", alter_sys=True)
+        status = 0
+    except SystemExit as end:
+        status = end.code if isinstance(end.code, int) else int(end.code is not None)
+        if isinstance(end.code, str):
+            print(end.code, file=sys.stderr)
+    except BaseException:
+        traceback.print_exc()
+    finally:
+        sys.stdout.flush()
+        sys.stderr.flush()
+        connection.sendall(bytes([status & 255]))
+        os._exit(status & 255)
+
+
+def _whole(stream: IO[bytes], size: int) -> bytes:
+    """The next `size` bytes, in however many pieces they come."""
+    found = b""
+    while len(found) < size and (part := stream.read(size - len(found))):
+        found += part
+    return found
+
+
+def _follow(connection: socket.socket) -> None:
+    """Let happen to this process what happens to the program that asked for it: it is told to stop, or it is gone."""
+    with contextlib.suppress(OSError):
+        while number := connection.recv(1):
+            os.kill(os.getpid(), number[0])
+    os._exit(LOST)
+
+
+if __name__ == "__main__":
+    serve(Path(sys.argv[1]))

@@ -1,0 +1,345 @@
+import copy
+import json
+import re
+from pathlib import Path
+
+import pytest
+
+from graft.config import study as studies
+from graft.config.launch import Launch
+from graft.config.models import FineTuning
+from graft.io.strict_yaml import read_yaml
+from graft.study.grid import Grid
+from tests.conftest import with_other_small
+
+
+def changed(config: dict, path: str, value) -> dict:
+    config = copy.deepcopy(config)
+    node = config
+    *parents, last = path.split("/")
+    for key in parents:
+        node = node[int(key)] if isinstance(node, list) else node.setdefault(key, {})
+    node[last] = value
+    return config
+
+
+def test_a_number_of_seeds_means_that_many_from_zero(study_config):
+    assert studies.parse({**study_config, "seeds": 3}).seeds == (0, 1, 2)
+    assert studies.parse({**study_config, "seeds": [7, 3]}).seeds == (7, 3)
+
+
+DEMO = Path(__file__).parents[3] / "config" / "demo.yaml"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("sedes", 3, "sedes: unknown key; known are name, seeds,"),
+        ("tasks/sst2/limits/trian", 5, "limits.trian: unknown key; known are train, select, report"),
+        ("models/large/finetune/sst2/lr", 1, "finetune.sst2.lr: unknown key; known are learning_rate"),
+        ("systems/merge/thesaurus", {}, "systems.merge.thesaurus: no merge method is called 'thesaurus'; known are"),
+        ("systems/merge/theseus/alpha", 1, "has no option 'alpha'; known are"),
+        ("systems/merge/theseus/heads", [], "systems.merge.theseus.heads"),
+        ("systems/merge/theseus/ridge", [-1.0], "systems.merge.theseus.ridge.0"),
+        ("systems/probe", {"pooling": ["cls"]}, "merge.logit_ensemble: needs probe.mean; add it to"),
+        ("tasks/rte/groups", "contained", "contained is for tasks with one text"),
+        ("systems/merge/interpolate/heads", ["labelled"], "interpolate has no head option"),
+        ("tasks/sst2/metrics", ["bleu"], "tasks.sst2.metrics: unknown 'bleu'; known are accuracy"),
+        ("tasks/stsb/metrics", ["accuracy"], "accuracy is for classes, this task has score"),
+        ("tasks/imdb", {"source": {"kind": "tsv", "folder": "."}}, "'imdb' is not one of the known tasks"),
+        ("tasks/sst2/source/kind", "csv", "tasks.sst2.source"),
+        ("pairs/0/small", "tiny", "pairs.small: unknown 'tiny'; known are large, small"),
+        ("pairs/0/small", "large", "pairs.small: large has the role large"),
+        ("models/small/tokenizer", None, "use different tokenizers"),
+        ("models/small/finetune", {}, "models.small.finetune: no hyperparameters for task sst2"),
+        ("models/large/finetune/rte/epochs", 0, "epochs"),
+        ("seeds", [1, 1], "names a seed twice"),
+        ("seeds", [], "seeds: empty"),
+        ("name", "My Study", "'My Study' is not a name"),
+        ("statistics/margins", {"cola": 0.1}, "statistics.margins: unknown 'cola'"),
+        ("name", None, "name"),
+        ("systems/lora", {"targets": ["dense"]}, "systems.lora.targets.0"),
+        ("systems/ensemble", {"members": 1}, "systems.ensemble.members"),
+        ("systems/soup", {"members": 1, "methods": {"uniform": {}}}, "systems.soup.members"),
+        ("systems/soup", {"methods": {}}, "systems.soup.methods"),
+        ("systems/soup", {"methods": {"tyes": {}}}, "systems.soup.methods.tyes: no method for models of one shape is"),
+        ("systems/soup", {"methods": {"slerp": {}}}, "slerp merges 2 models, these are 5; set members: 2"),
+        ("systems/soup", {"methods": {"ties": {"members": 6}}}, "ties.members: 6; systems.soup.members is 5"),
+        (
+            "systems/soup",
+            {"methods": {"ties": {"densty": 1}}},
+            "systems.soup.methods.ties: method 'ties' has no option",
+        ),
+        ("systems/soup", {"methods": {"greedy": {"strengths": [1]}}}, "greedy.strengths: a greedy soup has none"),
+        ("systems/soup", {"methods": {"uniform": {"weights": [1, 2]}}}, "uniform treats its models alike"),
+        ("systems/soup", {"methods": {"linear": {"weights": [1, 2]}}}, "5 numbers are needed that do not sum to zero"),
+        ("systems/soup", {"methods": {"ties": {"strengths": [float("nan")]}}}, "methods.ties.strengths.0"),
+        ("systems/soup", {"models": ["tiny"], "methods": {"ties": {}}}, "systems.soup.models: unknown 'tiny'; known"),
+        ("systems/multitask", {"methods": {"greedy": {}}}, "a greedy soup is of one task; put it under systems.soup"),
+        ("systems/multitask", {"methods": {"slerp": {}}}, "slerp merges 2 models, these are 3; take another method"),
+        ("systems/multitask", {"methods": {"ties": {"members": 2}}}, "method 'ties' has no option 'members'"),
+        ("systems/fewshot", {"rows": 8}, "systems.fewshot.rows: unknown key; known are epochs"),
+        ("systems/warm-start", {"merge": "grow"}, "systems.warm-start.merge: unknown 'grow'; known are"),
+        ("systems/warm-start", {"merge": "interpolate"}, "systems.warm-start.head: interpolate has no head labelled"),
+        (
+            "systems/warm-start",
+            {"merge": "theseus"},
+            "one arm is control.shuffled.theseus.labelled; add it to its `of`",
+        ),
+    ],
+)
+def test_bad_config_is_one_line_that_names_the_key(study_config, path, value, message):
+    with pytest.raises(ValueError) as error:
+        studies.parse(changed(study_config, path, value))
+    assert message in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_one_task_alone_has_nothing_to_be_merged_with(study_config):
+    study_config["tasks"] = {"rte": study_config["tasks"]["rte"]}
+    study_config["systems"]["multitask"] = {"methods": {"ties": {}}}
+    with pytest.raises(ValueError, match="systems.multitask: rte is the only task; two or more can be merged"):
+        studies.parse(study_config)
+
+
+@pytest.mark.parametrize(
+    ("written", "message"),
+    [
+        ("[no, yes]", "no is false to some readers of YAML; write false, or 'no' for text"),
+        ("[a, 1]", "tasks.sentiment.labels.1: 1; text is needed, so write it in quotes"),
+        ("[01, 02]", "write the number in plain digits, or '01' for text"),
+        ("[null, x]", "tasks.sentiment.labels.0: Input should be a valid string"),
+    ],
+)
+def test_labels_that_yaml_reads_as_something_else_should_be_quoted(tmp_path, written, message):
+    config = tmp_path / "study.yaml"
+    config.write_text(DEMO.read_text().replace("labels: [negative, positive]", f"labels: {written}"))
+    with pytest.raises(ValueError) as error:
+        studies.load(config)
+    assert message in str(error.value) and len(str(error.value).splitlines()) == 1
+
+
+GENERATED = {
+    "sentiment": {"text": ["sentence"], "label": "label", "labels": ["negative", "positive"], "metrics": ["accuracy"]},
+    "similarity": {"text": ["sentence1", "sentence2"], "label": "score", "metrics": ["correlation"]},
+    "entailment": {
+        "text": ["sentence1", "sentence2"],
+        "label": "label",
+        "labels": ["entailment", "not_entailment"],
+        "metrics": ["accuracy"],
+    },
+}
+
+
+def generated(config: dict, grammar: str, source: dict, task: dict) -> dict:
+    """The config with one more task, generated, its columns and source changed."""
+    source = {"kind": "generated", "grammar": grammar, **source}
+    for model in config["models"].values():
+        model["finetune"]["mine"] = model["finetune"]["rte"]
+    return changed(config, "tasks/mine", {"source": source, **GENERATED[grammar], **task})
+
+
+@pytest.mark.parametrize("grammar", GENERATED)
+def test_a_generated_task_needs_its_grammar_only(study_config, grammar):
+    source = studies.parse(generated(study_config, grammar, {}, {})).tasks["mine"].source
+    assert (source.seed, source.train, source.dev) == (0, 2000, 500)
+
+
+@pytest.mark.parametrize(
+    ("grammar", "source", "task", "message"),
+    [
+        ("sentiment", {"grammar": "irony"}, {}, "tasks.mine.source.generated.grammar: Input should be 'sentiment', "),
+        ("sentiment", {"seed": -1}, {}, "tasks.mine.source.generated.seed: Input should be greater than or equal to 0"),
+        ("sentiment", {"train": 19}, {}, "tasks.mine.source.generated.train: Input should be greater than or equal to"),
+        ("sentiment", {"dev": 10_001}, {}, "tasks.mine.source.generated.dev: Input should be less than or equal to"),
+        ("sentiment", {"test": 5}, {}, "tasks.mine.source.generated.test: unknown key; known are kind, grammar, seed"),
+        ("sentiment", {}, {"text": ["text"]}, "tasks.mine.text: unknown 'text'; known are sentence"),
+        ("similarity", {}, {"label": "label"}, "tasks.mine.label: unknown 'label'; known are score"),
+        ("similarity", {}, {"labels": ["a", "b"]}, "tasks.mine.labels: similarity has a score, this task has classes"),
+        ("entailment", {}, {"labels": ["yes", "no"]}, "two classes, written entailment and not_entailment"),
+        ("sentiment", {}, {"labels": ["a", "b", "c"]}, "tasks.mine.labels: sentiment has two classes, written 0 and 1"),
+    ],
+)
+def test_a_generated_task_that_cannot_be_made_is_one_line(study_config, grammar, source, task, message):
+    with pytest.raises(ValueError) as error:
+        studies.parse(generated(study_config, grammar, source, task))
+    assert message in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_model_like_another_is_fine_tuned_alike_and_has_its_tokenizer(study_config):
+    own = {"learning_rate": 0.5, "batch_size": 2, "epochs": 1, "max_tokens": 8}
+    with_other_small(study_config)["models"]["untrained"]["finetune"] = {"rte": own}
+    study = studies.parse(study_config)
+    assert study.models["undistilled"].finetune == study.models["small"].finetune
+    assert study.models["untrained"].finetune["rte"].learning_rate == 0.5
+    assert study.models["untrained"].finetune["sst2"] == study.models["small"].finetune["sst2"]
+    assert study.tokenizer_of("untrained") == study.tokenizer_of("undistilled") == "large"
+
+
+OTHER = "systems/control/other-small"
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        (
+            "models/untrained/source/like",
+            "tiny",
+            "models.untrained.source.like: unknown 'tiny'; known are large, small",
+        ),
+        ("models/untrained/source/like", "large", "models.untrained.source.like: large has the role large; name a sm"),
+        ("models/untrained/source/like", "undistilled", "source.like: undistilled is itself like small; name that"),
+        ("models/untrained/source/like", "untrained", "source.like: untrained is itself like untrained; name that"),
+        ("models/untrained/role", "large", "models.untrained.role: large; a model like the small one small is small"),
+        ("models/untrained/tokenizer", "large", "models.untrained.tokenizer: it has the tokenizer of small; leave"),
+        ("models/small/tokenizer", "undistilled", "models.small.tokenizer: undistilled has that of another model"),
+        ("models/small/finetune/sst2/lr", 1, "models.small.finetune.sst2.lr: unknown key"),
+        ("models/small/tokenizer", None, "pairs: large and small use different tokenizers"),
+        ("models/undistilled/source/options", {"step": 1}, "options.step: unknown key; known are steps, batch_size"),
+        ("models/undistilled/source/options", {"masked": 1}, "options.masked: Input should be less than 1"),
+        (f"{OTHER}/models", ["tiny"], "systems.control.other-small.models: unknown 'tiny'; known are large, small"),
+        (f"{OTHER}/models", ["large"], "systems.control.other-small.models: large has the role large"),
+        (f"{OTHER}/models", ["small"], "small is the small model of a pair; a control must be in none"),
+        (f"{OTHER}/models", [], "systems.control.other-small.models: "),
+        (f"{OTHER}/of", ["thesaurus"], "systems.control.other-small.of: unknown 'thesaurus'; known are logit_ensemble"),
+        (f"{OTHER}/of", ["interpolate"], "other-small.of: interpolate carries no change over"),
+        (f"{OTHER}/of", None, "systems.control.other-small.of"),
+        ("systems/merge/spacewise/residual", "fit_dense", "spacewise has residual fit_dense, the projection of a dist"),
+    ],
+)
+def test_a_control_model_that_cannot_be_is_one_line(study_config, path, value, message):
+    with pytest.raises(ValueError) as error:
+        studies.parse(changed(with_other_small(study_config), path, value))
+    assert message in str(error.value)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_another_small_model_needs_the_vocabulary_of_the_pair(study_config):
+    with_other_small(study_config)["models"]["alien"] = study_config["models"]["small"] | {"tokenizer": None}
+    study_config["models"]["untrained"]["source"]["like"] = "alien"
+    with pytest.raises(ValueError, match=r"models: large and untrained use .*; .* set models.alien.tokenizer to large"):
+        studies.parse(study_config)
+
+
+def test_rivals_that_lack_what_they_are_built_on_are_one_line(study_config):
+    study_config["systems"]["warm-start"] = {"merge": "spacewise"}
+    study_config["systems"]["control"].pop("head-only")
+    with pytest.raises(ValueError, match="systems.warm-start: one arm is control.head-only.labelled; add it to"):
+        studies.parse(study_config)
+    study_config["systems"] = {"fewshot": {}}
+    with pytest.raises(ValueError, match="systems.fewshot: it takes the FLOPs of the best merge, and systems.merge is"):
+        studies.parse(study_config)
+
+
+def test_several_problems_are_told_together(study_config):
+    with pytest.raises(ValueError) as error:
+        studies.parse({**study_config, "sedes": 1, "nmae": 2})
+    assert len(str(error.value).splitlines()) == 2
+
+
+def test_one_pair_twice_would_make_two_systems_of_one_name(study_config):
+    pair = {"large": "large", "small": "small"}
+    with pytest.raises(ValueError, match="two systems of one name"):
+        studies.parse({**study_config, "pairs": [pair, pair]})
+
+
+def test_one_pooling_twice_would_make_two_systems_of_one_name(study_config):
+    study = studies.parse(changed(study_config, "systems/probe/pooling", ["mean", "mean"]))
+    with pytest.raises(ValueError, match="two systems have the name probe.mean.large"):
+        Grid(study)
+
+
+def test_options_mean_the_same_as_the_strings_that_the_command_line_gives(study_config):
+    def theseus(**options):
+        study = studies.parse(changed(study_config, "systems/merge/theseus", options))
+        return study.systems.merge["theseus"].options
+
+    given = {"strengths": ["0", "0.5", "2e0"], "embedding_delta": "true"}
+    assert theseus(**given) == theseus(strengths=[0, 0.5, 2], embedding_delta=True)
+
+
+def test_a_key_that_stands_twice_is_refused(tmp_path):
+    (tmp_path / "config.yaml").write_text("name: a\nseeds: 1\nname: b\n")
+    with pytest.raises(ValueError, match="key 'name' stands twice"):
+        studies.load(tmp_path / "config.yaml")
+
+
+def test_an_exponent_without_a_dot_is_a_number(tmp_path):
+    (tmp_path / "config.yaml").write_text("rate: 2e-5\n")
+    assert read_yaml(tmp_path / "config.yaml") == {"rate": 2e-5}
+
+
+ROOT = Path(__file__).parents[3]
+
+
+def test_the_schema_for_editors_is_up_to_date():
+    stored = json.loads((ROOT / "config" / "study.schema.json").read_text())
+    assert stored == studies.Study.model_json_schema(), "call make docs"
+
+
+@pytest.mark.parametrize(
+    "path", [ROOT / "config.yaml", *sorted((ROOT / "config").glob("*.yaml"))], ids=lambda p: p.name
+)
+def test_shipped_studies_are_valid(path):
+    assert studies.load(path).name == ("glue" if path.name == "config.yaml" else path.stem)
+
+
+def test_the_default_study_is_the_real_one_and_explains_every_key():
+    text = (ROOT / "config.yaml").read_text()
+    study = studies.load(ROOT / "config.yaml")
+    assert set(study.tasks) == {"sst2", "stsb", "rte"} and len(study.seeds) == 12
+    keys = set(studies.Study.model_fields)
+    for section in (FineTuning, Launch, studies.Statistics, studies.Calibration, studies.Limits):
+        keys |= set(section.model_fields)
+    for key in keys - {"train", "report"}:
+        assert re.search(rf"\b{key}\b", text), key
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "message"),
+    [
+        ("models/large/source/kind", "paht", "models.large.source.kind: unknown 'paht'; known are hub, path, python_"),
+        ("models/large/source", {"folder": "."}, "models.large.source.kind: this key is needed"),
+        ("models/large/role", "Large", "(given: 'Large'); did you mean large?"),
+        (
+            "models/large/source",
+            {"kind": "hub", "repo": "https://hf.co/a/b", "revision": "a" * 40},
+            "source.hub.repo: ",
+        ),
+        ("models/large/source", {"kind": "hub", "repo": "../../up", "revision": "a" * 40}, "source.hub.repo: "),
+        (
+            "models/large/source",
+            {"kind": "hub", "repo": "a/b", "revision": 10**39},
+            "text is needed, so write it in qu",
+        ),
+        ("models/large/source/folder", "", "folder: this text is empty; fill it in, or leave the key out"),
+        ("models/large/source/folder", "a\0b", "folder: 'a\\x00b' holds a character that cannot be seen"),
+        ("models/large/note", "\ud800", "note: '\\ud800' is not whole Unicode"),
+        ("tasks/sst2/labels", [True, False], "tasks.sst2.labels.0: true; text is needed, so write it in quotes"),
+        ("launch", None, "launch: nothing; keys and values are needed here"),
+        ("exclude", "rte/*", "exclude: 'rte/*'; a list is needed, in square brackets"),
+        ("systems/weak_to_strong", {}, "unknown key; known are probe, majority, lora, distil, weak-to-strong"),
+        ("systems/merge/interpolate/trails", 3, "has no option 'trails'; known are trials; did you mean trials?"),
+        ("models/large/finetune/sst2/adam_betas", [0.9, 1], "sst2.adam_betas.1: Input should be less than 1"),
+        ("statistics/margins", {"sst2": 5}, "statistics.margins.sst2: Input should be less than 1"),
+        ("pairs/0/small", "a-into-b", "pairs.0.small: 'a-into-b' is not a name: -into- joins two names; take another"),
+    ],
+)
+def test_what_users_write_wrong_is_told_with_what_would_be_right(study_config, path, value, message):
+    with pytest.raises(ValueError) as error:
+        studies.parse(changed(study_config, path, value))
+    assert message in str(error.value)
+
+
+def test_a_misspelt_key_is_told_once_and_not_as_missing_too(study_config):
+    study_config["sedes"] = study_config.pop("seeds")
+    with pytest.raises(ValueError, match=r"^sedes: unknown key; .*; did you mean seeds\?$"):
+        studies.parse(study_config)
+
+
+def test_a_name_that_is_none_is_told_once_wherever_it_stands(study_config):
+    for section in (study_config["tasks"], *(model["finetune"] for model in study_config["models"].values())):
+        section["SST2"] = section.pop("sst2")
+    with pytest.raises(ValueError, match=r"^tasks.SST2: 'SST2' is not a name: names match [^\n]*$"):
+        studies.parse(study_config)

@@ -1,0 +1,54 @@
+import json
+
+import pytest
+import torch
+from safetensors.torch import load_file, save_file
+
+from graft.encoders.bert import load_classifier, new_classifier
+from graft.making.combining.multitask import HEAD, share_of_own, under_head, with_encoder
+from graft.merging.card import CARD
+
+
+def test_a_score_counts_as_a_share_of_the_fine_tuned_models_own():
+    assert share_of_own({"a": 0.4, "b": 0.9}, {"a": 0.8, "b": 0.9}) == pytest.approx((0.5 + 1) / 2)
+    # A model that has learnt nothing, or the contrary, is nobody's measure.
+    assert share_of_own({"a": 0.4, "b": 0.9}, {"a": -0.1, "b": 0.0}) == pytest.approx((0.4 + 0.9) / 2)
+
+
+def encoder_of(model):
+    return {name: tensor + 1 for name, tensor in model.state_dict().items() if not name.startswith(HEAD)}
+
+
+def test_an_encoder_goes_under_a_classifiers_own_head(pico_classifier):
+    model, other = pico_classifier(seed=0), pico_classifier(seed=1)
+    body, own = encoder_of(other), {name: tensor.clone() for name, tensor in model.state_dict().items()}
+    found = with_encoder(model, body).state_dict()
+    for name, tensor in found.items():
+        assert torch.equal(tensor, own[name] if name.startswith(HEAD) else body[name]), name
+    assert {name for name in found if name.startswith(HEAD)} == {
+        f"{layer}.{part}" for layer in ("bert.pooler.dense", "classifier") for part in ("weight", "bias")
+    }
+
+
+@pytest.mark.parametrize("change", ["missing", "extra"])
+def test_an_encoder_that_is_not_whole_is_named_by_its_tensor(pico_classifier, change):
+    body = encoder_of(pico_classifier())
+    name = "bert.encoder.layer.0.output.dense.weight"
+    body = {k: v for k, v in body.items() if k != name} if change == "missing" else {**body, "bert.more": torch.ones(1)}
+    with pytest.raises(ValueError, match=f"merged encoder: {name if change == 'missing' else 'bert.more'} is not what"):
+        with_encoder(pico_classifier(), body)
+
+
+def test_a_tasks_classifier_is_a_plain_folder(pico_models, tmp_path):
+    tuned, merged, out = (tmp_path / name for name in ("tuned", "merged", "out"))
+    model = new_classifier(pico_models / "large", ("no", "yes"), seed=3)
+    model.save_pretrained(tuned)
+    merged.mkdir()
+    body = encoder_of(model)
+    save_file(body, merged / "encoder.safetensors")
+    (merged / CARD).write_text("card")
+    under_head(tuned, merged, pico_models / "large", ("no", "yes"), out)
+    saved, own = load_file(out / "model.safetensors"), load_classifier(tuned).state_dict()
+    assert all(torch.equal(saved[name], body.get(name, own[name])) for name in own) and saved.keys() == own.keys()
+    assert json.loads((out / "config.json").read_text())["id2label"] == {"0": "no", "1": "yes"}
+    assert (out / CARD).read_text() == "card" and (out / "vocab.txt").is_file()

@@ -1,0 +1,87 @@
+"""Which labels merges see, in a pico study that is made step by step in this process."""
+
+import itertools
+import shutil
+
+import numpy as np
+import pandas as pd
+import pytest
+
+from graft.config.study import parse
+from graft.io import files
+from graft.registry import merge_methods
+from graft.study import steps
+from graft.study.grid import Grid
+from graft.study.paths import Paths
+from graft.study.steps import Step
+from tests.conftest import study_values
+from tests.unit.programs import run
+
+TASK, PAIR = "rte", "small-into-large"
+
+
+@pytest.fixture(scope="module")
+def grid(pico_glue, pico_models):
+    """A study with every method of kind weights, each under one head without labels, and controls."""
+    heads = itertools.cycle([head] for head in merge_methods.HEADS if head != "labelled")
+    merges = {}
+    for name, facts in merge_methods.METHODS.items():
+        if facts.kind == "weights":
+            merges[name] = {"strengths": [0, 1]} if "strengths" in facts.options else {"trials": 3}
+            merges[name] |= {"fit_rows": 64, "heads": next(heads)} if facts.heads else {}
+    control = {"head-only": {"fit_rows": 64}, "shuffled": {"of": ["spacewise"]}}
+    systems = {"merge": merges, "control": control}
+    # One process has one precision for good (accelerate), and the tests of training have this one.
+    values = study_values(pico_glue, pico_models, seeds=[0], systems=systems, launch={"precision": "fp32"})
+    values["models"]["small"]["finetune"][TASK]["epochs"] = 1
+    return Grid(parse(values))
+
+
+def merging(grid, labels):
+    """Steps that make merges: of systems that see labels of train, or of the others."""
+    systems = [s for s in grid.systems.values() if s.program == "merge" and (s.label_use == "train") == labels]
+    return [Step("merge_models", (TASK, s.name, 0 if s.seeded else "all")) for s in systems]
+
+
+@pytest.fixture(scope="module")
+def made(grid, tmp_path_factory):
+    """Paths of the study with all that merges read; and of a copy of it in which labels of train stand in another
+    order and nothing of report is left."""
+    found = [Paths(tmp_path_factory.mktemp(name) / "pico") for name in ("as-it-is", "shuffled")]
+    files.write_json(found[0].study, grid.study.model_dump(mode="json", by_alias=True))
+    for step in steps.with_inputs(grid, merging(grid, labels=False)):
+        if step.rule not in ("sweep", "merge_models"):
+            run(grid, found[0], step)
+    shutil.copytree(found[0].root, found[1].root)
+    path = found[1].data(TASK) / "train.parquet"
+    table = pd.read_parquet(path)
+    table["label"] = np.random.default_rng(0).permutation(table["label"])
+    table.to_parquet(path)
+    for file in [*found[1].data(TASK).glob("report*"), *found[1].tokens(TASK, "large").glob("report*")]:
+        file.unlink()
+    return found
+
+
+def build(grid, paths, step):
+    """What a merge leaves: the model's bytes by sha256, and what was searched."""
+    for needed in steps.with_inputs(grid, [step]):
+        if needed.rule in ("sweep", "merge_models") and not steps.output_of(needed, paths).exists():
+            run(grid, paths, needed)
+    record = files.read_json(steps.output_of(step, paths))
+    return {name: record[name] for name in ("model_sha256", "choices", "select")}
+
+
+def test_merges_without_labels_of_train_depend_on_none_and_no_merge_reads_report(grid, made):
+    found = merging(grid, labels=False)
+    assert {grid.systems[step.wildcards[1]].method for step in found} >= set(grid.study.systems.merge)
+    for step in found:
+        one, other = (build(grid, paths, step) for paths in made)
+        assert one == other, step
+
+
+def test_labelled_heads_depend_on_them_alone(grid, made):
+    found = merging(grid, labels=True)
+    assert all(grid.systems[step.wildcards[1]].head == "labelled" for step in found)
+    for step in found:
+        one, other = (build(grid, paths, step) for paths in made)
+        assert one["model_sha256"] != other["model_sha256"], step

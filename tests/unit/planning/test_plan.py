@@ -1,0 +1,177 @@
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from graft.config.models import PretrainingOptions
+from graft.config.study import load, parse
+from graft.flops.counts import masked_lm_flops
+from graft.planning.plan import plan
+from graft.planning.work import KINDS, PREPARE, Costs, _batches_of_all_steps
+from graft.registry import merge_methods
+from graft.registry.gpus import gpu
+from graft.registry.shapes import Shape
+from graft.study.grid import Grid
+from graft.study.paths import Paths
+from graft.study.steps import Step
+from graft.training.unlabelled import length_batches
+from tests.conftest import VOCABULARY, study_values, with_other_small
+
+ROOT = Path(__file__).parents[3]
+WITHOUT_TORCH = """
+import sys
+sys.argv = ["graft", "plan", *sys.argv[1:]]
+from graft.cli.main import main
+try:
+    main()
+finally:
+    print(*({"torch", "transformers", "datasets", "huggingface_hub"} & set(sys.modules)), file=sys.stderr)
+"""
+
+
+def test_texts_without_labels_are_planned_in_the_batches_that_they_are_learned_in():
+    """As many as fill more than one window."""
+    lengths = np.random.default_rng(0).integers(3, 60, 8 * 60)
+    options = PretrainingOptions(batch_size=8, steps=60)
+    planned = _batches_of_all_steps(lengths, options, np.random.default_rng(1))
+    order = np.random.default_rng(1).permutation(len(lengths)).tolist()
+    learned = length_batches([([1] * n, [0] * n) for n in lengths], order, 8)
+    assert sorted(int(lengths[rows].max()) for rows in planned) == sorted(b["input_ids"].shape[1] for b in learned)
+
+
+@pytest.fixture
+def paths(tmp_path):
+    return Paths(tmp_path / "results" / "s")
+
+
+@pytest.fixture
+def values(pico_glue, pico_models):
+    return study_values(pico_glue, pico_models)
+
+
+def test_the_default_study_is_planned_without_torch(tmp_path):
+    done = subprocess.run(
+        [sys.executable, "-c", WITHOUT_TORCH],
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
+    )
+    assert (done.returncode, done.stderr) == (0, "\n")
+    assert "glue: the whole study from nothing" in done.stdout and "unknown" not in done.stdout
+
+
+def test_the_default_study_is_known_whole(paths):
+    found = plan(Grid(load(ROOT / "config.yaml")), paths, gpu("a100"), 0.3)
+    assert found.unknown == [] and all(total.unknown == 0 for total in found.kinds)
+    assert [total.kind for total in found.kinds] == [kind for kind in KINDS if kind != "distillation"]
+    by_kind = {total.kind: total for total in found.kinds}
+    # Fine-tuned, by adapters, by the small model's answers, on few rows; the small one twice, and two of its shape; and
+    # five members of soups per task.
+    assert (by_kind["fine-tuning large"].jobs, by_kind["fine-tuning small"].jobs) == (4 * 36 + 3 * 5, 4 * 36)
+    assert by_kind["pre-training"].jobs == 1
+    # 110 M parameters, 36 fine-tunings, 36 x 7 merged models and 9 heads of the untouched large model.
+    assert 36 * 438e6 < found.disk["saved models"][0] < 1e12
+
+
+def test_hours_are_flops_by_the_peak_of_their_precision_and_the_utilisation(values, paths):
+    whole = {}
+    for precision in ("bf16", "fp32"):
+        values["launch"] = {"precision": precision}
+        found = plan(Grid(parse(values)), paths, gpu("a100"), 0.5)
+        whole[precision] = {total.kind: total for total in found.kinds}
+    embedding = whole["bf16"]["embedding"]
+    assert embedding.hours == pytest.approx(embedding.flops / (19.5e12 * 0.5) / 3600)
+    assert whole["fp32"]["embedding"] == embedding and whole["bf16"]["probes"].hours == 0
+    large = whole["fp32"]["fine-tuning large"]
+    assert large.hours == pytest.approx(large.flops / (19.5e12 * 0.5) / 3600)
+    assert whole["bf16"]["fine-tuning large"].hours < large.hours / 5
+
+
+def test_what_is_unknown_is_counted_and_told_and_the_rest_is_planned(values, paths):
+    values["tasks"]["rte"]["source"] = {"kind": "hub", "repo": "someone/else", "revision": "0" * 40}
+    found = plan(Grid(parse(values)), paths, gpu("a100"), 0.3)
+    assert found.unknown == ["task rte: rows and lengths of someone/else; known after `snakemake data`"]
+    by_kind = {total.kind: total for total in found.kinds}
+    assert (by_kind["fine-tuning large"].jobs, by_kind["fine-tuning large"].unknown) == (6, 2)
+    assert by_kind["fine-tuning large"].flops > 0 and sorted(found.tasks) == ["sst2", "stsb"]
+
+
+def test_twice_the_seeds_and_epochs_are_four_times_the_fine_tuning(values, paths):
+    def flops(values):
+        found = plan(Grid(parse(values)), paths, gpu("a100"), 0.3)
+        return {total.kind: total.flops for total in found.kinds}
+
+    before = flops(values)
+    values["seeds"] = 4
+    for model in values["models"].values():
+        for settings in model["finetune"].values():
+            settings["epochs"] *= 2
+    after = flops(values)
+    assert after["fine-tuning small"] == 4 * before["fine-tuning small"]
+    assert after["embedding"] == before["embedding"]
+
+
+def test_distillation_counts_the_teacher_and_steps(values, paths):
+    def flops(**options):
+        shape = {"layers": 2, "width": 12, "heads": 4, "ffn": 24}
+        source = {"kind": "distilled", "teacher": "large", "shape": shape, "options": options}
+        values["models"]["small"] |= {"source": source}
+        costs = Costs(Grid(parse(values)), paths)
+        (work,) = costs.work(next(s for s in _steps(values) if s.rule == "distil_model"))
+        return work.flops
+
+    one, two, four = (flops(steps=n, start="random") for n in (100, 200, 400))
+    assert four - two == pytest.approx(2 * (two - one), rel=0.05)
+
+
+def test_pre_training_counts_steps_and_guesses(values, paths):
+    with_other_small(values)
+    options = values["models"]["undistilled"]["source"]["options"]
+
+    def flops(**changes):
+        options.update(changes)
+        costs = Costs(Grid(parse(values)), paths)
+        (work,) = costs.work(Step("pretrain_model", ("undistilled",)))
+        return work.flops
+
+    few, many = flops(steps=100), flops(steps=400)
+    assert many == pytest.approx(4 * few, rel=0.05)
+    # A text of pico GLUE has five to nine tokens to guess: 15% of them are one, 30% two or three.
+    shape = Shape(2, 12, 2, 24, len(VOCABULARY), positions=64)
+    more = (flops(masked=0.3) - many) / masked_lm_flops(shape, 0, 0, 1)
+    assert 0.9 * 400 * 8 < more < 2 * 400 * 8
+
+
+def test_making_models_for_controls_comes_before_what_is_made_of_them(values):
+    found = _steps(with_other_small(values))
+    at = {step: index for index, step in enumerate(found)}
+    assert at[Step("download_model", ("small",))] < at[Step("initialise_model", ("untrained",))]
+    assert (
+        max(at[Step("download_task", (task,))] for task in values["tasks"])
+        < at[Step("pretrain_model", ("undistilled",))]
+    )
+    for model in ("untrained", "undistilled"):
+        pair = f"{model}-into-large"
+        merging = Step("merge_models", ("rte", f"control.other-small.spacewise.labelled.{pair}", 0))
+        assert at[Step("calibrate", ("rte", pair, "spread"))] < at[merging]
+        assert not any(step.rule in ("embed_task", "probe") and model in str(step) for step in found)
+    assert sum(step.rule == "initialise_model" for step in found) == 1
+
+
+def _steps(values):
+    from graft.study import steps
+
+    return steps.of_study(Grid(parse(values)))
+
+
+@pytest.mark.parametrize("method", sorted(name for name, m in merge_methods.METHODS.items() if m.kind == "weights"))
+def test_preparations_are_counted_as_their_methods_count_them(method):
+    small, large = Shape(2, 12, 2, 48, 60), Shape(4, 24, 4, 96, 60)
+    options = merge_methods.checked_options(method, {})
+    tokens = options.get("text_tokens", 0)
+    assert PREPARE[method](small, large, options) == merge_methods.implementation(method)().flops(
+        small, large, options, tokens
+    )

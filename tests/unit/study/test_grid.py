@@ -1,0 +1,522 @@
+import copy
+import shutil
+
+import pytest
+
+from graft.config import study as studies
+from graft.study import steps
+from graft.study.grid import Grid
+from graft.tasks import generated
+from tests.conftest import with_other_small, write_bert
+
+
+@pytest.fixture
+def grid(study_config) -> Grid:
+    return Grid(studies.parse(study_config))
+
+
+def fingerprints(config: dict) -> dict[str, str]:
+    grid = Grid(studies.parse(config))
+    return {run.id: grid.evaluated(run.task, run.system.name, run.seed) for run in grid.runs}
+
+
+def changed_runs(before: dict, change) -> set[str]:
+    after = copy.deepcopy(before)
+    change(after)
+    old, new = fingerprints(before), fingerprints(after)
+    return {run for run in old if old[run] != new[run]}
+
+
+def test_systems_have_the_names_of_the_contract(grid):
+    assert set(grid.systems) == {
+        "finetune.large",
+        "finetune.small",
+        "majority",
+        *(f"probe.{p}.{m}" for p in ("cls", "mean") for m in ("large", "small")),
+        "merge.logit_ensemble.small-into-large",
+        "merge.interpolate.small-into-large",
+        "merge.spacewise.labelled.small-into-large",
+        "control.shuffled.spacewise.labelled.small-into-large",
+        *(
+            f"{kind}.{head}.small-into-large"
+            for kind in ("merge.theseus", "control.head-only")
+            for head in ("transplant", "label-free", "labelled")
+        ),
+    }
+
+
+def with_grid(config: dict) -> dict:
+    config["models"]["small"]["finetune"]["rte"]["grid"] = {"learning_rate": [1e-4, 1e-3], "epochs": [1, 2], "seeds": 2}
+    return config
+
+
+def test_a_grid_of_hyperparameters_is_tried_by_seeds_of_its_own(study_config):
+    grid = Grid(studies.parse(with_grid(study_config)))
+    trials = grid.trials("rte", "small")
+    assert len(trials) == 8 and trials[0] == ("trial.small.rate-0.0001.epochs-1", studies.TRIAL_SEEDS)
+    assert grid.trials("sst2", "small") == grid.trials("rte", "large") == []
+    assert not any(run.system.name.startswith("trial") for run in grid.runs)
+    tuned = steps.inputs(grid, steps.Step("finetune_model", ("rte", "finetune.small", 0)))
+    assert [step.wildcards[1:] for step in tuned if step.rule == "finetune_model"] == trials
+    (trial, seed), *_ = trials
+    assert not [
+        s for s in steps.inputs(grid, steps.Step("finetune_model", ("rte", trial, seed))) if s.rule == "finetune_model"
+    ]
+
+
+def test_another_value_to_try_makes_no_trial_anew(study_config):
+    first, second = with_grid(copy.deepcopy(study_config)), with_grid(study_config)
+    second["models"]["small"]["finetune"]["rte"]["grid"]["learning_rate"].append(1e-2)
+    old, new = (Grid(studies.parse(config)) for config in (first, second))
+    assert all(old.made("rte", *trial) == new.made("rte", *trial) for trial in old.trials("rte", "small"))
+    assert old.made("rte", "finetune.small", 0) != new.made("rte", "finetune.small", 0)
+    assert old.made("rte", "finetune.large", 0) == new.made("rte", "finetune.large", 0)
+
+
+def test_a_value_is_tried_once(study_config):
+    config = with_grid(study_config)
+    config["models"]["small"]["finetune"]["rte"]["grid"]["learning_rate"] = [1e-4, 0.0001]
+    with pytest.raises(ValueError, match="grid.learning_rate: .* tries a value twice"):
+        studies.parse(config)
+
+
+def test_a_study_may_not_have_seeds_of_trials(study_config):
+    with pytest.raises(ValueError, match="seeds: those from 1000000 on are of trials"):
+        studies.parse({**study_config, "seeds": [0, studies.TRIAL_SEEDS]})
+
+
+def test_processes_and_strategy_change_finetunings_alone_and_checkpoints_nothing(study_config):
+    runs = changed_runs(study_config, lambda config: config.setdefault("launch", {}).update(gpus=2))
+    assert "rte/finetune.large/seed-1" in runs and "rte/probe.cls.large/seed-all" not in runs
+    quiet = {"checkpoint_minutes": 1, "trackers": ["wandb"], "gpus": 1, "strategy": "ddp"}
+    assert not changed_runs(study_config, lambda config: config.setdefault("launch", {}).update(quiet))
+
+
+def test_deterministic_systems_run_once_for_all_seeds(grid):
+    seeds = {run.system.name: run.seed for run in grid.runs}
+    assert seeds["majority"] == seeds["probe.cls.large"] == "all"
+    assert seeds["control.head-only.labelled.small-into-large"] == "all"
+    assert seeds["control.head-only.transplant.small-into-large"] == 1
+
+
+def test_one_methods_grid_changes_that_method_alone(study_config):
+    def change(config):
+        config["systems"]["merge"]["theseus"]["strengths"] = [0, 5]
+
+    runs = changed_runs(study_config, change)
+    assert runs and all("/merge.theseus." in run for run in runs)
+
+
+def test_a_control_with_another_change_is_another_system_and_made_anew_with_its_merge(study_config, grid):
+    merged, control = (
+        f"{name}.labelled.small-into-large" for name in ("merge.spacewise", "control.shuffled.spacewise")
+    )
+    assert grid.systems[control].kind == "control" and grid.systems[merged].kind == "weights"
+    assert grid.made("rte", merged, 1) != grid.made("rte", control, 1)
+
+    def change(config):
+        config["systems"]["merge"]["spacewise"]["map_ridge"] = 0.3
+
+    assert {run.split("/")[1] for run in changed_runs(study_config, change)} == {merged, control}
+
+
+RIVALS = ("lora", "distil", "weak-to-strong", "fewshot", "ensemble")
+
+
+@pytest.fixture
+def rivals(study_config):
+    """A study with all that merges are compared with, and warm starts."""
+    study_config["seeds"] = [4, 1, 7]
+    study_config["systems"] |= {name: {} for name in RIVALS}
+    study_config["systems"]["warm-start"] = {"merge": "spacewise", "steps": [5, 10]}
+    return study_config
+
+
+def test_rivals_are_fine_tunings_and_each_seed_is_in_one_ensemble(rivals):
+    grid = Grid(studies.parse(rivals))
+    names = ("lora.large", "distil.small-from-large", "weak-to-strong.small-to-large", "fewshot.large")
+    assert {(grid.systems[name].kind, grid.systems[name].model) for name in names} == {
+        ("finetune", "large"),
+        ("finetune", "small"),
+    }
+    assert [run.seed for run in grid.runs if run.id.startswith("rte/lora.")] == [4, 1, 7]
+    assert [run.seed for run in grid.runs if run.id.startswith("rte/ensemble.")] == [4]
+    built = {name: grid.built_on("rte", grid.systems[name], 4) for name in (*names, "ensemble.large")}
+    assert built["lora.large"] == []
+    assert built["distil.small-from-large"] == [("finetune.large", 4)]
+    assert built["weak-to-strong.small-to-large"] == [("finetune.small", 4)]
+    assert built["ensemble.large"] == [("finetune.large", 4), ("finetune.large", 1)]
+    merges = {(run.system.name, run.seed) for run in grid.runs if run.id.startswith("rte/merge.")}
+    assert set(built["fewshot.large"]) == {(name, seed) for name, seed in merges if seed == 4}
+
+
+def test_warm_starts_begin_at_the_systems_that_they_are_named_for(rivals):
+    grid, way = Grid(studies.parse(rivals)), "spacewise.labelled.small-into-large"
+    starts = {
+        "random-head": [],
+        "closed-form-head": [("control.head-only.labelled.small-into-large", "all")],
+        "merged": [(f"merge.{way}", 7)],
+        "shuffled": [(f"control.shuffled.{way}", 7)],
+    }
+    for arm, start in starts.items():
+        for count in (5, 10):
+            system = grid.systems[f"warm-start.{arm}.{count}.{way}"]
+            assert system.steps == count and grid.built_on("rte", system, 7) == start
+
+
+def test_few_shots_without_a_merge_to_match_are_told_before_any_job(rivals):
+    grid = Grid(studies.parse({**rivals, "exclude": ["rte/merge.*"]}))
+    assert grid.built_on("stsb", grid.systems["fewshot.large"], 1)
+    with pytest.raises(ValueError, match="systems.fewshot: no merge into large is left on rte; exclude rte/fewshot"):
+        grid.made("rte", "fewshot.large", 1)
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "changed"),
+    [
+        ("lora/rank", 4, {"lora"}),
+        ("weak-to-strong/rows", 9, {"weak-to-strong"}),
+        ("fewshot/epochs", 3, {"fewshot"}),
+        ("ensemble/members", 3, {"ensemble"}),
+        ("warm-start/rates", [2.0], {"warm-start"}),
+        ("warm-start/steps", [5], set()),
+        ("merge/interpolate/trials", 7, {"merge", "fewshot"}),
+        ("merge/spacewise/map_ridge", 0.7, {"merge", "control", "fewshot", "warm-start"}),
+    ],
+)
+def test_what_a_setting_of_a_rival_changes(rivals, path, value, changed):
+    before = fingerprints(rivals)
+    node = rivals["systems"]
+    *parents, last = path.split("/")
+    for key in parents:
+        node = node[key]
+    node[last] = value
+    after = fingerprints(rivals)
+    found = {run.split("/")[1].split(".")[0] for run in before.keys() & after.keys() if before[run] != after[run]}
+    assert found == changed
+
+
+@pytest.fixture
+def one_shape(study_config):
+    """A study with soups and encoders of all tasks."""
+    study_config["systems"]["soup"] = {"members": 3, "methods": {"uniform": {}, "greedy": {}, "slerp": {"members": 2}}}
+    ties = {"method": "ties", "strengths": [0.5, 1.0]}
+    study_config["systems"]["multitask"] = {"models": ["large", "small"], "methods": {"mine": ties, "fisher": {}}}
+    return study_config
+
+
+def test_soups_are_of_members_of_their_own_and_encoders_of_the_references_runs(one_shape):
+    grid = Grid(studies.parse(one_shape))
+    runs = {run.id for run in grid.runs if run.task == "rte" and run.system.kind in ("soup", "multitask")}
+    soups = {f"rte/soup.{name}.large/seed-all" for name in ("uniform", "greedy", "slerp")}
+    named = {f"multitask.{name}.{model}" for name in ("mine", "fisher") for model in ("large", "small")}
+    assert runs == soups | {f"rte/{name}/seed-{seed}" for name in named for seed in (0, 1)}
+    members = [("rte", "member.large", studies.MEMBER_SEEDS + i) for i in range(3)]
+    assert grid.merged("rte", grid.systems["soup.greedy.large"], "all") == members
+    assert grid.merged("rte", grid.systems["soup.slerp.large"], "all") == members[:2]
+    encoder = grid.systems["multitask.fisher.small"]
+    assert grid.merged("", encoder, 1) == [(task, "finetune.small", 1) for task in one_shape["tasks"]]
+    assert not any(run.system.name.startswith("member.") for run in grid.runs)
+    tuned = {step.wildcards for step in steps.of_study(grid) if step.rule == "finetune_model"}
+    assert set(members) < tuned and len({grid.made(*member) for member in members}) == 3
+    known = {step.wildcards for step in steps.of_study(grid) if step.rule == "model_statistics"}
+    assert {(*one, "fisher") for one in grid.merged("", encoder, 1)} < known and len(known) == 3 * 2 * 2
+
+
+@pytest.mark.parametrize(
+    ("path", "value", "changed"),
+    [
+        ("systems/soup/members", 4, {"soup.uniform", "soup.greedy"}),
+        ("systems/multitask/methods/mine/strengths", [1.0], {"multitask.mine"}),
+        ("systems/multitask/methods/fisher/floor", 1e-3, {"multitask.fisher"}),
+        ("calibration/examples", 8, {"multitask.fisher"}),
+        ("tasks/stsb/limits/train", 100, {"multitask.mine", "multitask.fisher"}),
+    ],
+)
+def test_what_a_setting_of_soups_and_encoders_changes_on_a_task(one_shape, path, value, changed):
+    def change(config):
+        node = config
+        *parents, last = path.split("/")
+        for key in parents:
+            node = node[key]
+        node[last] = value
+
+    old, new = Grid(studies.parse(copy.deepcopy(one_shape))), copy.deepcopy(one_shape)
+    change(new)
+    runs = {run for run in changed_runs(one_shape, change) if run.startswith("rte/")}
+    assert {run.split("/")[1].rpartition(".")[0] for run in runs} == changed
+    # More members make none anew.
+    member = ("rte", "member.large", studies.MEMBER_SEEDS)
+    assert old.made(*member) == Grid(studies.parse(new)).made(*member)
+
+
+def test_several_heads_share_a_sweep_and_one_runs_its_own(study_config, grid):
+    assert {name for name in grid.merges if grid.has_sweep(name)} == {"theseus"}
+    swept = {step.wildcards[1] for step in steps.of_study(grid) if step.rule == "sweep"}
+    assert swept == {"theseus"}
+
+
+def test_a_composite_of_pre_trained_models_has_no_seeds_and_depends_on_both(study_config, pico_models, tmp_path):
+    study_config["systems"]["merge"]["concat"] = {"method": "concat_probe", "small": "pretrained"}
+    name = "merge.concat.small-into-large"
+    runs = {run.id for run in Grid(studies.parse(study_config)).runs if run.system.name == name}
+    assert runs == {f"{task}/{name}/seed-all" for task in study_config["tasks"]}
+
+    def other_small(config):
+        config["models"]["small"]["source"]["folder"] = str(write_bert(tmp_path / "small", 2, 12, 2, seed=9))
+
+    assert f"rte/{name}/seed-all" in changed_runs(study_config, other_small)
+    tuned_otherwise = changed_runs(
+        study_config, lambda config: config["models"]["small"]["finetune"]["rte"].update(learning_rate=1e-4)
+    )
+    assert f"rte/{name}/seed-all" not in tuned_otherwise
+
+
+def test_a_merge_named_as_a_control_is_refused(study_config):
+    study_config["systems"]["merge"]["shuffled.spacewise"] = {"method": "theseus"}
+    with pytest.raises(ValueError, match="the control of spacewise has this name; take another"):
+        Grid(studies.parse(study_config))
+
+
+def test_names_margins_and_patterns_change_nothing(study_config):
+    def change(config):
+        config["name"] = "other"
+        config["statistics"] = {"margins": {"sst2": 0.5}}
+        config["exclude"] = ["*/merge.interpolate.*"]
+
+    before = fingerprints(study_config)
+    after = copy.deepcopy(study_config)
+    change(after)
+    assert all(before[run] == value for run, value in fingerprints(after).items())
+
+
+def test_small_hyperparameters_leave_the_large_model_alone(study_config):
+    def change(config):
+        config["models"]["small"]["finetune"]["rte"] = {
+            **config["models"]["small"]["finetune"]["rte"],
+            "learning_rate": 1e-4,
+        }
+
+    runs = changed_runs(study_config, change)
+    assert "rte/finetune.small/seed-0" in runs
+    assert "rte/merge.theseus.labelled.small-into-large/seed-1" in runs
+    assert not any(run.startswith(("sst2/", "stsb/")) or "finetune.large" in run or "probe" in run for run in runs)
+
+
+def test_threads_are_part_of_what_was_trained(study_config):
+    runs = changed_runs(study_config, lambda config: config.update(launch={"threads": 2}))
+    assert "sst2/finetune.large/seed-0" in runs
+
+
+def test_data_enters_by_content_not_by_place(study_config, tmp_path):
+    import shutil
+
+    copied = shutil.copytree(study_config["tasks"]["rte"]["source"]["folder"], tmp_path / "RTE")
+
+    def move(config):
+        config["tasks"]["rte"]["source"]["folder"] = str(copied)
+
+    assert not changed_runs(study_config, move)
+    with (copied / "train.tsv").open("a") as handle:
+        handle.write("999\ta dog\ta cat\tentailment\n")
+    assert {run.split("/")[0] for run in changed_runs(study_config, move)} == {"rte"}
+
+
+def test_a_generated_task_is_known_by_its_options_and_its_grammars_version(study_config, monkeypatch):
+    source = {"kind": "generated", "grammar": "entailment", "train": 100, "dev": 50}
+    study_config["tasks"]["rte"]["source"] = source
+    for key, value in (("seed", 1), ("train", 99), ("dev", 51)):
+        runs = changed_runs(study_config, lambda c, k=key, v=value: c["tasks"]["rte"]["source"].update({k: v}))
+        assert {run.split("/")[0] for run in runs} == {"rte"}, key
+    before = fingerprints(study_config)
+    monkeypatch.setattr(generated, "VERSION", generated.VERSION + 1)
+    after = fingerprints(study_config)
+    assert {run.split("/")[0] for run in before if before[run] != after[run]} == {"rte"}
+
+
+def test_exclude_drops_runs_and_an_empty_grid_is_refused(study_config):
+    kept = Grid(studies.parse({**study_config, "exclude": ["rte/*"]}))
+    assert {run.task for run in kept.runs} == {"sst2", "stsb"}
+    with pytest.raises(ValueError, match="leave no run"):
+        Grid(studies.parse({**study_config, "exclude": ["*/*"]}))
+
+
+@pytest.mark.parametrize(
+    ("section", "values", "message"),
+    [
+        (
+            "include",
+            ["rte/*", "cola/*"],
+            "include: no run matches 'cola/*'; patterns are over <task>/<system>/seed-<n>; ",
+        ),
+        ("exclude", ["*/merge.grow.*"], "exclude: no run matches '*/merge.grow.*'; patterns are over <task>/"),
+        (
+            "statistics",
+            {"primary_family": ["merge.*", "soup.*"]},
+            "statistics.primary_family: no system matches 'soup.*'; among the known are ",
+        ),
+    ],
+)
+def test_a_pattern_that_matches_nothing_is_told_with_what_there_is(study_config, section, values, message):
+    with pytest.raises(ValueError) as error:
+        Grid(studies.parse({**study_config, section: values}))
+    assert message in str(error.value) and len(str(error.value).splitlines()) == 1
+
+
+def test_the_usual_family_may_be_empty(study_config):
+    study_config["systems"] = {"majority": {}}
+    assert Grid(studies.parse({**study_config, "statistics": {"primary_family": ["merge.*"]}})).runs
+
+
+def test_short_names_of_systems_choose_runs_as_whole_names_do(study_config):
+    def left(*patterns):
+        return [run.id for run in Grid(studies.parse({**study_config, "exclude": list(patterns)})).runs]
+
+    short = left("*/merge.theseus.labelled/*")
+    assert short == left("*/merge.theseus.labelled.small-into-large/*") and short != left()
+
+
+def test_a_short_name_means_the_system_that_the_tables_show_so(study_config):
+    grid = Grid(studies.parse(study_config))
+    for name in grid.systems:
+        assert grid.named(name) == grid.named(name.removesuffix(".small-into-large")) == name
+    # One head only.
+    assert grid.named("merge.spacewise") == "merge.spacewise.labelled.small-into-large"
+    with pytest.raises(
+        ValueError, match="no system 'merge.theseus', which may mean merge.theseus.transplant.small-int"
+    ):
+        grid.named("merge.theseus")
+    with pytest.raises(ValueError, match="no system 'merge.grow'; among the known are "):
+        grid.named("merge.grow")
+
+
+def test_another_small_model_is_fine_tuned_and_merged_as_a_control(study_config):
+    before = Grid(studies.parse(study_config)).systems
+    grid = Grid(studies.parse(with_other_small(study_config)))
+    new = {name: system for name, system in grid.systems.items() if name not in before}
+    assert set(new) == {
+        f"{start}{model}{end}"
+        for model in ("untrained", "undistilled")
+        for start, end in (("finetune.", ""), ("control.other-small.spacewise.labelled.", "-into-large"))
+    }
+    assert {system.kind for system in new.values()} == {"control"}
+    assert {name: system.kind for name, system in before.items()}.items() <= {
+        name: system.kind for name, system in grid.systems.items()
+    }.items()
+    merged = new["control.other-small.spacewise.labelled.untrained-into-large"]
+    assert grid.pair("untrained-into-large") == merged.pair
+    own = grid.systems["merge.spacewise.labelled.small-into-large"]
+    assert (merged.method, merged.settings, merged.label_use) == (own.method, own.settings, own.label_use)
+
+
+def test_the_heads_of_another_small_model_are_the_merges_own_where_they_are_left_out(study_config):
+    del with_other_small(study_config, merge="theseus")["systems"]["control"]["other-small"]["heads"]
+    names = Grid(studies.parse(study_config)).systems
+    assert sum(name.startswith("control.other-small.theseus.") for name in names) == 2 * 3
+
+
+def test_a_model_like_another_that_no_control_names_is_not_run(study_config):
+    before = Grid(studies.parse(study_config)).systems
+    del with_other_small(study_config)["systems"]["control"]["other-small"]
+    assert list(Grid(studies.parse(study_config)).systems) == list(before)
+
+
+def test_two_pairs_have_the_other_small_model_once_for_each_large_one(study_config):
+    with_other_small(study_config)
+    study_config["models"] |= {"huge": study_config["models"]["large"], "tiny": study_config["models"]["small"]}
+    study_config["pairs"] += [{"large": "large", "small": "tiny"}, {"large": "huge", "small": "small"}]
+    study_config["models"]["huge"] |= {"tokenizer": "large"}
+    names = [name for name in Grid(studies.parse(study_config)).systems if "untrained" in name]
+    assert names == [
+        "finetune.untrained",
+        *(f"control.other-small.spacewise.labelled.untrained-into-{large}" for large in ("large", "huge")),
+    ]
+
+
+def test_what_control_models_depend_on(study_config):
+    with_other_small(study_config)
+    merged = "control.other-small.spacewise.labelled"
+
+    def systems(change):
+        return {run.split("/")[1] for run in changed_runs(study_config, change)}
+
+    def of(model):
+        return {f"finetune.{model}", f"{merged}.{model}-into-large"}
+
+    assert systems(lambda c: c["models"]["untrained"]["source"].update(seed=1)) == of("untrained")
+    assert systems(lambda c: c["models"]["undistilled"]["source"].update(seed=1)) == of("undistilled")
+    assert systems(lambda c: c["models"]["undistilled"]["source"]["options"].update(masked=0.2)) == of("undistilled")
+    spacewise = systems(lambda c: c["systems"]["merge"]["spacewise"].update(map_ridge=0.3))
+    assert {f"{merged}.{model}-into-large" for model in ("untrained", "undistilled")} < spacewise
+    # The text of any task is read by the one that is trained on it, and not by the one that is not trained.
+    rows = changed_runs(study_config, lambda c: c["tasks"]["sst2"]["limits"].update(train=150))
+    assert "rte/finetune.undistilled/seed-0" in rows and "rte/finetune.untrained/seed-0" not in rows
+
+
+def test_a_local_model_that_cannot_hold_what_is_asked_of_one_like_it_is_told(study_config):
+    with_other_small(study_config)["models"]["untrained"]["finetune"] = {
+        "rte": {**study_config["models"]["small"]["finetune"]["rte"], "max_tokens": 65}
+    }
+    with pytest.raises(ValueError, match=r"models.untrained.finetune.rte.max_tokens: 65; small has 64 positions"):
+        Grid(studies.parse(study_config)).check_sources()
+
+
+def test_fingerprints_of_models_that_were_made_stay():
+    """They change only with what they stand for: a model with another is made anew, and all that is made of it."""
+    hub = {"kind": "hub", "repo": "a/b", "revision": "0" * 40}
+    settings = {"rte": {"learning_rate": 1e-4, "batch_size": 8, "epochs": 1, "max_tokens": 16}}
+    shape = {"layers": 2, "width": 12, "heads": 2, "ffn": 24}
+    distilled = {"kind": "distilled", "teacher": "big", "shape": shape}
+    values = {
+        "name": "s",
+        "seeds": 1,
+        "tasks": {"rte": {"source": hub}},
+        "models": {
+            "big": {"role": "large", "source": hub, "finetune": settings},
+            "tiny": {"role": "small", "source": distilled, "finetune": settings},
+        },
+        "pairs": [{"large": "big", "small": "tiny"}],
+    }
+    grid = Grid(studies.parse(values))
+    assert (grid.model("big"), grid.model("tiny")) == ("efbe33ac7006130c", "510b992d3707eff7")
+    assert grid.finetune("rte", "tiny", 0) == "1bab8f6be15760ea"
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        ("-1", "row 1 has the label '-1'; it should be one of entailment, not_entailment"),
+        ("0,1", "row 1 has the labels '0,1'; a task with several labels per row is not supported"),
+    ],
+)
+@pytest.mark.parametrize("split", ["train", "dev"])
+def test_labels_of_both_splits_are_checked_before_any_job(study_config, tmp_path, split, label, message):
+    folder = shutil.copytree(study_config["tasks"]["rte"]["source"]["folder"], tmp_path / "own")
+    study_config["tasks"]["rte"]["source"]["folder"] = str(folder)
+    grid = Grid(studies.parse(study_config))
+    grid.check_sources()
+    header, row, *others = (folder / f"{split}.tsv").read_text().split("\n")
+    changed = row.rsplit("\t", 1)[0] + f"\t{label}"
+    (folder / f"{split}.tsv").write_text("\n".join([header, changed, *others]))
+    with pytest.raises(ValueError, match=message) as error:
+        grid.check_sources()
+    assert f"{split}.tsv" in str(error.value)
+    grid.check_sources(rows=False)
+
+
+def test_a_calibration_text_of_ones_own_counts_by_its_content(study_config, tmp_path):
+    text = tmp_path / "text.txt"
+    study_config["calibration"]["text"] = str(text)
+    with pytest.raises(ValueError, match="calibration.text: .* is missing; a file with one text per line is needed"):
+        Grid(studies.parse(study_config)).check_sources()
+    text.write_text("good film\n")
+    before = fingerprints(study_config)
+    text.write_text("bad film\n")
+    changed = {run.split("/")[1] for run, found in fingerprints(study_config).items() if found != before[run]}
+    assert changed and all("theseus" in system or "spacewise" in system for system in changed)
+
+
+def test_a_merge_by_evidence_of_weights_needs_no_calibration(study_config):
+    study_config["systems"]["merge"]["theseus"]["evidence"] = "weights"
+    grid = Grid(studies.parse(study_config))
+    assert grid.merges["theseus"].depth is None and grid.merges["spacewise"].depth == "spread"
