@@ -11,7 +11,7 @@ from graft.planning.plan import plan
 from graft.registry.gpus import gpu
 from graft.study.grid import Grid
 from graft.study.paths import Paths
-from tests.unit.test_locks import HOLDER
+from tests.unit.io.test_locks import HOLDER
 from tests.workflow.conftest import ROOT, command, environment, snakemake
 
 NO_NETWORK = """

@@ -12,7 +12,7 @@ from graft.io import files
 from graft.reporting import tables
 from graft.study.grid import Grid
 from graft.study.paths import Paths
-from tests.unit.test_locks import HOLDER
+from tests.unit.io.test_locks import HOLDER
 
 HUB = {"kind": "hub", "repo": "a/b", "revision": "0" * 40}
 FINETUNE = {"learning_rate": 1e-4, "batch_size": 8, "epochs": 1, "max_tokens": 16}

@@ -23,7 +23,8 @@ powerless = pytest.mark.skipif(bool(POWERLESS) and not shutil.which("setpriv"), 
 MAKING = """
 import sys, tempfile, time
 from pathlib import Path
-from graft.compute import ending, files
+from graft.compute import ending
+from graft.io import files
 def main():
     with tempfile.TemporaryDirectory() as scratch, files.atomic_folder("model") as folder, files.atomic_file("a.csv"):
         (folder / "part").write_text("x")
@@ -96,7 +97,8 @@ resource.setrlimit(resource.RLIMIT_FSIZE, (20_000, 20_000))
 import numpy, pandas, torch
 from tokenizers import Tokenizer, models
 from safetensors.torch import save_file
-from graft.compute import ending, files
+from graft.compute import ending
+from graft.io import files
 WRITERS = {
     "python": lambda f: (f / "x.txt").write_text(30_000 * "x"),
     "safetensors": lambda f: save_file({"x": torch.zeros(10_000)}, f / "x.safetensors"),

@@ -11,7 +11,7 @@ from graft.io import locks
 HOLDER = """
 import sys
 from pathlib import Path
-from graft import locks
+from graft.io import locks
 locks.hold(Path(sys.argv[1]), "x")
 print(1, flush=True)
 input()
@@ -44,7 +44,7 @@ def test_a_file_system_without_locks_is_told_and_used(tmp_path, monkeypatch, cap
 
 
 LOGGED = """
-from graft import locks
+from graft.io import locks
 locks.hold_log()
 print(1, flush=True)
 input()
@@ -101,7 +101,7 @@ def test_a_study_with_a_snakemake_or_a_job_is_not_touched(tmp_path, held, told):
 TURN = """
 import sys, time
 from pathlib import Path
-from graft import locks
+from graft.io import locks
 turn = locks.take_turn(Path(sys.argv[1]), "it")
 print(time.monotonic(), flush=True)
 sys.stdin.readline()

@@ -7,7 +7,7 @@ import pytest
 
 from graft.reporting.states import states, step_states
 from graft.study import steps
-from tests.unit.test_locks import HOLDER
+from tests.unit.io.test_locks import HOLDER
 
 MERGE = "merge.interpolate.tiny-into-big"
 
