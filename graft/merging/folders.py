@@ -30,7 +30,7 @@ from graft.merging.heads.labelled import label_targets
 from graft.merging.heterogeneous.interpolate import interpolated_head
 from graft.merging.protocol import Parts, extended
 from graft.merging.saving import save_classifier, split_classifier
-from graft.model_folders import open_folder
+from graft.model_folders import CONFIG, label_names, open_folder
 from graft.model_sections import PathModel
 from graft.pretrained import fetch_model
 from graft.progress import Report
@@ -43,6 +43,8 @@ from graft.tasks.texts import read_texts
 from graft.tasks.tokens import TokenisedSplit, load_tokenizer
 from graft.tasks.tsv import read_tsv
 
+# Those parts of a shape that have no plural of their own.
+COUNTED = {"types": "token types", "vocabulary": "word embeddings"}
 # Rows on which a head is fitted, and the ridge sizes of which the one that predicts every fifth row best is taken.
 FIT_ROWS = 2048
 FEWEST_ROWS = 10
@@ -174,8 +176,12 @@ def _checked(order: Order) -> registry.MethodFacts:
         raise ValueError(f"--head: no head is called {order.head!r}; known are {', '.join(facts.heads)}")
     if facts.heads and order.head == "labelled" and order.labelled is None:
         raise ValueError("--head labelled is fitted on labels: give --labelled FILE.tsv")
+    if order.labelled is not None and not (facts.heads and order.head == "labelled"):
+        raise ValueError("--labelled is read by --head labelled alone: say that too, or leave it out")
+    if not facts.heads and order.head != Order.head:
+        raise ValueError(f"--head {order.head}: {facts.name} makes its own head; leave it out")
     if not math.isfinite(order.strength):
-        raise ValueError(f"--strength {order.strength}: must be a number")
+        raise ValueError(f"--strength {order.strength}: must be a finite number")
     if order.device not in ("cpu", "cuda") or (order.device == "cuda" and not torch.cuda.is_available()):
         raise ValueError(f"--device {order.device}: must be cpu, or cuda where torch sees a GPU")
     files.check_new(order.out)
@@ -186,7 +192,7 @@ def _read(order: Order, scratch: Path) -> _Given:
     folders = {"--large": order.large, "--small-pretrained": order.small_pretrained}
     for flag, folder in folders.items():
         fetch_model(PathModel(kind="path", folder=str(folder)), flag, scratch / flag, "")
-    open_folder(order.small_finetuned, "--small-finetuned")
+    _check_labels(order.small_finetuned)
     large_shape, small_shape = (Shape.of(scratch / flag) for flag in folders)
     tuned_shape = Shape.of(order.small_finetuned)
     for what in vars(small_shape):
@@ -194,7 +200,8 @@ def _read(order: Order, scratch: Path) -> _Given:
         if ours != tuned:
             raise ValueError(f"--small-finetuned has {what} {tuned}, --small-pretrained {ours}; they must be one model")
         if what in ("positions", "types", "vocabulary") and ours != theirs:
-            raise ValueError(f"the small model has {ours} {what}, the large one {theirs}; must be as many")
+            counted = COUNTED.get(what, what)
+            raise ValueError(f"the small model has {ours} {counted}, the large one {theirs}; must be as many")
         if what in ("layers", "width", "ffn") and ours > theirs:
             raise ValueError(f"the small model has {what} {ours}, more than the large one's {theirs}; swap the folders")
     # Of the folders as they were given: the second may come without a tokenizer.
@@ -208,6 +215,10 @@ def _read(order: Order, scratch: Path) -> _Given:
         bad = next((name for name, t in model.state_dict().items() if not torch.isfinite(t).all()), None)
         if bad:
             raise ValueError(f"{flag}: {bad} holds values that are not finite; the model is damaged")
+    if order.small_pretrained.resolve() == order.small_finetuned.resolve():
+        raise ValueError(
+            f"--small-pretrained {order.small_pretrained}: is --small-finetuned too; name the model before its fine-tuning"
+        )
     return _Given(
         *(model.to(order.device) for model in models.values()),
         large_folder=scratch / "--large",
@@ -218,6 +229,14 @@ def _read(order: Order, scratch: Path) -> _Given:
         max_tokens=min(order.max_tokens, large_shape.positions, small_shape.positions),
         projections=projections_of(scratch / "--small-pretrained"),
     )
+
+
+def _check_labels(finetuned: Path) -> None:
+    config = open_folder(finetuned, "--small-finetuned").config
+    try:
+        label_names(config)
+    except ValueError as error:
+        raise ValueError(f"{finetuned / CONFIG}: {error}") from None
 
 
 def _fit_texts(order: Order, given: _Given) -> _FitTexts:

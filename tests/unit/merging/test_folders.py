@@ -270,6 +270,13 @@ def configured(source, folder, **changes):
     return folder
 
 
+def whole(world, folder):
+    """The fine-tuned model with its tokenizer."""
+    shutil.copytree(world / "two", folder)
+    files.copy_into(world / "small", folder, files.TOKENIZER)
+    return folder
+
+
 def more_words(world, folder):
     """The small model's tokenizer and embeddings with one word more."""
     configured(world / "small", folder, vocab_size=len(VOCABULARY) + 1)
@@ -294,6 +301,22 @@ THREE = {"id2label": {0: "a", 1: "b", 2: "c"}, "label2id": {"a": 0, "b": 1, "c":
 
 
 WRONG = {
+    "the fine-tuned model in both places": (
+        lambda w, t: {"small_finetuned": whole(w, t / "x"), "small_pretrained": t / "x" / ".." / "x"},
+        "x: is --small-finetuned too; name the model before its fine-tuning",
+    ),
+    "labels for another head": (
+        lambda w, t: {"labelled": w / "two.tsv"},
+        "--labelled is read by --head labelled alone",
+    ),
+    "a head for a method that has its own": (
+        lambda w, t: {"method": "interpolate", "head": "label-free"},
+        "--head label-free: interpolate makes its own head; leave it out",
+    ),
+    "labels counted from 1": (
+        lambda w, t: {"small_finetuned": configured(w / "two", t / "x", id2label={"1": "a", "2": "b"})},
+        "x/config.json: id2label .* must have a label of its own for each number from 0 on",
+    ),
     "no pre-trained small": (lambda w, t: {"small_pretrained": None}, "give --small-pretrained DIR"),
     "a folder without a model": (lambda w, t: {"large": t}, "--large: .*missing; a Hugging Face model folder"),
     "another architecture": (
@@ -314,7 +337,7 @@ WRONG = {
     ),
     "a larger vocabulary": (
         lambda w, t: {role: more_words(w, t / role) for role in ("small_pretrained", "small_finetuned")},
-        f"the small model has {len(VOCABULARY) + 1} vocabulary, the large one {len(VOCABULARY)}; must be as many",
+        f"the small model has {len(VOCABULARY) + 1} word embeddings, the large one {len(VOCABULARY)}; must be as many",
     ),
     "another vocabulary": (
         lambda w, t: {"small_pretrained": other_words(w, t / "x")},
