@@ -133,6 +133,11 @@ class _Given:
         return self.finetuned.config.problem_type or unsaid
 
     @property
+    def unsaid(self) -> bool:
+        """Whether the fine-tuned model's config leaves open what its outputs are."""
+        return self.finetuned.config.problem_type is None
+
+    @property
     def labels(self) -> tuple[str, ...] | None:
         """Classes, of which a text has one; None for a score."""
         return None if self.kind == REGRESSION else self.outputs
@@ -217,7 +222,8 @@ def _read(order: Order, scratch: Path) -> _Given:
             raise ValueError(f"{flag}: {bad} holds values that are not finite; the model is damaged")
     if order.small_pretrained.resolve() == order.small_finetuned.resolve():
         raise ValueError(
-            f"--small-pretrained {order.small_pretrained}: is --small-finetuned too; name the model before its fine-tuning"
+            f"--small-pretrained {order.small_pretrained}: is --small-finetuned too; name the model before its "
+            "fine-tuning"
         )
     return _Given(
         *(model.to(order.device) for model in models.values()),
@@ -243,6 +249,11 @@ def _fit_texts(order: Order, given: _Given) -> _FitTexts:
     texts, values = given.texts, None
     if order.head == "labelled":
         if given.kind == MULTI_LABEL or (given.labels is None and len(given.outputs) > 1):
+            if given.unsaid and len(given.outputs) == 1:
+                raise ValueError(
+                    f"--small-finetuned has one output, and {order.small_finetuned / CONFIG} does not say of what: "
+                    'write "problem_type": "regression" there if it is a score'
+                )
             raise ValueError(
                 f"--head labelled is fitted on one class or one score for each text; --small-finetuned is of "
                 f"{given.kind} with {len(given.outputs)} outputs: use transplant or label-free"

@@ -167,6 +167,9 @@ def test_outputs_mean_what_those_of_the_small_model_mean(labels, kind, order, wo
         if kind == "multi_label_classification" and labels == "three":
             assert abs(sum(one.values()) - 1) > 0.05
     refused = order(large=world / "small", small_finetuned=tuned, head="labelled", labelled=world / "three.tsv")
+    if kind is None and labels == "one":
+        with pytest.raises(ValueError, match='does not say of what: write "problem_type": "regression" there if'):
+            merge(replace(refused, out=tmp_path / "labelled"), quiet)
     if kind == "multi_label_classification" or (kind == "regression" and labels == "three"):
         with pytest.raises(ValueError, match="one class or one score for each text; --small-finetuned is of"):
             merge(replace(refused, out=tmp_path / "labelled"), quiet)
@@ -270,6 +273,15 @@ def configured(source, folder, **changes):
     return folder
 
 
+def renamed(world, folder, name, other):
+    """The fine-tuned model with another beginning of some tensors' names, or with a copy of one."""
+    shutil.copytree(world / "two", folder)
+    weights = load_file(folder / "model.safetensors")
+    more = {other + key.removeprefix(name): tensor.clone() for key, tensor in weights.items() if key.startswith(name)}
+    save_file(weights | more if name else more, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
 def whole(world, folder):
     """The fine-tuned model with its tokenizer."""
     shutil.copytree(world / "two", folder)
@@ -312,6 +324,18 @@ WRONG = {
     "a head for a method that has its own": (
         lambda w, t: {"method": "interpolate", "head": "label-free"},
         "--head label-free: interpolate makes its own head; leave it out",
+    ),
+    "a classifier of words": (
+        lambda w, t: {"small_finetuned": configured(w / "two", t / "x", architectures=["BertForTokenClassification"])},
+        r"x: holds no classifier of texts \(BertForTokenClassification\); a model fine-tuned for classes or a score",
+    ),
+    "a layer that the config does not count": (
+        lambda w, t: {"small_finetuned": renamed(w, t / "x", "classifier.weight", "bert.encoder.layer.2.weight")},
+        "x: bert.encoder.layer.2.weight is of no BERT classifier",
+    ),
+    "weights of a wrapped model": (
+        lambda w, t: {"small_finetuned": renamed(w, t / "x", "", "module.")},
+        "x: bert.embeddings.LayerNorm.bias is missing; .*",
     ),
     "labels counted from 1": (
         lambda w, t: {"small_finetuned": configured(w / "two", t / "x", id2label={"1": "a", "2": "b"})},
