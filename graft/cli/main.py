@@ -22,6 +22,10 @@ DEFAULT = Path(__file__).resolve().parents[2] / "config.yaml"
 LONG_AGO = 315_619_200
 # Flags that take several values at once, which typer has no word for.
 SEVERAL = ("--models", "--weights", "--statistics")
+# Of `merge`, what only merges of one kind take.
+OF_TWO_SHAPES = ("large", "small_finetuned", "small_pretrained", "text", "head", "labelled", "tokens", "max_tokens")
+OF_ONE_SHAPE = ("models", "base", "weights", "statistics", "dtype", "max_shard_size")
+KINDS = "one shape (--models DIR DIR ...)", "two shapes (--large DIR ...)"
 NamedStudy = Annotated[str, typer.Argument(help="Study: the name of a folder in results/.")]
 AnyStudy = Annotated[str | None, typer.Argument(help="Study; may be left out where results/ holds only one.")]
 
@@ -148,6 +152,7 @@ def methods() -> None:
 
 @app.command()
 def merge(
+    context: typer.Context,
     method: Annotated[str, typer.Option(help="One of `python -m graft methods`, of kind weights or for one shape.")],
     out: Annotated[Path, typer.Option(help="New folder for the merged model.")],
     large: Annotated[Path | None, typer.Option(help="Folder of the pre-trained large model.")] = None,
@@ -189,14 +194,15 @@ def merge(
         name, separator, value = given.partition("=")
         if not separator:
             raise ValueError(f"--option {given}: write it as NAME=VALUE")
+        if name in options:
+            raise ValueError(f"--option {name}: is given twice")
         options[name] = read_value(value, f"--option {name}")
-    if models or base:
+    one_shape = bool(models or base)
+    _check_flags(context, one_shape)
+    if one_shape:
         from graft.merging.homogeneous import folders as same_shape
 
-        unused = {"--large": large, "--small-finetuned": small_finetuned, "--text": text}
-        for flag, value in unused.items():
-            if value is not None:
-                raise ValueError(f"{flag} is of merges of two shapes, --models of those of one; give either")
+        _check_kind(method, one_shape)
         asked = same_shape.Order(
             method, tuple(models or ()), out, base, tuple(weights) if weights else None, strength, options,
             tuple(statistics or ()), device, dtype, max_shard_size,
@@ -210,6 +216,7 @@ def merge(
         from graft.cli import merge_folders, merge_orders
         from graft.reporting import terminal
 
+        _check_kind(method, one_shape)
         order = merge_folders.Order(
             method, large, small_finetuned, small_pretrained, text, out, head, 1.0 if strength is None else strength,
             labelled, options, tokens, max_tokens, device,
@@ -218,6 +225,26 @@ def merge(
             plan = merge_folders.merge(order, report, dry_run)
         terminal.show(merge_orders.told(plan))
     print(f"nothing was written to {out}: this was a dry run" if dry_run else f"the merged model is in {out}")
+
+
+def _check_flags(context: typer.Context, one_shape: bool) -> None:
+    """Raise ValueError for a flag of the other kind of merge, which would be of no effect."""
+    for name in OF_TWO_SHAPES if one_shape else OF_ONE_SHAPE:
+        if str(context.get_parameter_source(name)).endswith("COMMANDLINE"):
+            flag, (ours, theirs) = f"--{name.replace('_', '-')}", KINDS if one_shape else KINDS[::-1]
+            raise ValueError(f"{flag} is of merges of {theirs} and of no effect in those of {ours}; give either")
+
+
+def _check_kind(method: str, one_shape: bool) -> None:
+    """Raise ValueError for a method of the other kind of merge."""
+    from graft.registry import merge_methods, same_shape_methods
+
+    our_methods, their_methods = same_shape_methods.METHODS, merge_methods.METHODS
+    ours, theirs = KINDS
+    if not one_shape:
+        our_methods, their_methods, ours, theirs = their_methods, our_methods, theirs, ours
+    if method in their_methods and method not in our_methods:
+        raise ValueError(f"{method} merges models of {theirs}, not of {ours}; `python -m graft methods` lists both")
 
 
 @app.command()

@@ -8,8 +8,8 @@ from pathlib import Path
 
 from graft.cli.merge_orders import Order, Plan
 from graft.compute import provenance
-from graft.encoders.model_folders import open_folder
 from graft.io import files
+from graft.io.model_folders import open_folder
 from graft.merging import card
 from graft.registry.merge_methods import MethodFacts
 

@@ -22,10 +22,10 @@ from graft.config.models import PathModel
 from graft.encoders import features
 from graft.encoders.bert import encoder_of, load_classifier, load_encoder, projections_of
 from graft.encoders.inference import Batch, batches, first_texts, padded_lengths, pass_flops
-from graft.encoders.model_folders import open_folder
 from graft.encoders.pretrained import fetch_model
 from graft.flops.counts import calibration_flops, encoder_flops, head_flops, logits_flops, similarity_flops
 from graft.io import files
+from graft.io.model_folders import CONFIG, label_names, open_folder
 from graft.io.progress import Report
 from graft.merging.alignment.cka import layer_similarity
 from graft.merging.calibration import calibrate, check_tokens
@@ -45,6 +45,8 @@ from graft.tasks.texts import read_texts
 from graft.tasks.tokens import TokenisedSplit, load_tokenizer
 from graft.tasks.tsv import read_tsv
 
+# Those parts of a shape that have no plural of their own.
+COUNTED = {"types": "token types", "vocabulary": "word embeddings"}
 # Rows on which a head is fitted, and the ridge sizes of which the one that predicts every fifth row best is taken.
 FIT_ROWS = 2048
 FEWEST_ROWS = 10
@@ -101,6 +103,11 @@ class _Given:
         return self.finetuned.config.problem_type or unsaid
 
     @property
+    def unsaid(self) -> bool:
+        """Whether the fine-tuned model's config leaves open what its outputs are."""
+        return self.finetuned.config.problem_type is None
+
+    @property
     def labels(self) -> tuple[str, ...] | None:
         """Classes, of which a text has one; None for a score."""
         return None if self.kind == REGRESSION else self.outputs
@@ -144,8 +151,12 @@ def _checked(order: Order) -> merge_methods.MethodFacts:
         raise ValueError(f"--head: no head is called {order.head!r}; known are {', '.join(facts.heads)}")
     if facts.heads and order.head == "labelled" and order.labelled is None:
         raise ValueError("--head labelled is fitted on labels: give --labelled FILE.tsv")
+    if order.labelled is not None and not (facts.heads and order.head == "labelled"):
+        raise ValueError("--labelled is read by --head labelled alone: say that too, or leave it out")
+    if not facts.heads and order.head != Order.head:
+        raise ValueError(f"--head {order.head}: {facts.name} makes its own head; leave it out")
     if not math.isfinite(order.strength):
-        raise ValueError(f"--strength {order.strength}: must be a number")
+        raise ValueError(f"--strength {order.strength}: must be a finite number")
     if order.device not in ("cpu", "cuda") or (order.device == "cuda" and not torch.cuda.is_available()):
         raise ValueError(f"--device {order.device}: must be cpu, or cuda where torch sees a GPU")
     files.check_new(order.out)
@@ -156,7 +167,7 @@ def _read(order: Order, scratch: Path) -> _Given:
     folders = {"--large": order.large, "--small-pretrained": order.small_pretrained}
     for flag, folder in folders.items():
         fetch_model(PathModel(kind="path", folder=str(folder)), flag, scratch / flag, "")
-    open_folder(order.small_finetuned, "--small-finetuned")
+    _check_labels(order.small_finetuned)
     large_shape, small_shape = (Shape.of(scratch / flag) for flag in folders)
     tuned_shape = Shape.of(order.small_finetuned)
     for what in vars(small_shape):
@@ -164,7 +175,8 @@ def _read(order: Order, scratch: Path) -> _Given:
         if ours != tuned:
             raise ValueError(f"--small-finetuned has {what} {tuned}, --small-pretrained {ours}; they must be one model")
         if what in ("positions", "types", "vocabulary") and ours != theirs:
-            raise ValueError(f"the small model has {ours} {what}, the large one {theirs}; must be as many")
+            counted = COUNTED.get(what, what)
+            raise ValueError(f"the small model has {ours} {counted}, the large one {theirs}; must be as many")
         if what in ("layers", "width", "ffn") and ours > theirs:
             raise ValueError(f"the small model has {what} {ours}, more than the large one's {theirs}; swap the folders")
     # Of the folders as they were given: the second may come without a tokenizer.
@@ -178,6 +190,11 @@ def _read(order: Order, scratch: Path) -> _Given:
         bad = next((name for name, t in model.state_dict().items() if not torch.isfinite(t).all()), None)
         if bad:
             raise ValueError(f"{flag}: {bad} holds values that are not finite; the model is damaged")
+    if order.small_pretrained.resolve() == order.small_finetuned.resolve():
+        raise ValueError(
+            f"--small-pretrained {order.small_pretrained}: is --small-finetuned too; name the model before its "
+            "fine-tuning"
+        )
     return _Given(
         *(model.to(order.device) for model in models.values()),
         large_folder=scratch / "--large",
@@ -190,10 +207,23 @@ def _read(order: Order, scratch: Path) -> _Given:
     )
 
 
+def _check_labels(finetuned: Path) -> None:
+    config = open_folder(finetuned, "--small-finetuned").config
+    try:
+        label_names(config)
+    except ValueError as error:
+        raise ValueError(f"{finetuned / CONFIG}: {error}") from None
+
+
 def _fit_texts(order: Order, given: _Given) -> _FitTexts:
     texts, values = given.texts, None
     if order.head == "labelled":
         if given.kind == MULTI_LABEL or (given.labels is None and len(given.outputs) > 1):
+            if given.unsaid and len(given.outputs) == 1:
+                raise ValueError(
+                    f"--small-finetuned has one output, and {order.small_finetuned / CONFIG} does not say of what: "
+                    'write "problem_type": "regression" there if it is a score'
+                )
             raise ValueError(
                 f"--head labelled is fitted on one class or one score for each text; --small-finetuned is of "
                 f"{given.kind} with {len(given.outputs)} outputs: use transplant or label-free"

@@ -122,6 +122,8 @@ def own_task(given: str, kind: guessing.Kind | None = None) -> OwnTask:
     row = TASKS.get(name) or guessing.guess_row(table, train, kind)
     for split in readers.OF_A_TASK:
         readers.read_split(source, row, split, where)
+    if name not in TASKS:
+        guessing.check_names(row, *readers.read_table(source, "dev", where))
     return OwnTask(name, folder, row, len(table), "" if name in TASKS else guessing.in_words(row, table))
 
 

@@ -11,6 +11,8 @@ from transformers import BertConfig, BertForSequenceClassification, BertModel, P
 from transformers.utils import logging
 
 from graft.encoders.local_models import PROJECTION
+from graft.encoders.tensor_names import is_buffer
+from graft.io.model_folders import read_config
 from graft.registry.shapes import Shape
 
 Loaded = TypeVar("Loaded", bound=PreTrainedModel)
@@ -106,10 +108,21 @@ def _load(kind: type[Loaded], folder: str | Path) -> Loaded:
         )
     finally:
         logging.set_verbosity(verbosity)
-    if kind is BertForSequenceClassification and "classifier.weight" in info["missing_keys"]:
-        made = ", ".join(model.config.architectures or ()) or "an encoder"
-        raise ValueError(f"{folder}: holds no classifier ({made}); a model fine-tuned for classes or a score is needed")
+    if kind is BertForSequenceClassification:
+        # transformers says of one that was read what it is read as, so what it was is asked of the file.
+        made = ", ".join(read_config(Path(folder)).get("architectures") or ())
+        other = made and kind.__name__ not in made
+        if other or (not made and "classifier.weight" in info["missing_keys"]):
+            told = made or "an encoder"
+            raise ValueError(
+                f"{folder}: holds no classifier of texts ({told}); a model fine-tuned for classes or a score is needed"
+            )
     problems = [f"{name} is missing" for name in sorted(info["missing_keys"])]
+    # transformers leaves out what it does not know; of an encoder alone, that is other heads.
+    if kind is BertForSequenceClassification:
+        problems += [
+            f"{name} is of no BERT classifier" for name in sorted(info["unexpected_keys"]) if not is_buffer(name)
+        ]
     problems += [
         f"{name} has shape {list(here)}, config.json says {list(said)}"
         for name, here, said in sorted(info["mismatched_keys"])

@@ -7,8 +7,8 @@ import os
 from pathlib import Path
 
 from graft.config.models import PackageModel, PathModel
-from graft.encoders.model_folders import SAFETENSORS, open_folder
 from graft.io import files
+from graft.io.model_folders import SAFETENSORS, open_folder
 
 # What a distillation compared hidden states with, beside the model that it made.
 PROJECTION = "fit_dense.safetensors"

@@ -13,9 +13,9 @@ from transformers import BertConfig, BertModel, BertTokenizerFast
 from graft.config.models import HubModel, PackageModel, PathModel
 from graft.encoders import tensor_names
 from graft.encoders.local_models import PROJECTION, model_files
-from graft.encoders.model_folders import ModelFolder, open_folder
 from graft.encoders.saving import save_model
 from graft.io import files
+from graft.io.model_folders import ModelFolder, open_folder
 from graft.registry.shapes import Shape
 from graft.tasks import alike
 from graft.tasks.tokens import load_tokenizer
@@ -133,7 +133,11 @@ def read_checkpoint(model: ModelFolder, where: str) -> dict[str, Tensor]:
             # weights_only: a pickle could run code on loading.
             part = torch.load(file, map_location="cpu", weights_only=True) if model.pickled else load_file(file)
         except Exception as error:  # safetensors, pickle and zipfile have a kind each for a damaged file
-            raise ValueError(f"{file}: cannot be read as weights ({' '.join(str(error).split())[:200]})") from None
+            # torch advises to let a pickle run its code.
+            reason = (
+                "damaged, or a pickle of more than numbers" if model.pickled else " ".join(str(error).split())[:200]
+            )
+            raise ValueError(f"{file}: cannot be read as weights ({reason}); save or download it again") from None
         for name, tensor in part.items():
             if name in tensors:
                 raise ValueError(f"{where}: {name} stands in two weights files")

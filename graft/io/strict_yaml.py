@@ -156,6 +156,8 @@ def _in_words(error: yaml.MarkedYAMLError) -> str:
         return "* stands for an alias here; put a pattern in quotes"
     if "could not find expected ':'" in problem:
         return "a key needs a colon and a space after it"
+    if "stream end" in problem or "end of stream" in problem:
+        return "a list, a mapping or a quotation mark is opened and not closed; text that begins so needs quotes"
     if "'\\t'" in problem:
         return "a tab stands where YAML takes spaces only; indent with spaces"
     if "mapping values are not allowed" in problem:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from graft.io.files import read_json
+from graft.io.model_folders import read_config
 
 # Those of a config that fix a BERT's shape.
 KEYS = (
@@ -67,8 +67,9 @@ class Shape:
     @classmethod
     def of(cls, folder: str | Path) -> "Shape":
         """Shape of the model saved in `folder`."""
+        config = read_config(Path(folder))
         try:
-            return cls.from_config(read_json(Path(folder) / "config.json"))
+            return cls.from_config(config)
         except ValueError as error:
             raise ValueError(f"{folder}: {error}") from error
 

@@ -12,6 +12,7 @@ from typing import Any
 from tokenizers import BertWordPieceTokenizer, Tokenizer
 
 from graft.io import files
+from graft.io.model_folders import read_keys
 
 # Case, accents (composed and not), Chinese, Japanese and Korean, emoji, white space of all kinds, control characters,
 # digits, punctuation, special tokens as text, words that are too long or of no language.
@@ -70,8 +71,10 @@ def difference(one: Tokenizer, other: Tokenizer) -> str | None:
     for text in PROBES:
         mine, others = (tokenizer.encode(text, add_special_tokens=False) for tokenizer in (one, other))
         if mine.ids != others.ids:
-            at = next((i for i, pair in enumerate(zip(mine.ids, others.ids, strict=False)) if len(set(pair)) > 1), -1)
-            words = " and ".join(repr(" ".join(found.tokens[max(at, 0) :][:3])) for found in (mine, others))
+            pairs = enumerate(zip(mine.ids, others.ids, strict=False))
+            # Where one goes on after the other has ended, from there.
+            at = next((i for i, (ours, theirs) in pairs if ours != theirs), min(len(mine.ids), len(others.ids)))
+            words = " and ".join(repr(" ".join(found.tokens[at:][:3])) for found in (mine, others))
             return f"{text[:30]!r} is read differently ({words})"
     return None
 
@@ -97,7 +100,7 @@ def _of_words(folder: Path, settings: dict[str, Any]) -> Tokenizer:
     except Exception as error:  # tokenizers raises no narrower kind
         raise ValueError(f"{folder / 'vocab.txt'}: not a BERT vocabulary ({' '.join(str(error).split())})") from None
     if (folder / "added_tokens.json").is_file():
-        added = files.read_json(folder / "added_tokens.json")
+        added = read_keys(folder / "added_tokens.json")
         tokenizer.add_tokens(sorted(added, key=added.get))
     return tokenizer
 
@@ -123,7 +126,7 @@ def _of_json(path: Path, settings: dict[str, Any]) -> Tokenizer:
 
 def _settings(folder: Path) -> dict[str, Any]:
     path = folder / "tokenizer_config.json"
-    return files.read_json(path) if path.is_file() else {}
+    return read_keys(path) if path.is_file() else {}
 
 
 def _same_file(one: Path, other: Path, name: str) -> bool:

@@ -77,6 +77,16 @@ def named_columns(table: pd.DataFrame, file: object) -> pd.DataFrame:
     return table.drop(columns=ids)
 
 
+def check_names(row: TaskRow, file: object, table: pd.DataFrame) -> None:
+    """Raise ValueError where a split has numbers for classes that train has names for: nobody says which is which."""
+    numbers = set(table[row.label].map(labels.written)) - set(row.labels or ())
+    if row.labels and (number := min(filter(_is_number, numbers), default=None)) is not None:
+        raise ValueError(
+            f"{file}: the label column {row.label} holds {number!r}, where train has names "
+            f"({_listed(row.labels[:3])}); write the labels alike in both"
+        )
+
+
 def in_words(row: TaskRow, table: pd.DataFrame) -> str:
     """One line on what was guessed: columns, kind of label, and how many rows of `table` each class has."""
     columns = f"text in {_listed(row.text)}; label in {row.label}"

@@ -14,7 +14,7 @@ from types import TracebackType
 
 import numpy as np
 
-from graft.encoders.model_folders import ModelFolder, open_folder
+from graft.io.model_folders import ModelFolder, open_folder
 from graft.merging.homogeneous.formats import FLOATING, STORED, Array, widened
 
 WEIGHTS = "model.safetensors"

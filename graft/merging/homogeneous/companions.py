@@ -10,6 +10,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from graft.io import files
+from graft.io.model_folders import read_keys
 
 TOKENIZER = (
     "tokenizer.json",
@@ -116,7 +117,7 @@ def _united(name: str, folders: Sequence[Path]) -> dict[str, Any] | None:
     found: dict[str, tuple[Any, Path]] = {}
     have = [folder for folder in folders if (folder / name).is_file()]
     for folder in have:
-        for key, value in _read(folder / name).items():
+        for key, value in read_keys(folder / name).items():
             if key in NOTES:
                 # None of them matters; the last in the order of their texts does not depend on that of the folders.
                 found[key] = max((value, folder), found.get(key, (value, folder)), key=lambda one: json.dumps(one[0]))
@@ -146,7 +147,7 @@ def _modules(folders: Sequence[Path]) -> tuple[dict[str, Path], dict[str, Any]]:
             if name.endswith(".json"):
                 have = [folder for folder in folders if (folder / name).is_file()]
                 _check_settings(have, name)
-                written[name] = min((_read(folder / name) for folder in have), key=json.dumps)
+                written[name] = min((read_keys(folder / name) for folder in have), key=json.dumps)
             elif other := next((folder for folder in folders if not _equal(first / name, folder / name)), None):
                 raise ValueError(
                     f"{other / module['path']}: {_kind(module)} has weights of its own, which differ from those "
@@ -164,7 +165,8 @@ def _equal(one: Path, other: Path) -> bool:
 def _list(folder: Path) -> list[dict[str, Any]]:
     """A folder's modules, in their order; raises ValueError for what is no list of them, and for code of others."""
     try:
-        modules = sorted(json.loads((folder / MODULES).read_text(encoding="utf-8")), key=lambda one: one["idx"])
+        modules = json.loads((folder / MODULES).read_text(encoding="utf-8"))
+        modules = sorted(modules if isinstance(modules, list) else [None], key=lambda one: one["idx"])
         paths = [PurePosixPath(module["path"]) for module in modules]
         kinds = [str(module["type"]) for module in modules]
     except (ValueError, KeyError, TypeError):
@@ -190,7 +192,7 @@ def _files(folder: Path, path: str) -> Iterator[str]:
 
 
 def _check_settings(folders: Sequence[Path], name: str) -> None:
-    settings = [_settings(_read(folder / name)) for folder in folders]
+    settings = [_settings(read_keys(folder / name)) for folder in folders]
     for folder, theirs in zip(folders, settings, strict=True):
         ours = settings[0]
         for key in sorted({*ours, *theirs}):
@@ -212,10 +214,3 @@ def _settings(given: Mapping[str, Any]) -> dict[str, Any]:
     if any(key.startswith("pooling_mode") for key in found):
         found.setdefault("include_prompt", True)
     return {key: value for key, value in found.items() if value not in (None, False, {}, [])}
-
-
-def _read(file: Path) -> dict[str, Any]:
-    try:
-        return dict(json.loads(file.read_text(encoding="utf-8")))
-    except (ValueError, TypeError):
-        raise ValueError(f"{file}: not JSON with names and values") from None

@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from graft.encoders import model_folders
+from graft.io import model_folders
 from graft.merging.homogeneous import defaults
 
 # A classifier's own: these are the models', whatever the base has.
@@ -53,7 +53,7 @@ def read(folder: Path) -> dict[str, Any]:
     config = model_folders.open_folder(folder).config
     try:
         json.dumps(config, allow_nan=False)
-        _all_labels(config)
+        model_folders.label_names(config)
     except ValueError as error:
         raise ValueError(f"{folder / 'config.json'}: {error}") from None
     return config
@@ -131,7 +131,9 @@ def united(
 
 def _united_labels(configs: Sequence[Mapping[str, Any]]) -> list[str]:
     """The names that any of these gives its labels, else the numbers that one gives them."""
-    return next(filter(None, map(_labels, configs)), []) or max(map(_all_labels, configs), key=len, default=[])
+    return next(filter(None, map(_labels, configs)), []) or max(
+        map(model_folders.label_names, configs), key=len, default=[]
+    )
 
 
 def _computing(config: Mapping[str, Any], family: str) -> dict[str, Any]:
@@ -210,21 +212,13 @@ def _kind(config: Mapping[str, Any]) -> str | None:
     """What a classifier's scores are: one label of several, any of several, or numbers; None where nobody can say."""
     given = config.get("problem_type")
     if given is None and "ForSequenceClassification" in str(config.get("architectures")):
-        count = len(_all_labels(config)) or config.get("num_labels") or 2
+        count = len(model_folders.label_names(config)) or config.get("num_labels") or 2
         return SINGLE if count > 1 else "one score (no problem_type is written down)"
     return given
 
 
-def _all_labels(config: Mapping[str, Any]) -> list[str]:
-    named = config.get("id2label") or {}
-    try:
-        return [str(named[key]) for key in sorted(named, key=int)]
-    except (TypeError, ValueError, AttributeError):
-        raise ValueError(f"id2label {named!r} must name a label for each number") from None
-
-
 def _labels(config: Mapping[str, Any]) -> list[str]:
     """A classifier's labels in the order of their numbers; none where the config names none."""
-    labels = _all_labels(config)
+    labels = model_folders.label_names(config)
     # So transformers calls labels that nobody named.
     return [] if labels == [f"LABEL_{i}" for i in range(len(labels))] else labels

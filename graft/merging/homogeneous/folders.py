@@ -110,7 +110,7 @@ def _checked(order: Order) -> same_shape_methods.Facts:
             raise ValueError(f"{facts.name} treats its models alike and takes no --weights")
         checks.check_weights(order.weights, count)
     if order.strength is not None and not math.isfinite(order.strength):
-        raise ValueError(f"--strength {order.strength}: must be a number")
+        raise ValueError(f"--strength {order.strength}: must be a finite number")
     if order.strength not in (None, 1.0) and order.base is None and facts.name != "slerp":
         raise ValueError(f"--strength {order.strength:g} is a factor of changes: give --base DIR, what they change")
     if bool(facts.statistics) != bool(order.statistics) or (facts.statistics and len(order.statistics) != count):

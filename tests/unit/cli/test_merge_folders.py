@@ -167,6 +167,9 @@ def test_outputs_mean_what_those_of_the_small_model_mean(labels, kind, order, wo
         if kind == "multi_label_classification" and labels == "three":
             assert abs(sum(one.values()) - 1) > 0.05
     refused = order(large=world / "small", small_finetuned=tuned, head="labelled", labelled=world / "three.tsv")
+    if kind is None and labels == "one":
+        with pytest.raises(ValueError, match='does not say of what: write "problem_type": "regression" there if'):
+            merge(replace(refused, out=tmp_path / "labelled"), quiet)
     if kind == "multi_label_classification" or (kind == "regression" and labels == "three"):
         with pytest.raises(ValueError, match="one class or one score for each text; --small-finetuned is of"):
             merge(replace(refused, out=tmp_path / "labelled"), quiet)
@@ -270,6 +273,22 @@ def configured(source, folder, **changes):
     return folder
 
 
+def renamed(world, folder, name, other):
+    """The fine-tuned model with another beginning of some tensors' names, or with a copy of one."""
+    shutil.copytree(world / "two", folder)
+    weights = load_file(folder / "model.safetensors")
+    more = {other + key.removeprefix(name): tensor.clone() for key, tensor in weights.items() if key.startswith(name)}
+    save_file(weights | more if name else more, folder / "model.safetensors", metadata={"format": "pt"})
+    return folder
+
+
+def whole(world, folder):
+    """The fine-tuned model with its tokenizer."""
+    shutil.copytree(world / "two", folder)
+    files.copy_into(world / "small", folder, files.TOKENIZER)
+    return folder
+
+
 def more_words(world, folder):
     """The small model's tokenizer and embeddings with one word more."""
     configured(world / "small", folder, vocab_size=len(VOCABULARY) + 1)
@@ -294,6 +313,34 @@ THREE = {"id2label": {0: "a", 1: "b", 2: "c"}, "label2id": {"a": 0, "b": 1, "c":
 
 
 WRONG = {
+    "the fine-tuned model in both places": (
+        lambda w, t: {"small_finetuned": whole(w, t / "x"), "small_pretrained": t / "x" / ".." / "x"},
+        "x: is --small-finetuned too; name the model before its fine-tuning",
+    ),
+    "labels for another head": (
+        lambda w, t: {"labelled": w / "two.tsv"},
+        "--labelled is read by --head labelled alone",
+    ),
+    "a head for a method that has its own": (
+        lambda w, t: {"method": "interpolate", "head": "label-free"},
+        "--head label-free: interpolate makes its own head; leave it out",
+    ),
+    "a classifier of words": (
+        lambda w, t: {"small_finetuned": configured(w / "two", t / "x", architectures=["BertForTokenClassification"])},
+        r"x: holds no classifier of texts \(BertForTokenClassification\); a model fine-tuned for classes or a score",
+    ),
+    "a layer that the config does not count": (
+        lambda w, t: {"small_finetuned": renamed(w, t / "x", "classifier.weight", "bert.encoder.layer.2.weight")},
+        "x: bert.encoder.layer.2.weight is of no BERT classifier",
+    ),
+    "weights of a wrapped model": (
+        lambda w, t: {"small_finetuned": renamed(w, t / "x", "", "module.")},
+        "x: bert.embeddings.LayerNorm.bias is missing; .*",
+    ),
+    "labels counted from 1": (
+        lambda w, t: {"small_finetuned": configured(w / "two", t / "x", id2label={"1": "a", "2": "b"})},
+        "x/config.json: id2label .* must have a label of its own for each number from 0 on",
+    ),
     "no pre-trained small": (lambda w, t: {"small_pretrained": None}, "give --small-pretrained DIR"),
     "a folder without a model": (lambda w, t: {"large": t}, "--large: .*missing; a Hugging Face model folder"),
     "another architecture": (
@@ -314,7 +361,7 @@ WRONG = {
     ),
     "a larger vocabulary": (
         lambda w, t: {role: more_words(w, t / role) for role in ("small_pretrained", "small_finetuned")},
-        f"the small model has {len(VOCABULARY) + 1} vocabulary, the large one {len(VOCABULARY)}; must be as many",
+        f"the small model has {len(VOCABULARY) + 1} word embeddings, the large one {len(VOCABULARY)}; must be as many",
     ),
     "another vocabulary": (
         lambda w, t: {"small_pretrained": other_words(w, t / "x")},

@@ -234,6 +234,10 @@ def test_what_cannot_be_is_told_in_one_sentence_and_nothing_is_written(folder, o
     [
         ("sentence\tlabel\na film\tugly\n", "dev.tsv: row 1 has the label 'ugly'; it should be one of bad, good"),
         ("sentence\na film\n", "dev.tsv: no label column 'label'"),
+        (
+            "sentence\tlabel\na film\t1\na song\t0\n",
+            r"dev.tsv: the label column label holds '0', where train has names \(bad, good\); write the labels alike",
+        ),
     ],
 )
 def test_a_dev_split_that_does_not_fit_is_told_now(folder, dev, message):

@@ -122,7 +122,7 @@ class Attack:
 def test_a_pickle_that_would_run_code_is_refused(published, tmp_path):
     torch.save({"x": Attack()}, published / "pytorch_model.bin")
     (published / "model.safetensors").unlink()
-    with pytest.raises(Exception, match="[Ww]eights.only"):
+    with pytest.raises(Exception, match="damaged, or a pickle of more than numbers"):
         fetch(published, tmp_path / "out")
     assert not (tmp_path / "out").exists()
 

@@ -54,7 +54,9 @@ def test_what_they_read_in_different_ways_is_refused_and_quotes_make_it_text(tex
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ("[", "here: "),
+        ("[", "here: a list, a mapping or a quotation mark is opened and not closed"),
+        ("{a: 1", "here: a list, a mapping or a quotation mark is opened and not closed"),
+        ('"a', "here: a list, a mapping or a quotation mark is opened and not closed"),
         ("`a", "here: found character '`' that cannot start any token"),
         ("a\0b", "here: unacceptable character #x0000"),
         ("{a: 1, a: 2}", "here: key 'a' stands twice"),

@@ -123,3 +123,10 @@ def test_a_file_that_is_no_tokenizer_is_named(tmp_path):
     (tmp_path / "tokenizer.json").write_text(json.dumps({"model": 1}))
     with pytest.raises(ValueError, match="tokenizer.json: not a tokenizer"):
         read_tokenizer(tmp_path)
+
+
+def test_a_text_that_one_reads_on_is_shown_from_there(pico_models):
+    one = Tokenizer.from_file(str(pico_models / "small" / "tokenizer.json"))
+    other = Tokenizer.from_str(one.to_str().replace('"handle_chinese_chars":true', '"handle_chinese_chars":false'))
+    # Both read only unknown words, one of them more.
+    assert difference(one, other).endswith("('[UNK] [UNK] [UNK]' and '')")

@@ -145,8 +145,12 @@ WRONG = {
         lambda f: write_json(f / "modules.json", [MODULES[0] | {"type": "custom_st.Transformer"}]),
         "custom_st.Transformer is code of its own",
     ),
+    "nothing where modules are": (lambda f: write_json(f / "modules.json", {}), "modules.json: not a list of modules"),
     "no list of modules": (lambda f: write_json(f / "modules.json", {"a": 1}), "modules.json: not a list of modules"),
-    "no settings": (lambda f: (f / "sentence_bert_config.json").write_text("["), "sentence_bert_config.json: not JSON"),
+    "no settings": (
+        lambda f: (f / "sentence_bert_config.json").write_text("["),
+        "sentence_bert_config.json: not valid JSON",
+    ),
 }
 
 

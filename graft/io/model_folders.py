@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -16,6 +17,8 @@ LAYOUTS = (SAFETENSORS, SAFETENSORS + INDEX, PICKLED, PICKLED + INDEX)
 # What the files of other kinds of weights are called, and what makes them.
 ELSEWHERE = {"tf_model.h5": "TensorFlow", "flax_model.msgpack": "Flax", "model.onnx": "ONNX", "rust_model.ot": "Rust"}
 ADAPTER = "adapter_config.json"
+# How what git writes in a file's place begins, where git-lfs was not there to fetch the file.
+POINTER = b"version https://git-lfs"
 
 
 @dataclass(frozen=True)
@@ -44,9 +47,13 @@ def open_folder(folder: Path, where: str = "") -> ModelFolder:
     found = next((folder / name for name in LAYOUTS if (folder / name).is_file()), None)
     if found is None:
         raise ValueError(f"{said}: {_no_weights(folder)}")
-    if not found.name.endswith(INDEX):
-        return ModelFolder(folder, config, (found,), None)
-    return ModelFolder(folder, config, _shards(found), found)
+    index = found if found.name.endswith(INDEX) else None
+    weights = _shards(index) if index else (found,)
+    for file in weights:
+        with file.open("rb") as handle:
+            if handle.read(len(POINTER)) == POINTER:
+                raise ValueError(f"{file}: only says where git-lfs keeps the weights; fetch them with `git lfs pull`")
+    return ModelFolder(folder, config, weights, index)
 
 
 def read_config(folder: Path, said: str | None = None) -> dict[str, Any]:
@@ -56,13 +63,34 @@ def read_config(folder: Path, said: str | None = None) -> dict[str, Any]:
         raise ValueError(
             f"{said or folder}: config.json is missing; a Hugging Face model folder is needed{_inside(folder)}"
         )
+    return read_keys(path)
+
+
+def read_keys(path: Path) -> dict[str, Any]:
+    """What a JSON file of a model folder says, by name; raises ValueError for any other file."""
     try:
-        config = json.loads(path.read_text(encoding="utf-8"))
+        found = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
         raise ValueError(f"{path}: not valid JSON ({error}); save or download the model again") from None
-    if not isinstance(config, dict):
-        raise ValueError(f"{path}: holds no keys; a model's config is a mapping")
-    return config
+    if not isinstance(found, dict):
+        raise ValueError(f"{path}: holds no keys; JSON with names and values is needed")
+    return found
+
+
+def label_names(config: Mapping[str, Any]) -> list[str]:
+    """What a config calls its model's outputs, in their order; none where it does not say.
+
+    Raises ValueError unless each number from 0 on has a name of its own.
+    """
+    named = config.get("id2label") or {}
+    try:
+        found = {int(number): str(name) for number, name in named.items()}
+    except (TypeError, ValueError, AttributeError):
+        found = {}
+    names = [found.get(number) for number in range(len(named))]
+    if None in names or len(set(names)) < len(names):
+        raise ValueError(f"id2label {named!r} must have a label of its own for each number from 0 on")
+    return names
 
 
 def _check_folder(folder: Path, said: str) -> None:

@@ -5,9 +5,11 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from graft.encoders.model_folders import open_folder
 from graft.encoders.pretrained import read_checkpoint
 from graft.io import files
+from graft.io.model_folders import open_folder
+from graft.registry.shapes import Shape
+from graft.tasks.alike import read_tokenizer
 
 SHARDS = 3
 
@@ -103,3 +105,32 @@ def test_quantised_weights_are_refused(model):
     files.write_json(model / "config.json", {**config, "quantization_config": {"bits": 4}})
     with pytest.raises(ValueError, match="its weights are quantised"):
         open_folder(model)
+
+
+@pytest.mark.parametrize("pickled", [False, True])
+def test_a_file_that_git_lfs_has_not_fetched_is_no_model(model, pickled):
+    sharded(model, pickled)
+    part = sorted(model.glob("*-00002-of-*"))[0]
+    part.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
+    with pytest.raises(ValueError, match=f"{part.name}: only says where git-lfs keeps the weights; fetch them with"):
+        open_folder(model)
+
+
+def test_nobody_is_told_to_let_a_pickle_run_code(model):
+    sharded(model, pickled=True)
+    torch.save({"a": Path}, model / "pytorch_model-00002-of-00003.bin")
+    with pytest.raises(ValueError, match="damaged, or a pickle of more than numbers.; save or download it again$"):
+        read_checkpoint(open_folder(model), "here")
+
+
+@pytest.mark.parametrize("name", ["tokenizer_config.json", "added_tokens.json", "config.json"])
+@pytest.mark.parametrize("text", ["[]", "{bad"])
+def test_what_a_model_folder_says_is_read_by_one_reader(name, text, model):
+    (model / "tokenizer.json").unlink()
+    (model / name).write_text(text)
+    told = (
+        f"{name}: (holds no keys; JSON with names and values is needed|not valid JSON .*; save or download the model)"
+    )
+    with pytest.raises(ValueError, match=told):
+        Shape.of(model)
+        read_tokenizer(model)
