@@ -109,7 +109,13 @@ def write_bert(
 
 # Tests of a module share what they made. Long ones start first, so that none is left to run alone at the end.
 ONE_CLUSTER = "tests.slurm"
-LONGEST = (ONE_CLUSTER, "tests.workflow.test_tutorial", "tests.unit.training.test_worlds", "tests.workflow")
+LONGEST = (
+    ONE_CLUSTER,
+    "tests.workflow.test_study",
+    "tests.workflow.test_tutorial",
+    "tests.unit.training.test_worlds",
+    "tests.workflow",
+)
 # Folders that only `make test-all` runs, and the one module of them that `make test` runs too.
 SLOW = ("tests.slurm", "tests.browser", "tests.workflow")
 SMALL = "tests.workflow.test_small_study"
