@@ -2,7 +2,7 @@
 PYTHON ?= python3
 BIN := .venv/bin
 
-.PHONY: setup demo test lint docs
+.PHONY: setup demo test test-all lint docs
 
 setup: .venv/installed
 
@@ -31,5 +31,12 @@ lint: setup
 docs:
 	$(BIN)/python -m graft.cli.references
 
+PYTEST := $(BIN)/python -m pytest -q --numprocesses 2 --dist loadgroup --no-loadscope-reorder
+
+# Minutes: all but what is marked slow.
 test: setup lint
-	$(BIN)/python -m pytest -q --numprocesses 2 --dist loadgroup --no-loadscope-reorder --durations 15
+	$(PYTEST) --durations 10 -m 'not slow and not environments'
+
+# Everything, and which lines of graft/ the tests ran in their own processes; jobs and other programs are not measured.
+test-all: setup lint
+	$(PYTEST) --durations 25 --cov=graft --cov-report=term:skip-covered

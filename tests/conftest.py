@@ -78,30 +78,47 @@ def write_others(folder: Path, rows: int = 50) -> Path:
     return folder
 
 
-def write_bert(folder: Path, layers: int, width: int, heads: int, seed: int) -> Path:
+def write_bert(
+    folder: Path,
+    layers: int,
+    width: int,
+    heads: int,
+    seed: int,
+    vocabulary: list[str] = VOCABULARY,
+    positions: int = 64,
+) -> Path:
     """A randomly initialised BERT with its tokenizer, as a plain Hugging Face folder."""
     import torch
     from transformers import BertConfig, BertModel, BertTokenizerFast
 
     torch.manual_seed(seed)
     config = BertConfig(
-        vocab_size=len(VOCABULARY),
+        vocab_size=len(vocabulary),
         hidden_size=width,
         num_hidden_layers=layers,
         num_attention_heads=heads,
         intermediate_size=2 * width,
-        max_position_embeddings=64,
+        max_position_embeddings=positions,
         initializer_range=0.2,
     )
     BertModel(config).save_pretrained(folder)
-    (folder / "vocab.txt").write_text("\n".join(VOCABULARY) + "\n")
+    (folder / "vocab.txt").write_text("\n".join(vocabulary) + "\n")
     BertTokenizerFast(vocab=str(folder / "vocab.txt")).save_pretrained(folder)
     return folder
 
 
 # Tests of a module share what they made. Long ones start first, so that none is left to run alone at the end.
 ONE_CLUSTER = "tests.slurm"
-LONGEST = (ONE_CLUSTER, "tests.workflow.test_tutorial", "tests.unit.training.test_worlds", "tests.workflow")
+LONGEST = (
+    ONE_CLUSTER,
+    "tests.workflow.test_study",
+    "tests.workflow.test_tutorial",
+    "tests.unit.training.test_worlds",
+    "tests.workflow",
+)
+# Folders that only `make test-all` runs, and the one module of them that `make test` runs too.
+SLOW = ("tests.slurm", "tests.browser", "tests.workflow")
+SMALL = "tests.workflow.test_small_study"
 
 
 @pytest.hookimpl(tryfirst=True)
@@ -113,6 +130,8 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         name = item.module.__name__
         item.add_marker(pytest.mark.xdist_group(ONE_CLUSTER if name.startswith(ONE_CLUSTER) else name))
+        if name.startswith(SLOW) and name != SMALL:
+            item.add_marker(pytest.mark.slow)
 
 
 @pytest.fixture(scope="session")

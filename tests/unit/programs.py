@@ -5,8 +5,9 @@ from importlib import import_module
 
 import pytest
 
+from graft.compute import hardware
 from graft.io import files, locks
-from graft.study import program, steps
+from graft.study import steps
 from graft.study.grid import Grid
 from graft.study.paths import Paths
 from graft.study.steps import Step
@@ -38,7 +39,7 @@ def run(grid: Grid, paths: Paths, step: Step) -> None:
         # Locks and torch's settings would outlive the step in this process.
         patch.setattr(locks, "share", lambda path: None)
         patch.setattr(locks, "hold_log", lambda: None)
-        patch.setattr(program, "use_threads", lambda count: None)
+        patch.setattr(hardware, "use_threads", lambda count: None)
         patch.setattr(sys, "argv", [step.rule, *(f"--{name}={value}" for name, value in values.items())])
         import_module(f"workflow_scripts.{step.rule}").main()
 

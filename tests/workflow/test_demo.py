@@ -1,9 +1,16 @@
-"""The demo's first steps, from its own config; the whole of it takes minutes."""
+"""The demo, from its own config: its first steps, and one task and seed of it on the real MiniLM.
+
+All its commands are followed on a pico model by test_tutorial.py.
+"""
 
 import re
+import subprocess
+
+import pandas as pd
+import pytest
 
 from graft.config.study import load
-from tests.workflow.conftest import ROOT, snakemake
+from tests.workflow.conftest import ROOT, command, environment, snakemake
 
 DEMO = ROOT / "config" / "demo.yaml"
 
@@ -30,3 +37,21 @@ def test_the_demos_tasks_are_written_as_tsv_once(tmp_path):
             assert file.read_text().splitlines()[0] == header
     again = snakemake(tmp_path, DEMO, "--", "data")
     assert again.returncode == 0 and "Nothing to be done" in again.stdout
+
+
+def test_minilm_scores_on_a_task_of_the_demo_what_the_readme_says(tmp_path):
+    runs = ["finetune.minilm", "finetune.small", "merge.logit_ensemble", "merge.theseus.labelled", "control.head-only"]
+    chosen = ["seeds=[0]", f"include={[f'sentiment/{name}*' for name in runs]}", "cost={measure: false}"]
+    # As many threads as a study's jobs have where nobody says how many.
+    own = {name: value for name, value in environment().items() if name != "OMP_NUM_THREADS"}
+    asked = command(tmp_path, DEMO, "--config", *chosen)
+    done = subprocess.run(asked, capture_output=True, text=True, env=own, stdin=subprocess.DEVNULL)
+    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+    table = pd.read_csv(tmp_path / "results" / "demo" / "tables" / "comparison.csv").set_index("system")["mean"]
+    told = dict(re.findall(r"^\| `([\w.-]+)` \| \**([\d.]+)", (ROOT / "README.md").read_text(), re.MULTILINE))
+    # The README has the mean of two seeds.
+    found = {name: table[[system for system in table.index if system.startswith(name)]].item() for name in runs}
+    for name, value in found.items():
+        (shown,) = [float(value) for system, value in told.items() if system.startswith(name)]
+        assert value == pytest.approx(shown, abs=0.05), name
+    assert max(found, key=found.get) == "finetune.minilm"

@@ -21,7 +21,8 @@ def failed(pico_glue, pico_models, tmp_path_factory):
     include = ["*/finetune.*", "*/merge.interpolate.*"]
     values = study_values(pico_glue, pico_models, seeds=[0], include=include)
     del values["tasks"]["stsb"]
-    values["models"]["small"]["finetune"]["rte"]["learning_rate"] = 1e30
+    # AdamW divides 0 by 0 for words that a batch lacks.
+    values["models"]["small"]["finetune"]["rte"]["adam_epsilon"] = 1e-300
     config = folder / "config.json"
     config.write_text(json.dumps(values))
     done = snakemake(folder, config)

@@ -72,9 +72,9 @@ def test_the_planned_jobs_of_a_part_of_a_study_are_those_of_a_dry_run(study_conf
     assert job_stats(output) == planned_jobs(parse(study_config), tmp_path)
 
 
-@pytest.mark.parametrize("target", ["all", "download", "data", "models", "finetune", "merge", "tables"])
-def test_target_rules_exist(target, study_config, write_config, tmp_path):
-    done = snakemake(tmp_path, write_config(study_config), "--quiet", "all", "--dry-run", target)
+def test_target_rules_exist(study_config, write_config, tmp_path):
+    targets = ("all", "download", "data", "models", "finetune", "merge", "tables", "report")
+    done = snakemake(tmp_path, write_config(study_config), "--quiet", "all", "--dry-run", *targets)
     assert done.returncode == 0, done.stdout
 
 

@@ -14,6 +14,7 @@ import torch
 from graft.config.launch import Launch
 from graft.study import launcher
 
+pytestmark = pytest.mark.slow
 ROOT = Path(__file__).parents[3]
 MODULE = "tests.unit.training.one_training"
 TWO = Launch(device="cpu", precision="fp32", gpus=2)
