@@ -30,6 +30,9 @@ TOKENIZER = (
 READERS = ("tokenizer.json", "vocab.txt", "vocab.json", "spm.model", "spiece.model", "sentencepiece.bpe.model")
 READERS += ("tokenizer.model",)
 GENERATION = "generation_config.json"
+CONFIG = "tokenizer_config.json"
+# Of the latter.
+LIMITS = ("model_max_length", "padding_side", "truncation_side")
 MODULES = "modules.json"
 # Of sentence-transformers, beside its list of modules.
 SETTINGS = ("sentence_bert_config.json", "config_sentence_transformers.json")
@@ -94,18 +97,47 @@ def reading(folders: Sequence[Path]) -> list[Path]:
 
 
 def _tokenizer(base: Path | None, tuned: Sequence[Path]) -> dict[str, Path]:
-    """A tokenizer's files, all of one folder: of those with the most of them the base, or the first by content."""
+    """A tokenizer's files, all of one folder: of those with the most of them the base, or the first by content.
+
+    The models say how texts are cut and filled up; raises ValueError where they differ in that.
+    """
     found = reading([*([base] if base else []), *tuned])
     if not found:
         return {}
+    wanted: dict[str, tuple[Any, Path]] = {}
+    for folder in reading(tuned):
+        for key, value in _limits(folder).items():
+            said, where = wanted.setdefault(key, (value, folder))
+            if said != value:
+                told = f"{key} is {json.dumps(value)}, in {where / CONFIG} {json.dumps(said)}"
+                raise ValueError(f"{folder / CONFIG}: {told}; must be the same in all")
 
     def place(folder: Path) -> tuple:
         have = [name for name in TOKENIZER if (folder / name).is_file()]
-        fast = "tokenizer.json" in have
-        return not fast, "tokenizer_config.json" not in have, folder != base, -len(have), _contents(folder, have)
+        fast, limits = "tokenizer.json" in have, _limits(folder)
+        differs = any(limits.get(key) != value for key, (value, _) in wanted.items())
+        return (
+            differs,
+            not fast,
+            "tokenizer_config.json" not in have,
+            folder != base,
+            -len(have),
+            _contents(folder, have),
+        )
 
     chosen = min(found, key=place)
     return {name: chosen / name for name in TOKENIZER if (chosen / name).is_file()}
+
+
+def _limits(folder: Path) -> dict[str, Any]:
+    """How a tokenizer cuts texts and fills them up, as far as its settings say."""
+    said = read_keys(folder / CONFIG) if (folder / CONFIG).is_file() else {}
+    # So transformers writes that there is no limit.
+    return {
+        key: said[key]
+        for key in LIMITS
+        if key in said and not (isinstance(said[key], (int, float)) and said[key] > 1e18)
+    }
 
 
 def _contents(folder: Path, names: Sequence[str]) -> list[tuple[str, str]]:

@@ -194,10 +194,11 @@ def test_the_models_tokenizer_goes_along_where_the_base_has_none(world):
 
 
 def test_a_tokenizer_is_of_one_folder_the_bases_where_that_is_as_whole(world):
-    tokenizer(world / "base", 32)
-    tokenizer(world / "m1", 64)
+    tokenizer(world / "base")
+    edit(world / "base" / "tokenizer_config.json", name_or_path="base")
+    tokenizer(world / "m1")
     out = merged(world)
-    assert json.loads((out / "tokenizer_config.json").read_text())["model_max_length"] == 32
+    assert json.loads((out / "tokenizer_config.json").read_text())["name_or_path"] == "base"
     for name in ("tokenizer.json", "tokenizer_config.json"):
         (world / "base" / name).unlink()
     out = merged(world, out="other")
@@ -226,7 +227,8 @@ def varied(world):
     edit(world / "m2" / "config_sentence_transformers.json", __version__={"sentence_transformers": "3.1.0"})
     embedding(world / "m3")
     tokenizer(world / "m1", 128)
-    tokenizer(world / "m3", 256)
+    tokenizer(world / "m3", 128)
+    edit(world / "m3" / "tokenizer_config.json", name_or_path="elsewhere")
     write_json(world / "m1" / "generation_config.json", {"transformers_version": "4.0"})
     write_json(world / "m2" / "generation_config.json", {"transformers_version": "5.0", "top_k": 3})
     edit(world / "base" / "config.json", x=1)
@@ -264,3 +266,20 @@ def test_all_that_a_tokenizer_is_saved_as_is_known():
     from transformers.tokenization_utils_base import ADDED_TOKENS_FILE, CHAT_TEMPLATE_FILE, SPECIAL_TOKENS_MAP_FILE
 
     assert {ADDED_TOKENS_FILE, CHAT_TEMPLATE_FILE, SPECIAL_TOKENS_MAP_FILE} <= set(companions.TOKENIZER)
+
+
+def test_models_say_how_texts_are_cut_and_must_agree(world):
+    for name, length in (("base", 512), ("m1", 128), ("m2", 128), ("m3", 10**30)):
+        BertWordPieceTokenizer({word: i for i, word in enumerate((*making.SPECIAL, "a"))}).save(
+            str(world / name / "tokenizer.json")
+        )
+        write_json(world / name / "tokenizer_config.json", {"model_max_length": length})
+    out = merged(world)
+    assert json.loads((out / "tokenizer_config.json").read_text())["model_max_length"] == 128
+    edit(world / "m3" / "tokenizer_config.json", model_max_length=256)
+    with pytest.raises(ValueError, match="m3.tokenizer_config.json: model_max_length is 256, in .*m1.* 128; must be"):
+        merged(world, out="again")
+    edit(world / "m3" / "tokenizer_config.json", model_max_length=128, padding_side="left")
+    edit(world / "m1" / "tokenizer_config.json", padding_side="right")
+    with pytest.raises(ValueError, match='padding_side is "left"'):
+        merged(world, out="again")
