@@ -103,6 +103,16 @@ def test_a_vocabulary_keeps_every_setting_of_its_tokenizer(published, tmp_path):
     assert settings.items() <= files.read_json(tmp_path / "out" / "tokenizer_config.json").items()
 
 
+def test_a_vocabulary_that_transformers_reads_otherwise_is_refused(published, tmp_path):
+    (published / "tokenizer.json").unlink()
+    words = (published / "vocab.txt").read_text()
+    (published / "vocab.txt").write_text(f"\ufeff{words}")
+    with pytest.raises(
+        ValueError, match=r"reads its vocab.txt otherwise: the vocabularies differ at '\[PAD\]'; save it"
+    ):
+        fetch(published, tmp_path / "out")
+
+
 def test_a_classifier_gives_its_encoder(published, tmp_path, pico_models):
     from transformers import BertForSequenceClassification
 
