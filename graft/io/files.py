@@ -1,4 +1,4 @@
-"""Files that exist only when they are whole: temporary name in the same folder, fsync, rename."""
+"""Atomic writes: a temporary name in the same folder, fsync, rename, so that a file exists only when it is complete."""
 
 import errno
 import hashlib
@@ -12,7 +12,7 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-# In the names of what is not finished.
+# Marks the names of unfinished files and folders.
 TEMPORARY = ".graft-tmp"
 _TORCH_WRITES = re.compile(r"PytorchStreamWriter|inline_container.*unexpected pos")
 TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "vocab.txt")
@@ -22,7 +22,7 @@ TOKENIZER = ("tokenizer.json", "tokenizer_config.json", "vocab.txt")
 def atomic_file(path: str | Path) -> Iterator[Path]:
     """Yield a temporary path beside `path`; it becomes `path` if the block ends without an error."""
     path = Path(path)
-    # The ending stays last, since many writers choose their format by it.
+    # Keep the suffix last: many writers choose their format by it.
     temporary = path.with_name(f"{_mark(path.stem)}{path.suffix}")
     with _errors_of(temporary, path):
         path.parent.mkdir(parents=True, exist_ok=True)
@@ -41,7 +41,7 @@ def atomic_file(path: str | Path) -> Iterator[Path]:
 def atomic_folder(path: str | Path, new: bool = False) -> Iterator[Path]:
     """Yield a temporary folder beside `path`; it takes the place of `path` if the block ends without an error.
 
-    new: nothing is replaced; where somebody else made `path` meanwhile, OSError.
+    new: replace nothing; raises OSError if another process has made `path` in the meantime.
     """
     path = Path(path)
     temporary = path.with_name(_mark(path.name))
@@ -62,7 +62,7 @@ def atomic_folder(path: str | Path, new: bool = False) -> Iterator[Path]:
 
 
 def check_new(path: Path) -> None:
-    """Raise ValueError where `path` is there, and OSError where it cannot be made: before hours of work for it."""
+    """Raise ValueError if `path` exists and OSError if it cannot be created, before hours are spent on it."""
     if path.exists() or path.is_symlink():
         raise ValueError(f"{path} is there already; name another folder with --out, or remove it")
     above = next(folder for folder in path.absolute().parents if folder.exists())
@@ -78,7 +78,7 @@ def check_new(path: Path) -> None:
 
 
 def remove_temporary(root: str | Path) -> None:
-    """Remove what killed processes left half-written below `root`; nothing may be writing there."""
+    """Remove the unfinished files of killed processes below `root`; nothing may be writing there."""
     for path in leftovers(root):
         if path.is_dir():
             shutil.rmtree(path, ignore_errors=True)
@@ -87,18 +87,18 @@ def remove_temporary(root: str | Path) -> None:
 
 
 def leftovers(root: str | Path) -> list[Path]:
-    """What is half-written below `root`."""
+    """List the unfinished files and folders below `root`."""
     return sorted(Path(root).rglob(f".*{TEMPORARY}*"))
 
 
 def write_json(path: str | Path, value: Any) -> None:
-    """Write `value` as indented JSON, atomically; NaN is refused since JSON has none."""
+    """Write `value` as indented JSON, atomically; raises ValueError for NaN, which JSON lacks."""
     with atomic_file(path) as temporary:
         temporary.write_text(json.dumps(value, indent=2, allow_nan=False, ensure_ascii=False) + "\n")
 
 
 def read_json(path: str | Path) -> Any:
-    """Read one JSON file; a broken one is named in the error."""
+    """Read a JSON file; raises ValueError naming the file if it is not valid JSON."""
     try:
         return json.loads(Path(path).read_text())
     except json.JSONDecodeError as error:
@@ -106,26 +106,26 @@ def read_json(path: str | Path) -> Any:
 
 
 def copy_into(source: str | Path, target: str | Path, names: Iterable[str]) -> None:
-    """Copy those of the named files that stand in folder `source` into folder `target`."""
+    """Copy the named files from folder `source` into folder `target`, skipping those that do not exist."""
     for name in names:
         if (Path(source) / name).is_file():
             shutil.copyfile(Path(source) / name, Path(target) / name)
 
 
 def sha256(path: str | Path) -> str:
-    """Hex sha256 of one file's bytes."""
+    """Return the hex sha256 of a file's bytes."""
     with open(path, "rb") as handle:
         return hashlib.file_digest(handle, "sha256").hexdigest()
 
 
 def _mark(name: str) -> str:
-    # Random, since processes on two hosts of one file system may have one pid.
+    # Random: processes on two hosts that share a file system may have the same pid.
     return f".{name}.{secrets.token_hex(6)}{TEMPORARY}"
 
 
 @contextmanager
 def _errors_of(temporary: Path, path: Path) -> Iterator[None]:
-    """What goes wrong in writing `temporary` as an OSError about `path`, whichever library writes it."""
+    """Re-raise errors in writing `temporary` as OSErrors about `path`, whichever library writes it."""
     try:
         yield
     except OSError as error:
@@ -137,7 +137,7 @@ def _errors_of(temporary: Path, path: Path) -> Iterator[None]:
             error.filename2 = os.fspath(error.filename2).replace(str(temporary), str(path))
         raise
     except Exception as error:
-        # Libraries in Rust raise errors of their own, with the system's number at the end; torch gives none.
+        # Rust libraries raise their own error types, with the errno at the end of the message; torch gives no errno.
         found = re.search(r"\(os error (\d+)\)", str(error))
         number = int(found[1]) if found else errno.EIO if _TORCH_WRITES.search(str(error)) else None
         if number is None:
@@ -146,9 +146,9 @@ def _errors_of(temporary: Path, path: Path) -> Iterator[None]:
 
 
 def _finish(path: Path, mode: int) -> None:
-    """Give a file the mode that the umask asks for, which some writers do not, and see it or a folder onto the disk.
+    """Give a file the mode that the umask asks for, since some writers ignore it, and fsync the file or folder.
 
-    mode: of a file or folder that was made in the plain way.
+    mode: the mode of a file or folder created normally.
     """
     if path.is_file() and not path.is_symlink():
         path.chmod(mode & 0o666)

@@ -1,4 +1,4 @@
-"""Who may write into a study: locks that the operating system lets go when their holder dies, however it dies."""
+"""Locks on a study, which the operating system releases when their holder dies, however it dies."""
 
 import contextlib
 import errno
@@ -9,24 +9,24 @@ import sys
 import time
 from pathlib import Path
 
-# What a file system without locks answers, such as Lustre mounted without `flock`.
+# Errors from a file system without locks, such as Lustre mounted without `flock`.
 NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
 READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
 
-# Variable in which a job finds what its snakemake wrote into the study's lock.
+# Environment variable that gives a job the text its snakemake wrote into the study's lock.
 RUN = "GRAFT_RUN"
 _STDERR = 2
-# Descriptors of the locks this process holds: closing one would let it go.
+# Descriptors of the locks this process holds: closing one would release it.
 _held: list[int] = []
 
 
 def hold(path: Path, what: str, by: str = "snakemake") -> str:
-    """Lock `path` for this process alone until it ends, and return what it wrote into it: who holds it, since when.
-    Raises ValueError if another process holds it.
+    """Lock `path` exclusively until this process ends.
 
+    Returns the text written into the lock: who holds it and since when. Raises ValueError if another process holds it.
     Processes on other hosts see the lock if the file system passes flock on: NFS does, Lustre if mounted with `flock`.
-    On one without locks a warning is printed instead, since studies can be run there, only less safely.
+    On a file system without locks this prints a warning instead: studies can be run there, only less safely.
     """
     descriptor = _open(path)
     try:
@@ -49,29 +49,32 @@ def hold(path: Path, what: str, by: str = "snakemake") -> str:
 
 
 def refuse_orphan(path: Path) -> None:
-    """Raise ValueError in a job whose snakemake, named in the environment, was not the last to hold the lock `path`."""
+    """Raise ValueError if the snakemake of this job, named in the environment, was not the last to hold lock `path`."""
     mine = os.environ.get(RUN)
     if mine and path.is_file() and (last := path.read_text().strip()) != mine:
         raise ValueError(f"this job is of a snakemake that is gone ({mine}); now it is {last}")
 
 
 def share(path: Path) -> None:
-    """Say until this process ends that a job works below the folder of `path`."""
+    """Take a shared lock on `path` until this process ends, to show that a job works below its folder."""
     descriptor = _open(path)
     _flock(descriptor, fcntl.LOCK_SH)
     _held.append(descriptor)
 
 
 def wait_for_jobs(path: Path, what: str) -> None:
-    """Return when no process shares the lock any more: jobs outlive a snakemake that was killed."""
+    """Wait until no process shares the lock: jobs outlive a snakemake that was killed."""
     descriptor = _open(path)
     _wait(descriptor, f"{what}: waiting for jobs of an earlier run to end")
     os.close(descriptor)
 
 
 def take_turn(path: Path, what: str) -> int | None:
-    """Lock `path` as soon as no other process has it, until `end_turn` of what is returned or this process ends; None
-    where this user may not write, and so may not change what is locked either."""
+    """Lock `path` as soon as no other process holds it.
+
+    Returns a handle; the lock lasts until `end_turn(handle)` or the end of this process. Returns None if this user may
+    not write the lock, and so cannot change what it protects either.
+    """
     try:
         descriptor = _open(path)
     except OSError as error:
@@ -83,13 +86,13 @@ def take_turn(path: Path, what: str) -> int | None:
 
 
 def end_turn(turn: int | None) -> None:
-    """Let go what `take_turn` returned."""
+    """Release the lock whose handle `take_turn` returned."""
     if turn is not None:
         os.close(turn)
 
 
 def refuse_while_running(lock: Path, jobs_lock: Path, what: str) -> None:
-    """Hold both of a study's locks until this process ends; raises ValueError if snakemake or a job has one."""
+    """Hold both of a study's locks until this process ends; raises ValueError if snakemake or a job holds one."""
     hold(lock, what)
     descriptor = _open(jobs_lock)
     try:
@@ -101,16 +104,18 @@ def refuse_while_running(lock: Path, jobs_lock: Path, what: str) -> None:
 
 
 def hold_log() -> None:
-    """Lock the file that stderr goes to, if it is one, until this process ends: that tells a job that runs from one
-    that was killed."""
+    """Lock the file behind stderr, if it is one, until this process ends.
+
+    The lock distinguishes a running job from one that was killed.
+    """
     if stat.S_ISREG(os.fstat(_STDERR).st_mode):
-        # Another holder is no fault of this job: `holder` looks for an instant.
+        # If it is locked, that is no error: `holder` takes the lock for an instant to test it.
         with contextlib.suppress(BlockingIOError):
             fcntl.flock(_STDERR, fcntl.LOCK_EX | fcntl.LOCK_NB)
 
 
 def holder(path: Path) -> str | None:
-    """What the process that holds a lock wrote into it ("" if nothing), or None if nobody holds it."""
+    """Return the text that the holder of a lock wrote into it ("" if nothing), or None if nobody holds it."""
     if not path.is_file():
         return None
     with path.open("rb") as handle:
@@ -127,7 +132,7 @@ def _open(path: Path) -> int:
 
 
 def _flock(descriptor: int, operation: int) -> bool:
-    """False where the file system has no locks; raises BlockingIOError where another process holds it."""
+    """Return False if the file system has no locks; raises BlockingIOError if another process holds this one."""
     try:
         fcntl.flock(descriptor, operation)
     except OSError as error:
@@ -138,7 +143,7 @@ def _flock(descriptor: int, operation: int) -> bool:
 
 
 def _wait(descriptor: int, told: str) -> None:
-    """Lock it alone as soon as nobody has it, saying once that this takes a while."""
+    """Lock it exclusively as soon as it is free, printing one message if that means waiting."""
     said = False
     while True:
         try:

@@ -1,4 +1,4 @@
-"""Pieces of GitHub's Markdown."""
+"""Write GitHub's Markdown."""
 
 from __future__ import annotations
 
@@ -7,28 +7,28 @@ from collections.abc import Iterable, Sequence
 
 
 def slug(heading: str) -> str:
-    """The anchor that GitHub gives a heading."""
+    """Return the anchor that GitHub gives a heading."""
     return re.sub(r"[^\w\- ]", "", heading.strip().lower()).replace(" ", "-")
 
 
 def link(heading: str, text: str) -> str:
-    """A link to a heading of the same page."""
+    """Return a link to a heading of the same page."""
     return f"[{text}](#{slug(heading)})"
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """A table; texts may hold anything but line breaks that matter."""
+    """Return a table; white space in cells, line breaks included, becomes single spaces."""
     lines = [headings, ["---"] * len(headings), *rows]
     return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
 
 
 def page(*parts: str) -> str:
-    """A whole file of paragraphs, headings and tables."""
+    """Join paragraphs, headings and tables into the text of a file."""
     return "\n\n".join(part.strip("\n") for part in parts if part) + "\n"
 
 
 def prose(text: str) -> str:
-    """Text in which `<name>` outside of code is no HTML."""
+    """Escape `<name>` outside of code, so that it is not read as HTML."""
     code = re.split(r"(`[^`]*`)", text)
     return "".join(part if part.startswith("`") else re.sub("<(?=[a-z])", "&lt;", part) for part in code)
 

@@ -1,4 +1,4 @@
-"""Hugging Face model folders as people have them: where their weights lie, and what is none. Imports no torch."""
+"""Find the weights in Hugging Face model folders as users have them, and refuse other folders. Imports no torch."""
 
 from __future__ import annotations
 
@@ -14,17 +14,20 @@ SAFETENSORS, PICKLED = "model.safetensors", "pytorch_model.bin"
 INDEX = ".index.json"
 # In the order in which transformers looks for them.
 LAYOUTS = (SAFETENSORS, SAFETENSORS + INDEX, PICKLED, PICKLED + INDEX)
-# What the files of other kinds of weights are called, and what makes them.
+# File names of weights in other formats, and their frameworks.
 ELSEWHERE = {"tf_model.h5": "TensorFlow", "flax_model.msgpack": "Flax", "model.onnx": "ONNX", "rust_model.ot": "Rust"}
 ADAPTER = "adapter_config.json"
-# How what git writes in a file's place begins, where git-lfs was not there to fetch the file.
+# First bytes of the pointer that git leaves in a file's place if git-lfs did not fetch the file.
 POINTER = b"version https://git-lfs"
 
 
 @dataclass(frozen=True)
 class ModelFolder:
-    """A folder with a model. weights: its files, all safetensors or all `.bin`, in the order of their names; index: the
-    file that says which tensor stands in which of them, where there is one."""
+    """A folder with a model.
+
+    weights: its files, all safetensors or all `.bin`, sorted by name. index: the file that maps tensors to weights
+    files, if there is one.
+    """
 
     folder: Path
     config: dict[str, Any]
@@ -37,8 +40,10 @@ class ModelFolder:
 
 
 def open_folder(folder: Path, where: str = "") -> ModelFolder:
-    """What stands in a folder; `where`: the flag or key that names it. Raises ValueError, in one sentence, for all that
-    is no folder with a config and weights that can be read."""
+    """Read a folder's config and find its weights; `where` is the flag or key that names the folder.
+
+    Raises ValueError, in one sentence, unless it is a folder with a config and weights that can be read.
+    """
     said = f"{where}: {folder}" if where else str(folder)
     _check_folder(folder, said)
     config = read_config(folder, said)
@@ -57,7 +62,7 @@ def open_folder(folder: Path, where: str = "") -> ModelFolder:
 
 
 def read_config(folder: Path, said: str | None = None) -> dict[str, Any]:
-    """A model folder's config.json; raises ValueError where there is none, or no JSON object."""
+    """Read a model folder's config.json; raises ValueError if it is missing or not a JSON object."""
     path = folder / CONFIG
     if not path.is_file():
         raise ValueError(
@@ -67,7 +72,7 @@ def read_config(folder: Path, said: str | None = None) -> dict[str, Any]:
 
 
 def read_keys(path: Path) -> dict[str, Any]:
-    """What a JSON file of a model folder says, by name; raises ValueError for any other file."""
+    """Read a JSON object from a file of a model folder; raises ValueError for any other content."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
     except ValueError as error:
@@ -78,9 +83,9 @@ def read_keys(path: Path) -> dict[str, Any]:
 
 
 def label_names(config: Mapping[str, Any]) -> list[str]:
-    """What a config calls its model's outputs, in their order; none where it does not say.
+    """Return the names of a model's outputs from its config, in order; empty if the config does not name them.
 
-    Raises ValueError unless each number from 0 on has a name of its own.
+    Raises ValueError unless the outputs are numbered from 0 and each has a different name.
     """
     named = config.get("id2label") or {}
     try:
@@ -97,7 +102,7 @@ def _check_folder(folder: Path, said: str) -> None:
     if folder.is_file():
         raise ValueError(f"{said} is a file; name the model folder that holds it")
     if not folder.is_dir():
-        # A name on the hub is a relative path as well, so only what is there tells them apart.
+        # A name on the hub is also a valid relative path, so only the file system can tell them apart.
         named = re.fullmatch(r"[\w.-]+/[\w.-]+", str(folder)) and not folder.parent.exists()
         hint = f"; if it is a model on the hub: hf download {folder} --local-dir FOLDER" if named else ""
         raise ValueError(f"{said} is no folder; a Hugging Face model folder is needed{hint}")
@@ -109,7 +114,7 @@ def _check_folder(folder: Path, said: str) -> None:
 
 
 def _inside(folder: Path) -> str:
-    """Where the model may be, if a folder around it was named."""
+    """Suggest subfolders that hold a model, in case their parent was named instead."""
     inside = sorted(path.parent.name for path in folder.glob(f"*/{CONFIG}"))
     return f", perhaps {', '.join(inside[:3])}{', ...' if len(inside) > 3 else ''} inside of it" if inside else ""
 
@@ -122,7 +127,7 @@ def _no_weights(folder: Path) -> str:
 
 
 def _shards(index: Path) -> tuple[Path, ...]:
-    """The files that an index names, all of which must be there."""
+    """Return the weights files that an index names; raises ValueError if one is missing or not beside it."""
     try:
         placed = json.loads(index.read_text(encoding="utf-8"))["weight_map"]
         names = sorted(set(placed.values()))

@@ -1,4 +1,4 @@
-"""Names: which may be given, which known one was meant, and the short ones of systems. Imports no torch."""
+"""Check names, suggest the known name that was meant, and shorten the names of systems. Imports no torch."""
 
 from __future__ import annotations
 
@@ -9,20 +9,20 @@ from collections.abc import Iterable
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 LONGEST = 64
-# That of a system is put together from others, and stands for a folder: file systems have 255 bytes for its name.
+# A system's name is composed of others and names a folder, for which file systems allow 255 bytes.
 LONGEST_SYSTEM = 200
-# What stands for seeds in paths, and what some file systems have for devices.
+# Reserved: names that stand for seeds in paths, and Windows' device names.
 _TAKEN = re.compile(r"all|seed-.*|(con|prn|aux|nul|com[0-9]|lpt[0-9])(\..*)?")
 _REPO = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]*(/[A-Za-z0-9][A-Za-z0-9._-]*)?")
-# What joins names to the names of pairs and of transfers.
+# Joints in the names of pairs and of transfers.
 _JOINTS = ("-into-", ".from-")
-# Names that are told in the place of a long list.
+# Longer lists of known names are shortened to this many.
 _MOST = 8
 _LONGEST_SHOWN = 80
 
 
 def checked_name(value: str) -> str:
-    """`value`, if it may name a study, task, model or system; raises ValueError."""
+    """Return `value` if it may name a study, task, model or system; raises ValueError otherwise."""
     if not NAME.fullmatch(value):
         shown = repr(value) if len(value) <= LONGEST else f"{value[:LONGEST]!r}..."
         raise ValueError(f"{shown} is not a name: names match {NAME.pattern}")
@@ -38,27 +38,27 @@ def checked_name(value: str) -> str:
 
 
 def checked_repo(value: str) -> str:
-    """`value`, if it may name a model or data set on the hub; raises ValueError."""
+    """Return `value` if it may name a model or data set on the hub; raises ValueError otherwise."""
     if not _REPO.fullmatch(value):
         raise ValueError(f"{shown(value)} is not a name on the hub; write owner/name, or name alone")
     return value
 
 
 def closest(given: object, known: Iterable[str]) -> str | None:
-    """The known name that a wrong one was probably meant to be, if any."""
+    """Return the known name that was probably meant by a wrong one, or None."""
     lower = {name.lower(): name for name in known}
     close = difflib.get_close_matches(str(given).lower(), lower, 1, 0.7)
     return lower[close[0]] if close else None
 
 
 def meant(given: object, known: Iterable[str]) -> str:
-    """`; did you mean ...?` where a known name is close to the given one, or nothing."""
+    """Return `; did you mean ...?` if a known name is close to the given one, otherwise an empty string."""
     found = closest(given, known)
     return f"; did you mean {found}?" if found else ""
 
 
 def shown(given: object) -> str:
-    """A wrong value as YAML has it, and not at any length."""
+    """Format a wrong value as YAML writes it, cut to a readable length."""
     if given is None:
         return "nothing"
     text = str(given).lower() if isinstance(given, bool) else repr(given)
@@ -66,22 +66,22 @@ def shown(given: object) -> str:
 
 
 def unknown(where: str, given: object, known: Iterable[str]) -> ValueError:
-    """The error for a name that is not among the known ones."""
+    """Return the error for a name that is not among the known ones."""
     known = list(known)
     return ValueError(f"{where}: unknown {given!r}; known are {', '.join(known) or 'none'}{meant(given, known)}")
 
 
 def near(given: str, known: Iterable[str]) -> str:
-    """In words: the known names, or those of many that are closest to the given one."""
+    """List the known names in words, or only those closest to the given one if there are many."""
     known = list(dict.fromkeys(known))
     close = known if len(known) <= _MOST else difflib.get_close_matches(given, known, _MOST, 0.3) or known[:_MOST]
     return f"{'known are' if len(close) == len(known) else 'among the known are'} {', '.join(close) or 'none'}"
 
 
 def common_pair(systems: Iterable[str]) -> str:
-    """The ending of the names of a study's only pair, `.<small>-into-<large>`; nothing where it has several.
+    """Return the suffix `.<small>-into-<large>` of a study's systems; empty unless the study has exactly one pair.
 
-    The control other-small is of other pairs by its nature, and does not count.
+    The control other-small always uses another pair, so it does not count.
     """
     pairs = {
         name.rsplit(".", 1)[1] for name in systems if "-into-" in name and not name.startswith("control.other-small.")
@@ -90,9 +90,9 @@ def common_pair(systems: Iterable[str]) -> str:
 
 
 def system_named(given: str, systems: Iterable[str]) -> str:
-    """The system that a name means: its own, that without the ending of the only pair, or the one that begins so.
+    """Return the system that a name means: in full, without the suffix of the only pair, or as an unambiguous prefix.
 
-    Raises ValueError, which begins with "no system", with the known names or with those that it may mean.
+    Raises ValueError, which begins with "no system" and lists the known names or those that it may mean.
     """
     systems = list(dict.fromkeys(systems))
     if given in systems:
@@ -108,18 +108,18 @@ def system_named(given: str, systems: Iterable[str]) -> str:
 
 
 def matches(name: str, pattern: str, ending: str) -> bool:
-    """Whether a pattern matches a system's name or, with `ending` the common pair's, its short one.
+    """Whether a pattern matches a system's full name, or its short name without `ending` (see `common_pair`).
 
-    `name` and `pattern` may also be of runs, <task>/<system>/seed-<n>.
+    `name` and `pattern` may also describe runs, <task>/<system>/seed-<n>.
     """
     short = "/".join(part.removesuffix(ending) for part in name.split("/")) if ending else name
     return fnmatch.fnmatchcase(name, pattern) or fnmatch.fnmatchcase(short, pattern)
 
 
 def check_patterns(nothing: str, patterns: Iterable[str], names: Iterable[str], ending: str, form: str = "") -> None:
-    """Raise ValueError, which begins with `nothing`, for a pattern that matches nothing; it says what there is.
+    """Raise ValueError, which begins with `nothing` and lists close names, if a pattern matches no name.
 
-    ending: what short names of systems leave out. form: what the patterns are over.
+    ending: the suffix that short names of systems omit. form: the kind of name that patterns match, for the message.
     """
     names = list(dict.fromkeys(names))
     for pattern in patterns:

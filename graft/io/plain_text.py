@@ -1,10 +1,10 @@
-"""Text files: UTF-8, with or without a byte order mark, in lines as editors count them. Imports no torch."""
+"""Read UTF-8 text files, with or without a byte order mark, in lines as editors count them. Imports no torch."""
 
 import re
 from pathlib import Path
 
 BOM = "\ufeff"
-# How files begin that are no text in UTF-8; longer beginnings first.
+# First bytes of files that are not UTF-8 text.
 OTHERS = {
     b"\xff\xfe": "text in UTF-16",
     b"\xfe\xff": "text in UTF-16",
@@ -16,7 +16,7 @@ _RETURNS = re.compile(r"\r+\n?")
 
 
 def read(path: str | Path) -> str:
-    """The file's text, without byte order marks; raises ValueError that names file, line and byte for other files."""
+    """Read a file's text without byte order marks; raises ValueError naming file, line and byte if it is not UTF-8."""
     try:
         data = Path(path).read_bytes()
     except OSError as error:
@@ -36,13 +36,13 @@ def read(path: str | Path) -> str:
             f"{path}: line {_line(data, data.index(0))} holds a NUL byte (byte {data.index(0)} of the file), so it is "
             "UTF-16 without a byte order mark, or damaged; save the file as UTF-8"
         )
-    # Files that were written one after the other into a third bring their marks along.
+    # Concatenated files keep their byte order marks.
     return text.replace(f"\n{BOM}", "\n")
 
 
 def lines(text: str) -> list[str]:
-    r"""Lines that end in \n, \r\n or \r, as `open` and pandas read them; other separators are parts of texts."""
-    # A file written as text twice on Windows ends its lines in \r\r\n.
+    r"""Split at \n, \r\n and \r, as `open` and pandas do; other separators belong to the text."""
+    # A file written twice in text mode on Windows ends its lines in \r\r\n.
     return _RETURNS.sub("\n", text).split("\n") if "\r" in text else text.split("\n")
 
 
@@ -51,6 +51,6 @@ def _line(data: bytes, at: int) -> int:
 
 
 def _perhaps(data: bytes, at: int) -> str:
-    """What the byte would be in the usual encoding of Windows, which holds Latin-1's letters."""
+    """Say which letter the byte is in Windows-1252, which has the letters of Latin-1 at the same places."""
     letter = data[at : at + 1].decode("cp1252", errors="ignore")
     return f", {letter!r} in Latin-1" if letter.isprintable() and letter else ""

@@ -1,4 +1,4 @@
-"""How far a program is: a bar in a terminal, lines in a log."""
+"""Progress reports: a bar in a terminal, lines in a log."""
 
 from __future__ import annotations
 
@@ -9,17 +9,17 @@ from contextlib import contextmanager
 from typing import TypeVar
 
 PROGRESS_EVERY = 10.0  # seconds between progress lines in a log
-# Told how much is done, of how much, and what or how well; of 0: a step whose length nobody knows begins.
+# Called with (done, total, text); a total of 0 begins a step of unknown length.
 Report = Callable[[int, int, str], None]
 Item = TypeVar("Item")
 
 
 def silent(done: int, total: int, text: str = "") -> None:
-    """A report to nobody."""
+    """Ignore a progress report."""
 
 
 def along(items: Sequence[Item], report: Report, text: str) -> Iterator[Item]:
-    """The items, each reported when it is done with, and `text` from the first moment on."""
+    """Yield the items, reporting `text` with the number done before each and after the last."""
     for done, item in enumerate(items):
         report(done, len(items), text)
         yield item
@@ -28,8 +28,10 @@ def along(items: Sequence[Item], report: Report, text: str) -> Iterator[Item]:
 
 @contextmanager
 def progress(what: str, visible: bool = True) -> Iterator[Report]:
-    """Yield `report(done, total, text)`: a bar in a terminal, a line every ten seconds in a log; or nothing, where
-    another process of the job reports."""
+    """Yield `report(done, total, text)`: a bar in a terminal, a line every ten seconds in a log.
+
+    visible: False silences it, for a job in which another process reports.
+    """
     if not visible:
         yield silent
     elif sys.stderr.isatty():
@@ -41,12 +43,12 @@ def progress(what: str, visible: bool = True) -> Iterator[Report]:
 
 @contextmanager
 def _bar(what: str) -> Iterator[Report]:
-    """A bar for the step that runs now, and how long it has taken; it turns while nobody reports."""
+    """Show a bar and the elapsed time of the current step; its spinner turns between reports."""
     from rich.console import Console
     from rich.progress import BarColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
     from rich.table import Column
 
-    # What is being done comes first: in a narrow terminal the bar gives way.
+    # The description comes first: in a narrow terminal the bar shrinks.
     columns = (
         SpinnerColumn(),
         TextColumn("{task.description}", markup=False, table_column=Column(no_wrap=True)),

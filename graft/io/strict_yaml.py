@@ -1,7 +1,7 @@
-"""The one reader of YAML, for configs and for values on the command line. Imports no torch.
+"""Read YAML, from configs and from values on the command line. Imports no torch.
 
-YAML has versions: 010 is 8 in one and 10 in another, `no` is false or text, 1:30 is 90 or text. What they read in
-different ways is refused; what they agree on is read, and 2e-5 as the number that every config of this field means.
+YAML has versions: 010 is 8 in one and 10 in another, `no` is false or text, 1:30 is 90 or text. Values on which they
+differ are refused, except 2e-5, which is always read as a number.
 """
 
 import re
@@ -19,18 +19,18 @@ _INTEGER = re.compile(r"[-+]?(0|[1-9][0-9]*)")
 _FLOAT = re.compile(
     r"[-+]?((0|[1-9][0-9]*)(\.[0-9]*)?|\.[0-9]+)([eE][-+]?[0-9]+)?|[-+]?\.(inf|Inf|INF)|\.(nan|NaN|NAN)"
 )
-# Read as a number, or as a truth value, by some.
+# Values that some readers of YAML take for a number, or for a boolean.
 _OTHER_NUMBER = re.compile(
     r"[-+]?(0[0-9_]+|0[xX][0-9a-fA-F_]+|0[oO][0-7_]+|0[bB][01_]+|[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?"
     r"|[0-9][0-9_]*_[0-9_]*(\.[0-9_]*)?|[0-9_]*\.[0-9]*_[0-9_]*)([eE][-+]?[0-9]+)?"
 )
 _OTHER_TRUTH = re.compile(r"yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF")
-# More than any study needs, and little enough to be read at once: aliases of aliases grow without bound.
+# More than any study needs, yet quick to read: nested aliases grow without bound.
 _DEPTH, _VALUES, _DIGITS = 50, 100_000, 100
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
-    """The keys of a YAML file; raises ValueError, in one sentence, for what is no such file or may be misread."""
+    """Read the mapping in a YAML file; raises ValueError, in one sentence, if it has none or a value is ambiguous."""
     values = _read(plain_text.read(path), str(path), lines=True)
     if not isinstance(values, dict):
         holds = "nothing" if values is None else "a list" if isinstance(values, list) else "one value"
@@ -39,12 +39,12 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
 
 
 def read_value(text: str, where: str) -> Any:
-    """A value that stands alone, as on the command line; raises ValueError that begins with `where`."""
+    """Read a single value, as from the command line; raises ValueError that begins with `where`."""
     return _read(text, where, lines=False)
 
 
 def number_of(text: str) -> int | float:
-    """The number that a text writes in decimals; raises ValueError."""
+    """Parse a decimal number; raises ValueError for any other text."""
     if _INTEGER.fullmatch(text) and len(text) <= _DIGITS:
         return int(text)
     if _FLOAT.fullmatch(text) and len(text) <= _DIGITS:
@@ -53,9 +53,9 @@ def number_of(text: str) -> int | float:
 
 
 def typed(value: Any) -> Any:
-    """What a string, or each string of a list, writes: a number, true or false, or text.
+    """Convert a string, or each string of a list, to the number or boolean that it spells, if any.
 
-    Inside of brackets `snakemake --config` gives strings alone; pydantic reads those of the keys whose types it knows.
+    Inside brackets `snakemake --config` gives only strings; pydantic converts those of keys whose types it knows.
     """
     if isinstance(value, list | tuple):
         return [typed(part) for part in value]
@@ -67,7 +67,7 @@ def typed(value: Any) -> Any:
 
 
 class _Loader(yaml.SafeLoader):
-    """The types that JSON has, by the words that all versions of YAML read alike; no other types, by no tag."""
+    """JSON's types only, in spellings that all versions of YAML read the same way; tags for other types are refused."""
 
     yaml_implicit_resolvers: dict = {}
     yaml_constructors = {
@@ -135,7 +135,7 @@ def _read(text: str, where: str, lines: bool) -> Any:
     try:
         values = yaml.load(text, Loader=_Loader)
     except yaml.MarkedYAMLError as error:
-        # A key without its colon is missed on a later line only.
+        # The parser notices a missing colon only on a later line.
         begun = (error.context or "").startswith("while scanning a simple key")
         mark = error.context_mark if begun else error.problem_mark or error.context_mark
         at = f", line {mark.line + 1}" if lines and mark else ""
@@ -170,7 +170,7 @@ def _too_deep(where: str) -> str:
 
 
 def _check_size(values: Any, where: str) -> None:
-    """Raise ValueError for what is too deep, holds itself, or grows by aliases beyond what could be read."""
+    """Raise ValueError if values are nested too deep, contain themselves, or grow too large through aliases."""
     count, left = 0, [(values, 0)]
     while left:
         value, depth = left.pop()

@@ -1,4 +1,4 @@
-"""Editing YAML as text, key by key, so that its comments stay: for block mappings indented by two spaces."""
+"""Edit YAML as text, key by key, so that its comments stay: for block mappings indented by two spaces."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ KeyPath = tuple[str, ...]
 
 
 def find(lines: Lines, path: KeyPath) -> tuple[int, int]:
-    """Index of the line that holds the key at `path`, and of the line after its value; raises KeyError."""
+    """Return the index of the line with the key at `path`, and of the line after its value; raises KeyError."""
     at, end = -1, len(lines)
     for depth, key in enumerate(path):
         indent = INDENT * depth
@@ -25,31 +25,31 @@ def find(lines: Lines, path: KeyPath) -> tuple[int, int]:
 
 
 def taken(lines: Lines, path: KeyPath) -> Lines:
-    """The key at `path` with its value and the comment above it."""
+    """Return the lines of the key at `path`, its value and the comment above it."""
     start, end = find(lines, path)
     return comment(lines, path) + lines[start:end]
 
 
 def replaced(lines: Lines, path: KeyPath, new: Lines) -> Lines:
-    """The lines with the key at `path` and its value replaced by `new`; the comment above it stays."""
+    """Replace the key at `path` and its value by `new`; the comment above it stays."""
     start, end = find(lines, path)
     return lines[:start] + new + lines[end:]
 
 
 def without(lines: Lines, path: KeyPath) -> Lines:
-    """The lines without the key at `path`, its value and the comment above it."""
+    """Remove the key at `path`, its value and the comment above it."""
     start, end = find(lines, path)
     return lines[: start - len(comment(lines, path))] + lines[end:]
 
 
 def extended(lines: Lines, path: KeyPath, new: Lines) -> Lines:
-    """The lines with `new` at the end of the value of the key at `path`."""
+    """Append `new` to the value of the key at `path`."""
     _, end = find(lines, path)
     return lines[:end] + new + lines[end:]
 
 
 def comment(lines: Lines, path: KeyPath) -> Lines:
-    """The comment lines right above the key at `path`."""
+    """Return the comment lines right above the key at `path`."""
     start, _ = find(lines, path)
     mark = INDENT * (len(path) - 1) + "#"
     first = start
@@ -59,13 +59,13 @@ def comment(lines: Lines, path: KeyPath) -> Lines:
 
 
 def flow(value: Any) -> str:
-    """`value` as YAML in one line, quoted where it must be."""
+    """Format `value` as YAML on one line, quoted where necessary."""
     dumped = yaml.safe_dump([value], default_flow_style=True, sort_keys=False, allow_unicode=True, width=float("inf"))
     return dumped.strip()[1:-1]
 
 
 def _value_end(lines: Lines, at: int, limit: int, indent: int) -> int:
-    """The line after the last one that is indented deeper than the key; a comment at its depth is the next key's."""
+    """Return the line after the last one indented deeper than the key; a comment at its depth is the next key's."""
     end = at + 1
     for i in range(at + 1, limit):
         stripped = lines[i].lstrip(" ")
