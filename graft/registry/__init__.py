@@ -1,1 +1,1 @@
-"""Tables of what is known: merge methods, tasks, GPUs, published models, shapes. Imports no torch."""
+"""Tables of merge methods, tasks, GPUs, published models and shapes. Imports no torch."""

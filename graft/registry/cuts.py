@@ -7,7 +7,7 @@ from graft.registry.merge_methods import DIRECTIONS
 
 
 class Cut(NamedTuple):
-    """`below` layers of the model that reads the text run, then layer number `above` and all after it of the other."""
+    """The model that reads the text runs its first `below` layers, the other one all but its first `above`."""
 
     direction: str
     below: int
@@ -15,30 +15,30 @@ class Cut(NamedTuple):
 
     @property
     def name(self) -> str:
-        """Layers of each model that run, counted from 1: `small 1-2, large 5-`."""
+        """The layers that each model runs, counted from 1: `small 1-2, large 5-`."""
         first, second = self.roles
         return f"{first} 1-{self.below}, {second} {self.above + 1}-"
 
     @property
     def number(self) -> int:
-        """Small layers that run first, or minus the number of those that the large model stands in for."""
+        """Number of small layers that run first, or minus the number of small layers that large ones replace."""
         return self.below if self.direction == DIRECTIONS[0] else -self.above
 
     @property
     def roles(self) -> tuple[str, str]:
-        """The model that reads the text, and the one that goes on."""
+        """The model that reads the text, and the one that continues."""
         return ("small", "large") if self.direction == DIRECTIONS[0] else ("large", "small")
 
     def layer_of(self, role: str) -> int:
-        """Layers of a model that lie below the cut."""
+        """Number of layers of a model below the cut."""
         return self.below if role == self.roles[0] else self.above
 
 
 def cuts(small_layers: int, large_layers: int, direction: str = "both") -> list[Cut]:
-    """All places to cut: behind each small layer but the last, and the large layer that is as deep (`depth.uniform`).
+    """Return all cuts: after each small layer but the last, and the large layer of the same depth (`depth.uniform`).
 
-    `small_to_large` starts in the small model, `large_to_small` in the large one, and `both` has the cuts of both.
-    Raises ValueError where the small model has a single layer, or is deeper than the large one.
+    `small_to_large` starts in the small model, `large_to_small` in the large one, `both` returns the cuts of both.
+    Raises ValueError if the small model has a single layer or is deeper than the large one.
     """
     if small_layers < 2:
         raise ValueError("stitch: the small model has 1 layer; it needs 2 or more, so that it can be cut between them")

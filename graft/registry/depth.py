@@ -1,7 +1,7 @@
-"""Which large layers a small model's layers go to. Layers are counted from 0.
+"""Depth maps: which large layers a small model's layers are merged into. Layers are counted from 0.
 
-A depth map is a tuple of (small layer, large layer) in rising order. Each large layer stands in it once at most; a
-small layer may stand in it several times, and its change is then divided among them.
+A depth map is a tuple of (small layer, large layer) in rising order. Each large layer appears at most once; a small
+layer may appear several times, and its change is then divided among its large layers.
 """
 
 from __future__ import annotations
@@ -12,18 +12,18 @@ from dataclasses import replace
 
 from graft.registry.shapes import Shape
 
-# In `extend` the small model is first made as deep as the large one: a layer stands as often in it as `spread` maps it.
+# `extend` first makes the small model as deep as the large one, repeating each layer as often as `spread` maps it.
 DEPTHS = ("uniform", "spread", "cka", "extend")
-# Enough to tell layers apart; all pairs of layers are compared on them.
+# Tokens on which all pairs of layers are compared: enough to tell layers apart.
 SIMILARITY_TOKENS = 8192
 DepthMap = tuple[tuple[int, int], ...]
 
 
 def uniform(small_layers: int, large_layers: int) -> DepthMap:
-    """One large layer for each small one, spread evenly and ending in the last: 4 in 12 gives 2, 5, 8, 11.
+    """Map each small layer to one large layer, evenly spaced and ending in the last: 4 in 12 gives 2, 5, 8, 11.
 
     Small layer m goes to m L / S, counted from 1 and rounded half up. Source: TinyBERT (Jiao et al. 2020, arXiv
-    1909.10351), section 3.1, uniform strategy. Raises ValueError where the small model is deeper.
+    1909.10351), section 3.1, uniform strategy. Raises ValueError if the small model is deeper.
     """
     _check_layers(small_layers, large_layers)
     targets = ((2 * m * large_layers + small_layers) // (2 * small_layers) - 1 for m in range(1, small_layers + 1))
@@ -31,23 +31,23 @@ def uniform(small_layers: int, large_layers: int) -> DepthMap:
 
 
 def spread(small_layers: int, large_layers: int) -> DepthMap:
-    """Every large layer takes from one small layer: 2 in 4 gives (0, 0), (0, 1), (1, 2), (1, 3).
+    """Map every large layer to one small layer: 2 in 4 gives (0, 0), (0, 1), (1, 2), (1, 3).
 
-    Raises ValueError where the small model is deeper.
+    Raises ValueError if the small model is deeper.
     """
     _check_layers(small_layers, large_layers)
     return tuple((g * small_layers // large_layers, g) for g in range(large_layers))
 
 
 def by_similarity(similarity: Sequence[Sequence[float]]) -> DepthMap:
-    """The rising map, one large layer for each small one, with the largest sum of similarities [S, L].
+    """Map each small layer to one large layer, in rising order, with the largest sum of similarities [S, L].
 
-    A dynamic programme over the last small layer placed, as in CLAFusion (Nguyen et al. 2021, arXiv 2110.15538, section
-    4.1) with costs 1 - similarity. Among equals the later large layer is taken. Raises ValueError where S > L.
+    A dynamic program over the last small layer placed, as in CLAFusion (Nguyen et al. 2021, arXiv 2110.15538, section
+    4.1) with costs 1 - similarity. Ties go to the later large layer. Raises ValueError if S > L.
     """
     small, large = len(similarity), len(similarity[0])
     _check_layers(small, large)
-    # best[m][g]: largest sum for small layers 0 to m with m placed at g or before; took[m][g]: where m then stands.
+    # best[m][g]: largest sum for small layers 0 to m with m placed at g or before; took[m][g]: where m is then placed.
     best = [[float("-inf")] * large for _ in range(small)]
     took = [[-1] * large for _ in range(small)]
     for m in range(small):
@@ -66,9 +66,9 @@ def by_similarity(similarity: Sequence[Sequence[float]]) -> DepthMap:
 
 
 def named(depth: str, small_layers: int, large_layers: int, similarity: Sequence[Sequence[float]]) -> DepthMap:
-    """The depth map called `depth`: one of DEPTHS; `similarity` [S, L] is that of the blocks' outputs, for cka only.
+    """Return the depth map called `depth`, one of DEPTHS; cka reads the blocks' outputs' `similarity` [S, L].
 
-    For `extend` it says which small layer each layer of the extended small model is.
+    For `extend`, the map gives the small layer that each layer of the extended small model copies.
     """
     if depth == "cka":
         return by_similarity(similarity)
@@ -76,7 +76,7 @@ def named(depth: str, small_layers: int, large_layers: int, similarity: Sequence
 
 
 def pairs(depth: str, small_layers: int, large_layers: int) -> int:
-    """Number of mapped pairs of layers under the depth map called `depth`."""
+    """Number of pairs of layers in the depth map called `depth`."""
     return large_layers if depth in ("spread", "extend") else small_layers
 
 
@@ -86,7 +86,7 @@ def as_deep(depth: str, small: Shape, large: Shape) -> Shape:
 
 
 def shares(depth_map: DepthMap) -> dict[tuple[int, int], float]:
-    """Share of a small layer's change that each of its large layers gets; they sum to 1 per small layer."""
+    """Return the share of a small layer's change that each of its large layers gets; sums to 1 per small layer."""
     counts = Counter(m for m, _ in depth_map)
     return {(m, g): 1 / counts[m] for m, g in depth_map}
 

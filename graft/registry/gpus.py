@@ -1,4 +1,4 @@
-"""GPUs by name, with the peak throughput that their makers publish."""
+"""GPUs by name, with their published peak throughput."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ _TABLE = {
 
 
 def gpu(name: str) -> Gpu:
-    """The GPU called `name`; raises ValueError with the known names."""
+    """Return the GPU called `name`; raises ValueError with the known names."""
     if name not in _TABLE:
         raise ValueError(f"no GPU is called {name!r} here; known are {', '.join(_TABLE)}")
     bf16, fp32 = _TABLE[name]

@@ -1,4 +1,4 @@
-"""How the files of generated tasks look: GLUE's official columns."""
+"""File layouts of generated tasks: GLUE's official columns."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Layout:
-    """Columns of a file, and those that matter: `text`, `label`; `labels`: as they are written, None for a score."""
+    """Columns of a file, and which hold `text` and `label`; `labels`: the values as written, None for a score."""
 
     header: tuple[str, ...]
     text: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""The table of merge methods: facts that plans, configs and tables need, without importing torch."""
+"""The table of merge methods, for plans, configs and reports. Imports no torch."""
 
 import importlib
 from collections.abc import Mapping
@@ -11,37 +11,40 @@ from graft.registry.depth import DEPTHS
 
 HEADS = ("transplant", "label-free", "labelled")
 KINDS = ("weights", "composite")
-# What a merge is given as the small model's change (graft.merging.changes).
+# The small model's change that is merged, or its control (graft.merging.changes).
 CHANGES = ("finetuned", "shuffled", "random")
-# What a method reads; "layers" are the large model's states of all tokens of train and select at the mapped layers.
+# Inputs of methods; "layers": the large model's hidden states at the mapped layers, for all tokens of train and select.
 NEEDS = ("small_finetuned", "small_pretrained", "large", "statistics", "texts", "layers", "probe.large", "probe.small")
 POOLINGS = ("cls", "mean")
-# Of a stitch: the model that reads the text, and the one that goes on.
+# Of a stitch: the model that reads the text, and the one that continues.
 DIRECTIONS = ("small_to_large", "large_to_small")
-# Unit to unit, by optimal transport: softly, or each to one.
+# Transport plans between units: soft, or one to one.
 PLANS = ("optimal_transport", "assignment")
 RESIDUALS = ("pooled", "per_site", "fit_dense")
-# Of numbers: whether they are whole, their bounds, and the lower one in words.
+# Numeric option types: whether they are whole, their bounds, and the lower bound in words.
 _NUMBERS = {
     "integer": (True, 1, 1_000_000_000, "a whole number from 1 on"),
     "size": (False, 0, 1_000_000, "a number from 0 on"),
     "share": (False, 0, 1, "a number above 0"),
     "seed": (True, 0, 2**32 - 1, "a whole number from 0 on"),
 }
-_FARTHEST = 1000  # strength
-# From this ridge on, least squares are solved by Cholesky: null directions, along which there is nothing to be found,
-# come out as nothing by themselves. Below it they are looked for.
+_FARTHEST = 1000  # largest absolute strength
+# From this ridge on, least squares are solved by Cholesky, and null directions come out as zero by themselves. Below
+# it, null directions are sought out.
 EASY_RIDGE = 1e-4
 ALIGNMENTS = ("least_squares", "procrustes", "scaled_procrustes", "whitened", *PLANS)
-# What maps are fitted to: activations on text, or products of the models' weights alone (no data).
+# Data that maps are fitted to: activations on text, or products of the models' weights (no text).
 EVIDENCE = ("activations", "weights")
 
 
 @dataclass(frozen=True)
 class Option:
-    """One option of a method. `type` is one of: strengths (numbers, 0 among them), integer, size (a number from 0 on),
-    share (a number above 0, 1 at most), seed (a whole number from 0 on), boolean, choice. `most`: the largest number,
-    where it is less than that of the type."""
+    """One option of a method.
+
+    type: strengths (a list of numbers that includes 0), integer (from 1 on), size (a number >= 0), share (a number > 0
+    and <= 1), seed (an integer >= 0), boolean or choice.
+    most: the largest number allowed, if less than the type's.
+    """
 
     type: str
     default: Any
@@ -52,12 +55,12 @@ class Option:
 
 @dataclass(frozen=True)
 class MethodFacts:
-    """What is known of a method before it runs.
+    """Properties of a merge method.
 
     kind: "weights" (one model of the large shape) or "composite" (runs parts of both models).
-    needs: what `prepare` reads, out of NEEDS.
-    label_use: labels that the merge itself sees, its head left out: "none", "select" or "train".
-    heads: the heads that it can be asked for; () where it has no such option.
+    needs: inputs that `prepare` reads, from NEEDS.
+    label_use: labels that the merge uses, apart from its head: "none", "select" or "train".
+    heads: the heads to choose from; () if the method has no such option.
     inference: the models that run for each example.
     implementation: "module:name", imported only when used.
     """
@@ -74,7 +77,7 @@ class MethodFacts:
 
 
 def _table(*methods: MethodFacts) -> Mapping[str, MethodFacts]:
-    """Methods by name; raises ValueError for a name given twice or a kind, need or head that is not known."""
+    """Index methods by name; raises ValueError for a duplicate name or an unknown kind, need or head."""
     table: dict[str, MethodFacts] = {}
     for method in methods:
         if method.name in table:
@@ -98,7 +101,7 @@ EVIDENCE_OPTION = Option(
     "choice", "activations", "what maps are fitted to: activations on text, or (without data) weights", EVIDENCE
 )
 
-# Of trained composites.
+# Options of trained composites.
 TRAINING = {
     "epochs": Option("integer", 3, "passes over train; the best one, or none at all, is kept by select", most=1000),
     "rate": Option("size", 1.0, "peak of the learning rate, as a multiple of the small model's own"),
@@ -169,7 +172,7 @@ METHODS = _table(
             "strengths": Option("strengths", [0, 0.5, 1, 2], "factors of the change in function, tried on select"),
             "fit_ridge": Option("size", 0.01, "ridge of the fitted changes, as a share of the mean diagonal"),
             "map_ridge": Option("size", 1e-5, "ridge of the maps between spaces, as a share of the mean diagonal"),
-            # Not spread: what layers compute is fitted here, which cannot be divided among them.
+            # Not spread: this method fits what layers compute, which cannot be divided among several.
             "depth": Option("choice", "uniform", "as for spacewise", ("uniform", "cka", "extend")),
             "layernorm": Option("choice", "fit", "LayerNorms: refitted unit by unit, or left", ("fit", "leave")),
             "embedding_delta": Option("boolean", True, "also transport the changes of the embeddings"),
@@ -284,7 +287,7 @@ METHODS = _table(
         needs=("small_finetuned", "large", "texts"),
         label_use="train",
         heads=(),
-        # Parts of both; which is chosen on select.
+        # Parts of both, chosen on select.
         inference=("small", "large"),
         citation="Pan et al. 2023, Stitchable Neural Networks, arXiv 2302.06586",
         implementation="graft.merging.composite.stitch:Stitched",
@@ -338,7 +341,7 @@ METHODS = _table(
 
 
 def facts(name: str) -> MethodFacts:
-    """The method called `name`; raises ValueError with the known names."""
+    """Return the method called `name`; raises ValueError with the known names."""
     if name not in METHODS:
         known = ", ".join(sorted(METHODS)) + meant(name, METHODS)
         raise ValueError(f"no merge method is called {name!r}; known are {known}")
@@ -346,13 +349,13 @@ def facts(name: str) -> MethodFacts:
 
 
 def implementation(name: str) -> Any:
-    """The class or function that implements the method called `name`, imported now."""
+    """Import and return the class or function that implements the method called `name`."""
     module, attribute = facts(name).implementation.split(":")
     return getattr(importlib.import_module(module), attribute)
 
 
 def checked_options(name: str, given: Mapping[str, Any] | None) -> dict[str, Any]:
-    """All options of the method called `name`, the given ones in place of their defaults.
+    """Return all options of the method called `name`: the given values, and defaults for the rest.
 
     Raises ValueError for an unknown option or a value of the wrong type, in one sentence.
     """
@@ -365,7 +368,7 @@ def checked_options(name: str, given: Mapping[str, Any] | None) -> dict[str, Any
 
 
 def checked_values(who: str, known: Mapping[str, Option], given: Mapping[str, Any] | None) -> dict[str, Any]:
-    """The values of all known options, the given ones in place of their defaults; `who` has them, in errors.
+    """Return all known options: the given values, and defaults for the rest; `who` is their owner in errors.
 
     Raises ValueError for an unknown option or a value of the wrong type, in one sentence.
     """
@@ -381,19 +384,21 @@ def checked_values(who: str, known: Mapping[str, Option], given: Mapping[str, An
 
 
 def needs_calibration(name: str, options: Mapping[str, Any]) -> bool:
-    """Whether a method with these options (all of them) reads a calibration's statistics."""
+    """Whether a method with these options (complete) reads a calibration's statistics."""
     return "statistics" in facts(name).needs and options.get("evidence") != "weights"
 
 
 def needs_many_tokens(name: str, options: Mapping[str, Any]) -> bool:
-    """Whether maps with these options (all of them) are undetermined where a calibration has fewer tokens than units:
-    least squares with next to no ridge."""
+    """Whether maps with these options (complete) are underdetermined if a calibration has fewer tokens than units.
+
+    That is so for least squares with next to no ridge.
+    """
     solved = options.get("alignment", "least_squares") in ("least_squares", "whitened")
     return needs_calibration(name, options) and solved and options.get("map_ridge", 1.0) < EASY_RIDGE
 
 
 def depends_on_finetuning(name: str, options: Mapping[str, Any]) -> bool:
-    """Whether a method with these options (all of them) reads the fine-tuned small model, and so has seeds."""
+    """Whether a method with these options (complete) reads the fine-tuned small model, and so has seeds."""
     return options.get("small") != "pretrained"
 
 
@@ -421,5 +426,5 @@ def _checked_strengths(what: str, value: Any) -> list[float]:
 
 
 def _is_number(value: Any, whole: bool = False) -> bool:
-    """Whether `value` is a number at all: not whether it is finite, which its bounds tell."""
+    """Whether `value` is a number; the check of its bounds rejects NaN and infinity."""
     return isinstance(value, int if whole else int | float) and not isinstance(value, bool)

@@ -1,4 +1,4 @@
-"""What is known of published models that studies start from: names on the hub, licences, and what they have seen."""
+"""Published models that studies start from: names on the hub, licences, and training data like the tasks'."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from graft.io import files
 
 @dataclass(frozen=True)
 class Origin:
-    """What is known of where a model came from. `seen`: a sentence, where it was trained on data like the tasks."""
+    """Where a model came from; `seen`: a sentence to print if it was trained on data like the tasks'."""
 
     repo: str | None = None
     licence: str | None = None
@@ -36,46 +36,45 @@ _MANIFEST, _CARD = "manifest.json", "README.md"
 
 
 def of_source(source: Mapping[str, Any]) -> Origin:
-    """Of a model's source in a config."""
+    """Return the origin of a model from its source in a config."""
     if source["kind"] == "hub":
         return BY_REPO.get(source["repo"], Origin(source["repo"]))
     return BY_SHA256.get(source.get("sha256") or "", Origin())
 
 
 def of_folder(folder: Path, sha256: Iterable[str] = ()) -> Origin:
-    """Of a model folder whose weights have these sha256: what Graft wrote down when it brought or made it, its weights,
-    or its own model card."""
+    """Return the origin of a model folder: from Graft's manifest, the weights' `sha256`, or the model card."""
     manifest = folder / _MANIFEST
     if manifest.is_file() and isinstance(source := files.read_json(manifest).get("source"), Mapping):
-        # A model made from another one, or like it, which stands beside it.
+        # The model was made from, or in the shape of, another one in the folder beside it.
         parent = source.get("teacher") or source.get("like")
         if not parent:
             return of_source(source)
         origin = of_folder(folder.parent / parent)
-        # Weights that were drawn or trained here owe their shape to another model, and nothing else.
+        # Weights drawn or trained here take only their shape from the other model.
         return Origin(None, origin.licence, origin.seen if "teacher" in source else None)
     known = next((BY_SHA256[digest] for digest in sha256 if digest in BY_SHA256), None)
     return known or Origin(licence=_licence(folder / _CARD))
 
 
 def common_licence(origins: Iterable[Origin]) -> str | None:
-    """The licence that all of them have; None where one is not known or they differ."""
+    """Return the licence that all origins share; None if they differ or one is unknown."""
     licences = {origin.licence for origin in origins}
     return licences.pop() if len(licences) == 1 else None
 
 
 def repos(origins: Iterable[Origin]) -> list[str]:
-    """Names on the hub, each once."""
+    """List names on the hub, without duplicates."""
     return list(dict.fromkeys(origin.repo for origin in origins if origin.repo))
 
 
 def warnings(origins: Iterable[Origin]) -> list[str]:
-    """What must be said of numbers made with these models."""
+    """List the warnings due on numbers made with these models, without duplicates."""
     return list(dict.fromkeys(origin.seen for origin in origins if origin.seen))
 
 
 def _licence(card: Path) -> str | None:
-    """The licence in the metadata of a model card, if there is one."""
+    """Return the licence in the metadata of a model card, or None."""
     parts = card.read_text(errors="replace").split("---\n", 2) if card.is_file() else []
     if len(parts) < 3 or parts[0].strip():
         return None

@@ -1,4 +1,4 @@
-"""The table of methods for models of one shape: what commands and plans need, without importing numpy or torch."""
+"""The table of merge methods for models of one shape, for commands and plans. Imports no numpy and no torch."""
 
 from __future__ import annotations
 
@@ -14,11 +14,11 @@ from graft.registry.merge_methods import Option, checked_values
 
 @dataclass(frozen=True)
 class Facts:
-    """What is known of a method before it runs.
+    """Properties of a merge method.
 
     strength: the published default of the factor that a change is multiplied by.
-    base: whether a base must be given; where it need not, strengths other than the default need one.
-    weighted: whether models may have weights. models: how many it takes at least, and at most (None: any number).
+    base: whether a base model is required; if not, only strengths other than the default require one.
+    weighted: whether models may have weights. models: the fewest and the most that it takes (None: no limit).
     statistics: the file that it reads for each model, or "".
     implementation: "module:name", imported only when used.
     """
@@ -51,7 +51,7 @@ def _density(default: float) -> Option:
     return Option("share", default, "share of each change that is kept")
 
 
-# Of DELLA's window the default is that of the authors' code, which is 0.05 to either side.
+# The default of DELLA's window follows the authors' code, 0.05 to either side.
 WINDOW = Option("size", 0.1, "width of the range of probabilities, from a row's smallest change to its largest")
 
 _ALL = (
@@ -73,9 +73,9 @@ _ALL = (
         weighted=False,
         models=(2, None),
     ),
-    # 0.3: the paper's best for eight tasks, and advised where nothing can be tried.
+    # 0.3: the paper's best for eight tasks, and its advice if no strength can be tried.
     _family("task_arithmetic", "Ilharco et al. 2022, Editing Models with Task Arithmetic, arXiv 2212.04089", 0.3),
-    # 20% and 1: what the paper uses where there is nothing to validate on.
+    # 20% and 1: the paper's settings without validation data.
     _family(
         "ties",
         "Yadav et al. 2023, TIES-Merging, arXiv 2306.01708",
@@ -85,10 +85,10 @@ _ALL = (
             "choice", "model", "largest of the whole model (the paper) or of each tensor", ("model", "tensor")
         ),
     ),
-    # The paper tries p from 0.1 to 0.9; merged as in task arithmetic, and as in TIES with dropping for trimming.
+    # The paper tries p from 0.1 to 0.9; merged as in task arithmetic, or as in TIES with dropping in place of trimming.
     _family("dare_linear", DARE, 0.3, density=_density(0.5), seed=SEED),
     _family("dare_ties", DARE, 1.0, density=_density(0.5), seed=SEED),
-    # Where the authors' own search begins (their code): alpha 0.2, beta 0.15, gamma 0.006.
+    # The start of the authors' own search (their code): alpha 0.2, beta 0.15, gamma 0.006.
     _family(
         "breadcrumbs",
         "Davari & Belilovsky 2023, Model Breadcrumbs, arXiv 2312.06795",
@@ -129,12 +129,12 @@ _ALL = (
     ),
 )
 METHODS: Mapping[str, Facts] = MappingProxyType({facts.name: facts for facts in _ALL})
-# The uniform soup of some of the models. Only a study has the scores by which they are chosen.
+# The uniform soup of a subset of the models. Only a study has the scores to choose it by.
 GREEDY = Facts("greedy", SOUPS, "graft.merging.homogeneous.averages:greedy", base=False, weighted=False)
 
 
 def facts(name: str) -> Facts:
-    """The method called `name`; raises ValueError with the known names."""
+    """Return the method called `name`; raises ValueError with the known names."""
     if name not in METHODS:
         known = ", ".join(METHODS) + meant(name, METHODS)
         raise ValueError(f"no method for models of one shape is called {name!r}; known are {known}")
@@ -142,18 +142,18 @@ def facts(name: str) -> Facts:
 
 
 def of_study(name: str) -> Facts:
-    """The same, of a study, which has the greedy soup too."""
+    """Return the method called `name` of a study, which may also be the greedy soup."""
     return GREEDY if name == GREEDY.name else facts(name)
 
 
 def implementation(name: str) -> Any:
-    """The class that implements the method called `name`, imported now."""
+    """Import and return the class that implements the method called `name`."""
     module, attribute = facts(name).implementation.split(":")
     return getattr(importlib.import_module(module), attribute)
 
 
 def checked_options(name: str, given: Mapping[str, Any] | None) -> dict[str, Any]:
-    """All options of the method called `name`, the given ones in place of their defaults.
+    """Return all options of the method called `name`: the given values, and defaults for the rest.
 
     Raises ValueError for an unknown option or a wrong value, in one sentence.
     """

@@ -1,4 +1,4 @@
-"""The numbers that fix an encoder's architecture. Imports no torch, so that plans and costs need none."""
+"""The numbers that define an encoder's architecture. Imports no torch, so that plans and costs need none."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -6,12 +6,12 @@ from typing import Any
 
 from graft.io.model_folders import read_config
 
-# Those of a config that fix a BERT's shape.
+# Config keys that define a BERT's shape.
 KEYS = (
     *("num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size", "vocab_size"),
     *("max_position_embeddings", "type_vocab_size"),
 )
-# Those that fix what a BERT computes, and what it then is.
+# Config keys that change what a BERT computes, with the only values supported.
 COMPUTED = {
     "hidden_act": "gelu",
     "layer_norm_eps": 1e-12,
@@ -20,13 +20,13 @@ COMPUTED = {
     "add_cross_attention": False,
     "pruned_heads": {},
 }
-# Keys of families whose configs have all of these as well.
+# Keys of other families whose configs have all of the above as well.
 NOT_BERT = {"embedding_size", "num_hidden_groups", "relative_attention", "attention_window", "bottleneck_size"}
 
 
 @dataclass(frozen=True)
 class Shape:
-    """Shape of a BERT encoder: counts of layers, units (width, ffn), heads, tokens (vocabulary, positions)."""
+    """Shape of a BERT encoder: numbers of layers, units (width, ffn), heads, tokens (vocabulary, positions)."""
 
     layers: int
     width: int
@@ -40,7 +40,7 @@ class Shape:
     def from_config(cls, config: dict[str, Any]) -> "Shape":
         """Read a Hugging Face `config.json`; raises ValueError for an architecture other than BERT.
 
-        Without a model_type, as in old copies of TinyBERT, a config is BERT's if its keys say so beyond doubt.
+        A config without a model_type, as in old copies of TinyBERT, is BERT's if its keys fit no other family.
         """
         if "model_type" not in config and not _says_bert(config):
             raise ValueError("has no model_type, and its keys are not BERT's alone; supported is 'bert'")
@@ -66,7 +66,7 @@ class Shape:
 
     @classmethod
     def of(cls, folder: str | Path) -> "Shape":
-        """Shape of the model saved in `folder`."""
+        """Read the shape of the model saved in `folder`."""
         config = read_config(Path(folder))
         try:
             return cls.from_config(config)
@@ -75,7 +75,7 @@ class Shape:
 
     @property
     def body_parameters(self) -> int:
-        """Parameters of embeddings, layers and pooler."""
+        """Number of parameters of embeddings, layers and pooler."""
         embeddings = (self.vocabulary + self.positions + self.types + 2) * self.width
         attention = 4 * (self.width * self.width + self.width) + 2 * self.width
         feed_forward = 2 * self.width * self.ffn + self.ffn + self.width + 2 * self.width
@@ -84,14 +84,14 @@ class Shape:
 
 
 def _says_bert(config: dict[str, Any]) -> bool:
-    """Whether a config without a model_type can be no other family's; RoBERTa's has one token type."""
+    """Whether a config without a model_type can only be BERT's; RoBERTa has a single token type."""
     named = all(str(name).startswith("Bert") for name in config.get("architectures") or ())
     whole = all(key in config for key in KEYS) and config["type_vocab_size"] == 2
     return named and whole and not NOT_BERT & set(config)
 
 
 def check_shapes(teacher: Shape, student: Shape) -> None:
-    """Raise ValueError where a student of this shape cannot follow the teacher: the text says what would be right."""
+    """Raise ValueError, with the right value in its text, if a student of this shape cannot follow the teacher."""
     if student.layers < 1 or teacher.layers % student.layers:
         raise ValueError(f"distilled model has {student.layers} layers; must divide the teacher's {teacher.layers}")
     if student.heads != teacher.heads:

@@ -1,14 +1,14 @@
-"""The task table: what is fixed about each known task, and what each metric is for. Imports no torch."""
+"""The tables of known tasks and of metrics. Imports no torch."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
 from typing import Any
 
-# What a metric measures: tasks with classes, or tasks with a score. Computed in metrics/glue_metrics.
+# Metrics by kind of task: classes or a score. Computed in graft/tasks/glue_metrics.
 METRICS = {
     "accuracy": "classes",
-    "f1": "classes",  # of class 1, as GLUE has it for two classes
+    "f1": "classes",  # F1 of class 1, as in GLUE for two classes
     "f1_macro": "classes",
     "matthews_correlation": "classes",
     "correlation": "score",
@@ -23,8 +23,8 @@ class TaskRow:
 
     `text`: one column, or two for a pair. `labels`: class names in the order of their ids, None for a score.
     `metrics`: the first is primary. `groups`: how `select` is kept apart from `train` (see splits.py).
-    `aliases`: other names of columns, by file layout. `margin`: a smaller difference in the primary metric counts as
-    equivalent.
+    `aliases`: pairs (column, other name that files may use). `margin`: a smaller difference in the primary metric
+    counts as equivalent.
     """
 
     text: tuple[str, ...]
