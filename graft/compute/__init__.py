@@ -1,1 +1,1 @@
-"""The process itself: device, precision, energy, provenance, how it ends."""
+"""The running process: device, precision, energy, provenance, signals and exit."""

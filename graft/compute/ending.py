@@ -1,5 +1,7 @@
-"""How a command or program ends: what the user or the disk got wrong is told in one sentence, and a signal leaves
-nothing half-written. The one place for both `python -m graft` and the programs of the workflow."""
+"""How commands and programs end: one sentence for user and disk errors, and no unfinished files after a signal.
+
+Used by both `python -m graft` and the programs of the workflow.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +20,7 @@ from types import FrameType
 
 from graft.compute.stopping import Stopped
 
-# Python itself makes only Ctrl-C an exception. SIGHUP: its terminal is gone; SIGUSR1: SLURM, where it is asked for.
+# Python turns only Ctrl-C into an exception. SIGHUP: the terminal is gone; SIGUSR1: sent by SLURM on request.
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _WORDS = {
@@ -42,10 +44,13 @@ _WITHOUT_PLACE = {
 
 
 def run(name: str, main: Callable[[], None]) -> None:
-    """Call `main`. What is about the user's input or the disk ends in `name: one sentence` on stderr and exit status 1,
-    a signal in status 128 + its number with nothing half-written left; a fault of ours keeps its traceback."""
+    """Call `main`, and turn errors and signals into exit statuses.
+
+    Errors in the user's input or on the disk print `name: one sentence` on stderr and exit with status 1. Signals clean
+    up unfinished files and exit with status 128 + their number. Any other error is a bug and keeps its traceback.
+    """
     for number in SIGNALS:
-        # Under nohup SIGHUP is to be ignored.
+        # nohup makes processes ignore SIGHUP: leave it so.
         if signal.getsignal(number) is signal.SIG_DFL:
             signal.signal(number, _stop)
     _mend_output()
@@ -54,7 +59,7 @@ def run(name: str, main: Callable[[], None]) -> None:
     except KeyboardInterrupt:
         raise SystemExit(128 + signal.SIGINT) from None
     except BrokenPipeError:
-        # Who reads has seen enough (`| head`); what is still to be flushed goes nowhere.
+        # The reader has seen enough (`| head`); discard what is still to be flushed.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())
         raise SystemExit(128 + signal.SIGPIPE) from None
     except Exception as error:
@@ -66,18 +71,18 @@ def run(name: str, main: Callable[[], None]) -> None:
 
 
 def sentence(error: Exception) -> str | None:
-    """What is wrong, where, and what would be right; None for what only a fault of ours can be."""
+    """Say what is wrong, where, and what would be right; None for errors that can only be bugs."""
     if isinstance(error, OSError):
         return _of_disk(error)
     return str(error) if isinstance(error, (ValueError, FloatingPointError, Stopped)) else None
 
 
 def _of_disk(error: OSError) -> str:
-    """An error of the operating system, which names its file at most; a message of our own or of a library stays."""
-    # Of a rename, the place that it was to go to.
+    """Describe an operating system error with its file; messages written by Graft or a library are kept."""
+    # For a rename, its target.
     path, number = error.filename2 or error.filename, error.errno
     if number is None and (unread := re.search(r"No such file or directory: (.+)", str(error))):
-        # So safetensors has it of a file that it may not read, too.
+        # safetensors says this of files that it may not read as well.
         path, number = unread[1], errno.EACCES if os.path.exists(unread[1]) else errno.ENOENT
     if number is None or not isinstance(path, (str, bytes, os.PathLike)):
         return _WITHOUT_PLACE.get(number or 0) or " ".join(str(error).split())
@@ -105,14 +110,14 @@ def _full(place: Path, number: int) -> str:
 
 
 def _is_scratch(place: Path) -> bool:
-    """Whether a path lies in a folder that was made for this call alone (by tempfile)."""
+    """Whether a path lies in a temporary folder made by tempfile for this call."""
     own = tuple(f"{tempfile.gettempdir()}/{prefix}" for prefix in ("graft-", tempfile.gettempprefix()))
     return str(place.absolute()).startswith(own)
 
 
 def _refused(place: Path) -> str:
     found, who = _existing(place), f"this user (uid {os.geteuid()})"
-    # A file is replaced by another that is written beside it.
+    # Files are replaced by writing a new one beside them, so the folder must be writable.
     if found == place and os.access(place, os.R_OK | os.W_OK):
         found = place.parent
     what = "read or write it" if found in (None, place) else f"write in {found}"
@@ -120,7 +125,7 @@ def _refused(place: Path) -> str:
 
 
 def _existing(place: Path) -> Path | None:
-    """The path, or the nearest folder above it that is there; None where even that cannot be told."""
+    """Return the path, or the nearest folder above it that exists; None if not even that can be determined."""
     for part in (place, *place.absolute().parents):
         try:
             if part.exists():
@@ -131,8 +136,7 @@ def _existing(place: Path) -> Path | None:
 
 
 def _mend_output() -> None:
-    """Make stdout and stderr take whatever is printed: nowhere where they were closed, ? for what they have no letter
-    for."""
+    """Make stdout and stderr accept any output: discard it if they are closed, print ? for unencodable characters."""
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:
             setattr(sys, name, open(os.devnull, "w"))
@@ -141,10 +145,10 @@ def _mend_output() -> None:
 
 
 def _stop(number: int, frame: FrameType | None) -> None:
-    # What is left to do is to clean up, which a second signal must not break off.
+    # Only the clean-up is left, and a second signal must not interrupt it.
     for each in SIGNALS:
         signal.signal(each, signal.SIG_IGN)
-    # Not by print, which may be what was interrupted; and the terminal may be gone.
+    # Not with print, which the signal may have interrupted; and the terminal may be gone.
     with contextlib.suppress(OSError):
         os.write(sys.__stderr__.fileno(), f"stopped by {signal.Signals(number).name}\n".encode())
     raise SystemExit(128 + number)

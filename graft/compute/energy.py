@@ -1,7 +1,7 @@
-"""Energy counters of this machine, where they can be read: NVML's of a GPU, RAPL's of the CPU packages.
+"""Energy counters of this machine, if they can be read: NVML's for a GPU, RAPL's for the CPU packages.
 
-Both count whatever runs on the hardware that they belong to, so a figure is one job's alone where the job had that
-hardware to itself. Imports torch only to learn which GPU is meant.
+Both count everything that runs on their hardware, so a figure is one job's only if the job had that hardware to itself.
+Imports torch only to find out which GPU is in use.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Protocol
 
 RAPL = Path("/sys/class/powercap")
-# A package's counter starts anew after some 260 kJ: a quarter of an hour at 300 W.
+# A package's counter wraps around after about 260 kJ: a quarter of an hour at 300 W.
 WATCH_SECONDS = 60.0
 _MILLI, _MICRO = 1e-3, 1e-6
 
@@ -22,11 +22,11 @@ class Meter(Protocol):
     """A counter of energy."""
 
     def joules(self) -> float:
-        """Joules since some moment before now; never falls."""
+        """Joules since some fixed moment in the past; never decreases."""
 
 
 def meter(device: str) -> Meter | None:
-    """The meter of the hardware behind a device, "cpu" or "cuda"; None where there is none that can be read."""
+    """Return the energy meter for a device, "cpu" or "cuda"; None if it has none that can be read."""
     try:
         return Nvml(_uuid()) if device == "cuda" else Rapl()
     except OSError:
@@ -34,14 +34,14 @@ def meter(device: str) -> Meter | None:
 
 
 class Rapl:
-    """All CPU packages of this machine by Linux's powercap files, which on most systems only root may read.
+    """Energy of all CPU packages of this machine, from Linux's powercap files, which most systems let only root read.
 
-    Source: kernel.org, Documentation/power/powercap/powercap.rst. Raises OSError where no package can be read.
+    Source: kernel.org, Documentation/power/powercap/powercap.rst. Raises OSError if no package can be read.
     """
 
     def __init__(self, root: Path = RAPL, watch_seconds: float = WATCH_SECONDS) -> None:
         zones = [zone for zone in sorted(root.glob("intel-rapl:*")) if zone.name.count(":") == 1]
-        # Beside packages there is one zone for the whole board (psys) on some machines, which would count them twice.
+        # Some machines also have a zone for the whole board (psys), which would count the packages twice.
         zones = [zone for zone in zones if (zone / "name").read_text().startswith("package")]
         if not zones:
             raise FileNotFoundError(f"{root}: no CPU package has an energy counter")
@@ -49,7 +49,7 @@ class Rapl:
         self._last = {zone: _counter(zone) for zone in zones}
         self._total = 0
         self._lock = threading.Lock()
-        # A counter that starts anew unseen would lose a whole range.
+        # Reading too rarely would miss a wrap-around and lose a whole range.
         threading.Thread(target=self._watch, args=[watch_seconds], daemon=True).start()
 
     def joules(self) -> float:
@@ -67,10 +67,10 @@ class Rapl:
 
 
 class Nvml:
-    """One GPU, by the counter of its driver (Volta and newer; no MIG slices), which counts in millijoules.
+    """Energy of one GPU, from its driver's counter in millijoules (Volta and newer; no MIG slices).
 
     Source: NVIDIA, NVML API reference, nvmlDeviceGetTotalEnergyConsumption. `uuid`: as NVML writes it, "GPU-…".
-    Raises OSError where there is no driver, no such GPU, or no such counter.
+    Raises OSError if there is no driver, no such GPU, or no such counter.
     """
 
     def __init__(self, uuid: str, library: Any = None) -> None:
@@ -94,7 +94,7 @@ def _counter(zone: Path) -> int:
 
 
 def _uuid() -> str:
-    """Of the GPU on which torch computes."""
+    """Return the UUID of the GPU on which torch computes."""
     import torch
 
     return f"GPU-{torch.cuda.get_device_properties(torch.cuda.current_device()).uuid}"

@@ -1,4 +1,4 @@
-"""Where a process computes: threads, device, precision; and how long, with what memory and energy. Imports no torch."""
+"""Threads, device and precision of a process, and its time, memory and energy. Imports torch only in functions."""
 
 from __future__ import annotations
 
@@ -12,16 +12,16 @@ def use_threads(count: int) -> None:
     """Compute with `count` CPU threads, deterministically."""
     import torch
 
-    # Without it cuBLAS is not deterministic; it is read when CUDA starts.
+    # cuBLAS is deterministic only with this setting, which is read when CUDA starts.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(count)
     torch.use_deterministic_algorithms(True, warn_only=True)
-    # It fills new tensors with NaN besides, to find reads of what nobody wrote: 7% of a fine-tuning on a CPU.
+    # Deterministic mode also fills new tensors with NaN, to expose uninitialized reads: 7% of a fine-tuning on a CPU.
     torch.utils.deterministic.fill_uninitialized_memory = False
 
 
 def device_of(launch: Any) -> str:
-    """The device that `launch.device` means here: "cpu" or "cuda"."""
+    """Resolve `launch.device` on this machine to "cpu" or "cuda"; raises ValueError for cuda without a GPU."""
     import torch
 
     if launch.device == "cuda" and not torch.cuda.is_available():
@@ -30,12 +30,12 @@ def device_of(launch: Any) -> str:
 
 
 def on_cpu(launch: Any) -> Any:
-    """`launch` for a step that needs no GPU and may run where there is none, whatever the study's device."""
+    """Return `launch` with device cpu, for steps that need no GPU and may run without one, whatever the study's."""
     return launch.model_copy(update={"device": "cpu"})
 
 
 def precision_of(launch: Any) -> str:
-    """The precision that `launch.precision` means here: bf16 where the hardware computes in it, else fp32."""
+    """Resolve `launch.precision` on this machine; auto is bf16 if the hardware computes in it, else fp32."""
     import torch
 
     if launch.precision != "auto":
@@ -47,19 +47,19 @@ def precision_of(launch: Any) -> str:
 
 
 class Stopwatch:
-    """Time, and energy where it can be read, since a job began to compute as `launch` says."""
+    """Time since a job began to compute, and energy if it can be read; `launch` gives the device."""
 
     def __init__(self, launch: Any) -> None:
         from graft.compute import energy
 
-        # A process reads its own GPU, which is not all where it is one of several.
+        # A process reads its own GPU only, which is not the whole job if it is one of several.
         alone = int(os.environ.get("WORLD_SIZE", 1)) == 1
         self._meter = energy.meter(device_of(launch)) if alone else None
         self._joules = self._meter.joules() if self._meter else 0.0
         self._started = time.perf_counter()
 
     def after(self, seconds: float) -> Stopwatch:
-        """The same, with `seconds` of earlier attempts, of whose energy nothing is known."""
+        """Add `seconds` of earlier attempts, whose energy is unknown, so that none is reported if there were any."""
         self._started -= seconds
         if seconds:
             self._meter = None
@@ -70,8 +70,10 @@ class Stopwatch:
         return time.perf_counter() - self._started
 
     def measured(self) -> dict[str, float | int | None]:
-        """Wall seconds, the peak memory of this process in bytes, and joules of the whole GPU or of the CPU packages
-        (None where no counter can be read, or one would not do)."""
+        """Wall seconds, peak memory of this process in bytes, and joules of the whole GPU or of the CPU packages.
+
+        Joules are None if no counter can be read, or if it would not cover the whole job.
+        """
         import resource
 
         peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

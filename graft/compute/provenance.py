@@ -16,7 +16,7 @@ import graft
 from graft.compute.hardware import device_of, precision_of
 
 if TYPE_CHECKING:
-    # It brings pydantic, which a merge without a study starts faster without.
+    # It imports pydantic; a merge without a study starts faster without it.
     from graft.config.launch import Launch
 
 PACKAGES = (
@@ -34,7 +34,7 @@ PACKAGES = (
 
 @functools.cache
 def code_version() -> str:
-    """Graft's version and a hash over its source, the same in a clone, an archive, and an edited tree."""
+    """Return Graft's version and a hash of its source, which needs no git and follows edits."""
     root = Path(graft.__file__).parent
     digest = hashlib.sha256()
     for file in sorted([*root.rglob("*.py"), *(root.parent / "workflow_scripts").glob("*.py")]):
@@ -44,12 +44,12 @@ def code_version() -> str:
 
 
 def packages() -> dict[str, str]:
-    """Versions of the packages that can change a number."""
+    """Return the versions of Python and of the packages that can change a result."""
     return {name: importlib.metadata.version(name) for name in PACKAGES} | {"python": platform.python_version()}
 
 
 def hardware() -> dict[str, Any]:
-    """Processor, cores and GPU of this host."""
+    """Return the processor, number of cores and GPU of this host."""
     import torch
 
     gpu = torch.cuda.get_device_name() if torch.cuda.is_available() else None
@@ -57,7 +57,7 @@ def hardware() -> dict[str, Any]:
 
 
 def of_making(launch: Launch) -> dict[str, Any]:
-    """Where and with what a step is computed, asked for by the process that computes it."""
+    """Return where and with what the calling process computes a step."""
     return {
         "code_version": code_version(),
         "packages": packages(),

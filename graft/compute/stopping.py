@@ -1,4 +1,4 @@
-"""Being told to stop: a signal is remembered, and answered where the work can be taken up again."""
+"""Stop on a signal: the request is remembered, and honoured at a point from which the work can resume."""
 
 from __future__ import annotations
 
@@ -7,16 +7,16 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from types import FrameType
 
-# SIGTERM comes from kill, and from SLURM before it ends a job; SIGUSR1 where `--signal=USR1@90` asks for it.
+# SIGTERM comes from kill, and from SLURM before it ends a job; SIGUSR1 from SLURM with `--signal=USR1@90`.
 SIGNALS = (signal.SIGTERM, signal.SIGUSR1)
 
 
 class Stopped(RuntimeError):
-    """A run that was told to stop, and did so where the next attempt goes on."""
+    """Raised by a run that stopped on request at a point from which the next attempt resumes."""
 
 
 class Request:
-    """Whether this process was told to stop."""
+    """Whether this process was asked to stop, and by which signal."""
 
     def __init__(self) -> None:
         self.name: str | None = None
@@ -30,7 +30,7 @@ class Request:
 
 @contextmanager
 def listening() -> Iterator[Request]:
-    """Take SIGTERM and SIGUSR1 as requests in this block, which must be in the main thread."""
+    """Turn SIGTERM and SIGUSR1 into requests within this block, which must run in the main thread."""
     request = Request()
     before = {number: signal.signal(number, request._take) for number in SIGNALS}
     try:
