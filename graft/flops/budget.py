@@ -1,4 +1,4 @@
-"""What can be trained for so many FLOPs. Imports no torch."""
+"""How many rows can be trained on within a budget of FLOPs. Imports no torch."""
 
 from collections.abc import Callable
 
@@ -8,10 +8,10 @@ FEWEST = 2
 
 
 def rows_within(budget: int, lengths: np.ndarray, step: Callable[[int], int]) -> int:
-    """How many of the first rows, `lengths` [rows] tokens long, one epoch can train on within a budget in FLOPs.
+    """Return how many of the first rows, `lengths` [rows] in tokens, one epoch can train on within a budget in FLOPs.
 
     `step(t)` is one example's share of a training step at t tokens; padding, which depends on the batches, is not
-    counted. At least two rows, whatever the budget; all rows where it allows.
+    counted. Returns at least two rows, whatever the budget, and at most all of them.
     """
     cost = {int(length): step(int(length)) for length in np.unique(lengths)}
     spent = np.cumsum([cost[int(length)] for length in lengths])

@@ -19,13 +19,13 @@ BACKWARD_AND_FORWARD = 3  # a backward pass has two products for each product of
 
 
 def summed_flops(flops: Callable[[int], int], lengths: np.ndarray) -> int:
-    """FLOPs of examples padded to `lengths` [rows] tokens; `flops(t)` is the cost of one at t tokens."""
+    """FLOPs of examples padded to `lengths` [rows] in tokens; `flops(t)` is the cost of one example at t tokens."""
     values, counts = np.unique(lengths, return_counts=True)
     return sum(int(n) * flops(int(t)) for t, n in zip(values, counts, strict=True))
 
 
 def encoder_flops(shape: Shape, tokens: int, layers: int | None = None) -> int:
-    """Forward FLOPs of the encoder layers for one example padded to `tokens`; `layers` counts only so many of them."""
+    """Forward FLOPs of the encoder layers (or the first `layers` of them) for one example padded to `tokens`."""
     layers = shape.layers if layers is None else layers
     products_with_weights = 2 * tokens * (4 * shape.width**2 + 2 * shape.width * shape.ffn)
     scores_and_contexts = 4 * tokens**2 * shape.width
@@ -58,11 +58,11 @@ def training_flops(forward: int) -> int:
 
 
 def lora_flops(shape: Shape, tokens: int, outputs: int, rank: int, targets: Collection[str]) -> tuple[int, int]:
-    """FLOPs of a classifier with low-rank adapters on linear layers of every attention, for one example padded to
-    `tokens`: of a forward pass, and of a training step.
+    """FLOPs of a forward pass, and of a training step, of a classifier with low-rank adapters.
 
-    Frozen layers have no gradients of weights, and the first block, which nothing trainable comes before, none of its
-    input: there only what adapters lead to is walked back.
+    Adapters sit on the `targets` among every attention's linear layers; one example padded to `tokens`. Frozen layers
+    have no weight gradients. The first block, with nothing trainable before it, has no input gradient either: there
+    the backward pass covers only the paths that lead to adapters.
     """
     adapters = len(targets) * tokens * (linear_flops(shape.width, rank) + linear_flops(rank, shape.width))
     forward = classifier_flops(shape, tokens, outputs) + shape.layers * adapters
@@ -86,7 +86,7 @@ def eigen_flops(size: int) -> int:
 
 
 def cholesky_flops(size: int) -> int:
-    """FLOPs of the Cholesky factor of one matrix [size, size].
+    """FLOPs of the Cholesky factorisation of one matrix [size, size].
 
     Source: Golub & Van Loan, Matrix Computations, 4th ed., section 4.2.
     """
@@ -105,7 +105,7 @@ def svd_flops(rows: int, columns: int) -> int:
 def ridge_flops(rows: int, features: int, outputs: int, sizes: int = 1) -> int:
     """FLOPs of one closed-form ridge fit: Gram, cross products, one eigendecomposition, one solution per ridge size.
 
-    Each product with the eigenvectors, one on the way in and one on the way out for every size, is 2 f^2 c.
+    Each product with the eigenvectors, one into their basis and one back for every ridge size, is 2 f^2 c.
     """
     gram_and_cross = 2 * rows * features * (features + outputs)
     return gram_and_cross + eigen_flops(features) + 2 * features**2 * outputs * (1 + sizes)
@@ -114,7 +114,7 @@ def ridge_flops(rows: int, features: int, outputs: int, sizes: int = 1) -> int:
 def head_flops(head: str, small: Shape, large: Shape, outputs: int, rows: int, sizes: int, scored: int = 0) -> int:
     """FLOPs of `graft.merging.heads.fitting.fit_heads` on the states of `rows` rows, at `sizes` ridge sizes.
 
-    `scored`: rows of which every head then gives the logits. The passes that make the states are not counted here.
+    `scored`: rows for which every head then computes logits. The passes that compute the states are not counted here.
     """
     if head == "transplant":
         fit = ridge_flops(rows, large.width, small.width, sizes) + sizes * 2 * small.width**2 * large.width
@@ -128,8 +128,8 @@ def head_flops(head: str, small: Shape, large: Shape, outputs: int, rows: int, s
 def moments_size(small: Shape, large: Shape, pairs: int) -> int:
     """Numbers in the matrices that `graft.merging.calibration.calibrate` sums for `pairs` mapped pairs of layers.
 
-    Per pair the cross-Grams of nine sites as wide as the model and of two as wide as the feed-forward layer, and both
-    models' own Grams at six and one of them; and all three at the embeddings.
+    Per pair: cross-Grams at nine sites of the model's width and two of the feed-forward width, and each model's own
+    Gram at six and one of these. In addition, all three at the embeddings.
     """
     wide = small.width**2 + large.width**2
     per_pair = 9 * small.width * large.width + 2 * small.ffn * large.ffn + 6 * wide + small.ffn**2 + large.ffn**2
@@ -139,16 +139,15 @@ def moments_size(small: Shape, large: Shape, pairs: int) -> int:
 def calibration_flops(small: Shape, large: Shape, pairs: int, examples: int, tokens: int) -> int:
     """FLOPs of `graft.merging.calibration.calibrate` on `examples` examples padded to `tokens`.
 
-    Two forward passes without the pooler, and the products of `moments_size`; padding is counted in these too, so they
-    are an upper bound. Sum it over batches.
+    Two forward passes without the pooler, and the products of `moments_size`, which count padding too and so are an
+    upper bound. For one batch: sum over batches.
     """
     passes = encoder_flops(small, tokens) + encoder_flops(large, tokens)
     return examples * (passes + 2 * tokens * moments_size(small, large, pairs))
 
 
 def similarity_flops(small: Shape, large: Shape, tokens: int) -> int:
-    """FLOPs of the products of `graft.merging.alignment.cka.layer_similarity` over so many tokens, forward passes
-    apart."""
+    """FLOPs of the products of `graft.merging.alignment.cka.layer_similarity` on `tokens`, without forward passes."""
     across = (small.layers + 1) * (large.layers + 1) * small.width * large.width
     return 2 * tokens * (across + sum((shape.layers + 1) * shape.width**2 for shape in (small, large)))
 
@@ -159,7 +158,7 @@ def procrustes_flops(small: int, large: int) -> int:
 
 
 def theseus_flops(small: Shape, large: Shape, pairs: int, embedding_delta: bool = False) -> int:
-    """FLOPs of `Theseus.prepare`: one map per site of each of `pairs` mapped pairs of layers, and the transport."""
+    """FLOPs of `Theseus.prepare`: one map per site for each of `pairs` mapped pairs of layers, and the transport."""
     width, ffn = (small.width, large.width), (small.ffn, large.ffn)
     per_pair = 8 * procrustes_flops(*width) + 2 * procrustes_flops(*ffn) + transport_flops(small, large)
     embeddings = procrustes_flops(*width) + 2 * small.vocabulary * small.width * large.width
@@ -167,10 +166,10 @@ def theseus_flops(small: Shape, large: Shape, pairs: int, embedding_delta: bool 
 
 
 def transport_flops(small: Shape, large: Shape) -> int:
-    """FLOPs of carrying the changes of one layer's six weight matrices over: two products each."""
+    """FLOPs of transporting the changes of one layer's six weight matrices: two products each."""
 
     def carried(outputs: tuple[int, int], inputs: tuple[int, int]) -> int:
-        # P_out^T dW [L, S] first, then times the entry's map [L, L].
+        # P_out^T dW [L, S] first, then times the input's map, giving [L, L].
         return 2 * outputs[1] * outputs[0] * inputs[0] + 2 * outputs[1] * inputs[0] * inputs[1]
 
     width, ffn = (small.width, large.width), (small.ffn, large.ffn)
@@ -178,20 +177,23 @@ def transport_flops(small: Shape, large: Shape) -> int:
 
 
 def solve_flops(size: int, columns: int, ridge: float) -> int:
-    """FLOPs of least squares with a ridge from a Gram matrix [size, size]: a Cholesky factor and two triangular
-    solutions for every column, or for a small ridge an eigendecomposition and two products."""
+    """FLOPs of ridge regression from a Gram matrix [size, size].
+
+    A Cholesky factorisation and two triangular solves per column or, for a small ridge, an eigendecomposition and two
+    products.
+    """
     if ridge >= EASY_RIDGE:
         return cholesky_flops(size) + 2 * size**2 * columns
     return eigen_flops(size) + 4 * size**2 * columns
 
 
 def affine_flops(small: int, large: int, ridge: float) -> int:
-    """FLOPs of least squares maps in both directions from their moments."""
+    """FLOPs of fitting least-squares maps in both directions from their moments."""
     return solve_flops(small, large, ridge) + solve_flops(large, small, ridge)
 
 
 def maps_flops(alignment: str, small: int, large: int, ridge: float) -> int:
-    """FLOPs of both maps of one space from their moments; finding a transport plan takes no matrix products."""
+    """FLOPs of fitting both maps of one space from their moments; finding a transport plan takes no matrix products."""
     if alignment in PLANS:
         return 0
     if alignment == "whitened":
@@ -201,25 +203,25 @@ def maps_flops(alignment: str, small: int, large: int, ridge: float) -> int:
 
 
 def missed_flops(small: Shape, large: Shape, pairs: int, per_site: bool = False) -> int:
-    """FLOPs of telling what the maps of every space miss: one product for each map."""
+    """FLOPs of computing the residual of the maps of every space: one product per map."""
     wide = 1 + (5 if per_site else 2) * pairs
     return 2 * (wide * small.width**2 * large.width + pairs * small.ffn**2 * large.ffn)
 
 
 def embedding_flops(small: Shape, large: Shape) -> int:
-    """FLOPs of carrying the three embedding tables over: one product each."""
+    """FLOPs of transporting the three embedding tables: one product each."""
     return 2 * (small.vocabulary + small.positions + small.types) * small.width * large.width
 
 
 def functional_flops(
     small: Shape, large: Shape, pairs: int, tokens: int, options: Mapping[str, Any]
 ) -> tuple[int, int]:
-    """FLOPs of `Functional.prepare` and of one `Functional.apply` on so many tokens.
+    """FLOPs of `Functional.prepare` and of one `Functional.apply` on `tokens`.
 
-    An apply takes the texts once through both large models. In a mapped block every linear layer takes the mapped
-    change, the correction and a cross product, and every input a Gram matrix and a solution, queries, keys and values
-    reading one. LayerNorms that are refitted take their mapped change. Padding, and attention's own products, are left
-    out of the passes, since they depend on the texts' lengths.
+    An apply runs the texts once through both large models. In a mapped block, every linear layer costs the mapped
+    change, the correction and a cross product, and every input a Gram matrix and a solution; queries, keys and values
+    share one input. Refitted LayerNorms cost their mapped change. Padding and attention's own products are left out of
+    the passes, since they depend on the texts' lengths.
     """
     small_block, large_block = (2 * tokens * (4 * s.width**2 + 2 * s.width * s.ffn) for s in (small, large))
     prepare = 2 * small.layers * small_block
@@ -243,15 +245,19 @@ def functional_flops(
 
 
 def stitch_flops(first: Shape, second: Shape, below: int, above: int, tokens: int) -> int:
-    """Forward FLOPs of a stitched encoder for one example padded to `tokens`: `below` layers of the first model, the
-    map, and the second's layers but its first `above`."""
+    """Forward FLOPs of a stitched encoder for one example padded to `tokens`.
+
+    The first `below` layers of the first model, the map, and all but the first `above` layers of the second.
+    """
     parts = replace(first, layers=below), replace(second, layers=second.layers - above)
     return sum(encoder_flops(part, tokens) for part in parts) + tokens * linear_flops(first.width, second.width)
 
 
 def grow_flops(small: Shape, large: Shape, tokens: int) -> int:
-    """FLOPs of both models' passes over so many tokens, in which the error of growing is measured; attention's own
-    products are left out as in `functional_flops`."""
+    """FLOPs of measuring the error of growing: one pass of both models over `tokens`.
+
+    Attention's own products are left out as in `functional_flops`.
+    """
     return sum(2 * tokens * s.layers * (4 * s.width**2 + 2 * s.width * s.ffn) for s in (small, large))
 
 
@@ -261,8 +267,7 @@ def ot_fusion_flops(small: Shape, large: Shape, pairs: int) -> int:
 
 
 def spacewise_flops(small: Shape, large: Shape, pairs: int, options: Mapping[str, Any]) -> int:
-    """FLOPs of `Spacewise.prepare`: the maps of every space, and the transport. Maps by head are counted as whole
-    ones."""
+    """FLOPs of `Spacewise.prepare`: the maps of every space, and the transport. Per-head maps count as whole ones."""
     streams = 1 if options["residual"] != "per_site" else 1 + 3 * pairs
     maps = (2 * pairs + streams) * maps_flops(options["alignment"], small.width, large.width, options["map_ridge"])
     maps += pairs * maps_flops(options["alignment"], small.ffn, large.ffn, options["map_ridge"])
@@ -272,15 +277,21 @@ def spacewise_flops(small: Shape, large: Shape, pairs: int, options: Mapping[str
 
 
 def masked_lm_flops(shape: Shape, rows: int, tokens: int, guessed: int) -> int:
-    """FLOPs of one step of masked language modelling on `rows` examples padded to `tokens`, with `guessed` tokens to
-    be guessed in all of them: the encoder without its pooler; a dense layer and the vocabulary's logits per guess."""
+    """FLOPs of one step of masked language modelling on `rows` examples padded to `tokens`.
+
+    The encoder without its pooler, and a dense layer and the vocabulary's logits for each of the `guessed` tokens,
+    summed over the rows.
+    """
     guess = linear_flops(shape.width, shape.width) + linear_flops(shape.width, shape.vocabulary)
     return training_flops(rows * encoder_flops(shape, tokens) + guessed * guess)
 
 
 def distil_step_flops(teacher: Shape, student: Shape, tokens: int) -> int:
-    """FLOPs of one step of distillation per example: the teacher's forward pass; the student's, its projection of every
-    level and its attention scores, forward and backward; the teacher's scores forward."""
+    """FLOPs of one step of distillation per example.
+
+    The teacher's forward pass and attention scores; the student's pass, projections of every level and attention
+    scores, forward and backward.
+    """
     projections = 2 * tokens * student.width * teacher.width * (student.layers + 1)
     scores = 2 * tokens**2 * student.layers
     trained = encoder_flops(student, tokens) + projections + scores * student.width
@@ -290,10 +301,10 @@ def distil_step_flops(teacher: Shape, student: Shape, tokens: int) -> int:
 def distil_start_flops(student: Shape, teacher: Shape, batches: Iterable[tuple[int, int]], start: str) -> int:
     """FLOPs of a distillation before its first step and after its last: passes over the start's texts, regressions.
 
-    `batches`: examples and padded tokens of each batch; `start`: "teacher" (closed form) or "random".
+    `batches`: examples and padded length in tokens of each batch; `start`: "teacher" (closed form) or "random".
     """
     closed_form = start == "teacher" and (student.width, student.ffn) != (teacher.width, teacher.ffn)
-    # The variances and the pooler take two passes of the teacher; the closed form one more, and one per layer.
+    # The variances and the pooler take two passes of the teacher; the closed form takes one more, and one per layer.
     teacher_passes, student_passes = (student.layers + 3, student.layers + 2) if closed_form else (2, 1)
     flops = 0
     for rows, length in batches:
@@ -305,7 +316,7 @@ def distil_start_flops(student: Shape, teacher: Shape, batches: Iterable[tuple[i
 
 
 def _closed_form_flops(student: Shape, teacher: Shape) -> int:
-    """FLOPs per token of the regressions of `graft.training.distil_start.start_from_teacher`, without its passes."""
+    """FLOPs per token of the regressions in `graft.training.distil_start.start_from_teacher`, without its passes."""
     covariances = (student.layers + 1) * teacher.width**2
     into_basis = (2 * student.layers + 1) * teacher.width * student.width
     narrow = 5 * student.width * (student.width + student.width) + student.width * (student.width + student.ffn)
@@ -314,10 +325,10 @@ def _closed_form_flops(student: Shape, teacher: Shape) -> int:
 
 
 def evidence_flops(small: Shape, large: Shape, pairs: int, options: Mapping[str, Any]) -> int:
-    """FLOPs of `graft.merging.alignment.evidence.from_weights`, where a method with these options uses it, else 0.
+    """FLOPs of `graft.merging.alignment.evidence.from_weights` if a method with these options uses it, else 0.
 
-    Three Gram matrices of the embedded vocabulary; for every linear layer of every mapped pair W G W^T of each; and the
-    feed-forward units of all tokens with their Gram matrices.
+    Three Gram matrices of the embedded vocabulary; for each of them, W G W^T for every linear layer of every mapped
+    pair; and the feed-forward units of all tokens with their Gram matrices.
     """
     if options.get("evidence") != "weights":
         return 0

@@ -1,4 +1,4 @@
-"""FLOPs of composites with trained weights, per example padded to so many tokens. Imports no torch."""
+"""FLOPs of composites with trained weights, per example. Imports no torch."""
 
 from collections.abc import Callable, Mapping
 from typing import NamedTuple
@@ -9,10 +9,10 @@ from graft.registry.shapes import Shape
 
 
 class LinkedFlops(NamedTuple):
-    """Of a live pass; of a pass with the frozen models' states given; of a training step on given states.
+    """FLOPs of a pass of all models, and of a pass and a training step on precomputed states of the frozen models.
 
-    Given states need no gradient, so a product that reads nothing else has one product in the backward pass, for its
-    weight, in the place of two.
+    Precomputed states need no gradient, so a product that reads nothing else has one product in the backward pass, for
+    its weight, instead of two.
     """
 
     live: int
@@ -28,14 +28,16 @@ def linked_flops(
 
 
 def side_tuning_flops(small: Shape, large: Shape, _: DepthMap, tokens: int, outputs: int) -> LinkedFlops:
-    """The large encoder; the small one, the link from its pooled state, and the head, which train."""
+    """FLOPs of the frozen large encoder; and the trained small one, link from its pooled state, and head."""
     given = encoder_flops(small, tokens) + linear_flops(small.width, large.width) + linear_flops(large.width, outputs)
     return LinkedFlops(encoder_flops(large, tokens) + given, given, training_flops(given))
 
 
 def ladder_flops(small: Shape, large: Shape, depth_map: DepthMap, tokens: int, outputs: int) -> LinkedFlops:
-    """The large encoder up to the last layer that is read; a linear layer for each pair of the depth map, and the small
-    classifier, which train."""
+    """FLOPs of the frozen large encoder up to the last layer read; and the trained small classifier and linear layers.
+
+    There is one linear layer for each pair of the depth map.
+    """
     read = encoder_flops(large, tokens, 1 + max(g for _, g in depth_map))
     downs = len(depth_map) * tokens * linear_flops(large.width, small.width)
     classifier = classifier_flops(small, tokens, outputs)
@@ -43,8 +45,10 @@ def ladder_flops(small: Shape, large: Shape, depth_map: DepthMap, tokens: int, o
 
 
 def calm_flops(small: Shape, large: Shape, depth_map: DepthMap, tokens: int, outputs: int) -> LinkedFlops:
-    """Both encoders up to the last layers that are read; a link for each pair of the depth map, and the head, which
-    train. All keys and values, and the first query, read given states alone."""
+    """FLOPs of both frozen encoders up to the last layers read; and the trained links and head.
+
+    There is one link for each pair of the depth map. Keys, values and the first query read only precomputed states.
+    """
     read = sum(
         encoder_flops(shape, tokens, 1 + max(layers))
         for shape, layers in zip((small, large), zip(*depth_map, strict=True), strict=True)

@@ -1,6 +1,6 @@
-"""What merging models of one shape takes, in FLOPs and numbers, from the shape alone. Imports no torch.
+"""FLOPs and parameter counts of merging models of one shape, from the shape alone. Imports no torch.
 
-Sums over models are products too, of all their parameters with one weight each, and are counted as such.
+Sums over models are counted as products of all their parameters with one weight per model.
 """
 
 from __future__ import annotations
@@ -10,30 +10,30 @@ from graft.registry.shapes import Shape
 
 
 def matrices(shape: Shape, outputs: int | None) -> list[tuple[int, int]]:
-    """Rows and columns of every matrix of a classifier, or (`outputs` None) of its encoder without the pooler."""
+    """Return rows and columns of all matrices of a classifier, or (`outputs` None) its encoder without the pooler."""
     tables = [(rows, shape.width) for rows in (shape.vocabulary, shape.positions, shape.types)]
     return tables + linear_layers(shape, outputs)
 
 
 def linear_layers(shape: Shape, outputs: int | None) -> list[tuple[int, int]]:
-    """Outputs and inputs of every linear layer of a classifier, or (`outputs` None) of its encoder."""
+    """Return the outputs and inputs of every linear layer of a classifier, or (`outputs` None) of its encoder."""
     square = (shape.width, shape.width)
     layer = [square] * 4 + [(shape.ffn, shape.width), (shape.width, shape.ffn)]
     return shape.layers * layer + ([] if outputs is None else [square, (outputs, shape.width)])
 
 
 def parameters(shape: Shape, outputs: int | None) -> int:
-    """Numbers in a classifier, or (`outputs` None) in its encoder without the pooler."""
+    """Number of parameters of a classifier, or (`outputs` None) of its encoder without the pooler."""
     pooler = shape.width * (shape.width + 1)
     return shape.body_parameters + (-pooler if outputs is None else outputs * (shape.width + 1))
 
 
 def merge_flops(method: str, shape: Shape, outputs: int | None, models: int) -> int:
-    """FLOPs of merging so many models once, by a method of `graft.registry.same_shape_methods`.
+    """FLOPs of merging `models` models once, by a method of `graft.registry.same_shape_methods`.
 
     Sums of all parameters, and the decompositions of every matrix (iso_c, tsv) or the least squares of every linear
-    layer (regmean: products with the Gram matrices, a factorisation, a solution). Weights, signs and ranks of single
-    parameters are left out.
+    layer (regmean: products with the Gram matrices, a factorisation, a solution). Operations on single parameters
+    (weights, signs, ranks) are left out.
     """
     total = 2 * models * parameters(shape, outputs)
     if method == "iso_c":
@@ -56,8 +56,11 @@ def _tsv(m: int, n: int, models: int) -> int:
 
 
 def statistic_flops(statistic: str, shape: Shape, outputs: int, tokens: int) -> int:
-    """FLOPs of `fisher` (a forward pass, and a backward pass per output) or `gram` (a forward pass, and the products of
-    all layers' inputs) for one example of `tokens` tokens."""
+    """FLOPs of `fisher` or `gram` for one example of `tokens` tokens.
+
+    fisher: a forward pass, and a backward pass per output. gram: a forward pass, and the Gram matrices of all linear
+    layers' inputs.
+    """
     forward = classifier_flops(shape, tokens, outputs)
     if statistic == "fisher":
         return forward * (1 + 2 * outputs)
@@ -66,7 +69,7 @@ def statistic_flops(statistic: str, shape: Shape, outputs: int, tokens: int) -> 
 
 
 def statistic_size(statistic: str, shape: Shape, outputs: int) -> int:
-    """Numbers in `fisher` or `gram` of one classifier."""
+    """Number of values in `fisher` or `gram` of one classifier."""
     if statistic == "fisher":
         return parameters(shape, outputs)
     return sum(wide**2 for _, wide in linear_layers(shape, outputs))
