@@ -1,1 +1,1 @@
-"""Rows, labels, splits and tokens of the data sets."""
+"""Rows, labels, splits and tokens of data sets."""

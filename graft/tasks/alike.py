@@ -1,4 +1,4 @@
-"""Whether two tokenizers read alike: one vocabulary, and the same tokens for texts that tell settings apart.
+"""Compare two tokenizers: by their vocabularies, and by their tokens for texts that expose differences in settings.
 
 Imports no torch.
 """
@@ -14,8 +14,8 @@ from tokenizers import BertWordPieceTokenizer, Tokenizer
 from graft.io import files
 from graft.io.model_folders import read_keys
 
-# Case, accents (composed and not), Chinese, Japanese and Korean, emoji, white space of all kinds, control characters,
-# digits, punctuation, special tokens as text, words that are too long or of no language.
+# Case, accents (composed and decomposed), Chinese, Japanese and Korean, emoji, white space of all kinds, control
+# characters, digits, punctuation, special tokens as text, overlong words and nonsense words.
 PROBES = (
     "The quick Brown FOX jumps over the lazy dog.",
     "Élève naïve, façade, Zürich, Ångström, İstanbul, STRASSE straße",
@@ -33,23 +33,23 @@ PROBES = (
     " leading and trailing ",
     "",
 )
-# Of tokenizer_config.json: what transformers takes where the file leaves one out, and its name in tokenizer.json.
+# Keys of tokenizer_config.json: the default in transformers, and the key's name in tokenizer.json.
 SETTINGS = {
     "do_lower_case": (True, "lowercase"),
     "strip_accents": (None, "strip_accents"),
     "tokenize_chinese_chars": (True, "handle_chinese_chars"),
 }
-# Classes that take a tokenizer.json as it is; BERT's own sets its normalizer by tokenizer_config.json.
+# Classes that use tokenizer.json unchanged; BERT's own sets the normalizer from tokenizer_config.json.
 AS_WRITTEN = ("PreTrainedTokenizerFast", "TokenizersBackend")
-# What tokenizers of other kinds are made of.
+# Source files of other kinds of tokenizers.
 SOURCES = ("spiece.model", "sentencepiece.bpe.model", "tokenizer.model", "vocab.json", "merges.txt")
 
 
 def read_tokenizer(folder: Path) -> Tokenizer | None:
-    """The tokenizer of a model folder, from tokenizer.json or BERT's vocab.txt, without the padding and truncation that
-    some folders bake in; None where it has neither.
+    """Read the tokenizer of a model folder from tokenizer.json or BERT's vocab.txt; None if it has neither.
 
-    Raises ValueError where tokenizer.json cannot be read, or says otherwise than tokenizer_config.json.
+    Padding and truncation, which some folders bake in, are switched off. Raises ValueError if a file cannot be read, or
+    if tokenizer.json contradicts tokenizer_config.json.
     """
     settings = _settings(folder)
     if (folder / "tokenizer.json").is_file():
@@ -64,7 +64,7 @@ def read_tokenizer(folder: Path) -> Tokenizer | None:
 
 
 def difference(one: Tokenizer, other: Tokenizer) -> str | None:
-    """What two tokenizers read differently: a word of one vocabulary alone, or a text; None where they read alike."""
+    """Describe the first difference between two tokenizers, in vocabulary or on a text; None if there is none."""
     ours, theirs = one.get_vocab(), other.get_vocab()
     if ours != theirs:
         return f"the vocabularies differ at {min(set(ours.items()) ^ set(theirs.items()))[0]!r}"
@@ -72,7 +72,7 @@ def difference(one: Tokenizer, other: Tokenizer) -> str | None:
         mine, others = (tokenizer.encode(text, add_special_tokens=False) for tokenizer in (one, other))
         if mine.ids != others.ids:
             pairs = enumerate(zip(mine.ids, others.ids, strict=False))
-            # Where one goes on after the other has ended, from there.
+            # If one is a prefix of the other, they differ from its end on.
             at = next((i for i, (ours, theirs) in pairs if ours != theirs), min(len(mine.ids), len(others.ids)))
             words = " and ".join(repr(" ".join(found.tokens[at:][:3])) for found in (mine, others))
             return f"{text[:30]!r} is read differently ({words})"
@@ -80,7 +80,7 @@ def difference(one: Tokenizer, other: Tokenizer) -> str | None:
 
 
 def check_alike(one: Path, other: Path) -> None:
-    """Raise ValueError unless the tokenizers of two folders read alike, as far as both have any."""
+    """Raise ValueError if the tokenizers of two folders differ, as far as both folders have one."""
     if _same_file(one, other, "tokenizer.json") and _settings(one) == _settings(other):
         return
     ours, theirs = read_tokenizer(one), read_tokenizer(other)

@@ -1,4 +1,4 @@
-"""What a task's TSV file seems to hold: its columns of text and label, and whether labels are classes or a score."""
+"""Guess the text and label columns of a task's TSV file, and whether its labels are classes or a score."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from graft.tasks import labels
 from graft.tasks.tsv import numbers_rows
 
 Kind = Literal["classes", "score"]
-# Labels that are called so are often graded.
+# Label columns with these names often hold grades.
 SCORE_NAMES = ("score", "rating", "stars", "similarity")
 LABEL_NAMES = ("label", "labels", "class", "target", "gold_label", *SCORE_NAMES)
 PAIR_NAMES = (
@@ -27,21 +27,21 @@ PAIR_NAMES = (
 )
 TEXT_NAMES = ("sentence", "text")
 ID_NAMES = ("id", "idx", "index", "guid", "pairid")
-# More different numbers than that may be a score.
+# More distinct numbers than this may be a score.
 MOST_CLASSES = 20
-# In a train split of so many rows, a class of a single one is a slip or a label of another kind.
+# In a train split of this many rows or more, a class with a single row is probably a mistake.
 MANY_ROWS = 100
-# What stands where a label is missing.
+# Placeholders for a missing label.
 NO_LABEL = ("-1", "-", "?", "nan", "none", "null", "n/a", "na", "<na>", "#n/a")
 BY_HAND = "write the task's `text`, `label`, `labels` and `metrics` by hand (config.yaml explains them)"
 _DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
 
 
 def guess_row(table: pd.DataFrame, file: object, kind: Kind | None = None) -> TaskRow:
-    """Columns, classes and metrics of the task whose train split is `table` (all values strings).
+    """Guess columns, classes and metrics of the task whose train split is `table` (all values strings).
 
-    Names that many data sets use go first, then what the values look like. `kind`: what the labels are said to be.
-    Raises ValueError, naming `file`, where that leaves a choice.
+    Column names common in data sets decide first, then the values. `kind`: the kind of label stated by the user.
+    Raises ValueError, naming `file`, if the result is ambiguous.
     """
     if table.shape[1] < 2:
         raise ValueError(f"{file}: only one column, {table.columns[0]!r}; columns are separated by tabs")
@@ -59,9 +59,9 @@ def guess_row(table: pd.DataFrame, file: object, kind: Kind | None = None) -> Ta
 
 
 def named_columns(table: pd.DataFrame, file: object) -> pd.DataFrame:
-    """The table without columns that number its rows, by name or by value.
+    """Drop the columns that number the table's rows, recognised by name or by value.
 
-    Raises ValueError where its first line is no header, or a column has no name.
+    Raises ValueError if the first line is not a header or a column has no name.
     """
     for name in table:
         if _is_number(name) or (not _is_text(table[name]) and table[name].eq(name).any()):
@@ -69,7 +69,7 @@ def named_columns(table: pd.DataFrame, file: object) -> pd.DataFrame:
         if name.startswith("Unnamed: "):
             raise ValueError(f"{file}: column {table.columns.get_loc(name) + 1} has no name; name it or leave it out")
     ids = [name for name in table if name.lower() in ID_NAMES]
-    # The last may be a score.
+    # The last column may be a score.
     others = [
         name for name in table.columns[:-1] if name not in ids and name.lower() not in (*LABEL_NAMES, *TEXT_NAMES)
     ]
@@ -78,7 +78,7 @@ def named_columns(table: pd.DataFrame, file: object) -> pd.DataFrame:
 
 
 def check_names(row: TaskRow, file: object, table: pd.DataFrame) -> None:
-    """Raise ValueError where a split has numbers for classes that train has names for: nobody says which is which."""
+    """Raise ValueError if a split numbers the classes that train names: which number is which class is unknown."""
     numbers = set(table[row.label].map(labels.written)) - set(row.labels or ())
     if row.labels and (number := min(filter(_is_number, numbers), default=None)) is not None:
         raise ValueError(
@@ -88,7 +88,7 @@ def check_names(row: TaskRow, file: object, table: pd.DataFrame) -> None:
 
 
 def in_words(row: TaskRow, table: pd.DataFrame) -> str:
-    """One line on what was guessed: columns, kind of label, and how many rows of `table` each class has."""
+    """Describe the guess in one line: columns, kind of label, and the number of rows of `table` in each class."""
     columns = f"text in {_listed(row.text)}; label in {row.label}"
     values = table[row.label].map(labels.written)
     if row.labels is None:
@@ -124,7 +124,7 @@ def _text_columns(table: pd.DataFrame, file: object) -> tuple[str, ...]:
 
 
 def _classes(column: pd.Series, file: object, kind: Kind | None) -> tuple[str, ...] | None:
-    """Class names in the order of their ids, numbers by size; None for a score. Raises ValueError where in doubt."""
+    """Class names in the order of their ids, numbers by size; None for a score. Raises ValueError if in doubt."""
     where = f"{file}: the label column {column.name}"
     if blank := int(column.str.strip().eq("").sum()):
         raise ValueError(f"{where} is empty in {blank} rows; every row needs a label")
@@ -147,7 +147,7 @@ def _classes(column: pd.Series, file: object, kind: Kind | None) -> tuple[str, .
 
 
 def _check_single(counts: pd.Series, where: str) -> None:
-    """Raise ValueError where a row has several labels: a list, or other rows' labels joined."""
+    """Raise ValueError if a row has several labels: a list, or other rows' labels joined; or a decimal comma."""
     known = set(counts.index)
     for name in counts.index:
         if _DECIMAL_COMMA.fullmatch(name):
@@ -158,7 +158,7 @@ def _check_single(counts: pd.Series, where: str) -> None:
 
 
 def _doubt_of_names(counts: pd.Series, named: list[str]) -> str | None:
-    """Why labels that are not all numbers may be other than classes."""
+    """Say why labels that are not all numbers may not be classes; None if nothing suggests so."""
     missing = next((name for name in counts.index if name.lower() in NO_LABEL), None)
     if missing is not None:
         return f"holds {missing!r} in {counts[missing]} rows, which often stands for no label"
@@ -170,9 +170,9 @@ def _doubt_of_names(counts: pd.Series, named: list[str]) -> str | None:
 
 
 def _doubt_of_numbers(counts: pd.Series, numbers: pd.Series, name: str) -> str | None:
-    """Why numbers may be other than they look: whole ones classes, others a score."""
+    """Say why whole numbers may not be classes, or fractions not a score; None if nothing suggests so."""
     fractions = bool((numbers % 1).any())
-    # Classes -1 and 1 are as usual as 0 and 1.
+    # Classes -1 and 1 are as common as 0 and 1.
     if labels.minus_ones(numbers) or ("-1" in counts and not fractions and set(counts.index) != {"-1", "1"}):
         return f"holds -1 in {counts['-1']} rows, which often stands for no label"
     graded = name.lower() in SCORE_NAMES and len(counts) > 2
@@ -182,7 +182,7 @@ def _doubt_of_numbers(counts: pd.Series, numbers: pd.Series, name: str) -> str |
 
 
 def _doubt_of_any(counts: pd.Series, numbers: pd.Series) -> str | None:
-    """Why some classes may be slips: alike but for case, one number written twice, or a single row in many."""
+    """Say why some classes may be mistakes: they differ only in case or in how a number is written, or have one row."""
     if (numbers % 1).any():
         return None
     seen: dict[object, str] = {}

@@ -1,4 +1,4 @@
-"""Labels as they stand in files: class names, numbers of classes, scores. Imports no torch."""
+"""Parse labels from files: class names, class ids, scores. Imports no torch."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ import pandas as pd
 
 from graft.registry.tasks import TaskRow
 
-# A column of whole numbers is written as one of fractions where a row once had none.
+# Integers are written as floats if the column once had a missing value.
 _WHOLE = re.compile(r"(-?\d+)\.0+")
 _SEVERAL = re.compile(r"\[.*\]|\{.*\}|\(.*\)", re.DOTALL)
 _JOINTS = re.compile(r"[,;|/\n ]+")
@@ -19,16 +19,16 @@ ONE_LABEL = "a task with several labels per row is not supported; one label per 
 
 
 def written(value: object) -> str:
-    """A label as people write it: without blanks around, and whole numbers without a fraction."""
+    """Normalise a label: strip surrounding white space, and the fraction `.0` of whole numbers."""
     text = str(value).strip()
     whole = _WHOLE.fullmatch(text)
     return whole[1] if whole else text
 
 
 def read(column: pd.Series, row: TaskRow, name: object, split: str) -> pd.Series:
-    """Class ids (int64) or scores (float64) [n] of a column; raises ValueError that names file, row and value."""
+    """Parse a column into class ids (int64) or scores (float64) [n]; raises ValueError naming file, row and value."""
     column = column.reset_index(drop=True).astype(object)
-    # Few values stand in many rows.
+    # Parse each distinct value once: there are few.
     texts = column.map(str)
     if len(texts) and all(written(text) == "-1" for text in texts.unique()):
         raise ValueError(f"{name}: all labels are -1, so the split is unlabelled; use a labelled one for {split}")
@@ -54,9 +54,9 @@ def read(column: pd.Series, row: TaskRow, name: object, split: str) -> pd.Series
 
 
 def check_variety(values: pd.Series, row: TaskRow, name: object, split: str) -> None:
-    """Raise ValueError for class ids or scores of a split that can teach or tell nothing.
+    """Raise ValueError if a split's class ids or scores are too uniform to train on or to evaluate with.
 
-    A class of which train has no row cannot be learned, and is often a slip in `labels`; dev may lack a rare one.
+    A class without a row in train cannot be learned and is often a mistake in `labels`; dev may lack a rare class.
     """
     if row.labels is None:
         if values.nunique() == 1 and len(values) > 1:
@@ -71,12 +71,12 @@ def check_variety(values: pd.Series, row: TaskRow, name: object, split: str) -> 
 
 
 def lacks(value: object) -> bool:
-    """Whether a cell is empty, or a missing value."""
+    """Whether a cell is blank or a missing value."""
     return value is None or (isinstance(value, float) and np.isnan(value)) or value is pd.NA or str(value).strip() == ""
 
 
 def is_several(value: object, known: Collection[str]) -> bool:
-    """Whether a cell holds several labels: a list, or known ones joined by a separator."""
+    """Whether a cell holds several labels: a list, or known labels joined by separators."""
     if isinstance(value, list | tuple | set | dict | np.ndarray) or _SEVERAL.fullmatch(str(value).strip()):
         return True
     parts = [part for part in _JOINTS.split(str(value).strip()) if part]
@@ -84,7 +84,7 @@ def is_several(value: object, known: Collection[str]) -> bool:
 
 
 def minus_ones(values: pd.Series) -> int:
-    """How many of some scores are -1, where that stands for no label: no other is negative, and some are fractions."""
+    """Count scores of -1 that mean a missing label; 0 unless no other score is negative and some are fractions."""
     others = values[values.ne(-1)]
     return 0 if others.lt(0).any() or not (others % 1).any() else int(values.eq(-1).sum())
 
@@ -99,7 +99,7 @@ def _classes(texts: pd.Series, labels: tuple[str, ...]) -> tuple[pd.Series, str]
     known = {name: i for i, name in enumerate(labels)}
     wanted = f"one of {', '.join(labels)}"
     ids = {str(i): i for i in range(len(labels))}
-    # Classes that are called by numbers (1 to 5 stars) are read by name alone.
+    # Classes named by numbers (1 to 5 stars) are read by name only, not by id.
     if known.keys().isdisjoint(ids):
         known |= ids
         wanted += f" (or 0 to {len(ids) - 1})"

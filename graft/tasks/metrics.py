@@ -1,6 +1,6 @@
-"""A task's metrics: reported ones through `evaluate`, from the module that ships with Graft.
+"""Compute a task's metrics: those reported through `evaluate`, from the module that ships with Graft.
 
-Choices on `select` are scored by the same formulas directly, since a search asks for hundreds of scores.
+Choices on `select` call the same formulas directly, since a search needs hundreds of scores.
 """
 
 from pathlib import Path
@@ -15,12 +15,12 @@ RESAMPLES = 500
 
 
 def predictions(logits: np.ndarray, row: TaskRow) -> np.ndarray:
-    """Class ids [n], or scores [n], from outputs [n, c]."""
+    """Return class ids [n], or scores [n], from outputs [n, c]."""
     return logits[:, 0].astype(np.float64) if row.labels is None else logits.argmax(axis=1).astype(np.int64)
 
 
 def compute(logits: np.ndarray, labels: np.ndarray, row: TaskRow) -> dict[str, float]:
-    """The task's metrics of outputs [n, c] against labels [n], through `evaluate`."""
+    """Compute the task's metrics of outputs [n, c] against labels [n] through `evaluate`."""
     import evaluate  # seconds to import, and only reported numbers need it
 
     module = evaluate.load(str(MODULE), row.kind, keep_in_memory=True)
@@ -28,15 +28,16 @@ def compute(logits: np.ndarray, labels: np.ndarray, row: TaskRow) -> dict[str, f
 
 
 def primary(logits: np.ndarray, labels: np.ndarray, row: TaskRow) -> float:
-    """The metric by which choices are made."""
+    """Compute the task's primary metric, by which choices are made."""
     name = row.primary_metric
     return scores.values(predictions(logits, row), labels, [name], row.kind)[name]
 
 
 def with_errors(logits: np.ndarray, labels: np.ndarray, row: TaskRow) -> dict[str, dict[str, float]]:
-    """The task's metrics, each as value, stderr and n.
+    """Compute the task's metrics, each with value, stderr and n.
 
-    The standard error is over examples: binomial for accuracy, otherwise from a fixed bootstrap of 500 draws.
+    The standard error is over examples: binomial for accuracy, otherwise from a bootstrap of 500 draws with a fixed
+    seed.
     """
     values = compute(logits, labels, row)
     n = len(labels)
@@ -47,7 +48,7 @@ def with_errors(logits: np.ndarray, labels: np.ndarray, row: TaskRow) -> dict[st
     if rest:
         rng = np.random.default_rng(0)
         draws = [rng.integers(0, n, n) for _ in range(RESAMPLES)]
-        # Straight to the formulas: `compute` writes an Arrow table per call, 10 ms each.
+        # Call the formulas directly: `compute` writes an Arrow table per call, 10 ms each.
         resampled = [scores.values(predictions(logits[d], row), labels[d], rest, row.kind) for d in draws]
         errors |= {name: float(np.std([r[name] for r in resampled], ddof=1)) for name in rest}
     return {name: {"value": value, "stderr": errors[name], "n": n} for name, value in values.items()}

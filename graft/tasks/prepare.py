@@ -1,4 +1,4 @@
-"""From a task's source to its three splits on disk."""
+"""Turn a task's source into three splits on disk."""
 
 from pathlib import Path
 
@@ -17,7 +17,7 @@ from graft.tasks.splits import SPLIT_SEED, Carving, carve, draw
 def prepare_task(name: str, task: Task, out: Path, fingerprint: str) -> dict:
     """Write train, select and report of a task into folder `out` and return its manifest.
 
-    The labels of `report` go into a file of their own, so that nothing but `evaluate` can come across them.
+    The labels of `report` go into a separate file, so that only `evaluate` reads them.
     """
     row = task.row(name)
     with files.atomic_folder(out) as folder:
@@ -48,9 +48,9 @@ def prepare_task(name: str, task: Task, out: Path, fingerprint: str) -> dict:
 
 
 def readable(source: HubData | FileData | GeneratedData, folder: Path) -> HubData | FileData:
-    """The source itself, or of generated data the TSV files, which are written into a folder of their own.
+    """Return the source, or for generated data the TSV files after writing them into the subfolder `tsv`.
 
-    They are read back as anybody's are, and stay beside the splits for people to look at.
+    They are read back like any other TSV files, and stay beside the splits for inspection.
     """
     if not isinstance(source, GeneratedData):
         return source
@@ -61,7 +61,7 @@ def readable(source: HubData | FileData | GeneratedData, folder: Path) -> HubDat
 
 
 def read_splits(name: str, task: Task, source: HubData | FileData) -> tuple[dict[str, pd.DataFrame], Carving, int]:
-    """Train, select and report of a task as the study uses them, how they were carved, and the published train rows."""
+    """Return a task's train, select and report, how they were carved, and the number of published train rows."""
     row = task.row(name)
     where = f"tasks.{name}.source"
     published = read_split(source, row, "train", where)
@@ -75,7 +75,7 @@ def read_splits(name: str, task: Task, source: HubData | FileData) -> tuple[dict
 
 
 def limited(table: pd.DataFrame, limit: int | None) -> pd.DataFrame:
-    """At most `limit` rows, in order, by a fixed draw."""
+    """Return at most `limit` rows, in order, drawn with a fixed seed."""
     rng = np.random.default_rng(SPLIT_SEED)
     if limit is None or limit >= len(table):
         return table
@@ -83,7 +83,7 @@ def limited(table: pd.DataFrame, limit: int | None) -> pd.DataFrame:
 
 
 def balance(labels: pd.Series, row: TaskRow) -> dict[str, float]:
-    """Share of each class by its name, or mean and sd of a score."""
+    """Return the share of each class by name, or the mean and standard deviation of a score."""
     if row.labels is None:
         return {"mean": float(labels.mean()), "sd": float(labels.std(ddof=0))}
     return {name: float(labels.eq(i).mean()) for i, name in enumerate(row.labels)}

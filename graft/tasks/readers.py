@@ -1,4 +1,4 @@
-"""Reading a task's rows from the hub, from TSV files in the official GLUE layout, or from parquet."""
+"""Read a task's rows from the hub, from TSV files in the official GLUE layout, or from parquet."""
 
 import os
 from collections.abc import Sequence
@@ -10,14 +10,14 @@ from graft.config.sources import FileData, HubData
 from graft.registry.tasks import TaskRow
 from graft.tasks import labels, tsv
 
-# Published splits, by the name that the hub gives them; local files are called as the splits are.
+# Published splits and their names on the hub; local files are named after the splits.
 HUB_SPLITS = {"train": "train", "dev": "validation", "test": "test"}
-# Those of a task.
+# The splits of a task.
 OF_A_TASK = ("train", "dev")
 
 
 def folder_of(source: FileData, where: str, splits: Sequence[str] = OF_A_TASK) -> Path:
-    """The source's folder with $VARIABLES filled in; raises ValueError if it is not there."""
+    """Return the source's folder with $VARIABLES expanded; raises ValueError if it does not exist."""
     folder = os.path.expandvars(os.path.expanduser(source.folder))
     if "$" in folder:
         name = folder[folder.index("$") :].split("/")[0].strip("${}")
@@ -28,7 +28,7 @@ def folder_of(source: FileData, where: str, splits: Sequence[str] = OF_A_TASK) -
 
 
 def source_files(source: FileData, where: str, splits: Sequence[str] = OF_A_TASK) -> dict[str, Path]:
-    """The files of some splits of a local source; raises ValueError for a missing folder or file."""
+    """Return the files of the given splits of a local source; raises ValueError for a missing folder or file."""
     return {split: _local_file(source, where, split, splits) for split in splits}
 
 
@@ -47,11 +47,11 @@ def _wanted(source: FileData, splits: Sequence[str]) -> str:
 
 
 def read_split(source: HubData | FileData, row: TaskRow, split: str, where: str) -> pd.DataFrame:
-    """One published split ("train" or "dev") as columns `id`, `text_a`, (`text_b`,) `label`.
+    """Read a published split ("train" or "dev") as columns `id`, `text_a`, (`text_b`,) `label`.
 
     Labels are class ids (int64) or scores (float64). Raises ValueError naming file, row and value for a missing
-    column, an empty split, an unlabelled split, a label outside the label set, an empty text, or labels from which
-    nothing can be learned or told.
+    column, an empty split, an unlabelled split, a label outside the label set, an empty text, or labels too uniform to
+    train on or to evaluate with.
     """
     name, table = read_table(source, split, where)
     rows = rows_of(table, row, name, split)
@@ -60,10 +60,10 @@ def read_split(source: HubData | FileData, row: TaskRow, split: str, where: str)
 
 
 def read_texts(source: HubData | FileData, row: TaskRow, split: str, where: str) -> pd.DataFrame:
-    """One published split without its labels, which it need not have, as columns `index`, `text_a`, (`text_b`).
+    """Read a published split without labels, which it need not have, as columns `index`, `text_a`, (`text_b`).
 
-    `index` is the file's own (`idx` on the hub), or counts its rows from 0. Raises ValueError for a missing file or
-    column.
+    `index` is the file's own (`idx` on the hub), or else numbers its rows from 0. Raises ValueError for a missing file
+    or column.
     """
     name, table = read_table(source, split, where)
     result = pd.DataFrame({"index": next((table[c] for c in ("index", "idx") if c in table), table.index)})
@@ -75,7 +75,7 @@ def read_texts(source: HubData | FileData, row: TaskRow, split: str, where: str)
 
 
 def read_table(source: HubData | FileData, split: str, where: str) -> tuple[object, pd.DataFrame]:
-    """One published split as it stands, and how its file is called in errors."""
+    """Read a published split unchanged; returns its file's name for error messages, and the table."""
     if isinstance(source, HubData):
         return _read_hub(source, split)
     file = source_files(source, where, (split,))[split]
@@ -83,9 +83,9 @@ def read_table(source: HubData | FileData, split: str, where: str) -> tuple[obje
 
 
 def rows_of(table: pd.DataFrame, row: TaskRow, name: object, split: str) -> pd.DataFrame:
-    """A table as read, in columns `id`, `text_a`, (`text_b`,) `label`; raises ValueError as `read_split` does.
+    """Convert a table to columns `id`, `text_a`, (`text_b`,) `label`; raises ValueError as `read_split` does.
 
-    The table's index is the number of each row in the file, from 0.
+    The table's index must number the rows of the file from 0.
     """
     columns = _check_columns(list(table.columns), row, name, split)
     if table.empty:
@@ -101,7 +101,7 @@ def rows_of(table: pd.DataFrame, row: TaskRow, name: object, split: str) -> pd.D
 
 
 def _texts(column: pd.Series, name: object) -> pd.Series:
-    """Texts without blanks around; raises ValueError for a column that holds something else."""
+    """Return the texts, stripped of surrounding white space; raises ValueError if the column is not text."""
     kind = pd.api.types.infer_dtype(column.astype(object), skipna=True)
     texts = column.astype(object).where(column.notna(), "").astype(str).str.strip()
     if kind not in ("string", "empty") or (len(texts) and all(map(_all_numbers, (texts[:9], texts)))):
@@ -115,7 +115,7 @@ def _all_numbers(texts: pd.Series) -> bool:
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:
-    """A parquet file; raises ValueError for any other file."""
+    """Read a parquet file; raises ValueError for any other file."""
     import pyarrow
 
     try:
@@ -145,7 +145,7 @@ def _read_hub(source: HubData, split: str) -> tuple[str, pd.DataFrame]:
 
 
 def _check_columns(present: list[str], row: TaskRow, name: object, split: str) -> list[str]:
-    """Names under which the row's columns stand in a file: text columns, then the label."""
+    """Return the names of the row's columns in a file, text columns first, then the label; raises ValueError."""
     aliases = dict(row.aliases)
     found = []
     for column in (*row.text, row.label):
@@ -162,6 +162,6 @@ def _check_columns(present: list[str], row: TaskRow, name: object, split: str) -
 
 
 def _listed(columns: Sequence[str]) -> str:
-    """Names of columns in an error; of one alone, why it is alone."""
+    """List column names for an error; a hint about tabs follows a single one."""
     alone = " alone; tabs separate columns" if len(columns) == 1 else ""
     return ", ".join(map(str, columns)) + alone

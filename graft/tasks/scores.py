@@ -1,4 +1,4 @@
-"""The formulas behind the metrics, by name; scipy and scikit-learn are imported by those that need them."""
+"""The metrics' formulas, by name; scipy and scikit-learn are imported only by those that need them."""
 
 from collections.abc import Sequence
 
@@ -6,9 +6,9 @@ import numpy as np
 
 
 def values(predictions: np.ndarray, references: np.ndarray, names: Sequence[str], kind: str) -> dict[str, float]:
-    """Metrics of predictions [n] against references [n]: class ids (`kind` classes) or numbers (score).
+    """Compute metrics of predictions [n] against references [n]: class ids (`kind` classes) or numbers (score).
 
-    A correlation with constant values is 0, as they order nothing.
+    A correlation with constant values is 0, as they rank nothing.
     """
     constant = kind == "score" and (np.ptp(predictions) == 0 or np.ptp(references) == 0)
     return {name: 0.0 if constant else float(FORMULAS[name](predictions, references)) for name in names}

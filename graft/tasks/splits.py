@@ -1,4 +1,4 @@
-"""Carving the `select` split out of the published train split, by groups of shared text."""
+"""Carve the `select` split out of the published train split, by groups of shared text."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import pandas as pd
 
-# One fixed draw for every study: splits are part of the task, not of a seed.
+# The same draw in every study: splits depend on the task, not on a seed.
 SPLIT_SEED = 20_26
 
 
@@ -14,7 +14,7 @@ SPLIT_SEED = 20_26
 class Carving:
     """Row numbers of the published train split: `train` and `select` are disjoint; `dropped` is in neither.
 
-    `redundant` are the rows of `train` whose text lies inside another published row's.
+    `redundant` are the rows of `train` whose text is part of another published row's.
     """
 
     train: np.ndarray
@@ -24,12 +24,12 @@ class Carving:
 
 
 def carve(table: pd.DataFrame, groups: str, select_rows: int) -> Carving:
-    """Split a train table (columns text_a, maybe text_b) so that no text of `select` can be learnt in `train`.
+    """Split a train table (columns text_a and possibly text_b) so that no text of `select` can be learnt from `train`.
 
     `groups`:
     - "shared": rows that share a text, directly or through others, stay together (connected components).
-    - "contained": for tasks whose rows are phrases of other rows (SST-2). Only whole sentences, phrases that lie
-      inside no other, go to `select`; every row that lies inside one of them is dropped from `train`.
+    - "contained": for tasks whose rows are phrases of other rows (SST-2). Only whole sentences, that is phrases that
+      are part of no other, go to `select`; every row that is part of one of them is dropped from `train`.
     Raises ValueError if no row is left on one side.
     """
     rows = min(select_rows, len(table) // 10) or 1
@@ -51,10 +51,10 @@ def carve(table: pd.DataFrame, groups: str, select_rows: int) -> Carving:
 
 
 def folds(table: pd.DataFrame, groups: str, count: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:
-    """(rows held out, rows to train on) for each of `count` folds of a table; every row is held out once.
+    """Return (held-out rows, training rows) for each of `count` folds of a table; every row is held out once.
 
-    Nothing held out shares text with what is trained on, in the sense of `carve`: components stay together, and a row
-    that lies inside a row held out, or around it, is not trained on. Raises ValueError where nothing is left for that.
+    Held-out and training rows share no text, in the sense of `carve`: components stay together, and a row that is part
+    of a held-out row, or contains one, is not trained on. Raises ValueError if a fold has no training rows left.
     """
     words = [table[c].map(normalised).tolist() for c in ("text_a", "text_b") if c in table]
     components, everything, fold_of = shared_components(words), np.arange(len(table)), np.empty(len(table), dtype=int)
@@ -78,10 +78,10 @@ def folds(table: pd.DataFrame, groups: str, count: int, seed: int) -> list[tuple
 
 
 def draw(carving: Carving, limit: int | None) -> np.ndarray:
-    """At most `limit` rows of `train`, in order, by a fixed draw.
+    """Return at most `limit` rows of `train`, in order, drawn with a fixed seed.
 
-    Rows inside another row are taken only when all others are: of SST-2's phrases, the whole sentences say the most,
-    and they are what the report split consists of.
+    Rows that are part of another row are taken only after all others: of SST-2's phrases, whole sentences say the most,
+    and the report split consists of them.
     """
     if limit is None or limit >= len(carving.train):
         return carving.train
@@ -92,7 +92,7 @@ def draw(carving: Carving, limit: int | None) -> np.ndarray:
 
 
 def normalised(text: str) -> str:
-    """Lower case, single spaces: two texts that differ in nothing else count as one."""
+    """Return a text in lower case with single spaces: texts that differ in nothing else count as the same."""
     return " ".join(text.lower().split())
 
 
@@ -100,14 +100,14 @@ def _carve_components(words: list[list[str]], rows: int, rng: np.random.Generato
     components = shared_components(words)
     select: set[int] = set()
     for number in rng.permutation(len(components)):
-        # A component larger than what is still wanted is passed over, so a giant one cannot swallow train.
+        # Skip a component larger than what is still needed, so that a giant one cannot swallow train.
         if len(select) + len(components[number]) <= rows:
             select.update(components[number])
     return select
 
 
 def shared_components(words: Sequence[Sequence[str]]) -> list[list[int]]:
-    """Connected components of rows that have a text in common; `words` holds one list per text column."""
+    """Return the connected components of rows that share a text; `words` holds one list per text column."""
     parent = list(range(len(words[0])))
 
     def root(i: int) -> int:
@@ -127,7 +127,7 @@ def shared_components(words: Sequence[Sequence[str]]) -> list[list[int]]:
 
 
 def _carve_sentences(phrases: list[str], rows: int, rng: np.random.Generator) -> tuple[set[int], set[int], set[int]]:
-    """Rows for `select`, rows to be dropped, and all rows inside another."""
+    """Return the rows for `select`, the rows to drop, and all rows that are part of another."""
     rows_of: dict[str, list[int]] = {}
     for i, phrase in enumerate(phrases):
         rows_of.setdefault(phrase, []).append(i)
@@ -148,7 +148,7 @@ def _carve_sentences(phrases: list[str], rows: int, rng: np.random.Generator) ->
 
 
 def contained_phrases(phrases: list[str]) -> dict[str, set[str]]:
-    """For each phrase, the other phrases that stand inside it as a run of whole words."""
+    """Map each phrase to the other phrases that occur in it as a run of whole words."""
     known = set(phrases)
     lengths = sorted({p.count(" ") + 1 for p in known})
     inside: dict[str, set[str]] = {}

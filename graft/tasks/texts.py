@@ -1,4 +1,4 @@
-"""Unlabelled texts: of a study's train splits, or of a file."""
+"""Read unlabelled texts, from a study's train splits or from a file."""
 
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,7 +9,7 @@ from graft.tasks import tsv
 
 
 def train_texts(tables: Sequence[Path]) -> list[str | tuple[str, str]]:
-    """All texts of some train splits, without labels: strings, or pairs where a task has two texts."""
+    """Return all texts of the given train splits: strings, or pairs for tasks with two texts."""
     texts: list[str | tuple[str, str]] = []
     for path in tables:
         table = pd.read_parquet(path)
@@ -21,7 +21,10 @@ def train_texts(tables: Sequence[Path]) -> list[str | tuple[str, str]]:
 
 
 def read_texts(path: Path) -> list[list[str]]:
-    """Columns of a text file: one text per line, or pairs with a tab between; raises ValueError where lines differ."""
+    """Read the columns of a text file: one text per line, or pairs separated by a tab.
+
+    Raises ValueError if the file is empty, lines differ in their number of texts, or a column is not text.
+    """
     lines = tsv.rows(path)
     if not lines:
         raise ValueError(f"{path}: holds no text; one text per line is needed")
@@ -41,7 +44,7 @@ def read_texts(path: Path) -> list[list[str]]:
 
 
 def _is_label(column: Sequence[str]) -> bool:
-    """Whether cells are numbers, or single words that stand again and again; the first may be a header's."""
+    """Whether cells are numbers, or single words that recur; the first cell may be a header."""
     cells = pd.Series(column[1:] or column, dtype=str).str.strip()
     words = not cells.str.contains(" ", regex=False).any() and cells.nunique() <= len(cells) / 2
     return bool(words or pd.to_numeric(cells, errors="coerce").notna().all())

@@ -1,4 +1,4 @@
-"""Texts as token ids: made once per (task, tokenizer), memory-mapped, and cut to length only when a batch is built."""
+"""Texts as token ids: computed once per (task, tokenizer), memory-mapped, and truncated only when a batch is built."""
 
 from __future__ import annotations
 
@@ -19,13 +19,13 @@ if TYPE_CHECKING:
 
 SPLITS = ("train", "select", "report")
 SPECIAL = ("[PAD]", "[CLS]", "[SEP]")
-# Above this share of unknown tokens the tokenizer and the text do not belong together.
+# Above this share of unknown tokens, the tokenizer does not fit the text.
 MOST_UNKNOWN = 0.25
 
 
 @dataclass(frozen=True)
 class Column:
-    """One text column: `ids` of all rows end to end, row i at ids[offsets[i]:offsets[i+1]], without special tokens."""
+    """One text column: `ids` of all rows concatenated, row i at ids[offsets[i]:offsets[i+1]], no special tokens."""
 
     ids: np.ndarray
     offsets: np.ndarray
@@ -47,7 +47,7 @@ class TokenisedSplit:
 
     @classmethod
     def load(cls, folder: str | Path, split: str) -> TokenisedSplit:
-        """Memory-map one split written by `tokenize_task`."""
+        """Memory-map a split written by `tokenize_task`."""
         folder = Path(folder)
         manifest = files.read_json(folder / "manifest.json")
         columns = [
@@ -58,7 +58,7 @@ class TokenisedSplit:
 
     @classmethod
     def of_texts(cls, tokenizer: Tokenizer, columns: list[list[str]], where: str) -> TokenisedSplit:
-        """Tokenise one column of texts, or two of pairs; raises ValueError where most tokens are unknown."""
+        """Tokenise one column of texts, or two of pairs; raises ValueError if too many tokens are unknown."""
         encoded = [Column(*_encode(tokenizer, texts, where)) for texts in columns]
         special = tuple(tokenizer.token_to_id(token) for token in SPECIAL)
         return cls(encoded[0], encoded[1] if len(encoded) == 2 else None, special)
@@ -67,14 +67,14 @@ class TokenisedSplit:
         return len(self.first.offsets) - 1
 
     def lengths(self, max_tokens: int) -> np.ndarray:
-        """Tokens per row with special tokens, after cutting to `max_tokens`. [rows]"""
+        """Number of tokens per row, special ones included, after truncation to `max_tokens`. [rows]"""
         if self.second is None:
             return np.minimum(self.first.lengths() + 2, max_tokens)
         return np.minimum(self.first.lengths() + self.second.lengths() + 3, max_tokens)
 
     def batch(self, rows: np.ndarray, max_tokens: int) -> dict[str, torch.Tensor]:
         """Build `input_ids`, `attention_mask`, `token_type_ids` [rows, t], padded to the longest of these rows."""
-        # Not above: texts become tokens where there is no torch (envs/head.yaml).
+        # Imported here, since tokenising must work without torch (envs/head.yaml).
         import torch
 
         pad, cls_id, sep = self.special
@@ -121,9 +121,9 @@ def cut_lengths(first: int, second: int | None, max_tokens: int) -> tuple[int, i
 
 
 def load_tokenizer(folder: str | Path) -> Tokenizer:
-    """The tokenizer of a model folder, without the padding and truncation that some folders bake in.
+    """Load the tokenizer of a model folder, without the padding and truncation that some folders bake in.
 
-    Raises ValueError where its vocabulary is not the model's: special tokens missing, or ids beyond the embeddings.
+    Raises ValueError if its vocabulary does not fit the model: special tokens missing, or another size than embedded.
     """
     folder = Path(folder)
     path = folder / "tokenizer.json"
@@ -140,7 +140,7 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
 
 
 def tokenize_task(data: Path, tokenizer_folder: Path, out: Path, fingerprint: str) -> dict:
-    """Write the ids of all splits of a task into folder `out` and return its manifest; a transfer has report alone."""
+    """Write the ids of all splits of a task into folder `out` and return its manifest; a transfer has only report."""
     tokenizer = load_tokenizer(tokenizer_folder)
     written = files.read_json(data / "manifest.json")["sha256"]
     tables = {s: pd.read_parquet(data / f"{s}.parquet") for s in SPLITS if f"{s}.parquet" in written}

@@ -1,4 +1,4 @@
-"""From another data set to the report split that the systems of a task are evaluated on."""
+"""Turn another data set into a report split on which the systems of a task are evaluated."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from graft.tasks.labels import written
 from graft.tasks.prepare import balance, limited, readable
 from graft.tasks.readers import read_table, rows_of
 
-# What data sets without an agreed label for every row have in its place: SNLI on the hub -1, in its own files a dash.
+# Placeholders for rows without an agreed label: -1 in SNLI on the hub, a dash in its original files.
 UNLABELLED = ("-1", "-")
 
 
 def prepare_transfer(name: str, transfer: Transfer, trained_on: TaskRow, out: Path, fingerprint: str) -> dict:
-    """Write report, and its labels as classes of the task, into folder `out`, and return the manifest.
+    """Write report and, separately, its labels (as classes of the task) into folder `out`; return the manifest.
 
     `name`: the key under `transfer`; `trained_on`: the row of the task whose systems are evaluated.
     """
@@ -48,9 +48,9 @@ def prepare_transfer(name: str, transfer: Transfer, trained_on: TaskRow, out: Pa
 def read_report(
     name: str, transfer: Transfer, trained_on: TaskRow, folder: Path | None = None
 ) -> tuple[pd.DataFrame, int, int]:
-    """Columns `id`, `text_a`, (`text_b`,) `label`; the published rows, and how many of them were left out.
+    """Return columns `id`, `text_a`, (`text_b`,) `label`; and the numbers of published and of unlabelled rows.
 
-    `folder`: where generated data is kept (nowhere, if None). Raises ValueError as `read_split` does, and for a label
+    `folder`: where to keep generated data (discarded if None). Raises ValueError as `read_split` does, and for a label
     value that `labels` does not map.
     """
     where, row = f"transfer.{name}", transfer.row(trained_on)
@@ -65,9 +65,9 @@ def read_report(
 
 
 def as_classes(table: pd.DataFrame, column: str, labels: Mapping[str, str], file: object, where: str) -> pd.DataFrame:
-    """The labelled rows of a table, with the classes of `labels` in the place of its label values.
+    """Return the labelled rows of a table, with label values replaced by their classes in `labels`.
 
-    Raises ValueError that names file, row and value where a value is not in `labels`, or if no row is labelled.
+    Raises ValueError naming file, row and value if a value is not in `labels`, or if no row is labelled.
     """
     values = table[column].map(lambda value: value if value in labels else written(value))
     unlabelled = values.isin([value for value in UNLABELLED if value not in labels])

@@ -1,7 +1,7 @@
-"""Tables of text: a header and a row per line, tabs between columns; cells unquoted as GLUE's, or all as pandas quotes.
+"""Read TSV files: a header, one row per line, cells unquoted as in GLUE or quoted as by pandas.
 
-Whether a quotation mark is text or the writer's is told by the whole file, and refused where both could be. Imports
-no torch.
+Whether quotation marks are text or quoting is decided from the whole file; ambiguous files are refused. Imports no
+torch.
 """
 
 from __future__ import annotations
@@ -17,20 +17,20 @@ import pandas as pd
 
 from graft.io import plain_text
 
-# The number of a row's line, and its cells.
+# A row: its line number and its cells.
 Record = tuple[int, list[str]]
-# A cell as writers quote it: its own quotation marks stand doubled.
+# A quoted cell: quotation marks in its text are doubled.
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _UNNAMED = re.compile(r"(Unnamed: \d.*)?")
-# In every file that is written so, quotation marks can mean one thing only.
+# In files written this way, quotation marks are unambiguous.
 QUOTE_ALL = "write it with all cells quoted (pandas: to_csv(sep='\\t', index=False, quoting=csv.QUOTE_ALL))"
 
 
 def read_tsv(path: str | Path) -> pd.DataFrame:
-    """All named columns as strings, rows counted from 0; columns without a name that number the rows are left out.
+    """Read all columns as strings, rows numbered from 0; unnamed columns that number the rows are left out.
 
-    Raises ValueError that names file and line for other encodings, rows of unequal length, a header that lacks a
-    column or names one twice, and quotation marks that could be text or the writer's.
+    Raises ValueError naming file and line for encodings other than UTF-8, rows of unequal length, a header that lacks a
+    column or names one twice, and quotation marks that could be text or quoting.
     """
     records = rows(path, header=True)
     if not records:
@@ -44,9 +44,9 @@ def read_tsv(path: str | Path) -> pd.DataFrame:
 
 
 def rows(path: str | Path, header: bool = False) -> list[Record]:
-    """Number and cells of every line that is not blank; raises ValueError as `read_tsv` does.
+    """Return number and cells of every line that is not blank; raises ValueError as `read_tsv` does.
 
-    Without a header, lines that could be quoted are taken as they stand unless they hold doubled quotation marks.
+    Without a header, lines that could be quoted are read unquoted unless they hold doubled quotation marks.
     """
     text = plain_text.read(path)
     plain = [(i, line.split("\t")) for i, line in enumerate(plain_text.lines(text), 1) if line.strip(" ")]
@@ -63,16 +63,16 @@ def rows(path: str | Path, header: bool = False) -> list[Record]:
 
 
 def numbers_rows(column: pd.Series) -> bool:
-    """Whether a column of strings numbers its rows: whole numbers, no two alike."""
+    """Whether a column of strings numbers its rows: whole numbers without duplicates."""
     return bool(column.is_unique and column.str.fullmatch(r"\d+").all())
 
 
 def _is_quoted(path: str | Path, records: Sequence[Record], header: bool) -> bool:
-    """Whether quotation marks around cells are the writer's; no cell holds a tab or a line's end."""
+    """Whether quotation marks around cells are quoting rather than text; no cell may hold a tab or a line break."""
     marked = [(line, cell) for line, cells in records for cell in cells if '"' in cell]
     doubled = sum('""' in cell[1:-1] for _, cell in marked if _QUOTED.fullmatch(cell))
     odd = [line for line, cell in marked if not _QUOTED.fullmatch(cell)]
-    # Names are quoted only by writers that quote all text.
+    # Only writers that quote all text quote column names.
     named = header and all(_QUOTED.fullmatch(cell) for cell in records[0][1])
     if odd and (named or doubled >= len(odd) > 0):
         told = "the header's" if named else f"{doubled} of its"
@@ -95,7 +95,7 @@ def _unquoted(records: Sequence[Record]) -> list[Record]:
 
 
 def _parsed(text: str) -> list[Record]:
-    """Lines read as quoted ones, whose cells may hold tabs and ends of lines; [] where they are none."""
+    """Parse as quoted cells, which may hold tabs and line breaks; [] if the text cannot be read that way."""
     reader = csv.reader(io.StringIO(text, newline=""), delimiter="\t", strict=True)
     try:
         return [(reader.line_num, cells) for cells in reader if cells and cells != [""]]
@@ -104,7 +104,10 @@ def _parsed(text: str) -> list[Record]:
 
 
 def _uneven(records: Sequence[Record]) -> Record | None:
-    """The first row that has not as many cells as the header, blank ones at its end aside; all may have one more."""
+    """Return the first row with another number of cells than the header, or None.
+
+    Extra blank cells at a row's end are ignored, and all rows may have one cell more than the header.
+    """
     wanted = len(records[0][1]) if records else 0
     if len(records) > 1 and all(len(cells) == wanted + 1 for _, cells in records[1:]):
         return None
@@ -112,7 +115,7 @@ def _uneven(records: Sequence[Record]) -> Record | None:
 
 
 def _columns(path: str | Path, records: Sequence[Record]) -> tuple[list[str], list[list[str]]]:
-    """Names of the columns, and the rows' cells, as many; without blank columns at the end."""
+    """Return the column names and the cells of each row, equally many; drops blank columns at the end."""
     names, cells = [name.strip() for name in records[0][1]], [cells for _, cells in records[1:]]
     while names and not names[-1] and not any(cell.strip() for row in cells for cell in row[len(names) - 1 :]):
         names.pop()

@@ -1,8 +1,8 @@
-"""Three tasks of GLUE's kinds from a grammar and a seed, written as TSV files in GLUE's official layouts.
+"""Generate three tasks of GLUE's kinds from a grammar and a seed, as TSV files in GLUE's official layouts.
 
-They need no download and claim nothing about real language: they show how Graft works, and how one's own data looks.
-The difficulty is linguistic (negation, contrast, degree; synonyms, words for kinds, swapped roles, quantifiers; words
-that only the dev split has), with a stated share of wrong labels, so that no system is at 100%.
+They need no download and claim nothing about real language: they show how Graft works and what input files look like.
+The difficulty is linguistic (negation, contrast, degree; synonyms, hypernyms, swapped roles, quantifiers; words that
+only the dev split has), with a fixed share of wrong labels, so that no system reaches 100%.
 """
 
 from __future__ import annotations
@@ -15,20 +15,20 @@ from pathlib import Path
 from graft.registry.layouts import LAYOUTS, Layout
 from graft.tasks.generated import entailment, sentiment, similarity
 
-# Part of the fingerprint: raised when a grammar changes, so that what was made from it is made anew.
+# Part of the fingerprint: raise it when a grammar changes, so that whatever depends on it is made again.
 VERSION = 1
-# Share of the rows whose class is turned into the other one, as many of each: people err. A score has its own noise.
+# Share of rows whose class is flipped, equally many of each class: annotators err. A score has its own noise.
 WRONG_LABELS = 0.03
-# Draws in a row that gave only texts that were there already; then the grammar has no more to say.
+# Consecutive draws that gave only known texts, after which the grammar counts as exhausted.
 _MOST_TRIES = 1000
 
 
 @dataclass(frozen=True)
 class Grammar:
-    """A kind of task: what draws its rows, and how a row is written.
+    """A kind of task: how its rows are drawn and written.
 
     `draw(rng, split, label)`: the texts of a row of class `label`; for a score (`labels` None) the texts and the score.
-    `line(number, texts, label)`: the cells under the layout's header.
+    `line(number, texts, label)`: the cells in the order of the layout's header.
     """
 
     layout: Layout
@@ -53,14 +53,14 @@ GRAMMARS = {
 
 
 def write(grammar: str, seed: int, train: int, dev: int, folder: Path) -> None:
-    """Write `train.tsv` and `dev.tsv` with so many rows into `folder`, the same bytes for the same seed.
+    """Write `train.tsv` and `dev.tsv` with `train` and `dev` rows into `folder`, the same bytes for the same seed.
 
-    Classes are equally frequent, and no text stands twice, within a split or across the two. Raises ValueError where
-    the grammar has not as many texts as there are rows.
+    Classes are equally frequent, and no text appears twice, within a split or across the two. Raises ValueError if the
+    grammar has too few texts for these rows.
     """
     found = GRAMMARS[grammar]
     seen: set[str] = set()
-    # dev first, so that asking for more rows of train leaves it as it is.
+    # dev first, so that it does not change with the number of train rows.
     for split, count in (("dev", dev), ("train", train)):
         rng = random.Random(f"{VERSION}/{grammar}/{seed}/{split}")
         lines = ["\t".join(found.layout.header)]
@@ -88,7 +88,7 @@ def _rows(
 
 
 def _labels(labels: tuple[str, ...] | None, rng: random.Random, count: int) -> list[tuple[str | None, str]]:
-    """What each row is, and what is written of it: some are mislabelled, as many of each class."""
+    """Draw (true label, written label) of each row; equally many of each class are mislabelled."""
     if labels is None:
         return [(None, "")] * count
     first, second = labels

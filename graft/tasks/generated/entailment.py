@@ -1,4 +1,4 @@
-"""Entailment: whether one scene follows from another, by the logic of quantifiers and of words for kinds."""
+"""Entailment: whether one scene follows from another, by the logic of quantifiers and hypernyms."""
 
 import random
 
@@ -8,9 +8,9 @@ from graft.tasks.generated.scenes import Scene
 
 ENTAILMENT, NOT_ENTAILMENT = "entailment", "not_entailment"
 _QUANTITIES = {"a": 9, "two": 1, "three": 1, "some": 1, "most": 1, "all": 1, "no": 2}
-# How many changes lead from the premise to the hypothesis, with weights.
+# Numbers of edits from premise to hypothesis, with weights.
 _EDITS = {0: 1, 1: 3, 2: 3, 3: 3}
-# What a statement about so many says of other numbers.
+# The quantities that a statement about each quantity implies.
 _WEAKER = {
     "a": ("a",),
     "two": ("two", "some", "a"),
@@ -23,7 +23,7 @@ _WEAKER = {
 
 
 def row(rng: random.Random, split: str, label: str) -> tuple[str, ...]:
-    """Premise and hypothesis with the given label."""
+    """Draw a premise and a hypothesis with the given label."""
     while True:
         premise = hypothesis = scenes.draw(rng, split, _QUANTITIES)
         for _ in range(rng.choices(list(_EDITS), list(_EDITS.values()))[0]):
@@ -33,10 +33,10 @@ def row(rng: random.Random, split: str, label: str) -> tuple[str, ...]:
 
 
 def entails(premise: Scene, hypothesis: Scene) -> bool:
-    """Whether the hypothesis is true wherever the premise is.
+    """Whether the hypothesis is true whenever the premise is.
 
-    `no` and `all` turn entailment round for whom they are about: what holds for no animal holds for no dog, and what
-    holds for all dogs holds for all young dogs. `no` also turns it round for what is done.
+    `no` and `all` reverse entailment for the actor: what holds for no animal holds for no dog, and what holds for all
+    dogs holds for all young dogs. `no` also reverses it for the action.
     """
     if hypothesis.quantity not in _WEAKER[premise.quantity]:
         return False
@@ -52,13 +52,13 @@ def entails(premise: Scene, hypothesis: Scene) -> bool:
 
 
 def _does(first: Scene, second: Scene) -> bool:
-    """Whether doing what the first tells is doing what the second tells."""
+    """Whether doing the first scene's action implies doing the second's."""
     things = _is(first.thing, first.thing_quality, second.thing, second.thing_quality)
     return same(first.verb, second.verb) and things and _covers(first.place, second.place)
 
 
 def _is(noun: str, quality: str | None, other: str, other_quality: str | None) -> bool:
-    """Whether everything that is the one is the other."""
+    """Whether everything described by the one is also described by the other."""
     return _covers(noun, other) and (other_quality is None or same(quality, other_quality))
 
 

@@ -1,4 +1,4 @@
-"""The words of the generated tasks, most of them whole words of BERT's vocabulary."""
+"""The words of the generated tasks, most of them whole words in BERT's vocabulary."""
 
 import random
 import re
@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True)
 class Words:
-    """Words for one place in a sentence; the `held` ones are met in the dev split only."""
+    """Words for one slot of a sentence; `held` ones appear only in the dev split."""
 
     seen: tuple[str, ...]
     held: tuple[str, ...] = ()
@@ -17,7 +17,7 @@ class Words:
 
 
 def words(seen: str, held: str = "") -> Words:
-    """Words from text."""
+    """Split strings into Words."""
     return Words(tuple(seen.split()), tuple(held.split()))
 
 
@@ -34,7 +34,7 @@ BLAME = words(
 )
 STRONGLY = words("extremely absolutely truly very really completely", "incredibly deeply")
 SLIGHTLY = Words(("slightly", "somewhat", "a little", "a bit"), ("a touch", "vaguely"))
-# What is judged, and the parts of it that can be.
+# What is judged, and its parts that can be.
 JUDGED = {
     "film": words("story acting writing dialogue music ending lighting cast", "camera humour"),
     "play": words("story acting writing dialogue music ending lighting cast", "scenery humour"),
@@ -45,7 +45,7 @@ JUDGED = {
 }
 
 # --------------------------------------------------------------------------------------------------- for scenes
-# What can act, and what things can be, by the word for all of their kind.
+# Actors and things, by their hypernym.
 ACTORS = {
     "person": words(
         "man woman boy girl teacher doctor nurse farmer soldier student waiter singer", "sailor lawyer dancer"
@@ -60,7 +60,7 @@ THINGS = {
     "garment": words("shirt coat dress hat", "scarf"),
     "container": words("bottle basket box bag", "bucket"),
 }
-# What both people and animals do to things and to one another: "is carrying", "is being carried".
+# What people and animals do to things and to one another: "is carrying", "is being carried".
 ACTIONS = {
     "carrying": "carried",
     "pushing": "pushed",
@@ -91,7 +91,7 @@ VERBS = words(
     "carrying pushing pulling washing watching lifting hiding holding finding catching throwing guarding",
     "touching shaking",
 )
-# Words that can stand for one another; the second is met in its place only.
+# Synonyms; the second word appears only in place of the first.
 SYNONYMS = {
     "man": "gentleman",
     "woman": "lady",
@@ -143,7 +143,7 @@ PLURALS = {
     "person": "people",
 }
 
-# The word for all of its kind, of each word that has one.
+# The hypernym of each word that has one.
 KIND_OF = {
     word: kind
     for table in (ACTORS, THINGS, PLACES)
@@ -159,5 +159,5 @@ def same(first: str | None, second: str | None) -> bool:
 
 
 def articled(text: str) -> str:
-    """The text with each `a` before a vowel made `an`."""
+    """Replace `a` by `an` before vowels."""
     return re.sub(r"\ba (?=[aeiou])", "an ", text)

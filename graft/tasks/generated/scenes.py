@@ -1,4 +1,4 @@
-"""Scenes: somebody does something to something somewhere; how they are drawn, changed a little, and told."""
+"""Scenes: somebody does something to something somewhere. Draws them, edits them and puts them into words."""
 
 import random
 from collections.abc import Callable
@@ -26,7 +26,7 @@ _PLACE = 0.45
 
 @dataclass(frozen=True)
 class Scene:
-    """`quantity` is about the actor: a, two, three, some, most, all or no. None: not told."""
+    """A scene; `quantity` is that of the actor: a, two, three, some, most, all or no. None: not mentioned."""
 
     quantity: str
     actor: str
@@ -38,7 +38,7 @@ class Scene:
 
 
 def draw(rng: random.Random, split: str, quantities: dict[str, int]) -> Scene:
-    """A scene; `quantities` are the actor's with their weights."""
+    """Draw a scene; `quantities` are those of the actor, with weights."""
     actor = _noun(rng, split, ACTORS)
     thing = _noun(rng, split, ACTORS if rng.random() < _BETWEEN_ACTORS else THINGS)
     return Scene(
@@ -53,7 +53,7 @@ def draw(rng: random.Random, split: str, quantities: dict[str, int]) -> Scene:
 
 
 def edited(scene: Scene, rng: random.Random, split: str, quantities: dict[str, int]) -> Scene:
-    """The scene with one thing changed: a word replaced, dropped or added, the roles swapped, another quantity."""
+    """Return the scene with one edit: a word replaced, dropped or added, the roles swapped, another quantity."""
     slot = rng.choice([field.name for field in fields(Scene)])
     value = getattr(scene, slot)
     if slot == "quantity":
@@ -74,7 +74,7 @@ def edited(scene: Scene, rng: random.Random, split: str, quantities: dict[str, i
 
 
 def tell(scene: Scene, rng: random.Random) -> str:
-    """One sentence: place last or first, and with a single actor also in the passive."""
+    """Describe the scene in a sentence: the place last or first, and a single actor also in the passive."""
     actor = _phrase(scene.quantity, scene.actor_quality, scene.actor)
     thing = _phrase("a", scene.thing_quality, scene.thing)
     be = "is" if scene.quantity in ("a", "no") else "are"
@@ -97,7 +97,7 @@ def _is_actor(noun: str) -> bool:
 
 
 def _noun(rng: random.Random, split: str, table: dict) -> str:
-    # By the size of the groups, so that all words are about as frequent.
+    # Weight groups by size, so that all words are about equally frequent.
     sizes = [len(group.seen) for group in table.values()]
     return rng.choices(list(table.values()), sizes)[0].draw(rng, split)
 

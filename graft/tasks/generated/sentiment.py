@@ -4,10 +4,10 @@ import random
 
 from graft.tasks.generated.lexicon import BLAME, JUDGED, PRAISE, SLIGHTLY, STRONGLY, Words, articled
 
-# Sentences by what makes them hard, with the share of rows that each kind gets. {own} and {own2} are words of the
+# Sentences by what makes them hard, with the percentage of rows of each kind. {own} and {own2} are words of the
 # sentence's polarity, {anti} and {anti2} of the opposite one; {part} and {other} are parts of {whole}.
 KINDS: tuple[tuple[int, tuple[str, ...]], ...] = (
-    # The words tell.
+    # The words decide.
     (
         36,
         (
@@ -19,7 +19,7 @@ KINDS: tuple[tuple[int, tuple[str, ...]], ...] = (
             "we left the {own} {whole} talking about its {own2} {part}",
         ),
     ),
-    # Negation turns them round.
+    # Negation reverses the words.
     (
         20,
         (
@@ -32,7 +32,7 @@ KINDS: tuple[tuple[int, tuple[str, ...]], ...] = (
             "the {whole} was hardly {anti} , and its {part} was never {anti2}",
         ),
     ),
-    # Negation that turns nothing round.
+    # Negation that reverses nothing.
     (
         8,
         (
@@ -74,7 +74,7 @@ KINDS: tuple[tuple[int, tuple[str, ...]], ...] = (
 
 
 def row(rng: random.Random, split: str, label: str) -> tuple[str, ...]:
-    """One sentence of polarity `label`: "0" (negative) or "1" (positive)."""
+    """Draw a sentence of polarity `label`: "0" (negative) or "1" (positive)."""
     own, anti = (PRAISE, BLAME) if label == "1" else (BLAME, PRAISE)
     templates = rng.choices([kind for _, kind in KINDS], [share for share, _ in KINDS])[0]
     whole = rng.choice(list(JUDGED))

@@ -1,4 +1,4 @@
-"""Graded similarity: two scenes, scored word by word as people do, roughly, and with their disagreement."""
+"""Graded similarity: two scenes, scored word by word, with noise in place of annotators' disagreement."""
 
 import random
 
@@ -10,7 +10,7 @@ _QUANTITIES = {"a": 6, "two": 2, "some": 2}
 _MOST_EDITS = 8
 # Share of pairs that have nothing to do with each other.
 _UNRELATED = 0.2
-# What each part of a scene counts for.
+# Weight of each part of a scene.
 _WEIGHTS = {
     "actor": 1.2,
     "verb": 1.4,
@@ -20,14 +20,14 @@ _WEIGHTS = {
     "thing_quality": 0.35,
     "quantity": 0.3,
 }
-# How alike two words are; `untold` is a part that only one of the scenes tells.
+# Similarities of two words; `untold`: only one of the scenes mentions the part.
 _SAME, _BROADER, _SIBLING, _UNTOLD = 1.0, 0.65, 0.3, 0.45
-# Standard deviation of a score, in points of 5: what raters disagree by.
+# Standard deviation of a score, in points of 5, for annotators' disagreement.
 _RATERS = 0.3
 
 
 def row(rng: random.Random, split: str, label: None) -> tuple[str, ...]:
-    """Two sentences and their similarity from 0 to 5, with three decimals."""
+    """Draw two sentences and their similarity from 0 to 5, with three decimals."""
     first = second = scenes.draw(rng, split, _QUANTITIES)
     if rng.random() < _UNRELATED:
         second = scenes.draw(rng, split, _QUANTITIES)
@@ -39,7 +39,7 @@ def row(rng: random.Random, split: str, label: None) -> tuple[str, ...]:
 
 
 def similarity(first: Scene, second: Scene) -> float:
-    """Weighted mean over the parts that at least one scene tells, in [0, 1]."""
+    """Weighted mean similarity of the parts that at least one scene mentions, in [0, 1]."""
     total = alike = 0.0
     for part, weight in _WEIGHTS.items():
         pair = getattr(first, part), getattr(second, part)
