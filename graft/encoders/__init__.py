@@ -1,1 +1,1 @@
-"""Encoders: reading and writing them, their parts by name, and running them."""
+"""Read, write and run encoders, and name their parts."""

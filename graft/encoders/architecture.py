@@ -1,7 +1,7 @@
-"""The BERT encoder as data: the name and shape of every tensor, and of every linear layer the sites it joins.
+"""The BERT encoder as data: name and shape of every tensor, and the sites that every linear layer connects.
 
-A *site* is a place where activations can be watched: `embeddings`, the output of the embedding block, and eleven in
-every layer. A *space* is what all sites share that are the same coordinates: the residual stream (every LayerNorm's
+A *site* is a place where activations can be observed: `embeddings`, the output of the embedding block, and eleven in
+every layer. A *space* is a set of coordinates that several sites may share: the residual stream (every LayerNorm's
 output), the queries and keys of a layer, its values, and its feed-forward units.
 """
 
@@ -26,7 +26,7 @@ LINEARS = {
 }
 # The output of the block's last LayerNorm.
 BLOCK_OUT = "block.out"
-# Sites at which a space is seen, so that maps in both directions can be fitted there.
+# Sites at which a space is observed, so that maps in both directions can be fitted there.
 GRAM_SITES = ("attention.in", "query.out", "key.out", "value.out", "intermediate.in", "ffn", BLOCK_OUT)
 
 RESIDUAL, QUERY_KEY, VALUE, FFN = "residual", "query_key", "value", "ffn"
@@ -39,7 +39,7 @@ LINEAR_SPACES = {
     "intermediate.dense": (RESIDUAL, FFN),
     "output.dense": (FFN, RESIDUAL),
 }
-# Site of the residual stream that a linear layer reads, or into whose LayerNorm it writes.
+# Site of the residual stream that a linear layer reads, or whose LayerNorm it writes to.
 STREAM = {
     "attention.self.query": "attention.in",
     "attention.self.key": "attention.in",
@@ -59,17 +59,17 @@ EMBEDDING_TABLES = (
 
 
 def layer_prefix(layer: int) -> str:
-    """Start of the names of a layer's tensors and modules."""
+    """Return the prefix of the names of a layer's tensors and modules."""
     return f"encoder.layer.{layer}."
 
 
 def site_name(small_layer: int, large_layer: int, site: str) -> str:
-    """Name of a pair of sites in statistics."""
+    """Return the name of a pair of sites in a calibration's statistics."""
     return f"layer.{small_layer}-{large_layer}.{site}"
 
 
 def body_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:
-    """Name and shape of every tensor of a body: embeddings, layers, pooler."""
+    """Return the name and shape of every tensor of a body: embeddings, layers, pooler."""
     width, ffn = shape.width, shape.ffn
     shapes: dict[str, tuple[int, ...]] = {
         WORD_EMBEDDINGS: (shape.vocabulary, width),
@@ -91,9 +91,9 @@ def body_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:
 
 
 def stacked(body: Mapping[str, Tensor], layers: Sequence[int]) -> dict[str, Tensor]:
-    """A body whose layer n is layer `layers[n]` of the one given; embeddings and pooler are kept.
+    """Return a body whose layer n is layer `layers[n]` of the given one; embeddings and pooler are kept.
 
-    Growing in depth by repeating layers is bert2BERT's (Chen et al. 2021, arXiv 2110.07143).
+    Growing in depth by repeating layers follows bert2BERT (Chen et al. 2021, arXiv 2110.07143).
     """
     kept = {name: tensor for name, tensor in body.items() if not name.startswith("encoder.layer.")}
     for n, layer in enumerate(layers):

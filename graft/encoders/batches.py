@@ -1,18 +1,18 @@
-"""Batches of a fixed number of examples, bucketed by length so that little is padded."""
+"""Batches of a fixed number of examples, bucketed by length to save padding."""
 
 import numpy as np
 
-# Batches per window: rows are sorted by length inside a window only, so that an epoch's order stays random. Wider ones
-# pad less, and can cost quality: docs/results.md, "Fine-tuning".
+# Batches per window: rows are sorted by length only within a window, so that an epoch's order stays random. Wider
+# windows pad less, but can cost quality: docs/results.md, "Fine-tuning".
 WINDOW = 8
 # Examples per batch of a forward pass without training.
 INFERENCE_BATCH = 32
 
 
 def unlabelled_window(texts: int, batch_size: int) -> int:
-    """Batches per window of so many unlabelled texts, which are of several tasks and so of many lengths.
+    """Batches per window for `texts` unlabelled texts, which come from several tasks and so vary in length.
 
-    A quarter of all and at most 50, as in Hugging Face's group_by_length, and no fewer than of labelled rows.
+    A quarter of all batches and at most 50, as in Hugging Face's group_by_length, but at least WINDOW.
     """
     return min(max(texts // (4 * batch_size), WINDOW), 50)
 
@@ -20,10 +20,10 @@ def unlabelled_window(texts: int, batch_size: int) -> int:
 def training_batches(
     lengths: np.ndarray, batch_size: int, rng: np.random.Generator, window: int = WINDOW
 ) -> list[np.ndarray]:
-    """One epoch's row numbers, in batches of `batch_size` (the last may be smaller), in random order.
+    """Return one epoch's row numbers, in batches of `batch_size` (one may be smaller), in random order.
 
-    `lengths` [rows] in tokens. Rows are shuffled, sorted by length within windows of so many batches, cut into batches,
-    and the batches shuffled.
+    `lengths` [rows] in tokens. Rows are shuffled, sorted by length within windows of `window` batches and cut into
+    batches, which are shuffled.
     """
     order = rng.permutation(len(lengths))
     span = window * batch_size
@@ -36,10 +36,10 @@ def training_batches(
 
 
 def passes(rows: np.ndarray, lengths: np.ndarray, processes: int, most: int | None) -> list[list[np.ndarray]]:
-    """How processes share one batch's `rows`: for each pass, in which all take part, each process's rows.
+    """Divide one batch's `rows` into passes in which all processes take part; returns each pass's rows per process.
 
-    A pass has at most `most` tokens per process, padding with them (None: as many as come), or one row. Rows of a pass
-    are of like length; a process gets none where a batch has fewer rows than processes.
+    In a pass, a process has at most `most` tokens, padding included (None: no limit), or a single row. The rows of a
+    pass have similar lengths; a process may get none if there are fewer rows than processes.
     """
     if processes == 1 and most is None:
         return [[rows]]
@@ -53,18 +53,18 @@ def passes(rows: np.ndarray, lengths: np.ndarray, processes: int, most: int | No
 
 
 def guessed_tokens(maskable: np.ndarray, share: float) -> np.ndarray:
-    """How many tokens masked language modelling masks in texts of so many `maskable` [rows] tokens: one at least."""
+    """Return how many of each text's `maskable` [rows] tokens masked language modelling masks: at least one."""
     return np.maximum(np.rint(share * maskable), 1).astype(np.int64)
 
 
 def inference_batches(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:
-    """All row numbers once, longest first, in batches of rows of like length."""
+    """Return every row number once, longest first, in batches of rows of similar length."""
     order = np.argsort(-lengths, kind="stable")
     return [order[i : i + batch_size] for i in range(0, len(order), batch_size)]
 
 
 def padded_lengths(lengths: np.ndarray, batches: list[np.ndarray] | None = None) -> np.ndarray:
-    """Length in tokens at which each row is processed in `batches`, or else in a pass without training. [rows]"""
+    """Return each row's padded length in tokens in `batches`, by default those of inference. [rows]"""
     padded = np.empty_like(lengths)
     for rows in inference_batches(lengths, INFERENCE_BATCH) if batches is None else batches:
         padded[rows] = lengths[rows].max()
@@ -72,6 +72,6 @@ def padded_lengths(lengths: np.ndarray, batches: list[np.ndarray] | None = None)
 
 
 def padding_waste(lengths: np.ndarray, batches: list[np.ndarray]) -> float:
-    """Share of the processed tokens that is padding."""
+    """Return the share of padding among the processed tokens."""
     processed = sum(len(b) * int(lengths[b].max()) for b in batches)
     return 1 - sum(int(lengths[b].sum()) for b in batches) / processed

@@ -1,4 +1,4 @@
-"""Loading encoders and classifiers from Hugging Face folders, always in float32 and never from a hub."""
+"""Load encoders and classifiers from Hugging Face folders, always in float32 and never from the hub."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -16,23 +16,23 @@ from graft.io.model_folders import read_config
 from graft.registry.shapes import Shape
 
 Loaded = TypeVar("Loaded", bound=PreTrainedModel)
-# On a CPU plain products are faster than torch's fused attention (benchmarks/attention.py).
+# On a CPU plain matrix products are faster than torch's fused attention (benchmarks/attention.py).
 ATTENTION_ON = {"cpu": "eager", "cuda": "sdpa"}
 ATTENTION = ATTENTION_ON["cuda" if torch.cuda.is_available() else "cpu"]
-# Bars for files that are read in an instant would fill logs, and stand before an error's one line.
+# Progress bars for files that load in an instant would fill logs, and precede a one-line error.
 logging.disable_progress_bar()
 
 
 def load_encoder(folder: str | Path) -> BertModel:
-    """The encoder (embeddings, layers, pooler) saved in `folder`, in float32 and eval mode.
+    """Load the encoder (embeddings, layers, pooler) saved in `folder`, in float32 and eval mode.
 
-    Raises ValueError where a tensor is missing or has another shape than `config.json` says.
+    Raises ValueError if a tensor is missing or its shape differs from `config.json`.
     """
     return _load(BertModel, folder)
 
 
 def bert_config(shape: Shape) -> BertConfig:
-    """The config of a BERT of this shape."""
+    """Return the config of a BERT of this shape."""
     return BertConfig(
         vocab_size=shape.vocabulary,
         hidden_size=shape.width,
@@ -46,7 +46,7 @@ def bert_config(shape: Shape) -> BertConfig:
 
 
 def encoder_of(body: Mapping[str, Tensor], shape: Shape) -> BertModel:
-    """A body as an encoder in eval mode, on the body's device and in its dtype."""
+    """Build an encoder from a body, in eval mode, on the body's device and in its dtype."""
     example = next(iter(body.values()))
     model = BertModel(bert_config(shape)).to(example.device, example.dtype)
     model.load_state_dict(body)
@@ -54,13 +54,15 @@ def encoder_of(body: Mapping[str, Tensor], shape: Shape) -> BertModel:
 
 
 def attention_bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
-    """What attention adds to its scores [b, 1, 1, t] for a mask [b, t]: 0 for tokens, the lowest number for padding."""
+    """Return attention's bias [b, 1, 1, t] for a mask [b, t]: 0 for tokens, the lowest finite number for padding."""
     return (mask == 0)[:, None, None, :].to(dtype) * torch.finfo(dtype).min
 
 
 def projections_of(folder: str | Path) -> tuple[Tensor, ...]:
-    """Weights [w_L, w_S] with which a distillation compared hidden states, where the folder holds them: one for all
-    states, or one for the embeddings and for each layer, in that order."""
+    """Load the weights [w_L, w_S] with which a distillation compared hidden states; empty if the folder has none.
+
+    One for all states, or one for the embeddings and one for each layer, in that order.
+    """
     path = Path(folder) / PROJECTION
     found = load_file(path) if path.is_file() else {}
     if "weight" in found:
@@ -69,17 +71,18 @@ def projections_of(folder: str | Path) -> tuple[Tensor, ...]:
 
 
 def load_classifier(folder: str | Path) -> BertForSequenceClassification:
-    """The fine-tuned or merged model saved in `folder`, in float32 and eval mode.
+    """Load the fine-tuned or merged classifier saved in `folder`, in float32 and eval mode.
 
-    Raises ValueError where a tensor is missing or has another shape than `config.json` says.
+    Raises ValueError if it is no classifier, a tensor is missing, or a tensor's shape differs from `config.json`.
     """
     return _load(BertForSequenceClassification, folder)
 
 
 def new_classifier(folder: str | Path, labels: tuple[str, ...] | None, seed: int) -> BertForSequenceClassification:
-    """The encoder in `folder` under a new classification head (or one regression output where `labels` is None).
+    """Load the encoder in `folder` with a new classification head (one regression output if `labels` is None).
 
-    The head is drawn from N(0, initializer_range) with a generator of its own, so that it depends on `seed` alone.
+    The head's weights are drawn from N(0, initializer_range^2) with a separate generator, so that they depend only on
+    `seed`.
     """
     config = BertConfig.from_pretrained(folder, local_files_only=True)
     set_labels(config, labels)
@@ -95,7 +98,7 @@ def new_classifier(folder: str | Path, labels: tuple[str, ...] | None, seed: int
 
 def _load(kind: type[Loaded], folder: str | Path) -> Loaded:
     verbosity = logging.get_verbosity()
-    # What transformers would warn of is an error here, told in one line.
+    # Silence transformers' warnings: the same problems are raised below as one-line errors.
     logging.set_verbosity_error()
     try:
         model, info = kind.from_pretrained(
@@ -109,7 +112,7 @@ def _load(kind: type[Loaded], folder: str | Path) -> Loaded:
     finally:
         logging.set_verbosity(verbosity)
     if kind is BertForSequenceClassification:
-        # transformers says of one that was read what it is read as, so what it was is asked of the file.
+        # A loaded model's config names the class it was loaded as, so read the saved class from the file.
         made = ", ".join(read_config(Path(folder)).get("architectures") or ())
         other = made and kind.__name__ not in made
         if other or (not made and "classifier.weight" in info["missing_keys"]):
@@ -118,7 +121,7 @@ def _load(kind: type[Loaded], folder: str | Path) -> Loaded:
                 f"{folder}: holds no classifier of texts ({told}); a model fine-tuned for classes or a score is needed"
             )
     problems = [f"{name} is missing" for name in sorted(info["missing_keys"])]
-    # transformers leaves out what it does not know; of an encoder alone, that is other heads.
+    # transformers ignores unknown tensors; for an encoder they are heads, which may be ignored.
     if kind is BertForSequenceClassification:
         problems += [
             f"{name} is of no BERT classifier" for name in sorted(info["unexpected_keys"]) if not is_buffer(name)
@@ -133,9 +136,9 @@ def _load(kind: type[Loaded], folder: str | Path) -> Loaded:
 
 
 def set_labels(config: BertConfig, labels: tuple[str, ...] | None, kind: str | None = None) -> None:
-    """Write a task's labels (or a score, where `labels` is None) into a model config.
+    """Write a task's labels (or a score, if `labels` is None) into a model config.
 
-    kind: transformers' `problem_type`, where it is not that of one class for each text, or of a score.
+    kind: transformers' `problem_type`, if it is not the one for a single class per text or a score.
     """
     config.problem_type = kind or ("regression" if labels is None else "single_label_classification")
     config.id2label = {i: name for i, name in enumerate(labels or ("score",))}

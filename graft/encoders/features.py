@@ -1,4 +1,4 @@
-"""States of encoders over tokenised splits: what heads and probes are fitted on."""
+"""Hidden states of encoders on tokenised splits, on which heads and probes are fitted."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from graft.registry.shapes import Shape
 from graft.tasks.tokens import TokenisedSplit
 
 POOLINGS = ("cls", "mean")
-# The draw of train rows on which heads are fitted is the same in every run.
+# Every run fits heads on the same draw of train rows.
 FIT_SEED = 0
 
 
@@ -27,7 +27,7 @@ def embed(
     max_tokens: int,
     progress: Callable[[int, int, str], None],
 ) -> tuple[dict[str, np.ndarray], int]:
-    """`<split>.cls` and `<split>.mean` [rows, w] of the last hidden states, and the forward FLOPs."""
+    """Return the pooled last hidden states `<split>.cls` and `<split>.mean` [rows, w], and the forward FLOPs."""
     shape = Shape.from_config(model.config.to_dict())
     width, total = shape.width, sum(len(split) for split in splits.values())
     states, flops, done = {}, 0, 0
@@ -47,7 +47,7 @@ def embed(
 
 
 def last_states(model: BertModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
-    """Last hidden states [b, t, w] of a batch."""
+    """Return the last hidden states [b, t, w] of a batch."""
     return model(**batch).last_hidden_state
 
 
@@ -58,7 +58,7 @@ def cls_states(
     rows: np.ndarray | None = None,
     progress: Callable[[int], None] = lambda texts: None,
 ) -> np.ndarray:
-    """[CLS] states [n, w] of a split (or of `rows`); `progress` is told the number of texts of each batch."""
+    """Return [CLS] states [n, w] of a split (or of `rows`); calls `progress` with each batch's number of texts."""
 
     def first(batch: Batch) -> torch.Tensor:
         states = last_states(model, batch)[:, 0]
@@ -76,12 +76,12 @@ def pooled_states(
     rows: np.ndarray | None = None,
     device: str | torch.device = "cpu",
 ) -> np.ndarray:
-    """States [n, w] of a split (or of `rows`), pooled; `hidden` gives a batch's [b, t, w]."""
+    """Return pooled states [n, w] of a split (or of `rows`); `hidden` computes a batch's states [b, t, w]."""
     return run(lambda batch: pool(hidden(batch), batch["attention_mask"], pooling), tokens, max_tokens, rows, device)
 
 
 def fit_rows(rows: int, count: int) -> np.ndarray:
-    """The fixed draw of `count` out of `rows` train rows on which heads are fitted, in order."""
+    """Draw `count` of `rows` train rows for fitting heads, with a fixed seed; returns them in order."""
     if count >= rows:
         return np.arange(rows)
     return np.sort(np.random.default_rng(FIT_SEED).choice(rows, count, replace=False))

@@ -1,4 +1,4 @@
-"""Running models over a tokenised split, in fp32, in batches of like length."""
+"""Run models over a tokenised split, in fp32, in batches of rows of similar length."""
 
 from __future__ import annotations
 
@@ -12,25 +12,25 @@ from graft.encoders.batches import INFERENCE_BATCH, inference_batches, padded_le
 from graft.flops.counts import summed_flops
 from graft.tasks.tokens import TokenisedSplit
 
-# Texts are drawn once for all seeds, since the pre-trained models that they describe have none.
+# Texts are drawn once for all seeds, since they serve to analyse pre-trained models, which have no seed.
 TEXT_SEED = 0
 
 
-# A tensor for each input of a batch.
+# The inputs of a batch, by name.
 Batch = dict[str, Tensor]
 
 
 def batches(
     tokens: TokenisedSplit, max_tokens: int, rows: np.ndarray | None = None
 ) -> Iterator[tuple[np.ndarray, Batch]]:
-    """All rows (or only `rows`) once, as (positions in `rows`, batch)."""
+    """Yield every row (or only `rows`) once, as (positions in `rows`, batch)."""
     rows = np.arange(len(tokens)) if rows is None else rows
     for positions in inference_batches(tokens.lengths(max_tokens)[rows], INFERENCE_BATCH):
         yield positions, tokens.batch(rows[positions], max_tokens)
 
 
 def first_texts(tokens: TokenisedSplit, max_tokens: int, count: int) -> np.ndarray:
-    """Rows of whole texts, drawn in one fixed order, until `count` tokens are read."""
+    """Return rows in a fixed random order, as many whole texts as it takes to reach `count` tokens."""
     order = np.random.default_rng(TEXT_SEED).permutation(len(tokens))
     seen = np.cumsum(tokens.lengths(max_tokens)[order])
     return order[: int(np.searchsorted(seen, count)) + 1]
@@ -39,7 +39,7 @@ def first_texts(tokens: TokenisedSplit, max_tokens: int, count: int) -> np.ndarr
 def pass_flops(
     flops: Callable[[int], int], tokens: TokenisedSplit, max_tokens: int, rows: np.ndarray | None = None
 ) -> int:
-    """FLOPs of one pass over a split as `run` pads it; `flops(t)` is the cost of one example at t tokens."""
+    """FLOPs of one pass over a split, padded as in `run`; `flops(t)` is the cost of one example at t tokens."""
     lengths = tokens.lengths(max_tokens)
     return summed_flops(flops, padded_lengths(lengths if rows is None else lengths[rows]))
 
@@ -52,7 +52,7 @@ def run(
     rows: np.ndarray | None = None,
     device: str | torch.device = "cpu",
 ) -> np.ndarray:
-    """`compute`'s rows [b, k] for all rows of a split (or only `rows`), in their order, as float32 [n, k]."""
+    """Apply `compute`, which returns [b, k] for a batch, to a split (or `rows`); returns float32 [n, k] in order."""
     result: np.ndarray | None = None
     count = len(tokens) if rows is None else len(rows)
     for positions, batch in batches(tokens, max_tokens, rows):
@@ -67,6 +67,6 @@ def run(
 def predict(
     model: torch.nn.Module, tokens: TokenisedSplit, max_tokens: int, rows: np.ndarray | None = None
 ) -> np.ndarray:
-    """Logits (or scores) [n, c] of a classifier in eval mode."""
+    """Return a classifier's logits (or scores) [n, c], in eval mode."""
     model.eval()
     return run(lambda batch: model(**batch).logits, tokens, max_tokens, rows, next(model.parameters()).device)

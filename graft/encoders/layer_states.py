@@ -1,4 +1,4 @@
-"""States of every token at some layers of a frozen encoder: what trained composites learn from."""
+"""Hidden states of every token at some layers of a frozen encoder, on which composites are trained."""
 
 from __future__ import annotations
 
@@ -15,23 +15,23 @@ from graft.encoders.inference import Batch, batches
 from graft.encoders.states import layer_states
 from graft.tasks.tokens import TokenisedSplit
 
-# Half of float32's bytes; the outputs of a LayerNorm are far from its limits.
+# Half the size of float32; LayerNorm outputs are far within its range.
 KEPT = np.float16
 
 
 class LayerStates:
-    """States [tokens, k, w] of all tokens of a split, text after text, and where each text starts. [rows + 1]"""
+    """Hidden states [tokens, k, w] of all tokens of a split, texts concatenated, and their offsets [rows + 1]."""
 
     def __init__(self, states: np.ndarray, offsets: np.ndarray) -> None:
         self.states, self.offsets = states, offsets
 
     @classmethod
     def load(cls, folder: Path, split: str) -> LayerStates:
-        """Those that `collect` wrote, read from disk when asked for."""
+        """Memory-map the states of a split written by `collect`."""
         return cls(np.load(folder / f"{split}.npy", mmap_mode="r"), np.load(folder / f"{split}.offsets.npy"))
 
     def batch(self, rows: np.ndarray, length: int) -> Tensor:
-        """States [b, length, k, w] of texts, zeros behind their ends."""
+        """Return the states [b, length, k, w] of some texts, padded with zeros."""
         found = np.zeros((len(rows), length, *self.states.shape[1:]), dtype=np.float32)
         for line, row in enumerate(rows):
             start, end = self.offsets[row : row + 2]
@@ -48,7 +48,7 @@ def collect(
     path: Path | None = None,
     progress: Callable[[int], None] = lambda rows: None,
 ) -> LayerStates:
-    """Run an encoder over a split and keep what `layers` (from 0) put out, in memory or in the .npy file `path`."""
+    """Run an encoder over a split and keep the outputs of `layers` (from 0), in memory or in the .npy file `path`."""
     offsets = np.concatenate([[0], np.cumsum(tokens.lengths(max_tokens))])
     shape = int(offsets[-1]), len(layers), model.config.hidden_size
     states = np.lib.format.open_memmap(path, "w+", KEPT, shape) if path else np.empty(shape, KEPT)
@@ -66,9 +66,9 @@ def collect(
 
 @dataclass(frozen=True)
 class WithStates:
-    """Texts, and beside their tokens what frozen models make of them: inputs of a module, by name.
+    """Tokenised texts together with frozen models' states of them, which are further inputs of a module, by name.
 
-    Each of `states` gives them for some rows, padded to a length.
+    Each of `states` takes rows and a length, and returns the rows' states padded to that length.
     """
 
     tokens: TokenisedSplit

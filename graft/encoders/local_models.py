@@ -1,4 +1,4 @@
-"""A pre-trained model that is on this machine already: its folder, and its files in a fixed order. Imports no torch."""
+"""Find the folder and the files of a pre-trained model that is already on this machine. Imports no torch."""
 
 from __future__ import annotations
 
@@ -10,18 +10,18 @@ from graft.config.models import PackageModel, PathModel
 from graft.io import files
 from graft.io.model_folders import SAFETENSORS, open_folder
 
-# What a distillation compared hidden states with, beside the model that it made.
+# File beside a distilled model with the projections by which its distillation compared hidden states.
 PROJECTION = "fit_dense.safetensors"
 
 
 def model_files(source: PathModel | PackageModel, where: str) -> list[Path]:
-    """Weights, config and tokenizer of a model that is here already, in a fixed order.
+    """Return the weights, config and tokenizer files of a local model, in a fixed order.
 
-    Raises ValueError where one is missing or the weights' sha256 is not the config's.
+    Raises ValueError if the model cannot be read or the weights' sha256 differs from the study config's.
     """
     model = open_folder(local_folder(source, where), where)
     if source.sha256:
-        # The only file that a sha256 in the config can be about.
+        # A sha256 in the config can only refer to this file.
         weights = model.weights[0]
         if weights.name != SAFETENSORS or files.sha256(weights) != source.sha256:
             raise ValueError(
@@ -32,7 +32,7 @@ def model_files(source: PathModel | PackageModel, where: str) -> list[Path]:
 
 
 def local_folder(source: PathModel | PackageModel, where: str) -> Path:
-    """Folder of a local model; raises ValueError for a package that is not installed."""
+    """Return the folder of a local model; raises ValueError if its package is not installed."""
     if isinstance(source, PathModel):
         return Path(os.path.expandvars(os.path.expanduser(source.folder)))
     spec = importlib.util.find_spec(source.package)

@@ -1,4 +1,4 @@
-"""One vector per text from the hidden states of its tokens."""
+"""Pool the hidden states of a text's tokens into one vector."""
 
 from torch import Tensor
 
@@ -6,7 +6,7 @@ from torch import Tensor
 def pool(hidden: Tensor, mask: Tensor, how: str) -> Tensor:
     """Pool hidden states [b, t, w] with their attention mask [b, t] into [b, w]: "cls" (first token) or "mean".
 
-    The mean is over all tokens but padding. Raises ValueError for another name.
+    The mean is over all tokens but padding. Raises ValueError for any other name.
     """
     if how == "cls":
         return hidden[:, 0]

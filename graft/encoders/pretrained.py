@@ -1,4 +1,4 @@
-"""Bringing a published BERT into one form: a Hugging Face folder with float32 safetensors and a checked tokenizer."""
+"""Convert a published BERT to a common form: a Hugging Face folder with float32 safetensors and a checked tokenizer."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HUB_FILES = (
     *(*SHARDS, *files.TOKENIZER),
 )
 # A distillation's projections of the small model's hidden states: one for all (TinyBERT's first version), or one for
-# the embeddings and for each layer (its second: `fit_denses.0.weight`, ...).
+# the embeddings and one for each layer (its second version: `fit_denses.0.weight`, ...).
 SHARED, OWN = "fit_dense.", "fit_denses."
 
 
@@ -34,9 +34,9 @@ def fetch_model(source: HubModel | PathModel | PackageModel, where: str, out: Pa
     """Write a pre-trained model into folder `out` and return its manifest.
 
     `out` then holds model.safetensors (encoder and pooler, float32), config.json, the tokenizer, manifest.json, and
-    fit_dense.safetensors (see `projections`) where the checkpoint carries a distillation's. A head that sits on the
-    encoder stays behind, and is named in the manifest. Raises ValueError for a wrong sha256, an architecture other than
-    BERT, or tensors missing or unknown.
+    fit_dense.safetensors if the checkpoint has a distillation's `projections`. A head on the encoder is left out, and
+    listed in the manifest. Raises ValueError for a wrong sha256, an architecture other than BERT, or missing or unknown
+    tensors.
     """
     folder = _source_folder(source, where)
     shape = Shape.of(folder)
@@ -46,7 +46,7 @@ def fetch_model(source: HubModel | PathModel | PackageModel, where: str, out: Pa
     model = BertModel(config)
     pooler = "pooler.dense.weight" in state
     if not pooler:
-        # Heads sit on the pooled output: tanh of the [CLS] state is a plain stand-in, a random matrix is not.
+        # Heads read the pooled output: the tanh of the [CLS] state is a sensible substitute, a random matrix is not.
         state |= {"pooler.dense.weight": torch.eye(shape.width), "pooler.dense.bias": torch.zeros(shape.width)}
     _check_names(state, model.state_dict(), f"{where}: {folder}")
     model.load_state_dict(state)
@@ -72,9 +72,9 @@ def fetch_model(source: HubModel | PathModel | PackageModel, where: str, out: Pa
 
 
 def encoder_state(state: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
-    """A checkpoint's encoder, float32, under `BertModel`'s names; heads and buffers are left out.
+    """Return a checkpoint's encoder tensors in float32 under `BertModel`'s names, without heads and buffers.
 
-    Raises ValueError where there is none, or a tensor stands twice.
+    Raises ValueError if there are none or a tensor occurs twice.
     """
     try:
         body = tensor_names.of(state).body
@@ -86,10 +86,10 @@ def encoder_state(state: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
 
 
 def projections(state: Mapping[str, Tensor], shape: Shape, where: str) -> dict[str, Tensor]:
-    """What a distillation compared the hidden states of a model of this shape with, float32; nothing where it has none.
+    """Return the float32 projections by which a distillation compared hidden states; empty if a checkpoint has none.
 
-    Either "weight" [w_L, w_S] and "bias" [w_L], one for all states, or "0.weight", "0.bias", ...: of the embeddings (0)
-    and of each layer (1, 2, ...). Raises ValueError where one is missing or does not fit the model.
+    Either "weight" [w_L, w_S] and "bias" [w_L] for all states, or "0.weight", "0.bias", ... for the embeddings (0) and
+    each layer (1, 2, ...). Raises ValueError if one is missing or does not fit a model of this shape.
     """
     found = _projected(state)
     own = any(name.startswith(OWN) for name in found)
@@ -125,15 +125,17 @@ def _source_folder(source: HubModel | PathModel | PackageModel, where: str) -> P
 
 
 def read_checkpoint(model: ModelFolder, where: str) -> dict[str, Tensor]:
-    """All tensors of a model folder as they are stored, from however many files. Raises ValueError for a tensor that
-    stands in two files, and for weights that cannot be read as numbers alone."""
+    """Read all tensors of a model folder under their stored names, from one or more files.
+
+    Raises ValueError if a tensor occurs in two files, or if a file cannot be read or holds more than tensors.
+    """
     tensors: dict[str, Tensor] = {}
     for file in model.weights:
         try:
             # weights_only: a pickle could run code on loading.
             part = torch.load(file, map_location="cpu", weights_only=True) if model.pickled else load_file(file)
-        except Exception as error:  # safetensors, pickle and zipfile have a kind each for a damaged file
-            # torch advises to let a pickle run its code.
+        except Exception as error:  # safetensors, pickle and zipfile each raise their own type for a damaged file
+            # torch's own message advises letting the pickle run its code.
             reason = (
                 "damaged, or a pickle of more than numbers" if model.pickled else " ".join(str(error).split())[:200]
             )
@@ -168,6 +170,6 @@ def _write_tokenizer(folder: Path, target: Path) -> None:
     settings = {} if (folder / "tokenizer_config.json").is_file() else {"model_max_length": Shape.of(folder).positions}
     BertTokenizerFast.from_pretrained(folder, local_files_only=True, **settings).save_pretrained(target)
     files.copy_into(folder, target, ["vocab.txt"])
-    # transformers has dropped settings, and whole vocabularies, without a word.
+    # transformers has silently dropped settings, and even whole vocabularies.
     if found := alike.difference(given, alike.read_tokenizer(target)):
         raise ValueError(f"{folder}: transformers reads its vocab.txt otherwise: {found}; save it as tokenizer.json")

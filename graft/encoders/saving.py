@@ -1,4 +1,4 @@
-"""Writing a model as a Hugging Face folder."""
+"""Save a model as a Hugging Face folder."""
 
 from pathlib import Path
 
@@ -7,10 +7,10 @@ from transformers import PreTrainedModel
 
 
 def save_model(model: PreTrainedModel, folder: str | Path) -> None:
-    """Write config.json and model.safetensors into a folder that is there, byte for byte as `save_pretrained` does.
+    """Write config.json and model.safetensors into an existing folder, byte for byte as `save_pretrained` does.
 
-    That would import DeepSpeed wherever it is installed, only to ask whether the model is wrapped in it: seconds, and a
-    warning on the terminal of commands that need none.
+    `save_pretrained` would import DeepSpeed if it is installed, only to ask whether it wraps the model: that takes
+    seconds, and prints a needless warning.
     """
     model.config.dtype = str(model.dtype).removeprefix("torch.")
     model.config.architectures = [type(model).__name__]

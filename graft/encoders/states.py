@@ -1,4 +1,4 @@
-"""States of a frozen encoder at the outputs of some of its layers: what trained composites read."""
+"""Hidden states of a frozen encoder at the outputs of some of its layers, which trained composites read."""
 
 from collections.abc import Mapping, Sequence
 
@@ -13,9 +13,9 @@ Batch = Mapping[str, Tensor]
 
 
 class Frozen(nn.Module):
-    """An encoder that is only read: cut behind the last of `layers` and without its pooler, in place.
+    """A frozen encoder, truncated in place after the last of `layers` and without its pooler.
 
-    With a `pooling` the last of the layers is pooled over the tokens.
+    With a `pooling`, the output of the last of the layers is pooled over the tokens.
     """
 
     def __init__(self, model: BertModel, layers: Sequence[int], pooling: str | None = None) -> None:
@@ -26,18 +26,18 @@ class Frozen(nn.Module):
         self.layers, self.pooling = layers, pooling
 
     def forward(self, batch: Batch) -> Tensor:
-        """States [b, t, k, w] of the k layers, or pooled [b, w]."""
+        """Return the states [b, t, k, w] of the k layers, or the pooled ones [b, w]."""
         states = layer_states(self.model, self.layers, batch)
         return states if self.pooling is None else pool(states[:, :, -1], batch["attention_mask"], self.pooling)
 
 
 @torch.no_grad()
 def layer_states(model: BertModel, layers: Sequence[int], batch: Batch) -> Tensor:
-    """States [b, t, k, w] at the outputs of k layers, counted from 0 and in the order given, without gradients.
+    """Return the states [b, t, k, w] at the outputs of k layers, counted from 0, in the given order, without gradients.
 
-    Padding has states too, which mean nothing. No layer behind the last of them runs, nor does the pooler.
+    The states of padding are meaningless. Layers after the last of them and the pooler do not run.
     """
-    # Not in inference mode, whose tensors no backward pass may save.
+    # Not in inference mode, whose tensors cannot be saved for a backward pass.
     state = model.embeddings(input_ids=batch["input_ids"], token_type_ids=batch["token_type_ids"])
     bias = attention_bias(batch["attention_mask"], state.dtype)
     found: dict[int, Tensor] = {}

@@ -1,7 +1,7 @@
-"""What the tensors of a model are called, whatever class and whatever age of transformers saved them. Imports no torch.
+"""Canonical names of a model's tensors, whichever class and version of transformers saved them. Imports no torch.
 
-A model under a head calls its encoder's tensors by a prefix (`bert.encoder.layer.0...`), the same model without a head
-does not; old checkpoints say gamma and beta for a LayerNorm's weight and bias. transformers reads all of these alike.
+A model with a head prefixes its encoder's tensors (`bert.encoder.layer.0...`), the same model without a head does not;
+old checkpoints say gamma and beta for a LayerNorm's weight and bias. transformers reads all of these the same way.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-# transformers' `base_model_prefix` by model_type, where it is not the type itself.
+# transformers' `base_model_prefix` by model_type, if it is not the type itself.
 PREFIXES: Mapping[str, str] = MappingProxyType(
     {
         "xlm-roberta": "roberta",
@@ -32,11 +32,11 @@ PREFIXES: Mapping[str, str] = MappingProxyType(
     )
     | dict.fromkeys(("phi", "phi3", "bart", "mbart"), "model")
 )
-# As old checkpoints, made with TensorFlow, call a LayerNorm's parts.
+# Names of a LayerNorm's parts in old checkpoints, made with TensorFlow, and today's names.
 _OLD = (("LayerNorm.gamma", "LayerNorm.weight"), ("LayerNorm.beta", "LayerNorm.bias"))
-# 0, 1, 2, ... and the like: what a model computes when it is made, and older versions of transformers saved.
+# Constants such as 0, 1, 2, ... that a model computes when it is built, and that older transformers saved.
 _BUFFER = re.compile(r"(^|\.)(position_ids|token_type_ids|rotary_emb\.inv_freq|attn\.masked_bias)$")
-# First parts of names of heads, in checkpoints whose encoder has no prefix.
+# First parts of the names of heads' tensors, in checkpoints whose encoder has no prefix.
 _HEADS = (
     *("cls", "classifier", "pre_classifier", "qa_outputs", "qa_classifier", "lm_head", "score", "predictions"),
     *("vocab_transform", "vocab_layer_norm", "vocab_projector", "discriminator_predictions", "generator_predictions"),
@@ -46,9 +46,9 @@ _HEADS = (
 
 @dataclass(frozen=True)
 class Names:
-    """The tensors of one checkpoint: by canonical name, the name that it has there.
+    """The tensors of one checkpoint: canonical name -> stored name.
 
-    body: of the encoder (or decoder) itself; heads: of what sits on it; buffers: of what carries no weights.
+    body: tensors of the encoder (or decoder); heads: of heads on it; buffers: constants that are not weights.
     """
 
     body: Mapping[str, str]
@@ -57,42 +57,42 @@ class Names:
 
     @property
     def stored(self) -> dict[str, str]:
-        """All of them."""
+        """Canonical name -> stored name of all tensors."""
         return {**self.body, **self.heads, **self.buffers}
 
 
 def prefix(model_type: str) -> str:
-    """What precedes the names of a model of this type where it stands under a head, such as "bert."."""
+    """Return the prefix, such as "bert.", of the tensors of a model of this type under a head."""
     return PREFIXES.get(model_type, model_type.replace("-", "_")) + "."
 
 
 def canonical(name: str, model_type: str = "bert") -> str:
-    """A tensor's name as the model without a head has it, in today's words."""
+    """Return a tensor's name in today's spelling and without the prefix, as in the model without a head."""
     return modern(name).removeprefix(prefix(model_type))
 
 
 def modern(name: str) -> str:
-    """A tensor's name in today's words, with its prefix."""
+    """Return a tensor's name in today's spelling, with its prefix."""
     for old, new in _OLD:
         name = name.replace(old, new)
     return name
 
 
 def is_buffer(name: str) -> bool:
-    """Whether a tensor of this name is no weight: a model computes it when it is made."""
+    """Whether a tensor of this name is a constant that a model computes when it is built, not a weight."""
     return _BUFFER.search(name) is not None
 
 
 def is_pooler(name: str) -> bool:
-    """Whether a tensor of this canonical name is of the pooler, which a model of the same body may go without."""
+    """Whether a tensor of this canonical name belongs to the pooler, which a model of the same body may lack."""
     return name.startswith("pooler.")
 
 
 def of(stored: Iterable[str], model_type: str = "bert") -> Names:
-    """The names of a checkpoint's tensors, in their order.
+    """Sort the names of a checkpoint's tensors into body, heads and buffers, keeping their order.
 
-    Where some have the prefix, all others are heads'; where none has, those are that are called like heads. Raises
-    ValueError, which begins with the second's name, where two are the same tensor.
+    If some names have the prefix, all others belong to heads; if none has, those named like heads do. If two names are
+    the same tensor, raises ValueError, which begins with the second name.
     """
     stored = tuple(stored)
     under_head = any(name.startswith(prefix(model_type)) for name in stored)
