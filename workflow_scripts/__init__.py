@@ -4,6 +4,6 @@ import sys
 
 from graft.study import preload
 
-# Before a program imports anything: where there is a server, it is run there.
+# If there is a server, run the program there, before it imports anything here.
 if sys.orig_argv[1:2] == ["-m"] and sys.orig_argv[2].startswith(f"{__name__}."):
     preload.run_there(sys.orig_argv[2], sys.orig_argv[3:])

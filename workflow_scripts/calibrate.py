@@ -1,4 +1,4 @@
-"""Compare a pair's activations on the same unlabelled tokens and keep their moments."""
+"""Run both models of a pair on the same unlabelled tokens and keep the moments of their activations."""
 
 from safetensors.torch import save_file
 

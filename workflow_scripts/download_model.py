@@ -1,4 +1,4 @@
-"""Bring a published model into the study as float32 safetensors with a checked tokenizer."""
+"""Import a published model into the study as float32 safetensors with a checked tokenizer."""
 
 from graft.encoders.pretrained import fetch_model
 from graft.study import program

@@ -1,4 +1,4 @@
-"""Read a task from its source, carve out `select`, and write its splits; of a transfer, the report split alone."""
+"""Read a task from its source, carve out `select`, and write its splits; for a transfer, only the report split."""
 
 from graft.study import program
 from graft.tasks.prepare import prepare_task

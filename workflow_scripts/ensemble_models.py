@@ -1,4 +1,4 @@
-"""Put fine-tuned models of different seeds together: the mean of their logits."""
+"""Ensemble fine-tuned models of different seeds by the mean of their logits."""
 
 from graft.compute import hardware
 from graft.encoders.inference import pass_flops, run

@@ -1,4 +1,4 @@
-"""Fine-tune a large model on so many rows of train as take the training FLOPs of the merge that is best on `select`."""
+"""Fine-tune a large model on as many train rows as the training FLOPs of the merge that is best on `select` allow."""
 
 from graft.study import program
 from workflow_scripts import finetune_model

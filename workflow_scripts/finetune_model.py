@@ -26,7 +26,7 @@ def main(purpose: str = __doc__) -> None:
     if not writes:
         return
     with files.atomic_folder(out / "model") as folder:
-        # Of a trial only the score is read.
+        # A trial's model is not saved: only its score is used.
         if system.kind != TRIAL:
             save_model(tuned.model, folder)
             files.copy_into(paths.model(system.model), folder, files.TOKENIZER)

@@ -1,4 +1,4 @@
-"""Make a small model that was never trained: the shape and tokenizer of another, weights drawn from a seed."""
+"""Make an untrained small model: the shape and tokenizer of another one, weights drawn from a seed."""
 
 from graft.compute import hardware
 from graft.study import program, runs

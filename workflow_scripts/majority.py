@@ -1,4 +1,4 @@
-"""The baseline that knows labels only: the most frequent class of train, or its mean score."""
+"""Make the baseline that uses only labels: the most frequent class of train, or its mean score."""
 
 import numpy as np
 

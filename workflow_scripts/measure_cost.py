@@ -1,4 +1,4 @@
-"""Measure what the architectures of a task's systems cost to use: latency, throughput, memory, energy."""
+"""Measure the inference costs of the architectures of a task's systems: latency, throughput, memory, energy."""
 
 import functools
 
@@ -33,14 +33,14 @@ def main() -> None:
         runs.read_made(folder / "build.json", grid.made(args.task, system.name, run.seed))
         model = grid.reads_as(system)
         tokens, max_tokens = runs.tokens(grid, paths, args.task, model, "report"), grid.max_tokens(args.task, model)
-        # Two architectures that are alike are measured once, if they read the same tokens.
+        # Measure identical architectures only once if they read the same tokens.
         name = f"{architecture(folder / 'model')}@{grid.study.tokenizer_of(model)}-{max_tokens}"
         names[run.id] = name
         if name not in subjects:
             rows = features.fit_rows(len(tokens), settings.texts)
             texts = Texts.of(tokens, max_tokens, rows, settings.batch_size)
             subjects[name] = Subject(functools.partial(answering, folder / "model"), texts)
-    # Before anything is computed here: these processes are forked.
+    # Before this process computes anything, because these processes are forked from it.
     peaks = {name: peak_bytes(subject.load, subject.texts.batches, device) for name, subject in subjects.items()}
     with program.progress(f"measure {args.task}") as report:
         timings = measure(subjects, settings.rounds, energy.meter(device), report)

@@ -1,4 +1,4 @@
-"""Find out what a merge of models of one shape must know of one of them: its Fisher diagonal or its Gram matrices."""
+"""Compute the statistics of one model for a merge of models of one shape: its Fisher diagonal or its Gram matrices."""
 
 from graft.compute import hardware
 from graft.encoders.bert import load_classifier

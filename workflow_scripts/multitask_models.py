@@ -1,4 +1,4 @@
-"""Put the encoder that was merged for all tasks under the head of one task's own fine-tuning."""
+"""Combine the encoder merged for all tasks with the head of one task's own fine-tuning."""
 
 from graft.compute import hardware
 from graft.making.combining import multitask

@@ -1,4 +1,4 @@
-"""Draw all figures that there is data for: svg, png, pdf, and what is drawn as csv."""
+"""Draw all figures that there is data for, as svg, png and pdf, with their data as csv."""
 
 from graft.reporting import tables
 from graft.study import program

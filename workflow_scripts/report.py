@@ -1,4 +1,4 @@
-"""Write the report: answer, tables, figures, methods and circumstances as one page."""
+"""Write the report: answer, tables, figures, methods and provenance on one page."""
 
 from graft.reporting import tables
 from graft.study import program

@@ -1,4 +1,4 @@
-"""Put together what every system costs to make and to use: cost.csv."""
+"""Tabulate what every system costs to make and to use: cost.csv."""
 
 from graft.reporting import tables
 from graft.study import program

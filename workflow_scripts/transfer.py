@@ -1,4 +1,4 @@
-"""Compare the systems that were evaluated on other data sets: transfer.csv."""
+"""Compare systems evaluated on other data sets: transfer.csv."""
 
 from graft.reporting import transfer
 from graft.study import program

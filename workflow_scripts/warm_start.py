@@ -1,4 +1,4 @@
-"""Fine-tune a large model for a few steps from one of several starts, at every rate; the best on `select` is saved."""
+"""Fine-tune a large model for a few steps from one of several starts, at every rate; save the best on `select`."""
 
 from graft.study import program
 from workflow_scripts import finetune_model
