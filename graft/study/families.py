@@ -47,7 +47,7 @@ def fingerprint(grid: Grid, task: str) -> str:
 
 
 def _kin(grid: Grid, task: str, system: System) -> tuple[Any, ...] | None:
-    """Key shared by the systems of one family: kind of model, shape, and how they tokenize texts; None for none."""
+    """Key shared by the systems of one family: kind of model, shape, tokenization; None for `majority`."""
     if system.program == "majority":
         return None
     if system.program == "merge" and system.merge and merge_methods.facts(system.method).kind == "composite":
