@@ -20,7 +20,7 @@ from graft.registry.depth import DEPTHS
 from graft.study.paths import Paths
 from graft.reporting import captions
 
-# Snakemake makes millions of small objects that live to its end; looking for rubbish so often took an eighth of a dry run.
+# Snakemake creates millions of small long-lived objects; collecting garbage more often took an eighth of a dry run.
 gc.set_threshold(50_000)
 
 
@@ -37,7 +37,7 @@ def checked_grid():
     """The study that the config describes, or one line per problem."""
     try:
         grid = Grid(studies.parse(given_config()))
-        # Jobs read the config again; what their step reads is checked by it.
+        # Jobs parse the config again but skip the rows: each step checks the files that it reads.
         grid.check_sources(rows=workflow.is_main_process)
         for run in (*grid.runs, *grid.transfer_runs):
             grid.evaluated(run.task, run.system.name, run.seed)
@@ -67,16 +67,17 @@ def made_with(program):
 
 
 PUBLISHED = made_by("download_model")
-# Data sets that are read and evaluated on; the systems of transfers are those of their tasks.
+# Data sets to read and evaluate on; a transfer evaluates the systems of its task.
 DATA_SETS = either((*STUDY.tasks, *GRID.transfers))
 
-# Folder of the conda environments that jobs run in; None where all run in this very Python.
+# Folder of the jobs' conda environments; None if all jobs run in this Python.
 ENVIRONMENTS = None
 if DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method:
     ENVIRONMENTS = Path(os.path.abspath(workflow.deployment_settings.conda_prefix or ".snakemake/conda"))
 # Set here and not in `params`, so that moving the checkout re-runs nothing.
 shell.prefix(deployment.prefix(Path(workflow.basedir), ENVIRONMENTS))
-# Snakemake builds environments between here and `onstart`, and takes for broken what another one has not finished.
+# Snakemake builds environments between here and `onstart`, and mistakes one that another snakemake is still building
+# for a broken one.
 BUILDING = None
 if ENVIRONMENTS and workflow.is_main_process and not workflow.output_settings.dryrun:
     BUILDING = locks.take_turn(ENVIRONMENTS / ".lock", f"conda environments in {ENVIRONMENTS}")
@@ -265,11 +266,11 @@ def measured_inputs(wildcards):
     return list(dict.fromkeys(inputs))
 
 
-# Threads of a job that keeps all others on this machine waiting; on a cluster, where it has a node, it needs no more.
+# Threads of a job that must run alone on this machine; on a cluster it has its own node and needs no extra threads.
 ALL_CORES = (workflow.local_exec and workflow.resource_settings.cores) or STUDY.launch.threads
 
 
-# How the program of a fine-tuning is called.
+# Command that starts a fine-tuning program.
 TRAINER = launcher.start(STUDY.launch)
 
 
@@ -278,34 +279,34 @@ def asking(gpus, nodes=1):
     gres, partition = os.environ.get("GRAFT_GRES"), os.environ.get("GRAFT_GPU_PARTITION")
     where = {"slurm_partition": partition} if partition and gpus else {}
     if nodes > 1:
-        # The rule's own srun starts one task on each node, which has all the node's GPUs.
+        # The rule's own srun starts one task per node, with all GPUs of that node.
         several = {"nodes": nodes, "tasks": nodes, "mpi": "srun", "tasks_per_gpu": 0}
         return {**where, **several, "gres": f"{gres or 'gpu'}:{gpus}"}
-    # Else so many GPUs may be gathered from several nodes.
+    # Without `nodes`, SLURM might gather the GPUs from several nodes.
     return {**where, "nodes": 1, **({"gres": f"{gres}:{gpus}"} if gres and gpus else {"gpu": gpus})}
 
 
-# Of a job that computes on launch.device; `auto` on a cluster means a GPU.
+# Resources of a job that computes on launch.device; `auto` on a cluster means a GPU.
 GPU = asking(STUDY.launch.gpus_of_a_job)
-# Of a fine-tuning, whose processes all have their own threads.
+# Resources and threads of a fine-tuning, each of whose processes has its own threads.
 TRAINING = asking(STUDY.launch.gpus or STUDY.launch.gpus_of_a_job, STUDY.launch.nodes)
 TRAINING_THREADS = STUDY.launch.threads * (STUDY.launch.gpus or 1)
 
 
-# Of small steps of one task and seed, which a cluster gets as one job (profiles/slurm), where they take turns.
+# Resources of small steps; on a cluster those of one task and seed form one job (profiles/slurm) and run in turn.
 SMALL = {**GPU, "turn": 1}
 
 
 def together(wildcards):
     """Name of the job that a small step goes out in."""
     system = GRID.systems.get(getattr(wildcards, "system", ""))
-    # These wait for jobs of their own: for what the others find on `select`, for more models, for other tasks.
+    # These go in a later job, since they need other jobs' results: scores on `select`, more models, or other tasks.
     late = "-late" if system and system.program in ("fewshot", "warm_start", "soup", "multitask") else ""
     name = f"{wildcards.task}-{wildcards.seed}{late}"
-    # Inside of that job, which reads no profile: one step may fail, and the others go on.
+    # Inside that job, which reads no profile, let the other steps continue if one fails.
     if workflow.remote_exec:
         workflow.execution_settings.keep_going = True
-    # Snakemake's own word for "of the same kind": such jobs may hold steps that share no input (group-components).
+    # A common parent group lets a job hold steps that share no input (Snakemake's group-components).
     workflow.parent_groupids[name] = "together"
     return name
 
@@ -313,7 +314,7 @@ def together(wildcards):
 TOGETHER = together if os.environ.get(cluster.OURS) else None
 
 
-# What a job asks of a cluster. A job that ran out of memory or time is tried again with more of both.
+# Memory and time that a job requests of a cluster. A job that runs out of either is retried with more of both.
 def training_memory(wildcards, attempt):
     """MB per node. BERT-base, 32 texts of 128 tokens: weights, gradients, two moments, activations, and what torch
     loads, for one process; the others share the batch."""

@@ -7,7 +7,7 @@ rule measure_cost:
         PATHS.logs / "measure_cost/{task}.log",
     conda:
         "../envs/merge.yaml"
-    # Nothing may run beside it: all cores here, a node of its own on a cluster.
+    # Nothing else may run beside it: it takes all cores here, and a whole node on a cluster.
     threads: ALL_CORES
     resources:
         **GPU,

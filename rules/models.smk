@@ -6,7 +6,7 @@ rule download_model:
     wildcard_constraints:
         model=either(PUBLISHED),
     localrule: True
-    # It brings weights into one form, for which the environment of downloads has no torch.
+    # It converts weights to one format, which needs torch; the environment for downloads has none.
     conda:
         "../envs/merge.yaml"
     params:
@@ -28,7 +28,7 @@ rule distil_model:
         PATHS.logs / "distil_model/{model}.log",
     wildcard_constraints:
         model=either(made_by("distil_model")),
-    # Everything small waits for it.
+    # Every job of the small model waits for it.
     priority: 100
     conda:
         "../envs/train.yaml"

@@ -2,7 +2,7 @@ rule plot:
     input:
         PATHS.tables / "comparison.csv",
     output:
-        # Which figures there are, data say: what a study has none of is not drawn.
+        # The data decide which figures are drawn, so the output is a folder.
         report(
             directory(PATHS.figures),
             patterns=["{figure,[a-z-]+}.{task}.svg"],

@@ -1,1 +1,1 @@
-"""Builds each kind of system of a study."""
+"""Builders for each kind of system of a study."""

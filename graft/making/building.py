@@ -1,4 +1,4 @@
-"""Making merges of kind `weights` inside a study: from finished parts to a saved model, its choices and its FLOPs."""
+"""Make merges of kind `weights` in a study: from finished parts to a saved model, its choices and its FLOPs."""
 
 from __future__ import annotations
 
@@ -30,8 +30,11 @@ from graft.study.grid_systems import System
 
 @dataclass(frozen=True)
 class Sweep:
-    """A merged body at every strength but 0: `fit.<strength>` and `select.<strength>` [rows, w_L], its [CLS] states on
-    the fit rows and on `select`; the parts of the FLOPs; what the method found out about itself; and how to get it."""
+    """A merged body at every strength other than 0.
+
+    `states`: its [CLS] states `fit.<strength>` and `select.<strength>` [rows, w_L] on the fit rows and on `select`;
+    `flops`: parts of the FLOPs; `diagnostics`: values that the method reports; `body`: the weights at a strength.
+    """
 
     states: dict[str, np.ndarray]
     flops: dict[str, int]
@@ -40,13 +43,13 @@ class Sweep:
 
 
 def sweep(bench: Workbench, merge: str, report: Report) -> Sweep:
-    """Run a merged body at every strength but 0."""
+    """Run the texts through a merged body at every strength other than 0."""
     way = bench.grid.merges[merge]
     strengths = [s for s in strength_grid(way.options, bench.seed) if s != 0]
     rows = bench.fit_rows(way.settings.fit_rows)
     merger = merge_methods.implementation(way.method)()
     state = merger.prepare(replace(bench.parts(way), report=report))
-    # The strength that was tried last is often the one chosen.
+    # The strength tried last is often the one chosen.
     body = functools.lru_cache(maxsize=1)(functools.partial(merger.apply, state))
     model = load_encoder(bench.large_folder).to(bench.device)
     states: dict[str, np.ndarray] = {}
@@ -72,7 +75,7 @@ def sweep(bench: Workbench, merge: str, report: Report) -> Sweep:
 
 
 def read_sweep(bench: Workbench, merge: str) -> Sweep:
-    """What the program `sweep` kept; the body is prepared anew."""
+    """Read the results of the program `sweep`; `body` prepares the merge again."""
     folder = bench.paths.sweep(bench.task, merge, bench.pair.name, bench.seed)
     expected = bench.grid.sweep(bench.task, merge, bench.pair.name, bench.seed)
     made = runs.read_made(folder / "manifest.json", expected)
@@ -86,8 +89,8 @@ def read_sweep(bench: Workbench, merge: str) -> Sweep:
 
 
 def merge_with_head(bench: Workbench, system: System, out: Path, report: Report) -> Built:
-    """A `weights` merge (or, without a method, the untouched large body) under a fitted head; strength and ridge size
-    are chosen together on `select`."""
+    """Make a `weights` merge (or, without a method, the untouched large body) with a fitted head; strength and ridge
+    size are chosen together on `select`."""
     settings, head = system.settings, system.head
     rows = bench.fit_rows(settings.fit_rows)
     states = {0.0: (bench.frozen["train.cls"][rows], bench.frozen["select.cls"])}
@@ -116,7 +119,7 @@ def merge_with_head(bench: Workbench, system: System, out: Path, report: Report)
         flops |= parts
         flops[f"{name}/small-on-fit"] = bench.passes(bench.small_shape, "train", rows)
     body = load_encoder(bench.large_folder).state_dict()
-    # No method touches the pooler: heads are fitted on what the large model's own makes of the merged body's state.
+    # No method changes the pooler: heads are fitted on the merged body's state after the large model's own pooler.
     pooler = body["pooler.dense.weight"], body["pooler.dense.bias"]
     heads = {
         (strength, ridge): fitted
@@ -148,7 +151,8 @@ def merge_with_head(bench: Workbench, system: System, out: Path, report: Report)
 
 
 def merge_with_own_head(bench: Workbench, system: System, out: Path, report: Report) -> Built:
-    """`interpolate`: body and head are mixed alike, so every strength is tried as a whole classifier on `select`."""
+    """Make `interpolate`: body and head are interpolated together, so each strength is scored as a whole classifier on
+    `select`."""
     merge = bench.grid.merges[system.merge]
     merger = merge_methods.implementation(merge.method)()
     state = merger.prepare(bench.parts(merge))

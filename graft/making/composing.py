@@ -1,4 +1,4 @@
-"""Making composites inside a study: systems that run parts of both models."""
+"""Make composites in a study: systems that run parts of both models."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ SPLITS = ("train", "select")
 
 
 def mix_logits(bench: Workbench, system: System, out: Path, report: Report) -> Built:
-    """`logit_ensemble`: the fine-tuned small model and the large model's probe, mixed with a weight from `select`."""
+    """Make `logit_ensemble`: mix the fine-tuned small model and the large model's probe by a weight from `select`."""
     options = bench.grid.merges[system.merge].options
     (probe,) = probes_of(system)
     small_folder, flops = bench.system(bench.finetuned, bench.seed)
@@ -46,14 +46,14 @@ def mix_logits(bench: Workbench, system: System, out: Path, report: Report) -> B
     choice, scales = logit_ensemble.fit(*logits, options["strengths"], bench.score, scores)
     parts = {"small": small_folder, "probe": probe_folder}
     manifest.write(out, "logit_ensemble", parts, beta=choice.chosen.strength, scales=scales)
-    # The large model's states on select are in the probe's parts already; the small one runs over them here.
+    # The probe's parts already count the large model's states on select; the small model's pass is counted here.
     asked = bench.flops_over("select", load(small_folder).flops)
     flops |= probe_flops | {f"{_name(bench, system)}/small-on-select": asked}
     return Built(choice, flops, {"scales": scales})
 
 
 def move_logits(bench: Workbench, system: System, out: Path, report: Report) -> Built:
-    """`proxy_tuning`: the large model's probe, moved by what fine-tuning did to the small model's logits."""
+    """Make `proxy_tuning`: shift the large model's probe by the change of the small model's logits in fine-tuning."""
     options = bench.grid.merges[system.merge].options
     names = dict(zip(("probe", "untuned"), probes_of(system), strict=True))
     folders = {"tuned": bench.system(bench.finetuned, bench.seed)[0]}
@@ -75,7 +75,7 @@ def move_logits(bench: Workbench, system: System, out: Path, report: Report) -> 
 
 
 def join_states(bench: Workbench, system: System, out: Path, report: Report) -> Built:
-    """`concat_probe`: a head in closed form on both models' pooled states side by side."""
+    """Make `concat_probe`: a closed-form head on the concatenated pooled states of both models."""
     merge = bench.grid.merges[system.merge]
     pooling, name = merge.options["pooling"], _name(bench, system)
     flops, rows = {}, bench.fit_rows(merge.settings.fit_rows)
@@ -113,7 +113,7 @@ def join_states(bench: Workbench, system: System, out: Path, report: Report) -> 
 
 
 def stitch_layers(bench: Workbench, system: System, out: Path, report: Report) -> Built:
-    """`stitch`: every cut in the directions asked for, each with map and head in closed form; the best on `select`."""
+    """Make `stitch`: try every cut in the configured directions, with map and head in closed form; best on `select`."""
     merge = bench.grid.merges[system.merge]
     options, sizes, name = merge.options, merge.settings.ridge, _name(bench, system)
     layers = bench.small_shape.layers, bench.large_shape.layers
@@ -161,7 +161,7 @@ def stitch_layers(bench: Workbench, system: System, out: Path, report: Report) -
     return Built(choice, flops, {"fit_rows": len(rows), "cut": cut.name}, searched="cut")
 
 
-# How each composite in closed form is made.
+# The function that makes each closed-form composite.
 COMPOSITES: dict[str, Callable[[Workbench, System, Path, Report], Built]] = {
     "logit_ensemble": mix_logits,
     "proxy_tuning": move_logits,
@@ -181,7 +181,7 @@ def _small_logits(bench: Workbench, folder: Path) -> Tensor:
 
 
 def _frozen_logits(bench: Workbench, folder: Path) -> Tensor:
-    """Logits on `select` of a probe on the large model, from the states that are kept."""
+    """Logits on `select` of a probe on the large model, from its saved states."""
     probe = manifest.read(folder)
     head = probe.linear(manifest.HEAD, bench.large_shape.width)
     return head(torch.from_numpy(bench.frozen[f"select.{probe.fields['pooling']}"]))
@@ -197,11 +197,11 @@ def _pooled(bench: Workbench, hidden: Callable[[Batch], Tensor], pooling: str, s
 def _out_of_fold(
     bench: Workbench, pooling: str, rows: np.ndarray, folds: int, report: Report
 ) -> tuple[Tensor, dict[str, int]]:
-    """Pooled states [n, w_S] of `rows` of train, each of a small model that was fine-tuned without its fold and what
-    shares text with it, and FLOPs.
+    """Out-of-fold pooled states [n, w_S] of `rows` of train, and FLOPs: each row's state comes from a small model
+    fine-tuned without the row's fold, with which no training row shares a text.
 
-    A model's states of rows that it was trained on look better than those of others, and a head that is fitted on them
-    trusts them too much.
+    A model separates its own training rows better than new ones, so a head fitted on their states would trust it too
+    much.
     """
     from graft.training.finetuning import PassCost, finetune  # accelerate takes seconds to import
 
@@ -235,7 +235,7 @@ def _out_of_fold(
 
 
 def _head_flops(bench: Workbench, width: int, rows: int, sizes: int) -> int:
-    """FLOPs of fitting heads of so many ridge sizes, and of their scores on `select`."""
+    """FLOPs of fitting heads with `sizes` ridge sizes, and of scoring them on `select`."""
     outputs = bench.row.outputs
     return ridge_flops(rows, width, outputs, sizes) + sizes * len(bench.select_labels) * linear_flops(width, outputs)
 

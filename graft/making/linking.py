@@ -1,4 +1,4 @@
-"""Making composites with trained weights inside a study: a small module learns beside a large model that is frozen."""
+"""Make composites with trained weights in a study: a small module is trained beside a frozen large model."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ from graft.study.grid_systems import System, probes_of
 from graft.training.finetuning import Labelled, PassCost, finetune
 
 SPLITS = ("train", "select")
-# By split and name of an input: frozen models' states of some rows, padded to a length.
+# By split and input name: a function from rows and a length to the frozen models' states, padded to that length.
 States = Mapping[str, Mapping[str, Callable[[np.ndarray, int], Tensor]]]
 
 
 def tune_side(bench: Workbench, system: System, out: Path, report: Report) -> Built:
-    """`side_tuning`: the small model trains beside the large one's pooled states, which are kept already."""
+    """Make `side_tuning`: train the small model beside the saved pooled states of the large one."""
     pooling = bench.grid.merges[system.merge].options["probe"]
     head, flops = _probe(bench, system)
     small, parts = bench.system(bench.finetuned, bench.seed)
@@ -44,7 +44,7 @@ def tune_side(bench: Workbench, system: System, out: Path, report: Report) -> Bu
 
 
 def climb(bench: Workbench, system: System, out: Path, report: Report) -> Built:
-    """`ladder`: the small model trains with rungs to the large one's states at the mapped layers."""
+    """Make `ladder`: train the small model with rungs from the large one's states at the mapped layers."""
     depth_map = depth.uniform(bench.small_shape.layers, bench.large_shape.layers)
     large, flops = _layers(bench)
     small, parts = bench.system(bench.finetuned, bench.seed)
@@ -54,13 +54,13 @@ def climb(bench: Workbench, system: System, out: Path, report: Report) -> Built:
 
 
 def link(bench: Workbench, system: System, out: Path, report: Report) -> Built:
-    """`calm`: links from the large model's states to the small one's train; both models are frozen."""
+    """Make `calm`: train links from the large model's states to the small one's, with both models frozen."""
     pooling = bench.grid.merges[system.merge].options["probe"]
     depth_map = depth.uniform(bench.small_shape.layers, bench.large_shape.layers)
     head, flops = _probe(bench, system)
     large, parts = _layers(bench)
     small, inherited = bench.system(bench.finetuned, bench.seed)
-    # One pass of the large model gives the states of all layers, also of the last one, which the probe was fitted on.
+    # One pass of the large model gives the states of all layers, including the last one, on which the probe was fitted.
     flops = {part: count for part, count in flops.items() if not part.startswith("embed.")}
     body = load_classifier(small).bert.to(bench.device)
     layers = [m for m, _ in depth_map]
@@ -74,7 +74,7 @@ def link(bench: Workbench, system: System, out: Path, report: Report) -> Built:
     return _trained(bench, system, module, states, flops, small, out, report, **keys)
 
 
-# How each composite with trained weights is made.
+# The function that makes each composite with trained weights.
 LINKED: dict[str, Callable[[Workbench, System, Path, Report], Built]] = {
     "side_tuning": tune_side,
     "ladder": climb,
@@ -93,8 +93,8 @@ def _trained(
     report: Report,
     **keys: object,
 ) -> Built:
-    """Train a module on all of train, keep its best epoch on `select` (none at all is one), and save it with its parts
-    and keys."""
+    """Train a module on all of train, keep its best epoch on `select` (the untrained state counts as one), and save it
+    with its parts and keys."""
     options, launch = bench.grid.merges[system.merge].options, bench.grid.study.launch
     settings = runs.chosen_settings(bench.grid, bench.paths, bench.task, bench.pair.small)[0]
     changed = {"epochs": options["epochs"], "learning_rate": options["rate"] * settings.learning_rate}
@@ -129,7 +129,7 @@ def _trained(
 
 
 def _probe(bench: Workbench, system: System) -> tuple[LinearMap, dict[str, int]]:
-    """The head of the probe on the large model that a composite starts from, and the parts of its FLOPs."""
+    """Head of the large model's probe that a composite starts from, and the parts of its FLOPs."""
     (name,) = probes_of(system)
     folder, flops = bench.system(name, ALL_SEEDS)
     return manifest.read(folder).linear(manifest.HEAD, bench.large_shape.width), flops

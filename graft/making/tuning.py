@@ -1,4 +1,4 @@
-"""Fine-tuned systems of a study: what each starts from, what it learns from, and with which settings."""
+"""Make the fine-tuned systems of a study: the initial weights, training targets and settings of each."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ from graft.training.finetuning import FineTuned, Labelled, PassCost, finetune
 
 @dataclass(frozen=True)
 class Tuned:
-    """A fine-tuned classifier, the search's record, the parts of its training FLOPs, and what was effective."""
+    """A fine-tuned classifier, records of its choices, the parts of its training FLOPs, and the settings in effect."""
 
     model: BertForSequenceClassification
     score: float
@@ -56,7 +56,7 @@ class Tuned:
 
 
 class Tuning:
-    """One fine-tuning of a study: the splits in its model's tokens, and where things stand."""
+    """One fine-tuning of a study: its splits in its model's tokens, its settings and its paths."""
 
     def __init__(self, grid: Grid, paths: Paths, task: str, system: System, seed: int, log: Path) -> None:
         self.grid, self.paths, self.task, self.system, self.seed, self.log = grid, paths, task, system, seed, log
@@ -72,23 +72,23 @@ class Tuning:
         )
 
     def _settings(self) -> tuple[FineTuning, dict[str, int], dict[str, Any] | None]:
-        """Hyperparameters, what their search cost, and its record."""
+        """Hyperparameters, the FLOPs of their search, and its record."""
         if self.system.kind == TRIAL:
             own = self.grid.study.models[self.system.model].finetune[self.task]
             return own.with_choice(**self.system.settings.model_dump()), {}, None
         return runs.chosen_settings(self.grid, self.paths, self.task, self.system.model)
 
     def start(self) -> BertForSequenceClassification:
-        """The pre-trained model under a new head."""
+        """Load the pre-trained model with a new head."""
         return new_classifier(self.folder, self.row.labels, self.seed)
 
     def made(self, name: str, seed: int | str) -> tuple[Path, dict[str, Any]]:
-        """Model folder and build.json of another system, on which this one is built."""
+        """Model folder and build.json of another system that this one builds on."""
         folder = self.paths.run(self.task, name, seed)
         return folder / "model", runs.read_made(folder / "build.json", self.grid.made(self.task, name, seed))
 
     def built_on(self) -> tuple[Path, dict[str, Any]]:
-        """The one system on which this one is built."""
+        """Model folder and build.json of the single system that this one builds on."""
         ((name, seed),) = self.grid.built_on(self.task, self.system, self.seed)
         return self.made(name, seed)
 
@@ -104,8 +104,10 @@ class Tuning:
         log: Path | None = None,
         of_several: bool = False,
     ) -> FineTuned:
-        """Fine-tune a model as the study says, or with something else in the place of that; `of_several`: that are one
-        system's, each with a log of its own."""
+        """Fine-tune a model with the study's settings, or with the given ones instead.
+
+        `of_several`: this is one of several runs of the system, each with its own log.
+        """
         launch, log = self.grid.study.launch, log or self.log
         return finetune(
             model,
@@ -124,7 +126,7 @@ class Tuning:
         )
 
     def tuned(self, result: FineTuned, **hyperparameters: Any) -> Tuned:
-        """A result as what its program saves."""
+        """Convert a result to the form that its program saves."""
         choice = {
             "name": "epoch",
             "metric": self.row.primary_metric,
@@ -138,18 +140,18 @@ class Tuning:
 
 
 def as_configured(tuning: Tuning, report: Report) -> Tuned:
-    """`finetune`: the pre-trained model on all of train."""
+    """Make `finetune`: the pre-trained model, fine-tuned on all of train."""
     return tuning.tuned(tuning.run(tuning.start(), report))
 
 
 def from_one_head(tuning: Tuning, report: Report) -> Tuned:
-    """`member`: under the head that all members of soups start from; the seed is of dropout and the order of texts."""
+    """Make `member`: start from the head shared by all soup members; the seed sets dropout and the order of texts."""
     start = new_classifier(tuning.folder, tuning.row.labels, MEMBER_SEEDS)
     return tuning.tuned(tuning.run(start, report))
 
 
 def through_adapters(tuning: Tuning, report: Report) -> Tuned:
-    """`lora`: low-rank adapters train in the place of the weights that they are added to afterwards."""
+    """Make `lora`: train low-rank adapters instead of the weights, then merge them into these."""
     from graft.training.adapters import with_adapters, without_adapters  # peft takes seconds to import
 
     settings: LoraSystem = tuning.system.settings
@@ -167,7 +169,7 @@ def through_adapters(tuning: Tuning, report: Report) -> Tuned:
 
 
 def taught(tuning: Tuning, report: Report) -> Tuned:
-    """`distil`, `weak-to-strong`: the fine-tuned teacher's answers to train in the place of its labels."""
+    """Make `distil` or `weak-to-strong`: train on the fine-tuned teacher's predictions for train, not on its labels."""
     folder, made = tuning.built_on()
     settings, rows = tuning.system.settings, None
     if isinstance(settings, WeakToStrongSystem) and settings.rows:
@@ -189,7 +191,7 @@ def taught(tuning: Tuning, report: Report) -> Tuned:
 
 
 def within_budget(tuning: Tuning, report: Report) -> Tuned:
-    """`fewshot`: as many rows of train as take the training FLOPs of the merge that is best on `select`."""
+    """Make `fewshot`: train on as many rows as fit the training FLOPs of the merge that is best on `select`."""
     others = tuning.grid.built_on(tuning.task, tuning.system, tuning.seed)
     merges = {name: tuning.made(name, seed)[1] for name, seed in others}
     best = max(merges, key=lambda name: merges[name]["select"]["value"])
@@ -199,9 +201,9 @@ def within_budget(tuning: Tuning, report: Report) -> Tuned:
     on_select = pass_flops(cost.forward, tuning.select.tokens, longest)
     order = np.random.default_rng(tuning.seed).permutation(len(tuning.train.labels))
     lengths = tuning.train.tokens.lengths(longest)[order]
-    # More passes where the budget is more than all of train takes.
+    # More epochs if the budget exceeds what all of train takes.
     epochs = max(tuning.system.settings.epochs, budget // (summed_flops(cost.step, lengths) + on_select))
-    # Fewer where choosing among them would take more than half of it.
+    # Fewer if choosing among them would take more than half of it.
     epochs = max(1, min(epochs, budget // (2 * on_select)))
     rows = np.sort(order[: rows_within(budget // epochs - on_select, lengths, cost.step)])
     result = tuning.run(
@@ -214,7 +216,7 @@ def within_budget(tuning: Tuning, report: Report) -> Tuned:
 
 
 def few_steps(tuning: Tuning, report: Report) -> Tuned:
-    """`warm-start`: some steps from a start of its own, at every rate; the best on `select`."""
+    """Make `warm-start`: a few steps from the system's own start, at each learning rate; the best on `select`."""
     rates = tuning.system.settings.rates
     folder, made = tuning.built_on() if tuning.system.parent else (None, {})
     flops, tried = dict(made.get("train_flops_parts", {})), []
@@ -247,7 +249,7 @@ def few_steps(tuning: Tuning, report: Report) -> Tuned:
     )
 
 
-# How each fine-tuned system is made, by the type of its settings.
+# The function that makes a fine-tuned system, by the type of its settings.
 WAYS: dict[type, Callable[[Tuning, Report], Tuned]] = {
     type(None): as_configured,
     MemberSystem: from_one_head,

@@ -1,6 +1,6 @@
-"""One merge of one study: its parts, read when first asked for.
+"""The parts of one merge of a study, read on first use.
 
-This is where merge methods, which know nothing of studies, meet paths, splits and the search on `select`.
+Connects merge methods, which know nothing of studies, to paths, splits and the search on `select`.
 """
 
 from __future__ import annotations
@@ -36,8 +36,8 @@ from graft.tasks.tokens import TokenisedSplit
 
 @dataclass(frozen=True)
 class Built:
-    """A merge that was chosen and saved: the search's record and what it was over, the parts of its training FLOPs, and
-    diagnostics."""
+    """A chosen and saved merge: the record of the search and the name of what it varied, the parts of its training
+    FLOPs, hyperparameters and diagnostics."""
 
     choice: Choice
     flops: dict[str, int]
@@ -47,9 +47,9 @@ class Built:
 
 
 class Workbench:
-    """One merge of one study: its parts, read when first asked for.
+    """The parts of one merge of a study, read on first use.
 
-    Merges truncate texts to the large model's `max_tokens` in both models, so that both see the same tokens.
+    Merges truncate texts to the large model's `max_tokens` for both models, so that both see the same tokens.
     """
 
     def __init__(self, grid: Grid, paths: Paths, task: str, pair: str, seed: int | str, device: str) -> None:
@@ -69,13 +69,13 @@ class Workbench:
         return folder / "model", made["train_flops_parts"]
 
     def calibration(self, depth: str) -> tuple[Path, dict[str, Any]]:
-        """Statistics that `calibrate` left for a depth map, and its manifest."""
+        """File of the statistics that `calibrate` wrote for a depth map, and its manifest."""
         folder = self.paths.statistics(self.task, self.pair.name, depth)
         expected = self.grid.calibrate(self.task, self.pair.name, depth)
         return folder / "statistics.safetensors", runs.read_made(folder / "manifest.json", expected)
 
     def calibration_flops(self, depth: str) -> dict[str, int]:
-        """Parts of the FLOPs of a calibration; how alike layers are is asked by the depth map `cka` alone."""
+        """Parts of the FLOPs of a calibration; only the depth map `cka` counts those of layer similarity."""
         parts = self.calibration(depth)[1]["train_flops_parts"]
         return {part: count for part, count in parts.items() if depth == "cka" or not part.endswith("/similarity")}
 
@@ -84,7 +84,7 @@ class Workbench:
 
     @functools.cached_property
     def frozen(self) -> dict[str, np.ndarray]:
-        """Pooled states of the untouched large model on train and select, as `embed_task` left them."""
+        """Pooled states of the untouched large model on train and select, from `embed_task`."""
         folder = self.paths.embeddings(self.task, self.pair.large)
         runs.read_made(folder / "manifest.json", self.grid.embed(self.task, self.pair.large))
         return features.load_states(folder)
@@ -97,11 +97,11 @@ class Workbench:
         return features.fit_rows(len(self.tokens("train")), count)
 
     def score(self, logits: Tensor | np.ndarray) -> float:
-        """The primary metric on `select` of logits [rows, c]."""
+        """Score logits [rows, c] by the primary metric on `select`."""
         return metrics.primary(np.asarray(logits), self.select_labels, self.row)
 
     def parts(self, merge: Merge) -> Parts:
-        """Bodies and, where the method needs them, statistics."""
+        """Inputs of a merge: bodies, depth map, options and, if the method needs them, statistics and texts."""
         statistics = None
         name, layers = merge.options.get("depth", "uniform"), (self.small_shape.layers, self.large_shape.layers)
         if merge.depth:
@@ -128,7 +128,7 @@ class Workbench:
         return extended(parts) if name == "extend" else parts
 
     def texts(self, merge: Merge) -> list[Batch]:
-        """Batches of the calibration's texts for methods that need them again; () for others."""
+        """Batches of the calibration texts, for methods that need them; empty for others."""
         if "texts" not in merge_methods.facts(merge.method).needs:
             return []
         tokens = runs.calibration_tokens(self.grid, self.paths, self.task, self.pair.large)
@@ -140,5 +140,5 @@ class Workbench:
         return times * self.flops_over(split, lambda t: encoder_flops(shape, t), rows)
 
     def flops_over(self, split: str, forward: Callable[[int], int], rows: np.ndarray | None = None) -> int:
-        """FLOPs of running over (rows of) a split what takes `forward(tokens)` for one example."""
+        """FLOPs of a pass over (rows of) a split, with `forward(tokens)` FLOPs per example."""
         return pass_flops(forward, self.tokens(split), self.max_tokens, rows)

@@ -1,1 +1,1 @@
-"""What a system costs to use, measured: latency and memory."""
+"""Measured inference cost of a system: latency and memory."""

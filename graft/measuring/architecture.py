@@ -1,4 +1,4 @@
-"""What a saved system is built like, as a short text that two systems share exactly if the same computation runs."""
+"""Describe a saved system's architecture as a short text, equal for two systems exactly if they compute alike."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,15 +8,15 @@ from graft.merging.composite import manifest
 from graft.merging.composite.manifest import Composite
 from graft.registry.shapes import Shape
 
-# Keys of composites that are numbers in a computation, not the computation.
+# Keys of composites that are values in the computation and do not change its architecture.
 _NUMBERS = ("alpha", "beta", "scales", "logits")
 
 
 def architecture(folder: str | Path) -> str:
     """Architecture of the system saved in `folder`: `bert-<layers>x<width>x<heads>x<ffn>x<vocabulary>`, or a
-    composite's kind with those of its parts, and what else decides its shape, in brackets.
+    composite's kind followed, in parentheses, by its parts' architectures and other settings that affect it.
 
-    Raises ValueError where the folder holds no system.
+    Raises ValueError if the folder holds no system.
     """
     folder = Path(folder)
     if (folder / manifest.FILE).is_file():

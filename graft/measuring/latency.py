@@ -1,7 +1,7 @@
-"""How long systems take to answer: one text at a time, and in batches; measured in turn, one system in memory.
+"""Measure latency: one text at a time, and in batches; systems take turns, one in memory at a time.
 
-Times are from token ids in memory to logits in memory, copies to and from a GPU included; a tokenizer takes as long for
-every system.
+Times run from token ids in memory to logits in memory, copies to and from a GPU included. Tokenization is left out: it
+takes equally long for every system.
 """
 
 from __future__ import annotations
@@ -19,22 +19,21 @@ from graft.encoders.inference import Batch
 from graft.io.progress import Report
 from graft.tasks.tokens import TokenisedSplit
 
-# A visit's batches are answered again until so much time has passed, where energy is read: NVML's counter moves ten
-# times a second.
+# If energy is metered, a visit repeats its batches for at least this long: NVML's counter updates ten times a second.
 METER_SECONDS = 1.0
 Answer = Callable[[Batch], Tensor]
 
 
 @dataclass(frozen=True)
 class Texts:
-    """The same texts one by one at their own lengths, and in batches of like length, longest first."""
+    """The same texts one by one at their own lengths, and in batches of similar length, longest first."""
 
     singles: Sequence[Batch]
     batches: Sequence[Batch]
 
     @classmethod
     def of(cls, tokens: TokenisedSplit, max_tokens: int, rows: np.ndarray, batch_size: int) -> Texts:
-        """Those of some rows [n] of a split."""
+        """Make them from rows [n] of a split."""
         batches = inference_batches(tokens.lengths(max_tokens)[rows], batch_size)
         return cls(
             [tokens.batch(row[None], max_tokens) for row in rows],
@@ -44,7 +43,7 @@ class Texts:
 
 @dataclass(frozen=True)
 class Subject:
-    """A system to be measured: how it is loaded, and the texts as it reads them."""
+    """A system to measure: a function that loads it, and the texts in its tokens."""
 
     load: Callable[[], Answer]
     texts: Texts
@@ -52,7 +51,7 @@ class Subject:
 
 @dataclass
 class Timing:
-    """Seconds of single answers; examples per second of every round; joules of so many examples, where metered."""
+    """Seconds of each single text; examples per second of each round; `joules` used by `examples`, if metered."""
 
     singles: list[float] = field(default_factory=list)
     rates: list[float] = field(default_factory=list)
@@ -60,7 +59,7 @@ class Timing:
     examples: int = 0
 
     def quantile(self, share: float) -> float:
-        """Seconds that such a share of the single answers took no longer than."""
+        """Quantile of the single texts' latency in seconds."""
         return float(np.quantile(self.singles, share))
 
     @property
@@ -79,9 +78,9 @@ def measure(
     report: Report = lambda done, total, text: None,
     clock: Callable[[], float] = time.perf_counter,
 ) -> dict[str, Timing]:
-    """Time all subjects in so many rounds; each round visits every one, in turn forwards and backwards.
+    """Time all subjects in `rounds` rounds; each visits every subject, in alternating order.
 
-    A visit loads the subject, answers all texts once for nothing (memory is touched, kernels are chosen), then times.
+    A visit loads the subject, runs all texts once as warm-up (touching memory, choosing kernels), then times them.
     """
     timings = {name: Timing() for name in subjects}
     for number in range(rounds):

@@ -1,4 +1,4 @@
-"""What `measure_cost` found out about a task's architectures: the schema of costs/<task>.json. Imports no torch."""
+"""Schema of costs/<task>.json, the measurements of a task's architectures by `measure_cost`. Imports no torch."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from graft.io import files
 
 
 class Part(BaseModel):
-    """A part of the record: unknown fields are refused, values never change after reading."""
+    """Base class of the record's parts: immutable, and unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
 
 
 class Measurement(Part):
-    """What it costs to use one architecture, from token ids in memory to logits in memory."""
+    """Inference cost of one architecture, from token ids in memory to logits in memory."""
 
     latency_p50_seconds: float
     """Of one text alone, over all timed answers."""
@@ -32,7 +32,7 @@ class Measurement(Part):
 
 
 class Measurements(Part):
-    """All architectures of one task, measured by one job that had the machine to itself."""
+    """Measurements of all architectures of one task, from one job that had the machine to itself."""
 
     fingerprint: str
     task: str
@@ -61,5 +61,5 @@ def read(path: str | Path) -> Measurements:
 
 
 def write(path: str | Path, found: Measurements) -> None:
-    """Write costs/<task>.json, atomically."""
+    """Write costs/<task>.json atomically."""
     files.write_json(path, found.model_dump(mode="json"))

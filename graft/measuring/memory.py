@@ -1,4 +1,4 @@
-"""The peak memory of inference: of torch's allocator on a GPU, of a process of its own on a CPU."""
+"""Peak memory of inference: from torch's allocator on a GPU, from a forked process on a CPU."""
 
 from __future__ import annotations
 
@@ -19,18 +19,18 @@ _RESET_PEAK = "5"  # man 5 proc, clear_refs
 
 
 def peak_bytes(load: Callable[[], Answer], batches: Sequence[Batch], device: str) -> int | None:
-    """Bytes that a system takes to answer these batches one after the other, its weights included; None where the
-    system does not tell.
+    """Peak bytes that a system takes to run these batches one after the other, its weights included; None if the
+    operating system does not report it.
 
-    On a CPU: how much larger than before loading the process is at its largest while it answers; some 30 MB of that are
-    what torch and transformers take when they are first used. That process is forked, so this one must not have
-    computed on several threads yet, which would not be there in the other. Raises RuntimeError where it dies.
+    On a CPU: growth of a forked process from before loading to its peak while it runs the batches; some 30 MB of that
+    are allocated by torch and transformers on first use. The calling process must not have computed on several threads
+    yet, since a fork does not copy them. Raises RuntimeError if the forked process dies.
     """
     return _on_gpu(load, batches) if device == "cuda" else _in_child(load, batches)
 
 
 def _on_gpu(load: Callable[[], Answer], batches: Sequence[Batch]) -> int:
-    # The first product allocates cuBLAS's work space, tens of MB that are no system's own.
+    # The first matrix product allocates cuBLAS's workspace, tens of MB that belong to no system.
     torch.nn.functional.linear(*torch.ones(2, 1, 1, device="cuda"), torch.ones(1, device="cuda"))
     before = torch.cuda.memory_allocated()
     answer = load()
@@ -59,7 +59,7 @@ def _grow(sender: Connection, load: Callable[[], Answer], batches: Sequence[Batc
         _give_back()
         before = _resident("VmRSS")
         answer = load()
-        # What loading took for a moment is no part of answering.
+        # Leave out the temporary peak of loading.
         _CLEAR.write_text(_RESET_PEAK)
     except OSError:
         sender.send(None)
@@ -69,8 +69,8 @@ def _grow(sender: Connection, load: Callable[[], Answer], batches: Sequence[Batc
 
 
 def _give_back() -> None:
-    """Give the system what this process freed and kept; taken again while it answers, it would not be seen."""
-    # glibc alone keeps so much, and has this.
+    """Return freed memory to the system; reused by the batches, it would not show up as growth."""
+    # Only glibc keeps that much, and only glibc has malloc_trim.
     if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
         trim(0)
 
@@ -81,5 +81,5 @@ def _answer(answer: Answer, batches: Sequence[Batch]) -> None:
 
 
 def _resident(what: str) -> int:
-    """VmRSS or VmHWM of this process in bytes; raises OSError where there is no such file."""
+    """VmRSS or VmHWM of this process in bytes; raises OSError if /proc has no such file."""
     return 1024 * int(re.search(rf"{what}:\s+(\d+) kB", _STATUS.read_text()).group(1))

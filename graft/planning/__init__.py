@@ -1,1 +1,1 @@
-"""What a study will cost, before any job. Imports no torch."""
+"""Estimates of a study's cost before any job runs. Imports no torch."""

@@ -1,4 +1,4 @@
-"""What each step of a study leaves on disk. Imports no torch."""
+"""Disk space that each step of a study takes. Imports no torch."""
 
 from __future__ import annotations
 
@@ -33,9 +33,9 @@ WHAT = {
 }
 # Bytes of a weight, a state or a token id; statistics are in float64.
 _NUMBER = 4
-_HALF = 2  # of a state at a layer
-# Bytes as found in a finished study of the three GLUE tasks: text as parquet per token, the tokenizer's files beside
-# every model, a prediction, and a run's run.json, build.json and logs of training.
+_HALF = 2  # bytes of a layer state's number
+# Bytes measured in a finished study of the three GLUE tasks: text in parquet per token, the tokenizer files beside
+# every model, a prediction, and a run's run.json, build.json and training logs.
 _TEXT_PER_TOKEN = 4
 _TOKENIZER = 700_000
 _PREDICTION = 18
@@ -43,7 +43,7 @@ _RECORDS = 7_000
 
 
 def bytes_of(costs: Costs, step: Step) -> int:
-    """Bytes that a step leaves; raises Unknown as `costs` does."""
+    """Bytes that a step writes; raises Unknown as `costs` does."""
     grid = costs.grid
     match step.rule, step.wildcards:
         case "tokenize_task", (task, _):
@@ -56,7 +56,7 @@ def bytes_of(costs: Costs, step: Step) -> int:
         case "merge_models", (task, system, _):
             spec = grid.systems[system]
             one_model = spec.merge is None or merge_methods.facts(spec.method).kind == "weights"
-            # Beside a frozen large model trains a small one, or (calm) links of about its size.
+            # A small model trains beside the frozen large one, or (calm) links of about the small model's size.
             trained = _classifier(costs, task, spec.pair.small) if spec.method in LINKED else 0
             return _classifier(costs, task, spec.pair.large) if one_model else trained
         case (("soup_models" | "multitask_models"), (task, system, _)):

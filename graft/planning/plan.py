@@ -1,4 +1,4 @@
-"""What a study will take, before any job: jobs, FLOPs, GPU hours and disk. Imports no torch."""
+"""Plan of a study before any job runs: jobs, FLOPs, GPU hours and disk space. Imports no torch."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ from graft.study.steps import Step
 
 @dataclass(frozen=True)
 class Total:
-    """One kind of step: jobs, known FLOPs and GPU hours, and how many jobs have an unknown size."""
+    """Totals of one kind of step: jobs, known FLOPs and GPU hours, and the number of jobs of unknown size."""
 
     kind: str
     jobs: int
@@ -32,10 +32,10 @@ class Total:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a whole study takes from nothing.
+    """Jobs, compute and disk space of a whole study run from scratch.
 
-    `jobs` per rule, the target among them; `disk`: bytes, and whether that is all; `unknown`: what is not known, and
-    what would make it known.
+    `jobs`: per rule, including the target `all`; `disk`: bytes, and whether they are complete; `unknown`: each unknown
+    quantity, and the command that would make it known.
     """
 
     study: str
@@ -50,7 +50,7 @@ class Plan:
 
 
 def plan(grid: Grid, paths: Paths, gpu: Gpu, utilisation: float) -> Plan:
-    """The plan of a study; `utilisation` is the share of the GPU's peak that is reached."""
+    """Plan a study; `utilisation` is the achieved share of the GPU's peak FLOP/s."""
     costs, jobs = Costs(grid, paths), steps.of_study(grid)
     peak = {"training": gpu.fp32 if grid.study.launch.precision == "fp32" else gpu.bf16, "inference": gpu.fp32}
 
@@ -91,7 +91,7 @@ def _totals(costs: Costs, jobs: list[Step], hours: Callable[[Work], float]) -> l
 
 
 def _disk(costs: Costs, jobs: list[Step]) -> dict[str, tuple[int, bool]]:
-    """Bytes by what they are, and whether that is all of them."""
+    """Bytes by category, and whether each sum is complete."""
     found = {what: (0, True) for what in disk.WHAT.values()}
     for step in jobs:
         if what := disk.WHAT.get(step.rule):
@@ -104,7 +104,7 @@ def _disk(costs: Costs, jobs: list[Step]) -> dict[str, tuple[int, bool]]:
 
 
 def _known(ask: Callable[[str], Any], names: Iterable[str]) -> dict[str, Any]:
-    """What can be known of each name."""
+    """Ask about each name, leaving out those that raise Unknown."""
     found = {}
     for name in names:
         with contextlib.suppress(Unknown):

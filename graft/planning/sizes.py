@@ -1,4 +1,4 @@
-"""How large a study's tasks and models are, as far as that is known before any job. Touches no network, no torch."""
+"""Sizes of a study's tasks and models, as far as known before any job. Uses no network and no torch."""
 
 from __future__ import annotations
 
@@ -23,47 +23,47 @@ from graft.tasks.prepare import read_splits
 from graft.tasks.transferred import read_report
 
 SPLITS = ("train", "select", "report")
-# A word, or one punctuation mark: BERT's tokenizer splits there before it looks words up.
+# A word or a punctuation mark: the units into which BERT's tokenizer splits text before its vocabulary look-up.
 _WORD = re.compile(r"\w+|[^\w\s]")
-# Tokens per such word in all rows of the official train files of SST-2, STS-B and RTE, by bert-base-uncased's
-# vocabulary: 1.104 (1.118, 1.061 and 1.078).
+# Tokens per such word with bert-base-uncased's vocabulary, over all rows of the official train files of SST-2, STS-B
+# and RTE: 1.104 (1.118, 1.061 and 1.078).
 TOKENS_PER_WORD = 1.10
 _PERCENTILES = (0, 5, 25, 50, 75, 95, 99, 100)
 
 
 class Unknown(ValueError):
-    """A size that cannot be known yet; the text says what would make it known."""
+    """A size is not known yet; the message says how it would become known."""
 
 
 @dataclass(frozen=True)
 class TaskSizes:
-    """Tokens of every row of train, select and report with special tokens, not yet cut; `source` says how known."""
+    """Tokens per row of train, select and report, with special tokens, before truncation; `source`: their origin."""
 
     tokens: Mapping[str, np.ndarray]
     source: str
 
     def lengths(self, split: str, max_tokens: int) -> np.ndarray:
-        """Tokens per row after cutting. [rows]"""
+        """Tokens per row after truncation. [rows]"""
         return np.minimum(self.tokens[split], max_tokens)
 
 
 @dataclass(frozen=True)
 class _Rows:
-    """So many rows, and their tokens with special tokens at _PERCENTILES."""
+    """Number of rows, and _PERCENTILES of their tokens, special tokens included."""
 
     rows: int
     tokens: tuple[int, ...]
 
     def drawn(self, rows: int) -> np.ndarray:
-        """Tokens of a typical draw of so many rows, in rising order."""
+        """Tokens per row of a typical draw of `rows` rows, in ascending order."""
         shares = (np.arange(rows) + 0.5) * 100 / max(rows, 1)
         return np.rint(np.interp(shares, _PERCENTILES, self.tokens)).astype(np.int64)
 
 
 @dataclass(frozen=True)
 class _Published:
-    """A published task: train rows that lie inside no other, report rows, train rows inside another, and how many of
-    those are dropped for each row of `select`."""
+    """A published task: train rows contained in no other row, report rows, train rows contained in another, and the
+    number of the latter dropped per row of `select`."""
 
     whole: _Rows
     report: _Rows
@@ -71,8 +71,8 @@ class _Published:
     dropped: float = 0.0
 
 
-# By repository (without its owner) and config. Rows as published; tokens of all rows of the official files by
-# bert-base-uncased's vocabulary. `dropped` of SST-2 was seen with the usual 1000 rows of `select`.
+# By repository (without its owner) and config. Rows as published; tokens of all rows of the official files with
+# bert-base-uncased's vocabulary. `dropped` of SST-2 was measured with the default 1000 rows of `select`.
 _PUBLISHED = {
     ("glue", "sst2"): _Published(
         whole=_Rows(6885, (4, 9, 17, 24, 32, 45, 54, 66)),
@@ -96,10 +96,10 @@ _MODELS = {
 
 
 def task_sizes(grid: Grid, paths: Paths, task: str) -> TaskSizes:
-    """Sizes of a task: from its splits in `results/` or its source where that is here, else from the published table.
+    """Sizes of a task: from its splits in `results/` or its local source, else from the table of published tasks.
 
-    Raises Unknown for a hub data set that is not in the table, ValueError for bad local files. A transfer has report
-    alone.
+    Raises Unknown for a hub data set that is not in the table, ValueError for bad local files. A transfer has only
+    `report`.
     """
     if task in grid.transfers:
         return _transfer_sizes(grid, paths, task)
@@ -118,7 +118,7 @@ def task_sizes(grid: Grid, paths: Paths, task: str) -> TaskSizes:
 
 
 def model_shape(grid: Grid, paths: Paths, model: str) -> tuple[Shape, str]:
-    """Shape of a pre-trained model, and how it is known; raises Unknown for a hub model that is not here."""
+    """Shape of a pre-trained model, and its source; raises Unknown for a hub model neither local nor in the table."""
     source = grid.study.models[model].source
     if isinstance(source, DistilledModel):
         teacher, _ = model_shape(grid, paths, source.teacher)
@@ -136,7 +136,7 @@ def model_shape(grid: Grid, paths: Paths, model: str) -> tuple[Shape, str]:
 
 
 def _splits_here(name: str, task: Task) -> dict[str, pd.DataFrame]:
-    """Splits of a task that needs no network."""
+    """Splits of a task with a local or generated source."""
     source = task.source
     with tempfile.TemporaryDirectory() as folder:
         if source.kind == "generated":
@@ -164,14 +164,14 @@ def _estimated(tables: Mapping[str, pd.DataFrame]) -> dict[str, np.ndarray]:
 
 
 def _tokens(table: pd.DataFrame) -> np.ndarray:
-    """Tokens of each row: its words times TOKENS_PER_WORD, [CLS], and a [SEP] per text. [rows]"""
+    """Estimate tokens per row: words times TOKENS_PER_WORD, plus [CLS] and a [SEP] per text. [rows]"""
     texts = [column for column in ("text_a", "text_b") if column in table]
     words = sum(table[column].map(lambda text: len(_WORD.findall(text))).to_numpy() for column in texts)
     return np.rint(words * TOKENS_PER_WORD).astype(np.int64) + 1 + len(texts)
 
 
 def _expected(published: _Published, limits: Limits) -> dict[str, np.ndarray]:
-    """Tokens of the splits that `graft.tasks.splits` would carve: whole texts go to `select`, and to train first."""
+    """Estimate tokens of the splits that `graft.tasks.splits` would make: whole texts fill `select`, then train."""
     whole, inside = published.whole.rows, published.inside.rows
     select = min(limits.select, (whole + inside) // 10) or 1
     left = whole - select

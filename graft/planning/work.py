@@ -1,4 +1,4 @@
-"""What each step of a study computes, in FLOPs from shapes and lengths. Imports no torch."""
+"""FLOPs of each step of a study, from shapes and lengths. Imports no torch."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ _KIND_OF_RULE = {
     "evaluate": "evaluation",
     "measure_cost": "measuring",
 }
-# FLOPs of a method's `prepare` and `apply`, by method; a test holds them against the implementations' own counts.
+# FLOPs of `prepare` and `apply`, by method; a test compares them with the implementations' own counts.
 PREPARE: Mapping[str, Callable[[Shape, Shape, Mapping[str, Any]], tuple[int, int]]] = {
     "theseus": lambda small, large, o: (
         count.theseus_flops(small, large, _pairs(small, large, o), o["embedding_delta"])
@@ -96,7 +96,7 @@ def _pairs(small: Shape, large: Shape, options: Mapping[str, Any]) -> int:
 
 @dataclass(frozen=True)
 class Work:
-    """FLOPs of a part of a step, named as in run.json's `train_flops_parts`.
+    """FLOPs of one part of a step, named as in run.json's `train_flops_parts`.
 
     `mode`: "training" (in `launch.precision`), "inference" (always fp32), or "closed form" (on the CPU, in fp64).
     """
@@ -107,14 +107,14 @@ class Work:
 
 
 class Costs:
-    """FLOPs and bytes of single steps. What cannot be known raises Unknown, and is remembered in `unknown`."""
+    """FLOPs of single steps. Unknown sizes raise Unknown, and their messages are collected in `unknown`."""
 
     def __init__(self, grid: Grid, paths: Paths) -> None:
         self.grid, self.paths = grid, paths
         self.unknown: dict[str, None] = {}
 
     def kind(self, step: Step) -> str | None:
-        """One of KINDS, or None for a step that does not compute."""
+        """Kind of a step, one of KINDS; None if it does no compute."""
         if step.rule in TUNING:
             return f"fine-tuning {self.grid.study.models[self.grid.systems[step.wildcards[1]].model].role}"
         return _KIND_OF_RULE.get(step.rule)
@@ -138,7 +138,7 @@ class Costs:
         return self.shape_and_source(model)[0]
 
     def work(self, step: Step) -> list[Work]:
-        """The parts of a step's compute."""
+        """FLOPs of a step, in parts."""
         match step.rule, step.wildcards:
             case "distil_model", (model,):
                 return [Work(f"distil.{model}", self._distillation(model), "training")]
@@ -192,23 +192,23 @@ class Costs:
         return self.shape(spec.small), self.shape(spec.large)
 
     def _pass(self, shape: Shape, task: str, split: str, max_tokens: int) -> int:
-        """One pass of an encoder over a split."""
+        """FLOPs of one pass of an encoder over a split."""
         lengths = self.sizes(task).lengths(split, max_tokens)
         return count.summed_flops(lambda t: count.encoder_flops(shape, t), padded_lengths(lengths))
 
     def _finetuning(self, task: str, model: str) -> tuple[int, int]:
-        """Training, and the choice of the epoch on `select`."""
+        """FLOPs of a fine-tuning, and of choosing its epoch on `select`."""
         epochs = self._epochs(task, model)
         return epochs * self._epoch(task, model)[0], epochs * self._classifier_pass(task, "select", model)
 
     def _epochs(self, task: str, model: str) -> int:
-        """Of a fine-tuning; the most that may be chosen where a grid is tried first."""
+        """Epochs of a fine-tuning; with a grid, the largest number in it."""
         settings = self.grid.study.models[model].finetune[task]
         return max((tried.epochs for tried in settings.tried()), default=settings.epochs)
 
     @functools.cache  # noqa: B019 - every seed trains on as many tokens
     def _epoch(self, task: str, model: str, adapters: LoraSystem | None = None) -> tuple[int, int]:
-        """One epoch of training, and its optimizer steps."""
+        """FLOPs of one epoch of training, and its number of optimizer steps."""
         settings = self.grid.study.models[model].finetune[task]
         lengths = self.sizes(task).lengths("train", settings.max_tokens)
         batches = training_batches(lengths, settings.batch_size, np.random.default_rng(0))
@@ -218,7 +218,7 @@ class Costs:
     def _classifier(
         self, task: str, model: str, adapters: LoraSystem | None = None
     ) -> Callable[[int], tuple[int, int]]:
-        """FLOPs of one example's forward pass, and of its share of a training step, at so many tokens."""
+        """Function from tokens to FLOPs of one example's forward pass, and of its share of a training step."""
         shape, outputs = self.shape(model), self.grid.row(task).outputs
         if adapters:
             return lambda t: count.lora_flops(shape, t, outputs, adapters.rank, adapters.targets)
@@ -228,20 +228,20 @@ class Costs:
     def _classifier_pass(
         self, task: str, split: str, model: str, adapters: LoraSystem | None = None, reads_as: str | None = None
     ) -> int:
-        """One pass of a classifier over a split, whose texts are cut as for itself or for the model `reads_as`."""
+        """FLOPs of one pass of a classifier over a split; texts are truncated for it, or for the model `reads_as`."""
         lengths = self.sizes(task).lengths(split, self.grid.max_tokens(task, reads_as or model))
         forward = self._classifier(task, model, adapters)
         return count.summed_flops(lambda t: forward(t)[0], padded_lengths(lengths))
 
     def _tuning(self, task: str, system: System) -> list[int]:
-        """Training, the choice on `select`, and (where it has one) the teacher's answers."""
+        """FLOPs of training, of the choice on `select`, and, if there is a teacher, of its forward passes."""
         model, spec = system.model, system.settings
         epochs = self._epochs(task, model)
         adapters = spec if isinstance(spec, LoraSystem) else None
         train, steps = self._epoch(task, model, adapters)
         select = self._classifier_pass(task, "select", model, adapters)
         if isinstance(spec, LoraSystem | FewShotSystem | TrialSystem):
-            # Which merge is the best, and so what few shots may spend, is not known: as if all of train were shown.
+            # The best merge, and so the few-shot budget, is not known yet: count as if all of train were used.
             epochs = spec.epochs or epochs
         if isinstance(spec, WarmStartSystem):
             times = len(spec.rates)
@@ -264,7 +264,7 @@ class Costs:
     def _soup(self, task: str, system: System, name: str) -> list[Work]:
         shape, outputs, members = self.shape(system.model), self.grid.row(task).outputs, system.settings.members
         merge = functools.partial(same_shape.merge_flops, system.method, shape, outputs)
-        # A greedy soup tries all but the best; as if every one went in.
+        # A greedy soup tries every member but the best; count as if all of them were added.
         greedy = system.method == same_shape_methods.GREEDY.name
         tried = range(2, members + 1) if greedy else [members] * len(same_shape_settings(system)["strengths"])
         select = len(tried) * self._classifier_pass(task, "select", system.model)
@@ -304,7 +304,7 @@ class Costs:
         )
 
     def _text_lengths(self, options: PretrainingOptions, shape: Shape) -> np.ndarray:
-        """Tokens of all unlabelled texts as cut for a training on them. [rows]"""
+        """Tokens of all unlabelled texts after truncation for pre-training. [rows]"""
         longest = min(options.max_tokens, shape.positions)
         return np.concatenate([self.sizes(task).lengths("train", longest) for task in self.grid.study.tasks])
 
@@ -316,7 +316,7 @@ class Costs:
 
     @functools.cache  # noqa: B019
     def _calibration(self, task: str, pair: str, depth: str) -> dict[str, int]:
-        """Moments of every site, and the likeness of all pairs of layers on fewer texts."""
+        """FLOPs of the moments of all sites, and of the similarity of all layer pairs, on fewer texts."""
         small, large = self.shapes(pair)
         mapped = pairs(depth, small.layers, large.layers)
         read, few = (
@@ -330,14 +330,14 @@ class Costs:
         return {"sites": sites, "similarity": passes + count.similarity_flops(small, large, int(few.sum()))}
 
     def _texts(self, task: str, pair: str, tokens: int) -> np.ndarray:
-        """Lengths of as many texts of train as hold so many tokens."""
+        """Lengths of just enough random texts of train to hold `tokens` tokens."""
         lengths = self.sizes(task).lengths("train", self.grid.max_tokens(task, self.grid.pair(pair).large))
         lengths = np.random.default_rng(0).permutation(lengths)
         return lengths[: int(np.searchsorted(np.cumsum(lengths), tokens)) + 1]
 
     @functools.cache  # noqa: B019
     def fit(self, task: str, pair: str, merge: str | None) -> np.ndarray:
-        """Tokens of the rows of train on which a merge's or (without one) the control's heads are fitted."""
+        """Tokens of the train rows on which the heads of a merge, or of the head-only control, are fitted."""
         study = self.grid.study
         settings = self.grid.merges[merge].settings if merge else study.systems.control.head_only
         lengths = self.sizes(task).lengths("train", self.grid.max_tokens(task, self.grid.pair(pair).large))
@@ -345,7 +345,7 @@ class Costs:
         return np.random.default_rng(0).choice(lengths, rows, replace=False)
 
     def moved(self, merge: str, seed: int) -> int:
-        """Number of strengths but 0."""
+        """Number of strengths other than 0."""
         return sum(strength != 0 for strength in strength_grid(self.grid.merges[merge].options, seed))
 
     def _sweep(self, task: str, merge: str, pair: str, seed: int) -> Iterator[Work]:
@@ -406,7 +406,7 @@ class Costs:
             on_fit = count.summed_flops(lambda t: count.encoder_flops(small, t), padded_lengths(fit))
             yield Work(f"{name}/small-on-fit", on_fit)
             if (folds := options["folds"]) > 1:
-                # Every fold leaves one part of train out.
+                # Each of the folds trains on all of train but one part.
                 train, choice = self._finetuning(task, system.pair.small)
                 yield Work(f"{name}/folds/train", (folds - 1) * train, "training")
                 yield Work(f"{name}/folds/select", folds * choice)
@@ -437,7 +437,7 @@ class Costs:
             self.unknown[f"method {system.method}: the FLOPs of its making, which the plan does not count"] = None
 
     def _linking(self, task: str, system: System) -> tuple[int, int]:
-        """Training of a composite's own weights, and the choice of the epoch, the untrained one among them."""
+        """FLOPs of training a composite's own weights, and of choosing the epoch, the untrained state included."""
         epochs, longest = effective(system)["epochs"], self.grid.max_tokens(task, system.pair.large)
         lengths, select = (self.sizes(task).lengths(split, longest) for split in ("train", "select"))
         batch = self.grid.study.models[system.pair.small].finetune[task].batch_size
@@ -452,7 +452,8 @@ class Costs:
         return linked_flops(system.method, small, large, depth_map, tokens, outputs)
 
     def _measuring(self, task: str) -> int:
-        """Every round answers the texts four times: one by one and in batches, for warmth and for time; memory once."""
+        """FLOPs of `measure_cost`: each round runs the texts four times (singly and in batches, as warm-up and timed),
+        and the memory measurement runs them once."""
         settings, rows = self.grid.study.cost, len(self.sizes(task).tokens["report"])
         once = sum(self._evaluation(task, family.run.system.name) for family in families(self.grid, task))
         return (4 * settings.rounds + 1) * once * min(settings.texts, rows) // rows
@@ -467,7 +468,7 @@ class Costs:
         if spec.method in LINKED:
             return count.summed_flops(lambda t: self._linked(task, spec, t).live, padded)
         if spec.method == "stitch":
-            # Which cut is chosen is not known: the mean of all.
+            # The chosen cut is not known yet: take the mean over all.
             small, large = self.shapes(spec.pair.name)
             found = [
                 count.summed_flops(functools.partial(_stitched, small, large, cut), padded)
@@ -483,14 +484,14 @@ class Costs:
 def _batches_of_all_steps(
     lengths: np.ndarray, options: PretrainingOptions, rng: np.random.Generator
 ) -> Iterator[np.ndarray]:
-    """Row numbers of each step's batch, in as many passes as it takes."""
+    """Row numbers of each step's batch, over as many epochs as needed."""
     window = unlabelled_window(len(lengths), options.batch_size)
     epochs = (training_batches(lengths, options.batch_size, rng, window) for _ in itertools.count())
     return itertools.islice(itertools.chain.from_iterable(epochs), options.steps)
 
 
 def _in_order(small: Shape, large: Shape, cut: Cut) -> tuple[Shape, Shape]:
-    """Shapes of the model that reads the text, and of the one that goes on."""
+    """Shapes of the model below the cut, which reads the text, and of the one above it."""
     return (small, large) if cut.roles[0] == "small" else (large, small)
 
 
@@ -500,7 +501,7 @@ def _stitched(small: Shape, large: Shape, cut: Cut, tokens: int) -> int:
 
 
 def _inference_models(system: System) -> list[str]:
-    """The models that run for each example."""
+    """Models that run at inference."""
     if system.model or system.pair is None:
         return [system.model] if system.model else []
     roles = merge_methods.facts(system.method).inference if system.merge else ("large",)

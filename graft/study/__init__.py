@@ -1,1 +1,1 @@
-"""A study: its runs and steps, their fingerprints and paths, and the programs that make them."""
+"""A study: its runs and steps, their fingerprints and paths, and helpers for the programs that make them."""

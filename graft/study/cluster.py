@@ -1,4 +1,4 @@
-"""A study's jobs in a SLURM cluster: what its queue says of them, and those that a killed snakemake left there."""
+"""A study's jobs on a SLURM cluster: their state in the queue, and cleanup after a killed snakemake."""
 
 from __future__ import annotations
 
@@ -16,14 +16,14 @@ from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
-# Set by profiles/slurm: not every job of SLURM is of a snakemake that submits them.
+# Set by profiles/slurm, since not every SLURM job was submitted by snakemake.
 OURS = "GRAFT_CLUSTER"
 _RUNNING = ".slurm_jobs"
 
 
 @dataclass(frozen=True)
 class Queued:
-    """A job in the queue: its state, and the nodes it has or the reason why it waits."""
+    """A job in the queue: its state, and the nodes it runs on or the reason it waits."""
 
     id: str
     state: str
@@ -38,7 +38,7 @@ class Queued:
 
 
 def register(root: Path) -> None:
-    """Say in the study at `root`, until this process ends well, in which SLURM job it writes which log."""
+    """Record in the study at `root` which log this SLURM job writes; removed when the process exits normally."""
     if os.environ.get(OURS) and (job := os.environ.get("SLURM_JOB_ID")):
         mark = root / _RUNNING / job
         mark.parent.mkdir(exist_ok=True)
@@ -47,16 +47,17 @@ def register(root: Path) -> None:
 
 
 def submitted(root: Path) -> dict[Path, str]:
-    """SLURM's numbers of the study's jobs, by the absolute path of what they make, or of the log that they write.
+    """SLURM ids of the study's jobs, by the absolute path of the output they make or of the log they write.
 
-    A job that waits is known from the snakemake that submitted it, which marked what it is to make; the mark is written
-    over when the job starts, and then the programs in it tell. Not all of these jobs need to be in the queue any more.
+    A waiting job is found through the marker that snakemake left for its output when submitting it. Snakemake
+    overwrites the marker when the job starts; from then on the programs in it `register`. Some of these jobs may have
+    left the queue already.
     """
     folder = root.absolute().parent.parent
     marks, found = folder / ".snakemake" / "incomplete", {}
     for mark in marks.rglob("*"):
         try:
-            # Long names are cut into folders (Snakemake, persistence/file.py).
+            # Snakemake splits long names into folders (persistence/file.py).
             name = "".join(part.removeprefix("@") for part in mark.relative_to(marks).parts)
             output = folder / base64.urlsafe_b64decode(name).decode()
             job = json.loads(mark.read_text())["external_jobid"]
@@ -71,16 +72,15 @@ def submitted(root: Path) -> dict[Path, str]:
 
 
 def queued(root: Path) -> dict[Path, Queued]:
-    """The study's jobs in the queue, by what `submitted` knows them by."""
+    """The study's jobs in the queue, under the same keys as in `submitted`."""
     jobs = queue()
     return {path: jobs[job] for path, job in submitted(root).items() if job in jobs} if jobs else {}
 
 
 def last_words(root: Path, rule: str, wildcards: Sequence[str | int]) -> tuple[Path, str] | None:
-    """What SLURM last said of an error of a step of the study at `root`: the job's log, named by its number, and the
-    line; None if nothing.
+    """SLURM's last error message about a step of the study at `root`: path of the job's log, and the line; or None.
 
-    A small step went out with others, in a job that is named by its first and its last wildcard, task and seed.
+    Small steps are submitted in groups, in a job named after their first and last wildcard, task and seed.
     """
     logs = root.absolute().parent.parent / ".snakemake" / "slurm_logs"
     alone = "_".join(map(str, wildcards))
@@ -95,7 +95,7 @@ def last_words(root: Path, rule: str, wildcards: Sequence[str | int]) -> tuple[P
 
 
 def queue() -> dict[str, Queued]:
-    """This user's jobs that wait or run, by number; none where there is no SLURM, or it does not answer."""
+    """This user's waiting and running jobs by id; empty if SLURM is absent or does not answer."""
     if shutil.which("squeue") is None:
         return {}
     told = subprocess.run(
@@ -108,12 +108,14 @@ def queue() -> dict[str, Queued]:
 
 
 def refuse_unknown(accounts: set[str], partitions: set[str]) -> None:
-    """Raise ValueError for the first account that this user may not charge, or partition that the cluster does not
-    have: a job that asks for one is refused, and snakemake may wait for it without end. A cluster that keeps no
-    accounts knows none and refuses none."""
+    """Raise ValueError for an account that this user may not charge, or a partition that the cluster does not have.
+
+    SLURM rejects jobs that ask for one, and snakemake may then wait forever. A cluster without accounting accepts any
+    account.
+    """
     own = ("sacctmgr", "--noheader", "--parsable2", "list", "associations", f"user={getpass.getuser()}")
     for kind, asked, command in (
-        # SLURM keeps names of accounts in lower case, and takes them in any.
+        # SLURM stores account names in lower case and accepts any case.
         ("account", {account.lower() for account in accounts}, (*own, "format=account")),
         ("partition", partitions, ("sinfo", "--all", "--noheader", "--format=%R")),
     ):
@@ -123,15 +125,15 @@ def refuse_unknown(accounts: set[str], partitions: set[str]) -> None:
 
 
 def _told(*command: str) -> set[str]:
-    """Lines of what a command says; none if it fails."""
+    """Run a command; returns the words of its output, none if it fails."""
     return set(subprocess.run(command, capture_output=True, text=True).stdout.split())
 
 
 def cancel_orphans(root: Path, what: str, poll_seconds: float = 1.0) -> None:
-    """Cancel what an earlier snakemake left of the study in the queue, and return when it is gone."""
+    """Cancel the study's jobs that an earlier snakemake left in the queue, and wait until they are gone."""
     if left := sorted({job.id for job in queued(root).values()}, key=int):
         print(f"{what}: cancelling jobs of an earlier run: {' '.join(left)}", file=sys.stderr, flush=True)
-        subprocess.run(["scancel", *left])  # of one that ended just now it says so, and fails
+        subprocess.run(["scancel", *left])  # fails, harmlessly, if one has just ended
     while queue().keys() & set(left):
         time.sleep(poll_seconds)
     shutil.rmtree(root / _RUNNING, ignore_errors=True)

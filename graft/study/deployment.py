@@ -1,4 +1,4 @@
-"""Which Python runs what: the one that runs snakemake, or that of a job's conda environment (envs/)."""
+"""Choose the Python that runs a job: the one that runs snakemake, or that of the job's conda environment (envs/)."""
 
 from __future__ import annotations
 
@@ -10,21 +10,25 @@ from shlex import quote
 
 
 def prefix(root: Path, environments: Path | None) -> str:
-    """What stands before every job's command, as `shell.prefix` takes it: programs find graft, which is in `root`, and
-    run in a conda environment of the folder `environments`, or refuse to; where it is None, in this very Python."""
+    """Prefix of every job's shell command, for Snakemake's `shell.prefix`, that makes graft in `root` importable.
+
+    Jobs run in a conda environment of the folder `environments` and fail outside one; if it is None, in this Python.
+    """
     steps = ["set -euo pipefail", f"export PYTHONPATH={quote(str(root))}"]
     if environments is None:
         steps.append(f"export PATH={quote(str(Path(sys.executable).parent))}:$PATH")
     else:
-        # What a user once installed beside all Pythons would come before the environment's pins.
+        # Packages in the user's site directory would take precedence over the environment's pins.
         steps += ["export PYTHONNOUSERSITE=1", _guard(environments)]
-    # Snakemake formats it.
+    # Snakemake formats the prefix, so braces are escaped.
     return "; ".join(steps).replace("{", "{{").replace("}", "}}") + "; "
 
 
 def _guard(environments: Path) -> str:
-    """Bash that ends a job whose `python` is not its environment's: Snakemake calls `source activate ENVIRONMENT;`, and
-    where that fails, what follows would run in whatever Python PATH has."""
+    """Bash that ends a job whose `python` is not that of its environment.
+
+    Snakemake calls `source activate ENVIRONMENT;`, and if that fails, the job would run with any Python on PATH.
+    """
     refusal = (
         f"conda did not activate the environment of this job in {environments}; "
         "call snakemake where `conda activate` works, or run without conda (`conda: false` in profiles/slurm); "
@@ -37,5 +41,5 @@ def _guard(environments: Path) -> str:
 
 
 def run_here(root: Path, *module: str) -> int:
-    """Exit status of `python -m MODULE ARGUMENT ...` in this very Python, whatever PATH has."""
+    """Run `python -m MODULE ARGUMENT ...` with this Python, whatever PATH has; returns its exit status."""
     return subprocess.run([sys.executable, "-m", *module], env={**os.environ, "PYTHONPATH": str(root)}).returncode

@@ -1,7 +1,7 @@
-"""Systems of a task that are one architecture by the way they are made, and the run whose model stands for them.
+"""Families: systems of a task that share one architecture by construction, and the run whose model represents them.
 
-Weights merges, their controls, and all ways to fine-tune the large model end in a model of its shape: what they cost to
-use is measured once. Imports no torch.
+Weights merges, their controls, and all fine-tunings of the large model yield a model of its shape, so their inference
+cost is measured once. Imports no torch.
 """
 
 from __future__ import annotations
@@ -17,17 +17,17 @@ from graft.study.grid_systems import System
 
 @dataclass(frozen=True)
 class Family:
-    """Names of the systems, and the first of their runs in the grid."""
+    """Names of the systems, and the first of their runs in the grid, which represents them."""
 
     run: Run
     systems: tuple[str, ...]
 
 
 def families(grid: Grid, task: str) -> list[Family]:
-    """The families of a task, in the grid's order; systems without a model that runs (`majority`) are in none.
+    """The families of a task, in the grid's order; `majority`, which has no model to run, is in none.
 
-    Composites are each a family of their own, since what is chosen on `select` (where a stitch is cut) may be part of
-    their architecture; the first run stands for the others.
+    Each composite system is its own family, since choices made on `select` (such as the cut of a stitch) may change
+    its architecture; its first run represents the others.
     """
     runs: dict[Any, list[Run]] = {}
     for run in grid.runs:
@@ -37,7 +37,7 @@ def families(grid: Grid, task: str) -> list[Family]:
 
 
 def measured_tasks(grid: Grid) -> list[str]:
-    """Tasks on which `measure_cost` has something to measure."""
+    """Tasks on which `measure_cost` has systems to measure."""
     return [task for task in grid.study.tasks if families(grid, task)] if grid.study.cost.measure else []
 
 
@@ -47,7 +47,7 @@ def fingerprint(grid: Grid, task: str) -> str:
 
 
 def _kin(grid: Grid, task: str, system: System) -> tuple[Any, ...] | None:
-    """What systems of one family have in common: the kind of model, the shape, and the texts as they read them."""
+    """Key shared by the systems of one family: kind of model, shape, tokenization; None for `majority`."""
     if system.program == "majority":
         return None
     if system.program == "merge" and system.merge and merge_methods.facts(system.method).kind == "composite":
@@ -59,6 +59,6 @@ def _kin(grid: Grid, task: str, system: System) -> tuple[Any, ...] | None:
 
 
 def _shape(grid: Grid, model: str) -> str:
-    """The model that a model is like, or itself."""
+    """Name of the model whose shape a model has: the one it is like, or itself."""
     source = grid.study.models[model].source
     return source.like if isinstance(source, Like) else model

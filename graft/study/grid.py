@@ -1,4 +1,4 @@
-"""The run grid: which runs a study has, and the fingerprint of everything that leads to them."""
+"""The run grid: the runs of a study, and the fingerprints of all the steps that lead to them."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ from graft.tasks.readers import read_split, source_files
 from graft.tasks.texts import read_texts
 from graft.tasks.transferred import read_report
 
-# Bumped when a step's meaning changes, so that older results are made anew: that of every step, or of one.
+# Bump to invalidate older results when the meaning of steps changes: RECIPES for all steps, RECIPES_OF for single ones.
 RECIPES = 3
 RECIPES_OF = {"probe": 4, "finetune": 4, "merge": 5, "sweep": 4, "WarmStartSystem": 4}
 ALL_SEEDS = "all"
@@ -61,7 +61,7 @@ RUN = "<task>/<system>/seed-<n>"
 
 @dataclass(frozen=True)
 class Run:
-    """One system on one task with one seed (or `all`); `trained_on`: the task of its model, if `task` is a transfer."""
+    """One system on one task with one seed (or `all`); `trained_on`: its model's task, if `task` is a transfer."""
 
     task: str
     system: System
@@ -74,15 +74,15 @@ class Run:
 
     @property
     def made(self) -> tuple[str, str, int | str]:
-        """Task, system and seed under which its model is made."""
+        """Task, system and seed of the run that makes its model."""
         return (self.trained_on or self.task, self.system.name, self.seed)
 
 
 class Grid:
     """Systems, runs and fingerprints of one study.
 
-    A fingerprint is a hash of the part of the config that a step depends on and of its inputs' fingerprints; data and
-    weights from outside enter by sha256 or revision.
+    A fingerprint hashes the part of the config that a step depends on, and the fingerprints of its inputs; external
+    data and weights enter by sha256 or revision.
     """
 
     def __init__(self, study: Study) -> None:
@@ -96,7 +96,7 @@ class Grid:
             for system in self.systems.values()
             for seed in self._seeds_of(system)
         ]
-        # What short names of systems leave out.
+        # The suffix that short names of systems omit.
         self.ending = common_pair(dict.fromkeys(run.system.name for run in every))
         self._check_patterns(every)
         self.runs = [run for run in every if study.keeps(run.id, self.ending)]
@@ -106,7 +106,7 @@ class Grid:
         self.transfer_runs = [run for task in self.transfers for run in self._runs_of_transfer(task)]
 
     def _check_patterns(self, every: list[Run]) -> None:
-        """Raise ValueError for patterns of the study that match nothing; those that stand there anyway may."""
+        """Raise ValueError for patterns of the study that match nothing; the defaults may."""
         runs, systems = [run.id for run in every], [run.system.name for run in every]
         for key in ("include", "exclude"):
             check_patterns(f"{key}: no run", _chosen(self.study, key), runs, self.ending, RUN)
@@ -114,12 +114,12 @@ class Grid:
         check_patterns("statistics.primary_family: no system", family, systems, self.ending)
 
     def named(self, system: str, task: str | None = None) -> str:
-        """The system that a name as in the tables means, of those that are run (on a task); raises ValueError."""
+        """Resolve a name as in the tables to a system that is run (on `task`, if given); raises ValueError."""
         runs = [*self.runs, *self.transfer_runs]
         return system_named(system, [run.system.name for run in runs if task in (None, run.task)])
 
     def _runs_of_transfer(self, task: str) -> list[Run]:
-        """One for each run of the task that the systems were trained on; what the study leaves out is not made."""
+        """One run for each run of the systems' training task; runs that the study excludes are not transferred."""
         name, spec = self.transfers[task]
         own = [run for run in self.runs if run.task == spec.task]
         names = [run.system.name for run in own]
@@ -129,11 +129,11 @@ class Grid:
         return [Run(task, run.system, run.seed, spec.task) for run in kept]
 
     def trained_on(self, task: str) -> str:
-        """The task whose systems a task or transfer evaluates."""
+        """The task on which the systems of a task or transfer were trained."""
         return self.transfers[task][1].task if task in self.transfers else task
 
     def row(self, task: str) -> TaskRow:
-        """Classes and metrics of a task, or those with which a transfer evaluates; columns are those of its data."""
+        """Classes, metrics and columns of a task or transfer."""
         own = self.trained_on(task)
         row = self.study.tasks[own].row(own)
         return self.transfers[task][1].row(row) if task in self.transfers else row
@@ -148,15 +148,15 @@ class Grid:
         return self.study.seeds
 
     def members(self, system: System, seed: int) -> tuple[int, ...]:
-        """Seeds of the fine-tuned models in an ensemble; () where it would share a member with another, or lack one."""
+        """Seeds of the fine-tuned models in an ensemble; () if it would share a member with another or lack one."""
         at, size = self.study.seeds.index(seed), system.settings.members
         found = self.study.seeds[at : at + size]
         return found if at % size == 0 and len(found) == size else ()
 
     def built_on(self, task: str, system: System, seed: int | str) -> list[tuple[str, int | str]]:
-        """Finished systems, with their seeds, that a fine-tuning or an ensemble reads.
+        """Finished systems, with their seeds, that a fine-tuning or an ensemble builds on.
 
-        Raises ValueError for few shots on a task without a merge whose FLOPs they could take.
+        Raises ValueError for a few-shot system on a task without a merge to take its FLOPs budget from.
         """
         if system.program == "ensemble":
             return [(f"finetune.{system.model}", member) for member in self.members(system, seed)]
@@ -188,15 +188,15 @@ class Grid:
         return own or self.study.models[model].finetune[self.trained_on(task)].max_tokens
 
     def reads_as(self, system: System) -> str:
-        """The model in whose tokens `evaluate` gives texts to a system.
+        """The model whose tokenization `evaluate` uses for a system.
 
-        Merges see texts as the large model does; a system without models (majority) as the first large one would.
+        Merges use that of the large model; a system without models (majority) that of the first pair's large model.
         """
         return system.model or (system.pair or self.study.pairs[0]).large
 
     def check_sources(self, rows: bool = True) -> None:
-        """Raise ValueError if a local source is missing, or a file stands where results go, or with `rows`, if one of
-        the texts or labels is wrong."""
+        """Raise ValueError if a local source is missing, if a file takes the place of the results folder, or, with
+        `rows`, if a text or label is invalid."""
         results = Paths.of(self.study.name).root
         if results.exists() and not results.is_dir():
             raise ValueError(f"name: {results} is a file; take another name, or move the file")
@@ -219,7 +219,7 @@ class Grid:
                 self.check_local_model(name, model_files(model.source, f"models.{name}.source")[1])
 
     def check_local_model(self, name: str, config: Path) -> None:
-        """Raise ValueError if a local model is no BERT, or cannot hold or teach what the study asks of it."""
+        """Raise ValueError if a local model is no BERT, or does not fit the study's texts, pairs or students."""
         shape = Shape.of(config.parent)
         for model in (name, *self._models_like(name)):
             for task, settings in self.study.models[model].finetune.items():
@@ -241,7 +241,7 @@ class Grid:
                     raise ValueError(f"models.{student}.source.shape: {error}") from None
 
     def _check_pair_shapes(self, pair: Pair) -> None:
-        """Raise ValueError if both models of a pair are here and one cannot go into the other."""
+        """Raise ValueError if both models of a pair are local and the small one cannot be merged into the large one."""
         sources = [self._source_of_shape(model) for model in (pair.small, pair.large)]
         if not all(isinstance(source, PathModel | PackageModel) for source in sources):
             return
@@ -259,7 +259,7 @@ class Grid:
                     f"pairs: {pair.small} has {what} {getattr(small, what)}, more than {pair.large} with "
                     f"{getattr(large, what)}; swap the two roles"
                 )
-        # Not above: tables are made where there are no tokenizers (envs/analysis.yaml).
+        # Imported here, since the environment that makes tables has no tokenizers (envs/analysis.yaml).
         from graft.tasks import alike
 
         alike.check_alike(*folders[::-1])
@@ -270,7 +270,7 @@ class Grid:
         ]
 
     def _source_of_shape(self, name: str) -> Any:
-        """Source of the model whose shape a model has: its own, or that of the one it is like."""
+        """Source of the model that gives a model its shape: its own, or that of the model it is like."""
         source = self.study.models[name].source
         return self.study.models[source.like].source if isinstance(source, Like) else source
 
@@ -322,13 +322,13 @@ class Grid:
         return _hash("finetune", settings.model_dump(exclude={"grid"}), primary, seed, *inputs)
 
     def trials(self, task: str, model: str) -> list[tuple[str, int]]:
-        """Systems, with their seeds, that try the hyperparameters of a model's grid on a task."""
+        """Trial systems, with their seeds, of a model's hyperparameter grid on a task."""
         settings = self.study.models[model].finetune[task]
         seeds = range(TRIAL_SEEDS, TRIAL_SEEDS + settings.grid.seeds) if settings.grid else ()
         return [(trial_name(model, tried), seed) for tried in settings.tried() for seed in seeds]
 
     def read_by_tuning(self, task: str, system: System, seed: int | str) -> list[tuple[str, int | str]]:
-        """All finished systems, with their seeds, that a fine-tuning or an ensemble reads."""
+        """All finished systems, with their seeds, that a fine-tuning or an ensemble reads, trials included."""
         trials = [] if system.kind == TRIAL or system.program == "ensemble" else self.trials(task, system.model)
         return [*trials, *self.built_on(task, system, seed)]
 
@@ -343,7 +343,7 @@ class Grid:
         return _hash("embed_layers", *inputs, self._inference())
 
     def _inference(self) -> dict[str, Any]:
-        """What changes a forward pass: inference is always in fp32."""
+        """Launch settings that affect inference, which is always in fp32."""
         return self.study.launch.model_dump(include={"device", "threads"})
 
     @functools.cache  # noqa: B019
@@ -387,12 +387,12 @@ class Grid:
 
     @functools.cache  # noqa: B019
     def encoder(self, system: str, seed: int) -> str:
-        """Fingerprint of the encoder that a multitask system has for all tasks."""
+        """Fingerprint of the encoder that a multitask system shares among all tasks."""
         primary = {task: spec.row(task).primary_metric for task, spec in self.study.tasks.items()}
         return _hash("encoder", primary, *self._same_shape("", self.systems[system], seed))
 
     def _same_shape(self, task: str, system: System, seed: int | str) -> list[Any]:
-        """What a merge of models of one shape depends on."""
+        """Everything that a merge of same-shape models depends on."""
         models = self.merged(task, system, seed)
         statistic = statistic_of(system)
         found = [self.model_statistics(*one, statistic) for one in models] if statistic else []
@@ -400,7 +400,7 @@ class Grid:
 
     @functools.cache  # noqa: B019
     def has_sweep(self, merge: str) -> bool:
-        """Whether several heads share the merged bodies, which a step of its own then runs; one head runs its own."""
+        """Whether several heads share a merge's bodies, run by a separate step; a single head runs its own."""
         return len({s.head for s in self.systems.values() if s.merge == merge and s.head}) > 1
 
     @functools.cache  # noqa: B019
@@ -418,7 +418,7 @@ class Grid:
             own = self.finetune(task, spec.model, seed)
             if spec.settings is None:
                 return own
-            # Of a warm start, its merge and head are in `inputs`, and other numbers of steps are other systems.
+            # A warm start's merge and head are part of `inputs`; each number of steps is a system of its own.
             settings = spec.settings.model_dump(exclude={"merge", "head", "steps"})
             return _hash(type(spec.settings).__name__, settings, spec.steps, own, *inputs)
         if spec.program == "soup":
@@ -452,21 +452,21 @@ class Grid:
         return _hash("evaluate", *inputs)
 
     def measured(self, task: str, runs: Iterable[Run]) -> str:
-        """Fingerprint of what the models of these runs, which stand for all architectures of a task, cost to use."""
+        """Fingerprint of the cost measurements of these runs' models, which represent all architectures of a task."""
         made = {run.id: self.made(task, run.system.name, run.seed) for run in runs}
         return _hash("measure", made, self.study.cost.model_dump(exclude={"measure"}), self._inference())
 
     def gathered(self) -> str:
-        """Fingerprint of the tables: that of all runs."""
+        """Fingerprint of the tables, over all runs."""
         return _hash("gather", *(self.evaluated(run.task, run.system.name, run.seed) for run in self.runs))
 
     def transferred(self) -> str:
-        """Fingerprint of transfer.csv: that of its runs."""
+        """Fingerprint of transfer.csv, over its runs."""
         return _hash("transfer", *(self.evaluated(run.task, run.system.name, run.seed) for run in self.transfer_runs))
 
 
 def _content(source: HubData | FileData | GeneratedData, where: str, *splits: Any) -> dict[str, Any]:
-    """What the rows of a data set depend on: the source as configured, or the sha256 of local files."""
+    """Identify the rows of a data set: by its configured source, or by the sha256 of local files."""
     if isinstance(source, FileData):
         found = source_files(source, where, *splits)
         return {"kind": source.kind, **{split: files.sha256(path) for split, path in found.items()}}
@@ -475,7 +475,7 @@ def _content(source: HubData | FileData | GeneratedData, where: str, *splits: An
 
 
 def _chosen(section: Section, key: str) -> list[str]:
-    """Patterns that stand in a section by someone's choice."""
+    """Patterns of a section that are not defaults."""
     return [pattern for pattern in getattr(section, key) if pattern not in type(section).model_fields[key].default]
 
 

@@ -1,4 +1,4 @@
-"""The systems of a study: everything that gets a row in its tables, and what only tries or feeds them."""
+"""The systems of a study: everything that gets a row in its tables, plus trials and soup members."""
 
 from __future__ import annotations
 
@@ -14,17 +14,18 @@ from graft.config.systems import MemberSystem, MergeSystem, OtherSmallControl, T
 from graft.io.names import LONGEST_SYSTEM
 from graft.registry import merge_methods, same_shape_methods
 
-# Kinds of systems that are no runs: they only try hyperparameters, or go into soups.
+# Kinds of systems without runs: they only try hyperparameters, or go into soups.
 TRIAL, MEMBER = "trial", "member"
 
 
 @dataclass(frozen=True)
 class System:
-    """Anything that gets a row in the tables, and what its program needs to know.
+    """A row of the tables (or a trial or soup member), with the settings that its program needs.
 
-    `program`: what makes it, one of `steps.RULES`. `seeded`: one run per seed, otherwise one run (`seed-all`) stands
-    for all. `merge`: key under `systems.merge`; `settings` are that entry, or those of the system's own section.
-    `parent`: the system from whose model, or answers, a fine-tuning goes on; `steps`: how many it takes, if not epochs.
+    `program`: the program that makes it, a key of `steps.RULES`. `seeded`: one run per seed; otherwise one run
+    (`seed-all`) stands for all. `merge`: key under `systems.merge`; `settings`: that entry, or the system's own
+    section. `parent`: the system whose model a fine-tuning starts from, or whose outputs it learns; `steps`: number of
+    training steps, if not given by epochs.
     """
 
     name: str
@@ -45,26 +46,26 @@ class System:
 
 @dataclass(frozen=True)
 class Merge:
-    """A way of merging that a study has: a method with its settings, and the change that it is given."""
+    """One way of merging in a study: a method, its settings, and the kind of change it merges."""
 
     method: str
     settings: MergeSystem
     change: str = "finetuned"
 
-    # Cached, since Snakemake asks for them with every job.
+    # Cached, since Snakemake needs them for every job.
     @functools.cached_property
     def options(self) -> dict[str, Any]:
-        """All options of the method, defaults filled in."""
+        """All options of the method, including defaults."""
         return merge_methods.checked_options(self.method, self.settings.options)
 
     @functools.cached_property
     def depth(self) -> str | None:
-        """Name of the depth map for which it needs statistics, or None."""
+        """Name of the depth map for which the merge needs statistics, or None."""
         return self.options["depth"] if merge_methods.needs_calibration(self.method, self.options) else None
 
 
 def systems_of(study: Study, merges: dict[str, Merge]) -> list[System]:
-    """All systems in the order of the tables; raises ValueError if two have one name."""
+    """All systems in the order of the tables; raises ValueError if two have the same name, or a name is too long."""
     found: list[System] = []
     spec = study.systems
     models = list(dict.fromkeys(m for pair in study.pairs for m in (pair.large, pair.small)))
@@ -91,7 +92,7 @@ def systems_of(study: Study, merges: dict[str, Merge]) -> list[System]:
                     "control",
                     "train" if head == "labelled" else "select",
                     "merge",
-                    head != "labelled",  # the labelled head sees nothing of the fine-tuned small model
+                    head != "labelled",  # the labelled head does not use the fine-tuned small model
                     pair=pair,
                     head=head,
                     settings=control,
@@ -114,7 +115,7 @@ def systems_of(study: Study, merges: dict[str, Merge]) -> list[System]:
 
 
 def _rivals(study: Study) -> list[System]:
-    """Other ways to a good model, that merges are compared with: fine-tunings, and ensembles of them."""
+    """Baselines that merges are compared with: other ways to fine-tune, and ensembles."""
     spec, tuned = study.systems, partial(System, kind="finetune", label_use="train", seeded=True)
     found = []
     for large in dict.fromkeys(pair.large for pair in study.pairs):
@@ -138,7 +139,7 @@ def _rivals(study: Study) -> list[System]:
 
 
 def _same_shape_systems(study: Study) -> list[System]:
-    """Soups with the fine-tunings that go into them, and encoders of all tasks."""
+    """Soups, the fine-tunings that go into them, and multitask encoders."""
     found, large = [], tuple(dict.fromkeys(pair.large for pair in study.pairs))
     soup, multitask = study.systems.soup, study.systems.multitask
     for model in (soup.models or large) if soup else ():
@@ -156,7 +157,7 @@ def _same_shape_systems(study: Study) -> list[System]:
 
 
 def _warm_starts(pair: Pair, spec: WarmStartSystem) -> list[System]:
-    """Short fine-tunings of the large model from four starts, in as many steps each."""
+    """Short fine-tunings of the large model from four starts, with the same numbers of steps."""
     way = f"{spec.merge}.{spec.head}.{pair.name}"
     starts = {
         "random-head": None,
@@ -183,7 +184,7 @@ def _warm_starts(pair: Pair, spec: WarmStartSystem) -> list[System]:
 
 
 def _trials(study: Study, models: list[str]) -> list[System]:
-    """Fine-tunings that only try hyperparameters: they are no runs."""
+    """Fine-tunings that only try hyperparameters; they have no runs."""
     found = {}
     for model in models:
         for settings in study.models[model].finetune.values():
@@ -214,7 +215,7 @@ def merges_of(study: Study) -> dict[str, Merge]:
 
 
 def _merged(name: str, merge: Merge, pair: Pair, other: OtherSmallControl | None = None) -> list[System]:
-    """The systems of one merge of one pair; `other` is the control whose pair it is, if it is no pair of the study."""
+    """The systems of one merge of one pair; `other` is set if the pair belongs to that control, not to the study."""
     facts = merge_methods.facts(merge.method)
     prefix = "control.other-small" if other else "merge" if merge.change == "finetuned" else "control"
     return [
@@ -235,7 +236,7 @@ def _merged(name: str, merge: Merge, pair: Pair, other: OtherSmallControl | None
 
 
 def effective(system: System) -> dict[str, Any]:
-    """All options of a merge or control that its making depends on, defaults filled in."""
+    """All options, including defaults, that affect how a merge or control is made."""
     options = merge_methods.checked_options(system.method, system.settings.options) if system.merge else {}
     if system.head:
         options |= {"fit_rows": system.settings.fit_rows, "ridge": list(system.settings.ridge)}
@@ -256,7 +257,7 @@ def reads_layers(system: System) -> bool:
 
 
 def same_shape_settings(system: System) -> dict[str, Any]:
-    """What a soup or a multitask system is merged with, defaults filled in."""
+    """Merge settings of a soup or a multitask system, including defaults."""
     facts, settings = same_shape_methods.of_study(system.method), system.settings
     return {
         "method": facts.name,
@@ -267,6 +268,6 @@ def same_shape_settings(system: System) -> dict[str, Any]:
 
 
 def statistic_of(system: System) -> str | None:
-    """What a merge of models of one shape must know of each: `fisher`, `gram` or nothing."""
+    """Name of the statistic that a same-shape merge needs of each model: `fisher`, `gram` or None."""
     facts = same_shape_methods.of_study(system.method)
     return Path(facts.statistics).stem if facts.statistics else None

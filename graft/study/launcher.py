@@ -1,7 +1,7 @@
 """Start the processes of one fine-tuning on this node: `python -m graft.study.launcher MODULE --study FILE ...`.
 
-The one place that knows how accelerate, DeepSpeed and SLURM want to be called. On several nodes it runs once on each,
-under srun. What it starts proves for itself that it is what was asked for (graft/training/world.py).
+The only module that knows how to call accelerate, DeepSpeed and SLURM. On several nodes it runs once per node, under
+srun. The processes it starts check for themselves that they match the study (graft/training/world.py).
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ _FIRST_PORT, _PORTS = 20_000, 40_000
 
 @dataclass(frozen=True)
 class Node:
-    """This node among those of a job: its number, and where the first one listens."""
+    """This node's rank in a job, and the address where the first node listens."""
 
     rank: int = 0
     host: str = "127.0.0.1"
@@ -34,7 +34,7 @@ class Node:
 
     @classmethod
     def of_slurm(cls, environment: Mapping[str, str]) -> Node:
-        """Inside an srun step with one task per node; raises ValueError elsewhere."""
+        """Read the node from an srun step with one task per node; raises ValueError outside of one."""
         try:
             rank, hosts = int(environment["SLURM_NODEID"]), environment["SLURM_STEP_NODELIST"]
             job = int(environment["SLURM_JOB_ID"])
@@ -43,7 +43,7 @@ class Node:
                 f"launch.nodes: more than one needs SLURM, and {missing} is not set; on one machine say nodes: 1"
             ) from None
         first = _scontrol("hostnames", hosts).split()[0]
-        # Where SLURM itself reaches that node; its name need not be known to the network.
+        # The address that SLURM itself uses, since DNS need not know the node's name.
         address = dict(part.split("=", 1) for part in _scontrol("node", first, "--oneliner").split() if "=" in part)
         return cls(rank, address.get("NodeAddr", first), _FIRST_PORT + job % _PORTS)
 
@@ -53,7 +53,7 @@ def _scontrol(*what: str) -> str:
 
 
 def start(launch: Launch) -> str:
-    """What stands before a program's module name in a rule's shell command."""
+    """Return the part of a rule's shell command that precedes the program's module name."""
     if not launch.distributed:
         return "python -m"
     srun = f"srun --nodes={launch.nodes} --ntasks={launch.nodes} --ntasks-per-node=1 " if launch.nodes > 1 else ""
@@ -61,10 +61,11 @@ def start(launch: Launch) -> str:
 
 
 def command(launch: Launch, node: Node, program: list[str]) -> list[str]:
-    """The call of accelerate that starts this node's processes of `program`: a module and its arguments.
+    """Build the command that starts this node's processes of `program`: a module and its arguments.
 
-    DeepSpeed is asked for by the processes themselves, so that its config is that of the study. `--multi_gpu` is
-    accelerate's word for several processes, on CPUs too; one alone, as DeepSpeed may have it, accelerate refuses there.
+    The processes set up DeepSpeed themselves, so that its config comes from the study. `--multi_gpu` is accelerate's
+    flag for several processes, on CPUs too. accelerate refuses it for a single process, which DeepSpeed may have, so
+    torch's launcher starts that one.
     """
     if launch.processes == 1:
         return [*(sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node=1", "-m"), *program]
@@ -77,7 +78,7 @@ def command(launch: Launch, node: Node, program: list[str]) -> list[str]:
 
 
 def environment(launch: Launch, on_cpu: bool) -> dict[str, str]:
-    """What the processes need in their environment."""
+    """Environment variables that the processes need."""
     extensions = str(Path("results/.torch_extensions").absolute())
     found = {"OMP_NUM_THREADS": str(launch.threads), "TORCH_EXTENSIONS_DIR": extensions}
     if on_cpu and launch.stage:
@@ -93,14 +94,14 @@ def main() -> None:
     node = Node.of_slurm(os.environ) if launch.nodes > 1 else Node()
     env = {**os.environ, **environment(launch, device_of(launch) == "cpu")}
     process = subprocess.Popen(command(launch, node, program), env=env, preexec_fn=die_with_parent)
-    # torch's agent knows SIGTERM, and hands it on to the processes.
+    # torch's elastic agent handles SIGTERM and forwards it to the processes.
     for number in (signal.SIGTERM, signal.SIGUSR1):
         signal.signal(number, lambda *_: process.terminate())
     raise SystemExit(process.wait())
 
 
 def die_with_parent() -> None:
-    """Have the kernel end this process when its parent does, however it does (Linux)."""
+    """Have the kernel send SIGTERM to this process when its parent dies, for whatever reason (Linux only)."""
     ctypes.CDLL(None).prctl(1, signal.SIGTERM)
 
 

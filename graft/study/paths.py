@@ -1,4 +1,4 @@
-"""Where everything of a study stands: the one place that knows the layout of `results/<study>/`."""
+"""Paths of a study's files: the only module that knows the layout of `results/<study>/`."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ class Paths:
 
     @property
     def study(self) -> Path:
-        """The resolved config that programs read."""
+        """Resolved config that programs read."""
         return self.root / "study.json"
 
     @property
     def lock(self) -> Path:
-        """Held by the snakemake that runs this study."""
+        """Lock held by the snakemake that runs this study."""
         return self.root / ".lock"
 
     @property
     def jobs_lock(self) -> Path:
-        """Shared by the jobs that write into this study."""
+        """Lock shared by the jobs that write into this study."""
         return self.root / ".jobs.lock"
 
     def data(self, task: str) -> Path:
@@ -47,19 +47,19 @@ class Paths:
         return self.root / "embeddings" / task / model
 
     def layers(self, task: str, pair: str) -> Path:
-        """States of every token of train and select at the layers of a pair's large model that small ones map to."""
+        """States of all tokens of train and select at the layers of a pair's large model that small layers map to."""
         return self.root / "layers" / task / pair
 
     def statistics(self, task: str, pair: str, depth: str) -> Path:
-        """What `calibrate` found out about the activations of a pair's layers under a depth map."""
+        """Activation statistics of a pair's layers under a depth map, from `calibrate`."""
         return self.root / "statistics" / task / pair / depth
 
     def model_statistics(self, task: str, system: str, seed: int | str, statistic: str) -> Path:
-        """What a merge of models of one shape must know of one of them: `fisher` or `gram`."""
+        """Statistic of one model for a same-shape merge: `fisher` or `gram`."""
         return self.root / "model-statistics" / task / system / f"seed-{seed}" / statistic
 
     def encoder(self, system: str, seed: int | str) -> Path:
-        """An encoder merged from the fine-tunings of all tasks."""
+        """Encoder merged from the fine-tunings of all tasks."""
         return self.root / "encoders" / system / f"seed-{seed}"
 
     def sweep(self, task: str, merge: str, pair: str, seed: int | str) -> Path:
@@ -70,11 +70,11 @@ class Paths:
         return self.root / "runs" / task / system / f"seed-{seed}"
 
     def checkpoints(self, fingerprint: str) -> Path:
-        """Of a fine-tuning that has not ended; no rule declares it, since Snakemake deletes outputs before a retry."""
+        """Checkpoints of an unfinished fine-tuning; no rule's output, since Snakemake deletes those before a retry."""
         return self.root / "checkpoints" / fingerprint
 
     def costs(self, task: str) -> Path:
-        """What the architectures of a task's systems cost to use, measured."""
+        """Measured inference cost of the architectures of a task's systems."""
         return self.root / "costs" / f"{task}.json"
 
     @property

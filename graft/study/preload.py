@@ -1,11 +1,11 @@
-"""Jobs without the wait for imports: one process imports torch once and forks for every job on this machine.
+"""Avoid import time: one process imports torch once and forks for every job on this machine.
 
-A job of this workflow spends five to seven seconds of CPU on imports, a fifth of a small study. While snakemake runs
-here, a server (`serve`) holds the imported packages; `python -m workflow_scripts.X` asks it (`run_there`) to fork a
-process that goes on as that program would: same arguments, folder, environment, output and exit status. Without a
-server, or where one refuses, the program runs as it is. Results do not depend on it. CPU only, since a forked process
-cannot use CUDA; the cluster's jobs do not use it. No rule has a `benchmark:`, which would see only the process that
-waits: time and memory of a step stand in its build.json or manifest.json.
+A job of this workflow spends five to seven seconds of CPU time on imports, a fifth of a small study. While snakemake
+runs, a local server (`serve`) keeps the packages imported; `python -m workflow_scripts.X` asks it (`run_there`) to fork
+a process that runs that program with the same arguments, folder, environment, output and exit status. If there is no
+server, or it refuses, the program runs as usual. Results do not depend on it. CPU only, since a forked process cannot
+use CUDA; cluster jobs do not use it. No rule has a `benchmark:`, which would see only the waiting process: a step's
+time and memory are in its build.json or manifest.json.
 """
 
 from __future__ import annotations
@@ -29,9 +29,9 @@ from typing import IO, Any, NoReturn
 
 from graft.compute.ending import SIGNALS
 
-# Path of the server's socket, in the environment of jobs.
+# Environment variable of jobs: path of the server's socket.
 VARIABLE = "GRAFT_PRELOADED"
-# In the environment of snakemake: 0 switches this off.
+# Environment variable of snakemake: 0 disables preloading.
 SWITCH = "GRAFT_PRELOAD"
 MODULES = (
     "graft.making.building",
@@ -40,22 +40,22 @@ MODULES = (
     "graft.encoders.features",
     "evaluate",
 )
-# Sent by the process that took a job, before anything else; the exit status follows when it ends.
+# First byte sent by the process that takes a job; the exit status follows when the job ends.
 TAKEN = b"T"
-LOST = 137  # exit status of a process that was killed
-_LENGTH = 8  # bytes of the length that stands before a request
+LOST = 137  # exit status of a killed process
+_LENGTH = 8  # bytes of a request's length prefix
 
 
 def start() -> None:
-    """Start a server that lives as long as this process, and tell this process's children of it.
+    """Start a server that lives as long as this process; child processes find it through `VARIABLE`.
 
-    It listens at once and imports then; jobs that come earlier wait for it, which takes no longer than their imports.
+    It listens first and then imports. Jobs that come earlier wait for it, no longer than their own imports would take.
     """
     if os.environ.get(SWITCH) == "0":
         return
     path = Path(tempfile.mkdtemp(prefix="graft-")) / "preload"
     environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
-    # It sees the end of this process as the end of its standard input, since nobody else holds the other end.
+    # The server notices the end of this process as EOF on its stdin: no other process holds the pipe's write end.
     reader, _ = os.pipe()
     subprocess.Popen(
         [sys.executable, "-m", "graft.study.preload", str(path)],
@@ -69,9 +69,9 @@ def start() -> None:
 
 
 def run_there(module: str, arguments: list[str]) -> None:
-    """Have the server run `python -m module arguments` and end this process with its status; return if there is none.
+    """Have the server run `python -m module arguments` and exit with its status; return if there is no server.
 
-    Only for programs that run with the hub switched off, as the server's packages were imported so.
+    Only for programs that run with the Hugging Face hub offline, since the server imported its packages that way.
     """
     path = os.environ.get(VARIABLE)
     if not path or os.environ.get("HF_HUB_OFFLINE") != "1":
@@ -94,7 +94,7 @@ def run_there(module: str, arguments: list[str]) -> None:
 
 
 def serve(path: Path) -> None:
-    """Listen at `path`, import, and fork for every job until standard input ends."""
+    """Listen at `path`, import the packages, and fork for every job until stdin closes."""
     with socket.socket(socket.AF_UNIX, socket.SOCK_STREAM) as listener:
         listener.bind(str(path))
         listener.listen(64)
@@ -104,9 +104,9 @@ def serve(path: Path) -> None:
 
         from graft.compute import provenance
 
-        # What runs is the code that was imported, whatever is edited meanwhile: remembered here, it goes into run.json.
+        # Jobs run the code imported now, even if files are edited later; caching its version here puts it in run.json.
         provenance.code_version()
-        # Children that ended leave nothing behind.
+        # Children are reaped automatically.
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         while not torch.cuda.is_available():
             ready, _, _ = select.select([listener, sys.stdin.buffer], [], [])
@@ -124,7 +124,7 @@ def serve(path: Path) -> None:
 
 
 def _run(connection: socket.socket, files: list[int]) -> NoReturn:
-    """What a forked process does: become the program that was asked for."""
+    """Turn this forked process into the requested program."""
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     with connection.makefile("rb", buffering=0) as stream:
         size = int.from_bytes(_whole(stream, _LENGTH))
@@ -158,7 +158,7 @@ def _run(connection: socket.socket, files: list[int]) -> NoReturn:
 
 
 def _whole(stream: IO[bytes], size: int) -> bytes:
-    """The next `size` bytes, in however many pieces they come."""
+    """Read the next `size` bytes, in however many pieces they arrive."""
     found = b""
     while len(found) < size and (part := stream.read(size - len(found))):
         found += part
@@ -166,7 +166,7 @@ def _whole(stream: IO[bytes], size: int) -> bytes:
 
 
 def _follow(connection: socket.socket) -> None:
-    """Let happen to this process what happens to the program that asked for it: it is told to stop, or it is gone."""
+    """Forward signals from the program that asked for this job, and exit if that program dies."""
     with contextlib.suppress(OSError):
         while number := connection.recv(1):
             os.kill(os.getpid(), number[0])

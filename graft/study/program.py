@@ -1,4 +1,4 @@
-"""What all programs of the workflow share: the study they belong to, one-line errors, progress."""
+"""Shared parts of the workflow's programs: arguments, the study they belong to, one-line errors, progress."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ from graft.study.paths import Paths
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
-    """An argument parser with `--study`, the resolved config of the study."""
+    """Create an argument parser with `--study`, the path of the study's resolved config."""
     result = argparse.ArgumentParser(description=description)
     result.add_argument("--study", type=Path, required=True, help="results/<study>/study.json")
     return result
 
 
 def context(args: argparse.Namespace) -> tuple[Grid, Paths]:
-    """The study's grid and the paths of its results; from here on this process counts as a job of the study."""
+    """Return the study's grid and paths; registers this process as a job of the study."""
     paths = Paths(args.study.parent)
     locks.share(paths.jobs_lock)
     locks.refuse_orphan(paths.lock)
@@ -36,8 +36,10 @@ def context(args: argparse.Namespace) -> tuple[Grid, Paths]:
 def of_system(
     purpose: str | None, fingerprint: Callable[[Grid, str, str, int | str], str] = Grid.made
 ) -> tuple[argparse.Namespace, Grid, Paths]:
-    """What a program about one system on one task with one seed is told, checked against its `fingerprint`; from here
-    on it computes with the study's threads. Raises ValueError as `check_fingerprint` does."""
+    """Parse the arguments of a program for one system, task and seed, and check its `fingerprint`.
+
+    Sets the number of threads to the study's. Raises ValueError as `check_fingerprint` does.
+    """
     arguments = parser(purpose)
     arguments.add_argument("--task", required=True)
     arguments.add_argument("--system", required=True)
@@ -51,14 +53,14 @@ def of_system(
 
 
 def run(main: Callable[[], None]) -> None:
-    """Call a program's `main`, which ends as `graft.compute.ending.run` says."""
+    """Run a program's `main` under `graft.compute.ending.run`."""
     ending.run(Path(sys.argv[0]).stem, main)
     _leave_processes()
 
 
 def _leave_processes() -> None:
-    """Take down what the processes of a fine-tuning talk over, as torch asks for; one that did not has aborted at its
-    very end, with its work done."""
+    """Destroy the process group of a fine-tuning, as torch recommends; one that did not has aborted at its very end,
+    with its work done."""
     distributed = sys.modules.get("torch.distributed")
     if distributed and distributed.is_available() and distributed.is_initialized():
         distributed.destroy_process_group()

@@ -1,4 +1,4 @@
-"""The schema of run.json, the record of one finished run, and which of its fields are measured. Imports no torch."""
+"""Schema of run.json, the record of one finished run, and its list of measured fields. Imports no torch."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_valida
 
 from graft.io import files
 
-# Fields that a clock, a meter or a host name filled in: they differ between two equal runs, nothing else does.
+# Fields from a clock, a meter or the host: the only ones that differ between two equal runs.
 MEASURED = (
     "cost.peak_memory_bytes",
     "cost.wall_seconds",
@@ -23,7 +23,7 @@ MEASURED = (
 
 
 class Part(BaseModel):
-    """A part of the record: unknown fields are refused, values never change after reading."""
+    """Base class of the record's parts: immutable, and unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, populate_by_name=True)
 
@@ -65,7 +65,7 @@ class Choice(Part):
 
 
 class Cost(Part):
-    """What the system costs to make and to use."""
+    """Cost of making and using the system."""
 
     train_flops: int
     """All compute from the published checkpoints to this system, as if it were built alone."""
@@ -90,14 +90,14 @@ class Cost(Part):
     @model_validator(mode="before")
     @classmethod
     def _without_latency(cls, values: Any) -> Any:
-        """Drop the field that version 0.1 kept and never measured, so that its records can still be read."""
+        """Drop a field that version 0.1 wrote but never measured, so that its records can still be read."""
         if isinstance(values, dict) and values.get("latency_seconds", 0) is None:
             return {name: value for name, value in values.items() if name != "latency_seconds"}
         return values
 
 
 class Provenance(Part):
-    """Where the record came from."""
+    """Origin of the record."""
 
     fingerprint: str
     """Hash of everything the run depends on; `gather` compares it with the config's."""
@@ -167,12 +167,12 @@ def read(path: str | Path) -> RunRecord:
 
 
 def write(path: str | Path, record: RunRecord) -> None:
-    """Write run.json, atomically; raises ValueError if a number is NaN or infinite."""
+    """Write run.json atomically; raises ValueError if a number is NaN or infinite."""
     files.write_json(path, record.model_dump(mode="json", by_alias=True))
 
 
 def without_measured(record: RunRecord) -> dict[str, Any]:
-    """The record without its measured fields: what two equal runs agree in."""
+    """Return the record without its measured fields; equal runs agree in all the others."""
     values = record.model_dump(mode="json", by_alias=True)
     for field in MEASURED:
         part, name = field.split(".")

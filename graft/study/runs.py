@@ -1,4 +1,4 @@
-"""What a system-making program reads and writes: labelled splits in, build.json out."""
+"""Inputs and outputs of the programs that make systems: labelled splits in, build.json out."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ from graft.training.finetuning import Labelled
 
 
 def read_made(path: Path, fingerprint: str) -> dict[str, Any]:
-    """A manifest.json or build.json; raises ValueError if it was not made by the config that asks for it."""
+    """Read a manifest.json or build.json; raises ValueError if it is missing or has another fingerprint."""
     if not path.is_file():
         raise ValueError(f"{path}: missing; run snakemake again")
     made = files.read_json(path)
@@ -32,9 +32,9 @@ def read_made(path: Path, fingerprint: str) -> dict[str, Any]:
 
 
 def made_model(grid: Grid, paths: Paths, task: str, system: str, seed: int | str) -> tuple[Path, dict[str, Any]]:
-    """Model folder of a finished system, its files checked against its build.json, and that.
+    """Model folder of a finished system, checked against its build.json, and the contents of that.
 
-    Raises ValueError where another config made it, or a file was changed or not kept.
+    Raises ValueError if another config made the system, or if a file was changed or not kept.
     """
     folder = paths.run(task, system, seed)
     built = read_made(folder / "build.json", grid.made(task, system, seed))
@@ -48,18 +48,18 @@ def made_model(grid: Grid, paths: Paths, task: str, system: str, seed: int | str
 
 
 def model_folder(grid: Grid, paths: Paths, model: str) -> Path:
-    """Folder of a pre-trained model, checked."""
+    """Folder of a pre-trained model, its manifest checked."""
     read_made(paths.model(model) / "manifest.json", grid.model(model))
     return paths.model(model)
 
 
 def pretraining_flops(grid: Grid, paths: Paths, model: str) -> int:
-    """FLOPs of making a pre-trained model here; 0 for a published one."""
+    """FLOPs that this study spent on pre-training a model; 0 for a published one."""
     return read_made(paths.model(model) / "manifest.json", grid.model(model))["pretraining_flops"]
 
 
 def tokens(grid: Grid, paths: Paths, task: str, model: str, split: str) -> TokenisedSplit:
-    """A split of a task in the ids of a model's tokenizer; raises ValueError if its own would read otherwise."""
+    """Load a task's split in token ids of the tokenizer a model uses; raises ValueError if the model's own differs."""
     tokenizer = grid.study.tokenizer_of(model)
     alike.check_alike(paths.model(tokenizer), paths.model(model))
     read_made(paths.tokens(task, tokenizer) / "manifest.json", grid.tokens(task, tokenizer))
@@ -67,7 +67,7 @@ def tokens(grid: Grid, paths: Paths, task: str, model: str, split: str) -> Token
 
 
 def calibration_tokens(grid: Grid, paths: Paths, task: str, model: str) -> TokenisedSplit:
-    """Unlabelled texts on which a pair is compared, in the ids of a model's tokenizer: the study's file, or train."""
+    """Tokenize the calibration texts for a model: the study's file, or the task's train split."""
     path = grid.study.calibration.file
     if path is None:
         return tokens(grid, paths, task, model, "train")
@@ -76,18 +76,21 @@ def calibration_tokens(grid: Grid, paths: Paths, task: str, model: str) -> Token
 
 
 def labels(paths: Paths, task: str, split: str) -> Any:
-    """Labels [rows] of `train` or `select`: class ids or scores. The labels of `report` are evaluate's alone."""
+    """Labels [rows] of `train` or `select`: class ids or scores. Only `evaluate` reads the labels of `report`."""
     return pd.read_parquet(paths.data(task) / f"{split}.parquet", columns=["label"])["label"].to_numpy()
 
 
 def labelled(grid: Grid, paths: Paths, task: str, model: str, split: str) -> Labelled:
-    """`train` or `select` with labels."""
+    """Load `train` or `select` with labels."""
     return Labelled(tokens(grid, paths, task, model, split), labels(paths, task, split))
 
 
 def chosen_settings(grid: Grid, paths: Paths, task: str, model: str) -> tuple[FineTuning, dict[str, int], dict | None]:
-    """Hyperparameters of a model's fine-tuning: as the study says, or the best of its trials by the mean over their
-    seeds of the primary metric on `select`; with the parts of the trials' FLOPs and the record of the choice."""
+    """Hyperparameters of a model's fine-tuning, the FLOPs parts of its trials, and the record of the choice.
+
+    Without a grid, those of the study; else the best of the trials, by the primary metric on `select` averaged over
+    their seeds.
+    """
     settings, flops = grid.study.models[model].finetune[task], {}
     if not settings.grid:
         return settings, flops, None
@@ -122,10 +125,10 @@ def save_system(
     started: hardware.Stopwatch,
     diagnostics: dict[str, float] | None = None,
 ) -> None:
-    """Write build.json beside a finished `model/`; it names the model's files by sha256, so it is written last.
+    """Write build.json beside a finished `model/`; it is written last, since it holds the sha256 of the model's files.
 
-    `flops`: parts of the training FLOPs by a name that is unique in the study; `diagnostics`: what the method found out
-    about itself. `started`: of the job.
+    `flops`: parts of the training FLOPs, by a name that is unique in the study; `diagnostics`: values that the method
+    reports about itself; `started`: the job's stopwatch.
     """
     model = sorted(path for path in (out / "model").iterdir() if path.suffix in (".safetensors", ".json"))
     files.write_json(

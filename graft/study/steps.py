@@ -1,6 +1,6 @@
-"""The jobs of a study: which rule makes what, from what, and where its log stands. Imports no torch.
+"""The jobs of a study: their rules, inputs, outputs and logs. Imports no torch.
 
-The rules themselves are in `rules/`; a test holds the jobs counted here against a dry run's.
+The rules themselves are in `rules/`; a test compares the jobs counted here with those of a dry run.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from graft.study.grid import ALL_SEEDS, Grid, Run
 from graft.study.grid_systems import probes_of, reads_layers, statistic_of
 from graft.study.paths import Paths
 
-# The rule of each program that makes systems.
+# Rule of each program that makes systems.
 RULES = {
     "finetune": "finetune_model",
     "fewshot": "fewshot_model",
@@ -26,9 +26,9 @@ RULES = {
     "probe": "probe",
     "majority": "majority",
 }
-# Those that fine-tune: on their own where they need no merge, so that another grid of a merge makes none of them anew.
+# Rules that fine-tune: separate where they need no merge, so that changing a merge's grid re-runs none of them.
 TUNING = ("finetune_model", "fewshot_model", "warm_start")
-# The rule of each kind of model source.
+# Rule of each kind of model source.
 MODEL_RULES = {
     "hub": "download_model",
     "path": "download_model",
@@ -52,24 +52,24 @@ class Step:
 
 
 def of_study(grid: Grid) -> list[Step]:
-    """All jobs of a study from nothing to its tables, inputs before what is made from them."""
+    """All jobs of a study from scratch, in an order in which inputs come first."""
     last = LAST if grid.transfers else [rule for rule in LAST if rule != "transfer"]
     runs = [*grid.runs, *grid.transfer_runs]
     return [*with_inputs(grid, [*map(evaluation, runs), *measurements(grid)]), *map(Step, last)]
 
 
 def evaluation(run: Run) -> Step:
-    """The last step of a run: it writes run.json."""
+    """The last step of a run, which writes run.json."""
     return Step("evaluate", (run.task, run.system.name, run.seed))
 
 
 def measurements(grid: Grid) -> list[Step]:
-    """The steps that measure what systems cost to use."""
+    """The steps that measure inference cost."""
     return [Step("measure_cost", (task,)) for task in families.measured_tasks(grid)]
 
 
 def with_inputs(grid: Grid, steps: Iterable[Step]) -> list[Step]:
-    """These steps and all that they need, each once, inputs first."""
+    """These steps and all their inputs, each once, inputs first."""
     found: dict[Step, None] = {}
 
     def add(step: Step) -> None:
@@ -138,7 +138,7 @@ def inputs(grid: Grid, step: Step) -> list[Step]:
 
 
 def log_of(step: Step, paths: Paths) -> Path:
-    """Where the rule writes its log."""
+    """Path of the log that the step's rule writes."""
     if step.rule == "sweep":
         task, merge, pair, seed = step.wildcards
         return paths.logs / "sweep" / task / f"{merge}.{pair}" / f"seed-{seed}.log"
@@ -156,7 +156,7 @@ def log_of(step: Step, paths: Paths) -> Path:
 
 
 def output_of(step: Step, paths: Paths) -> Path:
-    """The file that says that a step is done: its manifest, build.json, run.json or table."""
+    """The file that marks a step as done: its manifest, build.json, run.json or table."""
     match step.rule:
         case "download_task":
             return paths.data(*step.wildcards) / "manifest.json"
@@ -197,7 +197,7 @@ def output_of(step: Step, paths: Paths) -> Path:
 
 
 def fingerprint_of(grid: Grid, step: Step) -> str:
-    """What the config makes of a step now; raises ValueError where a local source is missing."""
+    """Fingerprint of a step under the current config; raises ValueError if a local source is missing."""
     match step.rule:
         case "download_task":
             return grid.data(*step.wildcards)

@@ -1,1 +1,1 @@
-"""Loops: fine-tuning, distillation, masked language modelling."""
+"""Training loops: fine-tuning, distillation, masked language modelling."""

@@ -1,18 +1,18 @@
-"""Low-rank adapters on a classifier: put on before training, added to the weights after it."""
+"""Low-rank adapters (LoRA) on a classifier: added before training, merged into the weights afterwards."""
 
 from peft import LoraConfig, PeftModel, get_peft_model
 from transformers import BertForSequenceClassification
 
 from graft.config.systems import LoraSystem
 
-# Trained as they are.
+# Trained in full, without adapters.
 WHOLE = ("pooler", "classifier")
 
 
 def with_adapters(model: BertForSequenceClassification, settings: LoraSystem) -> PeftModel:
-    """The classifier with frozen weights under adapters, which change nothing at first; pooler and classifier train.
+    """Freeze the classifier and add adapters, which change nothing at first; pooler and classifier stay trainable.
 
-    Adapters are drawn from torch's own generator.
+    Adapters are drawn from torch's global generator.
     """
     config = LoraConfig(
         r=settings.rank,
@@ -25,5 +25,5 @@ def with_adapters(model: BertForSequenceClassification, settings: LoraSystem) ->
 
 
 def without_adapters(model: PeftModel) -> BertForSequenceClassification:
-    """The classifier with its adapters added to its weights: a plain model of the same answers."""
+    """Merge the adapters into the weights; returns a plain classifier with the same outputs."""
     return model.merge_and_unload()

@@ -1,4 +1,4 @@
-"""Checkpoints of one training: whole or not there, checked by sha256 before they are used, the last two kept."""
+"""Checkpoints of one training run: written atomically, verified by sha256 before use, the last two kept."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _MANIFEST = "manifest.json"
 
 @dataclass
 class Checkpoints:
-    """The checkpoints of one training in `folder`, written every so many `minutes` (None: when told to stop only)."""
+    """The checkpoints of one training run in `folder`, written every `minutes` (None: only on a stop signal)."""
 
     folder: Path
     minutes: float | None
@@ -30,12 +30,12 @@ class Checkpoints:
     _last: float = field(default_factory=time.monotonic)
 
     def due(self) -> bool:
-        """Whether it is time for the next."""
+        """Whether it is time for the next checkpoint."""
         return self.minutes is not None and time.monotonic() - self._last >= 60 * self.minutes
 
     def save(self, world: World, step: int, position: dict[str, Any], tensors: dict[str, Any]) -> None:
-        """Write where all processes stand after `step`: `position` (JSON) and `tensors` (the first process's), weights
-        and optimizer, and every process's random numbers."""
+        """Write the state of all processes after `step`: `position` (JSON) and `tensors`, both from the first process,
+        weights and optimizer state, and each process's random state."""
         at = self.folder / f"step-{step:08d}"
         with files.atomic_folder(at) if world.main else nullcontext() as own:
             folder = world.of_main(own)
@@ -56,9 +56,9 @@ class Checkpoints:
         self._last = time.monotonic()
 
     def load(self, world: World) -> tuple[dict[str, Any], dict[str, Any]] | None:
-        """Go back to the newest whole checkpoint, if there is one; a damaged one is told and the one before it used.
+        """Restore the newest intact checkpoint; damaged ones are reported on stderr and skipped.
 
-        Returns its position and tensors.
+        Returns its position and tensors, or None if there is no checkpoint to use.
         """
         folder = world.of_main(self._newest() if world.main else None)
         if folder is None:
@@ -81,7 +81,7 @@ class Checkpoints:
 
 
 def _damage(folder: Path) -> str | None:
-    """What is wrong with a checkpoint, or None."""
+    """Describe what is wrong with a checkpoint; None if it is intact."""
     try:
         hashes = files.read_json(folder / _MANIFEST)["sha256"]
     except (OSError, ValueError, KeyError, TypeError) as error:

@@ -1,10 +1,10 @@
-"""Making a small BERT from a large one on unlabelled text: general distillation as in TinyBERT.
+"""Distil a small BERT from a large one on unlabelled text: general distillation as in TinyBERT.
 
 Jiao et al. 2020 (arXiv 1909.10351), section 3.1: the student's hidden states, through one learned projection, follow
 the teacher's at the embedding output (eq. 9) and after layers m -> g(m) = m L / S (eq. 8), and its attention scores
-before the softmax follow the teacher's (eq. 7). Ours differs in three points: terms are divided by the teacher's
-variance, so that they are comparable and 1 means "nothing learned"; keys are centred over the tokens of a text first,
-since the softmax ignores what all keys share; and the student starts from a closed-form fit
+before the softmax follow the teacher's (eq. 7). This version differs in three ways: each term is divided by the
+teacher's variance, so that terms are comparable and 1 means "nothing learned"; keys are first centred over the tokens
+of a text, since softmax is invariant to a shift shared by all keys; and the student starts from a closed-form fit
 (`graft.training.distil_start`).
 """
 
@@ -56,10 +56,10 @@ def distil_model(
     """Distil the teacher into a new encoder of `shape`, saved in `out_folder` with the teacher's tokenizer.
 
     A text is one string, or a pair that is joined as [CLS] a [SEP] b [SEP]. The folder holds `model.safetensors`,
-    `config.json`, the tokenizer's files and `fit_dense.safetensors`: weight [w_L, w_S], bias [w_L]. Equal seeds, texts,
-    options and thread counts give equal bytes. `progress` and the JSONL file `log_path` get a record per
-    `options.log_every` steps: step, loss, hidden, attention, learning_rate, examples_per_second, padding.
-    Raises ValueError for a shape that cannot follow the teacher's, and where there are no texts.
+    `config.json`, the tokenizer files and `fit_dense.safetensors`: weight [w_L, w_S], bias [w_L]. Output is
+    byte-identical for equal seeds, texts, options and thread counts. `progress` and the JSONL file `log_path` get a
+    record every `options.log_every` steps: step, loss, hidden, attention, learning_rate, examples_per_second, padding.
+    Raises ValueError if `shape` cannot follow the teacher's, or if there are no texts.
     """
     teacher_folder = Path(teacher_folder)
     teacher_shape = Shape.of(teacher_folder)
@@ -71,7 +71,7 @@ def distil_model(
     teacher = load_encoder(teacher_folder).to(device).requires_grad_(False)
     student = BertModel(student_config(teacher.config, shape, options.dropout)).to(device)
     if device == "cpu":
-        # On CPU torch's fused attention is slower than its parts: 3 times for heads of 16 with backward.
+        # On a CPU torch's fused attention is slower than eager attention: 3 times, for heads of width 16 with backward.
         teacher.set_attn_implementation("eager")
         student.set_attn_implementation("eager")
     autocast = autocast_for(device, precision)
@@ -118,7 +118,7 @@ def distil_model(
 
 
 def student_config(teacher: BertConfig, shape: Shape, dropout: float) -> BertConfig:
-    """The teacher's config with the student's numbers."""
+    """Copy the teacher's config with the student's dimensions and dropout."""
     changed = {
         "num_hidden_layers": shape.layers,
         "hidden_size": shape.width,
@@ -134,7 +134,7 @@ def student_config(teacher: BertConfig, shape: Shape, dropout: float) -> BertCon
 
 
 class _Losses:
-    """The distillation's loss on a batch; catches q and k with forward hooks, so that attention stays fused."""
+    """Distillation loss on a batch; forward hooks capture q and k, so that attention can stay fused."""
 
     def __init__(self, student: BertModel, teacher: BertModel, fit_dense: nn.Linear, options: DistilOptions) -> None:
         self.student, self.teacher, self.fit_dense, self.options = student, teacher, fit_dense, options
@@ -157,12 +157,12 @@ class _Losses:
         return keep
 
     def close(self) -> None:
-        """Take the hooks off again."""
+        """Remove the hooks."""
         for handle in self.handles:
             handle.remove()
 
     def measure_variance(self, batches: Sequence[Batch], autocast: Callable[[], AbstractContextManager]) -> None:
-        """Variance of the teacher's states per level (about their mean) and of its scores per layer."""
+        """Measure the variance of the teacher's states per level (about their mean) and of its scores per layer."""
         layers = self.student.config.num_hidden_layers
         states: list[list[Tensor]] = [[] for _ in range(layers + 1)]
         scores = torch.zeros(layers)
@@ -184,7 +184,7 @@ class _Losses:
         return list(hidden[:: self.step])
 
     def _scores(self, who: str, index: int, mask: Tensor) -> Tensor:
-        """Attention scores [b, heads, t, t] before the softmax, less their mean over the real keys of each row."""
+        """Attention scores [b, heads, t, t] before the softmax, minus each row's mean over its real keys."""
         heads = self.student.config.num_attention_heads
         q, k = (
             self.caught[f"{who}.{index}.{part}"].unflatten(-1, (heads, -1)).transpose(1, 2) for part in ("query", "key")
@@ -194,7 +194,7 @@ class _Losses:
         return q @ k.transpose(2, 3) / math.sqrt(q.shape[-1])
 
     def __call__(self, batch: Batch) -> dict[str, Tensor]:
-        """Loss and its two terms; each term is the share of the teacher's variance that the student misses."""
+        """Loss and its two terms; each term is the share of the teacher's variance left unexplained by the student."""
         mask = batch["attention_mask"]
         real = mask.bool()
         with torch.no_grad():
@@ -222,7 +222,7 @@ def _start(
     autocast: Callable[[], AbstractContextManager],
     start: str,
 ) -> tuple[Tensor, Tensor]:
-    """Fill the student; returns the projection's weight [w_L, w_S] and bias [w_L]."""
+    """Initialise the student in place; returns the projection's weight [w_L, w_S] and bias [w_L]."""
     if start == "teacher":
         return start_from_teacher(student, teacher, batches, autocast)
     large, small = teacher.embeddings, student.embeddings

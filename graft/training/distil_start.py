@@ -1,7 +1,7 @@
-"""The start of a distilled student in closed form: every part is fitted, in order, to what the teacher's does.
+"""Closed-form initialisation of a distilled student: each module in turn is fitted to its counterpart in the teacher.
 
-Where widths are equal the teacher's tensors are copied. Elsewhere the student's hidden states live in the teacher's
-principal subspace: z = c (h - mean) E with E [w_L, w_S], whose w_S columns add up to zero in every row, because
+If the widths are equal, the teacher's tensors are copied. Otherwise the student's hidden states live in the teacher's
+principal subspace: z = c (h - mean) E, with E [w_L, w_S]. Each row of E sums to zero over its w_S columns, because
 LayerNorm removes the mean over units and would otherwise destroy one direction of the subspace.
 """
 
@@ -27,19 +27,19 @@ class Basis:
     scale: float
 
     def small(self, states: Tensor) -> Tensor:
-        """Teacher states [n, w_L] in student coordinates [n, w_S]."""
+        """Map teacher states [n, w_L] to student coordinates [n, w_S]."""
         return self.scale * (states.double() - self.mean) @ self.directions
 
     @property
     def weight(self) -> Tensor:
-        """Weight [w_L, w_S] of the way back, `fit_dense`: h = z weightᵀ + mean."""
+        """Weight [w_L, w_S] of the inverse map, `fit_dense`: h = z weightᵀ + mean."""
         return self.directions / self.scale
 
 
 def state_basis(levels: Sequence[Tensor], width: int) -> Basis:
-    """Principal components of the teacher's states, each level [n, w_L] weighing the same, spread over `width` units.
+    """Principal components of the teacher's states, spread over `width` units; all levels [n, w_L] weigh the same.
 
-    At most width - 1 components fit (see the module's text). Exact where the states' rank is below `width`.
+    At most width - 1 components fit (see the module docstring). Exact if the rank of the states is below `width`.
     """
     mean = torch.stack([level.double().mean(0) for level in levels]).mean(0)
     second = torch.zeros(mean.numel(), mean.numel(), dtype=torch.float64)
@@ -74,10 +74,10 @@ def ridge(features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 def start_from_teacher(
     student: BertModel, teacher: BertModel, batches: Sequence[Batch], autocast: Autocast
 ) -> tuple[Tensor, Tensor]:
-    """Fill `student` in place; returns the shared projection's weight [w_L, w_S] and bias [w_L].
+    """Initialise `student` in place; returns the shared projection's weight [w_L, w_S] and bias [w_L].
 
-    `batches` are a few thousand tokens of the text to be distilled on. Layers: m of the student follows
-    g(m) = m L / S of the teacher, counted from 1.
+    `batches` hold a few thousand tokens of the distillation texts. Student layer m follows teacher layer
+    g(m) = m L / S, counted from 1.
     """
     small, large = student.config, teacher.config
     step = large.num_hidden_layers // small.num_hidden_layers
@@ -99,9 +99,10 @@ def start_from_teacher(
 
 
 def fit_pooler(student: BertModel, teacher: BertModel, batches: Sequence[Batch], autocast: Autocast) -> None:
-    """Fit the student's pooler in place: it gives the principal components of the teacher's pooler before its tanh.
+    """Fit the student's pooler in place to the principal components of the teacher's pooler output before its tanh.
 
-    Distillation has no loss on the pooler, yet every head sits on it. At equal widths it gives the teacher's units.
+    Distillation has no loss on the pooler, yet every head sits on it. At equal widths the targets are the teacher's
+    own units.
     """
     cls = captured(teacher, batches, {"large": (teacher.pooler.dense, "output")}, autocast)["large"].double()
     own = captured(student, batches, {"small": (student.pooler.dense, "input")}, autocast)["small"]
@@ -109,7 +110,7 @@ def fit_pooler(student: BertModel, teacher: BertModel, batches: Sequence[Batch],
     if width < cls.shape[1]:
         centred = cls - cls.mean(0)
         components = torch.linalg.svd(centred.T @ centred)[0][:, : width - 1]
-        # Spread over all units, as in the states: principal components alone would saturate the first tanh units
+        # Spread over all units, as for the states: plain principal components would saturate the first tanh units
         # and leave the last ones near zero.
         cls = centred @ components @ _zero_mean_rows(width)[: components.shape[1]]
         cls = cls / cls.std()
@@ -123,9 +124,9 @@ def captured(
     points: dict[str, tuple[nn.Module, str]],
     autocast: Autocast,
 ) -> dict[str, Tensor]:
-    """Inputs or outputs [n, d] of modules over the real tokens of `batches` (the pooler: one per text).
+    """Capture inputs or outputs [n, d] of modules over the real tokens of `batches` (of the pooler: one per text).
 
-    `points` names (module, "input" | "output").
+    `points` maps a name to (module, "input" | "output").
     """
     seen: dict[str, list[Tensor]] = {name: [] for name in points}
     mask: Tensor
@@ -164,10 +165,10 @@ def _copy(student: BertModel, teacher: BertModel, step: int) -> None:
 
 
 def _start_embeddings(student: BertModel, teacher: BertModel, basis: Basis, outputs: Tensor) -> None:
-    """Word, position and type vectors through the basis.
+    """Project the word, position and type embeddings through the basis.
 
     The teacher's LayerNorm is folded into each word's row (with the mean position and type added), so that the
-    student's sum points where the teacher's normalised output points.
+    student's sum has the direction of the teacher's normalised output.
     """
     large, small = teacher.embeddings, student.embeddings
     word, position, kind = (
@@ -200,9 +201,9 @@ def _start_layer(
     batches: Sequence[Batch],
     autocast: Autocast,
 ) -> Tensor:
-    """Fit one student layer, part by part, to what the student's earlier parts really give: `state` [n, w_S].
+    """Fit one student layer, part by part, on the actual output `state` [n, w_S] of the student's earlier layers.
 
-    Returns the layer's own states [n, w_S].
+    Returns the fitted layer's output states [n, w_S].
     """
     theirs, ours = target.attention.self, layer.attention.self
     want = captured(
@@ -239,10 +240,10 @@ def _start_layer(
 def _reduced_heads(
     q: Tensor, k: Tensor, v: Tensor, out_weight: Tensor, heads: int, size: int
 ) -> tuple[Tensor, Tensor, Tensor]:
-    """Per head, the `size` best dimensions of q, k, v [n, heads * d]: those that keep scores and the head's output.
+    """Reduce q, k, v [n, heads * d] to `size` dimensions per head, best preserving scores and the head's output.
 
-    Low-rank approximation weighted by the data: of C_q^½ C_k^½ for scores (keys centred, since softmax ignores what
-    all keys share), of C_v^½ W_O for outputs. `out_weight` is W_Oᵀ in student coordinates [heads * d, w_S].
+    Data-weighted low-rank approximation: of C_q^½ C_k^½ for scores (keys centred, since softmax is invariant to a shift
+    shared by all keys), of C_v^½ W_O for outputs. `out_weight` is W_Oᵀ in student coordinates [heads * d, w_S].
     """
     reduced: tuple[list[Tensor], list[Tensor], list[Tensor]] = ([], [], [])
     for q_h, k_h, v_h, out_h in zip(
@@ -256,7 +257,7 @@ def _reduced_heads(
         k_centred = k_h - k_h.mean(0)
         k_root, k_inverse = _roots(k_centred.T @ k_centred / len(k_h))
         left, values, right = torch.linalg.svd(q_root @ k_root)
-        # Scores are divided by the root of the head's width, which differs between the two models.
+        # Scores are divided by the square root of the head width, which differs between the two models.
         gain = values[:size].sqrt() * (size / q_h.shape[1]) ** 0.25
         reduced[0].append(q_h @ q_inverse @ left[:, :size] * gain)
         reduced[1].append(k_centred @ k_inverse @ right.T[:, :size] * gain)
@@ -267,7 +268,7 @@ def _reduced_heads(
 
 
 def _roots(covariance: Tensor) -> tuple[Tensor, Tensor]:
-    """Symmetric square root and its pseudo-inverse."""
+    """Symmetric square root of a covariance, and its pseudo-inverse."""
     values, vectors = torch.linalg.eigh(covariance)
     kept = values > 1e-9 * values[-1].clamp_min(1e-30)
     root = values.clamp_min(0).sqrt()
@@ -276,10 +277,10 @@ def _roots(covariance: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def _fit_residual(block: nn.Module, inputs: Tensor, residual: Tensor, target: Tensor) -> Tensor:
-    """Fit `block`, LayerNorm(dense(inputs) + residual), to target states [n, w_S]; returns what it gives [n, w_S].
+    """Fit `block`, LayerNorm(dense(inputs) + residual), to target states [n, w_S]; returns its output [n, w_S].
 
-    LayerNorm fixes the length of its result, so the sum has to meet the target's direction only: how long the sum is
-    beside the given residual is one more unknown, and `share` is its inverse.
+    LayerNorm fixes the norm of its output, so the sum only has to match the target's direction. The length of the sum
+    relative to the given residual is one more unknown; `share` is its inverse.
     """
     direction = nn.functional.layer_norm(target - target.mean(0), target.shape[1:])
     weight, bias = ridge(inputs, direction)
@@ -294,7 +295,7 @@ def _fit_residual(block: nn.Module, inputs: Tensor, residual: Tensor, target: Te
 
 
 def _fit_norm(norm: nn.LayerNorm, sums: Tensor, target: Tensor) -> Tensor:
-    """Fit gain and bias per unit by least squares of `target` on the normalised `sums`; returns what `norm` gives."""
+    """Fit `norm`'s gain and bias per unit by least squares of `target` on the normalised `sums`; returns its output."""
     normalised = nn.functional.layer_norm(sums, sums.shape[1:], eps=norm.eps)
     x, y = normalised - normalised.mean(0), target - target.mean(0)
     gain = (x * y).sum(0) / x.square().sum(0).clamp_min(1e-12)

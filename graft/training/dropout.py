@@ -1,4 +1,4 @@
-"""Dropout whose random numbers are drawn 16 bits at a time: torch draws 64 for each, one after another."""
+"""Dropout with 16 random bits per element, where torch draws 64 for each, one after another."""
 
 from __future__ import annotations
 
@@ -11,22 +11,22 @@ from torch import Tensor
 from torch.nn import functional
 from torch.overrides import TorchFunctionMode
 
-# Probabilities are multiples of one in so many.
+# Probabilities are rounded to multiples of 1 / STEPS.
 STEPS = 1 << 15
-# Integers as wide as numbers of so many bytes.
+# Element size in bytes to the integer type of the same width.
 _AS_WIDE = {2: torch.int16, 4: torch.int32, 8: torch.int64}
 
 
 def dropout(x: Tensor, p: float) -> Tensor:
-    """`x` with elements set to 0 with probability `p`, to 1 / 32,768, and the others divided by the share that is kept.
+    """Zero elements of `x` with probability `p`, rounded to 1 / 32,768, and divide the others by the kept share.
 
-    Draws from torch's generator of the CPU. `p` is 1 / 32,768 at least, and as far from 1.
+    Draws from torch's CPU generator. `p` must lie in [1 / 32,768, 1 - 1 / 32,768].
     """
     kept = round((1 - p) * STEPS)
     draws = torch.empty((x.numel() + 3) // 4, dtype=torch.int64).random_(-(2**63), None)
     bits = draws.view(torch.int16)[: x.numel()].view(x.shape)
-    # The sign is -1, all bits set, where a draw lies below `kept`, else 0: an `and` makes of it the factor or 0. Plain
-    # comparisons, and turning truth into numbers, take three times as long.
+    # `sign` is -1 (all bits set) if a draw is below `kept`, else 0, so a bitwise `and` turns it into the factor or 0.
+    # Plain comparisons and casts from bool take three times as long.
     sign = bits.bitwise_and_(STEPS - 1).sub_(kept).bitwise_right_shift_(15)
     wide = _AS_WIDE[x.element_size()]
     factor = torch.tensor(STEPS / kept, dtype=x.dtype).view(wide).item()
@@ -34,16 +34,16 @@ def dropout(x: Tensor, p: float) -> Tensor:
 
 
 def quick_dropout(device: str) -> AbstractContextManager[None]:
-    """Around a forward pass: on a "cpu", modules and plain attention drop by `dropout`; elsewhere nothing changes.
+    """Context for a forward pass: on "cpu", modules and eager attention use `dropout`; elsewhere nothing changes.
 
-    torch's own takes a twelfth of a fine-tuning on CPUs for which it has no parallel generator: all but Intel's, on
-    which this was not measured. What computes activations again in the backward pass must be inside of it too.
+    torch's own dropout takes a twelfth of a fine-tuning on CPUs for which it has no parallel generator: all but
+    Intel's, on which this was not measured. A backward pass that recomputes activations must run inside it too.
     """
     return _Quick() if device == "cpu" else nullcontext()
 
 
 class _Quick(TorchFunctionMode):
-    """Takes the calls of `torch.nn.functional.dropout`."""
+    """Intercepts calls of `torch.nn.functional.dropout`."""
 
     def __torch_function__(
         self, func: Callable, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None

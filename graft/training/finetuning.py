@@ -1,4 +1,4 @@
-"""Fine-tuning one encoder on one task: by one process or many, resumable, the best epoch by `select`."""
+"""Fine-tune one encoder on one task: in one process or many, resumable, keeping the best epoch by `select`."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ LOG_EVERY = 20
 class Labelled:
     """A split with its labels: class ids or scores [rows], or probabilities of the classes [rows, c].
 
-    Where `rows` are given, only these are trained on.
+    If `rows` are given, training uses only these.
     """
 
     tokens: TokenisedSplit
@@ -50,14 +50,14 @@ class Labelled:
 
 @dataclass(frozen=True)
 class PassCost:
-    """FLOPs of one example padded to t tokens: of a pass without training, and of its share of a training step."""
+    """FLOPs of one example padded to t tokens: of a forward pass, and of its share of a training step."""
 
     forward: Callable[[int], int]
     step: Callable[[int], int]
 
     @classmethod
     def of_classifier(cls, shape: Shape, outputs: int) -> PassCost:
-        """All of a classifier is trained."""
+        """Cost of a classifier with all its weights trained."""
 
         def forward(tokens: int) -> int:
             return classifier_flops(shape, tokens, outputs)
@@ -84,7 +84,7 @@ class FineTuned:
 
 @dataclass
 class Position:
-    """Where a training stands, but for weights, optimizer and random numbers; as JSON it goes into checkpoints."""
+    """Progress of a training run without weights, optimizer and random state; stored in checkpoints as JSON."""
 
     order: dict[str, Any]
     """State of the generator of the epoch's order, at the epoch's start."""
@@ -119,16 +119,15 @@ def finetune(
 ) -> FineTuned:
     """Fine-tune `model` in place on `train` and return it with the weights of its best epoch on `select`.
 
-    `model` answers a batch of its splits' with logits, and with the loss where it is given labels, as Hugging Face's
-    classifiers do; `cost` is what that takes. Loss: cross-entropy, or mean squared error for a score. `launch`:
-    precision, and the processes of which this is one. `steps` ends training, and the schedule, after so many optimizer
-    steps in the place of `settings.epochs`, and keeps the weights that they end in; `or_untrained`: the untrained
-    model may be the best. One JSON line per 20 steps and per epoch goes to `log`; `progress(step, steps, text)` is
-    called at each step.
+    `model` returns logits for a batch of its splits, and the loss if it is given labels, as Hugging Face's classifiers
+    do; `cost` gives the FLOPs of that. Loss: cross-entropy, or mean squared error for a score. `launch`: precision, and
+    the processes that train together, this one among them. `steps` replaces `settings.epochs`: training and schedule
+    end after that many optimizer steps, and the last weights are kept; `or_untrained`: the untrained model may be the
+    best. One JSON line per 20 steps and per epoch goes to `log`; `progress(step, steps, text)` is called at each step.
 
-    With `checkpoints` it goes on where an earlier attempt was stopped or killed, to the same weights. Raises Stopped
-    after SIGTERM or SIGUSR1, with a checkpoint; FloatingPointError with step and rows when the loss is not finite;
-    ValueError where the processes are not those of `launch`.
+    With `checkpoints`, training resumes where an earlier attempt was stopped or killed and reaches the same weights.
+    Raises Stopped after SIGTERM or SIGUSR1, leaving a checkpoint; FloatingPointError with step and rows if the loss is
+    not finite; ValueError if the processes are not those of `launch`.
     """
     world = World(launch, settings.clip, log.with_suffix(""))
     with listening() as request:
@@ -140,7 +139,7 @@ def finetune(
 
 
 class _Training:
-    """One training in one of its processes; `position` says how far it has come."""
+    """One training run in one of its processes; `position` is how far it has come."""
 
     def __init__(
         self,
@@ -159,7 +158,7 @@ class _Training:
     ) -> None:
         self.world, self.request, self.row, self.train, self.select = world, request, row, train, select
         self.settings, self.seed, self.log, self.cost, self.checkpoints = settings, seed, log, cost, checkpoints
-        # Dropout differs between processes.
+        # Processes draw different dropout masks.
         torch.manual_seed(seed + 1_000_003 * world.rank)
         self.rng = np.random.default_rng(seed)
         self.chosen = np.arange(len(train.tokens)) if train.rows is None else train.rows
@@ -185,19 +184,19 @@ class _Training:
         self.position = Position(self.rng.bit_generator.state)
         self.best_state: dict[str, Tensor] = {}
         self.started, self.earlier = time.perf_counter(), 0.0
-        # A step's loss is read when the next one has been given to the GPU, which need not wait for it then.
+        # A step's loss is read once the next step has been queued on the GPU, so that the GPU never waits for it.
         self.unread: tuple[int, np.ndarray, Tensor] | None = None
         self.due = self.asked = False
 
     def go_on(self) -> None:
-        """Take up the newest checkpoint."""
+        """Resume from the newest checkpoint, if there is one."""
         found = self.checkpoints and self.checkpoints.load(self.world)
         if found:
             self.position, self.best_state = Position(**found[0]), found[1]
             self.earlier = self.position.seconds
 
     def begin_log(self, name: str) -> None:
-        """Leave in the log what was written up to the checkpoint, and start the trackers."""
+        """Truncate the log to the lines written up to the checkpoint, and start the trackers."""
         if self.world.main:
             written = self.log.stat().st_size if self.log.is_file() else 0
             if written < self.position.log_bytes or not self.position.step:
@@ -211,7 +210,7 @@ class _Training:
             self.world.accelerator.init_trackers("graft", config, {k: v for k, v in names.items() if k in asked})
 
     def run(self, progress: Callable[[int, int, str], None], or_untrained: bool) -> None:
-        """Train to the end, and score epochs on the way."""
+        """Train to the end, scoring epochs on the way."""
         if or_untrained and not self.position.epochs:
             self.score_epoch(epoch=0)
             self.record(**self.position.epochs[-1], metric=self.row.primary_metric)
@@ -261,7 +260,7 @@ class _Training:
         position.epoch, position.losses, position.order = position.epoch + 1, [], self.rng.bit_generator.state
 
     def step(self, rows: np.ndarray, shared: list[list[np.ndarray]]) -> None:
-        """One optimizer step on a batch; `rows` [b] and `shared` are positions in the rows that are trained on."""
+        """Take one optimizer step on a batch; `rows` [b] and `shared` index into the rows that are trained on."""
         world, position, settings = self.world, self.position, self.settings
         for group in world.optimizer.param_groups:
             factor = linear_schedule(position.step, self.warmup, self.steps)
@@ -270,7 +269,7 @@ class _Training:
         with world.training_kernels():
             for number, parts in enumerate(shared):
                 last, own = number + 1 == len(shared), parts[world.rank]
-                # All processes take part in every pass: one that got nothing repeats a row, which then counts nothing.
+                # All processes take part in every pass: one without rows of its own runs a row with weight 0.
                 taken, weight = (own, len(own) / len(rows)) if len(own) else (rows[:1], 0.0)
                 values[0] += weight * self.one_pass(self.chosen[taken], weight * world.size, last)
                 position.flops["train"] += sum(
@@ -278,7 +277,7 @@ class _Training:
                 )
             world.step()
         position.step += 1
-        # All processes must stop at the same step, so the wish travels with the loss.
+        # All processes must save or stop at the same step, so the request travels with the loss.
         wishes = torch.tensor([float(self.checkpoint_is_due()), float(bool(self.request))])
         values[1:].copy_(wishes, non_blocking=True)
         self.read()
@@ -307,7 +306,7 @@ class _Training:
         return loss.detach()
 
     def read(self) -> None:
-        """Read the loss of the step that was not read yet, and whether a process wants to save or to stop."""
+        """Read the pending step's loss, and whether any process asks to save or to stop."""
         if self.unread is None:
             return
         (step, rows, values), self.unread = self.unread, None
@@ -323,7 +322,7 @@ class _Training:
         return self.world.main and self.checkpoints is not None and self.checkpoints.due()
 
     def save(self) -> None:
-        """Write a checkpoint of the step that was taken last, and stop here if that is asked for."""
+        """Write a checkpoint of the last step; raises Stopped if a stop was requested."""
         self.read()
         position = self.position
         position.seconds = self.earlier + time.perf_counter() - self.started
@@ -350,7 +349,7 @@ class _Training:
         position.epochs.append({**values, "select": score})
 
     def predict(self, raw: nn.Module) -> np.ndarray | None:
-        """Logits of `select` [n, c], a share of the batches by each process; None if one was told to stop meanwhile."""
+        """Logits of `select` [n, c], its batches shared among the processes; None if one was stopped meanwhile."""
         tokens, longest, world = self.select.tokens, self.settings.max_tokens, self.world
         raw.eval()
 
@@ -376,7 +375,7 @@ class _Training:
         return result
 
     def record(self, **values: Any) -> None:
-        """One line of the log, and the numbers in it to the trackers."""
+        """Write one line to the log, and send its numbers to the trackers."""
         if self.world.main:
             with self.log.open("a") as handle:
                 handle.write(json.dumps(values) + "\n")
@@ -399,9 +398,9 @@ class _Training:
         }
 
     def result(self) -> FineTuned:
-        """The model with the weights of its best epoch."""
+        """Return the model with the weights of its best epoch."""
         raw, position = self.world.whole(), self.position
-        self.replayed = None  # it holds memory of the GPU, and this training
+        self.replayed = None  # it holds GPU memory, and a reference to this object
         raw.zero_grad()
         raw.load_state_dict(self.best_state)
         done = raw.cpu().eval(), position.epochs, position.best, position.flops

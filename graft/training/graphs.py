@@ -1,6 +1,6 @@
-"""Passes recorded as CUDA graphs, whose kernels a GPU starts by itself.
+"""Forward and backward passes recorded as CUDA graphs, whose kernels the GPU launches by itself.
 
-A batch of 32 sentences gives a GPU less to do than starting over a thousand kernels from Python takes.
+Launching over a thousand kernels from Python takes longer than the GPU needs to compute a batch of 32 sentences.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ from torch.nn import functional
 
 from graft.encoders.inference import Batch
 
-# (batch, labels) to the loss; adds its gradients to what parameters have.
+# Maps (batch, labels) to the loss and accumulates its gradients in the parameters.
 Pass = Callable[[Batch, Tensor], Tensor]
-# Batches are padded to multiples of so many tokens, so that few lengths are to be recorded.
+# Batches are padded to a multiple of this many tokens, so that only a few lengths need recording.
 MULTIPLE = 8
 
 
 def padded(batch: Batch, most: int) -> Batch:
-    """The batch, [rows, t] each, with zeros up to a multiple of `MULTIPLE` tokens, or to `most`."""
+    """Pad the batch's tensors [rows, t] with zeros to a multiple of `MULTIPLE` tokens, at most to `most`."""
     tokens = next(iter(batch.values())).shape[1]
     missing = min(-(-tokens // MULTIPLE) * MULTIPLE, most) - tokens
     return {name: functional.pad(tensor, (0, missing)) for name, tensor in batch.items()}
@@ -36,10 +36,10 @@ class _Recorded:
 
 
 class Replayed:
-    """A pass that is run as it is for the first batch of a shape, recorded for the second, and replayed from then on.
+    """Runs a pass eagerly for the first batch of a shape, records it for the second, and replays it from then on.
 
-    Gradients must stay where they are: zeroed, not taken away. Memory of activations is twice the usual: that of what
-    is replayed, and that of what is not.
+    Gradients must keep their memory: zero them, never set them to None. Activations take twice the usual memory: once
+    for replayed passes, once for eager ones.
     """
 
     def __init__(self, run: Pass, most_tokens: int) -> None:
@@ -48,7 +48,7 @@ class Replayed:
         self.recorded: dict[torch.Size, _Recorded | None] = {}
 
     def __call__(self, batch: Batch, labels: Tensor) -> Tensor:
-        """The loss, which the next call may overwrite."""
+        """Return the loss, in a tensor that the next call may overwrite."""
         batch = padded(batch, self.most_tokens)
         shape = next(iter(batch.values())).shape
         if shape not in self.recorded:

@@ -1,14 +1,14 @@
-"""The loss of fine-tuning, for every kind of label."""
+"""The fine-tuning loss for every kind of label."""
 
 from torch import Tensor
 from torch.nn import functional
 
 
 def loss_of(logits: Tensor, labels: Tensor) -> Tensor:
-    """Mean loss of logits [b, c]: cross-entropy for classes [b] (integers) or probabilities [b, c], where c >= 2, and
-    for scores [b] the squared error of the only logit.
+    """Mean loss of logits [b, c]: cross-entropy for classes [b] (integers) or for probabilities [b, c] with c >= 2,
+    squared error of the single logit for scores [b].
 
-    Raises ValueError for labels of another shape.
+    Raises ValueError if the labels do not fit the logits.
     """
     if labels.shape == logits.shape[:1] and not labels.is_floating_point():
         return functional.cross_entropy(logits, labels)

@@ -1,9 +1,9 @@
-"""Pre-training a BERT on unlabelled text by masked language modelling, with no large model to follow.
+"""Pre-train a BERT on unlabelled text by masked language modelling, without a teacher.
 
-Devlin et al. 2019 (arXiv 1810.04805), section 3.1 and appendix A.1: some tokens of each text are to be guessed; of
-these 80% are shown as [MASK], 10% as a random token, 10% as they are. As in RoBERTa (Liu et al. 2019, arXiv
-1907.11692, section 4) they are drawn anew each time a text is seen, and there is no next-sentence task; so no loss
-reaches the pooler, which stays as it was drawn.
+Devlin et al. 2019 (arXiv 1810.04805), section 3.1 and appendix A.1: the model predicts some tokens of each text; of
+these 80% are replaced by [MASK], 10% by a random token, and 10% are left unchanged. As in RoBERTa (Liu et al. 2019,
+arXiv 1907.11692, section 4), masks are drawn anew each time a text is seen and there is no next-sentence task, so no
+loss reaches the pooler, which keeps its initial weights.
 """
 
 import time
@@ -27,9 +27,9 @@ from graft.training.saving import save_encoder
 from graft.training.unlabelled import Batch, Pretrained, Progress, Text, autocast_for, encode, epochs, train
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
-# Of the tokens to be guessed: how many are shown as [MASK], and how many as a random token.
+# Shares of the tokens to predict that are replaced by [MASK], and by a random token.
 SHOWN_AS_MASK, SHOWN_AS_ANY = 0.8, 0.1
-# The label of a token that is not to be guessed.
+# Label of a token that is not to be predicted.
 NOTHING = -100
 
 
@@ -47,14 +47,15 @@ def pretrain_model(
 ) -> Pretrained:
     """Train a new encoder with the config and tokenizer of `like_folder`, saved in `out_folder`.
 
-    It starts as `initialise_model` of the same seed does. A text is one string, or a pair that is joined as
-    [CLS] a [SEP] b [SEP]; texts without a token to guess are left out. Equal seeds, texts, options and thread counts
-    give equal bytes. `progress` and the JSONL file `log_path` get a record per `options.log_every` steps: step, loss
-    (nats per guess), learning_rate, examples_per_second, padding. Raises ValueError where there are no texts.
+    Its initial weights are those of `initialise_model` with the same seed. A text is one string, or a pair that is
+    joined as [CLS] a [SEP] b [SEP]; texts without a maskable token are left out. Output is byte-identical for equal
+    seeds, texts, options and thread counts. `progress` and the JSONL file `log_path` get a record every
+    `options.log_every` steps: step, loss (nats per predicted token), learning_rate, examples_per_second, padding.
+    Raises ValueError if there are no texts.
     """
     like_folder = Path(like_folder)
     started = time.monotonic()
-    torch.manual_seed(seed)  # of dropout
+    torch.manual_seed(seed)  # for dropout
     draws = torch.Generator().manual_seed(seed)
     shape, config = Shape.of(like_folder), config_of(like_folder)
     vocabulary = Vocabulary.of(like_folder)
@@ -66,7 +67,7 @@ def pretrain_model(
         )
     encoder = initial_encoder(config, draws).to(device)
     guesser = Guesser(config, draws).to(device)
-    # Off while it would only cost time.
+    # Removed during training: no loss depends on it.
     pooler, encoder.pooler = encoder.pooler, None
 
     def losses(batch: Batch) -> dict[str, Tensor]:
@@ -96,7 +97,7 @@ def pretrain_model(
 
 
 class Guesser(nn.Module):
-    """BERT's head for guessing tokens: a dense layer with GELU and LayerNorm, then the word embeddings as weights."""
+    """BERT's masked-LM head: a dense layer with GELU and LayerNorm, then a decoder tied to the word embeddings."""
 
     def __init__(self, config: BertConfig, draws: torch.Generator) -> None:
         super().__init__()
@@ -105,7 +106,7 @@ class Guesser(nn.Module):
         draw_weights(self, config.initializer_range, draws)
 
     def loss(self, encoder: BertModel, batch: Batch) -> Tensor:
-        """Mean cross-entropy over the guessed tokens; logits are computed for these only. `batch` has `labels`."""
+        """Mean cross-entropy over the tokens to predict; logits are computed for these only. `batch` has `labels`."""
         inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
         guessed = batch["labels"] != NOTHING
         states = encoder(**inputs).last_hidden_state[guessed]  # [guessed, w]
@@ -115,7 +116,7 @@ class Guesser(nn.Module):
 
 @dataclass(frozen=True)
 class Vocabulary:
-    """Token ids: [MASK], those that are never guessed (special tokens), and all others, in rising order."""
+    """Token ids of a vocabulary: [MASK], the special tokens, which are never masked, and all others in rising order."""
 
     mask: int
     special: frozenset[int]
@@ -123,7 +124,7 @@ class Vocabulary:
 
     @classmethod
     def of(cls, folder: Path) -> "Vocabulary":
-        """The vocabulary of a model folder; raises ValueError where it has no [MASK]."""
+        """Read the vocabulary of a model folder; raises ValueError if it lacks one of the special tokens."""
         tokenizer = load_tokenizer(folder)
         ids = [tokenizer.token_to_id(token) for token in SPECIAL]
         if None in ids:
@@ -135,7 +136,7 @@ class Vocabulary:
 def masked_batches(
     batches: Iterator[Batch], vocabulary: Vocabulary, share: float, draws: torch.Generator
 ) -> Iterator[Batch]:
-    """The batches with tokens masked, and with `labels` [b, t]: the ids of those to be guessed, elsewhere NOTHING."""
+    """Mask tokens of the batches and add `labels` [b, t]: the ids of the tokens to predict, NOTHING elsewhere."""
     for batch in batches:
         ids = batch["input_ids"]
         maskable = batch["attention_mask"].bool() & ~torch.isin(ids, torch.tensor(sorted(vocabulary.special)))
@@ -146,8 +147,8 @@ def masked_batches(
 def mask(
     ids: Tensor, maskable: Tensor, vocabulary: Vocabulary, share: float, draws: torch.Generator
 ) -> tuple[Tensor, Tensor]:
-    """Ids [b, t] as the model is shown them, and which of them [b, t] it is to guess: `share` of each row's maskable
-    ones, one at least."""
+    """Mask ids [b, t]; returns the ids to show to the model, and a mask [b, t] of those to predict: `share` of each
+    row's maskable tokens, at least one."""
     wanted = torch.from_numpy(guessed_tokens(maskable.sum(1).numpy(), share))
     places = torch.rand(ids.shape, generator=draws).masked_fill(~maskable, 2.0)
     guessed = (places.argsort(dim=1, stable=True).argsort(dim=1) < wanted[:, None]) & maskable

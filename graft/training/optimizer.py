@@ -1,4 +1,4 @@
-"""AdamW's parameter groups, and its learning rate over time."""
+"""AdamW's parameter groups and learning-rate schedule."""
 
 from collections.abc import Iterable
 from typing import Any
@@ -7,7 +7,7 @@ from torch import nn
 
 
 def parameter_groups(parameters: Iterable[nn.Parameter], weight_decay: float) -> list[dict[str, Any]]:
-    """Two groups: biases and LayerNorm parameters, all one-dimensional, are not decayed."""
+    """Split parameters in two groups: weight decay spares the one-dimensional ones, biases and LayerNorm parameters."""
     parameters = list(parameters)
     return [
         {"params": [p for p in parameters if p.ndim > 1], "weight_decay": weight_decay},

@@ -1,7 +1,7 @@
-"""Batches without padding, and without what no loss depends on: together a sixth of a fine-tuning on a CPU.
+"""Pack a batch into one row without padding, and skip last-layer outputs that are not used.
 
-The texts of a batch stand one after another in one row, so that everything but attention computes real tokens alone;
-around attention they are spread into rows of their own again (the unpadded BERT of Zeng et al. 2022, arXiv 2208.08124).
+Together these save a sixth of a fine-tuning on a CPU. Everything but attention computes only real tokens; for
+attention, texts are spread into a row each again (the unpadded BERT of Zeng et al. 2022, arXiv 2208.08124).
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ from transformers import AttentionInterface, BertForSequenceClassification
 from graft.encoders.bert import attention_bias
 from graft.encoders.inference import Batch
 
-# transformers' name of this attention.
+# The name under which transformers knows this attention.
 _NAME = "packed"
 
 
 @dataclass(frozen=True)
 class Layout:
-    """Where n tokens of b texts of up to t tokens stand, a row for each of h heads."""
+    """Positions of n tokens of b texts, of up to t tokens each, with one row per token and head (h heads)."""
 
     shape: tuple[int, int, int]
     """b, h, t."""
@@ -40,7 +40,7 @@ class Layout:
 
     @classmethod
     def of(cls, mask: Tensor, heads: int) -> Layout:
-        """Of texts with an attention mask [b, t]."""
+        """Layout of texts with an attention mask [b, t]."""
         texts, longest = mask.shape
         text, position = mask.nonzero(as_tuple=True)
         places = ((text[:, None] * heads + torch.arange(heads)) * longest + position[:, None]).flatten()
@@ -51,7 +51,7 @@ class Layout:
 
 
 class _Spread(torch.autograd.Function):
-    """Rows [n * h, w] to [b * h * t, w]; padding gets any of them, since attention to it is masked."""
+    """Spread rows [n * h, w] to [b * h * t, w]; padding gets an arbitrary row, since attention to it is masked."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, layout: Layout) -> Tensor:
@@ -60,12 +60,12 @@ class _Spread(torch.autograd.Function):
 
     @staticmethod
     def backward(ctx: Any, gradient: Tensor) -> tuple[Tensor, None]:
-        # torch's own would add row by row, which takes five times as long.
+        # torch's own backward would add row by row, which takes five times as long.
         return gradient.index_select(0, ctx.places), None
 
 
 class _Gather(torch.autograd.Function):
-    """Rows [b * h * t, w] to [n * h, w], leaving out padding."""
+    """Gather rows [b * h * t, w] into [n * h, w], leaving out padding."""
 
     @staticmethod
     def forward(ctx: Any, rows: Tensor, layout: Layout) -> Tensor:
@@ -89,7 +89,7 @@ def _attention(
     layout: Layout,
     **_: Any,
 ) -> tuple[Tensor, None]:
-    """Plain attention within each text; queries, keys and values [1, h, n, w] as transformers hands them over."""
+    """Eager attention within each text; queries, keys and values [1, h, n, w] as transformers passes them."""
     width = query.shape[-1]
 
     def spread(states: Tensor) -> Tensor:
@@ -106,10 +106,10 @@ AttentionInterface.register(_NAME, _attention)
 
 @contextmanager
 def packed(model: BertForSequenceClassification, batch: Batch) -> Iterator[dict[str, Any]]:
-    """Around a forward pass of `model`: what to call it with in the place of a padded batch [b, t].
+    """Context for a forward pass of `model`: yields the inputs to use in place of a padded batch [b, t].
 
-    Logits [b, c] are the same, by plain attention. What computes activations again in the backward pass must be inside
-    of it too.
+    Gives the logits [b, c] of eager attention on the padded batch. A backward pass that recomputes activations must run
+    inside it too.
     """
     real = batch["attention_mask"].bool()
     layout = Layout.of(batch["attention_mask"], model.config.num_attention_heads)
@@ -122,7 +122,7 @@ def packed(model: BertForSequenceClassification, batch: Batch) -> Iterator[dict[
     def a_row_each(_: torch.nn.Module, states: tuple[Tensor]) -> Tensor:
         return states[0].transpose(0, 1)
 
-    # The pooler reads the first token of each row: nothing else is needed once the last layer has looked at all tokens.
+    # The pooler reads only each text's first token, so the others are dropped after the last layer's attention.
     last, pooler = model.bert.encoder.layer[-1].attention.output, model.bert.pooler
     hooks = last.register_forward_pre_hook(firsts), pooler.register_forward_pre_hook(a_row_each)
     usual, model.config._attn_implementation = model.config._attn_implementation, _NAME

@@ -1,4 +1,4 @@
-"""What a pre-trained model that is made here leaves: a Hugging Face folder, and the manifest that says it is whole."""
+"""Save models pre-trained by Graft: a Hugging Face folder, and a manifest that marks it as complete."""
 
 from pathlib import Path
 from typing import Any
@@ -28,9 +28,9 @@ def write_manifest(
     started: hardware.Stopwatch,
     **facts: Any,
 ) -> None:
-    """Write manifest.json into the folder of a model, with the sha256 of its files.
+    """Write manifest.json into a model's folder, with the sha256 of its files.
 
-    `started`: of the job; `facts`: `pretraining_flops`, and what else is to be known of its making.
+    `started`: the job's stopwatch; `facts`: `pretraining_flops` and other facts to record about the training.
     """
     files.write_json(
         out / "manifest.json",

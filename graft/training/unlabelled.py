@@ -1,4 +1,4 @@
-"""Training on unlabelled texts: batches of like length without end, and the loop over them."""
+"""Train on unlabelled texts: an endless stream of batches of similar length, and the loop over them."""
 
 import json
 import math
@@ -26,7 +26,7 @@ Progress = Callable[[dict[str, float]], None]
 
 @dataclass(frozen=True)
 class Pretrained:
-    """What a training on unlabelled texts did: all FLOPs (with padding), curve, texts per second."""
+    """Outcome of a pre-training on unlabelled texts: all FLOPs (padding included), loss curve, texts per second."""
 
     folder: Path
     steps: int
@@ -38,7 +38,7 @@ class Pretrained:
 
 @dataclass(frozen=True)
 class Steps:
-    """What the loop did: FLOPs of its steps, texts seen, and of each line of its log the step and the losses."""
+    """Outcome of the training loop: FLOPs of its steps, texts seen, and step and losses of each log line."""
 
     flops: int
     examples: int
@@ -59,12 +59,12 @@ def train(
     progress: Progress | None,
     log_path: str | Path | None,
 ) -> Steps:
-    """Change `parameters` in place by `options.steps` steps of AdamW on one batch each.
+    """Train `parameters` in place by `options.steps` steps of AdamW on one batch each.
 
-    `losses` of a batch: scalars by name, of which `loss` is minimised; `flops`: of a step on a batch. `progress` and
-    the JSONL file `log_path` get a record per `options.log_every` steps: step, each loss's mean, learning_rate,
-    examples_per_second (since `started`, time.monotonic), padding. Raises ValueError, opening with `what`, where the
-    loss is not finite.
+    `losses` returns a batch's scalars by name, of which `loss` is minimised; `flops` counts a step on a batch.
+    `progress` and the JSONL file `log_path` get a record every `options.log_every` steps: step, each loss's mean,
+    learning_rate, examples_per_second (since `started`, time.monotonic), padding. Raises ValueError, with a message
+    that starts with `what`, if the loss is not finite.
     """
     optimiser = torch.optim.AdamW(
         parameter_groups(parameters, options.weight_decay), lr=options.learning_rate, fused=True
@@ -111,7 +111,7 @@ def train(
 
 
 def encode(folder: Path, texts: Sequence[Text], max_tokens: int) -> list[Encoded]:
-    """Ids and type ids of each text, cut to `max_tokens` and not padded, in the order given."""
+    """Tokenize texts into ids and type ids, truncated to `max_tokens`, not padded, in the given order."""
     tokenizer = Tokenizer.from_file(str(folder / "tokenizer.json"))
     tokenizer.no_padding()  # files from sentence encoders carry padding to 128
     tokenizer.enable_truncation(max_tokens)
@@ -119,7 +119,7 @@ def encode(folder: Path, texts: Sequence[Text], max_tokens: int) -> list[Encoded
 
 
 def length_batches(encoded: Sequence[Encoded], order: Sequence[int], size: int) -> Iterator[Batch]:
-    """Batches [b, t] of texts of like length: `order` is cut into windows, which are sorted."""
+    """Yield batches [b, t] of texts of similar length: `order` is cut into windows, each sorted by length."""
     span = size * unlabelled_window(len(order), size)
     for start in range(0, len(order), span):
         window = sorted(order[start : start + span], key=lambda i: len(encoded[i][0]))
@@ -134,7 +134,7 @@ def length_batches(encoded: Sequence[Encoded], order: Sequence[int], size: int) 
 
 
 def epochs(encoded: Sequence[Encoded], size: int, order: torch.Generator) -> Iterator[Batch]:
-    """Batches without end, each epoch in a new order; batches are shuffled too, so that lengths come mixed."""
+    """Yield batches forever, reshuffled every epoch; batches are shuffled too, so that lengths come mixed."""
     while True:
         batches = list(length_batches(encoded, torch.randperm(len(encoded), generator=order).tolist(), size))
         for index in torch.randperm(len(batches), generator=order).tolist():
@@ -146,7 +146,7 @@ def on_device(batch: Batch, device: str) -> Batch:
 
 
 def autocast_for(device: str, precision: str) -> Autocast:
-    """A maker of contexts: autocast for "bf16", nothing for "fp32"."""
+    """Return a context factory: autocast for "bf16", a null context for "fp32"."""
     if precision == "bf16":
         return lambda: torch.autocast(device, dtype=torch.bfloat16)
     return nullcontext

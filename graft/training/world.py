@@ -1,7 +1,7 @@
-"""The processes that fine-tune one model together, and proof that they are what the study asks for.
+"""The processes that fine-tune one model together, and checks that they are the ones the study asks for.
 
-Most wrong launches do not fail by themselves: they train once in each process, or in one process alone. So every
-process compares what it finds with `launch`, and ends with one sentence where that is something else.
+Most wrong launches do not fail on their own: every process trains its own model, or only one process trains. So every
+process compares its environment with `launch`, and stops with a one-line error if they differ.
 """
 
 from __future__ import annotations
@@ -29,15 +29,15 @@ from graft.encoders.inference import Batch
 from graft.training.packing import packed
 
 T = TypeVar("T")
-# Numbers of mallopt's settings in glibc's malloc.h.
+# mallopt's parameter numbers, from glibc's malloc.h.
 _TRIM_THRESHOLD, _MMAP_THRESHOLD = -1, -3
 _STATE = "zero"  # DeepSpeed's folder inside a checkpoint
 
 
 class World:
-    """One process of those that fine-tune a model, and what it does together with the others.
+    """One of the processes that fine-tune a model, and its collective operations.
 
-    `clip`: largest norm of the gradient. Raises ValueError where the processes are not those of `launch`.
+    `clip`: largest norm of the gradient. Raises ValueError if the processes are not those of `launch`.
     """
 
     def __init__(self, launch: Launch, clip: float, log_folder: Path) -> None:
@@ -59,7 +59,7 @@ class World:
         )
         self._check_processes()
         found = {str(tracker) for tracker in self.accelerator.log_with}
-        # accelerate leaves out in silence what is not installed.
+        # accelerate silently drops trackers that are not installed.
         if missing := sorted(set(launch.trackers) - found):
             raise ValueError(f"launch.trackers: {missing[0]} is not installed; pip install it, or leave it out")
         self.size, self.rank = self.accelerator.num_processes, self.accelerator.process_index
@@ -71,7 +71,7 @@ class World:
         return self.rank == 0
 
     def prepare(self, model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
-        """Take over a model and its optimizer; raises ValueError if DeepSpeed does not run as the study asks."""
+        """Take over a model and its optimizer; raises ValueError if DeepSpeed does not run as configured."""
         self._raw = model
         self._whole = copy.deepcopy(model) if self.launch.stage == 3 else None
         if not self.launch.stage:
@@ -80,8 +80,8 @@ class World:
                 self.model = DistributedDataParallel(model)
             return
         self.model, self.optimizer = self.accelerator.prepare(model, optimizer)
-        # Off with accelerate's wrapper of its forward, which would run the choice of the epoch under autocast too.
-        # (Its own way to take it off imports deepspeed, which takes seconds.)
+        # Remove accelerate's wrapper of `forward`, which would apply autocast to scoring on `select` as well.
+        # (accelerate's own function for this imports deepspeed, which takes seconds.)
         vars(model).pop("forward", None)
         if type(self.model).__name__ != "DeepSpeedEngine":
             raise ValueError(f"launch: DeepSpeed should run the model; it is a {type(self.model).__name__}")
@@ -90,23 +90,23 @@ class World:
 
     @property
     def records_graphs(self) -> bool:
-        """Whether passes go as CUDA graphs: of a classifier, whose kernels depend on a batch's shape alone, by one
-        process that need not save memory."""
+        """Whether passes run as CUDA graphs: for a classifier, whose kernels depend only on the batch's shape, in a
+        single process that need not save memory."""
         asked = self.launch.cuda_graphs and self.device_kind == "cuda" and not self.launch.pass_tokens
         return asked and not self.launch.distributed and isinstance(self._raw, BertForSequenceClassification)
 
     @property
     def packs(self) -> bool:
-        """Whether batches go without padding: of a classifier, on a CPU, where attention is plain products."""
+        """Whether batches run without padding: for a classifier on a CPU with eager attention."""
         plain = self.device_kind == "cpu" and self.attention == "eager"
         return plain and isinstance(self._raw, BertForSequenceClassification)
 
     def inputs(self, batch: Batch) -> AbstractContextManager[dict[str, Any]]:
-        """Around a forward pass: what to call the model with for a padded batch."""
+        """Context for a forward pass: yields the model's inputs for a padded batch."""
         return packed(self._raw, batch) if self.packs else nullcontext(batch)
 
     def whole(self) -> nn.Module:
-        """The model without wrappers and with all its weights, to be run and saved by this process alone."""
+        """Return the unwrapped model with all its weights, for this process to run and save on its own."""
         if self._whole is None:
             return self._raw
         import deepspeed  # takes seconds
@@ -116,13 +116,13 @@ class World:
         return self._whole.to(self.device)
 
     def exchanging(self, last: bool) -> AbstractContextManager[None]:
-        """Around a forward and a backward pass: gradients are exchanged in the `last` one of a step."""
+        """Context for a forward and a backward pass: gradients are exchanged in the `last` one of a step."""
         if isinstance(self.model, DistributedDataParallel) and not last:
             return self.model.no_sync()
         return nullcontext()
 
     def backward(self, loss: Tensor, last: bool) -> None:
-        """Add the gradients of `loss`, whose mean over processes is minimised."""
+        """Accumulate the gradients of `loss`, whose mean over processes is minimised."""
         if self.launch.stage:
             self.model.set_gradient_accumulation_boundary(last)
             self.model.backward(loss)
@@ -130,38 +130,38 @@ class World:
             loss.backward()
 
     def step(self) -> None:
-        """Clip the gradients, change the weights, forget the gradients."""
+        """Clip the gradients, update the weights, clear the gradients."""
         if self.launch.stage:
             self.model.step()
             return
         nn.utils.clip_grad_norm_(self.model.parameters(), self.clip)
         self.optimizer.step()
-        # A recorded graph adds to gradients where it found them.
+        # A recorded graph accumulates into the gradient tensors it was recorded with.
         self.optimizer.zero_grad(set_to_none=not self.records_graphs)
 
     def sum(self, values: Tensor) -> Tensor:
-        """Over processes, in place and without waiting for a GPU."""
+        """Sum over processes, in place and without waiting for a GPU."""
         if self.size > 1:
             dist.all_reduce(values)
         return values
 
     def gather(self, value: T) -> list[T]:
-        """Each process's value, in their order."""
+        """Gather each process's value, in rank order."""
         return gather_object([value]) if self.size > 1 else [value]
 
     def of_main(self, value: T) -> T:
-        """The first process's value."""
+        """Return the first process's value."""
         return self.gather(value)[0]
 
     def save_state(self, folder: Path) -> None:
-        """Write weights and optimizer, or this process's part of them."""
+        """Write weights and optimizer state, or this process's shard of them."""
         if self.launch.stage:
             self.model.save_checkpoint(str(folder), tag=_STATE)
         elif self.main:
             torch.save({"model": self._raw.state_dict(), "optimizer": self.optimizer.state_dict()}, folder / "state.pt")
 
     def load_state(self, folder: Path) -> None:
-        """Read what `save_state` wrote."""
+        """Load the state that `save_state` wrote."""
         if self.launch.stage:
             self.model.load_checkpoint(str(folder), tag=_STATE)
             return
@@ -171,7 +171,7 @@ class World:
 
     @contextmanager
     def training_kernels(self) -> Iterator[None]:
-        """Where fp32 products may be TF32, on a GPU; outside of it they never are."""
+        """Context in which fp32 matrix products may use TF32 on a GPU, if `launch.tf32` is set."""
         before = torch.get_float32_matmul_precision()
         if self.device_kind == "cuda":
             torch.set_float32_matmul_precision("high" if self.launch.tf32 else "highest")
@@ -181,7 +181,7 @@ class World:
             torch.set_float32_matmul_precision(before)
 
     def effective(self) -> dict[str, Any]:
-        """What is in force, for the records."""
+        """Return the settings in effect, for the records."""
         return {
             "precision": self.precision,
             "processes": self.size,
@@ -217,27 +217,27 @@ class World:
 
 
 def _keep_memory() -> None:
-    """Have freed memory used again, where the C library is glibc, which gives what is large back to the system.
+    """Make glibc keep freed memory for reuse instead of returning large blocks to the system.
 
-    Getting the gradients of the embeddings page by page at every step is 7% of a fine-tuning.
+    Getting the embeddings' gradients page by page at every step takes 7% of a fine-tuning.
     """
     try:
         mallopt = ctypes.CDLL(None).mallopt
     except (OSError, AttributeError):
         return
-    # Before 2.35 it takes 32 MB at most; asked for more it would stay at what it is, 128 KB, for good.
+    # glibc before 2.35 takes at most 32 MB; a larger value is refused and leaves the threshold at 128 KB for good.
     if not mallopt(_MMAP_THRESHOLD, 1 << 30):
         mallopt(_MMAP_THRESHOLD, 1 << 25)
     mallopt(_TRIM_THRESHOLD, (1 << 31) - 1)
 
 
 def deepspeed_config(launch: Launch, precision: str, clip: float) -> dict[str, Any]:
-    """DeepSpeed's config of a launch: weights stay fp32, and passes are ours to count."""
+    """DeepSpeed's config for a launch: weights stay fp32, and Graft itself counts the passes of a step."""
     return {
         "train_micro_batch_size_per_gpu": 1,
         "gradient_accumulation_steps": 1,
         "gradient_clipping": clip,
-        # Elements; DeepSpeed's own 5e8 are 2 GB of buffers in every process, more than such a model.
+        # In elements; DeepSpeed's default of 5e8 allocates 2 GB of buffers per process, more than such a model.
         "zero_optimization": {"stage": launch.stage, "allgather_bucket_size": 5e7, "reduce_bucket_size": 5e7},
         # We bring our own AdamW.
         "zero_allow_untested_optimizer": True,
@@ -247,7 +247,7 @@ def deepspeed_config(launch: Launch, precision: str, clip: float) -> dict[str, A
 
 
 def _check_environment(launch: Launch) -> None:
-    """Raise ValueError if this process was started among others, or alone, where `launch` asks for something else."""
+    """Raise ValueError if the environment of this process does not match `launch`."""
     variables = os.environ
     started = int(variables.get("WORLD_SIZE", 1))
     if started != launch.processes:

@@ -1,4 +1,4 @@
-"""Merging fine-tuned models of one shape inside a study: what soups and encoders of several tasks have in common."""
+"""Merge fine-tuned models of one shape in a study: the common part of soups and multitask encoders."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from graft.tasks import metrics
 
 @dataclass(frozen=True)
 class Source:
-    """A fine-tuned model that is merged: its task, its folder, its build.json, and the file of its statistics."""
+    """A fine-tuned model to merge: its task, folder, build.json, statistics file, and parts of its FLOPs."""
 
     task: str
     folder: Path
@@ -41,7 +41,7 @@ class Source:
 
 @dataclass(frozen=True)
 class Combined:
-    """What was chosen on `select`: the records of choices, a score per task, the parts of the FLOPs, and settings."""
+    """Outcome of a merge: records of choices on `select`, a score per task, the parts of the FLOPs, and settings."""
 
     choices: list[dict[str, Any]]
     scores: dict[str, float]
@@ -50,12 +50,12 @@ class Combined:
 
 
 class Combination:
-    """One soup or multitask system of a study: what it is merged from, and how it is scored."""
+    """One soup or multitask system of a study: its source models, how they are merged, and how the result is scored."""
 
     def __init__(
         self, grid: Grid, paths: Paths, task: str, system: System, seed: int | str, device: str, report: Report
     ) -> None:
-        """`task`: of a soup; "" for an encoder of all tasks."""
+        """`task`: the task of a soup; "" for a multitask encoder."""
         self.grid, self.paths, self.task, self.system = grid, paths, task, system
         self.device, self.report = device, report
         self.name = "/".join(part for part in (system.name, task, f"seed-{seed}") if part)
@@ -76,7 +76,7 @@ class Combination:
         return Source(task, folder / "model", made, found and found / self.facts.statistics, flops)
 
     def score(self, task: str, model: BertForSequenceClassification) -> float:
-        """The primary metric of a classifier on a task's `select`."""
+        """Score a classifier by the primary metric on a task's `select`."""
         logits = predict(model.to(self.device), *self._select(task))
         row = self.grid.row(task)
         return metrics.primary(logits, runs.labels(self.paths, task, "select"), row)
@@ -91,7 +91,7 @@ class Combination:
         return tokens, self.grid.max_tokens(task, self.system.model)
 
     def sources_flops(self) -> dict[str, int]:
-        """Parts of the FLOPs of all that is merged."""
+        """Parts of the FLOPs of all source models and their statistics."""
         return functools.reduce(dict.__or__, (source.flops for source in self.sources))
 
     def outputs(self, task: str) -> int:
@@ -100,9 +100,9 @@ class Combination:
     def merged(
         self, models: Sequence[Path], base: Path, out: Path, strength: float, statistics: Sequence[Path] = ()
     ) -> folders.Plan:
-        """Merge folders into another."""
+        """Merge the model folders `models` into folder `out`."""
         method = "uniform" if self.facts is same_shape_methods.GREEDY else self.facts.name
-        # Without changes to scale, models that are all the same stay what they are, to the last bit.
+        # Without a base, merging identical models reproduces them bit for bit.
         needs_base = self.facts.base or (strength != 1 and method != "slerp")
         order = folders.Order(
             method,
@@ -115,14 +115,14 @@ class Combination:
             statistics=tuple(statistics),
             device=self.device,
         )
-        # More threads change numpy's factorisations in the last digits.
+        # The number of threads changes numpy's factorisations in the last digits.
         with threadpool_limits(self.grid.study.launch.threads):
             return folders.merge(order, lambda *_: None)
 
     def card(self, plan: folders.Plan, sources: Sequence[Source], note: str = "") -> str:
-        """The model card of what was merged."""
+        """Write the text of the merged model's card."""
         base = [("base", self.pretrained, self.pretrained / WEIGHTS)] if "base" in plan.sources else []
-        # A system's folder has its name, which a card tells; all its models' folders are called alike.
+        # The card names the run folder, which holds the system's name; its model folders all have the same name.
         members = [
             (f"{one.task} {one.folder.parent.name}", one.folder.parent.parent, one.folder / WEIGHTS) for one in sources
         ]
@@ -136,7 +136,7 @@ class Combination:
 
 @contextlib.contextmanager
 def scratch(beside: Path) -> Iterator[Path]:
-    """A folder that goes when the block ends; what a killed job leaves of it, the next start removes."""
+    """Create a folder that is deleted when the block ends; leftovers of a killed job go at snakemake's next start."""
     beside.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(dir=beside, prefix=".merging.", suffix=files.TEMPORARY) as folder:
         yield Path(folder)

@@ -1,5 +1,5 @@
-"""One encoder of several tasks: embeddings and layers are merged; pooler and classifier are a task's own head, and go
-on from its fine-tuning as they are."""
+"""Merge one encoder for several tasks: embeddings and layers are merged, while each task keeps its own head, the pooler
+and classifier of its fine-tuned model."""
 
 from __future__ import annotations
 
@@ -23,15 +23,18 @@ from graft.merging.saving import save_classifier, split_classifier
 from graft.merging.selection import Point, search
 from graft.study.grid_systems import statistic_of
 
-# Names of a classifier's tensors that are its head.
+# Name prefixes of the tensors of a classifier's head.
 HEAD = ("bert.pooler.", "classifier.")
-# What the scores of encoders are called in the record of a choice.
+# Name of the encoders' metric in the record of a choice.
 SHARE = "mean over tasks of the metric as a share of the fine-tuned model's own"
 
 
 def encoder(one: Combination, out: Path) -> Combined:
-    """Merge the encoders of all tasks' fine-tuned models into folder `out` (encoder.safetensors, names as in a
-    classifier, and the model card); the strength is chosen on `select` of all tasks together."""
+    """Merge the encoders of all tasks' fine-tuned models into folder `out`; the strength is chosen on `select` of all
+    tasks together.
+
+    Writes encoder.safetensors, with tensor names as in a classifier, and the model card.
+    """
     heads = {source.task: load_classifier(source.folder) for source in one.sources}
     own = {source.task: source.made["select"]["value"] for source in one.sources}
     scores: dict[float, dict[str, float]] = {}
@@ -66,22 +69,22 @@ def encoder(one: Combination, out: Path) -> Combined:
 
 
 def share_of_own(scores: Mapping[str, float], own: Mapping[str, float]) -> float:
-    """Mean over tasks of the score on `select`, as a share of that of the task's own fine-tuned model.
+    """Mean over tasks of the score on `select` relative to that of the task's own fine-tuned model.
 
-    Where that has learnt nothing (0 or less) the score counts as it is.
+    If that model's score is 0 or less, the task's score is not divided.
     """
     return math.fsum(score / own[task] if own[task] > 0 else score for task, score in scores.items()) / len(scores)
 
 
 def under_head(tuned: Path, merged: Path, pretrained: Path, labels: tuple[str, ...] | None, out: Path) -> None:
-    """Write a task's classifier: the encoder of `merged`, under the pooler and classifier of the folder `tuned`."""
+    """Write a task's classifier: the encoder of `merged` with the pooler and classifier of the folder `tuned`."""
     model = with_encoder(load_classifier(tuned), load_file(merged / "encoder.safetensors"))
     save_classifier(*split_classifier(model), pretrained, labels, out)
     files.copy_into(merged, out, (CARD,))
 
 
 def with_encoder(model: BertForSequenceClassification, body: Mapping[str, Tensor]) -> BertForSequenceClassification:
-    """The classifier with embeddings and layers in the place of its own; raises ValueError unless these are all."""
+    """Replace a classifier's embeddings and layers by `body`; raises ValueError unless `body` holds exactly these."""
     found = model.load_state_dict(dict(body), strict=False)
     if wrong := [*found.unexpected_keys, *(name for name in found.missing_keys if not name.startswith(HEAD))]:
         raise ValueError(f"merged encoder: {wrong[0]} is not what the classifier needs; its embeddings and layers are")
@@ -89,7 +92,7 @@ def with_encoder(model: BertForSequenceClassification, body: Mapping[str, Tensor
 
 
 def _without_head(source: Source, out: Path) -> Path:
-    """A folder with the encoder of a fine-tuned model, and its part of the statistics."""
+    """Write a folder with the encoder of a fine-tuned model and the encoder's part of its statistics."""
     _encoder_folder(load_file(source.folder / WEIGHTS), source.folder, out)
     if source.statistics:
         save_file(_encoder_part(load_file(source.statistics)), out / source.statistics.name)
@@ -100,7 +103,7 @@ def _encoder_folder(tensors: Mapping[str, Tensor], like: Path, out: Path) -> Pat
     out.mkdir()
     whole = {name if name.startswith(("bert.", *HEAD)) else f"bert.{name}": tensor for name, tensor in tensors.items()}
     save_file(_encoder_part(whole), out / WEIGHTS)
-    # Labels are the head's.
+    # Labels belong to the head.
     config = {key: value for key, value in files.read_json(like / "config.json").items() if key not in folders.LABELS}
     files.write_json(out / "config.json", config)
     return out

@@ -1,4 +1,4 @@
-"""A soup: whole classifiers of one task, head with them, since all members start from one head."""
+"""Make soups: merges of whole classifiers of one task, heads included, since all members start from the same head."""
 
 from __future__ import annotations
 
@@ -25,8 +25,8 @@ from graft.registry import same_shape_methods
 
 @dataclass(frozen=True)
 class Found:
-    """A soup that was chosen: the model, its plan and its members; how many models each soup that was tried had; the
-    records of choices; and its score on `select`."""
+    """A chosen soup: the model, its plan and its members; the number of models in each soup tried; the records of
+    choices; and its score on `select`."""
 
     model: BertForSequenceClassification
     plan: folders.Plan
@@ -58,7 +58,7 @@ def _by_strength(one: Combination, temporary: Path) -> Found:
     models = [source.folder for source in one.sources]
     statistics = tuple(source.statistics.parent for source in one.sources if source.statistics)
 
-    # The strength that was tried last is often the one chosen.
+    # The strength tried last is often the one chosen.
     @functools.lru_cache(maxsize=1)
     def made(strength: float) -> tuple[BertForSequenceClassification, folders.Plan]:
         with scratch(temporary) as folder:
@@ -78,7 +78,7 @@ def _by_strength(one: Combination, temporary: Path) -> Found:
 
 
 def _greedily(one: Combination, temporary: Path) -> Found:
-    """From the best member down, each stays if the average with it scores no worse on `select`."""
+    """Add members from the best down, keeping each if the average with it scores no worse on `select`."""
     searched: list[dict[str, Any]] = []
 
     def made(members: Sequence[int]) -> tuple[BertForSequenceClassification, folders.Plan]:
