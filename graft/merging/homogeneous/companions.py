@@ -99,9 +99,10 @@ def reading(folders: Sequence[Path]) -> list[Path]:
 
 
 def _tokenizer(base: Path | None, tuned: Sequence[Path]) -> dict[str, Path]:
-    """The tokenizer files of one folder: the most complete, preferring the base, then the first by content.
+    """The tokenizer files of one folder, with the fine-tuned models' truncation and padding if any folder has these.
 
-    Truncation and padding follow the fine-tuned models; raises ValueError if these disagree.
+    Then folders with a fast tokenizer and with its settings come first, then the base, the most files, and the first by
+    content. Raises ValueError if the fine-tuned models disagree on truncation or padding.
     """
     found = reading([*([base] if base else []), *tuned])
     if not found:

@@ -27,7 +27,7 @@ def fisher_diagonal(model: nn.Module, batches: Iterable[Batch]) -> dict[str, Ten
     F = mean over examples x of sum_y p(y | x) (d log p(y | x) / d theta)^2: the exact expectation over the model's own
     predictions, with a backward pass per example and class (Matena & Raffel, arXiv 2111.09832). A model with one
     output is treated as the mean of a normal distribution of variance 1, so F = mean (d output / d theta)^2. The
-    number of examples matters little; 256 are enough. Sums are in float64.
+    paper uses from few to many examples; 256 are enough. Sums are in float64.
 
     model: called with a batch, returns an object with `logits` [rows, outputs]; put it in eval mode first. batches:
     inputs without labels, each read once. Raises ValueError if there are no examples.
