@@ -21,20 +21,20 @@ from graft.study.records import RunRecord
 from graft.tasks.readers import HUB_SPLITS
 
 RESULTS = "## Results"
-# What the hub calls our metrics, where it has them.
+# The hub's names of metrics that it calls differently.
 METRICS = {"f1_macro": "f1", "pearson": "pearsonr", "spearman": "spearmanr"}
 
 
 def write(grid: Grid, paths: Paths, task: str, system: str, seed: int | str) -> None:
-    """Write the card of a system that is made (its build.json is there) into its model folder."""
+    """Write a built system's card into its model folder; its build.json must exist."""
     folder = paths.run(task, system, seed)
     _write(folder, page(grid, paths, files.read_json(folder / "build.json")))
 
 
 def complete(grid: Grid, paths: Paths, record: RunRecord) -> None:
-    """Add what an evaluation found to the card of a system, which is written where its making left none.
+    """Add an evaluation's results to a system's card, creating the card if it is missing.
 
-    No step reads a card, and no sha256 covers it, so that the evaluation can go on with what the making wrote.
+    No step reads a card and no sha256 covers it, so the evaluation may change the one that the build wrote.
     """
     folder = paths.run(record.task, record.system, record.seed)
     path = folder / "model" / card.CARD
@@ -46,7 +46,7 @@ def complete(grid: Grid, paths: Paths, record: RunRecord) -> None:
 
 
 def page(grid: Grid, paths: Paths, built: Mapping[str, Any]) -> str:
-    """The text of a card before its system is evaluated. built: the system's build.json."""
+    """Render a system's card before its evaluation; `built` is its build.json."""
     task, system = built["task"], grid.systems[built["system"]]
     folder = paths.run(task, system.name, built["seed"]) / "model"
     composite = (folder / manifest.FILE).is_file()
@@ -69,7 +69,7 @@ def _write(folder: Path, text: str) -> None:
 
 
 def _models(grid: Grid, system: System) -> Iterator[str]:
-    """Pre-trained models that a system is made of; the one whose shape it has first."""
+    """The pre-trained models that a system is made of, first the one whose shape it has."""
     if system.model:
         yield system.model
     if system.pair:
@@ -112,7 +112,7 @@ def _control(system: System) -> str:
 
 
 def _made(built: Mapping[str, Any], system: System) -> str:
-    """One paragraph: method, options, choices, labels seen, source."""
+    """Describe in one paragraph the method, choices, options, labels seen and source."""
     method = merge_methods.METHODS.get(system.method) or same_shape.METHODS.get(system.method)
     searched = ("strengths", "ridge", "scales")
     options = [f"{name} {value}" for name, value in built["hyperparameters"].items() if name not in searched]

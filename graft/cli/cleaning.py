@@ -1,4 +1,4 @@
-"""What a finished study can do without: states to compute from, half-written files, and models nobody asked to keep."""
+"""Find and delete what a finished study no longer needs: intermediate states, partial files, and unwanted models."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from graft.io.names import check_patterns, common_pair, matches
 from graft.study.grid import RUN
 from graft.study.paths import Paths
 
-# Folders of results/<study>/ that only later systems would read, and the logs of the rules that fill them. Each goes
-# whole, manifests too: snakemake does not ask for what nothing that is still to be made needs, and makes it anew else.
+# Folders of results/<study>/ that only systems still to be made read, and the rules that fill them, whose logs go too.
+# Each folder is deleted whole, with its manifests: snakemake makes it again if, and only if, a later job needs it.
 _STATES = {
     "embeddings": "embed_task",
     "layers": "embed_layers",
@@ -23,35 +23,35 @@ _STATES = {
     "model-statistics": "model_statistics",
     "encoders": "merge_encoders",
 }
-# Of fine-tunings that did not end.
+# Checkpoints of unfinished fine-tunings.
 _CHECKPOINTS = "checkpoints"
 _COMPOSITE = "composite.json"
 
 
 @dataclass(frozen=True)
 class Item:
-    """A file or folder that may go, and its size."""
+    """A file or folder that may be deleted, and its size."""
 
     path: Path
     bytes: int
 
 
 def removable(paths: Paths, models: Iterable[str] = ()) -> list[Item]:
-    """What may be deleted, in a fixed order; `models` are patterns of runs whose saved models may go too.
+    """List what may be deleted, in a fixed order; `models`: patterns of runs whose saved models may be deleted too.
 
-    Raises ValueError for a pattern that no saved model matches.
+    Raises ValueError if a pattern matches no saved model.
     """
     found = [paths.root / name for name in (*_STATES, _CHECKPOINTS) if (paths.root / name).exists()]
     found += [paths.logs / rule for rule in _STATES.values() if (paths.logs / rule).exists()]
     for model in _models(paths, list(models)):
-        # With it goes build.json, which says that the model is there.
+        # build.json goes too, since it states that the model exists.
         found += [path for path in (model, model.parent / "build.json") if path.exists()]
     found += [path for path in files.leftovers(paths.root) if not any(f in path.parents for f in found)]
     return [Item(path, _size(path)) for path in found]
 
 
 def remove(items: Iterable[Item]) -> None:
-    """Delete them; build.json and manifests go first, since they say that what stands beside them is whole."""
+    """Delete the items, build.json and manifests first, since these state that the files beside them are complete."""
     for item in sorted(items, key=lambda item: item.path.is_dir()):
         if item.path.is_dir():
             for manifest in [*item.path.rglob("manifest.json")]:
@@ -62,7 +62,7 @@ def remove(items: Iterable[Item]) -> None:
 
 
 def _models(paths: Paths, patterns: list[str]) -> list[Path]:
-    """Model folders of matching runs, and of the composites that are made from one of them."""
+    """Model folders of matching runs, and of composites that contain one of these."""
     runs = paths.root / "runs"
     names = {folder: folder.parent.relative_to(runs).as_posix() for folder in sorted(runs.glob("*/*/seed-*/model"))}
     ending = common_pair(name.split("/")[1] for name in names.values())
@@ -74,7 +74,7 @@ def _models(paths: Paths, patterns: list[str]) -> list[Path]:
 
 
 def _parts(folder: Path) -> Iterator[Path]:
-    """Folders of the models that a composite is made from."""
+    """The folders of a composite's parts."""
     if (folder / _COMPOSITE).is_file():
         for relative in files.read_json(folder / _COMPOSITE)["sha256"]:
             yield Path(os.path.normpath(folder / relative)).parent

@@ -1,4 +1,4 @@
-"""What GLUE's server takes: a zip of eleven TSV files, one per test set. Imports no torch.
+"""Write submissions to GLUE's server: a zip of eleven TSV files, one per test set. Does not import torch.
 
 Layout, labels and numbers of rows are those of gluebenchmark.com (Wang et al. 2019, GLUE, arXiv 1804.07461).
 """
@@ -16,12 +16,12 @@ import numpy as np
 from graft.io.files import atomic_file
 from graft.registry.tasks import TASKS, TaskRow
 
-# Zips of the same predictions are the same bytes.
+# A fixed time, so that the same predictions give the same bytes.
 _TIME = (1980, 1, 1, 0, 0, 0)
 
 
 class TestSet(NamedTuple):
-    """Rows of a published test set, and what is predicted for all of them where nobody asks a model."""
+    """The number of rows of a published test set, and the constant prediction used if no model answers it."""
 
     rows: int
     constant: str
@@ -42,22 +42,22 @@ TEST_SETS: Mapping[str, TestSet] = MappingProxyType(
         "AX": TestSet(1104, "entailment"),
     }
 )
-# What the tasks of the task table are called there.
+# GLUE's names for tasks of the task table.
 NAMES: Mapping[str, str] = MappingProxyType({"sst2": "SST-2", "stsb": "STS-B", "rte": "RTE"})
-# Test sets whose classes are written by their numbers.
+# Tasks whose classes are written as numbers.
 _NUMBERED = ("sst2",)
 
 
 def written(task: str, row: TaskRow, predictions: np.ndarray) -> list[str]:
-    """Class ids or scores [n] of a task as GLUE has them: numbers, names, or scores from 0 to 5.
+    """Format class ids or scores [n] as GLUE expects them: class numbers or names, or scores from 0 to 5.
 
-    Raises ValueError for a class that the published task has not.
+    Raises ValueError if the published task lacks a class.
     """
     if row.labels is None:
         return [f"{score:.3f}" for score in np.clip(predictions, 0, 5)]
     names = TASKS[task].labels or ()
     numbers = {name: str(i) for i, name in enumerate(names)}
-    # A study may call the classes by their numbers.
+    # A study may name the classes by their numbers.
     told = [name if name in names else names[int(name)] if name in numbers.values() else None for name in row.labels]
     if None in told:
         raise ValueError(f"tasks.{task}.labels: {list(row.labels)} are not GLUE's, which are {', '.join(names)}")
@@ -66,7 +66,7 @@ def written(task: str, row: TaskRow, predictions: np.ndarray) -> list[str]:
 
 
 def write(path: str | Path, answers: Mapping[str, tuple[Sequence[object], Sequence[str]]]) -> None:
-    """Write the zip, atomically. answers: index and prediction of every row, by test set; others get their constant."""
+    """Write the zip atomically. answers: index and prediction of each row by test set; others get their constant."""
     with atomic_file(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, (rows, constant) in TEST_SETS.items():
             index, predictions = answers.get(name, (range(rows), [constant] * rows))

@@ -1,4 +1,4 @@
-"""The model card and the provenance of a small model merged into a large one, beside its weights."""
+"""The model card and provenance of a small model merged into a large one."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from graft.registry.merge_methods import MethodFacts
 
 
 def write(folder: Path, facts: MethodFacts, order: Order, plan: Plan, diagnostics: dict[str, float]) -> None:
-    """Write README.md with the hub's metadata, and graft.json: what was merged, from which bytes, how, with what."""
+    """Write README.md with the hub's metadata, and graft.json with the merge's sources, settings and software."""
     sources = {
         "large": order.large,
         "small_finetuned": order.small_finetuned,

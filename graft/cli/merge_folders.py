@@ -1,4 +1,4 @@
-"""Merging the models of two folders into a third, without a study."""
+"""Merge the models of two folders into a third, without a study."""
 
 from __future__ import annotations
 
@@ -45,9 +45,9 @@ from graft.tasks.texts import read_texts
 from graft.tasks.tokens import TokenisedSplit, load_tokenizer
 from graft.tasks.tsv import read_tsv
 
-# Those parts of a shape that have no plural of their own.
+# Names for the parts of a shape that are not plural nouns.
 COUNTED = {"types": "token types", "vocabulary": "word embeddings"}
-# Rows on which a head is fitted, and the ridge sizes of which the one that predicts every fifth row best is taken.
+# Rows on which a head is fitted, and the ridge sizes to try; the best one on every fifth row, held out, is taken.
 FIT_ROWS = 2048
 FEWEST_ROWS = 10
 RIDGE = (1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
@@ -55,12 +55,12 @@ REGRESSION, MULTI_LABEL = "regression", "multi_label_classification"
 
 
 def merge(order: Order, report: Report, dry_run: bool = False) -> Plan:
-    """Merge two folders into `order.out`, or only plan it.
+    """Merge two folders into `order.out`, or with `dry_run` only plan the merge.
 
     The result is a plain Hugging Face classifier of the large shape with a model card (README.md) and provenance
-    (graft.json). Raises ValueError, and writes nothing, for an existing output folder, a missing folder, an
-    architecture other than BERT, a small model larger than the large one, unequal vocabularies, fewer tokens than a
-    space needs, weights that are not finite, or a labelled file that does not fit the fine-tuned model's labels.
+    (graft.json). Raises ValueError, and writes nothing, if the output folder exists, a folder is missing, an
+    architecture is not BERT, the small model is larger than the large one, vocabularies differ, the text has fewer
+    tokens than a space needs, weights are not finite, or the labelled file does not fit the fine-tuned model's labels.
     """
     facts = _checked(order)
     options = merge_methods.checked_options(order.method, order.options)
@@ -76,7 +76,7 @@ def merge(order: Order, report: Report, dry_run: bool = False) -> Plan:
 
 @dataclass(frozen=True)
 class _Given:
-    """What an order names, read and checked."""
+    """The models and texts of an order, read and checked."""
 
     large: BertModel
     small: BertModel
@@ -91,29 +91,31 @@ class _Given:
 
     @property
     def outputs(self) -> tuple[str, ...]:
-        """What the fine-tuned model's outputs are called."""
+        """The names of the fine-tuned model's outputs."""
         config = self.finetuned.config
         return tuple(config.id2label[i] for i in range(config.num_labels))
 
     @property
     def kind(self) -> str:
-        """transformers' `problem_type` of the fine-tuned model; where its config says none, what transformers does with
-        its outputs: a sigmoid of one, a softmax of several."""
+        """transformers' `problem_type` of the fine-tuned model.
+
+        Without one in the config, it follows what transformers does: sigmoid for one output, softmax for several.
+        """
         unsaid = MULTI_LABEL if len(self.outputs) == 1 else "single_label_classification"
         return self.finetuned.config.problem_type or unsaid
 
     @property
     def unsaid(self) -> bool:
-        """Whether the fine-tuned model's config leaves open what its outputs are."""
+        """Whether the fine-tuned model's config has no `problem_type`."""
         return self.finetuned.config.problem_type is None
 
     @property
     def labels(self) -> tuple[str, ...] | None:
-        """Classes, of which a text has one; None for a score."""
+        """The names of the outputs as classes; None for scores."""
         return None if self.kind == REGRESSION else self.outputs
 
     def first(self, tokens: int) -> np.ndarray:
-        """Whole texts in a fixed order, until so many tokens are read."""
+        """Rows of whole texts in a fixed order, until `tokens` tokens are read."""
         return first_texts(self.texts, self.max_tokens, tokens)
 
     def batches(self, tokens: int) -> list[Batch]:
@@ -129,7 +131,7 @@ class _Given:
 
 @dataclass(frozen=True)
 class _FitTexts:
-    """What a head is fitted on: rows of texts, and their labels where it is fitted to those."""
+    """The data a head is fitted on: rows of texts, and their labels for the labelled head."""
 
     texts: TokenisedSplit
     rows: np.ndarray
@@ -137,7 +139,7 @@ class _FitTexts:
 
     @property
     def held(self) -> Tensor:
-        """Which of the rows tell the best ridge size: every fifth."""
+        """Mask of the held-out rows that decide the ridge size: every fifth."""
         return torch.arange(len(self.rows)) % 5 == 0
 
 
@@ -179,7 +181,7 @@ def _read(order: Order, scratch: Path) -> _Given:
             raise ValueError(f"the small model has {ours} {counted}, the large one {theirs}; must be as many")
         if what in ("layers", "width", "ffn") and ours > theirs:
             raise ValueError(f"the small model has {what} {ours}, more than the large one's {theirs}; swap the folders")
-    # Of the folders as they were given: the second may come without a tokenizer.
+    # Compare the folders as given: the pre-trained small model may have no tokenizer.
     for small in (order.small_pretrained, order.small_finetuned):
         alike.check_alike(order.large, small)
     tokenizer = load_tokenizer(scratch / "--large")
@@ -271,7 +273,7 @@ def _plan(
 
 
 def _head_flops(kind: str, given: _Given, fit: _FitTexts) -> int:
-    """FLOPs of `_head`: the models' passes over the texts, the fit at every ridge size, and the last one."""
+    """FLOPs of `_head`: the models' passes over the texts, the fit at every ridge size, and the final fit."""
     outputs, rows, held = given.finetuned.config.num_labels, len(fit.rows), int(fit.held.sum())
     flops = given.pass_flops(given.large_shape, fit.texts, fit.rows)
     if fit.labels is None:
@@ -311,7 +313,7 @@ def _carry_out(
 
 
 def _counted(report: Report, total: int, text: str) -> Callable[[int], None]:
-    """What is told of every so many more, as a report of how many there are by now."""
+    """Make a callback that is called with increments and reports the running total."""
     done = 0
 
     def count(more: int) -> None:
@@ -325,14 +327,14 @@ def _counted(report: Report, total: int, text: str) -> Callable[[int], None]:
 def _head(
     kind: str, merged: dict[str, Tensor], small_head: Head, given: _Given, fit: _FitTexts, report: Report
 ) -> Head:
-    """The head on the merged body; its ridge size is the one with which the others predict every fifth text best."""
+    """Fit the head on the merged body; its ridge size is the best one on every fifth text, held out."""
 
     def states(model: BertModel, which: str) -> Tensor:
         count = _counted(report, len(fit.rows), f"texts read by the {which} model")
         found = features.cls_states(model, fit.texts, given.max_tokens, fit.rows, count)
         return torch.from_numpy(found).double()
 
-    # A copy, since the parts that the merge was made of share its memory.
+    # Copy the model, since the parts of the merge share its memory.
     body = copy.deepcopy(given.large)
     body.load_state_dict(merged)
     hidden = states(body, "merged")
@@ -363,9 +365,10 @@ def _head(
 def read_labelled(
     path: Path, labels: tuple[str, ...] | None, tokenizer: Tokenizer
 ) -> tuple[TokenisedSplit, np.ndarray]:
-    """Texts and labels of a TSV with a header: the last column is the label, the one or two before it the texts.
+    """Read texts and labels from a TSV with a header: one or two columns of text, then the label.
 
-    Columns that number the rows are left out. Raises ValueError as `read_tsv` and `rows_of` do.
+    Columns that number the rows are skipped. Raises ValueError if the file or its columns do not fit, and like
+    `read_tsv` and `rows_of`.
     """
     if not path.is_file():
         raise ValueError(f"--labelled: {path} is no file; a TSV whose last column is the label is needed")

@@ -1,4 +1,4 @@
-"""What `merge` of two shapes is asked for, and what it would do."""
+"""The order for a `merge` of two shapes, and the plan made from it."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from graft.reporting.fitting import Prose
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be merged, and how. `labelled`: a TSV for the labelled head; `tokens`: of text to calibrate on."""
+    """What to merge, and how. `labelled`: a TSV for the labelled head; `tokens`: how many to calibrate on."""
 
     method: str
     large: Path
@@ -33,7 +33,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a merge would do: shapes, depth map, options and FLOPs, before anything is written."""
+    """What a merge will do, before anything is written: shapes, depth map, options and FLOPs."""
 
     large: Shape
     small: Shape
@@ -45,7 +45,7 @@ class Plan:
 
 
 def told(plan: Plan) -> list[terminal.Part]:
-    """What a merge of two folders does: shapes, layers, options and FLOPs."""
+    """Show what a merge of two folders does: shapes, layers, options and FLOPs."""
     sizes = [(n, getattr(plan.small, n), getattr(plan.large, n)) for n in ("layers", "width", "ffn", "heads")]
     layers = ", ".join(f"{m} → {g}" for m, g in plan.depth_map)
     options = ", ".join(f"{name} {value}" for name, value in plan.options.items() if name != "strengths")

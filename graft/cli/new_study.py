@@ -1,4 +1,4 @@
-"""A new study's config: the text and comments of the default study, with one's own name, tasks, models and methods."""
+"""Write a new study's config: the default study's text and comments with the user's name, tasks, models and methods."""
 
 from __future__ import annotations
 
@@ -21,24 +21,24 @@ from graft.study.grid import Grid
 from graft.tasks import guessing, readers
 from graft.tasks.tsv import read_tsv
 
-# The default study: the one source of the comments, and of the values that are not asked for.
+# The default study: the only source of the comments, and of values that the user does not give.
 DEFAULT = Path(__file__).parents[2] / "config.yaml"
 CONFIGS = Path("config")
-# A task of classes with fewer rows of train is fine-tuned as rte is, for many epochs; others as sst2 is.
+# Classification tasks with fewer train rows are fine-tuned like rte, for many epochs; others like sst2.
 SMALL_TASK = 10_000
 MAX_TOKENS = 128
 MARGIN = 0.01
 SELECT = 1000
 HUB = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?")
 COMMIT = re.compile(r"[0-9a-f]{40}")
-# What merges are compared with: not in a study of the methods that were asked for.
+# Systems that merges are compared with; left out if the user asks for certain methods.
 RIVALS = frozenset({"lora", "distil", "weak-to-strong", "fewshot", "ensemble", "soup", "multitask"})
 ROLES = ("large", "small")
 
 
 @dataclass(frozen=True)
 class OwnTask:
-    """A task in a folder of one's own. `rows`: of its train.tsv. `guessed`: in words, "" for a known task."""
+    """A task in a user's folder. `rows`: of its train.tsv; `guessed`: the guesses in words, "" for a known task."""
 
     name: str
     folder: str
@@ -49,7 +49,7 @@ class OwnTask:
 
 @dataclass(frozen=True)
 class Asked:
-    """What a new study is asked to be; what is empty or None is as in the default study."""
+    """The user's wishes for a new study; empty or None means as in the default study."""
 
     name: str
     tasks: tuple[OwnTask, ...] = ()
@@ -68,10 +68,10 @@ def ask(
     seeds: int | None = None,
     kinds: Sequence[str] = (),
 ) -> Asked:
-    """Read what the command line asks for.
+    """Parse the arguments of the command line.
 
-    tasks: `NAME=FOLDER` each. large, small: a folder, or `owner/repo[@commit]` on the hub. kinds: `classes` or `score`,
-    of all own tasks, or `NAME=score` of one. Raises ValueError.
+    tasks: `NAME=FOLDER` each. large, small: a folder, or `owner/repo[@commit]` on the hub. kinds: `classes` or `score`
+    for all the user's tasks, or `NAME=score` for one. Raises ValueError if an argument is invalid.
     """
     checked_name(name)
     for method in methods:
@@ -81,7 +81,7 @@ def ask(
 
 
 def write(asked: Asked) -> tuple[Path, Grid]:
-    """Write config/<name>.yaml, checked as snakemake would; raises ValueError if it is there already."""
+    """Write config/<name>.yaml, with the checks of snakemake; raises ValueError if these fail or the file exists."""
     path = CONFIGS / f"{asked.name}.yaml"
     if path.exists():
         raise ValueError(f"{path} is there already; choose another name, or delete it first")
@@ -94,7 +94,7 @@ def write(asked: Asked) -> tuple[Path, Grid]:
 
 
 def own_tasks(tasks: Sequence[str], kinds: Sequence[str]) -> tuple[OwnTask, ...]:
-    """The tasks of the command line, each with the kind of labels that it is said to have; raises ValueError."""
+    """Read the command line's tasks, with the kinds of labels given for them; raises ValueError if one is invalid."""
     names = [task.partition("=")[0] for task in tasks]
     said: dict[str, guessing.Kind] = {}
     for given in kinds:
@@ -108,9 +108,9 @@ def own_tasks(tasks: Sequence[str], kinds: Sequence[str]) -> tuple[OwnTask, ...]
 
 
 def own_task(given: str, kind: guessing.Kind | None = None) -> OwnTask:
-    """The task that `NAME=FOLDER` means, its columns and labels guessed where its name is not a known task's.
+    """Read the task given as `NAME=FOLDER`; unless the name is a known task's, its columns and labels are guessed.
 
-    Both splits are read whole, so that a bad row is told now. Raises ValueError.
+    Both splits are read whole, to report bad rows at once. Raises ValueError.
     """
     name, equals, folder = given.partition("=")
     if not (equals and folder):
@@ -139,7 +139,7 @@ def model_source(role: str, given: str) -> dict[str, Any]:
 
 
 def commit_of(repo: str, revision: str | None, where: str) -> str:
-    """The commit (40 hex digits) that a branch, a tag or nothing means; asks the hub unless it is a commit already."""
+    """Resolve a branch, a tag or None to a commit (40 hex digits); asks the hub unless given a commit."""
     if revision is not None and COMMIT.fullmatch(revision):
         return revision
     from huggingface_hub import HfApi
@@ -156,9 +156,9 @@ def commit_of(repo: str, revision: str | None, where: str) -> str:
 
 
 def config_text(asked: Asked, default: str) -> str:
-    """The config as text: `default` with what is asked for put in the place of its own, and its comments kept.
+    """Render the config: `default` with the user's values in place of its own, and its comments kept.
 
-    Raises ValueError for a name that is the default's or a task given twice.
+    Raises ValueError if the name is the default study's or a task is given twice.
     """
     values = read_value(default, str(DEFAULT))
     if asked.name == values["name"]:
@@ -167,7 +167,7 @@ def config_text(asked: Asked, default: str) -> str:
     if len(set(names)) < len(names):
         raise ValueError(f"--task: {', '.join(names)} names a task twice")
     lines = default.splitlines()
-    # The text up to the first empty line is about the default study.
+    # The text before the first empty line describes the default study.
     lines = _opening(asked.name) + lines[lines.index("") :]
     lines = yaml_text.replaced(lines, ("name",), [f"name: {flow(asked.name)}"])
     if asked.seeds is not None:
@@ -181,7 +181,7 @@ def config_text(asked: Asked, default: str) -> str:
         lines = yaml_text.without(lines, ("systems", "multitask"))
         systems = {name: settings for name, settings in systems.items() if name != "multitask"}
     if asked.methods or "small" in dict(asked.models):
-        # A model of one's own rarely comes with the projection of its distillation.
+        # A user's model rarely comes with the projection of its distillation.
         needing = [n for n, merge in systems["merge"].items() if (merge or {}).get("residual") == "fit_dense"]
         for name in needing:
             lines = yaml_text.without(lines, ("systems", "merge", name))
@@ -247,7 +247,7 @@ def _with_models(lines: Lines, values: dict[str, Any], asked: Asked) -> Lines:
 
 
 def _finetune_lines(defaults: dict[str, dict], tasks: tuple[OwnTask, ...], positions: int) -> Lines:
-    """Hyperparameters per task: those of the default's model of the same role for its most similar task."""
+    """Hyperparameters per task: those of the default study's model in this role for the most similar task."""
     if not tasks:
         cut = {task: row | {"max_tokens": min(row["max_tokens"], positions)} for task, row in defaults.items()}
         return [f"      {task}: {flow(row)}" for task, row in cut.items()]
@@ -261,7 +261,7 @@ def _finetune_lines(defaults: dict[str, dict], tasks: tuple[OwnTask, ...], posit
 
 
 def similar(task: OwnTask) -> str:
-    """The task of the default study whose hyperparameters suit an own one."""
+    """The task of the default study whose hyperparameters suit a user's task."""
     if task.row.kind == "score":
         return "stsb"
     return "rte" if task.rows < SMALL_TASK else "sst2"
@@ -281,7 +281,7 @@ def _with_methods(lines: Lines, systems: dict[str, Any], methods: tuple[str, ...
 
 
 def _with_controls(lines: Lines, controls: dict[str, dict | None], merges: dict[str, str]) -> Lines:
-    """The controls `of` merges are those of the merges that there are: of all with heads, where its own are not."""
+    """Restrict controls `of` merges to merges in the study; if none is left, use all merges with heads."""
     for control, settings in controls.items():
         of = (settings or {}).get("of", [])
         left = [name for name in of if name in merges]
@@ -303,7 +303,7 @@ def _model_name(source: dict[str, Any], role: str) -> str:
 
 
 def _positions(source: dict[str, Any]) -> int:
-    """Tokens that a local model can read; of others it is known only once they are here."""
+    """Maximum number of tokens of a local model; that of others is known only after download."""
     if source["kind"] != "path":
         return MAX_TOKENS
     folder = Path(os.path.expandvars(os.path.expanduser(source["folder"])))
@@ -313,5 +313,5 @@ def _positions(source: dict[str, Any]) -> int:
 
 
 def _comment(indent: int, text: str) -> str:
-    # A column's name may hold anything; a comment ends where its line does.
+    # A column's name may contain any character; a line break would end the comment.
     return " " * indent + "# " + "".join(c if c.isprintable() else " " for c in text)

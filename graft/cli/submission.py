@@ -1,4 +1,4 @@
-"""A system's predictions on GLUE's test sets, as the zip that GLUE's server takes."""
+"""Predict GLUE's test sets with one system, and write the zip that GLUE's server takes."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from graft.tasks.tokens import TokenisedSplit, load_tokenizer
 
 @dataclass(frozen=True)
 class Part:
-    """A test set that a model has answered: by which run, with which score on `select` (None: it has none)."""
+    """A model's predictions on one test set, with its run and score on `select` (None if it has none)."""
 
     name: str
     run: Run
@@ -42,9 +42,8 @@ class Part:
 def submit(grid: Grid, paths: Paths, system: str, seed: str | None, out: Path, report: Report) -> list[Part]:
     """Predict the test split of every GLUE task of a study with one system, and write the zip.
 
-    `seed`: of the model; by default, for each task, the one that is best on `select`. Raises ValueError where the study
-    has no task of GLUE's or no such system, a model or a test split is not there, or a model is not what its build.json
-    records.
+    `seed`: of the model; by default, for each task, the one that is best on `select`. Raises ValueError if the study
+    has no GLUE task or no such system, if a model or test split is missing, or if a model differs from its build.json.
     """
     system = named(grid, system)
     tasks = [task for task in grid.study.tasks if task in glue.NAMES]
@@ -53,7 +52,7 @@ def submit(grid: Grid, paths: Paths, system: str, seed: str | None, out: Path, r
     chosen = {task: found for task in tasks if (found := _run(grid, paths, task, system, seed))}
     if not chosen:
         raise ValueError(f"study {grid.study.name} runs no system {system!r} on {' or '.join(tasks)}")
-    # Everything that can be missing is looked for before anything is computed.
+    # Check for everything that may be missing before computing anything.
     texts = {task: _texts(grid, task) for task in chosen}
     parts = []
     for done, (task, (run, select)) in enumerate(chosen.items()):
@@ -66,7 +65,7 @@ def submit(grid: Grid, paths: Paths, system: str, seed: str | None, out: Path, r
 
 
 def named(grid: Grid, system: str) -> str:
-    """The system that a name as in the tables means; raises ValueError."""
+    """The full name of a system named as in the tables; raises ValueError if there is none."""
     try:
         return grid.named(system)
     except ValueError as error:
@@ -74,13 +73,13 @@ def named(grid: Grid, system: str) -> str:
 
 
 def _run(grid: Grid, paths: Paths, task: str, system: str, seed: str | None) -> tuple[Run, float | None] | None:
-    """The run whose model answers, and its score on `select`; None where the study has no such run."""
+    """The run whose model answers, and its score on `select`; None if the study has no such run."""
     own = [run for run in grid.runs if (run.task, run.system.name) == (task, system)]
     if seed is not None and own and not (own := [run for run in own if str(run.seed) == seed]):
         raise ValueError(f"{task}/{system} has no seed {seed!r}; the study has {', '.join(map(str, grid.study.seeds))}")
     if not own:
         return None
-    # Unmade runs are not passed over in silence: the best seed would depend on which are there.
+    # Refuse missing runs instead of skipping them: the best seed would depend on which exist.
     scores: dict[Run, float | None] = {}
     for run in own:
         folder = paths.run(*run.made)

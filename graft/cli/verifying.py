@@ -1,4 +1,4 @@
-"""Whether a study's results are what was recorded: fingerprints, and the sha256 of data, models and predictions."""
+"""Verify a study's results against its records: fingerprints, and the sha256 of data, models and predictions."""
 
 from __future__ import annotations
 
@@ -28,14 +28,14 @@ _COMPOSITE = "composite.json"
 
 @dataclass(frozen=True)
 class Verified:
-    """How many of each kind of thing were looked at, and what is not as recorded, a sentence each."""
+    """The number of items checked, by kind, and a sentence for every deviation from the records."""
 
     counts: dict[str, int]
     problems: list[str]
 
 
 def verify(grid: Grid, paths: Paths, report: Report) -> Verified:
-    """Check all results that are there: what is missing (not made yet, or cleaned) is no problem but counted."""
+    """Check all existing results; missing ones (not made yet, or cleaned) are counted but no problem."""
     return _Check(grid, paths).all(report)
 
 
@@ -43,7 +43,7 @@ class _Check:
     def __init__(self, grid: Grid, paths: Paths) -> None:
         self.grid, self.paths = grid, paths
         self.counts: Counter[str] = Counter()
-        # Parts are shared by composites, and read once.
+        # Composites share parts; hash each once.
         self.sha256 = functools.cache(files.sha256)
 
     def all(self, report: Report) -> Verified:
@@ -57,7 +57,7 @@ class _Check:
         return Verified(dict(self.counts), problems)
 
     def _manifests(self) -> list[Path]:
-        """Of data, tokens and pre-trained models."""
+        """The manifests of data, tokens and pre-trained models."""
         patterns = ("data/*/manifest.json", "tokens/*/*/manifest.json", "models/*/manifest.json")
         return [path for pattern in patterns for path in sorted(self.paths.root.glob(pattern))]
 
@@ -74,7 +74,7 @@ class _Check:
                 yield f"{path}: not the file that {by} records (sha256 differs)"
 
     def _listed(self) -> dict[tuple[str, ...], Any]:
-        """The values of runs.csv, which is made of the records, by task, system and seed."""
+        """The values in runs.csv by task, system and seed; they should equal the records."""
         path = self.paths.tables / csv_files.RUNS
         table = csv_files.read_csv(path) if path.is_file() else pd.DataFrame()
         return {tuple(map(str, (row["task"], row["system"], row["seed"]))): row["value"] for _, row in table.iterrows()}
@@ -101,7 +101,7 @@ class _Check:
     def _fingerprint(self, run: Run, path: Path, record: RunRecord) -> Iterator[str]:
         try:
             expected = self.grid.evaluated(run.task, run.system.name, run.seed)
-        except ValueError:  # a local source that is not here any more
+        except ValueError:  # a local source that no longer exists
             self.counts["runs whose source is not here, so that their fingerprints cannot be told"] += 1
             return
         if (found := record.provenance.fingerprint) != expected:
@@ -119,7 +119,7 @@ class _Check:
             yield from self._files(composite.parent, files.read_json(composite)["sha256"], composite)
 
     def _predictions(self, run: Run, path: Path, record: RunRecord) -> Iterator[str]:
-        """Their sha256, and that they give the recorded metrics (older records have no sha256)."""
+        """Check the predictions' sha256 (older records have none), and that they give the recorded metrics."""
         table, row = path.with_name("predictions.parquet"), self.grid.row(run.task)
         try:
             answers, told = predictions.read(table, row)

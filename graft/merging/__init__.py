@@ -1,1 +1,1 @@
-"""The merge methods, and what they are made of: alignment, transport, heads, composites."""
+"""The merge methods and their parts: alignment, transport, heads, composites."""

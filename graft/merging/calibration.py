@@ -1,4 +1,4 @@
-"""Running a small and a large encoder on the same tokens and summing the moments of their activations."""
+"""Run a small and a large encoder on the same tokens, and sum the moments of their activations."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
@@ -23,9 +23,9 @@ from graft.registry.depth import DepthMap
 from graft.registry.shapes import Shape
 
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
-# Texts go through the models so many tokens at a time, since all of the small model's activations are held meanwhile.
+# Tokens per forward pass, limited since all of the small model's activations are kept in memory.
 PART_TOKENS = 1024
-# Where activations are seen in one model: (layer, site); the embeddings' output stands before the first layer, at -1.
+# A place of activations in a model: (layer, site); the embeddings' output has layer -1.
 Place = tuple[int, str]
 
 
@@ -41,11 +41,11 @@ def calibrate(
 
     Returns `graft.merging.moments.Moments` as float64 tensors on the CPU, by site (`architecture.site_name`); Gram
     matrices at GRAM_SITES only; and for every LayerNorm `<site>.spread` [2]: the mean over tokens of its input's
-    standard deviation over units, in the small and in the large model. Padding counts nowhere. Of PART_TOKENS
-    tokens all of the small model's activations are held at a time, and the large one's at one site. `progress` is
-    called with each batch's number of examples.
-    Raises ValueError for unequal vocabularies, a model in training mode, a wrong depth map, no batches, or activations
-    that are not finite.
+    standard deviation over units, in the small and in the large model. Padding is left out. For PART_TOKENS tokens at a
+    time, all of the small model's activations are in memory, and the large one's at one site. `progress` is called with
+    each batch's number of examples.
+    Raises ValueError if the vocabularies differ, a model is in training mode, the depth map is wrong, there are no
+    batches, or activations are not finite.
     """
     _check(small, large)
     depth.check(depth_map, small.config.num_hidden_layers, large.config.num_hidden_layers)
@@ -66,7 +66,7 @@ def calibrate(
 
 
 def check_tokens(tokens: int, large: Shape, where: str) -> None:
-    """Raise ValueError where there are fewer tokens than the widest space has units, which leaves maps undetermined."""
+    """Raise ValueError if there are fewer tokens than the widest space has units: maps would be underdetermined."""
     if tokens < large.ffn:
         raise ValueError(
             f"{where}: {tokens} tokens are too few; the feed-forward space of the large model needs at least "
@@ -75,7 +75,7 @@ def check_tokens(tokens: int, large: Shape, where: str) -> None:
 
 
 def _parts(batch: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
-    """A batch in parts of at most PART_TOKENS tokens, or of one text."""
+    """Split a batch into parts of at most PART_TOKENS tokens, or of one text."""
     texts, length = batch["input_ids"].shape
     rows = max(1, PART_TOKENS // length)
     for start in range(0, texts, rows):
@@ -133,9 +133,11 @@ def _watch(
     see: Callable[[Place, Tensor], None],
     see_spread: Callable[[Place, Tensor], None],
 ) -> None:
-    """Run a model, and give away activations [real tokens, width] at the embeddings (layer -1) and at every site of
-    some layers as they appear, each once; and the summed standard deviations of what LayerNorms read, by the site that
-    they make."""
+    """Run a model and pass its activations [real tokens, width] to `see`, and LayerNorms' spreads to `see_spread`.
+
+    Activations are those at the embeddings (layer -1) and at every site of `layers`, each once, as they are computed. A
+    spread is the sum over tokens of the standard deviation of a LayerNorm's input, by the LayerNorm's output site.
+    """
     inputs = {name: batch[name].to(model.device) for name in INPUTS}
     real = inputs["attention_mask"].bool()
     given_away: set[Place] = set()
@@ -143,7 +145,7 @@ def _watch(
 
         def watch(module: str, place_in: Place | None, place_out: Place) -> None:
             def keep(_: nn.Module, given: tuple[Tensor, ...], made: Tensor) -> None:
-                # Queries, keys and values read one input.
+                # Queries, keys and values share one input.
                 if place_in is not None and place_in not in given_away:
                     given_away.add(place_in)
                     see(place_in, given[0][real])

@@ -20,14 +20,14 @@ UNTRIED = "It was not evaluated when it was made: compare it with"
 
 
 def page(metadata: Mapping[str, Any], *parts: str) -> str:
-    """A model card: the hub's metadata (without what is None or empty), then paragraphs (without empty ones)."""
+    """Render a model card: the hub's metadata, without empty values, then the paragraphs that are not empty."""
     known = {name: value for name, value in metadata.items() if value}
     front = yaml.safe_dump(known, sort_keys=False, default_flow_style=None, allow_unicode=True, width=120)
     return f"---\n{front}---\n" + "\n\n".join(part for part in parts if part) + "\n"
 
 
 def parts(text: str) -> tuple[dict[str, Any], str]:
-    """The hub's metadata of a model card, and what stands below it."""
+    """Split a model card into the hub's metadata and the text below it."""
     if not text.startswith("---\n") or text.count("---\n") < 2:
         return {}, text
     _, front, body = text.split("---\n", 2)
@@ -35,12 +35,12 @@ def parts(text: str) -> tuple[dict[str, Any], str]:
 
 
 def warned(origins: Iterable[Origin]) -> str:
-    """What must be said of numbers made with these models, as a block that is not overlooked."""
+    """Warnings that apply to results with these models, as a Markdown quote."""
     return "\n".join(f"> **Not evidence.** {sentence}" for sentence in published.warnings(origins))
 
 
 def metadata(method: str, origins: Sequence[Origin], **others: Any) -> dict[str, Any]:
-    """The hub's metadata of a merge of these models; `others` are keys of the hub's."""
+    """The hub's metadata of a merge of these models; `others` are further keys."""
     return {
         "library_name": "transformers",
         "pipeline_tag": "text-classification",
@@ -53,12 +53,12 @@ def metadata(method: str, origins: Sequence[Origin], **others: Any) -> dict[str,
 
 
 def origins_of(sources: Mapping[str, Mapping[str, Any]]) -> list[Origin]:
-    """What is known of the models that were merged; sources: by role, a folder and the sha256 of its files."""
+    """The known origins of the merged models; sources: by role, a folder and the sha256 of its files."""
     return [published.of_folder(Path(source["folder"]), source["sha256"].values()) for source in sources.values()]
 
 
 def table_of(sources: Mapping[str, Mapping[str, Any]]) -> str:
-    """The files that were merged, with the beginnings of their sha256."""
+    """A table of the merged files, with the first digits of their sha256."""
     rows = [
         (role, f"`{Path(source['folder']).name}`", f"`{name}`", f"`{digest[:16]}`")
         for role, source in sources.items()
@@ -74,7 +74,7 @@ def text(
     head: str | None,
     sources: Mapping[str, Mapping[str, Any]],
 ) -> str:
-    """The README.md of a merged model; sources: by role, a folder and the sha256 of its files."""
+    """Render the README.md of a merged model; sources: by role, a folder and the sha256 of its files."""
     origins = origins_of(sources)
     listed = ", ".join(f"{name} {value}" for name, value in options.items() if name != "strengths")
     return page(

@@ -1,6 +1,6 @@
-"""What a merge is given in place of the small model's change, to see whether the change itself matters.
+"""Substitutes for the small model's change, used as controls to see whether the change itself matters.
 
-Each keeps the pre-trained small model and the norm of every tensor's change; what it says about the task is gone.
+Each keeps the pre-trained small model and the norm of every tensor's change, but no information about the task.
 """
 
 import hashlib
@@ -16,10 +16,10 @@ from graft.registry.merge_methods import CHANGES
 def finetuned_with(
     change: str, pretrained: Mapping[str, Tensor], finetuned: Mapping[str, Tensor], seed: int
 ) -> Mapping[str, Tensor]:
-    """The fine-tuned small body whose change is as `change` says: finetuned (its own), shuffled or random.
+    """The fine-tuned small body with its change kept (`finetuned`) or replaced (`shuffled`, `random`).
 
-    shuffled: every tensor's change with its entries in another order. random: normal noise with the same norm. In the
-    embedding tables both are done row by row, so that the change stays with the tokens that fine-tuning saw. Both
+    shuffled: the entries of every tensor's change are permuted. random: normal noise with the same norm. In embedding
+    tables both are done row by row, so that the change stays with the tokens that fine-tuning saw. The random numbers
     depend on (seed, tensor name) alone. Raises ValueError for an unknown kind of change.
     """
     if change not in CHANGES:

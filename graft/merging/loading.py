@@ -1,4 +1,4 @@
-"""Loading any system that `evaluate` can run: a classifier folder or a composite."""
+"""Load any system that `evaluate` can run: a classifier folder or a composite."""
 
 import functools
 from collections.abc import Callable
@@ -30,10 +30,9 @@ from graft.registry.shapes import Shape
 
 
 def load(folder: str | Path) -> Predictor:
-    """The system saved in `folder`, in float32 and eval mode on the CPU.
+    """Load the system saved in `folder`, in float32 and eval mode on the CPU.
 
-    Raises ValueError where the folder holds neither a composite nor a classifier, or a part of it is not what it was
-    made from.
+    Raises ValueError if the folder holds neither a composite nor a classifier, or if a composite's part has changed.
     """
     folder = Path(folder)
     if (folder / manifest.FILE).is_file():
@@ -105,7 +104,7 @@ def _shapes(composite: Composite) -> tuple[Shape, Shape]:
 
 
 def _no_head(shape: Shape, outputs: int) -> LinearMap:
-    """A head whose weights are yet to come."""
+    """A head of zeros, whose weights are loaded later."""
     return LinearMap(torch.zeros(outputs, shape.width), torch.zeros(outputs))
 
 

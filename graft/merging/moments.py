@@ -8,14 +8,14 @@ from dataclasses import dataclass, replace
 import torch
 from torch import Tensor
 
-# A unit whose variance is below this share of its mean square does not vary: the rest is rounding.
+# A unit whose variance is below this share of its mean square counts as constant: that much is rounding error.
 CONSTANT = 1e-14
 
 
 @dataclass(frozen=True)
 class Moments:
-    """Sums over tokens: count, small [w_S], large [w_L], cross = small^T large [w_S, w_L], and the two Gram matrices
-    small^T small [w_S, w_S] and large^T large [w_L, w_L] where they were asked for."""
+    """Sums over tokens: count, small [w_S], large [w_L], cross = small^T large [w_S, w_L], and, if requested, the Gram
+    matrices small^T small [w_S, w_S] and large^T large [w_L, w_L]."""
 
     count: int
     small: Tensor
@@ -32,7 +32,7 @@ class Moments:
         return cls(*sums, small.T @ small, large.T @ large) if grams else cls(*sums)
 
     def added(self, small: Tensor, large: Tensor) -> Moments:
-        """These moments with some more tokens in them. The tensors are added to in place: use these no more."""
+        """Add more tokens. This updates the tensors in place, so do not use the old moments afterwards."""
         small, large = small.double(), large.double()
         self.small.add_(small.sum(0))
         self.large.add_(large.sum(0))
@@ -74,9 +74,10 @@ class Moments:
         return self.gram_large - torch.outer(self.large, self.large) / self.count
 
     def centred(self) -> Moments:
-        """The moments of activations from which each site's own mean was taken; units that never vary become zero.
+        """The moments after subtracting this site's mean; constant units become zero.
 
-        Sites are pooled so, since what differs between their means is no signal: a key's bias, say, is arbitrary.
+        Sites are centred before they are pooled, since differences between their means carry no signal: a key's bias,
+        for example, is arbitrary.
         """
         small, large = self.centred_small(), self.centred_large()
         varies_small = small.diagonal() > CONSTANT * self.gram_small.diagonal()
@@ -91,7 +92,7 @@ class Moments:
         )
 
     def through(self, small: tuple[Tensor, Tensor], large: tuple[Tensor, Tensor]) -> Moments:
-        """The moments of what linear layers, (weight [out, in], bias [out]), make of these activations."""
+        """The moments of the outputs of linear layers (weight [out, in], bias [out]) on these activations."""
         (weight_s, bias_s), (weight_l, bias_l) = small, large
         n, sum_s, sum_l = self.count, weight_s @ self.small, weight_l @ self.large
         grams = self.gram_small is not None
@@ -112,7 +113,7 @@ class Moments:
         )
 
     def with_direction(self, small: Tensor, large: Tensor, share: float) -> Moments:
-        """Also count, as `share` of the tokens, pairs at the mean + and - a direction, [w_S] and [w_L]."""
+        """Add virtual tokens, `share` of the number of tokens, at the mean + and - a direction ([w_S] and [w_L])."""
         weight = share * self.count
         return replace(
             self,
@@ -122,7 +123,7 @@ class Moments:
         )
 
     def block(self, small: Tensor, large: Tensor) -> Moments:
-        """The moments of some units alone, given by their numbers."""
+        """The moments of a subset of units, given by index."""
         return Moments(
             self.count,
             self.small[small],
@@ -133,14 +134,14 @@ class Moments:
         )
 
     def tensors(self, site: str) -> dict[str, Tensor]:
-        """As named tensors, for a safetensors file."""
+        """Convert to named tensors, for a safetensors file."""
         named = {name: value for name, value in vars(self).items() if name != "count" and value is not None}
         count = {f"{site}.count": torch.tensor(self.count, dtype=torch.int64)}
         return count | {f"{site}.{name}": tensor.cpu().contiguous() for name, tensor in named.items()}
 
 
 def total(parts: Iterable[Moments]) -> Moments:
-    """The moments of several sites pooled."""
+    """Pool the moments of several sites."""
     first, *rest = parts
     for part in rest:
         first = first + part
@@ -148,7 +149,7 @@ def total(parts: Iterable[Moments]) -> Moments:
 
 
 def read(statistics: Mapping[str, Tensor], site: str, small: int, large: int) -> Moments:
-    """Read back one site, which should be [small, large] wide; raises ValueError naming what is not as it should be."""
+    """Read one site's moments, of widths small and large; raises ValueError naming a missing or misshapen tensor."""
     expected = {"count": (), "small": (small,), "large": (large,), "cross": (small, large)}
     if f"{site}.gram_small" in statistics:
         expected |= {"gram_small": (small, small), "gram_large": (large, large)}

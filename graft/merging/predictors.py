@@ -1,4 +1,4 @@
-"""Systems that answer batches: classifiers, probes, composites, constants."""
+"""Systems that predict batches: classifiers, probes, composites, constants."""
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Protocol
@@ -20,7 +20,7 @@ Batch = Mapping[str, Tensor]
 
 
 class Predictor(Protocol):
-    """A system that answers batches. `parameters` and `bytes` are those that inference needs."""
+    """A system that predicts batches. `parameters` and `bytes` are those that inference needs."""
 
     parameters: int
     bytes: int
@@ -55,7 +55,7 @@ class ClassifierPredictor:
 
 
 class ProbePredictor:
-    """Frozen encoders without their poolers, a pooling over tokens, and a linear map of their states side by side."""
+    """Frozen encoders without their poolers, a pooling over tokens, and a linear map of their concatenated states."""
 
     def __init__(self, encoders: Sequence[BertModel], shapes: Sequence[Shape], pooling: str, head: LinearMap) -> None:
         for encoder in encoders:
@@ -84,7 +84,7 @@ class ProbePredictor:
 
 
 class StitchPredictor:
-    """The first layers of one model, a linear map, the last of another, a pooling, and a linear head."""
+    """The first layers of one model, a linear map, the last layers of another, a pooling, and a linear head."""
 
     def __init__(self, model: Stitched, shapes: tuple[Shape, Shape], cut: Cut, pooling: str, head: LinearMap) -> None:
         self._model, self._shapes, self._cut, self._pooling, self._head = model, shapes, cut, pooling, head
@@ -105,9 +105,9 @@ class StitchPredictor:
 
 
 class TrainedPredictor:
-    """A trained module, and the frozen models whose states it reads, by the name that these have in its batch.
+    """A trained module and the frozen models whose states it reads, by the states' key in its batch.
 
-    `flops` gives the forward FLOPs of all of it for one example padded to so many tokens.
+    `flops` gives the forward FLOPs of the whole system for one example, by its padded number of tokens.
     """
 
     def __init__(self, module: Trained, frozen: Mapping[str, Frozen], flops: Callable[[int], int]) -> None:
@@ -150,7 +150,7 @@ class MixedPredictor:
 
 
 class ConstantPredictor:
-    """The same answer for every text."""
+    """The same logits for every text."""
 
     parameters = 0
     bytes = 0
@@ -174,6 +174,6 @@ def _inputs(batch: Batch, device: torch.device) -> dict[str, Tensor]:
 
 
 def _sizes(tensors: Iterable[Tensor]) -> tuple[int, int]:
-    """Number of parameters, and of bytes."""
+    """The numbers of parameters and of bytes."""
     tensors = list(tensors)
     return sum(t.numel() for t in tensors), sum(t.numel() * t.element_size() for t in tensors)

@@ -1,4 +1,4 @@
-"""What a method of kind `weights` gets and gives: an expensive `prepare` and an `apply` for every strength."""
+"""The interface of methods of kind `weights`: an expensive `prepare`, and an `apply` for every strength."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
@@ -15,13 +15,13 @@ from graft.registry.shapes import Shape
 
 @dataclass(frozen=True)
 class Parts:
-    """All that a merge is made from.
+    """The inputs of a merge.
 
-    Bodies are `BertModel.state_dict()`s. `statistics` are those of `graft.merging.calibration.calibrate` with this
-    depth map, for methods that need them; `options` those of `merge_methods.checked_options`; `texts`: batches of
-    tokens, for methods that walk through the models again; `projections`: the weights [w_L, w_S] with which a
-    distillation compared hidden states, where the small model came with any: one for all states, or one for the
-    embeddings and for each layer; `report` is told how far a method is.
+    Bodies are `BertModel.state_dict()`s. `statistics` are from `graft.merging.calibration.calibrate` with this depth
+    map, for methods that need them; `options` from `merge_methods.checked_options`; `texts`: batches of tokens, for
+    methods that run the models again; `projections`: the weights [w_L, w_S] with which a distillation compared hidden
+    states, if the small model came with any: one for all states, or one for the embeddings and one per layer; `report`
+    receives the method's progress.
     """
 
     large: Mapping[str, Tensor]
@@ -54,13 +54,15 @@ class Method(Protocol):
         """The whole merged body in the large shape and dtype; at strength 0 the large model's tensors exactly."""
 
     def flops(self, small: Shape, large: Shape, options: Mapping[str, Any], tokens: int) -> Cost:
-        """FLOPs of its two halves; calibration and the search are counted where they run. `tokens`: of
-        `Parts.texts`."""
+        """FLOPs of the two halves, without calibration and search, which are counted where they run.
+
+        `tokens`: the number of tokens in `Parts.texts`.
+        """
 
 
 @dataclass(frozen=True)
 class Deltas:
-    """The large body, float64 changes of some of its tensors, and what `prepare` found out about itself, by name."""
+    """The large body, float64 changes of some of its tensors, and diagnostics from `prepare`, by name."""
 
     large: Mapping[str, Tensor]
     by_name: Mapping[str, Tensor]
@@ -70,7 +72,7 @@ class Deltas:
 def add(deltas: Deltas, strength: float) -> dict[str, Tensor]:
     """large + strength * change, summed in float64 and returned in the large body's dtype.
 
-    Raises ValueError for a change that has no tensor of its name and shape in the large body.
+    Raises ValueError if the large body has no tensor of a change's name and shape.
     """
     for name, delta in deltas.by_name.items():
         if name not in deltas.large or deltas.large[name].shape != delta.shape:
@@ -85,8 +87,10 @@ def add(deltas: Deltas, strength: float) -> dict[str, Tensor]:
 
 
 def extended(parts: Parts) -> Parts:
-    """The small bodies made as deep as the large one by repeating layers as the depth map says, each large layer then
-    mapped to a small one of its own."""
+    """Repeat the small bodies' layers as the depth map says, so that they are as deep as it has pairs.
+
+    Each mapped large layer then has its own small layer, of the same number.
+    """
     layers = [m for m, _ in parts.depth_map]
     return replace(
         parts,
@@ -108,7 +112,7 @@ def small_change(parts: Parts, name: str) -> Tensor:
 
 
 def check_parts(parts: Parts) -> None:
-    """Raise ValueError unless all three bodies have their shapes' tensors and the depth map fits them."""
+    """Raise ValueError unless all three bodies have the tensors of their shapes and the depth map fits."""
     check_body(parts.large, parts.large_shape, "large model")
     check_body(parts.small_finetuned, parts.small_shape, "fine-tuned small model")
     check_body(parts.small_pretrained, parts.small_shape, "pre-trained small model")

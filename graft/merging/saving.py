@@ -1,4 +1,4 @@
-"""Taking a classifier apart into body and head, and writing one as a plain Hugging Face folder."""
+"""Split a classifier into body and head, and write one as a plain Hugging Face folder."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""Choosing a strength (and a ridge size with it) on the `select` split. Imports no torch."""
+"""Choose a strength (and with it a ridge size) on the `select` split. Does not import torch."""
 
 import math
 import random
@@ -9,7 +9,7 @@ from typing import Any
 
 @dataclass(frozen=True)
 class Point:
-    """One candidate: a strength, and the ridge size of its head where the head has one."""
+    """One candidate: a strength, and the ridge size of its head, if any."""
 
     strength: float
     ridge: float | None = None
@@ -26,8 +26,8 @@ class Choice:
     def records(self, metric: str, name: str = "strength") -> list[dict[str, Any]]:
         """Entries of `choices` in build.json: the strength with all points, then the ridge at the chosen strength.
 
-        A strength without an alternative is no choice, so it is left out (heads alone, probes). A score that is not a
-        number is written as null.
+        A strength without alternatives (heads alone, probes) is left out, since nothing was chosen. A score that is not
+        finite is written as null.
         """
         ridges = any(point.ridge is not None for point, _ in self.searched)
         curve = [
@@ -45,11 +45,10 @@ class Choice:
 
 
 def search(points: Iterable[Point], score: Callable[[Point], float]) -> Choice:
-    """Score all points; the best wins, among equals the smallest strength, then the larger ridge.
+    """Score all points and choose the best; ties go to the smallest strength, then the larger ridge.
 
-    A score that is not a number (a correlation with constant predictions) never wins over one that is; where no point
-    has a score the same order decides, so that a degenerate system still ends in a run. Without points it
-    raises ValueError.
+    NaN scores (a correlation with constant predictions) rank lowest. If all scores are NaN, the tie rule decides, so
+    that a degenerate system still completes its run. Raises ValueError if there are no points.
     """
     searched = tuple((point, float(score(point))) for point in points)
     if not searched:
@@ -57,7 +56,7 @@ def search(points: Iterable[Point], score: Callable[[Point], float]) -> Choice:
 
     def preference(entry: tuple[Point, float]) -> tuple[float, float, float, float]:
         point, value = entry
-        # The size decides before the sign: of -1 and 2 the former moves the model less.
+        # The magnitude decides before the sign: -1 changes the model less than 2.
         value = -math.inf if math.isnan(value) else value
         return (value, -abs(point.strength), -point.strength, point.ridge or 0.0)
 
@@ -66,9 +65,9 @@ def search(points: Iterable[Point], score: Callable[[Point], float]) -> Choice:
 
 
 def strength_grid(options: Mapping[str, Any], seed: int) -> tuple[float, ...]:
-    """Strengths to try for a method's checked options, in rising order: the list given, or 0 and random ones in [0, 1].
+    """Strengths to try for a method's checked options: the list given, or 0 and random ones in [0, 1], ascending.
 
-    `trials` counts all of them, 0 included; they depend on `seed` alone.
+    The option `trials` is their number, including 0; the random ones depend on `seed` alone.
     """
     if "strengths" in options:
         return tuple(options["strengths"])

@@ -1,4 +1,4 @@
-"""All tasks together: aggregate.csv."""
+"""Aggregate the systems' scores over all tasks: aggregate.csv."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COLUMNS = ("system", "kind", "tasks", "iqm", "iqm_low", "iqm_high", "mean_rank",
 
 
 def aggregated(rows: list[Compared], tasks: Mapping[str, Crossed]) -> pd.DataFrame:
-    """One row per system with runs on every task that counts, the best interquartile mean first; see `aggregates`."""
+    """One row per system with runs on every counted task, by descending interquartile mean; see `aggregates`."""
     references = {row.system.name: row.others["reference"][0] for row in rows}
     kinds = {row.system.name: row.system.kind for row in rows}
     found = sorted(aggregate(list(tasks.values()), references), key=lambda one: -one.iqm)

@@ -1,11 +1,11 @@
-"""What every figure and table shows, in full sentences, for the report and for Snakemake's own. Imports nothing."""
+"""Captions of figures and tables, in full sentences, for Graft's report and Snakemake's. Imports nothing."""
 
 _COST = (
     "Bars are intervals for new seeds and new examples, the grey steps the Pareto front, the dashed line the "
     "reference, a dotted line a system that costs nothing. Of many systems these are numbered: on the front (bold), "
     "fine-tuned, the merge that is best on select, the best control."
 )
-# By figure, in the order in which a reader meets them: heading and caption.
+# Heading and caption by figure, in the order of the report.
 FIGURES = {
     "metric-vs-training-flops": (
         "Metric against training FLOPs",

@@ -1,4 +1,4 @@
-"""Every system of a study against the reference, the small model and the head alone: what all tables are made from."""
+"""Compare every system of a study with the reference, the small model and the head alone: the source of all tables."""
 
 from __future__ import annotations
 
@@ -21,9 +21,9 @@ from graft.study.grid_systems import System
 class Compared:
     """One system on one task.
 
-    `others`: name and difference of the reference, the small model and the head alone; a difference is None where one
-    of both has no finished run. `near_best`: whether it is the best of its task or within noise of it. `chosen`:
-    whether it is the merge that is best on `select`.
+    `others`: name of the reference, the small model and the head alone, each with the difference to it; a difference is
+    None if either system has no finished run. `near_best`: whether the system is the best of its task or within noise
+    of it. `chosen`: whether it is the merge that is best on `select`.
     """
 
     task: str
@@ -43,7 +43,7 @@ class Compared:
 
 
 def compared(runs: pd.DataFrame, grid: Grid, tasks: Mapping[str, Crossed]) -> list[Compared]:
-    """All systems in the order of `runs`, the table of `runs.gather`; tasks: those of `predictions.crossed`.
+    """Compare all systems of `runs`, the table from `runs.gather`, in its order; `tasks`: from `predictions.crossed`.
 
     The reference of a system is the fine-tuned large model of its pair; probes, fine-tuned models and `majority` belong
     to the first pair that fits. Verdicts: see `_judged`.
@@ -70,7 +70,7 @@ def compared(runs: pd.DataFrame, grid: Grid, tasks: Mapping[str, Crossed]) -> li
 
 
 def best_on_select(runs: pd.DataFrame, grid: Grid) -> dict[str, str]:
-    """Per task the merge with the highest mean metric on `select` over its finished runs."""
+    """The merge with the highest mean metric on `select` over its finished runs, by task."""
     best: dict[str, tuple[float, str]] = {}
     for (task, name), group in runs.groupby(["task", "system"], sort=False):
         score = select_score(group)
@@ -80,7 +80,7 @@ def best_on_select(runs: pd.DataFrame, grid: Grid) -> dict[str, str]:
 
 
 def select_score(group: pd.DataFrame) -> float | None:
-    """The mean metric on `select` over the finished runs of one system; None where there is none."""
+    """The mean metric on `select` over the finished runs of one system; None if there are none."""
     known = [float(value) for value in group.loc[group["state"] == "done", "select_value"] if not pd.isna(value)]
     return math.fsum(known) / len(known) if known else None
 
@@ -93,10 +93,10 @@ def pair_of(system: System, grid: Grid) -> Pair:
 
 
 def _judged(rows: list[Compared], grid: Grid) -> list[Compared]:
-    """The rows with p values and verdicts against the reference.
+    """Add p values and verdicts against the reference to the rows.
 
-    There is a p value from `SEEDS_FOR_VERDICT` seeds on. Verdicts are for the primary family alone, whose p values are
-    corrected together, over all tasks; all other rows, and those of fewer seeds, are descriptive.
+    Rows with at least `SEEDS_FOR_VERDICT` seeds get a p value. Only the primary family gets verdicts; its p values are
+    corrected together over all tasks. All other rows, and those with fewer seeds, are descriptive.
     """
     statistics = grid.study.statistics
 
@@ -118,7 +118,7 @@ def _judged(rows: list[Compared], grid: Grid) -> list[Compared]:
 
 
 def _within_noise(sample: Crossed, name: str, best: str) -> bool:
-    """Whether the interval of the difference to the best holds 0; never where there is no interval."""
+    """Whether the interval of the difference to the best contains 0; False without an interval."""
     if name == best:
         return True
     interval = sample.of_difference(name, best)
@@ -126,12 +126,12 @@ def _within_noise(sample: Crossed, name: str, best: str) -> bool:
 
 
 def _head_only(task: str, system: System, grid: Grid, runs: pd.DataFrame) -> str | None:
-    """The head-only control of a merge: of its head, or the best on `select` where the merge has no head option."""
+    """The head-only control of a merge: the one with its head, or the best on `select` if the merge has no head."""
     if system.merge is None:
         return None
     controls = [s for s in grid.systems.values() if s.kind == "control" and s.pair == system.pair and s.merge is None]
     if system.head == "labelled" and not controls:
-        # The labelled head sees nothing of the small model, so that of another pair is the same.
+        # The labelled head does not depend on the small model, so another pair's control is the same.
         controls = [s for s in grid.systems.values() if s.head == "labelled" and s.merge is None]
         controls = [s for s in controls if s.pair.large == system.pair.large]
     if system.head is not None:

@@ -46,10 +46,10 @@ COLUMNS = (
 
 
 def comparison(rows: list[Compared], runs: pd.DataFrame, study: Study) -> pd.DataFrame:
-    """One row per task and system with COLUMNS, in the order of `rows`; runs: the table of `runs.gather`.
+    """One row per task and system with COLUMNS, in the order of `rows`; `runs` is the table from `runs.gather`.
 
-    Intervals are for new seeds and new examples. `n_seeds`: finished runs; `degenerate`: how many of them predict one
-    thing only. `sd`: standard deviation of the metric over seeds.
+    Intervals are for new seeds and new examples. `n_seeds`: finished runs; `degenerate`: how many of them predict the
+    same for every example. `sd`: standard deviation of the metric over seeds.
     """
     groups = {key: group for key, group in runs.groupby(["task", "system"], sort=False)}
     costs = {key: _costs(group) for key, group in groups.items()}
@@ -90,7 +90,10 @@ def _interval(interval: tuple[float, float] | None, low: str, high: str) -> dict
 
 
 def pareto_front(costs: pd.Series, metrics: pd.Series) -> list[bool]:
-    """Whether no other row is at least as good and as cheap, and better in one; costs, metrics [n], None is not."""
+    """Whether each row is on the Pareto front: no other is at least as good and as cheap, and better in one of both.
+
+    costs, metrics: [n]; a row with None in either is not on the front.
+    """
     points = list(zip(costs, metrics, strict=True))
     known = [point for point in points if None not in point]
 

@@ -1,4 +1,4 @@
-"""What every system costs to make and to use: one row per task and system."""
+"""The cost of making and using every system: one row per task and system."""
 
 from __future__ import annotations
 
@@ -46,16 +46,16 @@ COLUMNS = (
     "architecture",
 )
 _SEED = re.compile(r"seed-(\d+|all)")
-# Of the finished runs of each task and system.
+# Costs of the finished runs, by task and system.
 Made = Mapping[tuple[str, str], Sequence[Cost]]
 
 
 def table(runs: pd.DataFrame, grid: Grid, made: Made, measured: Mapping[str, Measurements]) -> pd.DataFrame:
-    """One row per task and system with COLUMNS, in the order of `runs`, a table of `runs.gather`.
+    """One row per task and system with COLUMNS, in the order of `runs`, a table from `runs.gather`.
 
-    What was counted, and what the making took (`wall_seconds`, `peak_memory_bytes`, `energy_joules`: of its last job,
-    without what it is built on), are means over finished runs; ratios are to the fine-tuned large model of the system's
-    pair. What was measured is by task, and of the system's architecture.
+    Counted costs and those of making the system (`wall_seconds`, `peak_memory_bytes`, `energy_joules`: of its last job
+    only, without its inputs) are means over finished runs; ratios are to the fine-tuned large model of the system's
+    pair. Measurements are those of the task and the system's architecture.
     """
     rows = []
     for task, name in dict.fromkeys(zip(runs["task"], runs["system"], strict=True)):
@@ -70,12 +70,12 @@ def table(runs: pd.DataFrame, grid: Grid, made: Made, measured: Mapping[str, Mea
             | {"train_flops_parts": _text(mean_parts(own, task))}
             | _measurement(measured.get(task), grid, task, name)
         )
-    # By column, or pandas would make floats of integers beside empty cells.
+    # Built by column, since pandas would otherwise convert integers beside empty cells to floats.
     return pd.DataFrame({name: pd.Series([row[name] for row in rows], dtype=object) for name in COLUMNS})
 
 
 def read_made(runs: pd.DataFrame, paths: Paths) -> dict[tuple[str, str], list[Cost]]:
-    """The costs in the run.json of every run that `runs`, a table of `runs.gather`, has as done."""
+    """Read the costs from the run.json of every run that is done in `runs`, a table from `runs.gather`."""
     found: dict[tuple[str, str], list[Cost]] = {}
     done = runs[runs["state"] == "done"]
     for task, system, seed in zip(done["task"], done["system"], done["seed"], strict=True):
@@ -85,7 +85,7 @@ def read_made(runs: pd.DataFrame, paths: Paths) -> dict[tuple[str, str], list[Co
 
 
 def read_measured(grid: Grid, paths: Paths) -> dict[str, Measurements]:
-    """What was measured, by task; one of another config is left out with a warning, one that is missing in silence."""
+    """Read the measurements by task; skips missing ones silently, and those of another config with a warning."""
     found = {}
     for task in families.measured_tasks(grid):
         path = paths.costs(task)
@@ -100,8 +100,10 @@ def read_measured(grid: Grid, paths: Paths) -> dict[str, Measurements]:
 
 
 def mean_parts(costs: Sequence[Cost], task: str) -> dict[str, float]:
-    """Mean training FLOPs over runs by part: the seed and the task are taken out of its name, and what then has one
-    name is summed (the members of an ensemble)."""
+    """Mean training FLOPs over runs, by part.
+
+    Seed and task are removed from the names of parts; parts that then share a name (an ensemble's members) are summed.
+    """
     totals: dict[str, int] = {}
     for cost in costs:
         for name, flops in cost.train_flops_parts.items():
@@ -122,12 +124,12 @@ def _mean(values: Iterable[float | None]) -> float | None:
 
 
 def _divided(total: float, count: int) -> float:
-    """An integer where it is one, since FLOPs are and may be too many for a float."""
+    """Divide, keeping an exact result an integer: FLOPs may be too large for a float."""
     return total // count if isinstance(total, int) and total % count == 0 else total / count
 
 
 def _text(parts: Mapping[str, float]) -> str | None:
-    """`part FLOPs; part FLOPs`, the largest first."""
+    """Write parts as `part FLOPs; part FLOPs`, the largest first."""
     return "; ".join(f"{part} {parts[part]}" for part in sorted(parts, key=parts.__getitem__, reverse=True)) or None
 
 

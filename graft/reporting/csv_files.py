@@ -20,7 +20,7 @@ WARM_START = "warm-start.csv"
 
 
 def read_comparison(paths: Paths) -> pd.DataFrame:
-    """Read comparison.csv; raises ValueError where an older version wrote it, with fewer columns."""
+    """Read comparison.csv; raises ValueError if it lacks a column because an older version wrote it."""
     path = paths.tables / COMPARISON
     table = read_csv(path)
     if missing := [name for name in COLUMNS if name not in table]:
@@ -29,8 +29,8 @@ def read_comparison(paths: Paths) -> pd.DataFrame:
 
 
 def write_csv(table: pd.DataFrame, path: Path) -> None:
-    """Write a table, atomically: floats by repr, booleans as true and false, nothing for None."""
-    # By column, since DataFrame.map makes floats of integers that stand beside empty cells.
+    """Write a table atomically: floats by repr, booleans as true and false, None as an empty cell."""
+    # By column, since DataFrame.map converts integers beside empty cells to floats.
     written = pd.DataFrame({name: pd.Series(_plain(values), dtype=object) for name, values in table.items()})
     with files.atomic_file(path) as temporary:
         written.to_csv(temporary, index=False, lineterminator="\n")
@@ -41,7 +41,7 @@ def _plain(values: pd.Series) -> list[Any]:
 
 
 def read_csv(path: Path) -> pd.DataFrame:
-    """Read a table of `write_csv`, every number as it was written and None where nothing stands."""
+    """Read a table that `write_csv` wrote, with exact numbers and None for empty cells."""
     if not path.is_file():
         raise FileNotFoundError(f"{path}: no such table; `snakemake tables` or `python -m graft tables` makes it")
     table = pd.read_csv(path, keep_default_na=False, na_values=[""])

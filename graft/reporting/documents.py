@@ -1,4 +1,4 @@
-"""The comparison as documents: comparison.md and comparison.html, the same cells in both."""
+"""Render the comparison as documents with the same cells: comparison.md and comparison.html."""
 
 from __future__ import annotations
 
@@ -16,8 +16,7 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 @dataclass(frozen=True)
 class Cell:
-    """Text, `best` where it is the best of its column, `near` where it is within noise of the best; `order`: the number
-    that it is sorted by, if it is one."""
+    """A cell's text; `best` in its column, or `near` (within noise of) the best; `order`: the sort key of a number."""
 
     text: str
     best: bool = False
@@ -36,14 +35,14 @@ class Section:
 
     @property
     def numeric(self) -> tuple[bool, ...]:
-        """Of every column, whether it is sorted by numbers."""
+        """Whether each column is sorted by number."""
         return tuple(any(row[at].order is not None for row in self.rows) for at in range(len(self.columns)))
 
 
 def sections(
     comparison: pd.DataFrame, significance: pd.DataFrame, aggregate: pd.DataFrame, confidence: float
 ) -> list[Section]:
-    """One section per task of comparison.csv, and one for all of them together where there is anything to say."""
+    """One section per task of comparison.csv, and one for all tasks together unless `aggregate` is empty."""
     found = []
     for task, table in comparison.groupby("task", sort=False):
         rows, best = formats.records(table), formats.best_rows(table)
@@ -61,10 +60,10 @@ def sections(
 
 
 def to_markdown(parts: list[Section]) -> str:
-    """Sections as Markdown: the best in bold, what is within noise of it underlined."""
+    """Render sections as Markdown, with the best mean in bold and those within noise of it underlined."""
 
     def written(cell: Cell) -> str:
-        # Names are plain (see DESIGN's safety), so nothing here can end a cell.
+        # Names are plain (see safety in DESIGN), so no text here can break a cell.
         return f"**{cell.text}**" if cell.best else f"<u>{cell.text}</u>" if cell.near else cell.text
 
     texts = []
@@ -76,7 +75,7 @@ def to_markdown(parts: list[Section]) -> str:
 
 
 def to_html(parts: list[Section], study: str) -> str:
-    """Sections as one page that needs nothing else; every text is escaped."""
+    """Render sections as one self-contained HTML page; all text is escaped."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined
     )
@@ -90,7 +89,7 @@ def _cell(key: str, text: str, best: bool, row: dict[str, Any]) -> Cell:
 
 
 def _needed(significance: pd.DataFrame, rows: list[dict[str, Any]]) -> list[str]:
-    """What a verdict on the merge that was chosen on select would take, where it has none."""
+    """State how many seeds and examples a verdict on the merge chosen on `select` would need, if that is known."""
     chosen = {row["system"] for row in rows if row["chosen"] is True}
     of = [row for row in formats.records(significance) if row["system"] in chosen and row["versus"] == "reference"]
     return [

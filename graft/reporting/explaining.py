@@ -1,4 +1,4 @@
-"""Where a number came from: one run's metrics, choices and cost, every step behind it, and what would make it stale."""
+"""Explain where a number came from: a run's metrics, choices and cost, the steps behind it, and when it goes stale."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ _ABSENT = "not in it: made before this run, or not made yet"
 
 @dataclass(frozen=True)
 class Section:
-    """A part of an explanation: rows of text under headings (none: a name and what it is), and a remark."""
+    """A part of an explanation: rows of text under headings (without headings: name and value), and a remark."""
 
     title: str
     rows: tuple[tuple[str, ...], ...] = ()
@@ -33,10 +33,10 @@ class Section:
 
 @dataclass(frozen=True)
 class Link:
-    """A step behind a run: what it wrote, whether that is what the config asks for now, and where its log is.
+    """A step behind a run: its output, whether that is up to date with the config, and its log.
 
-    `state`: done, missing (not made, or cleaned), stale (made by another config), or unknown where `fingerprint`, the
-    config's, cannot be had.
+    `state`: done, missing (not made, or cleaned), stale (made by another config), or unknown if the config's
+    `fingerprint` cannot be computed.
     """
 
     step: Step
@@ -48,7 +48,7 @@ class Link:
 
 
 def find_run(grid: Grid, task: str, system: str, seed: str) -> Run:
-    """The run of these names; raises ValueError that says which name is unknown, and what is known."""
+    """Find a run by its names; raises ValueError naming the unknown one and listing the known ones."""
     runs = [*grid.runs, *grid.transfer_runs]
     if task not in (known := list(dict.fromkeys(run.task for run in runs))):
         raise ValueError(f"study {grid.study.name} has no task {task!r}; known are {', '.join(known)}")
@@ -63,9 +63,9 @@ def find_run(grid: Grid, task: str, system: str, seed: str) -> Run:
 
 
 def explain(grid: Grid, paths: Paths, run: Run) -> list[Section]:
-    """All that is known of a run, finished or not, in the order in which one asks.
+    """Collect all that is known of a run, finished or not, most wanted first.
 
-    Raises ValueError for a run.json that is not of this schema.
+    Raises ValueError if its run.json has another schema.
     """
     chain = links(grid, paths, run)
     (state,) = states(grid, paths, runs=[run], check=chain[-1].fingerprint is not None)
@@ -90,7 +90,7 @@ def _link(grid: Grid, paths: Paths, step: Step) -> Link:
     output, log = steps.output_of(step, paths), steps.log_of(step, paths)
     try:
         expected = steps.fingerprint_of(grid, step)
-    except ValueError:  # a local source that is not here any more
+    except ValueError:  # a local source that no longer exists
         expected = None
     if not output.is_file():
         state = "missing"
@@ -107,7 +107,7 @@ def _fingerprint_in(output: Path) -> str | None:
 
 
 def depends_on(grid: Grid, step: Step) -> str:
-    """The config keys of a step's own that its fingerprint covers, beside the fingerprints of its inputs."""
+    """The config keys that a step's fingerprint covers, apart from the fingerprints of its inputs."""
     merging = "launch.device, launch.threads"
     match step.rule, step.wildcards:
         case "download_task", (task,) if task in grid.transfers:
@@ -201,7 +201,7 @@ def _metrics(record: RunRecord, path: Path) -> Section:
 
 
 def _tables(paths: Paths, run: Run, record: RunRecord) -> Section:
-    """The rows of the tables in which the number stands, as far as these are made."""
+    """The rows of the tables that hold the run's number, or a note that it is not in them."""
     rows = []
     if run.trained_on is None:
         row = _row_of(paths.tables / csv_files.RUNS, run, seed=True)
@@ -293,7 +293,7 @@ def _chain(chain: list[Link]) -> Section:
 
 
 def _outside(chain: list[Link]) -> list[Section]:
-    """What came from outside: data sets and published models."""
+    """The inputs from outside: data sets and published models."""
     rows = []
     for link in chain:
         if link.step.rule not in ("download_task", "download_model") or not link.output.is_file():

@@ -1,4 +1,4 @@
-"""Tables that fit a terminal: columns give way by width, and no word, name or number is ever broken."""
+"""Tables that fit a terminal: cells are folded or columns dropped, but no word, name or number is broken."""
 
 from __future__ import annotations
 
@@ -10,14 +10,14 @@ from rich.cells import cell_len
 from rich.console import Console, ConsoleOptions
 from rich.text import Text
 
-_BETWEEN = 2  # characters between two columns, and before what stands under a name
-_FEWEST = 24  # characters of a value beside its heading, below which it goes under it
+_BETWEEN = 2  # characters between two columns, and of the indent under a name
+_FEWEST = 24  # minimum width of a value beside its heading; a narrower one goes below it
 
 
 @dataclass(frozen=True)
 class Column:
-    """A column. `dropped`: the order in which columns are left out where there is no room, 0 for never; `least`: the
-    width below which folded text is hard to read."""
+    """A column. `dropped`: its rank in the order in which columns are dropped for lack of room, 0 for never; `least`:
+    the width below which folded text is hard to read."""
 
     heading: str = ""
     right: bool = False
@@ -26,9 +26,11 @@ class Column:
 
 
 class Fitted:
-    """A table as wide as its text where that fits; else folded between words; else with each row's first cell on a line
-    of its own, and with fewer columns; else with a line per cell. `spaced`: an empty line between rows, if any is
-    folded."""
+    """A table as wide as its text if that fits.
+
+    Otherwise its cells are folded between words; failing that, each row's first cell gets a separate line and columns
+    are dropped; failing that, every cell gets one. `spaced`: separate rows by an empty line if any cell is folded.
+    """
 
     def __init__(self, columns: Sequence[Column], rows: Sequence[Sequence[Text]], spaced: bool = False) -> None:
         self._columns, self._rows, self._spaced = list(columns), [list(row) for row in rows], spaced
@@ -51,7 +53,7 @@ class Fitted:
             yield from _folded(Text(f"no room for: {', '.join(left_out)}", style="dim"), width)
 
     def _widths(self, number: int) -> tuple[int, int]:
-        """The least width of a column, and that of its longest line."""
+        """The least width of a column, and the width of its longest line."""
         cells = [self._columns[number].heading, *(row[number].plain for row in self._rows)]
         lines = [line for cell in cells for line in cell.splitlines()]
         whole = max((cell_len(line) for line in lines), default=0)
@@ -62,7 +64,7 @@ class Fitted:
         return sum(self._widths(number)[0] for number in shown) + _BETWEEN * (len(shown) - 1)
 
     def _table(self, above: Sequence[int], shown: Sequence[int], width: int) -> Iterator[Text]:
-        """`above`: the columns whose cells stand on lines of their own."""
+        """Lay out the `shown` columns; cells of the columns `above` get separate lines before their row."""
         indent = " " * _BETWEEN if above else ""
         limits = [self._widths(number) for number in shown]
         widths = shared_out(limits, width - len(indent) - _BETWEEN * (len(shown) - 1))
@@ -104,7 +106,7 @@ class Fitted:
 
 
 class Prose:
-    """Text folded between words; a word that is longer than a line stays whole, so that it can be copied."""
+    """Text folded between words; a word longer than a line stays whole, so that it can be copied."""
 
     def __init__(self, text: str, style: str = "") -> None:
         self._text = Text(text, style=style)
@@ -114,7 +116,7 @@ class Prose:
 
 
 def shared_out(limits: Sequence[tuple[int, int]], width: int) -> list[int]:
-    """Widths of columns from the least and the most that each can use; what little is asked for is given first."""
+    """Share out a width among columns, given the least and the most that each can use; small requests come first."""
     given = [least for least, _ in limits]
     spare = width - sum(given)
     wanting = sorted((most - least, number) for number, (least, most) in enumerate(limits))
@@ -126,12 +128,12 @@ def shared_out(limits: Sequence[tuple[int, int]], width: int) -> list[int]:
 
 
 def _folded(text: Text, width: int) -> list[Text]:
-    """Lines of a text, broken between words alone."""
+    """Break a text into lines, between words only."""
     return [_whole(part) for line in text.split("\n") for part in line.divide(_breaks(line.plain, width))]
 
 
 def _breaks(line: str, width: int) -> Iterator[int]:
-    """Where a line is to be broken."""
+    """Yield the positions at which to break a line."""
     filled = 0
     for found in re.finditer(r"(\s*)(\S+)", line):
         if filled and filled + cell_len(found[0]) > width:
@@ -141,7 +143,7 @@ def _breaks(line: str, width: int) -> Iterator[int]:
 
 
 def _whole(line: Text) -> Text:
-    """A line that is neither folded nor cut when it is printed."""
+    """Mark a line so that rich neither folds nor crops it."""
     line.rstrip()
     line.no_wrap, line.overflow = True, "ignore"
     return line

@@ -1,4 +1,4 @@
-"""How the numbers of the comparison are written for people, in Markdown and in the terminal alike."""
+"""Format the comparison's numbers for readers, both in documents and in the terminal."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ HEADINGS = {
     "runs": "runs",
 }
 
-# The columns of comparison.csv that these are sorted by, where they can be.
+# The columns of comparison.csv by which numeric columns are sorted.
 NUMBERS = {
     "mean": "mean",
     "delta": "delta_vs_reference",
@@ -38,19 +38,19 @@ NUMBERS = {
 
 
 def records(table: pd.DataFrame) -> list[dict[str, Any]]:
-    """The rows of a table as dicts, with None in every empty cell (a table read from CSV has NaN there)."""
+    """Convert a table to one dict per row, with None for empty cells (NaN in a table read from CSV)."""
     return table.astype(object).where(table.notna(), None).to_dict("records")
 
 
 def best_rows(table: pd.DataFrame) -> set[int]:
-    """Positions of the rows with the highest mean; more than one where they tie, none where nothing is done."""
+    """Positions of the rows with the highest mean: several if they tie, none if no run is done."""
     means = [row["mean"] for row in records(table)]
     known = [mean for mean in means if mean is not None]
     return {index for index, mean in enumerate(means) if known and mean == max(known)}
 
 
 def row_cells(row: dict[str, Any]) -> dict[str, str]:
-    """One row of the comparison as text, by the keys of HEADINGS."""
+    """Format a row of the comparison as text, by the keys of HEADINGS."""
     return {
         "system": row["system"],
         "kind": row["kind"],
@@ -71,31 +71,31 @@ def row_cells(row: dict[str, Any]) -> dict[str, str]:
 
 
 def is_reference(row: dict[str, Any]) -> bool:
-    """Whether a row is the one it would be compared with."""
+    """Whether a row is its own reference."""
     return row["kind"] == "finetune" and row["delta_vs_reference"] == 0 and row["train_flops_ratio"] == 1
 
 
 def rounded(value: float) -> float:
-    """A metric, or a difference of two, to three decimals: one example of a thousand.
+    """Round a metric, or a difference of two, to three decimals: one example in a thousand.
 
-    The one rounding of metrics. What two ways of adding the same numbers differ in is far below the nine decimals of
-    the first step, so that it never turns the third.
+    All metrics are rounded here. Rounding to nine decimals first removes differences in summation order, so that these
+    never change the third decimal.
     """
     return round(round(value, 9), 3)
 
 
 def score(value: float | None) -> str:
-    """A metric with three decimals."""
+    """Format a metric with three decimals."""
     return NOTHING if value is None else f"{rounded(value) or 0:.3f}".replace("-", "−")
 
 
 def difference(value: float | None) -> str:
-    """A signed difference; one that rounds to nothing has no sign."""
+    """Format a signed difference; one that rounds to zero has no sign."""
     return NOTHING if value is None else _signed(rounded(value), 3)
 
 
 def points(value: float) -> str:
-    """A difference in hundredths of a metric."""
+    """Format a difference in hundredths of a metric."""
     return _signed(100 * rounded(value), 1)
 
 
@@ -105,7 +105,7 @@ def _signed(value: float, digits: int) -> str:
 
 
 def reference_mean(row: dict[str, Any], rows: list[dict[str, Any]]) -> float:
-    """The mean, as in the table, of the fine-tuned large model that a merge among its `rows` is compared with."""
+    """The mean of the fine-tuned large model, among `rows`, that the merge in `row` is compared with."""
     name = f"finetune.{row['system'].rsplit('-into-', 1)[1]}"
     return next(other["mean"] for other in rows if (other["task"], other["system"]) == (row["task"], name))
 
@@ -115,7 +115,7 @@ def with_interval(value: float | None, low: float | None, high: float | None, wr
 
 
 def flops(value: float | None) -> str:
-    """FLOPs with two digits, as 1.2e15."""
+    """Format FLOPs with two significant digits, as 1.2e15."""
     if value is None:
         return NOTHING
     mantissa, _, exponent = f"{float(value):.1e}".partition("e")
@@ -127,7 +127,7 @@ def with_ratio(value: float | None, times: float | None) -> str:
 
 
 def ratio(value: float | None) -> str:
-    """A ratio with two or three digits that tell."""
+    """Format a ratio with two or three significant digits."""
     if value is None:
         return NOTHING
     if value == 0 or value >= 100:
@@ -136,7 +136,7 @@ def ratio(value: float | None) -> str:
 
 
 def count(value: float | None) -> str:
-    """A count as 22.7M."""
+    """Format a count, as 22.7M."""
     if value is None:
         return NOTHING
     size, unit = next(((s, u) for s, u in ((1e9, "B"), (1e6, "M"), (1e3, "k")) if value >= s), (1, ""))
@@ -144,20 +144,20 @@ def count(value: float | None) -> str:
 
 
 def size(value: float) -> str:
-    """Bytes as 1.2 GB, in powers of 1000."""
+    """Format bytes, as 1.2 GB, in powers of 1000."""
     number, unit = next(((n, u) for n, u in ((1e12, "TB"), (1e9, "GB"), (1e6, "MB")) if value >= n), (1e3, "kB"))
     return f"{value / number:.3g} {unit}"
 
 
 def runs(row: dict[str, Any]) -> str:
-    """Finished of expected runs, and what became of the others: `2/3, 1 failed`."""
+    """Format finished and expected runs and the number of faulty ones: `2/3, 1 failed`."""
     words = (("n_missing", "missing"), ("n_failed", "failed"), ("degenerate", "constant"))
     others = [f"{row[key]} {word}" for key, word in words if row[key]]
     return ", ".join([f"{row['n_seeds']}/{row['n_expected']}", *others])
 
 
 def caption(metric: str, seeds: int, confidence: float) -> str:
-    """What a table shows, in full sentences."""
+    """Describe a comparison table in full sentences."""
     return (
         f"{metric} on the report split: mean over {seeds} {'seed' if seeds == 1 else 'seeds'} with the "
         f"{confidence:.0%} interval for new seeds and new examples (a system with 1/1 runs stands for all seeds; one "

@@ -9,17 +9,17 @@ import pandas as pd
 from graft.io.names import common_pair
 from graft.reporting import formats
 
-# What fonts of a paper may lack, as commands.
+# LaTeX commands for characters that a paper's font may lack.
 _COMMANDS = str.maketrans({"−": "$-$", "×": r"$\times$", "Δ": r"$\Delta$", "–": "--"})
-# No wider than its column, and no larger than it is.
+# Shrinks a table to the width of its column, but never enlarges it.
 _FITTED = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{"
 _BEST, _NEAR = "textbf:--rwrap;", "underline:--rwrap;"
 
 
 def to_latex(comparison: pd.DataFrame, confidence: float) -> str:
-    r"""One floating table per task, for `\input`; the paper needs `\usepackage{booktabs,graphicx}`.
+    r"""Render one floating table per task, for `\input`; the paper needs `\usepackage{booktabs,graphicx}`.
 
-    The best mean is bold, what is within noise of it underlined. All text is escaped.
+    The best mean is bold, and those within noise of it are underlined. All text is escaped.
     """
     parts = [_table(task, table, confidence) for task, table in comparison.groupby("task", sort=False)]
     return "% Needs \\usepackage{booktabs,graphicx}. Made by Graft.\n" + "\n".join(parts)
@@ -64,7 +64,7 @@ def _cells(row: dict[str, Any], common: str, metric: str, judged: bool) -> dict[
 
 
 def _escaped(text: str) -> str:
-    """As pandas escapes its cells."""
+    """Escape LaTeX's special characters as pandas does in cells."""
     for special in "&%$#_{}":
         text = text.replace(special, f"\\{special}")
     return text

@@ -1,4 +1,4 @@
-"""The predictions of all finished runs, as the statistics take them: one set of examples per task."""
+"""Read the predictions of all finished runs in the form the statistics take: one set of examples per task."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from graft.tasks.metrics import predictions
 
 
 def crossed(runs: pd.DataFrame, study: Study, paths: Paths) -> dict[str, Crossed]:
-    """Every task of `runs` (the table of `runs.gather`) with its finished runs' predictions on `report`.
+    """Collect the predictions on `report` of all finished runs in `runs` (the table from `runs.gather`), by task.
 
-    Raises ValueError where a run's examples or labels are not those of the task's other runs.
+    Raises ValueError if a run's examples or labels differ from those of the task's other runs.
     """
     found = {}
     for task, of_task in runs.groupby("task", sort=False):
@@ -42,9 +42,9 @@ def crossed(runs: pd.DataFrame, study: Study, paths: Paths) -> dict[str, Crossed
 
 
 def read(path: Path, row: TaskRow) -> tuple[pd.DataFrame, np.ndarray]:
-    """Ids and labels of the examples of a predictions.parquet, and what was predicted: class ids or scores, [n].
+    """Read a predictions.parquet: ids and labels of its examples, and the predicted class ids or scores [n].
 
-    Raises ValueError where the file is missing or lacks a column.
+    Raises ValueError if the file is missing or lacks a column.
     """
     if not path.is_file():
         raise ValueError(f"{path} is missing; delete the run.json beside it and run snakemake again")

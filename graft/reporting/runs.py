@@ -1,4 +1,4 @@
-"""All runs of a study as one table, a row per run that the config asks for."""
+"""Gather all runs of a study in one table, with a row per run that the config asks for."""
 
 from __future__ import annotations
 
@@ -30,14 +30,14 @@ _COSTS = (
 
 
 def gather(grid: Grid, paths: Paths, refuse_stale: bool = True, runs: Sequence[Run] | None = None) -> pd.DataFrame:
-    """One row per run of `runs` (all of the grid but transfers), in order; without a run.json it is missing or failed.
+    """One row per run of `runs` (default: the grid's, without transfers), in order; missing or failed without run.json.
 
     Columns: task, system, kind, label_use, seed, state, metric (the primary one), value, stderr, n, degenerate, every
     metric as `<metric>` and `<metric>_stderr`, select_metric, select_value, the costs of `records.Cost`, fingerprint,
-    code_version. Integers stay Python's, since FLOPs may be too many for 64 bits.
+    code_version. Integers stay Python's, since FLOPs may exceed 64 bits.
 
-    Raises ValueError if a run.json was made by another config, or with `refuse_stale` false counts it as missing;
-    warns (logging) of mixed code versions.
+    Raises ValueError if a run.json was made by another config, or with `refuse_stale` false counts it as missing. Logs
+    a warning if runs were made by different code versions.
     """
     found = states(grid, paths, runs=runs)
     stale = [state for state in found if state.state == "stale"]
@@ -49,7 +49,7 @@ def gather(grid: Grid, paths: Paths, refuse_stale: bool = True, runs: Sequence[R
     metrics = list(dict.fromkeys(m for name, task in grid.study.tasks.items() for m in task.row(name).metrics))
     rows = []
     for state in found:
-        # A running job counts as missing: the tables are of what is there.
+        # A running job counts as missing: the tables show finished runs.
         row = _head(grid, state.run)
         row["state"] = "missing" if state.state in ("running", "stale") else state.state
         if state.state == "done":
@@ -70,7 +70,7 @@ def _columns(metrics: list[str]) -> list[str]:
 
 
 def _head(grid: Grid, run: Run) -> dict[str, Any]:
-    """What is known of a run before it is made."""
+    """The columns that are known before a run is made."""
     return {
         "task": run.task,
         "system": run.system.name,

@@ -1,4 +1,4 @@
-"""Every difference with all that is known of it: significance.csv."""
+"""Every difference with its intervals, p values and verdict: significance.csv."""
 
 from __future__ import annotations
 
@@ -37,10 +37,10 @@ COLUMNS = (
 
 
 def significance(rows: list[Compared], tasks: Mapping[str, Crossed]) -> pd.DataFrame:
-    """One row per task, system and what it is compared with (`versus`: reference, small or head_only), with COLUMNS.
+    """One row with COLUMNS per task, system and comparison (`versus`: reference, small or head_only).
 
     `these_*`: interval for new seeds on these examples; `new_*`: for new seeds and new examples, as in comparison.csv;
-    `inner_*`: the same at the confidence that equivalence within `margin` asks for. `p_value` is not corrected; p_holm
+    `inner_*`: the same at the confidence that equivalence within `margin` requires. `p_value` is not corrected; p_holm
     and verdict are for the reference only, as in comparison.csv. `seeds_needed`, `examples_needed`: see `needed_for`.
     """
     found: list[dict[str, Any]] = []
@@ -66,9 +66,9 @@ def significance(rows: list[Compared], tasks: Mapping[str, Crossed]) -> pd.DataF
 
 
 def needed_for(difference: Difference | None, margin: float | None, task: Crossed) -> Needed | None:
-    """Seeds and examples with which a true difference of the margin is told from none in four of five studies.
+    """Seeds and examples needed to tell a true difference of the margin from none in four out of five studies.
 
-    None where there is no margin, or one run only, which does not say how far seeds differ.
+    None without a margin, or with one run only, which does not show how much seeds differ.
     """
     if margin is None or difference is None or difference.sd is None:
         return None

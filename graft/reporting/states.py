@@ -1,4 +1,4 @@
-"""What became of each run of a study: done, stale, running, failed or missing, and why."""
+"""The state of each run of a study (done, stale, running, failed or missing), and the reason."""
 
 from __future__ import annotations
 
@@ -19,20 +19,20 @@ from graft.study.steps import RULES, Step
 
 STATES = ("done", "stale", "running", "failed", "missing")
 
-# What Python, SLURM and the kernel say when a job dies; our own programs say `<rule>: <what is wrong>`.
+# What Python, SLURM and the kernel print when a job dies; our own programs print `<rule>: <what is wrong>`.
 _ERROR = re.compile(
     r"^(\w+\.)*\w*(Error|Exception|Interrupt|Timeout)\b|\berror: |^Killed|\boom[-_ ]kill|\bout of memory\b",
     re.IGNORECASE,
 )
 _TAIL_BYTES = 16_384
 NOTHING: Mapping[Path, Queued] = MappingProxyType({})
-# Seconds in which a job may have its log and not yet hold it: it imports torch first.
+# Seconds for which a starting job may have a log without holding its lock: it imports torch first.
 _STARTING = 60.0
 
 
 @dataclass(frozen=True)
 class RunState:
-    """A run's state, one of STATES, and why it is not done; `log` is the log that tells."""
+    """A run's state, one of STATES, why it is not done, and the log that shows it."""
 
     run: Run
     state: str
@@ -52,7 +52,7 @@ class StepState:
 
 @dataclass(frozen=True)
 class Clock:
-    """The time, and when the snakemake that runs the study now was started (None: it does not run)."""
+    """The current time, and when the running snakemake was started (None if none is running)."""
 
     now: float
     started: float | None
@@ -68,7 +68,7 @@ def run_json(paths: Paths, run: Run) -> Path:
 
 
 def last_error(log: Path, rule: str) -> str | None:
-    """The last line of a rule's log that tells of an error, or None."""
+    """The last line of a rule's log that reports an error, or None."""
     return _error_in(_tail(log), rule)
 
 
@@ -79,8 +79,11 @@ def state_of(
     clock: Clock,
     queued: Mapping[Path, Queued] = NOTHING,
 ) -> RunState:
-    """The state of one run; `fingerprint`: the config's fingerprint of a run, or None where it cannot be known;
-    `queued`: the job of a cluster that makes a file, or writes a log."""
+    """Find the state of one run.
+
+    `fingerprint` returns the config's fingerprint of a run, or None if it is unknown; `queued` maps an output or a log
+    to the cluster job that writes it.
+    """
     record = run_json(paths, run)
     if record.is_file():
         from graft.study import records
@@ -104,9 +107,9 @@ def state_of(
 def states(
     grid: Grid, paths: Paths, now: float | None = None, check: bool = True, runs: Sequence[Run] | None = None
 ) -> list[RunState]:
-    """The states of `runs` (all of the grid but transfers), in order; `check`: compare fingerprints with the config's.
+    """The states of `runs` (default: the grid's, without transfers), in order; `check`: compare config fingerprints.
 
-    A run that was not started because a step that it needs failed says so.
+    The reason of a run that waits for a failed step names that step.
     """
 
     def fingerprint(run: Run) -> str | None:
@@ -121,7 +124,7 @@ def states(
 
 
 def step_states(grid: Grid, paths: Paths, found: list[RunState], now: float | None = None) -> list[StepState]:
-    """Steps of no single run that run or failed: what unfinished runs wait for, and the tables."""
+    """Running or failed steps that belong to no single run: those unfinished runs wait for, measurements and tables."""
     clock = Clock.of(paths, now)
     tables = []
     for step in map(Step, steps.LAST):
@@ -145,14 +148,14 @@ def _shared_steps(grid: Grid, paths: Paths, found: list[RunState], clock: Clock)
 
 
 def _of_a_run(grid: Grid, step: Step) -> bool:
-    """Whether a step belongs to a single run; trials of hyperparameters and members of soups are none."""
+    """Whether a step belongs to a single run; hyperparameter trials and members of soups are not runs."""
     if step.rule in RULES.values():
         return grid.systems[step.wildcards[1]].kind not in (TRIAL, MEMBER)
     return step.rule == "evaluate"
 
 
 def _attempt(step: Step, paths: Paths, clock: Clock) -> tuple[str, str, Path]:
-    """State and reason of a step that has a log but no output yet, and the log that tells."""
+    """State and reason of a step that has a log but no output yet, and the log that shows it."""
     log = steps.log_of(step, paths)
     lines = _tail(log)
     last = lines[-1] if lines else "nothing in its log yet"
@@ -164,7 +167,7 @@ def _attempt(step: Step, paths: Paths, clock: Clock) -> tuple[str, str, Path]:
         return "missing", f"waits to be tried again; the last time: {error or 'killed'}", log
     if error:
         return "failed", error, log
-    # What killed it the cluster may have written down.
+    # The cluster may have recorded what killed it.
     if said := cluster.last_words(paths.root, step.rule, step.wildcards):
         return "failed", f"job {said[0].stem}: {said[1]}", said[0]
     if clock.now - written < _STARTING:
@@ -184,7 +187,7 @@ def _making(run: Run) -> Step:
 
 
 def _transfer(state: RunState) -> bool:
-    """Whether a run only evaluates what another made."""
+    """Whether a run only evaluates another run's model."""
     return state.run.trained_on is not None
 
 
@@ -193,7 +196,7 @@ def _error_in(lines: list[str], rule: str) -> str | None:
 
 
 def _tail(log: Path) -> list[str]:
-    """The last lines of a log that hold anything."""
+    """The non-empty lines at the end of a log."""
     with open(log, "rb") as handle:
         handle.seek(max(0, log.stat().st_size - _TAIL_BYTES))
         text = handle.read().decode(errors="replace")

@@ -1,4 +1,4 @@
-"""What a study shows, in one sentence, and where its files are."""
+"""Summarise a study in one sentence, and list its files."""
 
 from __future__ import annotations
 
@@ -20,9 +20,9 @@ _OTHER_SMALL = re.compile(rf"control\.other-small\.(?P<merge>.+\.(?:{'|'.join(HE
 
 
 def in_words(comparison: pd.DataFrame) -> str:
-    """One sentence on a study: per task the merge that is best on `select`, against the fine-tuned models and controls.
+    """Compare, in one sentence, each task's best merge on `select` with the fine-tuned models and controls.
 
-    comparison: the table comparison.csv. What is said is about means on the report split.
+    comparison: the table comparison.csv. All statements are about means on the report split.
     """
     common = common_pair(comparison["system"])
     rows = formats.records(comparison)
@@ -51,7 +51,7 @@ def in_words(comparison: pd.DataFrame) -> str:
 
 @dataclass(frozen=True)
 class Unbeaten:
-    """A control that is as good as a merge on a task; `merge` is None for the one that was chosen on select."""
+    """A control that is as good as a merge on a task; `merge` is None for the merge chosen on `select`."""
 
     task: str
     control: str
@@ -62,7 +62,7 @@ class Unbeaten:
 
 
 def controls_not_beaten(rows: list[Row], chosen: list[Row], common: str) -> list[Unbeaten]:
-    """Controls and baselines that are as good as the chosen merge of their task, or as the merge they belong to."""
+    """Find controls and baselines that are as good as their task's chosen merge, or as the merge they control for."""
     merges = {row["task"]: row for row in chosen}
     means = {(row["task"], row["system"]): row["mean"] for row in rows}
     known = list(dict.fromkeys(row["system"] for row in rows))
@@ -83,7 +83,7 @@ def controls_not_beaten(rows: list[Row], chosen: list[Row], common: str) -> list
 
 
 def places(paths: Paths) -> list[tuple[str, str]]:
-    """What there is to look at, and where it stands."""
+    """Names and paths of the outputs that exist."""
     known = (
         ("table", (paths.tables / COMPARISON).with_suffix(".md")),
         ("figures", paths.figures),
@@ -93,7 +93,7 @@ def places(paths: Paths) -> list[tuple[str, str]]:
 
 
 def _merges_of(system: str, known: list[str]) -> list[str]:
-    """The merges, among the `known` systems, that a control stands against.
+    """The merges, among the `known` systems, that a control belongs to.
 
     control.shuffled.<merge> belongs to merge.<merge>; control.other-small.<merge>.<head>.<model>-into-<large> to the
     merges of the same method and head into the same large model.
@@ -112,7 +112,7 @@ def _is_control(row: Row) -> bool:
 
 
 def _reached(row: Row, rows: list[Row], common: str, reference: str) -> str:
-    """How far one merge gets; `reference`: how to call what it is compared with."""
+    """State one merge's score beside the reference's; `reference`: what to call the latter."""
     goal = formats.score(formats.reference_mean(row, rows))
     times = row["train_flops_ratio"]
     share = "" if times is None else f", {formats.ratio(100 * times)}% of its training FLOPs"
@@ -127,5 +127,5 @@ def _tasks_ahead(chosen: list[Row], column: str) -> str:
 
 
 def listed(parts: list[str]) -> str:
-    """Words as a list in a sentence."""
+    """Join words as a list in a sentence."""
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

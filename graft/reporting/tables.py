@@ -1,4 +1,4 @@
-"""Makes what stands in `results/<study>`: tables, figures and the page, each from the files before it."""
+"""Write the outputs in `results/<study>`: tables, figures and the report, each from the files before it."""
 
 from __future__ import annotations
 
@@ -26,14 +26,14 @@ from graft.study.paths import Paths
 
 
 def write_runs(grid: Grid, paths: Paths, refuse_stale: bool = True) -> None:
-    """Gather all run.json files into runs.csv; raises ValueError as `gather` does."""
+    """Gather all run.json files into runs.csv; raises ValueError like `gather`."""
     write_csv(gathering.gather(grid, paths, refuse_stale), paths.tables / RUNS)
 
 
 def write_comparison(grid: Grid, paths: Paths) -> None:
     """Compare the systems of runs.csv by their predictions: comparison.*, significance.csv, aggregate.csv.
 
-    And warm-start.csv, where there are any. Raises ValueError as `predictions.crossed` does.
+    Also writes warm-start.csv if the study has warm starts. Raises ValueError like `predictions.crossed`.
     """
     runs = read_csv(paths.tables / RUNS)
     tasks = crossed(runs, grid.study, paths)
@@ -51,14 +51,14 @@ def write_comparison(grid: Grid, paths: Paths) -> None:
 
 
 def write_costs(grid: Grid, paths: Paths) -> None:
-    """Put together what the runs of runs.csv record and what was measured: cost.csv."""
+    """Combine the costs that runs in runs.csv record with the measurements: cost.csv."""
     runs = read_csv(paths.tables / RUNS)
     table = cost_table.table(runs, grid, cost_table.read_made(runs, paths), cost_table.read_measured(grid, paths))
     write_csv(table, paths.tables / COSTS)
 
 
 def write_figures(grid: Grid, paths: Paths) -> None:
-    """Draw what there is data for: `figures/<figure>.<task>.{svg,png,pdf}`, and what is drawn as csv beside them."""
+    """Draw every figure that has data: `figures/<figure>.<task>.{svg,png,pdf}`, with the data as csv beside them."""
     from graft.reporting.figures import catalogue
     from graft.reporting.figures.source import Source
 

@@ -27,7 +27,7 @@ from graft.reporting.states import STATES, RunState, StepState, states, step_sta
 from graft.study.grid import Grid
 from graft.study.paths import Paths
 
-# Columns that fit 120 characters, and which go first in fewer; comparison.md has all.
+# Columns that fit 120 characters, and the order in which narrower terminals drop them; comparison.md has all.
 _SHOWN = {
     "system": Column("system"),
     "mean": Column("mean", right=True),
@@ -41,19 +41,19 @@ _SHOWN = {
 }
 _COLOURS = {"done": "green", "stale": "yellow", "running": "cyan", "failed": "bold red", "missing": "yellow"}
 _WATCH_SECONDS = 5.0
-# Where output goes to a file or a pipe there is no width to keep to; rich would fold at 80.
+# A file or pipe has no width to fit; rich would fold at 80 characters.
 _PIPE_WIDTH = 200
 
 
-# What is printed one after another.
+# Parts of an output, printed in sequence.
 Part = Fitted | Prose | Text
 
 
 def show(parts: Iterable[Part]) -> None:
-    """Print on stdout."""
+    """Print parts on stdout."""
     shown = console()
     for part in parts:
-        # What is longer than a line (a path, a name) goes on in the next rather than being cut.
+        # A path or name longer than a line continues on the next instead of being cropped.
         shown.print(part, crop=False)
 
 
@@ -63,9 +63,9 @@ def console() -> Console:
 
 
 def comparison_tables(comparison: pd.DataFrame) -> list[Part]:
-    """Per task a heading and a table with the best mean in bold and the Pareto front starred; then what it all means.
+    """A heading and a table per task, with the best mean in bold and the Pareto front starred; then a legend.
 
-    A pair's name is left out of its systems' names where the study has no other.
+    If the study has one pair only, its name is left out of the systems' names.
     """
     common = common_pair(comparison["system"])
     parts: list[Part] = []
@@ -81,13 +81,13 @@ def comparison_tables(comparison: pd.DataFrame) -> list[Part]:
 
 
 def ending(sentence: str, places: Iterable[tuple[str, str]]) -> list[Text]:
-    """What a study shows, and a line per file to look at; paths are never folded, so that they can be copied."""
+    """A study's summary and a line per output; paths are never folded, so that they can be copied."""
     lines = [Text(f"{what:<7} {path}", no_wrap=True, overflow="ignore") for what, path in places]
     return [Text(), Prose(sentence), Text(), *lines]
 
 
 def status(paths: Paths) -> list[Part]:
-    """What is done, running, failed, missing or stale in a study, and why."""
+    """Show what is done, running, failed, missing or stale in a study, and why."""
     grid = Grid(load(paths.study))
     try:
         grid.check_sources(rows=False)
@@ -106,7 +106,7 @@ def status(paths: Paths) -> list[Part]:
 
 
 def watch(console: Console, paths: Paths) -> None:
-    """Show the status anew every few seconds, until Ctrl-C."""
+    """Refresh the status every few seconds until Ctrl-C."""
     with (
         Live(console=console, screen=console.is_terminal, auto_refresh=False, vertical_overflow="crop") as live,
         suppress(KeyboardInterrupt),
@@ -117,9 +117,9 @@ def watch(console: Console, paths: Paths) -> None:
 
 
 def status_tables(found: list[RunState], steps: Iterable[StepState] = ()) -> list[Part]:
-    """Counts per task and system, then each run that is not done with its reason; runs not started are counted only.
+    """Counts per task and system, then each run that is not done with its reason; runs not started are only counted.
 
-    steps: those of no single run that run or failed.
+    steps: running or failed steps that belong to no single run.
     """
     total = Counter(state.state for state in found)
     parts: list[Part] = [_counts_table(found)]
@@ -134,7 +134,7 @@ def status_tables(found: list[RunState], steps: Iterable[StepState] = ()) -> lis
 
 
 def plan_tables(plan: Plan) -> list[Part]:
-    """Jobs per rule; FLOPs and GPU hours per kind of step; disk; the sizes that all this rests on; what is unknown."""
+    """Jobs per rule; FLOPs and GPU hours per kind of step; disk; the sizes assumed; what is unknown."""
     more = "at least " if plan.unknown else ""
     gpu, parts = plan.gpu, [Text(f"{plan.study}: the whole study from nothing", style="bold")]
     parts += [plain_table(("job", "number"), [*plan.jobs.items(), ("total", sum(plan.jobs.values()))])]
@@ -176,7 +176,7 @@ def plan_tables(plan: Plan) -> list[Part]:
 
 
 def explanation(sections: Iterable[Section]) -> list[Part]:
-    """Where a number came from: a heading, a table and a remark per section."""
+    """Show where a number came from, with a heading, a table and a remark per section."""
     parts: list[Part] = []
     for section in sections:
         parts.append(Text(section.title, style="bold"))
@@ -185,7 +185,7 @@ def explanation(sections: Iterable[Section]) -> list[Part]:
             parts.append(Fitted([*map(Column, headings)], [[*map(Text, row)] for row in section.rows]))
         if section.remark:
             parts.append(Prose(section.remark, "dim"))
-        # A table has its empty line already.
+        # A table already ends with an empty line.
         if section.remark or not section.rows:
             parts.append(Text())
     return parts
@@ -197,7 +197,7 @@ def methods_table(methods: Iterable[MethodFacts]) -> Fitted:
     rows = []
     for facts in methods:
         cells = (facts.name, facts.kind, ", ".join(facts.needs), facts.label_use, ", ".join(facts.heads))
-        # Text, since rich would take square brackets in a plain string for markup.
+        # Text objects, since rich would parse square brackets in a plain string as markup.
         rows.append(
             [*map(Text, (*cells[:4], cells[4] or formats.NOTHING, " + ".join(facts.inference), facts.citation))]
         )
@@ -205,7 +205,7 @@ def methods_table(methods: Iterable[MethodFacts]) -> Fitted:
 
 
 def same_shape_table(methods: Iterable[Facts]) -> Fitted:
-    """The methods for models of one shape: what they need, their default strength and options, citation."""
+    """The methods for models of one shape: needs, default strength and options, citation."""
     rows = []
     for facts in methods:
         needs = ["models"] + ["base"] * facts.base + [facts.statistics] * bool(facts.statistics)
@@ -224,7 +224,7 @@ def same_shape_table(methods: Iterable[Facts]) -> Fitted:
 
 def _comparison_table(table: pd.DataFrame, common: str) -> Fitted:
     rows = formats.records(table)
-    # All `descriptive` says nothing: the column is shown once there is a verdict.
+    # A column with nothing but `descriptive` is left out.
     judged = any(row["verdict"] not in (None, "descriptive") for row in rows)
     shown = [key for key in _SHOWN if key != "verdict" or judged]
     best = formats.best_rows(table)
@@ -243,18 +243,18 @@ def _comparison_table(table: pd.DataFrame, common: str) -> Fitted:
 
 
 def plain_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> Fitted:
-    """A table of what can be read as text; columns of numbers are set to the right."""
+    """A table of values as text, with columns of numbers aligned to the right."""
     cells = [[Text(str(cell)) for cell in row] for row in rows]
     columns = []
     for heading, column in zip(headings, zip(*cells, strict=True), strict=True):
         numbers = column[0].plain[:1].isdigit()
-        # Several numbers in one cell (12 x 768) stay on one line.
+        # Keep several numbers in one cell (12 x 768) on one line.
         columns.append(Column(heading, right=numbers, least=max(map(len, column)) if numbers else 0))
     return Fitted(columns, cells)
 
 
 def _at_least(text: str, whole: bool, known: float) -> str:
-    """A quantity of which not everything may be known."""
+    """Mark a quantity that is not `whole` as a lower bound, or as unknown if nothing is known."""
     return text if whole else f"at least {text}" if known else "unknown"
 
 

@@ -1,4 +1,4 @@
-"""How the systems of a study do on other data sets: the comparison once more, in a table of its own."""
+"""Compare the systems of a study on other data sets (transfers), in a separate table."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ TRANSFER = "transfer.csv"
 
 
 def write_transfer(grid: Grid, paths: Paths, refuse_stale: bool = True) -> None:
-    """Compare the systems on every transfer; raises ValueError as `gather` and `predictions.crossed` do."""
+    """Compare the systems on every transfer; raises ValueError like `gather` and `predictions.crossed`."""
     runs = gathering.gather(grid, paths, refuse_stale, grid.transfer_runs)
     study = as_tasks(grid)
     rows = compared(runs, Grid(study), crossed(runs, study, paths))
@@ -23,10 +23,10 @@ def write_transfer(grid: Grid, paths: Paths, refuse_stale: bool = True) -> None:
 
 
 def as_tasks(grid: Grid) -> Study:
-    """The study with its transfers in the place of its tasks, as `compared` wants it.
+    """Replace the study's tasks by its transfers, in the form `compared` takes.
 
-    All of it is descriptive: the primary family, to which verdicts and Holm's correction belong, is of the study's own
-    tasks. A margin is that of the task that the systems were trained on.
+    All results are descriptive: the primary family, with its verdicts and Holm's correction, is limited to the study's
+    own tasks. Margins are those of the tasks on which the systems were trained.
     """
     study, tasks = grid.study, {}
     for task, (_, transfer) in grid.transfers.items():

@@ -1,4 +1,4 @@
-"""Warm starts as curves: the metric after so many steps from each start, and what had been spent by then."""
+"""Warm starts as curves: metric and FLOPs spent, by number of training steps from each start."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ COLUMNS = ("task", "merge", "arm", "steps", "n_seeds", "mean", "ci_low", "ci_hig
 
 
 def curves(comparison: pd.DataFrame, grid: Grid) -> pd.DataFrame:
-    """One row per task, arm and number of steps, from a table of `comparison.compare`; 0 steps are the starts.
+    """One row per task, merge, arm and number of steps, from the table of `comparison.comparison`; 0 steps: the start.
 
-    `train_flops` are all, and `without_small` those that are left where the fine-tuned small model exists already.
+    `train_flops` are all FLOPs; `without_small` leaves out those of the fine-tuned small model.
     """
     rows = {(row["task"], row["system"]): row for row in formats.records(comparison)}
     head = grid.study.systems.warm_start.head
@@ -42,7 +42,7 @@ def _arm(system: System) -> tuple[str, str]:
 
 def _without(row: dict[str, Any], small: dict[str, Any] | None, arm: str, head: str) -> float | None:
     flops, spent = row["train_flops"], small and small["train_flops"]
-    # A labelled head alone, and a new one, know nothing of the small model.
+    # A labelled head alone and a new head do not depend on the small model.
     if arm == "random-head" or (arm == "closed-form-head" and head == "labelled"):
         return flops
     return None if flops is None or spent is None else flops - spent

@@ -1,4 +1,4 @@
-"""One number over all tasks: the interquartile mean of normalised scores, and the mean rank.
+"""Aggregate scores over all tasks: the interquartile mean of normalised scores, and the mean rank.
 
 Source: Agarwal et al. 2021, Deep Reinforcement Learning at the Edge of the Statistical Precipice, arXiv 2108.13264.
 """
@@ -17,10 +17,10 @@ from graft.statistics.weighted import metric_under
 
 @dataclass(frozen=True)
 class Aggregate:
-    """A system over `tasks`: scores are 0 for knowing labels only and 1 for the reference; rank 1 is the best.
+    """A system over `tasks`: a score is 0 for the best constant prediction and 1 for the reference; rank 1 is the best.
 
-    The interquartile mean is over all runs of all tasks, a quarter cut off at either end. Intervals are for new seeds
-    and examples.
+    The interquartile mean is over all runs of all tasks, without the lowest and the highest quarter. Intervals are for
+    new seeds and examples.
     """
 
     system: str
@@ -32,17 +32,17 @@ class Aggregate:
 
 
 def aggregate(tasks: Sequence[Crossed], references: Mapping[str, str]) -> list[Aggregate]:
-    """The systems of `references` ({system: its reference}) that have runs on all tasks, in its order.
+    """Aggregate the systems of `references` ({system: its reference}) that have runs on all tasks, in its order.
 
-    Tasks on which a reference is not clearly better than one label for all are left out, for all systems: divided by a
-    difference that is noise, a score says nothing. Empty where no task is left.
+    Tasks on which a reference is not clearly better than a constant prediction are left out for all systems, since a
+    score normalised by noise is meaningless. Returns an empty list if no task is left.
     """
     used = [task for task in tasks if all(_scale(task, name) is not None for name in set(references.values()))]
     systems = [name for name in references if used and all(task.values(name) for task in used)]
     if not systems:
         return []
     tail = (1 - used[0].confidence) / 2
-    # [systems, 1 + draws] per task: the means themselves, and in every draw.
+    # [systems, 1 + draws] per task: the observed means, and those in every draw.
     means = [np.array([_with_draws(task, name).mean(axis=0) for name in systems]) for task in used]
     ranks = np.mean([stats.rankdata(-of_task, axis=0) for of_task in means], axis=0)
     found = []
@@ -59,14 +59,14 @@ def aggregate(tasks: Sequence[Crossed], references: Mapping[str, str]) -> list[A
 
 
 def _with_draws(task: Crossed, system: str) -> np.ndarray:
-    """The metric of each run: as it is, and in every draw of examples and seeds, [runs, 1 + draws]."""
+    """The metric of each run: observed, and in every draw of examples and seeds, [runs, 1 + draws]."""
     values = task.values(system)
     drawn = [task.drawn(system, seed) for seed in values] + task.sampling.of_mean(values)
     return np.column_stack([list(values.values()), drawn])
 
 
 def _scale(task: Crossed, reference: str) -> tuple[float, float] | None:
-    """The metric of one label for all, and how far the reference is above it; None where it is not clearly so."""
+    """The best constant prediction's metric and the reference's lead over it; None if that is not clearly positive."""
     estimate = task.of_mean(reference)
     constant = np.repeat(np.unique(task.labels)[:, None], len(task.labels), axis=1)
     ones = np.ones((len(task.labels), 1))

@@ -1,9 +1,9 @@
-"""Means and differences of systems on one task, uncertain in two crossed ways: other seeds, and other examples.
+"""Means and differences of systems on one task, with uncertainty from two crossed factors: seeds and examples.
 
-A draw of the bootstrap takes one sample of examples for all systems and seeds, and moves the mean over seeds as far as
-its standard error and Student's t say: the two are crossed, as in Owen 2007, The Pigeonhole Bootstrap (Annals of
-Applied Statistics 1, 386), where the seeds would be resampled too. Resampling examples within each seed, as if every
-seed had examples of its own, covers 85% where 95% is claimed.
+Each bootstrap draw takes one sample of examples for all systems and seeds, and shifts the mean over seeds by its
+standard error times a Student t. The two factors are crossed, as in Owen 2007, The Pigeonhole Bootstrap (Annals of
+Applied Statistics 1, 386), which would resample the seeds too. Resampling examples within each seed, as if every seed
+had different examples, gives 95% intervals that cover only 85%.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ from graft.statistics.sampling import Sampling
 from graft.statistics.sign_flips import p_value
 from graft.statistics.weighted import metric_under
 
-# The run of a system that is not trained with a seed; it stands for every seed.
+# The name of the single run of a system trained without a seed; it stands for every seed.
 ALL = "all"
-# What the metric itself can be: an interval that leaves it says nothing more.
+# Ranges of metrics, to which intervals are clipped; all others are from 0 to 1.
 _RANGES = {"correlation": (-1, 1), "pearson": (-1, 1), "spearman": (-1, 1), "matthews_correlation": (-1, 1)}
 
 Interval = tuple[float, float] | None
@@ -31,8 +31,8 @@ Interval = tuple[float, float] | None
 class Estimate:
     """A mean over seeds. `new`: its interval for new seeds and new examples; `these`: for new seeds alone.
 
-    None where it cannot be had: for one run of a system that has a seed, nobody knows what another seed would give.
-    `sd`: standard deviation over seeds, None for one run.
+    Intervals are None for a single run of a seeded system, which does not show what another seed would give. `sd`:
+    standard deviation over seeds, None for one run.
     """
 
     mean: float
@@ -46,9 +46,9 @@ class Estimate:
 class Difference(Estimate):
     """A mean difference, paired by seed and example.
 
-    `inner`: the interval for new seeds and examples that two one-sided tests of equivalence ask for (90% where the
-    others have 95%). `p_value`: of no difference, for new seeds and examples. `seed_variance`, `example_variance`: that
-    of the difference of one seed, and of one example's contribution.
+    `inner`: the interval for new seeds and examples that two one-sided equivalence tests use (90% if the others have
+    95%). `p_value`: of no difference, for new seeds and examples. `seed_variance`, `example_variance`: variances of a
+    single seed's difference and of a single example's contribution.
     """
 
     inner: Interval
@@ -58,11 +58,11 @@ class Difference(Estimate):
 
 
 class Crossed:
-    """The systems of one task.
+    """The predictions of all systems on one task.
 
-    task: its name, from which the draws follow. metric: a name of `tasks.table.METRICS`. labels: [n].
+    task: its name, which seeds the draws. metric: a name in `registry.tasks.METRICS`. labels: [n].
     predictions: {system: {seed or "all": class ids or scores, [n]}}, seeds as text. confidence in (0, 1).
-    Raises ValueError for predictions of another length.
+    Raises ValueError if predictions and labels differ in length.
     """
 
     def __init__(
@@ -89,7 +89,7 @@ class Crossed:
         return [seed for name, seed in self._rows if name == system]
 
     def values(self, system: str) -> dict[str, float]:
-        """The metric on these examples by seed."""
+        """The metric on these examples, by seed."""
         return {seed: float(self._values[self._at[system, seed]]) for seed in self.seeds_of(system)}
 
     def drawn(self, system: str, seed: str) -> np.ndarray:
@@ -97,7 +97,7 @@ class Crossed:
         return self._under_draws[self._at[system, seed]]
 
     def of_mean(self, system: str) -> Estimate | None:
-        """The mean over the system's runs; None where there are none."""
+        """The mean over the system's runs; None if there are none."""
         values = self.values(system)
         if not values:
             return None
@@ -106,7 +106,7 @@ class Crossed:
         return Estimate(*self._estimate(values, drawn, bounds))
 
     def of_difference(self, system: str, other: str) -> Difference | None:
-        """The mean of system - other over the seeds that both have; None where there are none."""
+        """The mean of system - other over their common seeds; None if there are none."""
         pairs = self._pairs(system, other)
         if not pairs:
             return None
@@ -125,7 +125,7 @@ class Crossed:
         )
 
     def _pairs(self, system: str, other: str) -> dict[str, tuple[int, int]]:
-        """Rows of both by seed; a system with the single run `all` is compared with every seed of the other."""
+        """Row numbers of both systems by seed; the single run `all` is paired with every seed of the other."""
         left, right = self.seeds_of(system), self.seeds_of(other)
         if ALL in right:
             seeds = left
@@ -162,14 +162,14 @@ class Crossed:
 
     @cached_property
     def _under_draws(self) -> np.ndarray:
-        """[rows, draws] float32."""
+        """The metric of each run in each draw of examples, [rows, draws] float32."""
         return self._metric(self.sampling.weights).astype(np.float32)
 
     @cached_property
     def _influence(self) -> np.ndarray:
-        """How much each example lifts each run's metric, [rows, n]: (n - 1) times what leaving it out takes away.
+        """Jackknife influence of each example on each run's metric, [rows, n]: (n - 1) times the loss without it.
 
-        For accuracy: whether it is right, less the accuracy. Each row's mean is (almost) 0.
+        For accuracy: whether the example is right, minus the accuracy. Each row's mean is (almost) 0.
         """
         n = len(self.labels)
         without = self._metric(np.ones((n, n), np.float32) - np.eye(n, dtype=np.float32))

@@ -1,4 +1,4 @@
-"""How many seeds and examples a verdict would take."""
+"""Estimate how many seeds and examples a verdict would need."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ class Needed:
 def needed(
     difference: Difference, n_examples: int, margin: float, confidence: float = 0.95, power: float = 0.8
 ) -> Needed:
-    """What it takes to tell a difference as large as the margin from none, with this power and without correction.
+    """Seeds and examples needed to detect a difference of the margin with this power, without correction.
 
-    Variances add: that of seeds over their number, and that of examples over theirs. Where the examples that there are
-    leave room, more seeds do it alone; otherwise each half of the variance goes to one of them. Never fewer than a
-    verdict's seeds, and never fewer examples than there are.
+    The variance of the mean is the seeds' variance over their number plus the examples' variance over theirs. If the
+    existing examples use at most half of the allowed variance, more seeds suffice; otherwise seeds and examples get
+    half of it each. The result never has fewer seeds than a verdict requires, or fewer examples than exist.
     """
     quantiles = stats.norm.ppf((1 + confidence) / 2) + stats.norm.ppf(power)
     allowed = (margin / quantiles) ** 2

@@ -1,4 +1,4 @@
-"""The random draws behind intervals and tests of one task, shared by all its systems and seeds."""
+"""Random draws for the intervals and tests of one task, shared by all its systems and seeds."""
 
 from __future__ import annotations
 
@@ -13,8 +13,8 @@ from scipy import stats
 class Sampling:
     """Draws over `examples` report examples and training `seeds` (their names), the same in every process.
 
-    They depend on the task's name, the number of examples and the names of all its seeds, and on no system: so all
-    systems meet the same examples, and differences between them are paired.
+    They depend on the task's name, the number of examples and the names of all its seeds, but not on the system, so
+    that all systems get the same examples and their differences are paired.
     """
 
     def __init__(self, task: str, examples: int, seeds: list[str], draws: int) -> None:
@@ -23,7 +23,7 @@ class Sampling:
 
     @cached_property
     def weights(self) -> np.ndarray:
-        """How often each draw takes each example, [examples, draws] float32: as many as there are, with replacement."""
+        """Bootstrap counts of each example in each draw of `examples` with replacement, [examples, draws] float32."""
         rng = np.random.default_rng(self._streams[0])
         taken = rng.integers(0, self.examples, (self.draws, self.examples))
         taken += np.arange(self.draws)[:, None] * self.examples
@@ -31,11 +31,11 @@ class Sampling:
         return np.ascontiguousarray(counts.reshape(self.draws, self.examples).T.astype(np.float32))
 
     def of_mean(self, values: Mapping[str, float]) -> np.ndarray:
-        """How far the mean over seeds of `values` may be off, [draws]: its standard error times a Student t.
+        """Random errors of the mean of `values` over seeds, [draws]: its standard error times a Student t.
 
-        Every draw weights the seeds by the same normal numbers for all systems, so that what two systems share by
-        seed cancels in their difference. Resampling a few seeds instead gives intervals that are too short: they
-        cover 75% at 3 seeds where 95% is claimed.
+        Each draw weights the seeds by the same normal numbers for all systems, so that effects of a seed that two
+        systems share cancel in their difference. Resampling a few seeds instead gives intervals that are too short: at
+        3 seeds, 95% intervals cover only 75%.
         """
         n = len(values)
         if n < 2:
@@ -51,26 +51,26 @@ class Sampling:
 
     @cached_property
     def _shared(self) -> np.ndarray:
-        """Where in its chi-squared distribution the standard deviation's error lies, [draws] in (0, 1)."""
+        """Quantiles of the standard deviation's error in its chi-squared distribution, [draws] in (0, 1)."""
         return np.random.default_rng(self._streams[1].spawn(1)[0]).uniform(size=self.draws)
 
     def flipped_seeds(self, values: Mapping[str, float]) -> np.ndarray:
-        """The mean of `values` by seed, each with a sign of its own in every draw, [draws]."""
+        """The mean of `values` by seed, with an independent random sign per seed and draw, [draws]."""
         columns = [self.seeds.index(seed) for seed in values]
         return self._seed_signs[:, columns] @ np.array(list(values.values()), np.float32) / len(values)
 
     def flipped_examples(self, values: np.ndarray) -> np.ndarray:
-        """The mean of `values` by example, [n], each with a sign of its own in every draw, [draws]."""
+        """The mean of `values` [n] by example, with an independent random sign per example and draw, [draws]."""
         return self._example_signs @ values.astype(np.float32) / len(values)
 
     @cached_property
     def _seed_signs(self) -> np.ndarray:
-        """[draws, seeds] of -1 and 1."""
+        """Random signs -1 and 1, [draws, seeds]."""
         return _signs(self._streams[2], (self.draws, len(self.seeds)))
 
     @cached_property
     def _example_signs(self) -> np.ndarray:
-        """[draws, examples] of -1 and 1."""
+        """Random signs -1 and 1, [draws, examples]."""
         return _signs(self._streams[3], (self.draws, self.examples))
 
 

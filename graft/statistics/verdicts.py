@@ -1,4 +1,4 @@
-"""From differences to verdicts: Holm's correction, equivalence, and which word stands in the table."""
+"""Turn differences into verdicts: Holm's correction, equivalence tests, and the words in the tables."""
 
 from __future__ import annotations
 
@@ -6,29 +6,29 @@ from collections.abc import Sequence
 
 from graft.statistics.crossed import Difference
 
-# Fewer seeds than this carry no verdict: with 12, signs of seeds alone can reach p = 2 / 2**12.
+# The fewest seeds for a verdict: with 12, sign flips of seeds alone can reach p = 2 / 2**12.
 SEEDS_FOR_VERDICT = 12
 DESCRIPTIVE = "descriptive"
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
-    """p values corrected for their number, so that any false verdict among them is rarer than alpha (Holm 1979)."""
-    from statsmodels.stats.multitest import multipletests  # a second to import, and few need it
+    """Correct p values for their number, so that the probability of any false verdict is below alpha (Holm 1979)."""
+    from statsmodels.stats.multitest import multipletests  # takes a second to import, and is rarely needed
 
     return multipletests(p_values, method="holm")[1].tolist() if p_values else []
 
 
 def carries_verdict(difference: Difference | None) -> bool:
-    """Whether there are seeds enough behind a difference."""
+    """Whether a difference has enough seeds, and a p value."""
     return difference is not None and difference.n_seeds >= SEEDS_FOR_VERDICT and difference.p_value is not None
 
 
 def verdict(difference: Difference, p_holm: float, margin: float | None, confidence: float) -> str:
-    """better | worse | equivalent | inconclusive.
+    """The verdict on a difference: better, worse, equivalent or inconclusive.
 
-    A significant difference comes before an equivalence: it may be both. Equivalent: two one-sided tests at
-    1 - confidence reject a difference of the margin or more (Schuirmann 1987), which is to say that the inner interval
-    lies within it; never where there is no margin.
+    A difference that is both significant and equivalent counts as significant. Equivalent: two one-sided tests at
+    1 - confidence reject a difference of the margin or more (Schuirmann 1987); that is, the inner interval lies within
+    the margin. Without a margin, nothing is equivalent.
     """
     if p_holm <= 1 - confidence:
         return "better" if difference.mean > 0 else "worse"

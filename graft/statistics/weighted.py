@@ -1,7 +1,7 @@
-"""The task metrics of many prediction vectors under many weightings of the examples, at once.
+"""Compute task metrics of many prediction vectors under many weightings of the examples at once.
 
-A bootstrap draw counts how often each example was drawn, and leaving an example out gives it the weight 0: both are
-weightings. A metric under whole weights is the metric of the examples, each repeated so many times.
+Weights are counts: of each example in a bootstrap draw, or 0 for an example that is left out. A metric under weights is
+the metric of the examples with each repeated as often as its weight says.
 """
 
 from __future__ import annotations
@@ -11,18 +11,18 @@ from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 
-# Columns of weights that are ranked together: with 1,500 examples they stay in a core's cache.
+# Columns of weights that are ranked together: with 1,500 examples they fit a core's cache.
 _BLOCK = 64
-# Examples that a cumulative sum takes together.
+# Examples per block of a cumulative sum.
 _RUN = 16
 
 
 def metric_under(metric: str, predictions: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """The metric of every prediction vector under every weighting: [r, b] float64.
 
-    metric: a name of `tasks.table.METRICS`. predictions: [r, n] class ids or scores; labels: [n]. weights: [n, b],
-    whole numbers from 0 (ranks count examples) in the dtype that is to be summed in. A correlation with constant values
-    is 0, as in `tasks.scores`.
+    metric: a name in `registry.tasks.METRICS`. predictions: [r, n] class ids or scores; labels: [n]. weights: [n, b],
+    non-negative whole numbers (ranks count examples) in the dtype used for sums. A correlation with constant values is
+    0, as in `tasks.scores`.
     """
     return _METRICS[metric](predictions, labels, weights)
 
@@ -56,7 +56,7 @@ def _matthews(predictions: np.ndarray, labels: np.ndarray, weights: np.ndarray) 
 
 
 def _counts(predictions: np.ndarray, labels: np.ndarray, weights: np.ndarray, c: int) -> tuple[np.ndarray, ...]:
-    """The weight of a class where it is rightly told, told, and true: [r, b], [r, b], [1, b]."""
+    """A class's weight of true positives [r, b], of predictions [r, b] and of labels [1, b]."""
     told, true = predictions == c, (labels == c)[None]
     return _weight(told & true, weights), _weight(told, weights), _weight(true, weights)
 
@@ -67,7 +67,7 @@ def _weight(chosen: np.ndarray, weights: np.ndarray) -> np.ndarray:
 
 def _pearson(predictions: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
     n = weights.sum(axis=0, dtype=np.float64)
-    # Centred and scaled first, so that sums of squares lose no digits; constants stay exactly 0.
+    # Centre and scale first, so that sums of squares lose no digits; constants stay exactly 0.
     x, y = _standard(predictions).astype(weights.dtype), _standard(labels[None]).astype(weights.dtype)
 
     def mean(values: np.ndarray) -> np.ndarray:
@@ -75,7 +75,7 @@ def _pearson(predictions: np.ndarray, labels: np.ndarray, weights: np.ndarray) -
 
     mx, my = mean(x), mean(y)
     xx, yy = mean(x * x) - mx**2, mean(y * y) - my**2
-    # Of variance 1 together: so little is what rounding leaves of a constant's.
+    # Unweighted variances are 1, so a variance this small is a constant's rounding error.
     return np.where((xx > 1e-6) & (yy > 1e-6), _correlation(mean(x * y) - mx * my, xx, yy), 0.0)
 
 
@@ -108,14 +108,14 @@ def _spearman(predictions: np.ndarray, labels: np.ndarray, weights: np.ndarray) 
 
 
 def _order(values: np.ndarray) -> tuple[np.ndarray, np.ndarray | None]:
-    """The examples in rising order, and where each run of equal values starts (None where no two are equal)."""
+    """The examples in ascending order, and where each run of equal values starts (None if no two are equal)."""
     order = np.argsort(values, kind="stable")
     starts = np.flatnonzero(np.diff(values[order], prepend=np.nan) != 0)
     return order, None if len(starts) == len(values) else starts
 
 
 def _ranks(weights: np.ndarray, n: np.ndarray, order: np.ndarray, starts: np.ndarray | None) -> np.ndarray:
-    """Mid-ranks less their mean, [n, b]: the weight below an example, and half of the weight of its equals."""
+    """Centred mid-ranks, [n, b]: the weight of smaller examples plus half the weight of equal ones, minus the mean."""
     own = weights[order]
     own = own if starts is None else np.add.reduceat(own, starts, axis=0)
     middle = _cumulative(own)
@@ -130,7 +130,7 @@ def _ranks(weights: np.ndarray, n: np.ndarray, order: np.ndarray, starts: np.nda
 
 
 def _cumulative(x: np.ndarray) -> np.ndarray:
-    """np.cumsum(x, axis=0) of [n, b], twice as fast: products with a triangle, and the sums of whole runs."""
+    """Compute np.cumsum(x, axis=0) of [n, b] twice as fast: triangular products within blocks, then block sums."""
     n, b = x.shape
     whole = n // _RUN
     out = np.empty_like(x)
@@ -155,7 +155,7 @@ def _correlation(xy: np.ndarray, xx: np.ndarray, yy: np.ndarray) -> np.ndarray:
 
 
 def _ratio(above: np.ndarray, below: np.ndarray) -> np.ndarray:
-    """above / below, and 0 where there is nothing below."""
+    """above / below, or 0 where `below` is 0."""
     above, below = np.broadcast_arrays(above, below)
     return np.divide(above, below, out=np.zeros(above.shape), where=below != 0)
 

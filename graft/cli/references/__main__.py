@@ -1,4 +1,4 @@
-"""`python -m graft.cli.references` (`make docs`): write the generated references of this checkout anew."""
+"""Regenerate this checkout's reference pages: `python -m graft.cli.references` or `make docs`."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from graft.config.study import Study
 from graft.io.files import atomic_file
 
 ROOT = Path(__file__).resolve().parents[3]
-# What is generated, and how.
+# The generated files, and the functions that render them.
 PAGES = {
     "docs/methods.md": methods.reference,
     "docs/configuration.md": configuration.reference,

@@ -1,4 +1,4 @@
-"""docs/configuration.md: every key of a study config, from its schema and the docstrings of its fields."""
+"""Generate docs/configuration.md: every key of a study config, from its schema and its fields' docstrings."""
 
 from __future__ import annotations
 
@@ -27,7 +27,7 @@ anew only what depends on it: `python -m graft explain` says what that is for a 
 """
 NEEDED = "needed"
 FAR = 1_000_000
-# Of numbers that are counts or sizes of something, by the last part of their key.
+# Units of numeric keys, by the last part of the key.
 UNITS = {
     "train": "rows",
     "select": "rows",
@@ -67,7 +67,7 @@ UNITS = {
 
 @dataclass(frozen=True)
 class Section:
-    """A part of the config: where it stands, which kind it is where there are several, and its schema."""
+    """A part of the config: its path, its kind if there are several, and its schema."""
 
     path: str
     schema: Node
@@ -80,7 +80,7 @@ class Section:
 
 
 def reference() -> str:
-    """The whole page."""
+    """Render the whole page."""
     whole = Study.model_json_schema()
     places: dict[str, Section] = {}
     found = list(_sections(whole, Section("", whole), places))
@@ -88,7 +88,7 @@ def reference() -> str:
 
 
 def _sections(whole: Node, section: Section, places: dict[str, Section]) -> Iterator[Section]:
-    """A section and all below it, each schema once, where it comes first; `places`: these by the schema's name."""
+    """Yield a section and all below it, each schema at its first place only; `places`: sections by schema name."""
     yield section
     for key, value in section.schema["properties"].items():
         for name, inner in _inner(whole, value):
@@ -121,7 +121,7 @@ def _written(whole: Node, section: Section, places: Mapping[str, Section]) -> st
 
 
 def _inner(whole: Node, value: Node) -> list[tuple[str, Node]]:
-    """Sections that a key holds, by the names of their schemas: itself, by name, in a list, or one of several."""
+    """Schemas of sections in a key's value, by name: direct, in a mapping, in a list, or one of several kinds."""
     if "$ref" in value:
         name = value["$ref"].rsplit("/", 1)[1]
         return [(name, whole["$defs"][name])]
@@ -131,7 +131,7 @@ def _inner(whole: Node, value: Node) -> list[tuple[str, Node]]:
 
 
 def _path(path: str, key: str, value: Node) -> str:
-    """Where what a key holds stands; a name of one's own, and a place in a list, stand for all of them."""
+    """The path of a key's value; `<name>` stands for any key of a mapping, and `[]` for any item of a list."""
     place = ".<name>" if isinstance(value.get("additionalProperties"), Mapping) else "[]" if "items" in value else ""
     return f"{path}.{key}{place}" if path else f"{key}{place}"
 
@@ -146,7 +146,7 @@ def _said(schema: Node) -> str:
 
 
 def _type(whole: Node, value: Node) -> str:
-    """What a key takes, in words."""
+    """Describe the type of a key's value in words."""
     if "const" in value or "enum" in value:
         return " or ".join(f"`{name}`" for name in value.get("enum", [value.get("const")]))
     for several in ("anyOf", "oneOf"):
@@ -177,11 +177,11 @@ def _type(whole: Node, value: Node) -> str:
 
 def _bounded(what: str, value: Node) -> str:
     words = {"exclusiveMinimum": "above", "minimum": "from", "exclusiveMaximum": "below", "maximum": "up to"}
-    # Above 0 a whole number is 1 or more.
+    # A whole number above 0 is at least 1.
     bounds = dict(value)
     if value.get("type") == "integer" and bounds.pop("exclusiveMinimum", None) == 0:
         bounds["minimum"] = 1
-    # A bound that nobody comes near is not worth a word.
+    # Leave out bounds too large to matter.
     told = [f"{word} {bounds[bound]:g}" for bound, word in words.items() if abs(bounds.get(bound, FAR)) < FAR]
     return " ".join([what, *told])
 
@@ -205,7 +205,7 @@ def _default(value: Node, below: list[Section]) -> str:
 
 
 def _plain(value: Any) -> str:
-    # YAML would take `*` for an alias.
+    # YAML would read `*` as an alias.
     if isinstance(value, str):
         return f'"{value}"' if "*" in value else value
     return f"{value:g}" if isinstance(value, float) else str(value)

@@ -1,4 +1,4 @@
-"""docs/methods.md: every merge method, from the registries and the docstrings of what implements it."""
+"""Generate docs/methods.md: every merge method, from the registries and the docstrings of its implementation."""
 
 from __future__ import annotations
 
@@ -78,7 +78,7 @@ models, w_i their weights, theta_0 the base. What is merged has the shape of one
 
 
 def reference() -> str:
-    """The whole page."""
+    """Render the whole page."""
     by_kind = {
         kind: [facts for facts in merge_methods.METHODS.values() if facts.kind == kind] for kind in merge_methods.KINDS
     }
@@ -90,7 +90,7 @@ def reference() -> str:
 
 
 def inference(facts: MethodFacts) -> str:
-    """What one example costs, in GFLOPs and as a multiple of the large model's."""
+    """The inference cost of one example, in GFLOPs and as a multiple of the large model's."""
     if facts.name in LINKED:
         pairs = depth.uniform(SMALL.layers, LARGE.layers)
         costs = [linked_flops(facts.name, SMALL, LARGE, pairs, TOKENS, OUTPUTS).live]
@@ -145,7 +145,7 @@ def _one_shape(facts: same_shape.Facts) -> str:
 
 
 def _family(row: arithmetic.Row, told: list[str]) -> list[str]:
-    """A method of the family of task arithmetic: what its row of the table does."""
+    """Describe a method of the task-arithmetic family from its row in the table."""
     if row.sparsifier is arithmetic.Dense:
         return told
     sparse, consensus = _paragraphs(row.sparsifier), _paragraphs(row.consensus)
@@ -166,7 +166,7 @@ def _section(name: str, told: list[str], rows: list[tuple[str, str]], options: M
 
 
 def _told(implementation: str) -> list[str]:
-    """The docstrings of a module and of what implements a method in it, paragraph by paragraph, sources last."""
+    """Paragraphs of the docstrings of a method's module and implementation, with sources last."""
     module_name, attribute = implementation.split(":")
     module = importlib.import_module(module_name)
     told = [*_paragraphs(module), *_paragraphs(getattr(module, attribute))]
@@ -174,7 +174,7 @@ def _told(implementation: str) -> list[str]:
 
 
 def _paragraphs(thing: Any) -> list[str]:
-    """Paragraphs of a docstring, but those about errors, which are no user's."""
+    """Paragraphs of a docstring, without those about errors, which do not concern users."""
     return [markdown.prose(text) for text in inspect.getdoc(thing).split("\n\n") if not text.startswith("Raises ")]
 
 

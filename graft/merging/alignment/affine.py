@@ -1,4 +1,4 @@
-"""Linear maps between two models' coordinates of one space, both ways, from the moments of activations."""
+"""Fit linear maps between two models' coordinates of one space, in both directions, from moments of activations."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from graft.merging.alignment.procrustes import procrustes
 from graft.merging.moments import Moments
 from graft.registry.merge_methods import ALIGNMENTS, EASY_RIDGE, PLANS
 
-# Directions with less than this share of the largest eigenvalue (of standardised activations) count as null: neither
-# model moves along them on the calibration text, so nothing is read from them or written to them.
+# Directions with less than this share of the largest eigenvalue (of standardised activations) count as null: the model
+# does not vary along them on the calibration text, so nothing is read from or written to them.
 NULL = 1e-11
 
 Fit = Callable[[Moments], Maps]
 
 
 def fit(alignment: str, ridge: float) -> Fit:
-    """The way of fitting maps called `alignment`; raises ValueError for an unknown one."""
+    """The function that fits maps by the named `alignment`; raises ValueError if it is unknown."""
     if alignment == "least_squares":
         return lambda moments: least_squares(moments, ridge)
     if alignment not in ALIGNMENTS:
@@ -37,8 +37,8 @@ def fit(alignment: str, ridge: float) -> Fit:
 def least_squares(moments: Moments, ridge: float) -> Maps:
     """Ridge regression in each direction, on standardised activations.
 
-    `ridge` is a share of the mean diagonal of the standardised Gram matrix (1 per token). Units that never vary are
-    left out, and so are null directions (see NULL). Raises ValueError where Gram matrices are missing.
+    `ridge` is a share of the mean diagonal of the standardised Gram matrix (1 per token). Constant units and null
+    directions (see NULL) are left out. Raises ValueError if Gram matrices are missing.
     """
     if moments.gram_small is None:
         raise ValueError("least squares needs Gram matrices, which this site was not calibrated for")
@@ -57,7 +57,7 @@ def missed(moments: Moments, maps: Maps) -> float:
 
 
 def orthogonal(moments: Moments, scaled: bool) -> Maps:
-    """Orthogonal Procrustes, and its transpose as the way back; `scaled` fits one factor in each direction.
+    """Orthogonal Procrustes, with its transpose as the backward map; `scaled` fits one factor in each direction.
 
     The factor that minimises |s A_S T - A_L| is tr(T^T C) / |A_S|^2 = sum of C's singular values / |A_S|^2. Source:
     Schoenemann & Carroll 1970, Psychometrika 35.
@@ -73,12 +73,12 @@ def orthogonal(moments: Moments, scaled: bool) -> Maps:
 
 
 def whitened(moments: Moments, ridge: float) -> Maps:
-    """Orthogonal Procrustes between whitened activations, with the two colourings undone.
+    """Orthogonal Procrustes between whitened activations, mapped back to the original coordinates.
 
-    P = C_S^-1/2 Q C_L^1/2 and back C_L^-1/2 Q^T C_S^1/2, Q the Procrustes map of C_S^-1/2 C C_L^-1/2: least squares
-    without its canonical correlations, and so without its shrinking. `ridge`, a share of each covariance's mean
-    diagonal, is added to both. Null directions (see NULL) are left out. Source: Kessy et al. 2018 (arXiv 1512.00809)
-    for the whitening by the inverse square root.
+    Forward C_S^-1/2 Q C_L^1/2, backward C_L^-1/2 Q^T C_S^1/2, with Q the Procrustes map of C_S^-1/2 C C_L^-1/2: least
+    squares without its canonical correlations, and so without its shrinkage. `ridge`, a share of each covariance's mean
+    diagonal, is added to both covariances. Null directions (see NULL) are left out. Source: Kessy et al. 2018 (arXiv
+    1512.00809) for whitening by the inverse square root.
     """
     centred = moments.centred()
     (white_s, colour_s), (white_l, colour_l) = (
@@ -89,7 +89,7 @@ def whitened(moments: Moments, ridge: float) -> Maps:
 
 
 def _roots(covariance: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
-    """C^-1/2 and C^1/2 of a covariance plus a ridge; null directions are in neither."""
+    """C^-1/2 and C^1/2 of a covariance plus a ridge, both without null directions."""
     values, vectors = torch.linalg.eigh(covariance)
     keep = values > NULL * values.max()
     values = values.clamp(min=0) + ridge * covariance.diagonal().mean()
@@ -101,7 +101,7 @@ def _roots(covariance: Tensor, ridge: float) -> tuple[Tensor, Tensor]:
 def ridge_map(gram: Tensor, cross: Tensor, count: int, ridge: float) -> Tensor:
     """argmin over M [w, c] of |X M - Y|^2 + ridge n |D M|^2, D the standard deviations, from centred X^T X and X^T Y.
 
-    `count` is the number n of tokens. A unit that never varies has zeros in its row and column.
+    `count` is the number n of tokens. A constant unit has zeros in its row and column.
     """
     variance = gram.diagonal() / count
     varies = variance > 0

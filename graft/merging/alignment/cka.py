@@ -1,4 +1,4 @@
-"""How alike two encoders' layers are: linear CKA of all pairs of them."""
+"""Similarity of two encoders' layers: linear CKA of all pairs."""
 
 from collections.abc import Iterable, Mapping
 
@@ -12,7 +12,8 @@ def layer_similarity(small: BertModel, large: BertModel, batches: Iterable[Mappi
     """Linear CKA [S + 1, L + 1] of the embeddings and all block outputs, over the tokens of `batches`; float64.
 
     CKA = |X^T Y|_F^2 / (|X^T X|_F |Y^T Y|_F) for centred activations X, Y (Kornblith et al. 2019, arXiv 1905.00414,
-    section 3). Sums are kept, not activations. A layer that never varies is like nothing: 0.
+    section 3). Only sums are kept, not activations. A constant layer has similarity 0. Raises ValueError if there are
+    no batches.
     """
     count = 0
     sums: list[list[Tensor]] | None = None

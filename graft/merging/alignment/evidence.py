@@ -1,4 +1,4 @@
-"""What maps are fitted to: a calibration's moments of activations, or moments that follow from weights alone."""
+"""The moments that maps are fitted to: a calibration's, from activations, or moments derived from weights alone."""
 
 from __future__ import annotations
 
@@ -25,14 +25,14 @@ from graft.io.progress import along
 from graft.merging.moments import Moments
 from graft.merging.protocol import Parts
 
-EPSILON = 1e-12  # BERT's, of a LayerNorm
+EPSILON = 1e-12  # of BERT's LayerNorms
 AT_A_TIME = 4096  # tokens
 
 
 def with_evidence(parts: Parts, method: str) -> Parts:
-    """Parts whose statistics are there: a calibration's, or with the option `evidence: weights` the weights' own.
+    """Parts with statistics: a calibration's, or derived from weights with the option `evidence: weights`.
 
-    Raises ValueError where a calibration is needed and missing.
+    Raises ValueError if a calibration is needed and missing.
     """
     if parts.options.get("evidence") == "weights":
         return replace(parts, statistics=from_weights(parts))
@@ -42,12 +42,12 @@ def with_evidence(parts: Parts, method: str) -> Parts:
 
 
 def from_weights(parts: Parts) -> dict[str, Tensor]:
-    """Statistics in the form of `graft.merging.calibration.calibrate`, from products of weights: no text, no pass.
+    """Statistics in the form of `graft.merging.calibration.calibrate` from products of weights, without text.
 
-    Every token of the shared vocabulary counts once. The residual stream is its embedding after the first LayerNorm, at
-    all layers; every other site is what the layers make of that, X^T X going to W X^T X W^T, with attention to the
-    token itself. Only feed-forward units are computed token by token, since before their non-linearity they have the
-    rank of the stream alone. Source: ours.
+    Every token of the shared vocabulary counts once. At all layers, the residual stream is the token's embedding after
+    the first LayerNorm. Every other site follows from it through the linear layers, X^T X becoming W X^T X W^T, as if
+    each token attended to itself only. Only feed-forward units are computed token by token, since before their
+    non-linearity they have only the rank of the stream. Source: ours.
     """
     bodies = parts.small_pretrained, parts.large
     embedded = [_embedded(body) for body in bodies]
@@ -75,7 +75,7 @@ def from_weights(parts: Parts) -> dict[str, Tensor]:
 
 
 def _after_gelu(embedded: Sequence[Tensor], weights: Sequence[tuple[Tensor, Tensor]]) -> Moments:
-    """Moments of feed-forward units over all tokens, some at a time."""
+    """Moments of feed-forward units over all tokens, in chunks."""
     found: Moments | None = None
     for tokens in zip(*(states.split(AT_A_TIME) for states in embedded), strict=True):
         both = [
@@ -87,7 +87,7 @@ def _after_gelu(embedded: Sequence[Tensor], weights: Sequence[tuple[Tensor, Tens
 
 
 def _embedded(body: Mapping[str, Tensor]) -> Tensor:
-    """The embedding block's output [vocabulary, w] for every token, at an average position, as a first text."""
+    """The embedding block's output [vocabulary, w] for every token, at the mean position, with token type 0."""
     words, positions, types = (body[name].double().cpu() for name in EMBEDDING_TABLES)
     gain, bias = (body[f"{EMBEDDING_NORM}.{kind}"].double().cpu() for kind in ("weight", "bias"))
     return torch.nn.functional.layer_norm(words + positions.mean(0) + types[0], gain.shape, gain, bias, EPSILON)

@@ -1,4 +1,4 @@
-"""Maps between attention heads: which large head goes with which small one, and a map for each such pair."""
+"""Match the attention heads of two models, and fit maps between matched heads."""
 
 from __future__ import annotations
 
@@ -12,10 +12,10 @@ from graft.merging.moments import Moments
 
 
 def match(moments: Moments, small_heads: int, large_heads: int) -> list[int]:
-    """Small head for each large head, by linear CKA of their units' activations.
+    """The small head matched to each large head, by linear CKA of their units' activations.
 
-    With as many heads the assignment is one to one with the largest sum (Hungarian method); otherwise each small
-    head first gets its best large one, and large heads left over take the small head most like them.
+    An assignment with the largest total similarity (Hungarian method) matches heads one to one. Large heads left over
+    take the small head most similar to them.
     """
     similarity = torch.zeros(large_heads, small_heads, dtype=torch.float64)
     for j, large in enumerate(_units(len(moments.large), large_heads)):
@@ -30,7 +30,7 @@ def match(moments: Moments, small_heads: int, large_heads: int) -> list[int]:
 
 
 def per_head(moments: Moments, fit: Fit, matched: list[int], small_heads: int) -> Maps:
-    """Maps that send each small head to its large heads only, and back: zero between heads that are not matched."""
+    """Fit maps between each small head and its large heads; entries between unmatched heads are zero."""
     large = _units(len(moments.large), len(matched))
     forward, backward = torch.zeros_like(moments.cross), torch.zeros_like(moments.cross.T)
     for i, units in enumerate(_units(len(moments.small), small_heads)):

@@ -1,4 +1,4 @@
-"""What an alignment finds: linear maps between two models' coordinates of one space."""
+"""The result of an alignment: linear maps between two models' coordinates of one space."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""One map per space of a pair of encoders, fitted to a calibration's moments."""
+"""Fit one map per space of a pair of encoders to a calibration's moments."""
 
 from __future__ import annotations
 
@@ -34,13 +34,13 @@ ATTENTION_IN = "attention.in"
 
 @dataclass(frozen=True)
 class SpaceMaps:
-    """Maps of a pair: of the residual stream by site, and of the spaces inside each mapped pair of layers.
+    """The maps of a pair of models: of the residual stream, by site, and of the spaces inside mapped layers.
 
-    `residual` has a map for EMBEDDINGS and for (small layer, large layer, site); the same one everywhere where the
-    stream was pooled. `inner` has one for (small layer, large layer, space). `writes`: by LayerNorm's site, the way
-    forward [w_S, w_L] for what is added to the stream before that LayerNorm. `missed`: by space, the share of the large
-    activations' variance that the mapped small ones miss: of all sites together where they share one map, otherwise on
-    average over them.
+    `residual` has a map for EMBEDDINGS and for each (small layer, large layer, site), all the same if the stream was
+    pooled. `inner` has one for each (small layer, large layer, space). `writes`: by LayerNorm site, the forward map
+    [w_S, w_L] of what is added to the stream before that LayerNorm. `missed`: by space, the share of the large
+    activations' variance that the mapped small ones miss: over all sites together if they share one map, otherwise
+    averaged over sites.
     """
 
     residual: Mapping[str | tuple[int, int, str], Maps]
@@ -49,17 +49,17 @@ class SpaceMaps:
     missed: Mapping[str, float]
 
     def entry(self, m: int, g: int, linear: str) -> Maps:
-        """Maps of the space that a linear layer reads."""
+        """The maps of the space that a linear layer reads."""
         space = LINEAR_SPACES[linear][0]
         return self.residual[m, g, STREAM[linear]] if space == RESIDUAL else self.inner[m, g, space]
 
     def exit(self, m: int, g: int, linear: str) -> Tensor:
-        """The way forward in the space that a linear layer writes."""
+        """The forward map of the space that a linear layer writes."""
         space = LINEAR_SPACES[linear][1]
         return self.writes[m, g, STREAM[linear]] if space == RESIDUAL else self.inner[m, g, space].forward
 
 
-# Weight of the direction that a LayerNorm takes away, as a share of its tokens (see `fit_spaces`).
+# Weight of the direction that a LayerNorm removes, as a share of its tokens (see `fit_spaces`).
 RESTORED = 0.1
 
 
@@ -67,14 +67,14 @@ def fit_spaces(parts: Parts, fit: Fit, residual: str = "pooled", heads: bool = F
     """Fit all maps with `fit`.
 
     residual: "pooled": one map for the residual stream, from all LayerNorm outputs and the embeddings together;
-    "fit_dense": the same with the projection of the small model's distillation (TinyBERT's `fit_dense`) as the way
-    forward, or with each layer's own where it has those; "per_site": one for each. heads: queries and keys, and values,
-    are mapped head by head.
+    "fit_dense": the same, but with the projection of the small model's distillation (TinyBERT's `fit_dense`) as the
+    forward map, or one projection per layer if it has those; "per_site": one map per site. heads: map queries and keys,
+    and values, head by head.
 
-    A LayerNorm's output n g + b never leaves a plane, since n has mean zero: no activations tell where g, which lies
-    outside of it, goes, nor where the layers that read it send it, but fine-tuning changes weights along it. Both
-    models take away the same thing, so a few virtual tokens b + g and b - g, with what queries, keys and values make
-    of them, join the moments.
+    A LayerNorm's output n g + b stays in a hyperplane, since n has mean zero. Activations therefore do not determine
+    the map of the remaining direction g, or of its images under the layers that read it, but fine-tuning changes
+    weights along it. Both models lose the same direction, so a few virtual tokens b + g and b - g, with their queries,
+    keys and values, are added to the moments.
     """
     width = parts.small_shape.width, parts.large_shape.width
     ffn = parts.small_shape.ffn, parts.large_shape.ffn
@@ -89,7 +89,7 @@ def fit_spaces(parts: Parts, fit: Fit, residual: str = "pooled", heads: bool = F
         )
 
     def read_by(linear: str, m: int, g: int) -> Moments:
-        """Moments of a linear layer's output, with what it makes of the direction its input never takes."""
+        """Moments of a linear layer's output, with the image of the direction that its input lacks."""
         missing = gains(norm_before(m), norm_before(g))
         made = (
             body[f"{layer_prefix(layer)}attention.self.{linear}.weight"].double().cpu() @ gain
@@ -125,7 +125,7 @@ def fit_spaces(parts: Parts, fit: Fit, residual: str = "pooled", heads: bool = F
         if len(parts.projections) > 1 and residual == "fit_dense":
             gaps = {RESIDUAL: [missed(moment, streams[place]) for place, moment in stream.items()]}
         else:
-            # Of all sites together, as the map was fitted: only so does it never fall as ridge grows.
+            # Over all sites together, as the map was fitted; only this share never falls as the ridge grows.
             gaps = {RESIDUAL: [missed(pooled, streams[EMBEDDINGS])]}
 
     inner: dict[tuple[int, int, str], Maps] = {}
@@ -133,7 +133,7 @@ def fit_spaces(parts: Parts, fit: Fit, residual: str = "pooled", heads: bool = F
         queries, values = read_by("query", m, g) + read_by("key", m, g), read_by("value", m, g)
         if heads:
             counts = parts.small_shape.heads, parts.large_shape.heads
-            # A head is one thing: its queries, keys and values go to the same place.
+            # A head's queries, keys and values must all go to the same large heads.
             matched = match(values, *counts)
             inner[m, g, QUERY_KEY] = per_head(queries, fit, matched, counts[0])
             inner[m, g, VALUE] = per_head(values, fit, matched, counts[0])
@@ -153,10 +153,10 @@ def fit_spaces(parts: Parts, fit: Fit, residual: str = "pooled", heads: bool = F
 
 
 def _projection(parts: Parts, place: str | tuple[int, int, str]) -> Tensor:
-    """The way forward [w_S, w_L] at a place of the residual stream, by the small model's distillation.
+    """The forward map [w_S, w_L] at a place of the residual stream, from the small model's distillation.
 
-    A block reads what the layer before it, or the embeddings, wrote, and has a projection of its own from its attention
-    on.
+    A block's input has the projection of the previous layer (or the embeddings); from its attention's output on, the
+    block's own projection applies.
     """
     if not parts.projections:
         raise ValueError(
@@ -173,5 +173,5 @@ def _projection(parts: Parts, place: str | tuple[int, int, str]) -> Tensor:
 
 
 def norm_before(layer: int) -> str:
-    """Name of the LayerNorm whose output a block reads."""
+    """The name of the LayerNorm whose output a block reads."""
     return EMBEDDING_NORM if layer == 0 else f"{layer_prefix(layer - 1)}output.LayerNorm"

@@ -1,4 +1,4 @@
-"""Carrying a change of weights from one model's coordinates into another's."""
+"""Transport a change of weights from one model's coordinates to another's."""
 
 from __future__ import annotations
 
@@ -25,11 +25,12 @@ def linear(
 def before_norm(
     forward: Tensor, small_gain: Tensor, large_gain: Tensor, small_spread: float, large_spread: float
 ) -> Tensor:
-    """The forward map P [w_S, w_L] of a LayerNorm's outputs, as one of its inputs.
+    """Convert the forward map P [w_S, w_L] of a LayerNorm's outputs to one of its inputs.
 
-    With h = n g + b and n = (u - mean) / s, outputs that go with one another by P belong to inputs that go with one
-    another by diag(g_S) P diag(1 / g_L) s_L / s_S, s being the usual standard deviation of an input. The same for
-    copies and permutations of units. Gains of the large model near zero are taken as a tenth of the mean one.
+    With h = n g + b and n = (u - mean) / s, outputs related by P belong to inputs related by
+    diag(g_S) P diag(1 / g_L) s_L / s_S, where s is the typical standard deviation of an input. For copies and
+    permutations of units this is P itself. Gains of the large model near zero are raised to a tenth of the mean
+    magnitude.
     """
     floor = 0.1 * large_gain.abs().mean()
     gain = torch.where(large_gain.abs() < floor, floor * torch.where(large_gain < 0, -1.0, 1.0), large_gain)
@@ -42,9 +43,9 @@ def norm(
     """Changes of a large LayerNorm's gain and bias [w_L] from the small one's [w_S], fitted unit by unit.
 
     `change`, `small`, `large`: (gain, bias) of the small one's change and of the two pre-trained LayerNorms; `seen`:
-    the moments of their outputs. A LayerNorm h = n g + b changes by n dg + db. That change of the small one, mapped by
-    P, mixes its units, which a gain cannot write: so dg_L, db_L are the least squares fit of it on the large one's n.
-    Exact for copies and permutations of units.
+    the moments of their outputs. A LayerNorm h = n g + b changes by n dg + db. The small one's change, mapped by P,
+    mixes units, which a gain cannot express, so dg_L and db_L are its least-squares fit on the large one's n. Exact
+    for copies and permutations of units.
     """
     # n dg + db as a function of the output h: h * slope + offset.
     usable = small[0].abs() > 1e-12

@@ -19,7 +19,7 @@ INITIAL_DEVIATION = 0.02  # BERT's initializer_range
 
 
 class Link(nn.Module):
-    """Multi-head attention of w_L wide states to w_S wide ones, in heads of the small model's size.
+    """Multi-head attention from states of width w_L to states of width w_S, with heads of the small model's size.
 
     Queries, keys and values are drawn from N(0, 0.02^2); the output starts at zero.
     """
@@ -36,7 +36,7 @@ class Link(nn.Module):
         self.heads = small.heads
 
     def forward(self, large: Tensor, small: Tensor, bias: Tensor) -> Tensor:
-        """What [b, t, w_L] tokens of the large model in states [b, t, w_L] read from the small one's [b, t, w_S].
+        """Attend from the large model's states [b, t, w_L] to the small one's [b, t, w_S]; returns [b, t, w_L].
 
         `bias` [b, 1, 1, t] is added to the scores.
         """
@@ -45,7 +45,7 @@ class Link(nn.Module):
         return self.output((scores.softmax(-1) @ value).transpose(1, 2).flatten(2))
 
     def _split(self, states: Tensor) -> Tensor:
-        """States [b, t, w_S] by head [b, heads, t, w_S / heads]."""
+        """Split states [b, t, w_S] into heads [b, heads, t, w_S / heads]."""
         return states.unflatten(2, (self.heads, -1)).transpose(1, 2)
 
 
@@ -67,7 +67,7 @@ class Calm(Trained):
     def answer(self, **batch: Tensor) -> Tensor:
         """Logits [b, c]; `large` [b, t, k, w_L] and `small` [b, t, k, w_S] are the states that the k links join.
 
-        The last of the k is at the large model's last layer.
+        The last large state is that of the large model's last layer.
         """
         large, small = batch["large"], batch["small"]
         bias = attention_bias(batch["attention_mask"], large.dtype)

@@ -18,7 +18,7 @@ def fit(
     """Choose the small model's weight on `select`, from both models' logits (or `scores`) [n, c] there.
 
     `score` is the metric of combined logits [n, c]. Returns the choice and the scales to store with it (None for
-    scores). Raises ValueError where the two models give different numbers of rows or outputs.
+    scores). Raises ValueError if the two models give different numbers of rows or outputs.
     """
     if small_logits.shape != probe_logits.shape:
         raise ValueError(
@@ -43,10 +43,10 @@ def combine(small_logits: Tensor, probe_logits: Tensor, beta: float, scales: tup
 
 
 def scale(logits: Tensor) -> float:
-    """Root mean square of logits [n, c] centred over classes; 1 where they are all equal."""
+    """Root mean square of logits [n, c] centred over classes; 1 if that is 0."""
     return centred(logits.double()).square().mean().sqrt().item() or 1.0
 
 
 def centred(logits: Tensor) -> Tensor:
-    """Logits [n, c] less their mean over classes."""
+    """Logits [n, c] minus their mean over classes."""
     return logits - torch.mean(logits, dim=-1, keepdim=True)

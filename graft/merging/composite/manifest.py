@@ -1,4 +1,4 @@
-"""composite.json: what a composite is made of, with relative paths and the sha256 of every file of its parts."""
+"""Read and write composite.json: a composite's parts, by relative path, with the sha256 of all their files."""
 
 import os
 from collections.abc import Mapping
@@ -19,10 +19,10 @@ HEAD = "head.safetensors"
 JOINT = "joint.safetensors"
 TRAINED = "trained.safetensors"
 SCHEMA = 1
-# Files that decide a part's logits; the tokenizer belongs to the data.
+# Files that determine a part's logits; the tokenizer belongs to the data.
 PART_FILES = ("model.safetensors", "config.json", FILE, HEAD, JOINT, TRAINED)
-# Parts of each kind (under `parts` where there are several; None: two or more, of any name), its other keys, and its
-# linear maps or trained module.
+# For each kind: its parts (under `parts` if there are several; None: two or more, of any name), its other keys, and the
+# files of its linear maps or trained module.
 KINDS: Mapping[str, tuple[set[str] | None, set[str], set[str]]] = {
     "constant": (set(), {"logits"}, set()),
     "probe": ({"encoder"}, {"pooling"}, {HEAD}),
@@ -47,11 +47,11 @@ class Composite:
     fields: Mapping[str, Any]
 
     def part(self, name: str) -> Path:
-        """Where a part lies."""
+        """The folder of a part."""
         return Path(os.path.normpath(self.folder / self.fields.get("parts", self.fields)[name]))
 
     def linear(self, file: str, width: int) -> LinearMap:
-        """A linear map of states `width` wide."""
+        """Read a linear map of states of this width."""
         path = self.folder / file
         tensors = load_file(path)
         outputs = tensors["bias"].numel() if "bias" in tensors else 1
@@ -59,9 +59,9 @@ class Composite:
         return LinearMap(tensors["weight"], tensors["bias"])
 
     def restored(self, module: Module) -> Module:
-        """A module with the weights that were trained, in eval mode.
+        """Load the trained weights into a module, and return it in eval mode.
 
-        Raises ValueError naming a tensor that is missing, unknown or of another shape than the module's.
+        Raises ValueError naming a tensor that is missing, unknown or of the wrong shape.
         """
         path = self.folder / TRAINED
         tensors = load_file(path)
@@ -77,11 +77,11 @@ def write(
     maps: Mapping[str, LinearMap | Mapping[str, Tensor]] | None = None,
     **fields: Any,
 ) -> None:
-    """Write a composite of a kind: folders of its parts, its maps by file (stored in float32), its other keys.
+    """Write a composite: `parts` are folders by name, `maps` tensors by file (stored in float32), `fields` other keys.
 
-    A map is linear, or the state of a trained module.
+    A map is a linear map or the state dict of a trained module.
 
-    Raises ValueError for a kind, a part, a map or a key that is unknown or missing, or a part that holds no model.
+    Raises ValueError if a kind, part, map or key is unknown or missing, or if a part holds no model.
     """
     parts, maps = parts or {}, maps or {}
     if kind not in KINDS:
@@ -109,8 +109,7 @@ def write(
 
 
 def read(folder: str | Path, check_parts: bool = True) -> Composite:
-    """Read and check a composite: its kind, its keys, and (`check_parts`) that every file of its parts is the one it
-    was made from.
+    """Read a composite and check its kind and keys and, with `check_parts`, the sha256 of all files of its parts.
 
     Raises ValueError naming the file or key that is missing, unknown or changed.
     """

@@ -11,7 +11,7 @@ from torch import Tensor
 from graft.merging.composite.logit_ensemble import centred, scale
 from graft.merging.selection import Choice, Point, search
 
-# Scales of the probe's, the fine-tuned small model's and the small model's probe's logits.
+# Scales of the logits of the probe, the fine-tuned small model and the probe on the small model.
 Scales = tuple[float, float, float]
 
 
@@ -26,7 +26,7 @@ def fit(
     """Choose the strength on `select`, from the three systems' logits (or `scores`) [n, c] there.
 
     `score` is the metric of logits [n, c]. Returns the choice and the scales to store with it (None for scores). Raises
-    ValueError where the three give different numbers of rows or outputs.
+    ValueError if the three give different numbers of rows or outputs.
     """
     if not probe.shape == tuned.shape == untuned.shape:
         raise ValueError(

@@ -44,7 +44,7 @@ class Stitched(nn.Module):
 
 
 def states(model: BertModel, layers: Iterable[int], texts: Iterable[Batch]) -> dict[int, Tensor]:
-    """What some layers, counted from 1, put out for every real token of some texts. [tokens, w]"""
+    """Outputs [tokens, w] of some layers, counted from 1, for every real token of some texts."""
     found: dict[int, list[Tensor]] = {layer: [] for layer in layers}
     with torch.no_grad():
         for batch in texts:
@@ -57,5 +57,5 @@ def states(model: BertModel, layers: Iterable[int], texts: Iterable[Batch]) -> d
 
 
 def joint(below: Tensor, above: Tensor, size: float) -> LinearMap:
-    """The ridge map from one model's states [n, w] to the other's on the same tokens, as `ridge.fit` has it."""
+    """Fit the ridge map (see `ridge.fit`) from one model's states [n, w] to the other's on the same tokens."""
     return ridge.fit(below, above, [size])[size]

@@ -1,4 +1,4 @@
-"""What composites with trained weights have in common: a small module beside a large model that stays frozen."""
+"""The base of composites with trained weights: a small module beside a frozen large model."""
 
 from abc import ABC, abstractmethod
 
@@ -11,14 +11,14 @@ from graft.training.loss import loss_of
 
 
 class Trained(nn.Module, ABC):
-    """What trains of a composite. It is given the large model's states, so that no backward pass runs through that.
+    """The trained part of a composite. It reads the large model's states, so no backward pass runs through that model.
 
     A batch has input_ids, attention_mask, token_type_ids [b, t], and frozen models' states under `large` and `small`,
-    of the shapes that each composite asks for: kept ones in training, those of a live pass at inference.
+    in the shapes that each composite needs: stored ones in training, those of a live pass at inference.
     """
 
     def forward(self, labels: Tensor | None = None, **batch: Tensor) -> SequenceClassifierOutput:
-        """Logits (or scores) [b, c], and where there are labels their loss as `loss_of` has it."""
+        """Logits (or scores) [b, c], and with labels also their loss by `loss_of`."""
         logits = self.answer(**batch)
         return SequenceClassifierOutput(loss=None if labels is None else loss_of(logits, labels), logits=logits)
 
@@ -28,7 +28,7 @@ class Trained(nn.Module, ABC):
 
 
 def layer_of(given: LinearMap) -> nn.Linear:
-    """A linear map as a layer that can be trained, in float32."""
+    """Convert a linear map to a trainable layer, in float32."""
     layer = nn.Linear(*reversed(given.weight.shape))
     with torch.no_grad():
         layer.weight.copy_(given.weight)
@@ -37,7 +37,7 @@ def layer_of(given: LinearMap) -> nn.Linear:
 
 
 def zero_layer(inputs: int, outputs: int) -> nn.Linear:
-    """A linear layer that adds nothing before it is trained."""
+    """A linear layer that outputs zeros until it is trained."""
     layer = nn.Linear(inputs, outputs)
     nn.init.zeros_(layer.weight)
     nn.init.zeros_(layer.bias)

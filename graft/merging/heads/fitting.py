@@ -1,4 +1,4 @@
-"""Fitting a head by the name of its kind."""
+"""Fit a head of a named kind."""
 
 from collections.abc import Iterable
 
@@ -20,12 +20,12 @@ def fit_heads(
     labels: Tensor | None = None,
     classes: int | None = None,
 ) -> dict[float, Head]:
-    """Heads by ridge size for a merged body, so that strength and ridge size are chosen together on `select`.
+    """Fit heads for a merged body, by ridge size, so that strength and ridge size are chosen together on `select`.
 
     hidden [n, w_L]: first-token states of the merged body on the fit subset; pooler: the body's own weight and bias.
     "transplant" and "label-free" need `small_head` and `small_hidden` [n, w_S] of the fine-tuned small model on the
     same rows; "labelled" needs `labels` [n] and, unless they are scores, the number of `classes`.
-    Raises ValueError for an unknown kind or where what it needs is not given.
+    Raises ValueError if the kind is unknown or its inputs are missing.
     """
     if kind not in HEADS:
         raise ValueError(f"no head is called {kind!r}; known are {', '.join(HEADS)}")

@@ -9,9 +9,9 @@ from graft.merging.heads.head import Head, pooled
 
 
 def fit(hidden: Tensor, pooler: tuple[Tensor, Tensor], logits: Tensor, sizes: Iterable[float]) -> dict[float, Head]:
-    """Heads by ridge size, from first-token states of the merged body [n, w] and target logits or scores [n, c].
+    """Fit heads, by ridge size, to first-token states of the merged body [n, w] and target logits or scores [n, c].
 
-    `pooler` is the body's own (weight [w, w], bias [w]) and is kept; the ridge goes from tanh(W_p h + b_p) onto the
+    `pooler` is the body's own (weight [w, w], bias [w]) and is kept; the ridge regression maps tanh(W_p h + b_p) to the
     targets.
     """
     weight, bias = (tensor.to(hidden).double() for tensor in pooler)

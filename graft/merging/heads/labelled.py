@@ -12,15 +12,15 @@ from graft.merging.heads.head import Head
 def fit(
     hidden: Tensor, pooler: tuple[Tensor, Tensor], labels: Tensor, classes: int | None, sizes: Iterable[float]
 ) -> dict[float, Head]:
-    """Heads by ridge size, from first-token states of the merged body [n, w] and labels [n].
+    """Fit heads, by ridge size, to first-token states of the merged body [n, w] and labels [n].
 
-    Classes (a count) are fitted as one-hot targets by least squares; `classes` None means that labels are scores.
+    `classes` is the number of classes, fitted as one-hot targets by least squares, or None if labels are scores.
     """
     return label_free.fit(hidden, pooler, label_targets(labels, classes), sizes)
 
 
 def label_targets(labels: Tensor, classes: int | None) -> Tensor:
-    """Least-squares targets, float64: one-hot [n, c], or scores [n, 1]; raises ValueError for a label outside."""
+    """Least-squares targets, float64: one-hot [n, c] or scores [n, 1]; raises ValueError if a label is out of range."""
     if classes is None:
         return labels.double().reshape(-1, 1)
     if labels.min() < 0 or labels.max() >= classes:

@@ -1,4 +1,4 @@
-"""Ridge regression in closed form, for many ridge sizes at the price of one."""
+"""Ridge regression in closed form, for many ridge sizes at the cost of one."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -6,8 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-# A unit whose LayerNorm gain decayed to nothing still varies, in MiniLM by 1e-32. Its weight would be as large as that
-# is small, and any rounding of the states, or a gradient through that weight, would drown all others.
+# A unit whose LayerNorm gain decayed to almost 0 still varies, by 1e-32 in MiniLM. Its weight would be correspondingly
+# large, so that rounding errors of the states, or a gradient through that weight, would swamp all others.
 DEAD = 1e-6
 
 
@@ -28,9 +28,9 @@ def fit(features: Tensor, targets: Tensor, sizes: Iterable[float]) -> dict[float
 
     Features are standardised first; a ridge size is a fraction of the mean diagonal of their Gram matrix, so that
     size s equals scikit-learn's `Ridge(alpha=s * n)` on standardised features. The mean is never penalised. Features
-    that are constant, or vary less than a millionth of what the most varied one does, get weight 0. At size 0
+    that are constant, or whose standard deviation is at most a millionth of the largest, get weight 0. At size 0,
     directions without variance are left out (the pseudo-inverse).
-    Raises ValueError for unequal numbers of rows, fewer than 2 rows, or values that are not finite.
+    Raises ValueError if numbers of rows differ, there are fewer than 2 rows, or values are not finite.
     """
     if len(features) != len(targets) or len(features) < 2 or features.ndim != 2 or targets.ndim != 2:
         raise ValueError(
@@ -49,7 +49,7 @@ def fit(features: Tensor, targets: Tensor, sizes: Iterable[float]) -> dict[float
 
     maps = {}
     for size in sizes:
-        # Standardised features that vary have n on the Gram's diagonal.
+        # Standardised features that vary have n on the diagonal of their Gram matrix.
         total = values.clamp(min=0) + size * len(features)
         inverse = torch.where(total > rank_limit, 1 / total, 0.0)
         weight = (vectors @ (inverse[:, None] * projected) / deviation[:, None]).T * varies  # [c, w]

@@ -1,4 +1,4 @@
-"""The small model's head on the large body, through a map between their first tokens."""
+"""Transplant the small model's head onto the large body, through a map between first-token states."""
 
 from collections.abc import Iterable
 
@@ -10,11 +10,11 @@ from graft.merging.heads.head import Head
 
 
 def fit(hidden: Tensor, small_hidden: Tensor, small_head: Head, sizes: Iterable[float]) -> dict[float, Head]:
-    """Heads [w_L] by ridge size, from first-token states of the merged body [n, w_L] and of the small model [n, w_S].
+    """Fit heads [w_L], by ridge size, to first-token states of the merged body [n, w_L] and the small model [n, w_S].
 
     With the ridge map h_L -> M h_L + m onto h_S, the first w_S rows of the pooler are W_p M with bias W_p m + b_p, the
-    others zero, and the classifier is [W_c, 0]: the head computes the small head of the mapped state exactly, and sees
-    no label. Raises ValueError where the small model is wider.
+    others are zero, and the classifier is [W_c, 0]: the head computes exactly the small head of the mapped state, and
+    no labels are used. Raises ValueError if the small model is wider than the large one.
     """
     return {size: _through(map_, small_head) for size, map_ in ridge.fit(hidden, small_hidden, sizes).items()}
 

@@ -21,14 +21,14 @@ from graft.merging.protocol import Cost, Parts, check_parts, small_change
 from graft.registry import depth
 from graft.registry.shapes import Shape
 
-# Linear layers that read one input.
+# Linear layers that share one input.
 ATTENTION_IN = ("attention.self.query", "attention.self.key", "attention.self.value")
 Batch = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """Maps, texts, and how the outputs of the small model's linear layers and LayerNorms changed on them, by name."""
+    """The merge's inputs, maps, and changes of the small model's linear-layer and LayerNorm outputs, by name."""
 
     parts: Parts
     maps: SpaceMaps
@@ -56,7 +56,7 @@ class Functional:
     """
 
     def prepare(self, parts: Parts) -> Prepared:
-        """What the small model's fine-tuning did to its linear layers' outputs on the texts."""
+        """Fit the maps, and compute how fine-tuning changed the small model's layer outputs on the texts."""
         check_parts(parts)
         if parts.statistics is None or not parts.texts:
             raise ValueError(
@@ -74,7 +74,7 @@ class Functional:
 
     @torch.no_grad()
     def apply(self, state: Prepared, strength: float) -> dict[str, Tensor]:
-        """The merged body, after a walk through the large model."""
+        """Walk through the large model layer by layer, and return the merged body."""
         parts = state.parts
         if strength == 0:
             return {name: tensor.clone() for name, tensor in parts.large.items()}
@@ -101,7 +101,7 @@ class Functional:
 
 
 class _Walk:
-    """One batch on its way: its states in the untouched and in the partly merged large model."""
+    """A batch's current states in the untouched and in the partly merged large model."""
 
     def __init__(self, plain: BertModel, merged: BertModel, batch: Batch) -> None:
         self.inputs = {name: batch[name] for name in ("input_ids", "token_type_ids")}
@@ -130,7 +130,7 @@ def _move_embeddings(state: Prepared, walk: Sequence[_Walk], merged: BertModel, 
 def _move_block(
     state: Prepared, walk: Sequence[_Walk], blocks: tuple[nn.Module, nn.Module], pair: tuple[int, int], strength: float
 ) -> None:
-    """Move the second of two equal blocks, each layer when its input is known, and take both states on."""
+    """Move the second of two equal blocks, layer by layer as inputs become known, and advance both states."""
     (m, g), (plain, merged) = pair, blocks
     before = _plain_pass(walk, plain)
     fit_norms = state.parts.options["layernorm"] == "fit"
@@ -164,8 +164,10 @@ def _move_block(
 
 
 def _plain_pass(walk: Sequence[_Walk], block: nn.Module) -> dict[str, tuple[Tensor, Tensor]]:
-    """Take the untouched states through a block; inputs and outputs [real tokens, units] of its linear layers and
-    LayerNorms, by name."""
+    """Advance the untouched states through a block.
+
+    Returns inputs and outputs [real tokens, units] of its linear layers and LayerNorms, by name.
+    """
     seen: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in (*LINEAR_SPACES, *NORMS)}
     handles = [
         block.get_submodule(name).register_forward_hook(lambda _, given, made, see=see: see.append((given[0], made)))
@@ -181,14 +183,14 @@ def _plain_pass(walk: Sequence[_Walk], block: nn.Module) -> dict[str, tuple[Tens
 
 
 def _real(walk: Sequence[_Walk], batches: Sequence[Tensor]) -> Tensor:
-    """[real tokens, units] in float64 on the CPU, of tensors that hold padding as well."""
+    """Concatenate padded tensors into [real tokens, units], in float64 on the CPU."""
     return torch.cat([x[texts.real] for x, texts in zip(batches, walk, strict=True)]).cpu().double()
 
 
 def _refit_linears(
     linears: Sequence[nn.Linear], merged: Tensor, plain: Tensor, changes: Sequence[Tensor], ridge: float
 ) -> None:
-    """Move linear layers so that on inputs `merged` each makes what it made of `plain`, and its change."""
+    """Refit linear layers so that on inputs `merged` each gives its old output on `plain` plus its change."""
     came_in = merged - plain
     wanted = torch.cat([c - came_in @ x.weight.double().cpu().T for c, x in zip(changes, linears, strict=True)], dim=1)
     mean, centred = merged.mean(0), merged - merged.mean(0)
@@ -203,7 +205,7 @@ def _refit_linears(
 
 
 def _refit_norm(norm: nn.LayerNorm, made: Tensor, wanted: Tensor) -> None:
-    """Move a LayerNorm's gain and bias, unit by unit, so that what it `made` comes closest to what is wanted."""
+    """Refit a LayerNorm's gain and bias, unit by unit, so that its output `made` comes closest to `wanted`."""
     centred = made - made.mean(0)
     variance = centred.square().sum(0)
     varies = variance > CONSTANT * made.square().sum(0)

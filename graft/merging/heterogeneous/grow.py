@@ -33,7 +33,7 @@ class Grow:
     """
 
     def prepare(self, parts: Parts) -> Deltas:
-        """grown - large for every tensor but the pooler, float64, and the error of growing."""
+        """Compute grown - large for every tensor but the pooler, float64, and the error of growing."""
         check_parts(parts)
         placement = Placement.of(parts.small_shape, parts.large_shape)
         small = {name: tensor.double().cpu() for name, tensor in parts.small_finetuned.items()}
@@ -56,12 +56,11 @@ class Grow:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where small units stand in the large model: 0-1 matrices [small, large] for the inner spaces, and the stream's
-    map.
+    """The placement of small units in the large model.
 
-    `stream` [w_S, w_L] copies units and fills up with their mean; `readers` [w_L, w_S] divides what reads copies;
-    `gain`: factor of LayerNorm gains; `copies`: which large units are copies. `heads`, `ffn`: placements. `query`:
-    factor of queries.
+    `stream` [w_S, w_L] copies units of the residual stream and pads with their mean; `readers` [w_L, w_S] divides
+    weights among the copies that they read; `copies`: which large units are copies; `gain`: factor of LayerNorm gains;
+    `heads`, `ffn`: 0-1 matrices [small, large] for the inner spaces; `query`: factor of queries.
     """
 
     stream: Tensor
@@ -74,7 +73,7 @@ class Placement:
 
     @classmethod
     def of(cls, small: Shape, large: Shape) -> Placement:
-        """Raises ValueError where the small model's heads have no room in the large one's."""
+        """Place a small shape in a large one; raises ValueError if the small heads do not fit into the large ones."""
         size, room = small.width // small.heads, large.width // large.heads
         if small.heads > large.heads or size > room:
             raise ValueError(
@@ -136,13 +135,13 @@ def _linear(
 
 
 def _norm(small: Mapping[str, Tensor], source: str, target: str, placement: Placement) -> Iterator[tuple[str, Tensor]]:
-    # A padded unit lies at the mean, so its normalised value is 0 and its gain does not matter.
+    # A padded unit is at the mean, so its normalised value is 0 and its gain has no effect.
     yield f"{target}.weight", placement.gain * (small[f"{source}.weight"] @ placement.stream) * placement.copies
     yield f"{target}.bias", small[f"{source}.bias"] @ placement.stream
 
 
 def _empty(large: Mapping[str, Tensor], prefix: str, gain: Tensor, bias: Tensor) -> Iterator[tuple[str, Tensor]]:
-    """A block that adds nothing to its input, whose LayerNorms put back the input's usual mean and spread."""
+    """A block that adds nothing to its input, and whose LayerNorms restore the input's usual mean and spread."""
     mean = bias.mean()
     spread = (gain.square().mean() + (bias - mean).square().mean()).sqrt()
     for linear in LINEARS:
@@ -158,7 +157,7 @@ def _empty(large: Mapping[str, Tensor], prefix: str, gain: Tensor, bias: Tensor)
 
 @torch.no_grad()
 def _error(small: Mapping[str, Tensor], grown: Mapping[str, Tensor], placement: Placement, parts: Parts) -> float:
-    """Relative error of the grown model's last states on the texts against the small one's, copied."""
+    """Relative error of the grown model's last hidden states on the texts, compared with the copied small ones."""
     models = encoder_of(small, parts.small_shape), encoder_of(grown, parts.large_shape)
     off = size = 0.0
     for batch in along(parts.texts, parts.report, "batches read by the grown model"):

@@ -34,15 +34,15 @@ class Interpolate:
         return {name: _mix(small[name], t, strength) if name in small else t.clone() for name, t in large.items()}
 
     def flops(self, small: Shape, large: Shape, options: Mapping[str, Any], tokens: int) -> Cost:
-        """None: tensors are padded and averaged, not multiplied."""
+        """Zero: tensors are padded and averaged, not multiplied."""
         return Cost()
 
 
 def interpolated_head(small_head: Head, body: Mapping[str, Tensor], strength: float) -> Head:
     """The head of an interpolated `body`: its own pooler, and strength times the small classifier padded with zeros.
 
-    The pooler is a tensor of both models and so lies in the merged body already; the large model has no classifier, so
-    that its part of the mixture is zero.
+    Both models have a pooler, so the merged body already contains the mixture; the large model has no classifier, so
+    its part of the mixture is zero.
     """
     weight, bias = small_head.classifier_weight, small_head.classifier_bias
     width = body["pooler.dense.weight"].shape[0]
@@ -52,7 +52,7 @@ def interpolated_head(small_head: Head, body: Mapping[str, Tensor], strength: fl
 
 
 def padded_to(tensor: Tensor, shape: tuple[int, ...], name: str) -> Tensor:
-    """`tensor` in the first corner of zeros of the given shape; raises ValueError with its name if it does not fit."""
+    """Pad `tensor` with zeros at the end of each axis; raises ValueError with its name if it exceeds the shape."""
     if tensor.ndim != len(shape) or any(a > b for a, b in zip(tensor.shape, shape, strict=False)):
         raise ValueError(f"interpolate: {name} of shape {list(tensor.shape)} does not fit into {list(shape)}")
     result = torch.zeros(shape, dtype=tensor.dtype, device=tensor.device)

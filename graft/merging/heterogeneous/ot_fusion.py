@@ -42,7 +42,7 @@ class OTFusion:
     """
 
     def prepare(self, parts: Parts) -> Deltas:
-        """T(small) - large for every tensor that moves, float64."""
+        """Compute T(small) - large for every tensor that changes, float64."""
         check_parts(parts)
         parts = with_evidence(parts, "ot_fusion")
         maps = fit_spaces(parts, affine.fit(parts.options["alignment"], 0.0))
@@ -50,7 +50,7 @@ class OTFusion:
         for m, g in along(parts.depth_map, parts.report, "layers carried over"):
             for name in LINEARS:
                 space = LINEAR_SPACES[name][1]
-                # Units go to units, whole weights with them: no scale is matched before a LayerNorm.
+                # Whole units are moved with their weights, so no scale is matched before a LayerNorm.
                 exit = maps.residual[m, g, STREAM[name]] if space == RESIDUAL else maps.inner[m, g, space]
                 at = maps.entry(m, g, name).backward, exit.forward
                 moved |= dict(_linear(parts, layer_prefix(m) + name, layer_prefix(g) + name, *at))
@@ -69,7 +69,7 @@ class OTFusion:
         return add(state, strength)
 
     def flops(self, small: Shape, large: Shape, options: Mapping[str, Any], tokens: int) -> Cost:
-        """FLOPs of one `prepare` and of one `apply`; matrix products alone count, and plans need none."""
+        """FLOPs of one `prepare` and of one `apply`; only matrix products count, and plans need none."""
         return Cost(ot_fusion_flops(small, large, depth.pairs(options["depth"], small.layers, large.layers)))
 
 

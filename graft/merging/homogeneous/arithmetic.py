@@ -13,7 +13,7 @@ from graft.merging.homogeneous.models import Block, Models
 from graft.merging.homogeneous.protocol import Each, Method, Settings
 from graft.merging.homogeneous.sparsifiers import Dense, Drop, MagPrune, Middle, Trim
 
-# Of changes and weights: their sum, and the weights in it, for all elements or for each.
+# Maps changes and weights to the weighted sum and the total weight in it, a scalar or one per element.
 Consensus = Callable[[Sequence[Array], Sequence[float]], tuple[Array, Array | float]]
 
 
@@ -41,8 +41,10 @@ def elected(deltas: Sequence[Array], weights: Sequence[float]) -> tuple[Array, A
 
 
 class Row(NamedTuple):
-    """One method: base + strength * scaling(consensus(sparsifier(model_i - base))). mean: the consensus' sum is divided
-    by the weights in it; else the sum is taken as it is."""
+    """One method: base + strength * scaling(consensus(sparsifier(model_i - base))).
+
+    If `mean`, the scaling divides the consensus' sum by the weights in it; otherwise it leaves the sum unchanged.
+    """
 
     sparsifier: type[Dense]
     consensus: Consensus
@@ -83,7 +85,7 @@ class TaskArithmetic(Method):
         sparse = [self._sparsifier.sparse(block, model, measured) for model in range(len(block.deltas))]
         total, counted = self._row.consensus(sparse, models.weights)
         if self._row.mean:
-            # No weight counts only where nothing is merged. (numpy's own `where` takes twenty times as long.)
+            # The total weight is 0 only where nothing is merged. (numpy's own `where` takes twenty times as long.)
             total *= counted != 0
             total /= counted + (counted == 0)
         return total if self.settings.strength == 1 else self.settings.strength * total

@@ -12,17 +12,17 @@ from graft.io import files
 from graft.merging.card import CARD, PROVENANCE, UNTRIED, metadata, origins_of, page, table_of, warned
 from graft.merging.homogeneous.orders import Plan
 
-# What the hub calls a model's task, by the ending of its class.
+# The hub's name for a model's task, by the suffix of its class name.
 TASKS = {"ForSequenceClassification": "text-classification", "ForMaskedLM": "fill-mask"}
 
 
 def write(
     folder: Path, plan: Plan, config: Mapping[str, Any], digests: Mapping[Path, str], embeds: bool = False
 ) -> None:
-    """Write README.md with the hub's metadata, and graft.json: what was merged, from which bytes, how, with what.
+    """Write README.md with the hub's metadata, and graft.json with the merge's sources, settings and software.
 
-    config: the merged model's; digests: sha256 of every file that was read; embeds: whether the folder is one of
-    sentence-transformers.
+    config: the merged model's; digests: sha256 of every file that was read; embeds: whether the folder holds a
+    sentence-transformers model.
     """
     sources = {role: _source(place, found, digests) for role, (place, found) in plan.sources.items()}
     made = {
@@ -53,7 +53,7 @@ def text(
     record: str = f"`{PROVENANCE}`",
     embeds: bool = False,
 ) -> str:
-    """The README.md of a merged model; `record`: where all about its making stands."""
+    """Render the README.md of a merged model; `record` names where its full provenance is recorded."""
     origins = origins_of(sources)
     kind = next((task for name in config.get("architectures") or () for end, task in TASKS.items() if end in name), "")
     weights = f", weights {', '.join(f'{weight:g}' for weight in plan.weights)}" if plan.facts.weighted else ""
@@ -74,7 +74,7 @@ def text(
 
 
 def _notes(plan: Plan) -> list[str]:
-    """What was not merged by the method, in one line each."""
+    """List the tensors that the method did not merge, one line for each reason."""
 
     def told(names: Iterable[str]) -> str:
         return ", ".join(f"`{name}`" for name in names)

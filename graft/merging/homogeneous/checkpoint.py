@@ -23,7 +23,7 @@ INDEX = "model.safetensors.index.json"
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """Where a tensor lies: `start` is its first byte in `file`."""
+    """A tensor's dtype, shape and location: `start` is its first byte in `file`."""
 
     name: str
     dtype: str
@@ -37,7 +37,7 @@ class TensorInfo:
 
     @property
     def matrix(self) -> tuple[int, int]:
-        """The tensor as rows and columns: its first axis, and all others; vectors and scalars are one row."""
+        """Rows (the first axis) and columns (all other axes); a vector or scalar is one row."""
         return (self.shape[0], math.prod(self.shape[1:])) if len(self.shape) > 1 else (1, self.count)
 
     @property
@@ -46,11 +46,14 @@ class TensorInfo:
 
 
 class Checkpoint:
-    """The tensors of one model, in any number of files. Reading is safe from several threads at once."""
+    """The tensors of one model, in any number of files. Several threads may read at once."""
 
     def __init__(self, name: str, files: Iterable[Path]) -> None:
-        """`name`: what errors call it. Raises ValueError for a file that is missing, truncated or no safetensors, a
-        dtype that is not known, and a tensor that stands in two files."""
+        """Open `files`; errors refer to the checkpoint as `name`.
+
+        Raises ValueError if a file is missing, truncated or not a safetensors file, a dtype is unknown, or a tensor is
+        in two files.
+        """
         self.name = name
         self.files = tuple(files)
         self.tensors: dict[str, TensorInfo] = {}
@@ -64,7 +67,7 @@ class Checkpoint:
 
     @classmethod
     def of_folder(cls, folder: Path) -> Checkpoint:
-        """A Hugging Face model folder, with one weights file or an index of several."""
+        """Open a Hugging Face model folder with one weights file, or several and an index."""
         model = open_folder(folder)
         found = _unpickled(model) if model.pickled else cls(str(folder), model.weights)
         if model.index is not None:
@@ -74,20 +77,20 @@ class Checkpoint:
         return found
 
     def under(self, names: Mapping[str, str]) -> Checkpoint:
-        """The same files, read under other names: of each, the name that the tensor has here. Others are not seen."""
+        """View these tensors under other names; `names` maps each new name to the stored one, and hides all others."""
         view = copy.copy(self)
         view.tensors = {name: replace(self.tensors[stored], name=name) for name, stored in names.items()}
         return view
 
     def read(self, name: str, start: int = 0, stop: int | None = None, dtype: type = np.float32) -> Array:
-        """Elements start to stop of a floating-point tensor, row after row, as float32 or float64."""
+        """Read elements start to stop of a floating-point tensor, in row-major order, as float32 or float64."""
         return widened(self.stored(name, start, stop), self.tensors[name].dtype, np.dtype(dtype))
 
     def stored(self, name: str, start: int = 0, stop: int | None = None) -> Array:
-        """The same, of any tensor, as it lies on disk."""
+        """Read elements start to stop of any tensor in the dtype on disk."""
         info = self.tensors[name]
         values = np.empty((info.count if stop is None else stop) - start, STORED[info.dtype])
-        # Empty tensors have no view of bytes.
+        # An empty array cannot be viewed as bytes.
         view = memoryview(values).cast("B") if values.size else memoryview(b"")
         place = info.start + start * values.itemsize
         while len(view):
@@ -108,8 +111,10 @@ class Checkpoint:
 
 
 def _unpickled(model: ModelFolder) -> Checkpoint:
-    """The tensors of a folder with `.bin` files, which cannot be read a block at a time: those of a copy that
-    can, which goes when it is closed."""
+    """Open a folder of `.bin` files, which cannot be read by block, through a temporary safetensors copy.
+
+    Closing the checkpoint deletes the copy.
+    """
     from safetensors.torch import save_file
 
     from graft.encoders.pretrained import read_checkpoint
@@ -118,7 +123,7 @@ def _unpickled(model: ModelFolder) -> Checkpoint:
     try:
         copy = Path(scratch.name) / WEIGHTS
         tensors = read_checkpoint(model, str(model.folder))
-        # Tied tensors share their memory in a pickle, and may not in a safetensors file.
+        # Tied tensors share memory in a pickle; safetensors does not allow that.
         save_file({name: tensor.clone().contiguous() for name, tensor in tensors.items()}, copy)
         found = Checkpoint(str(model.folder), [copy])
     except BaseException:
@@ -129,7 +134,7 @@ def _unpickled(model: ModelFolder) -> Checkpoint:
 
 
 def _tensors(file: Path) -> list[TensorInfo]:
-    """What the header of a safetensors file says is in it, in the order of the file."""
+    """Read the tensors listed in a safetensors header, in file order; raises ValueError if the file is damaged."""
     if not file.is_file():
         raise ValueError(f"{file} is missing")
     size = file.stat().st_size
@@ -165,7 +170,7 @@ def _tensors(file: Path) -> list[TensorInfo]:
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
-    """A JSON object, in which no name may stand twice."""
+    """Build a JSON object from its pairs; raises ValueError if a name occurs twice."""
     found = dict(pairs)
     if len(found) < len(pairs):
         raise ValueError("a name stands twice")

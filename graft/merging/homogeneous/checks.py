@@ -1,4 +1,4 @@
-"""Whether weights, statistics and tokenizers are of the models that are merged. Each error is one sentence."""
+"""Check that weights, statistics and tokenizers fit the models to be merged. Each error is one sentence."""
 
 from __future__ import annotations
 
@@ -14,8 +14,11 @@ from graft.tasks import alike
 
 
 def check_statistics(kind: str, models: Models) -> None:
-    """Raise ValueError unless statistics are of these models: a Fisher value for every floating-point number, or one
-    Gram matrix [in, in] for the same weights [out, in] in all."""
+    """Raise ValueError unless the statistics fit these models.
+
+    Fisher statistics need a value for every floating-point parameter; Gram statistics need a matrix [in, in] for the
+    same weights [out, in] in all models.
+    """
     first = models.statistics[0]
     for statistics in models.statistics:
         expected = {name: models.origin.tensors[name].shape for name in models.names}
@@ -33,14 +36,14 @@ def check_statistics(kind: str, models: Models) -> None:
 
 
 def check_readers(folders: Sequence[Path]) -> None:
-    """Raise ValueError unless all that have a tokenizer have the same, as far as a text's tokens tell."""
+    """Raise ValueError unless all folders with a tokenizer produce the same tokens (see `alike.check_alike`)."""
     first, *others = companions.reading(folders) or [None]
     for folder in others:
         alike.check_alike(first, folder)
 
 
 def check_weights(weights: Sequence[float], count: int) -> None:
-    """Raise ValueError unless there is a finite weight for each model and they do not sum to zero."""
+    """Raise ValueError unless there is one finite weight per model and the weights do not sum to zero."""
     if len(weights) != count:
         raise ValueError(f"--weights: {len(weights)} are given for {count} models; give one for each")
     if not all(math.isfinite(weight) for weight in weights):

@@ -1,5 +1,7 @@
-"""What goes along with merged weights: the tokenizer, generation settings, and the parts of a sentence-transformers
-model that stand beside the encoder. Whatever a part has goes along; where parts differ, the merge is refused."""
+"""The files that accompany merged weights: the tokenizer, generation settings, and sentence-transformers modules.
+
+Files of any of the merged folders are kept; if folders disagree, the merge is refused.
+"""
 
 from __future__ import annotations
 
@@ -26,19 +28,19 @@ TOKENIZER = (
     "tokenizer.model",
     "chat_template.jinja",
 )
-# One of these makes a tokenizer.
+# A folder with any of these has a tokenizer.
 READERS = ("tokenizer.json", "vocab.txt", "vocab.json", "spm.model", "spiece.model", "sentencepiece.bpe.model")
 READERS += ("tokenizer.model",)
 GENERATION = "generation_config.json"
 CONFIG = "tokenizer_config.json"
-# Of the latter.
+# Keys of tokenizer_config.json that decide how texts are truncated and padded.
 LIMITS = ("model_max_length", "padding_side", "truncation_side")
 MODULES = "modules.json"
-# Of sentence-transformers, beside its list of modules.
+# Other settings files of sentence-transformers, besides its list of modules.
 SETTINGS = ("sentence_bert_config.json", "config_sentence_transformers.json")
-# Who wrote a file, when, from what: of no effect.
+# Keys that record how a file was written and have no effect.
 NOTES = ("__version__", "transformers_version", "_from_model_config", "_commit_hash")
-# How sentence-transformers 5 says what older versions said with a truth value each.
+# Pooling modes of sentence-transformers 5, and the suffixes of the boolean keys that older versions have instead.
 _POOLING = {
     "cls": "cls_token",
     "max": "max_tokens",
@@ -57,11 +59,11 @@ class Companions:
 
     @property
     def embeds(self) -> bool:
-        """Whether the merged folder is one of sentence-transformers."""
+        """Whether the merged folder holds a sentence-transformers model."""
         return MODULES in self.written
 
     def put(self, target: Path) -> None:
-        """Write them into a folder."""
+        """Write these files into a folder."""
         for name, source in self.copied.items():
             (target / name).parent.mkdir(parents=True, exist_ok=True)
             files.copy_into(source.parent, (target / name).parent, [source.name])
@@ -71,10 +73,10 @@ class Companions:
 
 
 def of(base: Path | None, tuned: Sequence[Path], new_head: bool) -> Companions:
-    """What goes along with a merge of folders, whatever their order.
+    """Collect the files that accompany a merge of folders; their order does not matter.
 
-    new_head: whether the models stand under a head that the base lacks; modules of the base are then not theirs.
-    Raises ValueError, in one sentence, for settings that differ and modules with weights of their own that do.
+    new_head: whether the models have a head that the base lacks; the base's modules are then ignored.
+    Raises ValueError, in one sentence, if settings differ or modules with their own weights do.
     """
     copied, written = _tokenizer(base, tuned), {}
     if (generation := _united(GENERATION, tuned) or _united(GENERATION, [base] if base else [])) is not None:
@@ -92,14 +94,15 @@ def of(base: Path | None, tuned: Sequence[Path], new_head: bool) -> Companions:
 
 
 def reading(folders: Sequence[Path]) -> list[Path]:
-    """Those that hold a tokenizer."""
+    """The folders that have a tokenizer."""
     return [folder for folder in folders if any((folder / name).is_file() for name in READERS)]
 
 
 def _tokenizer(base: Path | None, tuned: Sequence[Path]) -> dict[str, Path]:
-    """A tokenizer's files, all of one folder: of those with the most of them the base, or the first by content.
+    """The tokenizer files of one folder, with the fine-tuned models' truncation and padding if any folder has these.
 
-    The models say how texts are cut and filled up; raises ValueError where they differ in that.
+    Then folders with a fast tokenizer and with its settings come first, then the base, the most files, and the first by
+    content. Raises ValueError if the fine-tuned models disagree on truncation or padding.
     """
     found = reading([*([base] if base else []), *tuned])
     if not found:
@@ -130,9 +133,9 @@ def _tokenizer(base: Path | None, tuned: Sequence[Path]) -> dict[str, Path]:
 
 
 def _limits(folder: Path) -> dict[str, Any]:
-    """How a tokenizer cuts texts and fills them up, as far as its settings say."""
+    """The truncation and padding settings that a folder's tokenizer config states."""
     said = read_keys(folder / CONFIG) if (folder / CONFIG).is_file() else {}
-    # So transformers writes that there is no limit.
+    # transformers writes a number above 1e18 for "no limit".
     return {
         key: said[key]
         for key in LIMITS
@@ -145,13 +148,13 @@ def _contents(folder: Path, names: Sequence[str]) -> list[tuple[str, str]]:
 
 
 def _united(name: str, folders: Sequence[Path]) -> dict[str, Any] | None:
-    """The settings of a file that some folders have: all that any says; None where none has it."""
+    """Merge the settings that folders have in a JSON file; None if no folder has it, ValueError if values differ."""
     found: dict[str, tuple[Any, Path]] = {}
     have = [folder for folder in folders if (folder / name).is_file()]
     for folder in have:
         for key, value in read_keys(folder / name).items():
             if key in NOTES:
-                # None of them matters; the last in the order of their texts does not depend on that of the folders.
+                # Any value will do; the largest as text does not depend on the order of the folders.
                 found[key] = max((value, folder), found.get(key, (value, folder)), key=lambda one: json.dumps(one[0]))
             elif value in (None, {}, []):
                 found.setdefault(key, (value, folder))
@@ -164,7 +167,7 @@ def _united(name: str, folders: Sequence[Path]) -> dict[str, Any] | None:
 
 
 def _modules(folders: Sequence[Path]) -> tuple[dict[str, Path], dict[str, Any]]:
-    """The modules of folders of sentence-transformers, which must be the same: files to copy, and what to write."""
+    """Files to copy and JSON to write for the modules of sentence-transformers folders, which must be the same."""
     lists = {folder: _list(folder) for folder in folders}
     first = folders[0]
     for folder, modules in lists.items():
@@ -195,7 +198,7 @@ def _equal(one: Path, other: Path) -> bool:
 
 
 def _list(folder: Path) -> list[dict[str, Any]]:
-    """A folder's modules, in their order; raises ValueError for what is no list of them, and for code of others."""
+    """A folder's modules in order; raises ValueError for an invalid list, a path outside the folder or custom code."""
     try:
         modules = json.loads((folder / MODULES).read_text(encoding="utf-8"))
         modules = sorted(modules if isinstance(modules, list) else [None], key=lambda one: one["idx"])
@@ -212,12 +215,12 @@ def _list(folder: Path) -> list[dict[str, Any]]:
 
 
 def _kind(module: Mapping[str, Any]) -> str:
-    """What a module is, whatever version of sentence-transformers named it."""
+    """A module's class name, which is the same in all versions of sentence-transformers."""
     return str(module["type"]).rsplit(".", 1)[-1]
 
 
 def _files(folder: Path, path: str) -> Iterator[str]:
-    """A module's files; those beside the encoder itself go along as the model's own."""
+    """A module's files; none for the encoder in the folder's root, whose files are the model's own."""
     if path not in ("", "."):
         place = folder / path
         yield from (str(file.relative_to(folder)) for file in sorted(place.rglob("*")) if file.is_file())
@@ -236,7 +239,7 @@ def _check_settings(folders: Sequence[Path], name: str) -> None:
 
 
 def _settings(given: Mapping[str, Any]) -> dict[str, Any]:
-    """A module's settings in one spelling: without notes and what is off."""
+    """A module's settings in normal form, without notes and values that are off."""
     found = {key: value for key, value in given.items() if key not in NOTES}
     modes = found.pop("pooling_mode", None) or []
     for mode in [modes] if isinstance(modes, str) else modes:

@@ -1,4 +1,4 @@
-"""Configs of models of one shape: whether they compute alike, and what the merged model's config says."""
+"""Compare the configs of models of one shape, and build the merged model's config."""
 
 from __future__ import annotations
 
@@ -11,11 +11,11 @@ from typing import Any
 from graft.io import model_folders
 from graft.merging.homogeneous import defaults
 
-# A classifier's own: these are the models', whatever the base has.
+# Keys of a classifier's head: taken from the fine-tuned models, whatever the base has.
 LABELS = ("id2label", "label2id", "problem_type")
 HEAD = (*LABELS, "architectures", "num_labels", "finetuning_task", "task_specific_params")
-# What does not change what a model computes from a text: notes, training, memory, and the making of new text. Any other
-# key does, as far as is known here.
+# Keys that do not change what a model computes from a text: notes, training, memory and generation. Any other key is
+# assumed to.
 NOTES = ("transformers_version", "model_name", "auto_map", "custom_pipelines", "language", "license", "directionality")
 TRAINING = (
     *("initializer_range", "initializer_factor", "initializer_cutoff_factor", "gradient_checkpointing", "layerdrop"),
@@ -36,20 +36,20 @@ GENERATION = (
 )
 INERT = frozenset((*HEAD, *NOTES, *TRAINING, *RUNNING, *GENERATION))
 _INERT = re.compile(r"^_|drop")
-# Numbers of tokens that some families compute with: positions are counted from the padding, or a text's end is looked
-# for. Others only look its vector up, which is among the weights.
+# Some families compute with special token ids: they count positions from the padding id, or look for the end of a text.
+# The others only look up the token's vector, which is among the weights.
 BLIND_TO_PADDING = (
     *("bert", "distilbert", "electra", "albert", "deberta", "deberta-v2", "mobilebert", "convbert", "megatron-bert"),
     *("squeezebert", "ernie", "nystromformer", "roformer", "rembert", "funnel", "layoutlm", "big_bird"),
 )
 FINDS = {"eos_token_id": ("bart", "mbart", "plbart", "mvp", "led", "bigbird_pegasus", "t5", "mt5", "umt5")}
 FINDS |= {"sep_token_id": ("longformer", "big_bird")}
-# A head's kind where the config says none: of several labels, one holds.
+# A head's kind if the config does not state one: one label out of several.
 SINGLE = "single_label_classification"
 
 
 def read(folder: Path) -> dict[str, Any]:
-    """The config of a folder with a model; raises ValueError for any other, and for values that no JSON has."""
+    """Read a model folder's config; raises ValueError for any other folder and for values that JSON does not allow."""
     config = model_folders.open_folder(folder).config
     try:
         json.dumps(config, allow_nan=False)
@@ -60,19 +60,21 @@ def read(folder: Path) -> dict[str, Any]:
 
 
 def model_type(configs: Iterable[Mapping[str, Any]]) -> str:
-    """The family of models that are of one; BERT where none says its own."""
+    """The family that these configs share, or "bert" if none names one."""
     return next((str(config["model_type"]) for config in configs if config.get("model_type")), "bert")
 
 
 def ties(configs: Iterable[Mapping[str, Any]], family: str) -> bool:
-    """Whether models read words in and out by one matrix where a copy of it is left out."""
+    """Whether all configs tie input and output word embeddings; a key left out means the family's default."""
     default = defaults.of_family(family).get("tie_word_embeddings", True)
     return all(config.get("tie_word_embeddings", default) for config in configs)
 
 
 def check(configs: Mapping[Path, Mapping[str, Any]]) -> None:
-    """Raise ValueError unless all compute alike: every key that is not known to be inert has one value, where a key
-    that is left out means what the family's default is."""
+    """Raise ValueError unless all models compute the same.
+
+    Every key that is not known to be inert must have one value; a key left out means the family's default.
+    """
     family = model_type(configs.values())
     (first, ours), *others = ((folder, _computing(config, family)) for folder, config in configs.items())
     for folder, theirs in others:
@@ -84,7 +86,7 @@ def check(configs: Mapping[Path, Mapping[str, Any]]) -> None:
 
 
 def check_classes(configs: Mapping[Path, Mapping[str, Any]]) -> None:
-    """Raise ValueError unless models are of one class, as far as their configs name it."""
+    """Raise ValueError unless all models whose config names a class name the same one."""
     found = {
         folder: tuple(config["architectures"]) for folder, config in configs.items() if config.get("architectures")
     }
@@ -92,7 +94,7 @@ def check_classes(configs: Mapping[Path, Mapping[str, Any]]) -> None:
 
 
 def check_heads(configs: Mapping[Path, Mapping[str, Any]]) -> None:
-    """Raise ValueError unless heads are of one kind, with labels of the same names in one order."""
+    """Raise ValueError unless all heads are of one kind and have the same labels in the same order."""
     known = {folder: labels for folder, config in configs.items() if (labels := _labels(config))}
     _check_same(known, "its head has the labels", _listed)
     _check_same({folder: kind for folder, config in configs.items() if (kind := _kind(config))}, "its head is for")
@@ -101,11 +103,11 @@ def check_heads(configs: Mapping[Path, Mapping[str, Any]]) -> None:
 def united(
     base: Mapping[str, Any] | None, tuned: Sequence[Mapping[str, Any]], dtype: str, same_head: bool
 ) -> dict[str, Any]:
-    """The merged model's config, from those that were found to compute alike, whatever their order.
+    """Build the merged model's config from configs that passed `check`; their order does not matter.
 
-    A key has the value in which all models that have it agree, else the base's; what is inert, and in which they
-    differ, is left out. dtype: of the merged weights. The head's keys are the models',
-    or the base's where it has that head too (`same_head`) and they say nothing.
+    A key takes the value on which all models that have it agree, else the base's; inert keys that differ are left out.
+    The head's keys come from the models, or from the base if it has the same head (`same_head`) and the models lack
+    them. `dtype` is that of the merged weights.
     """
     found: dict[str, Any] = {}
     for key in sorted({key for config in (*tuned, base or {}) for key in config}):
@@ -130,14 +132,14 @@ def united(
 
 
 def _united_labels(configs: Sequence[Mapping[str, Any]]) -> list[str]:
-    """The names that any of these gives its labels, else the numbers that one gives them."""
+    """The first label names that a config gives, else the longest list of placeholder names."""
     return next(filter(None, map(_labels, configs)), []) or max(
         map(model_folders.label_names, configs), key=len, default=[]
     )
 
 
 def _computing(config: Mapping[str, Any], family: str) -> dict[str, Any]:
-    """The part of a config that changes what its model computes, in one spelling."""
+    """The keys of a config that change what its model computes, in normal form."""
     kept = {key: value for key, value in config.items() if key not in INERT and not _INERT.search(key)}
     if family in BLIND_TO_PADDING:
         kept.pop("pad_token_id", None)
@@ -165,7 +167,7 @@ def _computing(config: Mapping[str, Any], family: str) -> dict[str, Any]:
 
 
 def _meant(config: Mapping[str, Any], key: str, family: str) -> Any:
-    """A key's value, or what its absence means; what is off in any way (None, false, empty) is one thing."""
+    """A key's value, or the default if it is absent; any value that means "off" (None, false, empty) becomes None."""
     if key in config:
         value = config[key]
     elif key == "model_type":
@@ -180,7 +182,7 @@ def _meant(config: Mapping[str, Any], key: str, family: str) -> Any:
 
 
 def _plain(value: Any) -> Any:
-    """A value of JSON with one spelling of its numbers."""
+    """A JSON value with its integers as floats, so that 1 and 1.0 compare as equal text."""
     if isinstance(value, dict):
         return {str(key): _plain(inner) for key, inner in value.items()}
     if isinstance(value, list):
@@ -209,7 +211,7 @@ def _listed(names: Any) -> str:
 
 
 def _kind(config: Mapping[str, Any]) -> str | None:
-    """What a classifier's scores are: one label of several, any of several, or numbers; None where nobody can say."""
+    """A classifier's problem type: stated, or inferred from the number of labels; None if neither is possible."""
     given = config.get("problem_type")
     if given is None and "ForSequenceClassification" in str(config.get("architectures")):
         count = len(model_folders.label_names(config)) or config.get("num_labels") or 2
@@ -218,7 +220,7 @@ def _kind(config: Mapping[str, Any]) -> str | None:
 
 
 def _labels(config: Mapping[str, Any]) -> list[str]:
-    """A classifier's labels in the order of their numbers; none where the config names none."""
+    """A classifier's labels in the order of their ids; empty if the config names none."""
     labels = model_folders.label_names(config)
-    # So transformers calls labels that nobody named.
+    # transformers names unnamed labels this way.
     return [] if labels == [f"LABEL_{i}" for i in range(len(labels))] else labels

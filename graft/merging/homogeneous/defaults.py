@@ -1,6 +1,6 @@
-"""What a key of a model's config means where the config leaves it out, as transformers' classes say. Imports neither.
+"""Defaults of config keys that are left out, as transformers' config classes define them.
 
-transformers' config classes import torch; their files are read instead, in which a default is a literal.
+Importing those classes would import torch, so their source files are parsed instead: defaults there are literals.
 """
 
 from __future__ import annotations
@@ -11,7 +11,7 @@ import importlib.util
 from pathlib import Path
 from typing import Any
 
-# Of older versions, whose configs are still about, and of all families.
+# Defaults for all families, from older versions whose configs are still in use.
 COMMON = {
     "position_embedding_type": "absolute",
     "is_encoder_decoder": False,
@@ -22,8 +22,10 @@ COMMON = {
 
 @functools.cache
 def of_family(model_type: str) -> dict[str, Any]:
-    """The default of each key of a family's config, as far as it is a plain value; COMMON alone where transformers is
-    not installed or does not know the family."""
+    """Defaults of a family's config keys that are literals, on top of COMMON.
+
+    Returns COMMON alone if transformers is not installed or does not know the family.
+    """
     spec = importlib.util.find_spec("transformers")
     if spec is None or spec.origin is None or not model_type.replace("-", "_").isidentifier():
         return dict(COMMON)
@@ -37,7 +39,7 @@ def of_family(model_type: str) -> dict[str, Any]:
 
 
 def _fields(node: ast.ClassDef) -> dict[str, Any]:
-    """The class's fields that have a literal for a default."""
+    """The class's fields whose default is a literal."""
     found: dict[str, Any] = {}
     for part in node.body:
         if isinstance(part, ast.AnnAssign) and isinstance(part.target, ast.Name):

@@ -1,8 +1,8 @@
-"""Merging tensor after tensor: several threads read, compute and write, each in blocks of a megabyte.
+"""Merge a model tensor by tensor: several threads read, compute and write, in blocks of about a megabyte.
 
-A thread that waits for the disk leaves the core to another, so reading, computing and writing overlap; what is held in
-memory is a few blocks per thread, or one whole tensor where a method factorises matrices. Every block has its place in
-a file beforehand, so that none waits for another.
+A thread that waits for the disk frees its core for another, so reading, computing and writing overlap. Each thread
+holds a few blocks in memory, or one whole tensor if the method factorises matrices. Every block's place in its file is
+known beforehand, so none waits for another.
 """
 
 from __future__ import annotations
@@ -22,13 +22,15 @@ from graft.merging.homogeneous.shards import Writer
 
 
 def workers() -> int:
-    """Threads of a merge: one more than cores, so that one may wait; more than four are of no use to a disk."""
+    """Number of threads: one more than cores, so that one may wait; beyond four cores the disk gains nothing."""
     return min(os.cpu_count() or 1, 4) + 1
 
 
 def merge_all(method: Method, models: Models, writer: Writer, pool: Executor, report: Report) -> None:
-    """Write every tensor of the merged model; those that the origin lacks are the models' average. Raises ValueError
-    for a number that is not finite in any model or in the merged one."""
+    """Write every tensor of the merged model; tensors that the origin lacks become the models' average.
+
+    Raises ValueError if a value is not finite, in any model or in the merged one.
+    """
     report(0, 0, "reading the models")
     parts: list[tuple[Method, Models, Any]] = [(method, models, method.survey(models, pool.map))]
     if heads := models.without_change:
@@ -45,15 +47,15 @@ def merge_all(method: Method, models: Models, writer: Writer, pool: Executor, re
 
 
 def merge_tensor(method: Method, models: Models, writer: Writer, name: str, survey: Any) -> None:
-    """Write one tensor of the merged model, and those that are the same one."""
+    """Write one tensor of the merged model, and the tensors tied to it."""
     places = name, *models.ties.get(name, ())
     info = models.origin.tensors[name]
     if not info.floating:
-        # Equal in all models by value, and stored in any width.
+        # Values are equal in all models; stored widths may differ.
         for place in places:
             writer.write(place, 0, models.origin.stored(name).astype(STORED[writer.dtype(place)]))
         return
-    # What overflows is told once, by name, where it is written.
+    # The writer reports an overflow once, with the tensor's name.
     with np.errstate(all="ignore"):
         measured = method.measure(models, name, survey)
         for block in models.blocks(name, method.whole(models, name)):

@@ -22,19 +22,21 @@ from graft.merging.homogeneous.protocol import Settings
 from graft.merging.homogeneous.shards import Slot, Writer, shared_out, size
 from graft.registry import same_shape_methods
 
-# Of a config, its head's.
+# Config keys of the head.
 LABELS = configs.LABELS
 
 
 def merge(order: Order, report: engine.Report, dry_run: bool = False) -> Plan:
-    """Merge folders into `order.out`, or only check and plan it.
+    """Merge folders into `order.out`, or with `dry_run` only check the order and plan the merge.
 
-    The result is a Hugging Face folder with the models' class and names of tensors, all that goes along with any of
-    them, a model card (README.md) and provenance (graft.json), and has its name only once it is complete. Neither the
-    order of the models nor how any folder is sharded changes a byte of it, but for what card and provenance list (and
-    slerp has a first and a second model). Raises ValueError, in one sentence, and writes nothing, for an existing
-    folder, models that are not of one shape, tokenizer, head and way to compute, numbers that are not finite, damaged
-    files, wrong weights, options or statistics; OSError for a disk that fills up or may not be written to.
+    The result is a Hugging Face folder with the models' class and tensor names, their tokenizer and other companion
+    files, a model card (README.md) and provenance (graft.json). It gets its name only once it is complete. Neither the
+    order of the models (except for slerp) nor the sharding of any folder changes a byte of it, apart from what card and
+    provenance list.
+
+    Raises ValueError, in one sentence, and writes nothing if the folder exists, the models differ in shape, tokenizer,
+    head or computation, values are not finite, files are damaged, or weights, options or statistics are wrong. Raises
+    OSError if the disk fills up or is not writable.
     """
     facts = _checked(order)
     weights = order.weights or (1.0,) * len(order.models)
@@ -55,7 +57,7 @@ def merge(order: Order, report: engine.Report, dry_run: bool = False) -> Plan:
         _check_space(order.out, plan.bytes)
         if dry_run:
             return plan
-        # Between two models there is a first and a second.
+        # For slerp, the order of the two models matters.
         if facts.name != "slerp":
             models = in_order_of_content(models)
         method = same_shape_methods.implementation(facts.name)(Settings(facts.name, strength, options, order.device))
@@ -68,7 +70,7 @@ def merge(order: Order, report: engine.Report, dry_run: bool = False) -> Plan:
 
 
 def told(plan: Plan) -> str:
-    """What a merge is or would be, in two lines, and one for each thing that is not as in all parts."""
+    """Summarise a merge in two lines, plus one each for averaged and for left-out tensors."""
     options = "".join(f", {name} {value}" for name, value in plan.options.items())
     weights = f", weights {' '.join(f'{weight:g}' for weight in plan.weights)}" if plan.facts.weighted else ""
     dtypes = ", ".join(sorted({slot.dtype for file in plan.files for slot in file}))
@@ -86,7 +88,7 @@ def told(plan: Plan) -> str:
 
 
 def listed(tensors: Sequence[str]) -> str:
-    """Some tensors in a few words."""
+    """List up to four tensor names and count the rest."""
     shown = ", ".join(tensors[:4])
     return shown if len(tensors) <= 4 else f"{shown} and {len(tensors) - 4} more"
 
@@ -96,7 +98,7 @@ def _folders(order: Order) -> list[Path]:
 
 
 def _checked(order: Order) -> same_shape_methods.Facts:
-    """The method's facts, once all that can be told without opening a model is known to be right."""
+    """Check all of the order that needs no model opened; returns the method's facts."""
     facts = same_shape_methods.facts(order.method)
     count, (least, most) = len(order.models), facts.models
     if facts.name == "slerp" and count + bool(order.base) != 2:
@@ -137,7 +139,7 @@ def _opened(
     known: Mapping[Path, Mapping[str, Any]],
     stack: contextlib.ExitStack,
 ) -> tuple[Models, Layout]:
-    """The models under the merged one's names, and what that one's tensors are."""
+    """Open the models under the merged model's tensor names, and lay out its tensors."""
     family = configs.model_type(known.values())
     base = stack.enter_context(Checkpoint.of_folder(order.base)) if order.base else None
     opened = [stack.enter_context(Checkpoint.of_folder(folder)) for folder in order.models]
@@ -159,9 +161,9 @@ def _opened(
 
 
 def _beside(order: Order, known: Mapping[Path, Mapping[str, Any]], laid: Layout) -> tuple[Companions, dict[str, Any]]:
-    """What goes along with the weights, and the config."""
+    """The files that accompany the weights, and the merged config."""
     tuned = [known[folder] for folder in order.models]
-    # Labels of a base whose head is not the models' say nothing about theirs.
+    # If the base has another head than the models, its labels do not concern theirs.
     headed = {folder: one for folder, one in known.items() if folder in order.models or laid.same_head}
     configs.check_heads(headed)
     checks.check_readers(_folders(order))
@@ -187,7 +189,7 @@ def _sources(order: Order, models: Models) -> dict[str, tuple[Path, tuple[Path, 
 def _write(
     method: Any, models: Models, target: Path, slots: Sequence[Slot], limit: int, report: engine.Report
 ) -> dict[Path, str]:
-    """Write the merged weights; sha256 of every file that is read."""
+    """Write the merged weights; returns the sha256 of every file read."""
     read = {file for model in (models.origin, *models.tuned, *models.statistics) for file in model.files}
     with ThreadPoolExecutor(engine.workers()) as pool, Writer(target, slots, limit) as writer:
         digests = {file: pool.submit(files.sha256, file) for file in sorted(read)}

@@ -1,4 +1,4 @@
-"""Numbers as safetensors files store them, and as merges compute with them."""
+"""Convert numbers between the dtypes that safetensors files store and those that merges compute in."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from collections.abc import Collection
 import numpy as np
 
 Array = np.ndarray
-# How a safetensors dtype lies on disk. numpy has no bfloat16: its 16 bits are the upper half of a float32's.
+# The numpy dtype of each safetensors dtype. numpy has no bfloat16; its 16 bits are the upper half of a float32's.
 STORED = {
     "F64": np.dtype("<f8"),
     "F32": np.dtype("<f4"),
@@ -24,22 +24,22 @@ STORED = {
     "BOOL": np.dtype("?"),
 }
 FLOATING = ("F64", "F32", "F16", "BF16")
-# As --dtype and a model's config call them.
+# Names that --dtype and a model's config use.
 NAMES = {"float64": "F64", "float32": "F32", "float16": "F16", "bfloat16": "BF16"}
 
 
 def widened(stored: Array, dtype: str, wanted: np.dtype) -> Array:
-    """Stored floating-point numbers in the dtype that is computed with, float32 or float64; exact."""
+    """Convert stored floating-point numbers exactly to the compute dtype, float32 or float64."""
     if dtype == "BF16":
         stored = (stored.astype(np.uint32) << 16).view(np.float32)
     return stored.astype(wanted, copy=False)
 
 
 def narrowed(values: Array, dtype: str) -> Array:
-    """Computed numbers as they are stored, rounded to the nearest; raises OverflowError where one does not fit."""
+    """Round computed numbers to the stored dtype; raises OverflowError if a result is not finite."""
     if dtype == "BF16":
         bits = np.ascontiguousarray(values, np.float32).view(np.uint32)
-        # To the nearest, ties to even: what is cut off is half or more, or exactly half and the kept part is odd.
+        # Round to nearest, ties to even: up if the cut-off part is more than half, or exactly half and the rest is odd.
         stored = ((bits + 0x7FFF + ((bits >> 16) & 1)) >> 16).astype(np.uint16)
         fits = bool(((stored & 0x7F80) != 0x7F80).all())
     else:
@@ -52,10 +52,10 @@ def narrowed(values: Array, dtype: str) -> Array:
 
 
 def widest(dtypes: Collection[str]) -> str:
-    """The floating-point dtype that holds the numbers of all of these. Neither half holds the other's."""
+    """The floating-point dtype that holds all of these without loss; float16 and bfloat16 together need float32."""
     return "F32" if set(dtypes) == {"F16", "BF16"} else min(dtypes, key=FLOATING.index)
 
 
 def finite(values: Array) -> bool:
-    """Whether there is no NaN and no infinity among some numbers."""
+    """Whether no value is NaN or infinite."""
     return bool(np.isfinite(values).all())

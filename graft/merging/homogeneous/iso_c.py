@@ -12,7 +12,7 @@ from graft.merging.homogeneous.protocol import Method
 
 
 def flattened(matrix: Array, device: str) -> Array:
-    """mean(s) U V^T of a matrix U diag(s) V^T: its singular values all become their mean. [m, n]"""
+    """Replace a matrix's singular values by their mean: U diag(s) V^T becomes mean(s) U V^T. [m, n]"""
     left, values, right = svd(matrix, device)
     return values.mean() * (left @ right)
 

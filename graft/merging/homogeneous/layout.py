@@ -1,4 +1,4 @@
-"""Which tensors a merged model has, what they are called, how each comes about, and which are one tensor."""
+"""Lay out a merged model: which tensors it has, their names and dtypes, how each is made, and which are tied."""
 
 from __future__ import annotations
 
@@ -15,12 +15,12 @@ from graft.merging.homogeneous.formats import STORED, widest
 from graft.merging.homogeneous.models import BLOCK
 from graft.merging.homogeneous.shards import Slot
 
-# Both ends of a tie of word embeddings, by the ending of their canonical names.
+# Input and output ends of tied word embeddings, by the suffix of their canonical names.
 _INPUT = re.compile(r"(^|\.)((word|tok)_embeddings|embed_tokens|embed_in|wte|shared|word_embedding)\.weight$")
 _OUTPUT = re.compile(
     r"(^|\.)(decoder|lm_head|generator_lm_head|vocab_projector|embed_out|lm_loss|embed_tokens)\.weight$"
 )
-# Bytes by which tensors are first told apart.
+# Leading bytes compared first to find equal tensors.
 _FIRST = 1 << 12
 
 
@@ -28,10 +28,10 @@ _FIRST = 1 << 12
 class Layout:
     """The tensors of a merged model.
 
-    base, tuned: the checkpoints under the merged model's names, with the tensors that are merged alone. slots: what is
-    to be written. ties: of a tensor that is merged, others that are the same one, and are written as it is. averaged:
-    what the base lacks; left_out: what some parts have, by the names they have there, and the merged model has not;
-    same_head: whether the base stands under the models' head.
+    base, tuned: the checkpoints under the merged model's names, with only the tensors that are merged. slots: the
+    tensors to write. ties: for a merged tensor, its copies, which are written with the same values. averaged: tensors
+    that the base lacks; left_out: stored names of tensors that the merged model does not have; same_head: whether the
+    base has the models' head.
     """
 
     base: Checkpoint | None
@@ -44,16 +44,16 @@ class Layout:
 
 
 def of(base: Checkpoint | None, tuned: Sequence[Checkpoint], model_type: str, tied: bool, dtype: str | None) -> Layout:
-    """Lay out the merge of models, of which each may have been saved by another class.
+    """Lay out the merge of models, each of which may have been saved by a different class.
 
-    model_type: as the configs call it; tied: whether they tie embeddings where a copy is left out; dtype: of all
-    floating-point tensors that are written, or None: the widest that a part has. Raises ValueError for tensors that
-    some have and others lack, shapes that differ, integers that differ, and ties that some have and others have not.
+    model_type: the configs' family; tied: whether the configs tie word embeddings, so that a copy may be missing;
+    dtype: of all floating-point tensors written, or None for the narrowest that loses nothing. Raises ValueError if
+    only some models have a tensor or a tie, or if shapes or integer values differ.
     """
     parts = [*([base] if base else []), *tuned]
     named = {part: _names(part, model_type) for part in parts}
     kept, averaged, dropped = _chosen(base, tuned, named, tied)
-    # In the order of each part's own files.
+    # In the file order of each part.
     stored = {part: _in_order(part, named[part], kept) for part in parts}
     _check_alike(parts, stored)
     groups = _ties(parts, stored, named[tuned[0]])
@@ -69,7 +69,7 @@ def of(base: Checkpoint | None, tuned: Sequence[Checkpoint], model_type: str, ti
     return Layout(
         base=views[base] if base else None,
         tuned=tuple(views[model] for model in tuned),
-        # The widest first, so that each lies aligned. The order depends on names and dtypes alone.
+        # The widest dtypes first, so that every tensor is aligned. The order depends on names and dtypes alone.
         slots=tuple(sorted(slots, key=lambda slot: (-slot.item, slot.name))),
         ties={called[first]: tuple(called[name] for name in others) for first, *others in groups},
         averaged=tuple(sorted(called[plain] for plain in averaged if leaders.get(plain, plain) in averaged)),
@@ -79,9 +79,9 @@ def of(base: Checkpoint | None, tuned: Sequence[Checkpoint], model_type: str, ti
 
 
 def statistics_under(statistics: Checkpoint, layout: Layout, model_type: str) -> Checkpoint:
-    """Statistics of a model under the merged model's names, without those of tensors that need none.
+    """View a model's statistics under the merged model's names, without averaged and tied tensors.
 
-    What belongs to no tensor keeps its name.
+    Statistics that belong to no tensor keep their names.
     """
     merged = {tensor_names.canonical(slot.name, model_type): slot.name for slot in layout.slots}
     idle = {*layout.averaged, *(name for others in layout.ties.values() for name in others)}
@@ -103,7 +103,7 @@ def _names(part: Checkpoint, model_type: str) -> Names:
 def _chosen(
     base: Checkpoint | None, tuned: Sequence[Checkpoint], named: Mapping[Checkpoint, Names], tied: bool
 ) -> tuple[set[str], list[str], list[str]]:
-    """Canonical names of what is kept, and of what of that the base lacks; stored names of what is left out."""
+    """Canonical names of tensors to keep and of those the base lacks; stored names of tensors left out."""
     kept, lost = set(), set()
     before = named[base].stored if base else {}
     for plain in dict.fromkeys(plain for model in tuned for plain in named[model].stored):
@@ -143,13 +143,13 @@ def _in_order(part: Checkpoint, named: Names, kept: Collection[str]) -> dict[str
 
 
 def _copied(model: Checkpoint, stored: Mapping[str, str], plain: str) -> bool:
-    """Whether a tensor is one end of a known tie, and equals the other."""
+    """Whether a tensor is one end of a known tie and equals the other end."""
     ends = (pair for pair in _known(stored) if plain in pair)
     return any(_same(model, stored[first], stored[second]) for first, second in ends)
 
 
 def _check_alike(parts: Sequence[Checkpoint], stored: Mapping[Checkpoint, Mapping[str, str]]) -> None:
-    """Raise ValueError unless a tensor has one shape and kind in all parts, and integers one value."""
+    """Raise ValueError unless each tensor has one shape and kind in all parts, and integers have equal values."""
     for part in parts[1:]:
         for plain, name in stored[part].items():
             other = next(one for one in parts if plain in stored[one])
@@ -161,13 +161,13 @@ def _check_alike(parts: Sequence[Checkpoint], stored: Mapping[Checkpoint, Mappin
                 raise ValueError(f"{part.name}: {sizes}; must be one shape")
             if ours.floating != theirs.floating:
                 raise ValueError(f"{part.name}: {name} is {ours.dtype}, in {other.name} {theirs.dtype}")
-            # By value: the same numbers may be stored in other widths.
+            # Compare values: the same integers may be stored in different widths.
             if not ours.floating and not np.array_equal(part.stored(name), other.stored(theirs.name)):
                 raise ValueError(f"{part.name}: {name} is not as in {other.name}; integers cannot be merged")
 
 
 def _dtype(holders: Sequence[TensorInfo], dtype: str | None) -> str:
-    """What a tensor is stored in: as asked, or so that no part's numbers lose anything."""
+    """The stored dtype of a tensor: the requested one, or one that holds every part's values without loss."""
     found = {info.dtype for info in holders}
     if not holders[0].floating:
         return max(found, key=lambda name: (STORED[name].itemsize, name))
@@ -175,20 +175,22 @@ def _dtype(holders: Sequence[TensorInfo], dtype: str | None) -> str:
 
 
 def _called(stored: Sequence[str], plain: str) -> str:
-    """What a tensor is called in the merged model: as in the models, and where they have several names for it by the
-    longest, with the prefix that stands under a head, in today's words."""
+    """A tensor's name in the merged model.
+
+    If the models use several names, it is the longest one (which has the prefix used under a head), modernised.
+    """
     return stored[0] if len(set(stored)) == 1 else max(map(tensor_names.modern, stored), key=len)
 
 
 def _ties(parts: Sequence[Checkpoint], stored: Mapping[Checkpoint, Mapping[str, str]], named: Names) -> list[list[str]]:
-    """Canonical names of tensors that are one tensor in all parts: that which is merged, then its copies.
+    """Groups of canonical names of tensors that are tied in all parts: the one to merge, then its copies.
 
-    Known ties are those of word embeddings and of biases, which all parts must agree on; others are found by their
-    bytes, where these are not just as they all begin (zeros, ones). Raises ValueError where parts disagree.
+    Known ties are those of word embeddings and biases, on which all parts must agree; raises ValueError if they do
+    not. Other ties are found by comparing bytes, except for tensors that start with one constant (zeros, ones).
     """
 
     def place(plain: str) -> tuple[int, bool, str]:
-        # First what every part has, so that there is a change of it, and an encoder's own.
+        # Prefer a tensor that every part has, so that it has a change, then one of the encoder.
         return -sum(plain in stored[part] for part in parts), plain in named.heads, plain
 
     known = _known({plain for part in parts for plain in stored[part]})
@@ -210,7 +212,7 @@ def _ties(parts: Sequence[Checkpoint], stored: Mapping[Checkpoint, Mapping[str, 
 
 
 def _known(plain: Collection[str]) -> list[tuple[str, str]]:
-    """Pairs of canonical names that models tie by design: embeddings and what reads them out, and that one's biases."""
+    """Pairs of canonical names that models tie by design: input and output embeddings, and the decoder's biases."""
     inputs = min((name for name in plain if _INPUT.search(name)), default=None)
     pairs = [(inputs, name) for name in plain if inputs and name != inputs and _OUTPUT.search(name)]
     biases = [(name.removesuffix("decoder.bias") + "bias", name) for name in plain if name.endswith(".decoder.bias")]
@@ -218,7 +220,7 @@ def _known(plain: Collection[str]) -> list[tuple[str, str]]:
 
 
 def _alike(part: Checkpoint, stored: Mapping[str, str]) -> list[tuple[str, str]]:
-    """Pairs of a part's tensors that may be one, as far as their first bytes tell."""
+    """Pairs of a part's tensors that may be tied, judging by their first bytes."""
     found: dict[tuple, str] = {}
     pairs = []
     for plain, name in sorted(stored.items()):
@@ -235,7 +237,7 @@ def _alike(part: Checkpoint, stored: Mapping[str, str]) -> list[tuple[str, str]]
 
 
 def _same(part: Checkpoint, one: str, other: str) -> bool:
-    """Whether two tensors of a part are equal, byte for byte."""
+    """Whether two tensors of a part have equal dtype, shape and bytes."""
     ours, theirs = part.tensors[one], part.tensors[other]
     if (ours.dtype, ours.shape) != (theirs.dtype, theirs.shape):
         return False

@@ -1,4 +1,4 @@
-"""Random numbers that depend on (seed, tensor name) alone: not on sharding, threads or the size of blocks."""
+"""Random numbers that depend on seed, tensor name and model number alone, not on sharding, threads or block size."""
 
 from __future__ import annotations
 
@@ -13,10 +13,10 @@ RANGE = 1 << 32
 
 
 def draws(seed: int, name: str, model: int, start: int, count: int) -> Array:
-    """uint32 numbers for elements start to start + count of a tensor in the model of this number.
+    """Draw uint32 numbers for elements start to start + count of a tensor in model number `model`.
 
-    All models of a merge have their own stream of one (seed, tensor name). The generator is PCG64DXSM, which can be
-    moved to any place, so that a block's numbers are the same wherever it begins.
+    Each (seed, model, tensor name) has its own stream. The generator, PCG64DXSM, can jump to any position, so an
+    element's number is the same however the tensor is split into blocks.
     """
     key = hashlib.sha256(f"{seed}/{model}/{name}".encode()).digest()
     generator = np.random.PCG64DXSM(int.from_bytes(key, "big"))

@@ -14,7 +14,7 @@ from graft.merging.homogeneous.protocol import Method
 
 
 def ratio(cosine: float, models: int) -> float:
-    """t = N cos / (1 + (N - 1) cos), for N models whose changes have this mean cosine."""
+    """Interpolation weight t = N cos / (1 + (N - 1) cos) for N models whose changes have this mean cosine."""
     return models * cosine / (1 + (models - 1) * cosine)
 
 

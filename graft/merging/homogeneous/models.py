@@ -1,4 +1,4 @@
-"""The models of one merge, side by side, a block of rows at a time."""
+"""Read the models of one merge side by side, a block of rows at a time."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ import numpy as np
 from graft.merging.homogeneous.checkpoint import Checkpoint
 from graft.merging.homogeneous.formats import Array, finite
 
-# Elements of a block: its arrays stay in a core's cache, and what a call costs in Python is still little beside it.
+# Elements of a block: small enough for a core's cache, large enough that Python's call overhead hardly matters.
 BLOCK = 1 << 17
 
 
 @dataclass(frozen=True)
 class Block:
-    """Whole rows of one tensor in all models, float32, or float64 where a model is stored so.
+    """Whole rows of one tensor in all models, in float32, or float64 if any model stores it so.
 
-    start: the first element's place in the tensor. origin: [rows, columns]. deltas: of each model, model - origin.
+    start: index of the first element in the tensor. origin: [rows, columns]. deltas: model - origin, per model.
     """
 
     name: str
@@ -34,9 +34,12 @@ class Block:
 
 @dataclass(frozen=True)
 class Models:
-    """What is merged. `origin`: what changes are counted from, the base or, where there is none, the first model;
-    weights: one per tuned model; statistics: one checkpoint per tuned model, for methods that need them; ties: of a
-    tensor that is merged, others that are the same one. Tensors that the origin lacks have no change."""
+    """The models to merge.
+
+    origin: the model that changes are relative to: the base, or the first model if there is none. weights: one per
+    tuned model. statistics: one checkpoint per tuned model, for methods that need them. ties: for a merged tensor, its
+    copies. Tensors that the origin lacks have no change.
+    """
 
     origin: Checkpoint
     tuned: tuple[Checkpoint, ...]
@@ -46,7 +49,7 @@ class Models:
 
     @property
     def without_change(self) -> Models | None:
-        """The tensors that the origin lacks, as models without a base; None where it lacks none."""
+        """The models restricted to tensors that the origin lacks, without a base; None if it lacks none."""
         lacking = {name: name for name in self.tuned[0].tensors if name not in self.origin.tensors}
         if not lacking:
             return None
@@ -55,17 +58,19 @@ class Models:
 
     @property
     def names(self) -> list[str]:
-        """The floating-point tensors, in the order of the origin's files."""
+        """Names of the floating-point tensors, in the order of the origin's files."""
         return [name for name, info in self.origin.tensors.items() if info.floating]
 
     def dtype(self, name: str) -> type:
-        """What is computed in: float32, or float64 where a model is stored so."""
+        """The compute dtype: float32, or float64 if any model stores the tensor so."""
         wide = any(model.tensors[name].dtype == "F64" for model in (self.origin, *self.tuned))
         return np.float64 if wide else np.float32
 
     def blocks(self, name: str, whole: bool = False) -> Iterator[Block]:
-        """A tensor's blocks from its first row to its last, or all of it as one. Raises ValueError for a number that is
-        not finite."""
+        """Yield a tensor's blocks from first row to last, or one block if `whole`.
+
+        Raises ValueError if a value is not finite.
+        """
         rows, columns = self.origin.tensors[name].matrix
         if rows * columns == 0:
             return
@@ -84,7 +89,7 @@ class Models:
 
 
 def read(checkpoint: Checkpoint, name: str, start: int, stop: int, dtype: type = np.float32) -> Array:
-    """`Checkpoint.read`, of finite numbers only: raises ValueError for any other."""
+    """Like `Checkpoint.read`, but raises ValueError if a value is not finite."""
     values = checkpoint.read(name, start, stop, dtype)
     if not finite(values):
         raise ValueError(f"{checkpoint.name}: {name} holds values that are not finite; the model is damaged")
@@ -92,10 +97,10 @@ def read(checkpoint: Checkpoint, name: str, start: int, stop: int, dtype: type =
 
 
 def in_order_of_content(models: Models) -> Models:
-    """The same models in an order that depends on what they hold alone.
+    """Sort the models by content alone.
 
-    So neither the order of the sums, nor which random mask a model gets, depends on the order in which models are
-    given. Two models are told apart by the first tensor (by name) in which they differ; equal ones by their weights.
+    Neither the order of summation nor a model's random mask then depends on the order in which models are given. Two
+    models are compared by the first tensor (by name) in which they differ, and equal ones by their weights.
     """
 
     def compare(one: int, other: int) -> int:

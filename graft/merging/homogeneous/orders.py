@@ -1,4 +1,4 @@
-"""What a merge of models of one shape is asked for, and what it would do. Imports no torch."""
+"""The order for a merge of models of one shape, and the plan made from it. Does not import torch."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from graft.registry import same_shape_methods
 
 @dataclass(frozen=True)
 class Order:
-    """What is to be merged, and how. What is None takes the method's default."""
+    """What to merge, and how. None means the method's default."""
 
     method: str
     models: tuple[Path, ...]
@@ -31,10 +31,10 @@ class Order:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a merge would do, before anything is written.
+    """What a merge will do, before anything is written.
 
-    sources: by role, a folder and its weights' files. averaged: tensors that the base lacks; tied: those that are one;
-    left_out: what some parts have and the merged model has not.
+    sources: by role, a folder and its weights files. averaged: tensors that the base lacks; tied: groups of tied
+    tensors; left_out: tensors that some models have and the merged one does not.
     """
 
     facts: same_shape_methods.Facts

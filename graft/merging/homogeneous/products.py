@@ -8,17 +8,17 @@ import numpy as np
 
 from graft.merging.homogeneous.formats import Array
 
-# torch sets up its linear algebra on a GPU in the first call, which two threads may not make at once.
+# torch initialises its GPU linear algebra in the first call, which is not thread-safe.
 _ON_GPU = threading.Lock()
 
 
 def inner(one: Array, other: Array) -> float:
-    """Sum of products of two blocks of one shape, added up in float64."""
+    """Inner product of two blocks of one shape, summed in float64."""
     return float((one * other).sum(dtype=np.float64))
 
 
 def svd(matrix: Array, device: str) -> tuple[Array, Array, Array]:
-    """Thin singular value decomposition: U [m, k], s [k] falling, V^T [k, n] with k = min(m, n), in one dtype."""
+    """Thin singular value decomposition: U [m, k], s [k] in descending order, V^T [k, n]; k = min(m, n)."""
     if device == "cpu":
         return np.linalg.svd(matrix, full_matrices=False)
     import torch
@@ -28,7 +28,7 @@ def svd(matrix: Array, device: str) -> tuple[Array, Array, Array]:
 
 
 def solve(left: Array, right: Array, device: str) -> Array:
-    """X of left X = right, left [n, n] symmetric and positive definite, in float64."""
+    """Solve left X = right for X in float64; left [n, n] is symmetric and positive definite."""
     if device == "cpu":
         return np.linalg.solve(left, right)
     import torch

@@ -1,4 +1,4 @@
-"""What a method of merging models of one shape is: a change of the origin, computed block by block."""
+"""The interface of methods that merge models of one shape: a change of the origin, computed block by block."""
 
 from __future__ import annotations
 
@@ -10,14 +10,17 @@ from typing import Any
 from graft.merging.homogeneous.formats import Array
 from graft.merging.homogeneous.models import Block, Models
 
-# Like `map`, from several threads at once.
+# Like `map`, but possibly in several threads.
 Each = Callable[[Callable[[str], Any], Iterable[str]], Iterable[Any]]
 
 
 @dataclass(frozen=True)
 class Settings:
-    """How a method is asked to merge. strength: factor of the change (lambda or alpha in the papers); options: those of
-    `table.checked_options`; device: where matrices are factorised, cpu or cuda."""
+    """Settings of a method.
+
+    strength: factor of the change (lambda or alpha in the papers); options: from
+    `same_shape_methods.checked_options`; device: where matrices are factorised, cpu or cuda.
+    """
 
     method: str
     strength: float = 1.0
@@ -26,25 +29,25 @@ class Settings:
 
 
 class Method(ABC):
-    """A merged tensor is origin + change.
+    """A merge method: a merged tensor is origin + change.
 
-    So models that are all equal to the origin give the origin exactly, and a change of strength 0 does. Every part of a
-    model goes through `change` once; what a method must know before that it finds out in `survey` and `measure`.
+    Models that all equal the origin therefore give the origin exactly, as does a change of strength 0. Every block
+    passes through `change` once; `survey` and `measure` compute beforehand what it needs.
     """
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
 
     def survey(self, models: Models, each: Each) -> Any:
-        """What must be known of all tensors together, once."""
+        """Compute once what the method needs from all tensors together."""
         return None
 
     def whole(self, models: Models, name: str) -> bool:
-        """Whether a tensor must come as one block."""
+        """Whether the method needs a tensor in one block."""
         return False
 
     def measure(self, models: Models, name: str, survey: Any) -> Any:
-        """What must be known of one tensor before its blocks are merged."""
+        """Compute what the method needs from one tensor before its blocks are merged."""
         return survey
 
     @abstractmethod

@@ -14,7 +14,7 @@ from graft.merging.homogeneous.protocol import Method
 
 
 def damped(gram: Array, off_diagonal: float) -> Array:
-    """A Gram matrix with all but its diagonal multiplied by `off_diagonal`."""
+    """Multiply a Gram matrix's off-diagonal entries by `off_diagonal`."""
     return off_diagonal * gram + (1 - off_diagonal) * np.diag(np.diagonal(gram))
 
 

@@ -1,4 +1,4 @@
-"""Writing safetensors files of known content, whose blocks may come in any order and from several threads."""
+"""Write safetensors files of a known layout, block by block, in any order and from several threads."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _UNITS = {"": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 
 @dataclass(frozen=True)
 class Slot:
-    """A tensor that is to be written."""
+    """A tensor to be written."""
 
     name: str
     dtype: str
@@ -36,7 +36,7 @@ class Slot:
 
 
 def size(text: str) -> int:
-    """Bytes of a size such as 500MB or 5GB; raises ValueError for anything else, and for nothing."""
+    """Parse a size such as 500MB or 5GB into bytes; raises ValueError for anything else and for less than one byte."""
     match = re.fullmatch(r"(\d+(?:\.\d+)?)\s*([KMGT]?B)?", text.strip().upper())
     unit = (match.group(2) or "").strip() if match else ""
     count = int(float(match.group(1)) * _UNITS["" if unit == "B" else unit]) if match else 0
@@ -46,7 +46,7 @@ def size(text: str) -> int:
 
 
 def shared_out(slots: Sequence[Slot], limit: int) -> list[list[Slot]]:
-    """Tensors divided among files, in their order, none of which is larger than `limit` unless a tensor alone is."""
+    """Divide tensors among files in order; no file exceeds `limit` bytes unless a single tensor does."""
     files: list[list[Slot]] = [[]]
     filled = 0
     for slot in slots:
@@ -59,12 +59,15 @@ def shared_out(slots: Sequence[Slot], limit: int) -> list[list[Slot]]:
 
 
 class Writer:
-    """The weights files of one model folder. No write can leave its tensor, and none is whole until all are written."""
+    """The weights files of one model folder. A write cannot reach outside its tensor; `close` checks completeness."""
 
     def __init__(self, folder: Path, slots: Sequence[Slot], limit: int) -> None:
-        """Makes the files with their headers, as large as they will be, and the index where there are several."""
+        """Create the files at full size with their headers, and an index if there are several.
+
+        Raises ValueError if two tensors have one name.
+        """
         self._places: dict[str, tuple[int, int, Slot]] = {}
-        # Of each tensor, the first and last byte (exclusive) of every write: known by their order to be whole.
+        # For each tensor, the byte range [first, stop) of every write; `close` checks that they cover it.
         self._written: dict[str, list[tuple[int, int]]] = {slot.name: [] for slot in slots}
         if len(self._written) < len(slots):
             raise ValueError("a tensor is to be written twice under one name")
@@ -98,13 +101,15 @@ class Writer:
             self._places[slot.name] = (descriptor, start, slot)
 
     def dtype(self, name: str) -> str:
-        """What a tensor is written in."""
+        """The dtype in which a tensor is written."""
         return self._places[name][2].dtype
 
     def write(self, name: str, start: int, values: Array) -> None:
-        """Put computed numbers, or those of a tensor that is none of floating point as they are stored, at element
-        `start` of a tensor. Raises OverflowError for a number that its dtype cannot hold, ValueError for a tensor that
-        was not announced, for integers of another dtype, and for what would reach beyond the tensor."""
+        """Write values at element `start` of a tensor, rounding floating-point ones to its dtype.
+
+        Raises OverflowError if the dtype cannot hold a value, and ValueError for an unknown tensor, integers of another
+        dtype or a range that reaches outside the tensor.
+        """
         if name not in self._places:
             raise ValueError(f"{name} is not among the tensors that are to be written")
         if not values.size:
@@ -120,7 +125,7 @@ class Writer:
         self._written[name].append((first, stop))
 
     def close(self) -> None:
-        """Close the files; raises ValueError unless every byte of every tensor was written once."""
+        """Close the files; raises ValueError unless every byte of every tensor was written exactly once."""
         self._release()
         for name, (_, _, slot) in self._places.items():
             reached = 0

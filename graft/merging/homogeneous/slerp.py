@@ -10,12 +10,12 @@ from graft.merging.homogeneous.models import Block, Models
 from graft.merging.homogeneous.products import inner
 from graft.merging.homogeneous.protocol import Method
 
-# Above this cosine the arc is as good as a line, and sin(angle) too small to divide by.
+# Above this cosine the arc is practically a line, and sin(angle) is too small to divide by.
 PARALLEL = 0.9995
 
 
 def coefficients(cosine: float, share: float) -> tuple[float, float]:
-    """What the two ends v_0 and v_1 are multiplied by at `share` of the way from the first to the second:
+    """Coefficients of the ends v_0 and v_1 at t = `share` of the way from v_0 to v_1:
     sin((1 - t) angle) / sin(angle) and sin(t angle) / sin(angle)."""
     if abs(cosine) > PARALLEL:
         return 1 - share, share

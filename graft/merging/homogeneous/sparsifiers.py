@@ -1,4 +1,4 @@
-"""Ways to make a model's change sparse before it is merged with others: the first column of `arithmetic.FAMILY`."""
+"""Sparsify a model's change before it is merged with others: the first column of `arithmetic.FAMILY`."""
 
 from __future__ import annotations
 
@@ -22,14 +22,14 @@ class Dense:
         self.density: float = options.get("density", 1.0)
 
     def survey(self, models: Models, each: Each) -> Any:
-        """As `protocol.Method.survey`."""
+        """See `protocol.Method.survey`."""
 
     def measure(self, models: Models, name: str, survey: Any) -> Any:
-        """As `protocol.Method.measure`."""
+        """See `protocol.Method.measure`."""
         return survey
 
     def sparse(self, block: Block, model: int, measured: Any) -> Array:
-        """The change of one model in this block, sparse. [rows, columns]"""
+        """The sparsified change of one model in this block. [rows, columns]"""
         return block.deltas[model]
 
 
@@ -54,7 +54,7 @@ class Trim(Dense):
         return survey if survey is not None else self._smallest(models, [name], map)
 
     def _smallest(self, models: Models, names: Sequence[str], each: Each) -> list[float]:
-        """Of each model, the smallest magnitude that is kept."""
+        """The smallest magnitude that is kept, for each model."""
         rank = max(1, int(self.density * _elements(models, names)))
         return [_magnitudes(models, model, names, each, [rank])[0] for model in range(len(models.tuned))]
 
@@ -77,7 +77,7 @@ class Middle(Dense):
         self.outliers: float = options["outliers"]
 
     def measure(self, models: Models, name: str, survey: None) -> list[tuple[float, float]]:
-        """Of each model, the smallest magnitude that is kept, and the smallest above it that is not."""
+        """The smallest magnitude that is kept and the smallest one above it that is not, for each model."""
         count = _elements(models, [name])
         dropped, kept = int(self.outliers * count), int(self.density * count)
         ranks = [min(count, max(1, dropped + kept)), max(1, dropped)]

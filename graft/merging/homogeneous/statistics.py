@@ -1,4 +1,4 @@
-"""What fisher and regmean must know of each model, computed from batches of its inputs, and kept as safetensors."""
+"""Compute the statistics that fisher and regmean need from batches of a model's inputs; stored as safetensors."""
 
 from __future__ import annotations
 
@@ -24,13 +24,13 @@ Batch = Mapping[str, Tensor]
 def fisher_diagonal(model: nn.Module, batches: Iterable[Batch]) -> dict[str, Tensor]:
     """The diagonal of a classifier's Fisher information, by parameter name and in the parameters' shapes, float32.
 
-    F = mean over examples x of sum_y p(y | x) (d log p(y | x) / d theta)^2: the expectation over the model's own
-    predictions, exactly, with a backward pass per example and class (Matena & Raffel, arXiv 2111.09832). A model
-    with one output is taken for the mean of a normal distribution of variance 1, so F = mean (d output / d theta)^2.
-    The paper computes it on few examples or many; 256 do. Sums are in float64.
+    F = mean over examples x of sum_y p(y | x) (d log p(y | x) / d theta)^2: the exact expectation over the model's own
+    predictions, with a backward pass per example and class (Matena & Raffel, arXiv 2111.09832). A model with one
+    output is treated as the mean of a normal distribution of variance 1, so F = mean (d output / d theta)^2. The
+    paper uses from few to many examples; 256 are enough. Sums are in float64.
 
     model: called with a batch, returns an object with `logits` [rows, outputs]; put it in eval mode first. batches:
-    inputs without labels, each read once. Raises ValueError where there is no example.
+    inputs without labels, each read once. Raises ValueError if there are no examples.
     """
     parameters = {name: p for name, p in model.named_parameters() if p.requires_grad}
     sums = {name: torch.zeros_like(p, dtype=torch.float64) for name, p in parameters.items()}
@@ -55,12 +55,12 @@ def fisher_diagonal(model: nn.Module, batches: Iterable[Batch]) -> dict[str, Ten
 
 @torch.no_grad()
 def gram_matrices(model: nn.Module, batches: Iterable[Batch]) -> dict[str, Tensor]:
-    """Of every linear layer, the mean of x^T x over its inputs [in, in], by the name of its weight, float32.
+    """The mean of x^T x over the inputs of every linear layer [in, in], by the name of its weight, float32.
 
-    Padding (0 in a batch's `attention_mask`) is left out; a layer that reads one vector per text counts texts. Products
-    and sums are in float64. Source: Jin et al., arXiv 2212.09849.
+    Padding (0 in a batch's `attention_mask`) is left out; for a layer that reads one vector per text, the mean is over
+    texts. Products and sums are in float64. Source: Jin et al., arXiv 2212.09849.
 
-    model: called with a batch; put it in eval mode first. Raises ValueError where there is no example.
+    model: called with a batch; put it in eval mode first. Raises ValueError if there are no examples.
     """
     sums: dict[str, Tensor] = {}
     counts: dict[str, int] = {}
@@ -93,7 +93,7 @@ def gram_matrices(model: nn.Module, batches: Iterable[Batch]) -> dict[str, Tenso
     return {name: (total / counts[name]).float() for name, total in sums.items()}
 
 
-# By name, as their files are called.
+# By name, which is also the file's stem.
 KINDS = {"fisher": fisher_diagonal, "gram": gram_matrices}
 
 
@@ -102,8 +102,9 @@ def of_folder(
 ) -> Path:
     """Compute statistics of the classifier in a folder on a file of unlabelled texts, for `merge --statistics`.
 
-    kind: one of KINDS; examples: texts that are read, a fixed draw; max_tokens: where they are cut. Returns the file in
-    `out`. Raises ValueError for another kind, a file that is there already, a model or texts that cannot be read.
+    kind: one of KINDS; examples: how many texts to read (a fixed sample); max_tokens: where texts are truncated.
+    Returns the file written in `out`. Raises ValueError for an unknown kind, if the file exists, or if the model or the
+    texts cannot be read.
     """
     if kind not in KINDS:
         raise ValueError(f"--kind {kind}: must be one of {', '.join(KINDS)}")
@@ -126,6 +127,6 @@ def of_folder(
 
 
 def write(statistics: Mapping[str, Tensor], path: Path) -> None:
-    """Write statistics for `--statistics`, atomically: as table.FISHER or table.GRAM in a folder."""
+    """Write statistics atomically to `path`; `--statistics` expects `fisher.safetensors` or `gram.safetensors`."""
     with files.atomic_file(path) as temporary:
         save_file({name: tensor.cpu().contiguous() for name, tensor in statistics.items()}, temporary)

@@ -15,16 +15,16 @@ from graft.merging.homogeneous.protocol import Method
 
 
 def nearest_orthogonal(matrix: Array, device: str) -> Array:
-    """P Q^T of a matrix P diag(s) Q^T: the nearest with orthonormal columns (or rows, where it has fewer rows)."""
+    """P Q^T of a matrix P diag(s) Q^T: the nearest one with orthonormal columns (or rows, if it has fewer rows)."""
     left, _, right = svd(matrix, device)
     return left @ right
 
 
 def joined(deltas: Sequence[Array], weights: Sequence[float], device: str) -> Array:
-    """The merged change of a matrix [m, n], from its changes in N models.
+    """Merge the changes of a matrix [m, n] in N models.
 
-    Of each, min(m, n) / N singular triples are kept (rounded down, but one at least). All U_i side by side, and all
-    V_i, are made orthogonal, and multiplied again with the singular values between them.
+    Each change keeps min(m, n) / N singular triplets (rounded down, at least one). The U_i are concatenated and made
+    orthogonal, likewise the V_i, and the result is their product with the weighted singular values in between.
     """
     rank = max(1, min(deltas[0].shape) // len(deltas))
     parts = [svd(delta, device) for delta in deltas]

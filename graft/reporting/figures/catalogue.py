@@ -1,4 +1,4 @@
-"""All figures by name, and the writing of those that a study has data for."""
+"""List all figures by name, and write those that a study has data for."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ from graft.reporting.figures.style import FORMATS, Draw, save
 
 @dataclass(frozen=True)
 class Drawing:
-    """A kind of figure: the table that it is drawn from, of all tasks, and how one task of that table is drawn."""
+    """A kind of figure: `data` makes its table for all tasks, and `draw` draws one task of it."""
 
     data: Callable[[Source], pd.DataFrame]
     draw: Draw
 
 
-# In the order of `captions.FIGURES`, which says what each shows.
+# In the order of `captions.FIGURES`, which describes each.
 DRAWINGS = {
     "metric-vs-training-flops": Drawing(cost.training, cost.draw_training),
     "metric-vs-inference-flops": Drawing(cost.inference, cost.draw_inference),
@@ -37,7 +37,7 @@ DRAWINGS = {
 
 
 def write(source: Source, folder: Path) -> None:
-    """Write every figure that there is data for, as `<figure>.<task>.{svg,png,pdf,csv}`, in the place of all others."""
+    """Replace `folder` by all figures that have data, as `<figure>.<task>.{svg,png,pdf,csv}`."""
     with files.atomic_folder(folder) as temporary:
         for name, drawing in DRAWINGS.items():
             table = drawing.data(source)

@@ -1,4 +1,4 @@
-"""The primary metric against what a system costs to make or to use, with the Pareto front."""
+"""The primary metric against the cost of making or using a system, with the Pareto front."""
 
 from __future__ import annotations
 
@@ -21,19 +21,19 @@ from graft.reporting.figures.source import Source
 from graft.reporting.figures.style import GRID, KINDS, MARKER, REFERENCE, WIDTH, marks, styled
 
 COLUMNS = ("task", "number", "system", "kind", "metric", "cost", "mean", "low", "high", "pareto", "reference", "noted")
-# So many systems can all have a number; of more, only those have one that a reader looks for.
+# Up to this many systems are all numbered; of more, only the most interesting are.
 _ALL_NUMBERED = 12
 _FRONT = {"color": "#999999", "lw": 1.0}
-_LINE = 0.125  # inches, a line of the key
+_LINE = 0.125  # inches per line of the key
 _PANEL = 2.3  # inches
 Row = dict[str, Any]
 
 
 def data(source: Source, cost: str) -> pd.DataFrame:
-    """A row per point, with its number; `cost`: a column of comparison.csv.
+    """One row per point, with its number; `cost`: a column of comparison.csv.
 
-    `pareto`: no other is as good and as cheap by this cost. `noted`: on the front, the reference, the fine-tuned small
-    model, the merge that is best on select, or the best control.
+    `pareto`: on the Pareto front of this cost. `noted`: numbered in the figure, as all systems are if there are few;
+    else those on the front, the fine-tuned models, the merge that is best on `select` and the best control.
     """
     rows = [row for row in formats.records(source.comparison) if row["mean"] is not None and row[cost] is not None]
     found = []
@@ -51,15 +51,15 @@ def data(source: Source, cost: str) -> pd.DataFrame:
 
 
 def draw(data: pd.DataFrame, label: str) -> Figure:
-    """Bars are intervals of means, the grey steps the Pareto front, the dashed line the reference.
+    """Draw means with intervals as bars, the Pareto front as grey steps, and the reference as a dashed line.
 
-    A system without this cost has no place on a logarithmic axis: it is a dotted line. `label`: what the cost is.
+    A system whose cost is 0 has no place on a logarithmic axis and is drawn as a dotted line. `label`: of the cost.
     """
     rows = formats.records(data)
     common = common_pair(data["system"])
     noted = [row for row in rows if row["noted"]]
     handles = _handles(rows)
-    # Inches: the kinds above the panel, the numbers' key below.
+    # In inches: the legend of kinds above the panel, and the key to the numbers below.
     above, below = 0.125 * math.ceil(len(handles) / 3) + 0.24, 0.45
     height = above + _PANEL + below + _LINE * len(noted)
     figure = Figure(figsize=(WIDTH, height))
@@ -87,7 +87,7 @@ def draw(data: pd.DataFrame, label: str) -> Figure:
 
 def _point(axis: Axes, row: Row) -> None:
     colour = KINDS[row["kind"]][1]
-    # What is not noted stands behind.
+    # Points that are not noted stay in the background.
     back = {} if row["noted"] else {"alpha": 0.6}
     if row["reference"]:
         axis.axhline(row["mean"], **REFERENCE, zorder=1)
@@ -113,7 +113,7 @@ def _limits(axis: Axes, rows: list[Row]) -> None:
     axis.grid(True, axis="y", **GRID)
     axis.set_axisbelow(True)
     axis.tick_params(which="minor", length=1.5, width=0.4, pad=5.5)  # in line with the others
-    # Written as in the tables. Within one decade or two, twos and fives are written too.
+    # Ticks are formatted as in the tables; over two decades or less, ticks at 2 and 5 are labelled too.
     wide = max(costs) - min(costs) + 2 * margin > 2
     axis.xaxis.set_major_formatter(lambda value, _: formats.flops(value).replace(".0", ""))
     axis.xaxis.set_minor_locator(LogLocator(subs=(2, 5) if not wide else "auto", numticks=30))
@@ -123,9 +123,9 @@ def _limits(axis: Axes, rows: list[Row]) -> None:
 
 
 def _front(axis: Axes, rows: list[Row]) -> list[tuple[float, float]]:
-    """Draw the step line that no system lies above and left of, and return its corners as (cost, metric).
+    """Draw the Pareto front as a step line, and return its corners as (cost, metric).
 
-    A system without cost starts it at the left edge.
+    If a system on the front costs 0, the line starts at the left edge.
     """
     front = sorted((row for row in rows if row["pareto"]), key=lambda row: (row["cost"], row["mean"]))
     if not front or all(row["cost"] <= 0 for row in rows):
@@ -161,7 +161,7 @@ def _number(axis: Axes, rows: list[Row], corners: list[tuple[float, float]]) -> 
     page.taken += [line((left, r["mean"]), (right, r["mean"])) for r in rows if r["reference"] or r["cost"] <= 0]
     page.taken += [around(*place(row["cost"], row["mean"]), MARKER + 1.5, MARKER + 1.5) for row in placed]
     page.taken += [line((r["cost"], r["low"]), (r["cost"], r["high"])) for r in placed if r["low"] is not None]
-    # Points on the front choose their places first: they are what a reader looks for.
+    # Place numbers of points on the front first, since they matter most.
     for row in sorted((row for row in rows if row["noted"]), key=lambda row: not row["pareto"]):
         x, y = place(row["cost"], row["mean"])
         dx, dy = page.place(x, y, str(row["number"]), of_line=row["cost"] <= 0)
@@ -182,7 +182,7 @@ def _number(axis: Axes, rows: list[Row], corners: list[tuple[float, float]]) -> 
 
 
 def _handles(rows: list[Row]) -> list[Line2D]:
-    """The legend: the kinds that occur, and the lines."""
+    """Legend handles: the kinds that occur, and the lines."""
     handles = []
     for kind, (_, colour, label) in KINDS.items():
         if any(row["kind"] == kind and row["cost"] > 0 for row in rows):
@@ -194,7 +194,7 @@ def _handles(rows: list[Row]) -> list[Line2D]:
 
 
 def _key(figure: Figure, noted: list[Row], common: str, height: float) -> None:
-    """The noted systems' names by number, below the panel."""
+    """Write the key below the panel: the noted systems' names by number."""
     for index, row in enumerate(noted):
         y = (_LINE * (len(noted) - index) - 0.02) / height
         weight = "bold" if row["pareto"] else "normal"

@@ -1,4 +1,4 @@
-"""The differences of all systems to the reference, with intervals and what counts as equivalent: a forest plot."""
+"""A forest plot of all systems' differences to the reference, with intervals and the equivalence margin."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COLUMNS = ("task", "system", "kind", "metric", "difference", "low", "high", "mar
 
 
 def data(source: Source) -> pd.DataFrame:
-    """A row per task and system that is compared with a reference."""
+    """One row per task and system that is compared with a reference."""
     found = [
         (row["task"], row["system"], row["kind"], row["metric"], row["delta_vs_reference"], row["delta_ci_low"])
         + (row["delta_ci_high"], source.grid.study.margin(row["task"]), row["verdict"], row["p_holm"], row["chosen"])
@@ -26,7 +26,7 @@ def data(source: Source) -> pd.DataFrame:
 
 @styled
 def draw(data: pd.DataFrame) -> Figure:
-    """Points with intervals; 0 is the reference, the grey band what counts as equivalent, a star the chosen merge."""
+    """Draw points with intervals; 0 is the reference, the grey band is the margin, a star marks the chosen merge."""
     found = rows.ordered(formats.records(data), "difference")
     figure, axis = rows.panel(found, f"Δ {found[0]['metric']} to the reference")
     margin = found[0]["margin"]

@@ -1,4 +1,4 @@
-"""Numbers beside points: where they cover no point, bar, line or other number, if there is room."""
+"""Place numbers beside points so that they cover no point, bar, line or other number, if there is room."""
 
 from __future__ import annotations
 
@@ -6,14 +6,14 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-SIZE = 6.5  # points, of the numbers
-# Offsets in points that a number may have from its point, the nearest first and to the right first.
+SIZE = 6.5  # font size of the numbers, in points
+# Angles (degrees) and radii (points) of a number's offset from its point: the nearest first, starting on the right.
 _ANGLES = (0, 45, 315, 90, 270, 135, 225, 180, 22, 338, 67, 293, 113, 247, 158, 202)
 _RADII = (7.5, 10, 13, 17, 22, 28, 35, 43)
-# From here on a line leads to the point.
+# Beyond this radius a line connects a number to its point.
 FAR = _RADII[1]
 
-# What a number's place costs, in square points of covered ink: nearer to another's point, or outside the panel.
+# Penalties, in square points of covered ink, for a place nearer to another point and for one outside the panel.
 _MISREAD = 15.0
 _OUTSIDE = 50.0
 
@@ -22,16 +22,16 @@ Box = tuple[float, float, float, float]  # left, bottom, right, top in points
 
 @dataclass
 class Page:
-    """The panel within which numbers must stay, what is drawn in it, and all of its points [x, y]; points of a page."""
+    """The bounds of a panel, its data points [x, y], and the boxes already taken, all in typographic points."""
 
     bounds: Box
     points: Sequence[tuple[float, float]]
     taken: list[Box] = field(default_factory=list)
 
     def place(self, x: float, y: float, text: str, of_line: bool = False) -> tuple[float, float]:
-        """The nearest offset where a number covers least and stands nearer to its own point than to any other.
+        """Take and return the nearest offset where a number covers least and is closest to its own point.
 
-        Numbers of lines stand just above or below them, at the right end (x, y). The place is then taken.
+        The number of a line (`of_line`) is placed just above or below it, near its right end (x, y).
         """
         width, height = 0.66 * SIZE * len(text) + 1, SIZE + 0.5
         offsets = [(r * math.cos(math.radians(a)), r * math.sin(math.radians(a))) for r in _RADII for a in _ANGLES]
@@ -45,7 +45,7 @@ class Page:
             misread = not of_line and nearest < math.hypot(dx, dy) - 0.5
             return covered + _MISREAD * misread + _OUTSIDE * (not _inside(box, self.bounds))
 
-        dx, dy = min(offsets, key=lambda offset: cost(*offset))  # the first of equals
+        dx, dy = min(offsets, key=lambda offset: cost(*offset))  # the first in case of ties
         self.taken.append(around(x + dx, y + dy, width, height))
         return dx, dy
 
@@ -55,7 +55,7 @@ def around(x: float, y: float, width: float, height: float) -> Box:
 
 
 def _overlap(one: Box, other: Box) -> float:
-    """Common area of two boxes, square points."""
+    """The overlap of two boxes, in square points."""
     width = min(one[2], other[2]) - max(one[0], other[0])
     height = min(one[3], other[3]) - max(one[1], other[1])
     return width * height if width > 0 and height > 0 else 0.0

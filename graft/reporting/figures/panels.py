@@ -1,4 +1,4 @@
-"""Figures of many small panels, two beside each other, and the lines in them."""
+"""Lay out figures of many small panels, two per row."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 
 from graft.reporting.figures.style import GRID, WIDTH
 
-_SPACE = 0.42  # inches, below a panel and above the next
+_SPACE = 0.42  # inches between panels, vertically
 
 
 def grid_of(
@@ -22,7 +22,7 @@ def grid_of(
     share_y: bool = True,
     rows: bool = False,
 ) -> tuple[Figure, list[Axes]]:
-    """A figure with `count` panels; the task and the legend stand above. `rows`: one below the other."""
+    """Make a figure of `count` panels below the task's name and a legend. `rows`: one panel per row."""
     handles = list(handles)
     columns = 1 if rows or count == 1 else 2
     lines = math.ceil(count / columns)

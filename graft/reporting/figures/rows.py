@@ -1,4 +1,4 @@
-"""Figures with a row per system: names to the left, of any length, kinds together and the best of each first."""
+"""Lay out figures with one row per system: names on the left, grouped by kind, the best of each kind first."""
 
 from __future__ import annotations
 
@@ -13,22 +13,22 @@ from graft.io.names import common_pair
 from graft.reporting.figures.style import GRID, KINDS, WIDTH, marks
 
 Row = dict[str, Any]
-_LETTERS = 30  # of a line of a name
-_LETTER = 0.0445  # inches, the mean width of a letter at 6 points
+_LETTERS = 30  # letters per line of a name
+_LETTER = 0.0445  # mean width of a letter at 6 points, in inches
 
 
 def ordered(rows: list[Row], key: str) -> list[Row]:
-    """Rows by kind, and by falling `key` within."""
+    """Sort rows by kind, and by descending `key` within a kind."""
     kinds = list(KINDS)
     return sorted(rows, key=lambda row: (kinds.index(row["kind"]), -row[key], row["system"]))
 
 
 def panel(rows: list[Row], xlabel: str) -> tuple[Figure, Axes]:
-    """A figure with a line for each row, from the top down at y = 0, 1, 2, …, and the kinds that occur above it."""
+    """Make a figure with one line per row, from the top at y = 0, 1, 2, …, and a legend of the kinds above it."""
     common = common_pair([row["system"] for row in rows])
     names = [folded(row["system"].removesuffix(common)) for row in rows]
     letters = max(len(line) for name in names for line in name.split("\n"))
-    # Inches. A name of two lines takes more room, and all rows have the same.
+    # In inches. A two-line name needs more room, and all rows are equally high.
     row_height = 0.205 if any("\n" in name for name in names) else 0.145
     kinds = [kind for kind in KINDS if any(row["kind"] == kind for row in rows)]
     above, below = 0.125 * math.ceil(len(kinds) / 3) + 0.24, 0.42
@@ -60,7 +60,7 @@ def panel(rows: list[Row], xlabel: str) -> tuple[Figure, Axes]:
 
 
 def folded(name: str, letters: int = _LETTERS) -> str:
-    """A name longer than so many letters in two lines, broken at the dot nearest to its middle."""
+    """Break a name longer than `letters` into two lines, after the dot nearest to its middle."""
     dots = [index for index, letter in enumerate(name) if letter == "."]
     if len(name) <= letters or not dots:
         return name

@@ -1,4 +1,4 @@
-"""Every run as a dot, beside the mean of its system and the mean's interval."""
+"""Every run as a dot, beside its system's mean and interval."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ COLUMNS = ("task", "system", "kind", "metric", "seed", "value", "degenerate", "m
 
 
 def data(source: Source) -> pd.DataFrame:
-    """A row per finished run, with its system's mean and interval."""
+    """One row per finished run, with its system's mean and interval."""
     compared = {(row["task"], row["system"]): row for row in formats.records(source.comparison)}
     done = source.runs[source.runs["state"] == "done"]
     found = []
@@ -30,7 +30,7 @@ def data(source: Source) -> pd.DataFrame:
 
 @styled
 def draw(data: pd.DataFrame) -> Figure:
-    """A row per system: hollow dots are runs (a cross: it predicts one thing only), the marker with a bar the mean."""
+    """Draw a row per system: hollow dots are runs (crosses: constant ones), the marker with a bar is the mean."""
     every = formats.records(data)
     means = rows.ordered(list({row["system"]: row for row in every}.values()), "mean")
     figure, axis = rows.panel(means, f"{means[0]['metric']} on report")

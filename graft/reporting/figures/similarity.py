@@ -1,4 +1,4 @@
-"""How alike the layers of a small and a large model are (linear CKA), and which depth maps join."""
+"""Similarity (linear CKA) of a small and a large model's layers, and the pairs that depth maps join."""
 
 from __future__ import annotations
 
@@ -15,15 +15,15 @@ from graft.reporting.figures.style import WIDTH, styled
 from graft.study import steps
 
 COLUMNS = ("task", "pair", "small_layer", "large_layer", "cka", "depths")
-# Of depth maps, told apart in black alone: marker, and how far from the middle of its cell, where several may stand.
+# Marker of each depth map (all are black) and its horizontal offset in a cell, which may hold several.
 _MARKS = {"uniform": ("o", -0.33), "spread": ("s", -0.11), "cka": ("^", 0.11), "extend": ("D", 0.33)}
 _CELL = 0.27  # inches
 
 
 def data(source: Source) -> pd.DataFrame:
-    """A row per task, pair and pair of layers, from what `calibrate` left; `depths`: the depth maps that join the two.
+    """One row per task, pair and pair of layers, from the output of `calibrate`; `depths`: maps that join the layers.
 
-    Layer 0 are the embeddings. None once a study's statistics are cleaned away.
+    Layer 0 is the embeddings. The table is empty once a study's statistics are cleaned away.
     """
     found: dict[tuple[str, str], tuple[list[list[float]], list[str]]] = {}
     for step in steps.of_study(source.grid):
@@ -51,7 +51,7 @@ def _similarity(file: object) -> list[list[float]]:
 
 @styled
 def draw(data: pd.DataFrame) -> Figure:
-    """A heat map per pair, dark where layers are alike; marks are the depth maps that the study's merges use."""
+    """Draw a heat map per pair, darker for more similar layers, with marks for the study's depth maps."""
     pairs = [(name, own) for name, own in data.groupby("pair", sort=False)]
     heights = [_CELL * (own["small_layer"].max() + 1) + 0.55 for _, own in pairs]
     names = [name for name in depth.DEPTHS if data["depths"].map(lambda d, n=name: n in d.split()).any()]
@@ -74,7 +74,7 @@ def draw(data: pd.DataFrame) -> Figure:
 
 def _panel(axis: Axes, own: pd.DataFrame, pair: str) -> None:
     table = own.pivot(index="small_layer", columns="large_layer", values="cka").astype(float)
-    # Light enough at its dark end for black marks.
+    # vmax 1.5 keeps the dark end light enough for black marks.
     axis.imshow(table.to_numpy(), cmap="Greys", vmin=0, vmax=1.5, aspect="auto")
     small, large = pair.split("-into-", 1)
     axis.set_ylabel(f"{small}", labelpad=2)

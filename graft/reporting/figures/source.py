@@ -1,4 +1,4 @@
-"""What figures are drawn from: a study's tables, records and logs."""
+"""The data of figures: a study's tables, records and logs."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How well merges do on `select` at every strength that was tried, and which one was taken."""
+"""The merges' scores on `select` at every strength tried, and the strengths chosen."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _HEADLESS = "no choice of head"
 
 
 def data(source: Source) -> pd.DataFrame:
-    """A row per run and strength: its best score over ridge sizes, from the choices in run.json."""
+    """One row per run and strength with the best score over ridge sizes, from the choices in run.json."""
     found = []
     for task, name, seed, folder in source.finished():
         system = source.grid.systems[name]
@@ -40,7 +40,7 @@ def data(source: Source) -> pd.DataFrame:
 
 @styled
 def draw(data: pd.DataFrame) -> Figure:
-    """A panel per way of merging: thin lines are seeds, thick ones their mean, circles the strengths chosen."""
+    """Draw a panel per merge: thin lines are seeds, thick ones their mean, circles the strengths chosen."""
     heads = list(dict.fromkeys(data["head"]))
     looks = dict(zip(heads, LINES, strict=False))
     handles = [Line2D([], [], lw=1.2, ms=3, **looks[head], label=head) for head in heads]
@@ -62,7 +62,7 @@ def draw(data: pd.DataFrame) -> Figure:
                 chosen = run[run["chosen"].astype(bool)]
                 how = {"ls": "", "marker": "o", "ms": 6, "mfc": "none", "mec": look["color"], "mew": 0.6}
                 axis.plot(chosen["strength"], chosen["score"], **how, zorder=4)
-            # Random strengths differ by seed, and have no mean.
+            # Random strengths differ between seeds, so they have no mean.
             by_strength = of_head.groupby("strength")["score"].agg(list)
             if by_strength.map(len).nunique() == 1:
                 means = [fmean(scores) for scores in by_strength]

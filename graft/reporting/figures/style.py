@@ -1,4 +1,4 @@
-"""What all figures share: one column wide, told apart without colour, the same bytes for the same data."""
+"""The style of all figures: one column wide, readable without colour, the same bytes for the same data."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from matplotlib.figure import Figure
 
 from graft.io import files
 
-# Colours of Okabe and Ito (2008), told apart by colour-blind readers; each kind has its own marker too, for greyscale.
+# The colour-blind-safe palette of Okabe and Ito (2008); each kind also has its own marker, for greyscale.
 KINDS = {
     "finetune": ("o", "#000000", "fine-tuned"),
     "weights": ("^", "#D55E00", "merge of weights"),
@@ -23,7 +23,7 @@ KINDS = {
     "probe": ("s", "#56B4E9", "probe"),
     "baseline": ("X", "#E69F00", "baseline"),
 }
-# Of lines in one panel: told apart by dashes and markers as well.
+# Styles of lines in one panel, which also differ in dashes and markers.
 LINES = (
     {"color": "#000000", "ls": "-", "marker": "o"},
     {"color": "#D55E00", "ls": "--", "marker": "^"},
@@ -35,7 +35,7 @@ LINES = (
 REFERENCE = {"color": "#000000", "lw": 0.6, "ls": (0, (5, 4))}
 GRID = {"lw": 0.3, "color": "#dddddd", "zorder": 0}
 MARKER = 5.5  # points
-WIDTH = 3.4  # inches, one column of a paper in two
+WIDTH = 3.4  # inches, one column of a two-column paper
 FORMATS = ("svg", "png", "pdf")
 _STYLE = {
     "font.family": "DejaVu Sans",  # ships with matplotlib, so that every machine draws the same
@@ -51,16 +51,16 @@ _STYLE = {
     "ytick.labelsize": 6.5,
     "legend.fontsize": 6.5,
     "legend.frameon": False,
-    "text.parse_math": False,  # no text of a study is a formula
+    "text.parse_math": False,  # a study's texts are not formulas
     "svg.hashsalt": "graft",
-    "pdf.fonttype": 42,  # text stays text, as journals ask
+    "pdf.fonttype": 42,  # keeps text as text, as journals require
 }
 
 Draw = Callable[[pd.DataFrame], Figure]
 
 
 def styled(draw: Draw) -> Draw:
-    """A drawing function that draws in this style."""
+    """Decorate a drawing function so that it draws in this style."""
 
     @functools.wraps(draw)
     def drawn(data: pd.DataFrame) -> Figure:
@@ -71,13 +71,13 @@ def styled(draw: Draw) -> Draw:
 
 
 def marks(kind: str) -> dict[str, object]:
-    """How the points of a kind of system are drawn."""
+    """Plot options for the points of a kind of system."""
     marker, colour, _ = KINDS[kind]
     return {"marker": marker, "mfc": colour, "mec": "white", "mew": 0.5, "ms": MARKER, "ls": ""}
 
 
 def save(figure: Figure, path: str | Path) -> None:
-    """Write a figure as svg, png or pdf (by the ending), atomically and without a date."""
+    """Write a figure as svg, png or pdf (by its suffix), atomically and without a date."""
     path = Path(path)
     metadata = {".svg": {"Date": None}, ".pdf": {"CreationDate": None}}.get(path.suffix, {})
     with matplotlib.rc_context(_STYLE), files.atomic_file(path) as temporary:

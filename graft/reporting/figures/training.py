@@ -1,4 +1,4 @@
-"""How training went: the loss by step and the score on `select` by epoch, from training.jsonl."""
+"""Training curves: the loss by step and the score on `select` by epoch, from training.jsonl."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _ROW = 0.72  # inches
 
 
 def data(source: Source) -> pd.DataFrame:
-    """A row per line of the logs of finished runs: steps have a `step`, ends of epochs a score on `select`."""
+    """One row per log line of finished runs: steps have a `step`, ends of epochs a score on `select`."""
     found = []
     for task, system, seed, folder in source.finished():
         lines = _read(folder / LOG) if (folder / LOG).is_file() else []
@@ -30,7 +30,7 @@ def data(source: Source) -> pd.DataFrame:
 
 
 def _read(log: Path) -> list[dict[str, Any]]:
-    """Raises ValueError with the file's name where a line is no JSON."""
+    """Read a log; raises ValueError naming the file if a line is not JSON."""
     try:
         return [json.loads(line) for line in log.read_text().splitlines()]
     except json.JSONDecodeError as error:
@@ -39,7 +39,7 @@ def _read(log: Path) -> list[dict[str, Any]]:
 
 @styled
 def draw(data: pd.DataFrame) -> Figure:
-    """A row of two panels per system, a line per seed; the dot is the epoch that is best on select."""
+    """Draw a row of two panels per system, with a line per seed; the dot is the epoch that is best on `select`."""
     systems = [(name, own) for name, own in data.groupby("system", sort=False)]
     gap, above, below = 0.26, 0.5, 0.36
     height = above + len(systems) * _ROW + (len(systems) - 1) * gap + below

@@ -13,7 +13,7 @@ from graft.reporting.figures.style import LINES, REFERENCE, styled
 
 
 def data(source: Source) -> pd.DataFrame:
-    """The rows of warm-start.csv that are done, with the reference's mean."""
+    """The warm-start curves' rows with finished runs, with the reference's mean."""
     if not source.grid.study.systems.warm_start:
         return pd.DataFrame()
     rows = formats.records(source.comparison)
@@ -26,7 +26,7 @@ def data(source: Source) -> pd.DataFrame:
 
 @styled
 def draw(data: pd.DataFrame) -> Figure:
-    """A line per start, with intervals of the means; the dashed line is the large model fine-tuned to the end."""
+    """Draw a line per start, with intervals of the means; the dashed line is the fully fine-tuned large model."""
     arms = list(dict.fromkeys(data["arm"]))
     looks = dict(zip(arms, LINES, strict=False))
     handles = [Line2D([], [], lw=1, ms=3, **looks[arm], label=arm) for arm in arms]

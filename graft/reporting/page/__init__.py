@@ -1,1 +1,1 @@
-"""The report of a study, `report.html`: one page that needs nothing else."""
+"""The report of a study, `report.html`: one self-contained page."""

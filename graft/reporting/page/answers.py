@@ -1,4 +1,4 @@
-"""The question of a study and what it found, in words; and what a reader must know before believing it."""
+"""Put a study's question, answers and limitations into words."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ Row = dict[str, Any]
 
 
 def question(grid: Grid) -> str:
-    """What the study asks."""
+    """The question that the study asks."""
     pairs = grid.study.pairs
     if len(pairs) == 1:
         small, large = pairs[0].small, pairs[0].large
@@ -30,7 +30,7 @@ def question(grid: Grid) -> str:
 
 
 def answers(comparison: pd.DataFrame, grid: Grid) -> list[str]:
-    """One sentence per task on the merge that is best on select, and one on controls where all of them lost."""
+    """One sentence per task on the merge that is best on `select`, and one more if every control lost."""
     rows, common = formats.records(comparison), common_pair(comparison["system"])
     told = [_answer(task, [row for row in rows if row["task"] == task], common, grid) for task in grid.study.tasks]
     controls = any(row["kind"] == "control" and row["mean"] is not None for row in rows)
@@ -40,7 +40,7 @@ def answers(comparison: pd.DataFrame, grid: Grid) -> list[str]:
 
 
 def not_beaten(comparison: pd.DataFrame) -> list[str]:
-    """Controls and baselines that did as well as merges that they belong to, or as the one chosen on their task."""
+    """One sentence per control or baseline that did as well as its own merges or the one chosen on its task."""
     rows, common = formats.records(comparison), common_pair(comparison["system"])
     merges: dict[tuple[str, str], list[str]] = {}
     for one in summary.controls_not_beaten(rows, [row for row in rows if row["chosen"] is True], common):
@@ -49,7 +49,7 @@ def not_beaten(comparison: pd.DataFrame) -> list[str]:
 
 
 def warnings(comparison: pd.DataFrame, runs: pd.DataFrame, records: Iterable[RunRecord], grid: Grid) -> list[str]:
-    """What limits the study, each in one sentence; `records`: of its finished runs."""
+    """The study's limitations, one sentence each; `records`: those of its finished runs."""
     rows, study = formats.records(comparison), grid.study
     counts = {what: sum(row[f"n_{what}"] for row in rows) for what in ("expected", "failed", "missing")}
     found = []
@@ -116,7 +116,7 @@ def _told(row: Row) -> str:
 
 
 def _without_merge(records: Iterable[RunRecord]) -> list[str]:
-    """How many merges chose, on select, not to merge at all."""
+    """State how many runs of merges chose strength 0 on `select`, if any."""
     chosen = [
         c.chosen for r in records if r.kind in ("weights", "composite") for c in r.choices if c.name == "strength"
     ]

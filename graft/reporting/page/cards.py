@@ -1,4 +1,4 @@
-"""Method cards: what a way to merge is, its formula, where it comes from, and what it cost in a study."""
+"""Method cards: a merge method's description, formula and source, and its cost in a study."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from graft.study.grid import Grid
 
 @dataclass(frozen=True)
 class Card:
-    """One method as a study uses it; `paragraphs` are its documentation, `facts` names and values."""
+    """One method as used in a study: `paragraphs` of documentation, and `facts` as names and values."""
 
     name: str
     what: str
@@ -26,7 +26,7 @@ class Card:
 
 
 def cards(comparison: pd.DataFrame, grid: Grid) -> list[Card]:
-    """A card for every method that makes a system of the study."""
+    """One card for every method that makes a system of the study."""
     methods: dict[str, list[str]] = {}
     for system in grid.systems.values():
         if system.method is not None and system.kind in merge_methods.KINDS:
@@ -35,10 +35,10 @@ def cards(comparison: pd.DataFrame, grid: Grid) -> list[Card]:
 
 
 def documentation(method: str) -> tuple[str, tuple[str, ...]]:
-    """The first line of a method's module, and the paragraphs that say what it is and how it computes.
+    """The first line of a method's module docstring, and the paragraphs that describe the method.
 
-    These are the module's and those of the class, or of the function `combine`, that implements the method. They are
-    read from the source, since importing it would take torch.
+    These are the rest of that docstring and the docstring of the implementing class or function `combine`. They are
+    parsed from the source, since importing the module would import torch.
     """
     module, name = merge_methods.facts(method).implementation.split(":")
     source = Path(graft.__file__).parent.joinpath(*module.split(".")[1:]).with_suffix(".py")
@@ -83,7 +83,7 @@ def _written(value: Any) -> str:
 
 
 def _range(rows: list[dict[str, float]], cost: str) -> str:
-    """From the cheapest to the dearest system of the study."""
+    """The range of a cost ratio over the rows, as text."""
     known = sorted(row[cost] for row in rows if row[cost] is not None)
     if not known:
         return "no run has finished"

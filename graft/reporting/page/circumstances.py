@@ -1,4 +1,4 @@
-"""How a study was run: versions, hardware, time; and which runs are not there, and why."""
+"""How a study was run (versions, hardware, time), and which runs are absent and why."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from graft.study.records import RunRecord
 
 
 def circumstances(records: list[RunRecord]) -> list[tuple[str, str]]:
-    """Names and values of what finished runs record about their making; several values come with their counts."""
+    """Names and values of the provenance of finished runs; values that differ are listed with their counts."""
     made = [record.provenance for record in records]
     if not made:
         return [("runs", "none has finished")]
@@ -38,7 +38,7 @@ def absent(grid: Grid, paths: Paths) -> list[tuple[str, str, str]]:
     try:
         grid.check_sources(rows=False)
         check = True
-    except ValueError:  # a local source is not here any more, so that stale runs cannot be told
+    except ValueError:  # a local source no longer exists, so stale runs cannot be recognised
         check = False
     return [(one.run.id, one.state, one.why) for one in states(grid, paths, check=check) if one.state != "done"]
 

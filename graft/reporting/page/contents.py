@@ -1,4 +1,4 @@
-"""All that stands in a report, put together from a study's tables, records and figures; nothing here is HTML."""
+"""Collect the contents of a report from a study's tables, records and figures; nothing here is HTML."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ Write = Callable[[Any], str]
 
 @dataclass(frozen=True)
 class FigureFile:
-    """A figure that was drawn: its heading, its caption, and its svg."""
+    """A drawn figure: its heading, caption and svg file."""
 
     heading: str
     caption: str
@@ -33,7 +33,7 @@ class FigureFile:
 
 @dataclass(frozen=True)
 class TaskPart:
-    """What a report says of one task."""
+    """A report's part on one task."""
 
     name: str
     comparison: Section
@@ -42,7 +42,7 @@ class TaskPart:
 
 @dataclass(frozen=True)
 class Contents:
-    """A report: `not_beaten` are controls as good as merges, `more` the tables over all tasks."""
+    """The contents of a report: `not_beaten` lists controls as good as merges, `more` the tables over all tasks."""
 
     study: str
     question: str
@@ -58,7 +58,7 @@ class Contents:
 
 
 def contents(grid: Grid, paths: Paths) -> Contents:
-    """Read what a study has left so far; raises FileNotFoundError where a table is missing, and says how it is made."""
+    """Read a study's outputs so far; raises FileNotFoundError if a table is missing, and says how to make it."""
     comparison, runs = csv_files.read_comparison(paths), csv_files.read_csv(paths.tables / csv_files.RUNS)
     significance, aggregate = (
         csv_files.read_csv(paths.tables / name) for name in (csv_files.SIGNIFICANCE, csv_files.AGGREGATE)
@@ -94,7 +94,7 @@ def _figures(paths: Paths, task: str) -> tuple[FigureFile, ...]:
 
 
 def _costs(paths: Paths) -> list[Section]:
-    """What making and using takes; no table before it was made."""
+    """The table of costs, if cost.csv exists."""
     path = paths.tables / csv_files.COSTS
     if not path.is_file():
         return []
@@ -156,7 +156,7 @@ def _tests(significance: pd.DataFrame) -> Section:
 
 
 def _transfers(grid: Grid, paths: Paths) -> list[Section]:
-    """The systems on other data sets, in the cells of the comparison."""
+    """The comparison of the systems on other data sets, if transfer.csv exists."""
     path = paths.tables / transfer.TRANSFER
     if not grid.transfers or not path.is_file():
         return []
@@ -171,9 +171,10 @@ def _section(
     note: str,
     orders: Mapping[str, str] | None = None,
 ) -> Section:
-    """A table with these headings, columns and ways to write; `orders`: other columns that headings sort by.
+    """Make a section from a table.
 
-    A column in which nothing stands is left out.
+    columns: by heading, a column and the function that formats its values; empty columns are left out. orders: by
+    heading, the column to sort by if it is another one.
     """
     shown = {heading: column for heading, column in columns.items() if table[column[0]].notna().any()}
     rows = []

@@ -1,4 +1,4 @@
-"""A report's contents as one HTML page: text is escaped, figures and scripts stand inside, nothing is fetched."""
+"""Render a report as one HTML page: text is escaped, figures and scripts are inlined, nothing is fetched."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _TEMPLATES = _HERE.parent / "templates"
 
 
 def render(contents: Contents) -> str:
-    """The page. Scripts that are not ours, by their hash, the browser refuses to run."""
+    """Render the page. Its content security policy allows only our scripts, by their hashes."""
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
@@ -27,7 +27,7 @@ def render(contents: Contents) -> str:
     scripts = [(_DATATABLES / "dataTables.min.js").read_text(), (_TEMPLATES / "report.js").read_text()]
     return environment.get_template("report.html").render(
         contents=contents,
-        # These are files of ours, not a study's texts.
+        # These files are Graft's own, not texts of a study.
         scripts=[Markup(script) for script in scripts],
         style=Markup((_TEMPLATES / "report.css").read_text()),
         hashes=[_hash(script) for script in scripts],
@@ -35,7 +35,7 @@ def render(contents: Contents) -> str:
 
 
 def inline_svg(file: Path) -> Markup:
-    """A figure that matplotlib wrote, as it may stand in a page: without its head, and with ids that are its own."""
+    """Prepare a matplotlib svg for inlining: without its header and metadata, and with ids unique in the page."""
     text = file.read_text()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", text, flags=re.DOTALL)
@@ -45,17 +45,17 @@ def inline_svg(file: Path) -> Markup:
 
 
 def linked(text: str) -> Markup:
-    """Escaped text in which arXiv numbers are links, and what stands in backticks is code."""
+    """Escape text, and turn arXiv numbers into links and text in backticks into code."""
     link = r'<a href="https://arxiv.org/abs/\1">arXiv \1</a>'
     text = re.sub(r"arXiv (\d{4}\.\d{4,5})", link, str(escape(text)))
     return Markup(re.sub("`([^`]+)`", r"<code>\1</code>", text))
 
 
 def breakable(text: str) -> Markup:
-    """Escaped text that may go on in a new line behind every dot and slash, as names of systems and runs must."""
+    """Escape text, and allow a line break after every dot and slash, as long names of systems and runs need."""
     return Markup(re.sub(r"([./])(?=\D)", r"\1<wbr>", str(escape(text))))
 
 
 def _hash(script: str) -> str:
-    """Of an inline script, as a content security policy names it."""
+    """The hash of an inline script in the form of a content security policy."""
     return f"sha256-{base64.b64encode(hashlib.sha256(script.encode()).digest()).decode()}"
