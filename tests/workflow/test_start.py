@@ -90,7 +90,7 @@ def drop_folder(config):
         (drop_folder, "/no/such/RTE is not a folder"),
         (
             lambda c: c["models"]["large"]["source"].update(folder="/none"),
-            "/none/model.safetensors or pytorch_model.bin is",
+            "/none is no folder; a Hugging Face model folder is needed",
         ),
         (
             lambda c: c["systems"]["probe"].update(pooling=["mean", "mean"]),

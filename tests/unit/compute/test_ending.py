@@ -21,7 +21,9 @@ PYTHON = {**os.environ, "PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
 POWERLESS = ["setpriv", "--inh-caps=-all", "--bounding-set=-dac_override,-dac_read_search"] if os.geteuid() == 0 else []
 powerless = pytest.mark.skipif(bool(POWERLESS) and not shutil.which("setpriv"), reason="root, and no setpriv")
 MAKING = """
-import sys, tempfile, time
+import signal, sys, tempfile, time
+# Under nohup, as tests may run, a process is born with it ignored.
+signal.signal(signal.SIGHUP, signal.SIG_DFL)
 from pathlib import Path
 from graft.compute import ending
 from graft.io import files
