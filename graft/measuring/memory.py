@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import ctypes
 import multiprocessing
 import re
 from collections.abc import Callable, Sequence
@@ -56,7 +55,6 @@ def _in_child(load: Callable[[], Answer], batches: Sequence[Batch]) -> int | Non
 
 def _grow(sender: Connection, load: Callable[[], Answer], batches: Sequence[Batch]) -> None:
     try:
-        _give_back()
         before = _resident("VmRSS")
         answer = load()
         # Leave out the temporary peak of loading.
@@ -66,13 +64,6 @@ def _grow(sender: Connection, load: Callable[[], Answer], batches: Sequence[Batc
         return
     _answer(answer, batches)
     sender.send(_resident("VmHWM") - before)
-
-
-def _give_back() -> None:
-    """Return freed memory to the system; reused by the batches, it would not show up as growth."""
-    # Only glibc keeps that much, and only glibc has malloc_trim.
-    if trim := getattr(ctypes.CDLL(None), "malloc_trim", None):
-        trim(0)
 
 
 def _answer(answer: Answer, batches: Sequence[Batch]) -> None:

@@ -1,5 +1,6 @@
-import ctypes
 import os
+from concurrent.futures import ProcessPoolExecutor
+from multiprocessing import get_context
 
 import pytest
 import torch
@@ -7,16 +8,13 @@ import torch
 from graft.measuring.memory import peak_bytes
 
 MIB = 1 << 20
-# Numbers of mallopt's settings in glibc's malloc.h, and what they are at first.
-TRIM_THRESHOLD, MMAP_THRESHOLD, AT_FIRST = -1, -3, 128 * 1024
 
 
-@pytest.fixture(autouse=True)
-def freed_memory_is_given_back():
-    """It is not where this process has fine-tuned before, as no program does that measures memory."""
-    libc = ctypes.CDLL(None)
-    libc.mallopt(MMAP_THRESHOLD, AT_FIRST)
-    libc.mallopt(TRIM_THRESHOLD, AT_FIRST)
+def fresh(function, *arguments):
+    """Call it in a new process, as the programs that measure memory are: what this one freed and kept would be taken
+    first, and not be seen."""
+    with ProcessPoolExecutor(1, get_context("spawn")) as pool:
+        return pool.submit(function, *arguments).result()
 
 
 def weights(mib):
@@ -34,15 +32,24 @@ def weights(mib):
     return load
 
 
+def peak(mib, batches):
+    return peak_bytes(weights(mib), [{"n": n} for n in batches], "cpu")
+
+
+def peak_beside(held, mib, batches):
+    """The same, where this process holds so many MiB already, and still does afterwards."""
+    kept = torch.ones(held * MIB, dtype=torch.uint8)
+    found = peak(mib, batches)
+    return found, int(kept.sum())
+
+
 def test_the_peak_is_that_of_weights_and_the_largest_batch_not_of_loading():
-    found = peak_bytes(weights(200), [{"n": 10}, {"n": 50}, {"n": 20}], "cpu")
-    assert found == pytest.approx(250 * MIB, abs=10 * MIB)
+    assert fresh(peak, 200, (10, 50, 20)) == pytest.approx(250 * MIB, abs=10 * MIB)
 
 
 def test_what_this_process_holds_already_is_not_counted_and_nothing_stays_behind():
-    held = torch.ones(100 * MIB, dtype=torch.uint8)
-    assert peak_bytes(weights(40), [{"n": 1}], "cpu") == pytest.approx(41 * MIB, abs=10 * MIB)
-    assert len(held) == 100 * MIB
+    found, held = fresh(peak_beside, 100, 40, (1,))
+    assert found == pytest.approx(41 * MIB, abs=10 * MIB) and held == 100 * MIB
 
 
 def test_a_process_that_dies_is_an_error():
