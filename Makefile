@@ -39,4 +39,4 @@ test: setup lint
 
 # Everything, and which lines of graft/ the tests ran in their own processes; jobs and other programs are not measured.
 test-all: setup lint
-	$(PYTEST) --durations 25 --cov=graft --cov-report=term:skip-covered
+	$(PYTEST) -rs --durations 25 --cov=graft --cov-report=term:skip-covered

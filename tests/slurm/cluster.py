@@ -26,6 +26,8 @@ FILES = ("slurm.conf", "gres.conf", "slurmdbd.conf")
 COMMANDS = {
     **{"slurmctld": "slurmctld", "slurmd": "slurmd", "sbatch": "slurm-client", "munged": "munge"},
     **{"slurmdbd": "slurmdbd", "mariadbd": "mariadb-server-core"},
+    # Without it mariadb-install-db fails.
+    "my_print_defaults": "mariadb-client-core",
 }
 # The one account that jobs may be charged to.
 ACCOUNT = "lab"

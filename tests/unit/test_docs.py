@@ -144,3 +144,9 @@ def test_every_error_of_the_faq_is_one_of_the_codes():
     known = sentences()
     assert len(quoted) > 15
     assert not [sentence for sentence in quoted if not any(sentence in text for text in known)]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_figure_is_missing_from_a_table(page):
+    rows = [line for line in page.read_text().splitlines() if line.startswith("|")]
+    assert not [row for row in rows if re.search(r"\bnan\b", row, re.IGNORECASE)]

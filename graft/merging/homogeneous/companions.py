@@ -32,7 +32,7 @@ TOKENIZER = (
 READERS = ("tokenizer.json", "vocab.txt", "vocab.json", "spm.model", "spiece.model", "sentencepiece.bpe.model")
 READERS += ("tokenizer.model",)
 GENERATION = "generation_config.json"
-CONFIG = "tokenizer_config.json"
+TOKENIZER_CONFIG = "tokenizer_config.json"
 # Keys of tokenizer_config.json that decide how texts are truncated and padded.
 LIMITS = ("model_max_length", "padding_side", "truncation_side")
 MODULES = "modules.json"
@@ -112,8 +112,8 @@ def _tokenizer(base: Path | None, tuned: Sequence[Path]) -> dict[str, Path]:
         for key, value in _limits(folder).items():
             said, where = wanted.setdefault(key, (value, folder))
             if said != value:
-                told = f"{key} is {json.dumps(value)}, in {where / CONFIG} {json.dumps(said)}"
-                raise ValueError(f"{folder / CONFIG}: {told}; must be the same in all")
+                told = f"{key} is {json.dumps(value)}, in {where / TOKENIZER_CONFIG} {json.dumps(said)}"
+                raise ValueError(f"{folder / TOKENIZER_CONFIG}: {told}; must be the same in all")
 
     def place(folder: Path) -> tuple:
         have = [name for name in TOKENIZER if (folder / name).is_file()]
@@ -134,7 +134,7 @@ def _tokenizer(base: Path | None, tuned: Sequence[Path]) -> dict[str, Path]:
 
 def _limits(folder: Path) -> dict[str, Any]:
     """The truncation and padding settings that a folder's tokenizer config states."""
-    said = read_keys(folder / CONFIG) if (folder / CONFIG).is_file() else {}
+    said = read_keys(folder / TOKENIZER_CONFIG) if (folder / TOKENIZER_CONFIG).is_file() else {}
     # transformers writes a number above 1e18 for "no limit".
     return {
         key: said[key]
