@@ -277,10 +277,11 @@ def plan(
     from graft.registry import gpus
     from graft.reporting import terminal
     from graft.study.grid import Grid
+    from graft.study.sources import check_sources
 
     wanted = gpus.gpu(gpu)
     grid = Grid(load(config))
-    grid.check_sources()
+    check_sources(grid)
     terminal.show(terminal.plan_tables(planning.plan(grid, Paths.of(grid.study.name), wanted, utilisation)))
 
 

@@ -18,6 +18,7 @@ from graft.registry import merge_methods
 from graft.registry.shapes import Shape
 from graft.registry.tasks import TASKS, TaskRow
 from graft.study.grid import Grid
+from graft.study.sources import check_sources
 from graft.tasks import guessing, readers
 from graft.tasks.tsv import read_tsv
 
@@ -87,7 +88,7 @@ def write(asked: Asked) -> tuple[Path, Grid]:
         raise ValueError(f"{path} is there already; choose another name, or delete it first")
     text = config_text(asked, DEFAULT.read_text())
     grid = Grid(studies.parse(read_value(text, str(path))))
-    grid.check_sources()
+    check_sources(grid)
     with files.atomic_file(path) as temporary:
         temporary.write_text(text)
     return path, grid

@@ -74,6 +74,10 @@ class Launch(Section):
         """The settings that a result of any training depends on."""
         return self.model_dump(include=_OF_ONE_PROCESS)
 
+    def of_inference(self) -> dict[str, Any]:
+        """The settings that inference, which is always in fp32, depends on."""
+        return self.model_dump(include={"device", "threads"})
+
     def of_finetuning(self) -> dict[str, Any]:
         """The settings that a fine-tuning's result depends on. Those of many processes came later, and count where they
         are not at their default: what was made before them stays valid."""

@@ -26,10 +26,11 @@ from graft.merging.selection import Point, search, strength_grid
 from graft.registry import merge_methods
 from graft.study import runs
 from graft.study.grid_systems import System
+from graft.study.steps.sweep import Sweep
 
 
 @dataclass(frozen=True)
-class Sweep:
+class Swept:
     """A merged body at every strength other than 0.
 
     `states`: its [CLS] states `fit.<strength>` and `select.<strength>` [rows, w_L] on the fit rows and on `select`;
@@ -42,7 +43,7 @@ class Sweep:
     body: Callable[[float], dict[str, Tensor]]
 
 
-def sweep(bench: Workbench, merge: str, report: Report) -> Sweep:
+def sweep(bench: Workbench, merge: str, report: Report) -> Swept:
     """Run the texts through a merged body at every strength other than 0."""
     way = bench.grid.merges[merge]
     strengths = [s for s in strength_grid(way.options, bench.seed) if s != 0]
@@ -71,21 +72,19 @@ def sweep(bench: Workbench, merge: str, report: Report) -> Sweep:
         f"{name}/fit": bench.passes(bench.large_shape, "train", rows, len(strengths)),
         f"{name}/select": bench.passes(bench.large_shape, "select", times=len(strengths)),
     }
-    return Sweep(states, parts, dict(state.diagnostics), body)
+    return Swept(states, parts, dict(state.diagnostics), body)
 
 
-def read_sweep(bench: Workbench, merge: str) -> Sweep:
+def read_sweep(bench: Workbench, merge: str) -> Swept:
     """Read the results of the program `sweep`; `body` prepares the merge again."""
-    folder = bench.paths.sweep(bench.task, merge, bench.pair.name, bench.seed)
-    expected = bench.grid.sweep(bench.task, merge, bench.pair.name, bench.seed)
-    made = runs.read_made(folder / "manifest.json", expected)
+    folder, made = bench.finished(Sweep(bench.task, merge, bench.pair.name, bench.seed))
     way = bench.grid.merges[merge]
 
     def body(strength: float) -> dict[str, Tensor]:
         merger = merge_methods.implementation(way.method)()
         return merger.apply(merger.prepare(bench.parts(way)), strength)
 
-    return Sweep(features.load_states(folder), made["train_flops_parts"], made["diagnostics"], body)
+    return Swept(features.load_states(folder), made["train_flops_parts"], made["diagnostics"], body)
 
 
 def merge_with_head(bench: Workbench, system: System, out: Path, report: Report) -> Built:

@@ -25,6 +25,7 @@ from graft.registry import depth
 from graft.study import runs
 from graft.study.grid import ALL_SEEDS
 from graft.study.grid_systems import System, probes_of
+from graft.study.steps.embed_layers import EmbedLayers
 from graft.training.finetuning import Labelled, PassCost, finetune
 
 SPLITS = ("train", "select")
@@ -137,6 +138,5 @@ def _probe(bench: Workbench, system: System) -> tuple[LinearMap, dict[str, int]]
 
 def _layers(bench: Workbench) -> tuple[dict[str, LayerStates], dict[str, int]]:
     """The large model's states at the mapped layers by split, and the parts of their FLOPs."""
-    folder = bench.paths.layers(bench.task, bench.pair.name)
-    made = runs.read_made(folder / "manifest.json", bench.grid.embed_layers(bench.task, bench.pair.name))
+    folder, made = bench.finished(EmbedLayers(bench.task, bench.pair.name))
     return {split: LayerStates.load(folder, split) for split in SPLITS}, made["train_flops_parts"]

@@ -36,6 +36,7 @@ from graft.study import runs
 from graft.study.grid import Grid
 from graft.study.grid_systems import TRIAL, System
 from graft.study.paths import Paths
+from graft.study.steps.making import making
 from graft.training.checkpoints import Checkpoints
 from graft.training.finetuning import FineTuned, Labelled, PassCost, finetune
 
@@ -66,7 +67,7 @@ class Tuning:
         self.folder = runs.model_folder(grid, paths, system.model)
         self.shape = Shape.of(self.folder)
         self.device = hardware.device_of(grid.study.launch)
-        self.checkpoints = paths.checkpoints(grid.made(task, system.name, seed))
+        self.checkpoints = paths.checkpoints(making(grid, task, system.name, seed).fingerprint(grid))
         self.train, self.select = (
             runs.labelled(grid, paths, task, system.model, split) for split in ("train", "select")
         )
@@ -84,8 +85,8 @@ class Tuning:
 
     def made(self, name: str, seed: int | str) -> tuple[Path, dict[str, Any]]:
         """Model folder and build.json of another system that this one builds on."""
-        folder = self.paths.run(self.task, name, seed)
-        return folder / "model", runs.read_made(folder / "build.json", self.grid.made(self.task, name, seed))
+        folder, made = runs.finished(self.grid, self.paths, making(self.grid, self.task, name, seed))
+        return folder / "model", made
 
     def built_on(self) -> tuple[Path, dict[str, Any]]:
         """Model folder and build.json of the single system that this one builds on."""

@@ -30,6 +30,10 @@ from graft.study import runs
 from graft.study.grid import Grid
 from graft.study.grid_systems import Merge
 from graft.study.paths import Paths
+from graft.study.steps.calibrate import Calibrate
+from graft.study.steps.embed_task import EmbedTask
+from graft.study.steps.making import making
+from graft.study.steps.step import Step
 from graft.tasks import metrics
 from graft.tasks.tokens import TokenisedSplit
 
@@ -64,15 +68,17 @@ class Workbench:
 
     def system(self, name: str, seed: int | str) -> tuple[Path, dict[str, int]]:
         """Model folder of a finished system on this task, and the parts of its training FLOPs."""
-        folder = self.paths.run(self.task, name, seed)
-        made = runs.read_made(folder / "build.json", self.grid.made(self.task, name, seed))
+        folder, made = self.finished(making(self.grid, self.task, name, seed))
         return folder / "model", made["train_flops_parts"]
+
+    def finished(self, step: Step) -> tuple[Path, dict[str, Any]]:
+        """Folder of a finished step, and its manifest."""
+        return runs.finished(self.grid, self.paths, step)
 
     def calibration(self, depth: str) -> tuple[Path, dict[str, Any]]:
         """File of the statistics that `calibrate` wrote for a depth map, and its manifest."""
-        folder = self.paths.statistics(self.task, self.pair.name, depth)
-        expected = self.grid.calibrate(self.task, self.pair.name, depth)
-        return folder / "statistics.safetensors", runs.read_made(folder / "manifest.json", expected)
+        folder, made = self.finished(Calibrate(self.task, self.pair.name, depth))
+        return folder / "statistics.safetensors", made
 
     def calibration_flops(self, depth: str) -> dict[str, int]:
         """Parts of the FLOPs of a calibration; only the depth map `cka` counts those of layer similarity."""
@@ -85,8 +91,7 @@ class Workbench:
     @functools.cached_property
     def frozen(self) -> dict[str, np.ndarray]:
         """Pooled states of the untouched large model on train and select, from `embed_task`."""
-        folder = self.paths.embeddings(self.task, self.pair.large)
-        runs.read_made(folder / "manifest.json", self.grid.embed(self.task, self.pair.large))
+        folder, _ = self.finished(EmbedTask(self.task, self.pair.large))
         return features.load_states(folder)
 
     @functools.cached_property

@@ -17,6 +17,7 @@ from graft.study import families, records
 from graft.study.grid import Grid
 from graft.study.paths import Paths
 from graft.study.records import Cost
+from graft.study.steps.measure_cost import MeasureCost
 
 log = logging.getLogger(__name__)
 
@@ -92,7 +93,7 @@ def read_measured(grid: Grid, paths: Paths) -> dict[str, Measurements]:
         if not path.is_file():
             continue
         one = measurements.read(path)
-        if one.fingerprint == families.fingerprint(grid, task):
+        if one.fingerprint == MeasureCost(task).fingerprint(grid):
             found[task] = one
         else:
             log.warning("left out: %s: measured by another config; run snakemake again", path)

@@ -26,6 +26,7 @@ from graft.reporting.fitting import Column, Fitted, Prose
 from graft.reporting.states import STATES, RunState, StepState, states, step_states
 from graft.study.grid import Grid
 from graft.study.paths import Paths
+from graft.study.sources import check_sources
 
 # Columns that fit 120 characters, and the order in which narrower terminals drop them; comparison.md has all.
 _SHOWN = {
@@ -90,7 +91,7 @@ def status(paths: Paths) -> list[Part]:
     """Show what is done, running, failed, missing or stale in a study, and why."""
     grid = Grid(load(paths.study))
     try:
-        grid.check_sources(rows=False)
+        check_sources(grid, rows=False)
         unchecked = None
     except ValueError as error:
         unchecked = error

@@ -41,11 +41,6 @@ def measured_tasks(grid: Grid) -> list[str]:
     return [task for task in grid.study.tasks if families(grid, task)] if grid.study.cost.measure else []
 
 
-def fingerprint(grid: Grid, task: str) -> str:
-    """Fingerprint of a task's measurements."""
-    return grid.measured(task, [family.run for family in families(grid, task)])
-
-
 def _kin(grid: Grid, task: str, system: System) -> tuple[Any, ...] | None:
     """Key shared by the systems of one family: kind of model, shape, tokenization; None for `majority`."""
     if system.program == "majority":

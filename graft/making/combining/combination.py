@@ -25,6 +25,8 @@ from graft.study import runs
 from graft.study.grid import Grid
 from graft.study.grid_systems import System, same_shape_settings, statistic_of
 from graft.study.paths import Paths
+from graft.study.steps.finetune_model import FinetuneModel
+from graft.study.steps.model_statistics import ModelStatistics
 from graft.tasks import metrics
 
 
@@ -66,13 +68,11 @@ class Combination:
         self.sources = [self._source(*one) for one in grid.merged(task, system, seed)]
 
     def _source(self, task: str, system: str, seed: int) -> Source:
-        folder = self.paths.run(task, system, seed)
-        made = runs.read_made(folder / "build.json", self.grid.made(task, system, seed))
+        folder, made = runs.finished(self.grid, self.paths, FinetuneModel(task, system, seed))
         statistic, found, flops = statistic_of(self.system), None, dict(made["train_flops_parts"])
         if statistic:
-            found = self.paths.model_statistics(task, system, seed, statistic)
-            expected = self.grid.model_statistics(task, system, seed, statistic)
-            flops |= runs.read_made(found / "manifest.json", expected)["train_flops_parts"]
+            found, gathered = runs.finished(self.grid, self.paths, ModelStatistics(task, system, seed, statistic))
+            flops |= gathered["train_flops_parts"]
         return Source(task, folder / "model", made, found and found / self.facts.statistics, flops)
 
     def score(self, task: str, model: BertForSequenceClassification) -> float:

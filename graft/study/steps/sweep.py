@@ -1,0 +1,106 @@
+"""Run a merged body at every strength over the fit rows and `select`, once for all of its heads."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from graft.merging.selection import strength_grid
+from graft.registry import merge_methods
+from graft.study.grid import Grid
+from graft.study.paths import Paths
+from graft.study.sizes import Sizes
+from graft.study.steps.calibrate import Calibrate
+from graft.study.steps.embed_task import EmbedTask
+from graft.study.steps.finetune_model import FinetuneModel, plain
+from graft.study.steps.merge_flops import PREPARE
+from graft.study.steps.models import weights
+from graft.study.steps.passes import encoder_flops, encoder_pass
+from graft.study.steps.step import NUMBER, STATES, Step, Work, hash_of
+from graft.study.steps.tokenize_task import tokens
+
+_RECIPE = 4
+
+
+@dataclass(frozen=True)
+class Sweep(Step):
+    task: str
+    merge: str
+    pair: str
+    seed: int | str
+
+    rule = "sweep"
+    place = "{task}/{merge}.{pair}/seed-{seed}"
+    files = STATES
+    temporary = True
+    work_kind = "sweeps"
+
+    def inputs(self, grid: Grid) -> list[Step]:
+        tuned = FinetuneModel(self.task, f"finetune.{grid.pair(self.pair).small}", self.seed)
+        return [tuned, *parts(grid, self.task, self.pair), *moments(grid, self.task, self.pair, self.merge)]
+
+    def output(self, paths: Paths) -> Path:
+        return paths.sweep(self.task, self.merge, self.pair, self.seed) / "manifest.json"
+
+    def hashed(self, grid: Grid) -> str:
+        merge, pair = grid.merges[self.merge], grid.pair(self.pair)
+        inputs = [plain(grid, self.task, pair.small, self.seed), EmbedTask(self.task, pair.large).fingerprint(grid)]
+        inputs += [step.fingerprint(grid) for step in moments(grid, self.task, self.pair, self.merge)]
+        if "texts" in merge_methods.facts(merge.method).needs:
+            inputs += grid.calibration_text().values()
+        settings = [merge.method, merge.options, merge.change, merge.settings.fit_rows]
+        return hash_of("sweep", *settings, *inputs, recipe=_RECIPE)
+
+    def depends_on(self, grid: Grid) -> str:
+        return f"systems.merge.{self.merge}: method, its options, fit_rows"
+
+    def work(self, sizes: Sizes) -> Iterator[Work]:
+        (small, large), tried = sizes.shapes(self.pair), moved(sizes, self.merge, self.seed)
+        merge, name = sizes.grid.merges[self.merge], f"sweep.{self.merge}.{self.pair}/{self.task}/seed-{self.seed}"
+        if merge.method in PREPARE:
+            prepare, apply = PREPARE[merge.method](small, large, merge.options)
+            yield Work(f"{name}/prepare", prepare, "closed form")
+            yield Work(f"{name}/apply", tried * apply, "closed form")
+        else:
+            sizes.unknown[f"method {merge.method}: the FLOPs of its preparation, which the plan does not count"] = None
+        fit = fit_lengths(sizes, self.task, self.pair, self.merge)
+        reader = sizes.grid.pair(self.pair).large
+        yield Work(f"{name}/fit", tried * encoder_flops(large, fit))
+        yield Work(f"{name}/select", tried * encoder_pass(sizes, self.task, large, reader, "select"))
+
+    def bytes(self, sizes: Sizes) -> int:
+        fit = fit_lengths(sizes, self.task, self.pair, self.merge)
+        rows = len(fit) + len(sizes.task(self.task).tokens["select"])
+        width = sizes.shape(sizes.grid.pair(self.pair).large).width
+        return NUMBER * rows * moved(sizes, self.merge, self.seed) * width
+
+
+def parts(grid: Grid, task: str, pair: str) -> list[Step]:
+    """What every merge of a pair reads, apart from the fine-tuned small model."""
+    large, small = grid.pair(pair).large, grid.pair(pair).small
+    return [weights(grid, large), weights(grid, small), tokens(grid, task, large), EmbedTask(task, large)]
+
+
+def moments(grid: Grid, task: str, pair: str, merge: str) -> list[Step]:
+    """The calibration that a merge reads, if its method needs one."""
+    depth = grid.merges[merge].depth
+    return [Calibrate(task, pair, depth)] if depth else []
+
+
+def moved(sizes: Sizes, merge: str, seed: int | str) -> int:
+    """Number of strengths other than 0."""
+    return sum(strength != 0 for strength in strength_grid(sizes.grid.merges[merge].options, seed))
+
+
+@functools.cache  # the same for every seed
+def fit_lengths(sizes: Sizes, task: str, pair: str, merge: str | None) -> np.ndarray:
+    """Tokens of the train rows on which the heads of a merge, or of the head-only control, are fitted."""
+    study = sizes.grid.study
+    settings = sizes.grid.merges[merge].settings if merge else study.systems.control.head_only
+    lengths = sizes.lengths(task, "train", sizes.grid.pair(pair).large)
+    rows = min(settings.fit_rows, len(lengths))
+    return np.random.default_rng(0).choice(lengths, rows, replace=False)
