@@ -33,7 +33,7 @@ def removable(paths: Paths, models: Iterable[str] = ()) -> list[Item]:
     """
     temporary = [step for step in STEPS.values() if step.temporary]
     # Each folder is deleted whole, with its manifests: snakemake makes it again if, and only if, a later job needs it.
-    found = [*(_folder(step, paths) for step in temporary), paths.checkpoints("").parent]
+    found = [*(_folder(step, paths) for step in temporary), paths.checkpoints("any").parent]
     found = [path for path in (*found, *(paths.logs / step.rule for step in temporary)) if path.exists()]
     for model in _models(paths, list(models)):
         # build.json goes too, since it states that the model exists.

@@ -21,6 +21,10 @@ class Majority(Making):
     def of(cls, values: Mapping[str, str]) -> Majority:
         return cls(values["task"], "majority", ALL_SEEDS)
 
+    @property
+    def wildcards(self) -> tuple[str, ...]:
+        return (self.task,)
+
     def inputs(self, grid: Grid) -> list[Step]:
         return [DownloadTask(self.task)]
 

@@ -17,7 +17,15 @@ from graft.registry.shapes import Shape
 from graft.study.grid_systems import System, effective
 from graft.study.sizes import Sizes
 from graft.study.steps.calibrate import some_texts
-from graft.study.steps.passes import classifier_flops, classifier_pass, encoder_flops, encoder_pass, epoch, epochs
+from graft.study.steps.passes import (
+    classifier_flops,
+    classifier_pass,
+    encoder_flops,
+    encoder_pass,
+    epoch,
+    epochs,
+    fit_lengths,
+)
 from graft.study.steps.step import Work
 
 # FLOPs of `prepare` and `apply`, by method; a test compares them with the implementations' own counts.
@@ -53,7 +61,6 @@ def composite(sizes: Sizes, step) -> Iterator[Work]:
     task, system, name, grid = step.task, step.spec(sizes.grid), step.name, sizes.grid
     (small, large), options = sizes.shapes(system.pair.name), effective(system)
     outputs, reader = grid.row(task).outputs, system.pair.large
-    from graft.study.steps.sweep import fit_lengths
 
     fit, select = fit_lengths(sizes, task, system.pair.name, system.merge), sizes.lengths(task, "select", reader)
     on_select = encoder_pass(sizes, task, small, reader, "select")

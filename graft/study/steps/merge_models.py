@@ -16,10 +16,10 @@ from graft.study.steps.embed_task import EmbedTask
 from graft.study.steps.finetune_model import FinetuneModel, classifier_bytes, plain
 from graft.study.steps.merge_flops import composite
 from graft.study.steps.models import weights
-from graft.study.steps.passes import classifier_flops, encoder_flops
+from graft.study.steps.passes import classifier_flops, encoder_flops, fit_lengths
 from graft.study.steps.probe import Probe
 from graft.study.steps.step import INFERENCE, Making, Step, Work, hash_of
-from graft.study.steps.sweep import Sweep, fit_lengths, moments, moved, parts
+from graft.study.steps.sweep import Sweep, moments, moved, parts
 from graft.study.steps.tokenize_task import tokens
 
 _RECIPE = 5

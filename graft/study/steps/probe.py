@@ -27,6 +27,11 @@ class Probe(Making):
     def of(cls, values: Mapping[str, str]) -> Probe:
         return cls(values["task"], f"probe.{values['pooling']}.{values['model']}", ALL_SEEDS)
 
+    @property
+    def wildcards(self) -> tuple[str, ...]:
+        _, pooling, model = self.system.split(".", 2)
+        return (self.task, model, pooling)
+
     def states(self, grid: Grid) -> EmbedTask:
         return EmbedTask(self.task, self.spec(grid).model)
 

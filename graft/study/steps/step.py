@@ -75,11 +75,12 @@ class Step(ABC):
         return cls.of({name: f"{{{name}}}" for name in cls.wildcard_names()})
 
     @property
-    def wildcards(self) -> tuple[Any, ...]:
+    def wildcards(self) -> tuple[str | int, ...]:
+        """Values of `wildcard_names`."""
         return tuple(vars(self).values())
 
     def __str__(self) -> str:
-        return " ".join(map(str, (self.rule, *self.wildcards)))
+        return " ".join(map(str, (self.rule, *vars(self).values())))
 
     @abstractmethod
     def inputs(self, grid: Grid) -> list[Step]:

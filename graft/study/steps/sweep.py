@@ -2,12 +2,9 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-
-import numpy as np
 
 from graft.merging.selection import strength_grid
 from graft.registry import merge_methods
@@ -19,7 +16,7 @@ from graft.study.steps.embed_task import EmbedTask
 from graft.study.steps.finetune_model import FinetuneModel, plain
 from graft.study.steps.merge_flops import PREPARE
 from graft.study.steps.models import weights
-from graft.study.steps.passes import encoder_flops, encoder_pass
+from graft.study.steps.passes import encoder_flops, encoder_pass, fit_lengths
 from graft.study.steps.step import NUMBER, STATES, Step, Work, hash_of
 from graft.study.steps.tokenize_task import tokens
 
@@ -94,13 +91,3 @@ def moments(grid: Grid, task: str, pair: str, merge: str) -> list[Step]:
 def moved(sizes: Sizes, merge: str, seed: int | str) -> int:
     """Number of strengths other than 0."""
     return sum(strength != 0 for strength in strength_grid(sizes.grid.merges[merge].options, seed))
-
-
-@functools.cache  # the same for every seed
-def fit_lengths(sizes: Sizes, task: str, pair: str, merge: str | None) -> np.ndarray:
-    """Tokens of the train rows on which the heads of a merge, or of the head-only control, are fitted."""
-    study = sizes.grid.study
-    settings = sizes.grid.merges[merge].settings if merge else study.systems.control.head_only
-    lengths = sizes.lengths(task, "train", sizes.grid.pair(pair).large)
-    rows = min(settings.fit_rows, len(lengths))
-    return np.random.default_rng(0).choice(lengths, rows, replace=False)

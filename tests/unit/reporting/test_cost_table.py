@@ -5,6 +5,7 @@ from graft.measuring.measurements import Measurement, Measurements
 from graft.reporting import cost_table, csv_files, tables
 from graft.study import families
 from graft.study.records import Cost
+from graft.study.steps.measure_cost import MeasureCost
 from tests.unit.reporting.conftest import COST
 
 MERGE = "merge.theseus.labelled.tiny-into-big"
@@ -24,7 +25,7 @@ def measured(grid):
         for n, name in enumerate(runs.values())
     }
     return Measurements(
-        fingerprint=families.fingerprint(grid, "rte"),
+        fingerprint=MeasureCost("rte").fingerprint(grid),
         task="rte",
         texts=5,
         batch_size=2,

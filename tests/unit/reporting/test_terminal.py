@@ -8,7 +8,7 @@ from graft.registry import merge_methods
 from graft.registry.gpus import gpu
 from graft.reporting import terminal
 from graft.reporting.states import StepState, states
-from graft.study.steps import Step
+from graft.study.steps.calibrate import Calibrate
 
 
 def _text(parts):
@@ -31,7 +31,7 @@ def test_comparison_shows_counts_of_what_is_not_there_and_leaves_the_only_pair_o
 def test_status_counts_all_runs_and_tells_why_one_failed(grid, paths, write_run, write_log):
     write_run("finetune.big", 0)
     log = write_log("finetune_model", "finetune.big", 1, "ValueError: [red]not markup[/red]\n")
-    steps = [StepState(Step("calibrate", ("rte", "x")), "failed", "calibrate: no tokens", paths.logs / "x.log")]
+    steps = [StepState(Calibrate("rte", "x", "uniform"), "failed", "calibrate: no tokens", paths.logs / "x.log")]
     text = _text(terminal.status_tables(states(grid, paths), steps))
     assert f"{len(grid.runs)} runs: 1 done, 1 failed, {len(grid.runs) - 2} missing" in text
     assert "ValueError: [red]not markup[/red]" in text and log.name in text
