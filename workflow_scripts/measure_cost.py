@@ -62,7 +62,7 @@ def main() -> None:
         runs=names,
         provenance=provenance.of_making(launch),
     )
-    measurements.write(paths.costs(step.task), measured)
+    measurements.write(step.output(paths), measured)
 
 
 if __name__ == "__main__":

@@ -89,7 +89,7 @@ def read_measured(grid: Grid, paths: Paths) -> dict[str, Measurements]:
     """Read the measurements by task; skips missing ones silently, and those of another config with a warning."""
     found = {}
     for task in families.measured_tasks(grid):
-        path = paths.costs(task)
+        path = MeasureCost(task).output(paths)
         if not path.is_file():
             continue
         one = measurements.read(path)

@@ -18,6 +18,7 @@ from graft.study import records
 from graft.study.grid import Grid
 from graft.study.paths import Paths
 from graft.study.steps import graph
+from graft.study.steps.merge_encoders import MergeEncoders
 from tests.conftest import study_values
 from tests.workflow.conftest import snakemake
 
@@ -201,7 +202,7 @@ def test_an_encoder_that_is_merged_again_is_the_same_to_the_last_bit(finished, t
     for name in ENCODERS:
         system = grid.systems[f"multitask.{name}.large"]
         multitask.encoder(Combination(grid, paths, "", system, 0, "cpu", lambda *_: None), tmp_path / system.name)
-        first = paths.encoder(system.name, 0)
+        first = MergeEncoders(system.name, 0).output(paths).parent
         for file in ("encoder.safetensors", "README.md"):
             assert (first / file).read_bytes() == (tmp_path / system.name / file).read_bytes(), (name, file)
 

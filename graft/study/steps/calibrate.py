@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import functools
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -12,7 +11,6 @@ from graft.encoders.batches import padded_lengths
 from graft.flops import counts as count
 from graft.registry.depth import SIMILARITY_TOKENS, as_deep, pairs
 from graft.study.grid import Grid
-from graft.study.paths import Paths
 from graft.study.sizes import Sizes
 from graft.study.steps.embed_layers import both_hashed, both_models
 from graft.study.steps.passes import encoder_flops
@@ -26,16 +24,13 @@ class Calibrate(Step):
     depth: str
 
     rule = "calibrate"
-    place = "{task}/{pair}/{depth}"
+    made = "statistics/{task}/{pair}/{depth}/manifest.json"
     files = STATES
     temporary = True
     work_kind = "calibration"
 
     def inputs(self, grid: Grid) -> list[Step]:
         return both_models(grid, self.task, self.pair)
-
-    def output(self, paths: Paths) -> Path:
-        return paths.statistics(self.task, self.pair, self.depth) / "manifest.json"
 
     def hashed(self, grid: Grid) -> str:
         settings = {"tokens": grid.study.calibration.tokens, **grid.calibration_text()}

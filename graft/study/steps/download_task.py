@@ -20,14 +20,11 @@ class DownloadTask(Step):
     task: str
 
     rule = "download_task"
-    place = "{task}"
+    made = "data/{task}/manifest.json"
     files = TEXTS
 
     def inputs(self, grid: Grid) -> list[Step]:
         return []
-
-    def output(self, paths: Paths) -> Path:
-        return paths.data(self.task) / "manifest.json"
 
     def outputs(self, grid: Grid, paths: Paths) -> list[Path]:
         return [self.output(paths), self.answers(paths)]

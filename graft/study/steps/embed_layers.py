@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from graft.study.grid import Grid
-from graft.study.paths import Paths
 from graft.study.sizes import Sizes
 from graft.study.steps.models import weights
 from graft.study.steps.passes import encoder_pass
@@ -23,16 +21,13 @@ class EmbedLayers(Step):
     pair: str
 
     rule = "embed_layers"
-    place = "{task}/{pair}"
+    made = "layers/{task}/{pair}/manifest.json"
     files = STATES
     temporary = True
     work_kind = "embedding"
 
     def inputs(self, grid: Grid) -> list[Step]:
         return both_models(grid, self.task, self.pair)
-
-    def output(self, paths: Paths) -> Path:
-        return paths.layers(self.task, self.pair) / "manifest.json"
 
     def hashed(self, grid: Grid) -> str:
         return hash_of("embed_layers", *both_hashed(grid, self.task, self.pair), grid.study.launch.of_inference())

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from graft.study.grid import Grid
-from graft.study.paths import Paths
 from graft.study.sizes import Sizes
 from graft.study.steps.models import weights
 from graft.study.steps.passes import encoder_pass
@@ -21,16 +19,13 @@ class EmbedTask(Step):
     model: str
 
     rule = "embed_task"
-    place = "{task}/{model}"
+    made = "embeddings/{task}/{model}/manifest.json"
     files = STATES
     temporary = True
     work_kind = "embedding"
 
     def inputs(self, grid: Grid) -> list[Step]:
         return [weights(grid, self.model), tokens(grid, self.task, self.model)]
-
-    def output(self, paths: Paths) -> Path:
-        return paths.embeddings(self.task, self.model) / "manifest.json"
 
     def hashed(self, grid: Grid) -> str:
         model = weights(grid, self.model).fingerprint(grid)

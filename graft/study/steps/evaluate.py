@@ -35,7 +35,7 @@ class Evaluate(Step):
     seed: int | str
 
     rule = "evaluate"
-    place = Making.place
+    made = "runs/{task}/{system}/seed-{seed}/run.json"
     files = RECORDS
     work_kind = "evaluation"
 
@@ -53,11 +53,8 @@ class Evaluate(Step):
         made, data, read = self.inputs(grid)
         return [made.output(paths), data.answers(paths), read.output(paths)]
 
-    def output(self, paths: Paths) -> Path:
-        return paths.run(self.task, self.system, self.seed) / "run.json"
-
     def outputs(self, grid: Grid, paths: Paths) -> list[Path]:
-        return [self.output(paths), paths.run(self.task, self.system, self.seed) / "predictions.parquet"]
+        return [self.output(paths), self.output(paths).with_name("predictions.parquet")]
 
     def hashed(self, grid: Grid) -> str:
         inputs = [self.making(grid).fingerprint(grid), grid.row(self.task).metrics]

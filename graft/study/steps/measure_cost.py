@@ -4,11 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from graft.study.families import families
 from graft.study.grid import Grid, Run
-from graft.study.paths import Paths
 from graft.study.sizes import Sizes
 from graft.study.steps.evaluate import system_pass
 from graft.study.steps.making import making
@@ -21,6 +19,7 @@ class MeasureCost(Step):
     task: str
 
     rule = "measure_cost"
+    made = "costs/{task}.json"
     place = "{task}"
     work_kind = "measuring"
 
@@ -33,9 +32,6 @@ class MeasureCost(Step):
         made: list[Step] = [making(grid, *run.made) for run in runs]
         read = [tokens(grid, self.task, grid.reads_as(run.system)) for run in runs]
         return list(dict.fromkeys([*made, *read]))
-
-    def output(self, paths: Paths) -> Path:
-        return paths.costs(self.task)
 
     def hashed(self, grid: Grid) -> str:
         made = {run.id: making(grid, *run.made).fingerprint(grid) for run in self.runs(grid)}

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from graft.flops import same_shape
 from graft.study.grid import Grid
 from graft.study.grid_systems import same_shape_settings
-from graft.study.paths import Paths
 from graft.study.sizes import Sizes
 from graft.study.steps.passes import classifier_pass
 from graft.study.steps.soup_models import config_key, merged, merged_hashed
@@ -22,16 +20,13 @@ class MergeEncoders(Step):
     seed: int | str
 
     rule = "merge_encoders"
-    place = "{system}/seed-{seed}"
+    made = "encoders/{system}/seed-{seed}/manifest.json"
     files = STATES
     temporary = True
     work_kind = "merging"
 
     def inputs(self, grid: Grid) -> list[Step]:
         return merged(grid, "", grid.systems[self.system], self.seed)
-
-    def output(self, paths: Paths) -> Path:
-        return paths.encoder(self.system, self.seed) / "manifest.json"
 
     def hashed(self, grid: Grid) -> str:
         primary = {task: spec.row(task).primary_metric for task, spec in grid.study.tasks.items()}

@@ -5,7 +5,6 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -13,7 +12,6 @@ from graft.encoders.batches import padded_lengths
 from graft.flops import counts as count
 from graft.flops import same_shape
 from graft.study.grid import Grid
-from graft.study.paths import Paths
 from graft.study.sizes import Sizes
 from graft.study.steps.finetune_model import FinetuneModel
 from graft.study.steps.step import INFERENCE, NUMBER, STATES, Step, Work, hash_of
@@ -28,7 +26,7 @@ class ModelStatistics(Step):
     statistic: str
 
     rule = "model_statistics"
-    place = "{task}/{system}/seed-{seed}/{statistic}"
+    made = "model-statistics/{task}/{system}/seed-{seed}/{statistic}/manifest.json"
     files = STATES
     temporary = True
     work_kind = "calibration"
@@ -42,9 +40,6 @@ class ModelStatistics(Step):
 
     def inputs(self, grid: Grid) -> list[Step]:
         return [self.tuned, tokens(grid, self.task, self.model(grid))]
-
-    def output(self, paths: Paths) -> Path:
-        return paths.model_statistics(self.task, self.system, self.seed, self.statistic) / "manifest.json"
 
     def hashed(self, grid: Grid) -> str:
         inputs = [self.tuned.fingerprint(grid), tokens_for(grid, self.task, self.model(grid))]

@@ -5,7 +5,6 @@ from __future__ import annotations
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -16,7 +15,6 @@ from graft.flops import counts as count
 from graft.io import files
 from graft.registry.shapes import Shape
 from graft.study.grid import Grid
-from graft.study.paths import Paths
 from graft.study.sizes import Sizes
 from graft.study.steps.download_task import DownloadTask
 from graft.study.steps.step import NUMBER, PRETRAINED, Step, Work, hash_of
@@ -29,11 +27,8 @@ TOKENIZER = 700_000
 class _Model(Step):
     model: str
 
-    place = "{model}"
+    made = "models/{model}/manifest.json"
     files = PRETRAINED
-
-    def output(self, paths: Paths) -> Path:
-        return paths.model(self.model) / "manifest.json"
 
     def depends_on(self, grid: Grid) -> str:
         return f"models.{self.model}.source"

@@ -48,13 +48,15 @@ class Work:
 class Step(ABC):
     """One job; its fields say which one among those of its rule.
 
-    `rule`: name of its rule, and of its program in `workflow_scripts`. `place`: its log below `logs/<rule>/`, without
-    the ending. `files`: category of what it writes, one of FILES. `temporary`: whether nothing reads its folder once
-    all systems are made, so that `clean` deletes it. `work_kind`: row of its work in the plan.
+    `rule`: name of its rule, and of its program in `workflow_scripts`. `made`: its output below `results/<study>/`, its
+    fields in braces. `place`: its log below `logs/<rule>/`, where not as in `made`. `files`: category of what it
+    writes, one of FILES. `temporary`: whether nothing reads its folder once all systems are made, so that `clean`
+    deletes it. `work_kind`: row of its work in the plan.
     """
 
     rule: ClassVar[str]
-    place: ClassVar[str] = ""
+    made: ClassVar[str]
+    place: ClassVar[str | None] = None
     files: ClassVar[str | None] = None
     temporary: ClassVar[bool] = False
     work_kind: ClassVar[str | None] = None
@@ -86,9 +88,9 @@ class Step(ABC):
     def inputs(self, grid: Grid) -> list[Step]:
         """The steps whose outputs it reads."""
 
-    @abstractmethod
     def output(self, paths: Paths) -> Path:
         """The file that marks it as done: its manifest, build.json, run.json or table."""
+        return paths.root / self.made.format(**vars(self))
 
     def outputs(self, grid: Grid, paths: Paths) -> list[Path]:
         """All files that its rule declares."""
@@ -100,7 +102,9 @@ class Step(ABC):
 
     def log(self, paths: Paths) -> Path:
         """The log that its rule writes."""
-        return paths.logs / f"{'/'.join(filter(None, (self.rule, self.place))).format(**vars(self))}.log"
+        place = self.place or "/".join(self.made.split("/")[1:-1])
+        log = f"{self.rule}/{place}".rstrip("/") + ".log"
+        return paths.logs / log.format(**vars(self))
 
     def fingerprint(self, grid: Grid) -> str:
         """Hash of the part of the config that it depends on and of its inputs' fingerprints.
@@ -140,7 +144,7 @@ class Making(Step):
     system: str
     seed: int | str
 
-    place = "{task}/{system}/seed-{seed}"
+    made = "runs/{task}/{system}/seed-{seed}/build.json"
     files = SAVED
 
     def spec(self, grid: Grid) -> System:
@@ -150,9 +154,6 @@ class Making(Step):
     def name(self) -> str:
         """Prefix of the names of its parts of work."""
         return f"{self.system}/{self.task}/seed-{self.seed}"
-
-    def output(self, paths: Paths) -> Path:
-        return paths.run(self.task, self.system, self.seed) / "build.json"
 
 
 def hash_of(name: str, *parts: Any, recipe: int = RECIPE) -> str:

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-from pathlib import Path
 
 from graft.merging.selection import strength_grid
 from graft.registry import merge_methods
 from graft.study.grid import Grid
-from graft.study.paths import Paths
 from graft.study.sizes import Sizes
 from graft.study.steps.calibrate import Calibrate
 from graft.study.steps.embed_task import EmbedTask
@@ -31,6 +29,7 @@ class Sweep(Step):
     seed: int | str
 
     rule = "sweep"
+    made = "sweeps/{task}/{merge}/{pair}/seed-{seed}/manifest.json"
     place = "{task}/{merge}.{pair}/seed-{seed}"
     files = STATES
     temporary = True
@@ -39,9 +38,6 @@ class Sweep(Step):
     def inputs(self, grid: Grid) -> list[Step]:
         tuned = FinetuneModel(self.task, f"finetune.{grid.pair(self.pair).small}", self.seed)
         return [tuned, *parts(grid, self.task, self.pair), *moments(grid, self.task, self.pair, self.merge)]
-
-    def output(self, paths: Paths) -> Path:
-        return paths.sweep(self.task, self.merge, self.pair, self.seed) / "manifest.json"
 
     def hashed(self, grid: Grid) -> str:
         merge, pair = grid.merges[self.merge], grid.pair(self.pair)

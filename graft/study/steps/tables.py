@@ -16,12 +16,10 @@ class Gather(Step):
     """Gather all run.json into one table."""
 
     rule = "gather"
+    made = "tables/runs.csv"
 
     def inputs(self, grid: Grid) -> list[Step]:
         return [*map(evaluation, grid.runs)]
-
-    def output(self, paths: Paths) -> Path:
-        return paths.tables / "runs.csv"
 
     def hashed(self, grid: Grid) -> str:
         return hash_of("gather", *(step.fingerprint(grid) for step in self.inputs(grid)))
@@ -31,12 +29,10 @@ class Compare(Step):
     """Compare every system with the reference, with intervals and tests."""
 
     rule = "compare"
+    made = "tables/comparison.csv"
 
     def inputs(self, grid: Grid) -> list[Step]:
         return [Gather()]
-
-    def output(self, paths: Paths) -> Path:
-        return paths.tables / "comparison.csv"
 
     def outputs(self, grid: Grid, paths: Paths) -> list[Path]:
         others = ["comparison.md", "comparison.html", "comparison.tex", "significance.csv", "aggregate.csv"]
@@ -48,36 +44,30 @@ class TabulateCosts(Step):
     """Put training cost and what was measured of inference into one table."""
 
     rule = "tabulate_costs"
+    made = "tables/cost.csv"
 
     def inputs(self, grid: Grid) -> list[Step]:
         return [Gather(), *map(MeasureCost, measured_tasks(grid))]
-
-    def output(self, paths: Paths) -> Path:
-        return paths.tables / "cost.csv"
 
 
 class Plot(Step):
     """Draw the figures; the data decide which, so that its output is a folder."""
 
     rule = "plot"
+    made = "figures"
 
     def inputs(self, grid: Grid) -> list[Step]:
         return [Compare()]
-
-    def output(self, paths: Paths) -> Path:
-        return paths.figures
 
 
 class Transfer(Step):
     """Tabulate the systems on data sets that they were not trained for."""
 
     rule = "transfer"
+    made = "tables/transfer.csv"
 
     def inputs(self, grid: Grid) -> list[Step]:
         return [*map(evaluation, grid.transfer_runs)]
-
-    def output(self, paths: Paths) -> Path:
-        return paths.tables / "transfer.csv"
 
     def hashed(self, grid: Grid) -> str:
         return hash_of("transfer", *(step.fingerprint(grid) for step in self.inputs(grid)))
@@ -87,15 +77,13 @@ class Report(Step):
     """Write the page that tells what came out."""
 
     rule = "report"
+    made = "report.html"
 
     def inputs(self, grid: Grid) -> list[Step]:
         return [step for step in last(grid) if step != self]
 
     def reads(self, grid: Grid, paths: Paths) -> list[Path]:
         return [path for step in self.inputs(grid) for path in step.outputs(grid, paths)]
-
-    def output(self, paths: Paths) -> Path:
-        return paths.report
 
 
 def last(grid: Grid) -> list[Step]:

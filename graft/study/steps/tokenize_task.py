@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from pathlib import Path
 
 from graft.study.grid import Grid
-from graft.study.paths import Paths
 from graft.study.sizes import Sizes
 from graft.study.steps.download_task import DownloadTask
 from graft.study.steps.models import weights
@@ -22,14 +20,11 @@ class TokenizeTask(Step):
     tokenizer: str
 
     rule = "tokenize_task"
-    place = "{task}/{tokenizer}"
+    made = "tokens/{task}/{tokenizer}/manifest.json"
     files = TEXTS
 
     def inputs(self, grid: Grid) -> list[Step]:
         return [DownloadTask(self.task), weights(grid, self.tokenizer)]
-
-    def output(self, paths: Paths) -> Path:
-        return paths.tokens(self.task, self.tokenizer) / "manifest.json"
 
     def hashed(self, grid: Grid) -> str:
         return hash_of("tokens", *(step.fingerprint(grid) for step in self.inputs(grid)))

@@ -12,6 +12,7 @@ from graft.reporting import csv_files, tables
 from graft.reporting.figures import similarity, strengths, training, warm_starts
 from graft.reporting.figures.source import Source
 from graft.study.grid import Grid
+from graft.study.steps.calibrate import Calibrate
 
 THESEUS = "merge.theseus.labelled.tiny-into-big"
 
@@ -67,7 +68,7 @@ def test_what_a_study_has_no_data_of_is_empty(written):
 
 
 def test_layers_are_drawn_with_the_depth_maps_that_join_them(written):
-    folder = written.paths.statistics("rte", "tiny-into-big", "uniform")
+    folder = Calibrate("rte", "tiny-into-big", "uniform").output(written.paths).parent
     folder.mkdir(parents=True)
     cka = torch.rand(3, 5, dtype=torch.float64)
     save_file({"cka": cka}, folder / "statistics.safetensors")
