@@ -11,10 +11,10 @@ from graft.compute import provenance
 from graft.io import files
 from graft.io.model_folders import open_folder
 from graft.merging import card
-from graft.registry.merge_methods import MethodFacts
+from graft.registry.methods import Weights
 
 
-def write(folder: Path, facts: MethodFacts, order: Order, plan: Plan, diagnostics: dict[str, float]) -> None:
+def write(folder: Path, facts: Weights, order: Order, plan: Plan, diagnostics: dict[str, float]) -> None:
     """Write README.md with the hub's metadata, and graft.json with the merge's sources, settings and software."""
     sources = {
         "large": order.large,
@@ -26,7 +26,7 @@ def write(folder: Path, facts: MethodFacts, order: Order, plan: Plan, diagnostic
         "citation": facts.citation,
         "strength": order.strength,
         "head": order.head if facts.heads else None,
-        "options": plan.options,
+        "options": plan.options.values(),
         "depth_map": [list(pair) for pair in plan.depth_map] if facts.heads else None,
         "shapes": {"large": dataclasses.asdict(plan.large), "small": dataclasses.asdict(plan.small)},
         "sources": {role: {"folder": str(path), "sha256": _weights(path)} for role, path in sources.items()},

@@ -32,10 +32,11 @@ from graft.merging.calibration import calibrate, check_tokens
 from graft.merging.heads.fitting import fit_heads
 from graft.merging.heads.head import Head, head_logits
 from graft.merging.heads.labelled import label_targets
-from graft.merging.heterogeneous.interpolate import interpolated_head
+from graft.merging.heterogeneous.interpolate.maths import interpolated_head
 from graft.merging.protocol import Parts, extended
 from graft.merging.saving import save_classifier, split_classifier
-from graft.registry import depth, merge_methods
+from graft.registry import depth, methods
+from graft.registry.options import MergeOptions
 from graft.registry.shapes import Shape
 from graft.registry.tasks import TaskRow
 from graft.tasks import alike, guessing
@@ -63,7 +64,7 @@ def merge(order: Order, report: Report, dry_run: bool = False) -> Plan:
     tokens than a space needs, weights are not finite, or the labelled file does not fit the fine-tuned model's labels.
     """
     facts = _checked(order)
-    options = merge_methods.checked_options(order.method, order.options)
+    options = methods.checked_options(order.method, order.options)
     with tempfile.TemporaryDirectory(prefix="graft-") as scratch:
         report(0, 0, "reading the models and the text")
         given = _read(order, Path(scratch))
@@ -143,8 +144,8 @@ class _FitTexts:
         return torch.arange(len(self.rows)) % 5 == 0
 
 
-def _checked(order: Order) -> merge_methods.MethodFacts:
-    facts = merge_methods.facts(order.method)
+def _checked(order: Order) -> methods.Weights:
+    facts = methods.facts(order.method, *methods.KINDS)
     if facts.kind != "weights":
         raise ValueError(f"method {facts.name} is a {facts.kind}: it makes no single model; use it in a study")
     if order.small_pretrained is None:
@@ -239,21 +240,21 @@ def _fit_texts(order: Order, given: _Given) -> _FitTexts:
 
 def _plan(
     order: Order,
-    facts: merge_methods.MethodFacts,
-    options: dict[str, Any],
+    facts: methods.Weights,
+    options: MergeOptions,
     given: _Given,
     fit: _FitTexts | None,
     report: Report,
 ) -> Plan:
     shapes = given.small_shape, given.large_shape
     layers = [shape.layers for shape in shapes]
-    named = options.get("depth", "uniform")
+    named = options.depth
     depth_map = () if named == "cka" else depth.named(named, *layers, ())
-    again = given.count(given.first(options["text_tokens"])) if "texts" in facts.needs else 0
-    cost = merge_methods.implementation(facts.name)().flops(*shapes, options, again)
+    again = given.count(given.first(options.text_tokens)) if "texts" in facts.needs else 0
+    cost = facts.flops(*shapes, options, again)
     flops = {"prepare": cost.prepare, "apply": cost.apply}
     texts = tokens = 0
-    if merge_methods.needs_calibration(facts.name, options):
+    if methods.needs_calibration(facts.name, options):
         rows = given.first(order.tokens)
         texts, tokens = len(rows), given.count(rows)
         check_tokens(tokens, given.large_shape, str(order.text))
@@ -285,20 +286,20 @@ def _head_flops(kind: str, given: _Given, fit: _FitTexts) -> int:
 
 
 def _carry_out(
-    order: Order, facts: merge_methods.MethodFacts, plan: Plan, given: _Given, fit: _FitTexts | None, report: Report
+    order: Order, facts: methods.Weights, plan: Plan, given: _Given, fit: _FitTexts | None, report: Report
 ) -> None:
     tuned, small_head = split_classifier(given.finetuned)
     bodies = given.large.state_dict(), tuned, given.small.state_dict()
-    texts = given.batches(plan.options["text_tokens"]) if "texts" in facts.needs else ()
+    texts = given.batches(plan.options.text_tokens) if "texts" in facts.needs else ()
     parts = Parts(*bodies, plan.large, plan.small, plan.depth_map, None, plan.options, texts, given.projections, report)
-    if plan.options.get("depth") == "extend":
+    if plan.options.depth == "extend":
         parts = extended(parts)
-    if merge_methods.needs_calibration(facts.name, plan.options):
+    if methods.needs_calibration(facts.name, plan.options):
         small = encoder_of(parts.small_pretrained, parts.small_shape)
         compared = given.batches(order.tokens)
         count = _counted(report, plan.texts, "texts compared")
         parts = replace(parts, statistics=calibrate(small, given.large, parts.depth_map, compared, count))
-    merger = merge_methods.implementation(facts.name)()
+    merger = methods.implementation(facts.name)()
     state = merger.prepare(parts)
     report(0, 0, "adding up the merged weights")
     merged = merger.apply(state, order.strength)

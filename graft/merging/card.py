@@ -10,7 +10,8 @@ import yaml
 
 from graft.io import markdown
 from graft.registry import published
-from graft.registry.merge_methods import MethodFacts
+from graft.registry.methods import Weights
+from graft.registry.options import MergeOptions
 from graft.registry.published import Origin
 
 PROVENANCE = "graft.json"
@@ -68,15 +69,15 @@ def table_of(sources: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def text(
-    facts: MethodFacts,
+    facts: Weights,
     strength: float,
-    options: Mapping[str, Any],
+    options: MergeOptions,
     head: str | None,
     sources: Mapping[str, Mapping[str, Any]],
 ) -> str:
     """Render the README.md of a merged model; sources: by role, a folder and the sha256 of its files."""
     origins = origins_of(sources)
-    listed = ", ".join(f"{name} {value}" for name, value in options.items() if name != "strengths")
+    listed = ", ".join(f"{name} {value}" for name, value in options.values().items() if name != "strengths")
     return page(
         metadata(facts.name, origins),
         f"# A {facts.name} merge",

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from graft.flops import same_shape
 from graft.flops.counts import moments_size
-from graft.flops.linked import LINKED
 from graft.planning.work import Costs
-from graft.registry import merge_methods
+from graft.registry import methods
 from graft.registry.depth import pairs
 from graft.study.grid_systems import TRIAL
 from graft.study.steps import TUNING, Step
@@ -55,10 +54,11 @@ def bytes_of(costs: Costs, step: Step) -> int:
             return 0 if spec.kind == TRIAL else _classifier(costs, task, spec.model)
         case "merge_models", (task, system, _):
             spec = grid.systems[system]
-            one_model = spec.merge is None or merge_methods.facts(spec.method).kind == "weights"
+            one_model = spec.merge is None or methods.facts(spec.method).kind == "weights"
+            if one_model:
+                return _classifier(costs, task, spec.pair.large)
             # A small model trains beside the frozen large one, or (calm) links of about the small model's size.
-            trained = _classifier(costs, task, spec.pair.small) if spec.method in LINKED else 0
-            return _classifier(costs, task, spec.pair.large) if one_model else trained
+            return _classifier(costs, task, spec.pair.small) if methods.facts(spec.method).linked else 0
         case (("soup_models" | "multitask_models"), (task, system, _)):
             return _classifier(costs, task, grid.systems[system].model)
         case "merge_encoders", (system, _):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import functools
 import itertools
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
@@ -22,16 +22,14 @@ from graft.config.systems import (
 from graft.encoders.batches import guessed_tokens, padded_lengths, training_batches, unlabelled_window
 from graft.flops import counts as count
 from graft.flops import same_shape
-from graft.flops.linked import LINKED, LinkedFlops, linked_flops
-from graft.merging.selection import strength_grid
+from graft.merging.composite.flops import Making, answer_flops
 from graft.planning.sizes import TaskSizes, Unknown, model_shape, task_sizes
-from graft.registry import merge_methods, same_shape_methods
-from graft.registry.cuts import Cut, cuts
-from graft.registry.depth import SIMILARITY_TOKENS, as_deep, pairs, uniform
+from graft.registry import methods
+from graft.registry.depth import SIMILARITY_TOKENS, as_deep, pairs
 from graft.registry.shapes import Shape
 from graft.study.families import families
 from graft.study.grid import Grid
-from graft.study.grid_systems import System, effective, same_shape_settings
+from graft.study.grid_systems import System, same_shape_settings
 from graft.study.paths import Paths
 from graft.study.steps import TUNING, Step
 
@@ -65,33 +63,6 @@ _KIND_OF_RULE = {
     "evaluate": "evaluation",
     "measure_cost": "measuring",
 }
-# FLOPs of `prepare` and `apply`, by method; a test compares them with the implementations' own counts.
-PREPARE: Mapping[str, Callable[[Shape, Shape, Mapping[str, Any]], tuple[int, int]]] = {
-    "theseus": lambda small, large, o: (
-        count.theseus_flops(small, large, _pairs(small, large, o), o["embedding_delta"])
-        + count.evidence_flops(small, large, _pairs(small, large, o), o),
-        0,
-    ),
-    "spacewise": lambda small, large, o: (
-        count.spacewise_flops(small, large, _pairs(small, large, o), o)
-        + count.evidence_flops(small, large, _pairs(small, large, o), o),
-        0,
-    ),
-    "functional": lambda small, large, o: count.functional_flops(
-        as_deep(o["depth"], small, large),
-        large,
-        _pairs(small, large, o),
-        o["text_tokens"],
-        o,
-    ),
-    "ot_fusion": lambda small, large, o: (count.ot_fusion_flops(small, large, _pairs(small, large, o)), 0),
-    "grow": lambda small, large, o: (count.grow_flops(small, large, o["text_tokens"]), 0),
-    "interpolate": lambda small, large, o: (0, 0),
-}
-
-
-def _pairs(small: Shape, large: Shape, options: Mapping[str, Any]) -> int:
-    return pairs(options["depth"], small.layers, large.layers)
 
 
 @dataclass(frozen=True)
@@ -265,7 +236,7 @@ class Costs:
         shape, outputs, members = self.shape(system.model), self.grid.row(task).outputs, system.settings.members
         merge = functools.partial(same_shape.merge_flops, system.method, shape, outputs)
         # A greedy soup tries every member but the best; count as if all of them were added.
-        greedy = system.method == same_shape_methods.GREEDY.name
+        greedy = system.method == methods.GREEDY
         tried = range(2, members + 1) if greedy else [members] * len(same_shape_settings(system)["strengths"])
         select = len(tried) * self._classifier_pass(task, "select", system.model)
         return [Work(f"{name}/merge", sum(map(merge, tried)), "closed form"), Work(f"{name}/select", select)]
@@ -346,7 +317,7 @@ class Costs:
 
     def moved(self, merge: str, seed: int) -> int:
         """Number of strengths other than 0."""
-        return sum(strength != 0 for strength in strength_grid(self.grid.merges[merge].options, seed))
+        return sum(strength != 0 for strength in self.grid.merges[merge].options.grid(seed))
 
     def _sweep(self, task: str, merge: str, pair: str, seed: int) -> Iterator[Work]:
         (small, large), moved = self.shapes(pair), self.moved(merge, seed)
@@ -354,12 +325,9 @@ class Costs:
         name = f"sweep.{merge}.{pair}/{task}/seed-{seed}"
         fit = padded_lengths(self.fit(task, pair, merge))
         tokens = self.grid.max_tokens(task, self.grid.pair(pair).large)
-        if method not in PREPARE:
-            self.unknown[f"method {method}: the FLOPs of its preparation, which the plan does not count"] = None
-        else:
-            prepare, apply = PREPARE[method](small, large, options)
-            yield Work(f"{name}/prepare", prepare, "closed form")
-            yield Work(f"{name}/apply", moved * apply, "closed form")
+        cost = methods.facts(method).flops(small, large, options, options.text_tokens)
+        yield Work(f"{name}/prepare", cost.prepare, "closed form")
+        yield Work(f"{name}/apply", moved * cost.apply, "closed form")
         yield Work(f"{name}/fit", moved * count.summed_flops(lambda t: count.encoder_flops(large, t), fit))
         yield Work(f"{name}/select", moved * self._pass(large, task, "select", tokens))
 
@@ -368,13 +336,14 @@ class Costs:
         name, row = f"{system.name}/{task}/seed-{seed}", self.grid.row(task)
         tokens = self.grid.max_tokens(task, system.pair.large)
         if not system.head:
-            if merge_methods.facts(system.method).kind == "weights":
-                tried = len(strength_grid(effective(system), seed))
+            if methods.facts(system.method).kind == "weights":
+                tried = len(self.grid.merges[system.merge].options.grid(seed))
                 padded = padded_lengths(self.sizes(task).lengths("select", tokens))
                 one = count.summed_flops(lambda t: count.classifier_flops(large, t, row.outputs), padded)
                 yield Work(f"{name}/select", tried * one)
             else:
-                yield from self._composite(task, system, name)
+                for part, flops, mode in methods.facts(system.method).making(self._making(task, system)):
+                    yield Work(f"{name}/{part}", flops, mode)
             return
         fit = self.fit(task, system.pair.name, system.merge)
         if system.head != "labelled":
@@ -385,71 +354,25 @@ class Costs:
         bodies = 1 + (self.moved(system.merge, seed) if system.merge else 0)
         yield Work(f"{name}/head", bodies * one, "closed form")
 
-    def _composite(self, task: str, system: System, name: str) -> Iterator[Work]:
-        (small, large), options = self.shapes(system.pair.name), effective(system)
-        outputs, tokens = self.grid.row(task).outputs, self.grid.max_tokens(task, system.pair.large)
-        fit, select = self.fit(task, system.pair.name, system.merge), self.sizes(task).lengths("select", tokens)
-        on_select = self._pass(small, task, "select", tokens)
-        answers = count.summed_flops(lambda t: count.classifier_flops(small, t, outputs), padded_lengths(select))
-
-        def head(width: int) -> int:
-            sizes = len(system.settings.ridge)
-            scored = sizes * len(select) * count.linear_flops(width, outputs)
-            return count.ridge_flops(len(fit), width, outputs, sizes) + scored
-
-        if system.method == "logit_ensemble":
-            yield Work(f"{name}/small-on-select", answers)
-        elif system.method == "proxy_tuning":
-            untuned = on_select + len(select) * count.linear_flops(small.width, outputs)
-            yield Work(f"{name}/small-on-select", answers + untuned)
-        elif system.method == "concat_probe":
-            on_fit = count.summed_flops(lambda t: count.encoder_flops(small, t), padded_lengths(fit))
-            yield Work(f"{name}/small-on-fit", on_fit)
-            if (folds := options["folds"]) > 1:
-                # Each of the folds trains on all of train but one part.
-                train, choice = self._finetuning(task, system.pair.small)
-                yield Work(f"{name}/folds/train", (folds - 1) * train, "training")
-                yield Work(f"{name}/folds/select", folds * choice)
-            yield Work(f"{name}/small-on-select", on_select)
-            yield Work(f"{name}/head", head(small.width + large.width), "closed form")
-        elif system.method in LINKED:
-            train, choice = self._linking(task, system)
-            yield Work(f"{name}/train", train, "training")
-            yield Work(f"{name}/select", choice)
-            if system.method == "calm":
-                yield Work(f"{name}/small", self._pass(small, task, "train", tokens) + on_select)
-        elif system.method == "stitch":
-            read = self._texts(task, system.pair.name, options["text_tokens"])
-            parts = dict.fromkeys(("texts", "joint", "fit", "select", "head"), 0)
-            for model in (small, large):
-                one = functools.partial(count.encoder_flops, model)
-                parts["texts"] += count.summed_flops(one, padded_lengths(read))
-            for cut in cuts(small.layers, large.layers, options["direction"]):
-                run = functools.partial(_stitched, small, large, cut)
-                first, second = _in_order(small, large, cut)
-                parts["joint"] += count.ridge_flops(int(read.sum()), first.width, second.width, 1)
-                parts["fit"] += count.summed_flops(run, padded_lengths(fit))
-                parts["select"] += count.summed_flops(run, padded_lengths(select))
-                parts["head"] += head(second.width)
-            for part, flops in parts.items():
-                yield Work(f"{name}/{part}", flops, "closed form" if part in ("joint", "head") else "inference")
-        else:
-            self.unknown[f"method {system.method}: the FLOPs of its making, which the plan does not count"] = None
-
-    def _linking(self, task: str, system: System) -> tuple[int, int]:
-        """FLOPs of training a composite's own weights, and of choosing the epoch, the untrained state included."""
-        epochs, longest = effective(system)["epochs"], self.grid.max_tokens(task, system.pair.large)
-        lengths, select = (self.sizes(task).lengths(split, longest) for split in ("train", "select"))
-        batch = self.grid.study.models[system.pair.small].finetune[task].batch_size
-        batches = training_batches(lengths, batch, np.random.default_rng(0))
-        train = count.summed_flops(lambda t: self._linked(task, system, t).step, padded_lengths(lengths, batches))
-        passes = count.summed_flops(lambda t: self._linked(task, system, t).given, padded_lengths(select))
-        return epochs * train, (1 + epochs) * passes
-
-    def _linked(self, task: str, system: System, tokens: int) -> LinkedFlops:
+    def _making(self, task: str, system: System) -> Making:
+        """What the FLOPs of making a composite depend on."""
         small, large = self.shapes(system.pair.name)
-        depth_map, outputs = uniform(small.layers, large.layers), self.grid.row(task).outputs
-        return linked_flops(system.method, small, large, depth_map, tokens, outputs)
+        longest = self.grid.max_tokens(task, system.pair.large)
+        train, select = (self.sizes(task).lengths(split, longest) for split in ("train", "select"))
+        batch = self.grid.study.models[system.pair.small].finetune[task].batch_size
+        return Making(
+            small=small,
+            large=large,
+            options=self.grid.merges[system.merge].options,
+            outputs=self.grid.row(task).outputs,
+            ridges=len(system.settings.ridge),
+            train=train,
+            select=select,
+            fit=self.fit(task, system.pair.name, system.merge),
+            texts=functools.partial(self._texts, task, system.pair.name),
+            batches=training_batches(train, batch, np.random.default_rng(0)),
+            finetuning=self._finetuning(task, system.pair.small),
+        )
 
     def _measuring(self, task: str) -> int:
         """FLOPs of `measure_cost`: each round runs the texts four times (singly and in batches, as warm-up and timed),
@@ -465,20 +388,16 @@ class Costs:
         padded = padded_lengths(lengths)
         if spec.program == "ensemble":
             return spec.settings.members * self._classifier_pass(task, "report", spec.model)
-        if spec.method in LINKED:
-            return count.summed_flops(lambda t: self._linked(task, spec, t).live, padded)
-        if spec.method == "stitch":
-            # The chosen cut is not known yet: take the mean over all.
-            small, large = self.shapes(spec.pair.name)
-            found = [
-                count.summed_flops(functools.partial(_stitched, small, large, cut), padded)
-                for cut in cuts(small.layers, large.layers, effective(spec)["direction"])
-            ]
-            return sum(found) // len(found)
-        return sum(
-            count.summed_flops(lambda t, shape=shape: count.classifier_flops(shape, t, outputs), padded)
-            for shape in map(self.shape, _inference_models(spec))
-        )
+        if not spec.merge:
+            models = [spec.model] if spec.model else [spec.pair.large] if spec.pair else []
+            whole = [functools.partial(count.classifier_flops, self.shape(model), outputs=outputs) for model in models]
+            return sum(count.summed_flops(one, padded) for one in whole)
+        small, large = self.shapes(spec.pair.name)
+        facts, options = methods.facts(spec.method), self.grid.merges[spec.merge].options
+        answers = functools.partial(answer_flops, facts, small, large, options, outputs=outputs)
+        # The form that is chosen is not known yet: take the mean over all.
+        forms = len(answers(tokens=1))
+        return count.summed_flops(lambda t: sum(answers(tokens=t)), padded) // forms
 
 
 def _batches_of_all_steps(
@@ -488,21 +407,3 @@ def _batches_of_all_steps(
     window = unlabelled_window(len(lengths), options.batch_size)
     epochs = (training_batches(lengths, options.batch_size, rng, window) for _ in itertools.count())
     return itertools.islice(itertools.chain.from_iterable(epochs), options.steps)
-
-
-def _in_order(small: Shape, large: Shape, cut: Cut) -> tuple[Shape, Shape]:
-    """Shapes of the model below the cut, which reads the text, and of the one above it."""
-    return (small, large) if cut.roles[0] == "small" else (large, small)
-
-
-def _stitched(small: Shape, large: Shape, cut: Cut, tokens: int) -> int:
-    """FLOPs of a stitched encoder for one example."""
-    return count.stitch_flops(*_in_order(small, large, cut), cut.below, cut.above, tokens)
-
-
-def _inference_models(system: System) -> list[str]:
-    """Models that run at inference."""
-    if system.model or system.pair is None:
-        return [system.model] if system.model else []
-    roles = merge_methods.facts(system.method).inference if system.merge else ("large",)
-    return [getattr(system.pair, role) for role in roles]

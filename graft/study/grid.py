@@ -30,7 +30,7 @@ from graft.config.transfer import full_name
 from graft.encoders.local_models import local_folder, model_files
 from graft.io import files
 from graft.io.names import check_patterns, common_pair, system_named
-from graft.registry import merge_methods
+from graft.registry import methods
 from graft.registry.shapes import Shape, check_shapes
 from graft.registry.tasks import TaskRow
 from graft.study.grid_systems import (
@@ -178,7 +178,7 @@ class Grid:
 
     @functools.cache  # noqa: B019 - one grid per process
     def _merges_of(self, task: str) -> list[Run]:
-        return [run for run in self.runs if run.task == task and run.system.kind in merge_methods.KINDS]
+        return [run for run in self.runs if run.task == task and run.system.kind in methods.KINDS]
 
     def pair(self, name: str) -> Pair:
         return next(pair for pair in self.pairs if pair.name == name)
@@ -375,9 +375,9 @@ class Grid:
         inputs = [self.finetune(task, self.pair(pair).small, seed), self.embed(task, self.pair(pair).large)]
         if way.depth:
             inputs.append(self.calibrate(task, pair, way.depth))
-        if "texts" in merge_methods.facts(way.method).needs:
+        if "texts" in methods.facts(way.method).needs:
             inputs += self._calibration_text().values()
-        return _hash("sweep", way.method, way.options, way.change, way.settings.fit_rows, *inputs)
+        return _hash("sweep", way.method, way.options.values(), way.change, way.settings.fit_rows, *inputs)
 
     @functools.cache  # noqa: B019
     def model_statistics(self, task: str, system: str, seed: int, statistic: str) -> str:
@@ -432,11 +432,11 @@ class Grid:
         inputs = [primary, self.embed(task, spec.pair.large)]
         if spec.seeded:
             inputs.append(self.finetune(task, spec.pair.small, seed))
-        if spec.merge and merge_methods.facts(spec.method).heads:
+        if spec.merge and methods.facts(spec.method).heads:
             inputs.append(self.sweep(task, spec.merge, spec.pair.name, seed))
         if spec.merge and not spec.seeded:
             inputs.append(self.model(spec.pair.small))
-        if spec.merge and not spec.head and "texts" in merge_methods.facts(spec.method).needs:
+        if spec.merge and not spec.head and "texts" in methods.facts(spec.method).needs:
             inputs += self._calibration_text().values()
         if reads_layers(spec):
             inputs.append(self.embed_layers(task, spec.pair.name))

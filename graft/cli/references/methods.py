@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Mapping
 from typing import Any
 
-from graft.flops.counts import encoder_flops, stitch_flops
-from graft.flops.linked import LINKED, linked_flops
+from graft.flops.counts import classifier_flops
 from graft.io import markdown
+from graft.merging.composite.flops import answer_flops
 from graft.merging.homogeneous import arithmetic
-from graft.registry import depth, merge_methods
-from graft.registry import same_shape_methods as same_shape
-from graft.registry.cuts import cuts
-from graft.registry.merge_methods import MethodFacts, Option
+from graft.registry import methods
+from graft.registry.methods import OneShape, TwoShapes
+from graft.registry.options import FARTHEST, Option, Options
 from graft.registry.shapes import Shape
 
 TOKENS, OUTPUTS = 128, 2
@@ -36,15 +34,6 @@ LABEL_USE = {
     "select": "`select`: the strength is chosen on it (with the head `labelled` it is `train`)",
     "train": "`train`",
 }
-VALUES = {
-    "strengths": "list of numbers, 0 among them",
-    "integer": "whole number from 1 on",
-    "size": "number from 0 on",
-    "share": "number above 0, 1 at most",
-    "seed": "whole number from 0 on",
-    "boolean": "true or false",
-}
-
 INTRODUCTION = f"""
 # Merge methods
 
@@ -79,38 +68,23 @@ models, w_i their weights, theta_0 the base. What is merged has the shape of one
 
 def reference() -> str:
     """Render the whole page."""
-    by_kind = {
-        kind: [facts for facts in merge_methods.METHODS.values() if facts.kind == kind] for kind in merge_methods.KINDS
-    }
-    two_shapes, composites = (list(map(_two_shapes, by_kind[kind])) for kind in merge_methods.KINDS)
+    two_shapes, composites = (map(_two_shapes, methods.table(kind).values()) for kind in methods.KINDS)
+    one_shape = map(_one_shape, methods.table(methods.ONE_SHAPE, methods.GREEDY).values())
     parts = [INTRODUCTION, "## Weights of two shapes", IN_A_STUDY, HEADS, *two_shapes]
     parts += ["## Composites", COMPOSITES, *composites]
-    parts += ["## Models of one shape", SAME_SHAPE, *map(_one_shape, [*same_shape.METHODS.values(), same_shape.GREEDY])]
+    parts += ["## Models of one shape", SAME_SHAPE, *one_shape]
     return markdown.page(*parts)
 
 
-def inference(facts: MethodFacts) -> str:
+def inference(facts: TwoShapes) -> str:
     """The inference cost of one example, in GFLOPs and as a multiple of the large model's."""
-    if facts.name in LINKED:
-        pairs = depth.uniform(SMALL.layers, LARGE.layers)
-        costs = [linked_flops(facts.name, SMALL, LARGE, pairs, TOKENS, OUTPUTS).live]
-    elif facts.name == "stitch":
-        costs = [_stitched(cut) for cut in cuts(SMALL.layers, LARGE.layers)]
-    else:
-        shapes = {"small": SMALL, "large": LARGE}
-        costs = [sum(encoder_flops(shapes[role], TOKENS) for role in facts.inference)]
-    whole = encoder_flops(LARGE, TOKENS)
+    costs = answer_flops(facts, SMALL, LARGE, facts.options(), TOKENS, OUTPUTS)
+    whole = classifier_flops(LARGE, TOKENS, OUTPUTS)
     told = [f"{cost / 1e9:.1f} GFLOPs (×{cost / whole:.2f})" for cost in sorted({min(costs), max(costs)})]
-    runs = " + ".join(facts.inference)
-    return f"{'parts of ' if facts.name == 'stitch' else ''}{runs}: {' to '.join(told)}"
+    return f"{'parts of ' * (len(costs) > 1)}{' + '.join(facts.inference)}: {' to '.join(told)}"
 
 
-def _stitched(cut: Any) -> int:
-    shapes = {"small": SMALL, "large": LARGE}
-    return stitch_flops(*(shapes[role] for role in cut.roles), cut.below, cut.above, TOKENS)
-
-
-def _two_shapes(facts: MethodFacts) -> str:
+def _two_shapes(facts: TwoShapes) -> str:
     rows = [
         ("kind", f"`{facts.kind}`"),
         ("needs", "; ".join(NEEDS[need] for need in facts.needs)),
@@ -122,7 +96,7 @@ def _two_shapes(facts: MethodFacts) -> str:
     return _section(facts.name, _told(facts.implementation), rows, facts.options)
 
 
-def _one_shape(facts: same_shape.Facts) -> str:
+def _one_shape(facts: OneShape) -> str:
     least, most = facts.models
     count = (
         ("one model" if least == 1 else f"{least} models") + " or more"
@@ -159,8 +133,8 @@ def _family(row: arithmetic.Row, told: list[str]) -> list[str]:
     ]
 
 
-def _section(name: str, told: list[str], rows: list[tuple[str, str]], options: Mapping[str, Option]) -> str:
-    listed = [(f"`{option}`", _values(o), f"`{_written(o.default)}`", o.help) for option, o in options.items()]
+def _section(name: str, told: list[str], rows: list[tuple[str, str]], options: type[Options]) -> str:
+    listed = [(f"`{option}`", _values(o), f"`{_written(o.default)}`", o.help) for option, o in options.known().items()]
     shown = markdown.table(("option", "values", "default", "what"), listed) if listed else "No options."
     return markdown.page(f"### {name}", *told, markdown.table(("", ""), rows), shown)
 
@@ -179,10 +153,15 @@ def _paragraphs(thing: Any) -> list[str]:
 
 
 def _values(option: Option) -> str:
-    return ", ".join(f"`{choice}`" for choice in option.choices) or VALUES[option.type]
+    if option.choices:
+        return ", ".join(f"`{choice}`" for choice in option.choices)
+    if option.bounds:
+        most = option.bounds.most
+        return option.bounds.words.removeprefix("a ") + (f", {most:,} at most" if most <= FARTHEST else "")
+    return "true or false" if option.type is bool else "list of numbers, 0 among them"
 
 
 def _written(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    return str(value)
+    return str(list(value) if isinstance(value, tuple) else value)

@@ -12,6 +12,7 @@ from graft.merging.homogeneous.formats import Array
 from graft.merging.homogeneous.models import Block, Models
 from graft.merging.homogeneous.protocol import Each, Method, Settings
 from graft.merging.homogeneous.sparsifiers import Dense, Drop, MagPrune, Middle, Trim
+from graft.registry.methods import OneShape
 
 # Maps changes and weights to the weighted sum and the total weight in it, a scalar or one per element.
 Consensus = Callable[[Sequence[Array], Sequence[float]], tuple[Array, Array | float]]
@@ -44,22 +45,43 @@ class Row(NamedTuple):
     """One method: base + strength * scaling(consensus(sparsifier(model_i - base))).
 
     If `mean`, the scaling divides the consensus' sum by the weights in it; otherwise it leaves the sum unchanged.
+    `strength`: the published default.
     """
 
     sparsifier: type[Dense]
     consensus: Consensus
     mean: bool
+    strength: float
+    citation: str
 
 
+DARE = "Yu et al. 2023, Language Models are Super Mario, arXiv 2311.03099"
+DELLA = "Deep et al. 2024, DELLA-Merging, arXiv 2406.11617"
 FAMILY = {
-    "task_arithmetic": Row(Dense, everyone, mean=False),
-    "ties": Row(Trim, elected, mean=True),
-    "dare_linear": Row(Drop, everyone, mean=False),
-    "dare_ties": Row(Drop, elected, mean=True),
-    "breadcrumbs": Row(Middle, everyone, mean=False),
-    "della_linear": Row(MagPrune, everyone, mean=False),
-    "della": Row(MagPrune, elected, mean=True),
+    # 0.3: the paper's best for eight tasks, and its advice if no strength can be tried.
+    "task_arithmetic": Row(
+        Dense, everyone, False, 0.3, "Ilharco et al. 2022, Editing Models with Task Arithmetic, arXiv 2212.04089"
+    ),
+    # 20% and 1: the paper's settings without validation data.
+    "ties": Row(Trim, elected, True, 1.0, "Yadav et al. 2023, TIES-Merging, arXiv 2306.01708"),
+    # The paper tries p from 0.1 to 0.9; merged as in task arithmetic, or as in TIES with dropping in place of trimming.
+    "dare_linear": Row(Drop, everyone, False, 0.3, DARE),
+    "dare_ties": Row(Drop, elected, True, 1.0, DARE),
+    # The start of the authors' own search (their code): alpha 0.2, beta 0.15, gamma 0.006.
+    "breadcrumbs": Row(Middle, everyone, False, 0.2, "Davari & Belilovsky 2023, Model Breadcrumbs, arXiv 2312.06795"),
+    "della_linear": Row(MagPrune, everyone, False, 0.3, DELLA),
+    "della": Row(MagPrune, elected, True, 1.0, DELLA),
 }
+METHODS = tuple(
+    OneShape(
+        name=name,
+        citation=row.citation,
+        implementation=f"{__name__}:TaskArithmetic",
+        strength=row.strength,
+        options=row.sparsifier.takes,
+    )
+    for name, row in FAMILY.items()
+)
 
 
 class TaskArithmetic(Method):

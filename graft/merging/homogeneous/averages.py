@@ -1,13 +1,16 @@
-"""Averages of models: the uniform and the weighted one, and the greedy soup's choice of what goes into it."""
+"""Averages of models: the uniform and the weighted one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 from graft.merging.homogeneous.formats import Array
 from graft.merging.homogeneous.models import Block, Models
 from graft.merging.homogeneous.protocol import Method
+from graft.registry.methods import OneShape
+
+SOUPS = "Wortsman et al. 2022, Model soups, arXiv 2203.05482"
 
 
 def weighted_sum(deltas: Sequence[Array], weights: Sequence[float]) -> Array:
@@ -35,19 +38,9 @@ class Average(Method):
         return mean if self.settings.strength == 1 else self.settings.strength * mean
 
 
-def greedy(scores: Sequence[float], score: Callable[[tuple[int, ...]], float]) -> tuple[int, ...]:
-    """Which models a greedy soup averages, as indices into `scores`, in the order in which they came in.
+def _average(name: str, weighted: bool) -> OneShape:
+    implementation = f"{__name__}:Average"
+    return OneShape(name=name, citation=SOUPS, implementation=implementation, base=False, weighted=weighted)
 
-    From the best model down, each goes in if the average of what is in and itself scores no worse on held-out data than
-    without it (arXiv 2203.05482, recipe 1). scores: of each model alone; score: of the uniform average of some models,
-    higher is better. Raises ValueError where there is no model.
-    """
-    if not scores:
-        raise ValueError("a greedy soup needs one model at least")
-    best, *rest = sorted(range(len(scores)), key=lambda i: (-scores[i], i))
-    chosen, reached = (best,), scores[best]
-    for model in rest:
-        tried = score((*chosen, model))
-        if tried >= reached:
-            chosen, reached = (*chosen, model), tried
-    return chosen
+
+METHODS = _average("uniform", weighted=False), _average("linear", weighted=True)

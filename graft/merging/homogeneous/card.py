@@ -30,7 +30,7 @@ def write(
         "citation": plan.facts.citation,
         "strength": plan.strength,
         "weights": list(plan.weights),
-        "options": plan.options,
+        "options": plan.options.values(),
         "sources": sources,
         "averaged": list(plan.averaged),
         "tied": [list(names) for names in plan.tied],
@@ -57,7 +57,7 @@ def text(
     origins = origins_of(sources)
     kind = next((task for name in config.get("architectures") or () for end, task in TASKS.items() if end in name), "")
     weights = f", weights {', '.join(f'{weight:g}' for weight in plan.weights)}" if plan.facts.weighted else ""
-    told = "".join(f", {name} {value}" for name, value in plan.options.items())
+    told = "".join(f", {name} {value}" for name, value in plan.options.values().items())
     hub: dict[str, Any] = {"pipeline_tag": kind}
     if embeds:
         hub = {"library_name": "sentence-transformers", "pipeline_tag": "sentence-similarity"}

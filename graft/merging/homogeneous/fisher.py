@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import math
-from typing import Any
+from dataclasses import dataclass
+from typing import Annotated, Any
 
 import numpy as np
 
@@ -11,6 +12,18 @@ from graft.merging.homogeneous.formats import Array
 from graft.merging.homogeneous.models import Block, Models, read
 from graft.merging.homogeneous.products import inner
 from graft.merging.homogeneous.protocol import Each, Method
+from graft.registry.methods import OneShape
+from graft.registry.options import Options, Size
+
+FISHER = "fisher.safetensors"
+
+
+@dataclass(frozen=True)
+class FisherOptions(Options):
+    """Options of `Fisher`."""
+
+    floor: Annotated[Size, "smallest value of a Fisher diagonal"] = 1e-6
+    normalise: Annotated[bool, "divide each model's Fisher diagonal by its norm"] = True
 
 
 class Fisher(Method):
@@ -24,7 +37,7 @@ class Fisher(Method):
 
     def survey(self, models: Models, each: Each) -> list[float]:
         """The norm of each model's Fisher diagonal, or 1."""
-        if not self.settings.options["normalise"]:
+        if not self.settings.options.normalise:
             return [1.0] * len(models.tuned)
 
         def squares(name: str) -> Array:
@@ -43,7 +56,7 @@ class Fisher(Method):
         total, counted = np.zeros_like(block.origin), np.zeros_like(block.origin)
         diagonals = self._diagonals(models, block)
         for delta, diagonal, weight, norm in zip(block.deltas, diagonals, models.weights, measured, strict=True):
-            share = (weight / norm) * np.maximum(diagonal, self.settings.options["floor"])
+            share = (weight / norm) * np.maximum(diagonal, self.settings.options.floor)
             counted += share
             total += share * delta
         return self.settings.strength * total / counted
@@ -52,3 +65,15 @@ class Fisher(Method):
         dtype: Any = block.origin.dtype.type
         place = block.start, block.stop
         return [read(s, block.name, *place, dtype).reshape(block.origin.shape) for s in models.statistics]
+
+
+METHODS = (
+    OneShape(
+        name="fisher",
+        citation="Matena & Raffel 2021, Merging Models with Fisher-Weighted Averaging, arXiv 2111.09832",
+        implementation=f"{__name__}:Fisher",
+        base=False,
+        statistics=FISHER,
+        options=FisherOptions,
+    ),
+)

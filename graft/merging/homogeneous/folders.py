@@ -20,7 +20,7 @@ from graft.merging.homogeneous.models import Models, in_order_of_content
 from graft.merging.homogeneous.orders import Order, Plan
 from graft.merging.homogeneous.protocol import Settings
 from graft.merging.homogeneous.shards import Slot, Writer, shared_out, size
-from graft.registry import same_shape_methods
+from graft.registry import methods
 
 # Config keys of the head.
 LABELS = configs.LABELS
@@ -40,7 +40,7 @@ def merge(order: Order, report: engine.Report, dry_run: bool = False) -> Plan:
     """
     facts = _checked(order)
     weights = order.weights or (1.0,) * len(order.models)
-    options = same_shape_methods.checked_options(facts.name, order.options)
+    options = methods.checked_options(facts.name, order.options)
     strength = facts.strength if order.strength is None else order.strength
     limit = size(order.max_shard_size)
     with contextlib.ExitStack() as stack:
@@ -60,7 +60,7 @@ def merge(order: Order, report: engine.Report, dry_run: bool = False) -> Plan:
         # For slerp, the order of the two models matters.
         if facts.name != "slerp":
             models = in_order_of_content(models)
-        method = same_shape_methods.implementation(facts.name)(Settings(facts.name, strength, options, order.device))
+        method = methods.implementation(facts.name)(Settings(facts.name, strength, options, order.device))
         with files.atomic_folder(order.out, new=True) as target:
             digests = _write(method, models, target, laid.slots, limit, report)
             files.write_json(target / "config.json", config)
@@ -71,7 +71,7 @@ def merge(order: Order, report: engine.Report, dry_run: bool = False) -> Plan:
 
 def told(plan: Plan) -> str:
     """Summarise a merge in two lines, plus one each for averaged and for left-out tensors."""
-    options = "".join(f", {name} {value}" for name, value in plan.options.items())
+    options = "".join(f", {name} {value}" for name, value in plan.options.values().items())
     weights = f", weights {' '.join(f'{weight:g}' for weight in plan.weights)}" if plan.facts.weighted else ""
     dtypes = ", ".join(sorted({slot.dtype for file in plan.files for slot in file}))
     files_ = "1 file" if len(plan.files) == 1 else f"{len(plan.files)} files"
@@ -97,9 +97,9 @@ def _folders(order: Order) -> list[Path]:
     return list(dict.fromkeys([*([order.base] if order.base else []), *order.models]))
 
 
-def _checked(order: Order) -> same_shape_methods.Facts:
+def _checked(order: Order) -> methods.OneShape:
     """Check all of the order that needs no model opened; returns the method's facts."""
-    facts = same_shape_methods.facts(order.method)
+    facts = methods.facts(order.method, methods.ONE_SHAPE)
     count, (least, most) = len(order.models), facts.models
     if facts.name == "slerp" and count + bool(order.base) != 2:
         raise ValueError("slerp goes from one model to another: give --base DIR --models DIR, or --models DIR DIR")
@@ -134,7 +134,7 @@ def _sees_gpu() -> bool:
 
 def _opened(
     order: Order,
-    facts: same_shape_methods.Facts,
+    facts: methods.OneShape,
     weights: tuple[float, ...],
     known: Mapping[Path, Mapping[str, Any]],
     stack: contextlib.ExitStack,

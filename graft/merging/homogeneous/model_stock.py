@@ -11,6 +11,7 @@ from graft.merging.homogeneous.formats import Array
 from graft.merging.homogeneous.models import Block, Models
 from graft.merging.homogeneous.products import inner
 from graft.merging.homogeneous.protocol import Method
+from graft.registry.methods import OneShape
 
 
 def ratio(cosine: float, models: int) -> float:
@@ -41,3 +42,14 @@ class ModelStock(Method):
 
     def change(self, models: Models, block: Block, measured: float) -> Array:
         return self.settings.strength * measured * weighted_mean(block.deltas, models.weights)
+
+
+METHODS = (
+    OneShape(
+        name="model_stock",
+        citation="Jang et al. 2024, Model Stock, arXiv 2403.19522",
+        implementation=f"{__name__}:ModelStock",
+        weighted=False,
+        models=(2, None),
+    ),
+)

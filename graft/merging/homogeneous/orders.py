@@ -9,7 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from graft.merging.homogeneous.shards import Slot
-from graft.registry import same_shape_methods
+from graft.registry.methods import OneShape
+from graft.registry.options import Options
 
 
 @dataclass(frozen=True)
@@ -37,10 +38,10 @@ class Plan:
     tensors; left_out: tensors that some models have and the merged one does not.
     """
 
-    facts: same_shape_methods.Facts
+    facts: OneShape
     strength: float
     weights: tuple[float, ...]
-    options: dict[str, Any]
+    options: Options
     sources: dict[str, tuple[Path, tuple[Path, ...]]]
     files: list[list[Slot]]
     dtype: str | None

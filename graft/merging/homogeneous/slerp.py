@@ -9,6 +9,7 @@ from graft.merging.homogeneous.formats import Array
 from graft.merging.homogeneous.models import Block, Models
 from graft.merging.homogeneous.products import inner
 from graft.merging.homogeneous.protocol import Method
+from graft.registry.methods import OneShape
 
 # Above this cosine the arc is practically a line, and sin(angle) is too small to divide by.
 PARALLEL = 0.9995
@@ -44,3 +45,16 @@ class Slerp(Method):
     def change(self, models: Models, block: Block, measured: tuple[float, float]) -> Array:
         first, second = measured
         return (first + second - 1) * block.origin + second * block.deltas[0]
+
+
+METHODS = (
+    OneShape(
+        name="slerp",
+        citation="Shoemake 1985, Animating rotation with quaternion curves, SIGGRAPH",
+        implementation=f"{__name__}:Slerp",
+        strength=0.5,
+        base=False,
+        weighted=False,
+        models=(1, 2),
+    ),
+)

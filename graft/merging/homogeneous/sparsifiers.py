@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import replace
-from typing import Any
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, replace
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 
@@ -13,13 +13,20 @@ from graft.merging.homogeneous.magnitudes import DIGITS, digits, kth_largest
 from graft.merging.homogeneous.masks import RANGE, draws
 from graft.merging.homogeneous.models import Block, Models
 from graft.merging.homogeneous.protocol import Each
+from graft.registry.options import Options, Seed, Share, Size
+
+Density = Annotated[Share, "share of each change that is kept"]
+MaskSeed = Annotated[Seed, "of the random masks, which depend on it and on the tensor's name alone"]
 
 
 class Dense:
     """All of the change: no sparsifier. Also what others are built on."""
 
-    def __init__(self, options: Mapping[str, Any]) -> None:
-        self.density: float = options.get("density", 1.0)
+    takes: ClassVar[type[Options]] = Options
+
+    def __init__(self, options: Any) -> None:
+        """`options`: an instance of `takes`."""
+        self.options = options
 
     def survey(self, models: Models, each: Each) -> Any:
         """See `protocol.Method.survey`."""
@@ -33,6 +40,14 @@ class Dense:
         return block.deltas[model]
 
 
+@dataclass(frozen=True)
+class TrimOptions(Options):
+    """Options of `Trim`."""
+
+    density: Density = 0.2
+    scope: Annotated[Literal["model", "tensor"], "largest of the whole model (the paper) or of each tensor"] = "model"
+
+
 class Trim(Dense):
     """TIES' first step: the share `density` of the change that is largest in magnitude, the rest 0.
 
@@ -41,27 +56,41 @@ class Trim(Dense):
     floor(density n) are kept, 1 at least, and with the smallest of them all that are as large.
     """
 
-    def __init__(self, options: Mapping[str, Any]) -> None:
-        super().__init__(options)
-        self.scope: str = options["scope"]
+    takes = TrimOptions
 
     def survey(self, models: Models, each: Each) -> list[float] | None:
-        return self._smallest(models, models.names, each) if self.scope == "model" and self.density < 1 else None
+        return (
+            self._smallest(models, models.names, each)
+            if self.options.scope == "model" and self.options.density < 1
+            else None
+        )
 
     def measure(self, models: Models, name: str, survey: list[float] | None) -> list[float]:
-        if self.density >= 1:
+        if self.options.density >= 1:
             return [0.0] * len(models.tuned)
         return survey if survey is not None else self._smallest(models, [name], map)
 
     def _smallest(self, models: Models, names: Sequence[str], each: Each) -> list[float]:
         """The smallest magnitude that is kept, for each model."""
-        rank = max(1, int(self.density * _elements(models, names)))
+        rank = max(1, int(self.options.density * _elements(models, names)))
         return [_magnitudes(models, model, names, each, [rank])[0] for model in range(len(models.tuned))]
 
     def sparse(self, block: Block, model: int, measured: list[float]) -> Array:
         delta = block.deltas[model]
         delta *= np.abs(delta) >= measured[model]
         return delta
+
+
+@dataclass(frozen=True)
+class MiddleOptions(Options):
+    """Options of `Middle`."""
+
+    density: Density = 0.15
+    outliers: Annotated[Size, "share of each change, the largest, that is dropped"] = 0.006
+
+    def check(self) -> None:
+        if self.outliers + self.density > 1 and self.density < 1 or self.outliers >= 1:
+            raise ValueError(f"outliers {self.outliers} and density {self.density} are more than 1 together")
 
 
 class Middle(Dense):
@@ -72,16 +101,14 @@ class Middle(Dense):
     ranks within rows; mergekit within tensors, as here.) floor(share n) are meant; equal magnitudes share their fate.
     """
 
-    def __init__(self, options: Mapping[str, Any]) -> None:
-        super().__init__(options)
-        self.outliers: float = options["outliers"]
+    takes = MiddleOptions
 
     def measure(self, models: Models, name: str, survey: None) -> list[tuple[float, float]]:
         """The smallest magnitude that is kept and the smallest one above it that is not, for each model."""
         count = _elements(models, [name])
-        dropped, kept = int(self.outliers * count), int(self.density * count)
+        dropped, kept = int(self.options.outliers * count), int(self.options.density * count)
         ranks = [min(count, max(1, dropped + kept)), max(1, dropped)]
-        if self.density >= 1 or count == 0:
+        if self.options.density >= 1 or count == 0:
             return [(0.0, np.inf)] * len(models.tuned)
         limits = []
         for model in range(len(models.tuned)):
@@ -96,6 +123,14 @@ class Middle(Dense):
         return delta
 
 
+@dataclass(frozen=True)
+class DropOptions(Options):
+    """Options of `Drop`."""
+
+    density: Density = 0.5
+    seed: MaskSeed = 0
+
+
 class Drop(Dense):
     """DARE: each element is dropped with probability p = 1 - density, and what is left divided by 1 - p, so that the
     change stays the same in expectation.
@@ -104,20 +139,33 @@ class Drop(Dense):
     tensor to the sum of magnitudes that it had instead; that is not done here.
     """
 
-    def __init__(self, options: Mapping[str, Any]) -> None:
-        super().__init__(options)
-        self.seed: int = options["seed"]
+    takes: ClassVar[type[Options]] = DropOptions
 
     def sparse(self, block: Block, model: int, measured: None) -> Array:
         delta = block.deltas[model]
-        if self.density < 1:
-            drawn = draws(self.seed, block.name, model, block.start, delta.size).reshape(delta.shape)
-            delta *= drawn < round(self.density * RANGE)
-            delta *= 1 / self.density
+        if self.options.density < 1:
+            drawn = draws(self.options.seed, block.name, model, block.start, delta.size).reshape(delta.shape)
+            delta *= drawn < round(self.options.density * RANGE)
+            delta *= 1 / self.options.density
         return delta
 
 
-class MagPrune(Drop):
+@dataclass(frozen=True)
+class MagPruneOptions(Options):
+    """Options of `MagPrune`."""
+
+    density: Density = 0.5
+    # The default follows the authors' code, 0.05 to either side.
+    epsilon: Annotated[Size, "width of the range of probabilities, from a row's smallest change to its largest"] = 0.1
+    seed: MaskSeed = 0
+
+    def check(self) -> None:
+        low, high = self.density - self.epsilon / 2, self.density + self.epsilon / 2
+        if self.density < 1 and not 0 < low <= high <= 1:
+            raise ValueError(f"density {self.density} and epsilon {self.epsilon} leave probabilities of 0 to 1")
+
+
+class MagPrune(Dense):
     """DELLA's MagPrune: elements are dropped at random, the larger ones of a row less often, and what is left is
     divided by the probability with which it is kept.
 
@@ -127,21 +175,19 @@ class MagPrune(Drop):
     tensors are rescaled to their sum of magnitudes; here as in the paper.
     """
 
-    def __init__(self, options: Mapping[str, Any]) -> None:
-        super().__init__(options)
-        self.epsilon: float = options["epsilon"]
+    takes = MagPruneOptions
 
     def sparse(self, block: Block, model: int, measured: None) -> Array:
         delta = block.deltas[model]
-        if self.density >= 1:
+        if self.options.density >= 1:
             return delta
         rows, columns = delta.shape
         ranks = np.empty((rows, columns), np.float32)
         order = np.abs(delta).argsort(axis=1, kind="stable")
         steps = np.linspace(0, 1, columns, dtype=np.float32) if columns > 1 else np.float32([0.5])
         np.put_along_axis(ranks, order, np.broadcast_to(steps, delta.shape), axis=1)
-        kept = self.density - self.epsilon / 2 + self.epsilon * ranks
-        drawn = draws(self.seed, block.name, model, block.start, delta.size).reshape(delta.shape)
+        kept = self.options.density - self.options.epsilon / 2 + self.options.epsilon * ranks
+        drawn = draws(self.options.seed, block.name, model, block.start, delta.size).reshape(delta.shape)
         delta *= drawn < kept.astype(np.float64) * RANGE
         delta /= kept
         return delta

@@ -5,16 +5,14 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from graft.encoders.architecture import EMBEDDING_NORM, EMBEDDING_TABLES, LINEARS, NORMS, layer_prefix
 from graft.encoders.bert import encoder_of
-from graft.flops.counts import grow_flops
 from graft.io.progress import along
-from graft.merging.protocol import Cost, Deltas, Parts, add, check_parts
+from graft.merging.protocol import Deltas, Parts, add, check_parts
 from graft.registry.shapes import Shape
 
 
@@ -48,10 +46,6 @@ class Grow:
     def apply(self, state: Deltas, strength: float) -> dict[str, Tensor]:
         """The merged body."""
         return add(state, strength)
-
-    def flops(self, small: Shape, large: Shape, options: Mapping[str, Any], tokens: int) -> Cost:
-        """Both models' passes over the texts; units are copied, not multiplied (products here have one entry a row)."""
-        return Cost(grow_flops(small, large, tokens))
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,99 @@
+"""FLOPs of composites: of their making, in parts, and of their answers. Imports no torch."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from graft.encoders.batches import padded_lengths
+from graft.flops.counts import classifier_flops, encoder_flops, linear_flops, ridge_flops, summed_flops
+from graft.registry import depth
+from graft.registry.methods import Composite, TwoShapes
+from graft.registry.shapes import Shape
+
+
+class Part(NamedTuple):
+    """FLOPs of a part of a making; `mode`: "training", "inference" or "closed form"."""
+
+    name: str
+    flops: int
+    mode: str = "inference"
+
+
+class LinkedFlops(NamedTuple):
+    """FLOPs of a pass of all models, and of a pass and a training step on precomputed states of the frozen models.
+
+    Precomputed states need no gradient, so a product that reads nothing else has one product in the backward pass, for
+    its weight, instead of two.
+    """
+
+    live: int
+    given: int
+    step: int
+
+
+@dataclass(frozen=True)
+class Making:
+    """What the FLOPs of a making depend on.
+
+    `outputs`: width of the head; `ridges`: number of ridge sizes tried. Lengths in tokens [rows]: of `train` and
+    `select`, of the rows of train that a head is `fit` on, and, by `texts`, of just enough rows to hold a number of
+    tokens. `batches`: rows of train by training batch. `finetuning`: FLOPs of fine-tuning the small model, and of
+    choosing its epoch.
+    """
+
+    small: Shape
+    large: Shape
+    options: Any
+    outputs: int
+    ridges: int
+    train: np.ndarray
+    select: np.ndarray
+    fit: np.ndarray
+    texts: Callable[[int], np.ndarray]
+    batches: Sequence[np.ndarray]
+    finetuning: tuple[int, int]
+
+    def small_pass(self, lengths: np.ndarray) -> int:
+        """FLOPs of one pass of the small encoder."""
+        return pass_flops(lambda tokens: encoder_flops(self.small, tokens), lengths)
+
+    def small_answers(self) -> int:
+        """FLOPs of the fine-tuned small classifier's pass over `select`."""
+        return pass_flops(lambda tokens: classifier_flops(self.small, tokens, self.outputs), self.select)
+
+    def head(self, width: int) -> int:
+        """FLOPs of fitting heads on states of this width, and of their answers on `select`."""
+        scored = self.ridges * len(self.select) * linear_flops(width, self.outputs)
+        return ridge_flops(len(self.fit), width, self.outputs, self.ridges) + scored
+
+
+def pass_flops(flops: Callable[[int], int], lengths: np.ndarray) -> int:
+    """FLOPs of a pass over rows of these lengths in batches; `flops(t)` is the cost of one example at t tokens."""
+    return summed_flops(flops, padded_lengths(lengths))
+
+
+def linking(making: Making, linked: Callable[..., LinkedFlops]) -> Iterator[Part]:
+    """Training a composite's own weights, and choosing the epoch, the untrained state included."""
+
+    def one(tokens: int) -> LinkedFlops:
+        depth_map = depth.uniform(making.small.layers, making.large.layers)
+        return linked(making.small, making.large, depth_map, tokens, making.outputs)
+
+    epochs = making.options.epochs
+    train = summed_flops(lambda tokens: one(tokens).step, padded_lengths(making.train, making.batches))
+    yield Part("train", epochs * train, "training")
+    yield Part("select", (1 + epochs) * pass_flops(lambda tokens: one(tokens).given, making.select))
+
+
+def answer_flops(facts: TwoShapes, small: Shape, large: Shape, options: Any, tokens: int, outputs: int) -> list[int]:
+    """FLOPs of one example padded to `tokens`, for each of the forms that a system by this method may be made in."""
+    if isinstance(facts, Composite) and facts.linked:
+        return [facts.linked(small, large, depth.uniform(small.layers, large.layers), tokens, outputs).live]
+    if isinstance(facts, Composite) and facts.answers:
+        return facts.answers(small, large, options, tokens)
+    shapes = {"small": small, "large": large}
+    return [sum(classifier_flops(shapes[role], tokens, outputs) for role in facts.inference)]

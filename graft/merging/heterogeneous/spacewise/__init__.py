@@ -1,0 +1,58 @@
+"""Spacewise: its facts, options and FLOPs."""
+
+from dataclasses import dataclass
+from typing import Annotated, Literal
+
+from graft.flops.counts import embedding_flops, evidence_flops, maps_flops, missed_flops, transport_flops
+from graft.registry import depth
+from graft.registry.alignments import Alignment
+from graft.registry.methods import Cost, Weights
+from graft.registry.options import Depth, Evidence, MergeOptions, Size, Strengths
+from graft.registry.shapes import Shape
+
+
+@dataclass(frozen=True)
+class SpacewiseOptions(MergeOptions):
+    """Options of `Spacewise`."""
+
+    strengths: Annotated[Strengths, "factors of the transported change, tried on select"] = (0, 0.5, 1, 2, 3, 4)
+    alignment: Annotated[Alignment, "how maps are fitted"] = "least_squares"
+    map_ridge: Annotated[Size, "ridge of least squares and of whitening, as a share of the mean diagonal"] = 1e-5
+    depth: Depth = "uniform"
+    evidence: Evidence = "activations"
+    residual: Annotated[
+        Literal["pooled", "per_site", "fit_dense"],
+        "map of the residual stream: one for all, one each, or the distillation's",
+    ] = "pooled"
+    per_head: Annotated[bool, "map queries, keys and values head by head, heads matched by CKA"] = False
+    layernorm: Annotated[
+        Literal["fit", "map", "leave"], "changes of LayerNorms: fitted unit by unit, mapped, or none"
+    ] = "fit"
+    embedding_delta: Annotated[bool, "also transport the changes of the embeddings"] = True
+
+    def check(self) -> None:
+        if self.evidence == "weights" and self.depth == "cka":
+            raise ValueError("depth cka compares activations, which evidence weights has none of")
+
+
+def flops(small: Shape, large: Shape, options: SpacewiseOptions, tokens: int) -> Cost:
+    """The maps of every space, and the transport. Per-head maps count as whole ones."""
+    pairs = depth.pairs(options.depth, small.layers, large.layers)
+    per_site = options.residual == "per_site"
+    streams = 1 + per_site * 3 * pairs
+    maps = (2 * pairs + streams) * maps_flops(options.alignment, small.width, large.width, options.map_ridge)
+    maps += pairs * maps_flops(options.alignment, small.ffn, large.ffn, options.map_ridge)
+    maps += missed_flops(small, large, pairs, per_site) + evidence_flops(small, large, pairs, options)
+    return Cost(maps + pairs * transport_flops(small, large) + options.embedding_delta * embedding_flops(small, large))
+
+
+METHODS = (
+    Weights(
+        name="spacewise",
+        needs=("small_finetuned", "small_pretrained", "large", "statistics"),
+        citation="ours: Theseus (arXiv 2602.12952) with one affine map per space, shared by all that read or write it",
+        implementation=f"{__name__}.maths:Spacewise",
+        options=SpacewiseOptions,
+        flops=flops,
+    ),
+)
