@@ -9,8 +9,7 @@ from graft.config.models import PretrainingOptions
 from graft.config.study import load, parse
 from graft.flops.counts import masked_lm_flops
 from graft.planning.plan import plan
-from graft.planning.work import KINDS, PREPARE, Costs, _batches_of_all_steps
-from graft.registry import merge_methods
+from graft.planning.work import KINDS, Costs, _batches_of_all_steps
 from graft.registry.gpus import gpu
 from graft.registry.shapes import Shape
 from graft.study.grid import Grid
@@ -165,13 +164,3 @@ def _steps(values):
     from graft.study import steps
 
     return steps.of_study(Grid(parse(values)))
-
-
-@pytest.mark.parametrize("method", sorted(name for name, m in merge_methods.METHODS.items() if m.kind == "weights"))
-def test_preparations_are_counted_as_their_methods_count_them(method):
-    small, large = Shape(2, 12, 2, 48, 60), Shape(4, 24, 4, 96, 60)
-    options = merge_methods.checked_options(method, {})
-    tokens = options.get("text_tokens", 0)
-    assert PREPARE[method](small, large, options) == merge_methods.implementation(method)().flops(
-        small, large, options, tokens
-    )
