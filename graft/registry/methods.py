@@ -167,12 +167,12 @@ def table(*kinds: str) -> Mapping[str, Any]:
 def facts(name: str, *kinds: str) -> Any:
     """Return the method called `name` of these kinds, or of any; raises ValueError with the known names."""
     known = table(*kinds)
-    if name not in known:
-        one_shape = ONE_SHAPE in kinds
-        told = ", ".join(known if one_shape else sorted(known)) + meant(name, known)
-        what = "method for models of one shape" if one_shape else "merge method"
-        raise ValueError(f"no {what} is called {name!r}; known are {told}")
-    return known[name]
+    if name in known:
+        return known[name]
+    if ONE_SHAPE in kinds:
+        told = ", ".join(known) + meant(name, known)
+        raise ValueError(f"no method for models of one shape is called {name!r}; known are {told}")
+    raise ValueError(f"no merge method is called {name!r}; known are {', '.join(sorted(known))}{meant(name, known)}")
 
 
 def implementation(name: str) -> Any:

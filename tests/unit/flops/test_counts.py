@@ -6,10 +6,10 @@ from dataclasses import replace
 
 import pytest
 import torch
-from graft.registry.merge_methods import ALIGNMENTS, HEADS
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import BertConfig, BertForSequenceClassification
 
+from graft.encoders.bert import encoder_of
 from graft.flops.counts import (
     calibration_flops,
     classifier_flops,
@@ -39,7 +39,10 @@ from graft.merging.heads.ridge import LinearMap
 from graft.merging.heterogeneous import functional
 from graft.merging.heterogeneous.functional.maths import Functional
 from graft.merging.moments import Moments
+from graft.merging.protocol import extended
 from graft.registry import methods
+from graft.registry.alignments import ALIGNMENTS
+from graft.registry.methods import HEADS
 from graft.registry.shapes import Shape
 from graft.training.initial import initial_encoder
 from graft.training.masked_lm import NOTHING, Guesser
@@ -220,13 +223,17 @@ def test_methods_are_counted_as_torch_counts_them(method, options, parts_of):
 )
 def test_refitting_is_counted_as_torch_counts_it(options, parts_of):
     parts = parts_of("functional", batches=texts(EXAMPLES, TOKENS), **options)
+    if options.get("depth") == "extend":
+        parts = extended(parts)
+        small, large = encoder_of(parts.small_pretrained, parts.small_shape), encoder_of(parts.large, LARGE)
+        parts = replace(parts, statistics=calibrate(small, large, parts.depth_map, parts.texts))
     prepare, apply = functional.flops(SMALL, LARGE, parts.options, EXAMPLES * TOKENS)
     # What is left out of the passes: attention's products in every block that runs, and the small model's pooler.
     scores = {shape: EXAMPLES * 4 * TOKENS**2 * shape.width for shape in (SMALL, LARGE)}
     method = Functional()
     with counting_flops() as counted:
         state = method.prepare(parts)
-    left_out = 2 * (SMALL.layers * scores[SMALL] + EXAMPLES * pooler_flops(SMALL))
+    left_out = 2 * (parts.small_shape.layers * scores[SMALL] + EXAMPLES * pooler_flops(SMALL))
     assert counted.get_total_flops() == prepare + left_out
     with counting_flops() as counted:
         method.apply(state, 0.7)
@@ -268,6 +275,6 @@ def test_steps_of_trained_composites_are_counted_as_torch_counts_them(labels, de
 
 
 def test_costs_and_the_registry_are_known_without_torch():
-    modules = "graft.flops.counts, graft.registry.merge_methods, graft.merging.selection"
+    modules = "graft.flops.counts, graft.registry.methods, graft.merging.selection"
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

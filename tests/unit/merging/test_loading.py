@@ -1,6 +1,5 @@
 import pytest
 import torch
-from graft.registry.merge_methods import DIRECTIONS
 
 from graft.encoders.pooling import pool
 from graft.flops.counts import classifier_flops, encoder_flops
@@ -9,7 +8,7 @@ from graft.merging.composite import manifest
 from graft.merging.composite.stitch.maths import Stitched
 from graft.merging.heads.ridge import LinearMap
 from graft.merging.loading import load
-from graft.registry.cuts import cuts
+from graft.registry.cuts import DIRECTIONS, cuts
 from tests.unit.counting import counting_flops
 
 LABELS = [("no", "yes"), ("a", "b", "c"), None]
