@@ -7,11 +7,11 @@ pooler, which Hugging Face runs all the same.
 """
 
 from collections.abc import Callable, Collection, Iterable
+from typing import Any
 
 import numpy as np
 
 from graft.registry.alignments import EASY_RIDGE, PLANS
-from graft.registry.options import MergeOptions
 from graft.registry.shapes import Shape
 
 BACKWARD_AND_FORWARD = 3  # a backward pass has two products for each product of the forward pass
@@ -252,7 +252,7 @@ def _closed_form_flops(student: Shape, teacher: Shape) -> int:
     return 2 * (covariances + into_basis + student.layers * (narrow + wide))
 
 
-def evidence_flops(small: Shape, large: Shape, pairs: int, options: MergeOptions) -> int:
+def evidence_flops(small: Shape, large: Shape, pairs: int, options: Any) -> int:
     """FLOPs of `graft.merging.alignment.evidence.from_weights` if a method with these options uses it, else 0.
 
     Three Gram matrices of the embedded vocabulary; for each of them, W G W^T for every linear layer of every mapped

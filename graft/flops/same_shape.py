@@ -35,8 +35,7 @@ def merge_flops(method: str, shape: Shape, outputs: int | None, models: int) -> 
     Sums of all parameters, and what the method factorises. Operations on single parameters (weights, signs, ranks) are
     left out.
     """
-    factoring = methods.facts(method).factoring
-    return 2 * models * parameters(shape, outputs) + (factoring(shape, outputs, models) if factoring else 0)
+    return 2 * models * parameters(shape, outputs) + methods.facts(method).factoring(shape, outputs, models)
 
 
 def statistic_flops(statistic: str, shape: Shape, outputs: int, tokens: int) -> int:

@@ -59,7 +59,7 @@ def sweep(bench: Workbench, merge: str, report: Report) -> Sweep:
         states[f"select.{strength}"] = features.cls_states(model, bench.tokens("select"), bench.max_tokens)
         report(number + 1, len(strengths), f"strength {strength}")
     tokens = sum(int(batch["attention_mask"].sum()) for batch in bench.texts(way))
-    cost = methods.facts(way.method).flops(bench.small_shape, bench.large_shape, way.options, tokens)
+    cost = way.options.flops(bench.small_shape, bench.large_shape, tokens)
     name = f"sweep.{merge}.{bench.pair.name}/{bench.task}/seed-{bench.seed}"
     inherited = bench.system(bench.finetuned, bench.seed)[1]
     if way.depth:

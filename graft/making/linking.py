@@ -15,13 +15,13 @@ from graft.io.progress import Report
 from graft.making.workbench import Built, Workbench
 from graft.merging.composite import manifest
 from graft.merging.composite.calm.maths import Calm
-from graft.merging.composite.flops import LinkedFlops
+from graft.merging.composite.facts import LinkedFlops
 from graft.merging.composite.ladder.maths import Ladder
 from graft.merging.composite.side_tuning.maths import SideTuned
 from graft.merging.composite.trained import Trained
 from graft.merging.heads.ridge import LinearMap
 from graft.merging.selection import Choice, Point
-from graft.registry import depth, methods
+from graft.registry import depth
 from graft.study import runs
 from graft.study.grid import ALL_SEEDS
 from graft.study.grid_systems import System, probes_of
@@ -106,7 +106,7 @@ def _trained(
     depth_map, outputs = depth.uniform(*(shape.layers for shape in shapes)), bench.row.outputs
 
     def cost(tokens: int) -> LinkedFlops:
-        return methods.facts(system.method).linked(*shapes, depth_map, tokens, outputs)
+        return options.linked(*shapes, depth_map, tokens, outputs)
 
     tuned = finetune(
         module,

@@ -10,7 +10,6 @@ from graft.encoders.architecture import check_body, stacked
 from graft.io.progress import Report, silent
 from graft.registry import depth
 from graft.registry.depth import DepthMap
-from graft.registry.options import MergeOptions
 from graft.registry.shapes import Shape
 
 
@@ -32,7 +31,7 @@ class Parts:
     small_shape: Shape
     depth_map: DepthMap
     statistics: Mapping[str, Tensor] | None = None
-    options: Any = MergeOptions()
+    options: Any = None
     texts: Sequence[Mapping[str, Tensor]] = ()
     projections: Sequence[Tensor] = ()
     report: Report = silent

@@ -58,7 +58,7 @@ def bytes_of(costs: Costs, step: Step) -> int:
             if one_model:
                 return _classifier(costs, task, spec.pair.large)
             # A small model trains beside the frozen large one, or (calm) links of about the small model's size.
-            return _classifier(costs, task, spec.pair.small) if methods.facts(spec.method).linked else 0
+            return _classifier(costs, task, spec.pair.small) if methods.facts(spec.method).trained else 0
         case (("soup_models" | "multitask_models"), (task, system, _)):
             return _classifier(costs, task, grid.systems[system].model)
         case "merge_encoders", (system, _):

@@ -22,7 +22,7 @@ from graft.config.systems import (
 from graft.encoders.batches import guessed_tokens, padded_lengths, training_batches, unlabelled_window
 from graft.flops import counts as count
 from graft.flops import same_shape
-from graft.merging.composite.flops import Making, answer_flops
+from graft.merging.composite.facts import Making
 from graft.planning.sizes import TaskSizes, Unknown, model_shape, task_sizes
 from graft.registry import methods
 from graft.registry.depth import SIMILARITY_TOKENS, as_deep, pairs
@@ -321,11 +321,11 @@ class Costs:
 
     def _sweep(self, task: str, merge: str, pair: str, seed: int) -> Iterator[Work]:
         (small, large), moved = self.shapes(pair), self.moved(merge, seed)
-        method, options = self.grid.merges[merge].method, self.grid.merges[merge].options
+        options = self.grid.merges[merge].options
         name = f"sweep.{merge}.{pair}/{task}/seed-{seed}"
         fit = padded_lengths(self.fit(task, pair, merge))
         tokens = self.grid.max_tokens(task, self.grid.pair(pair).large)
-        cost = methods.facts(method).flops(small, large, options, options.text_tokens)
+        cost = options.flops(small, large, options.text_tokens)
         yield Work(f"{name}/prepare", cost.prepare, "closed form")
         yield Work(f"{name}/apply", moved * cost.apply, "closed form")
         yield Work(f"{name}/fit", moved * count.summed_flops(lambda t: count.encoder_flops(large, t), fit))
@@ -342,7 +342,7 @@ class Costs:
                 one = count.summed_flops(lambda t: count.classifier_flops(large, t, row.outputs), padded)
                 yield Work(f"{name}/select", tried * one)
             else:
-                for part, flops, mode in methods.facts(system.method).making(self._making(task, system)):
+                for part, flops, mode in self.grid.merges[system.merge].options.making(self._making(task, system)):
                     yield Work(f"{name}/{part}", flops, mode)
             return
         fit = self.fit(task, system.pair.name, system.merge)
@@ -363,7 +363,6 @@ class Costs:
         return Making(
             small=small,
             large=large,
-            options=self.grid.merges[system.merge].options,
             outputs=self.grid.row(task).outputs,
             ridges=len(system.settings.ridge),
             train=train,
@@ -393,8 +392,7 @@ class Costs:
             whole = [functools.partial(count.classifier_flops, self.shape(model), outputs=outputs) for model in models]
             return sum(count.summed_flops(one, padded) for one in whole)
         small, large = self.shapes(spec.pair.name)
-        facts, options = methods.facts(spec.method), self.grid.merges[spec.merge].options
-        answers = functools.partial(answer_flops, facts, small, large, options, outputs=outputs)
+        answers = functools.partial(self.grid.merges[spec.merge].options.answers, small, large, outputs=outputs)
         # The form that is chosen is not known yet: take the mean over all.
         forms = len(answers(tokens=1))
         return count.summed_flops(lambda t: sum(answers(tokens=t)), padded) // forms

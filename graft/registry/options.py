@@ -1,6 +1,7 @@
-"""Options of merge methods: frozen dataclasses whose types say what values are right. Imports no torch.
+"""Merge methods as frozen dataclasses: their attributes are facts, their fields options. Imports no torch.
 
-A field is annotated with its type and with what it sets: `epochs: Annotated[Count, "passes over train"] = 3`.
+A field is annotated with its type, which says what values are right, and with what it sets:
+`epochs: Annotated[Count, "passes over train"] = 3`.
 """
 
 from __future__ import annotations
@@ -9,7 +10,7 @@ import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Annotated, Any, Literal, NamedTuple, Self, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, get_args, get_origin, get_type_hints
 
 from graft.io.names import meant, shown
 
@@ -67,27 +68,36 @@ class Option(NamedTuple):
 
 @dataclass(frozen=True)
 class Options:
-    """The options of a method; these are those of a method without any."""
+    """A merge method: its class holds what is known of it, an instance the values of its options, which are fields.
+
+    kind: one of `graft.registry.methods.KINDS`, ONE_SHAPE or GREEDY.
+    implementation: "module:name" of the mathematics, imported only when used.
+    """
+
+    name: ClassVar[str]
+    kind: ClassVar[str]
+    citation: ClassVar[str]
+    implementation: ClassVar[str]
 
     @classmethod
     @functools.cache
     def known(cls) -> Mapping[str, Option]:
         """All options by name."""
-        found = {}
-        for name, hint in get_type_hints(cls, include_extras=True).items():
-            kind, *told = get_args(hint)
+        found, hints = {}, get_type_hints(cls, include_extras=True)
+        for field in fields(cls):
+            kind, *told = get_args(hints[field.name])
             bounds = next((one for one in told if isinstance(one, Bounds)), None)
             choices = get_args(kind) if get_origin(kind) is Literal else ()
-            found[name] = Option(getattr(cls, name), told[-1], get_origin(kind) or kind, choices, bounds)
+            found[field.name] = Option(field.default, told[-1], get_origin(kind) or kind, choices, bounds)
         return found
 
     @classmethod
-    def checked(cls, who: str, given: Mapping[str, Any] | None) -> Self:
-        """Return all options: the given values, and defaults for the rest; `who` is their owner in errors.
+    def checked(cls, given: Mapping[str, Any] | None) -> Self:
+        """Return all options: the given values, and defaults for the rest.
 
         Raises ValueError for an unknown option or a wrong value, in one sentence.
         """
-        known, given = cls.known(), given or {}
+        who, known, given = f"method {cls.name!r}", cls.known(), given or {}
         for name in given:
             if name not in known:
                 told = (", ".join(sorted(known)) or "none") + meant(name, known)
@@ -106,24 +116,7 @@ class Options:
 
     def values(self) -> dict[str, Any]:
         """All values by name, as JSON has them."""
-        found = {field.name: getattr(self, field.name) for field in fields(self)}
-        return {name: list(value) if isinstance(value, tuple) else value for name, value in found.items()}
-
-
-@dataclass(frozen=True)
-class MergeOptions(Options):
-    """Options of a method for two shapes. What follows is no option, but what holds for a method that lacks it."""
-
-    depth = "uniform"
-    evidence = "activations"
-    alignment = "least_squares"
-    map_ridge = 1.0
-    text_tokens = 0
-    small = "finetuned"
-
-    def grid(self, seed: int) -> tuple[float, ...]:
-        """Strengths to try, in rising order and 0 among them; random ones depend on `seed` alone."""
-        return self.strengths
+        return {name: list(value) if isinstance(value, tuple) else value for name, value in vars(self).items()}
 
 
 def _strengths(what: str, value: Any) -> Strengths:

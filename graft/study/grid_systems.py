@@ -12,8 +12,8 @@ from graft.config.models import FineTuning, Pair
 from graft.config.study import Study
 from graft.config.systems import MemberSystem, MergeSystem, OtherSmallControl, TrialSystem, WarmStartSystem
 from graft.io.names import LONGEST_SYSTEM
+from graft.merging.facts import TwoShapes
 from graft.registry import methods
-from graft.registry.options import MergeOptions
 
 # Kinds of systems without runs: they only try hyperparameters, or go into soups.
 TRIAL, MEMBER = "trial", "member"
@@ -55,14 +55,14 @@ class Merge:
 
     # Cached, since Snakemake needs them for every job.
     @functools.cached_property
-    def options(self) -> MergeOptions:
+    def options(self) -> TwoShapes:
         """All options of the method, including defaults."""
         return methods.checked_options(self.method, self.settings.options)
 
     @functools.cached_property
     def depth(self) -> str | None:
         """Name of the depth map for which the merge needs statistics, or None."""
-        return self.options.depth if methods.needs_calibration(self.method, self.options) else None
+        return self.options.depth if self.options.needs_calibration else None
 
 
 def systems_of(study: Study, merges: dict[str, Merge]) -> list[System]:

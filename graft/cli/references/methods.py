@@ -8,10 +8,10 @@ from typing import Any
 
 from graft.flops.counts import classifier_flops
 from graft.io import markdown
-from graft.merging.composite.flops import answer_flops
-from graft.merging.homogeneous import arithmetic
+from graft.merging.facts import OneShape, TwoShapes
+from graft.merging.homogeneous.arithmetic import TaskArithmeticOptions
+from graft.merging.homogeneous.sparsifiers import Dense
 from graft.registry import methods
-from graft.registry.methods import OneShape, TwoShapes
 from graft.registry.options import FARTHEST, Option, Options
 from graft.registry.shapes import Shape
 
@@ -76,15 +76,15 @@ def reference() -> str:
     return markdown.page(*parts)
 
 
-def inference(facts: TwoShapes) -> str:
+def inference(facts: type[TwoShapes]) -> str:
     """The inference cost of one example, in GFLOPs and as a multiple of the large model's."""
-    costs = answer_flops(facts, SMALL, LARGE, facts.options(), TOKENS, OUTPUTS)
+    costs = facts().answers(SMALL, LARGE, TOKENS, OUTPUTS)
     whole = classifier_flops(LARGE, TOKENS, OUTPUTS)
     told = [f"{cost / 1e9:.1f} GFLOPs (×{cost / whole:.2f})" for cost in sorted({min(costs), max(costs)})]
     return f"{'parts of ' * (len(costs) > 1)}{' + '.join(facts.inference)}: {' to '.join(told)}"
 
 
-def _two_shapes(facts: TwoShapes) -> str:
+def _two_shapes(facts: type[TwoShapes]) -> str:
     rows = [
         ("kind", f"`{facts.kind}`"),
         ("needs", "; ".join(NEEDS[need] for need in facts.needs)),
@@ -93,10 +93,10 @@ def _two_shapes(facts: TwoShapes) -> str:
         ("inference", inference(facts)),
         ("source", facts.citation),
     ]
-    return _section(facts.name, _told(facts.implementation), rows, facts.options)
+    return _section(facts, _told(facts.implementation), rows)
 
 
-def _one_shape(facts: OneShape) -> str:
+def _one_shape(facts: type[OneShape]) -> str:
     least, most = facts.models
     count = (
         ("one model" if least == 1 else f"{least} models") + " or more"
@@ -113,17 +113,17 @@ def _one_shape(facts: OneShape) -> str:
         ("source", facts.citation),
     ]
     told = _told(facts.implementation)
-    if row := arithmetic.FAMILY.get(facts.name):
-        told = _family(row, told)
-    return _section(facts.name, told, rows, facts.options)
+    if issubclass(facts, TaskArithmeticOptions):
+        told = _family(facts, told)
+    return _section(facts, told, rows)
 
 
-def _family(row: arithmetic.Row, told: list[str]) -> list[str]:
-    """Describe a method of the task-arithmetic family from its row in the table."""
-    if row.sparsifier is arithmetic.Dense:
+def _family(facts: type[TaskArithmeticOptions], told: list[str]) -> list[str]:
+    """Describe a method of the family of task arithmetic by what it is made of."""
+    if facts.sparsifier is Dense:
         return told
-    sparse, consensus = _paragraphs(row.sparsifier), _paragraphs(row.consensus)
-    scale = "the mean, the first over the second" if row.mean else "the sum as it is"
+    sparse, consensus = _paragraphs(facts.sparsifier), _paragraphs(facts.consensus)
+    scale = "the mean, the first over the second" if facts.mean else "the sum as it is"
     return [
         "theta = theta_0 + strength * consensus(sparse(tau_1), ..., sparse(tau_n)), with tau_i = theta_i - theta_0.",
         f"Sparse: {sparse[0]}",
@@ -133,10 +133,10 @@ def _family(row: arithmetic.Row, told: list[str]) -> list[str]:
     ]
 
 
-def _section(name: str, told: list[str], rows: list[tuple[str, str]], options: type[Options]) -> str:
-    listed = [(f"`{option}`", _values(o), f"`{_written(o.default)}`", o.help) for option, o in options.known().items()]
+def _section(facts: type[Options], told: list[str], rows: list[tuple[str, str]]) -> str:
+    listed = [(f"`{option}`", _values(o), f"`{_written(o.default)}`", o.help) for option, o in facts.known().items()]
     shown = markdown.table(("option", "values", "default", "what"), listed) if listed else "No options."
-    return markdown.page(f"### {name}", *told, markdown.table(("", ""), rows), shown)
+    return markdown.page(f"### {facts.name}", *told, markdown.table(("", ""), rows), shown)
 
 
 def _told(implementation: str) -> list[str]:

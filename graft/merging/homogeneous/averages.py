@@ -5,12 +5,21 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+from graft.merging.facts import OneShape
 from graft.merging.homogeneous.formats import Array
 from graft.merging.homogeneous.models import Block, Models
 from graft.merging.homogeneous.protocol import Method
-from graft.registry.methods import OneShape
 
-SOUPS = "Wortsman et al. 2022, Model soups, arXiv 2203.05482"
+
+class LinearOptions(OneShape):
+    name = "linear"
+    citation = "Wortsman et al. 2022, Model soups, arXiv 2203.05482"
+    implementation = f"{__name__}:Average"
+    base = False
+
+
+class UniformOptions(LinearOptions):
+    name, weighted = "uniform", False
 
 
 def weighted_sum(deltas: Sequence[Array], weights: Sequence[float]) -> Array:
@@ -38,9 +47,4 @@ class Average(Method):
         return mean if self.settings.strength == 1 else self.settings.strength * mean
 
 
-def _average(name: str, weighted: bool) -> OneShape:
-    implementation = f"{__name__}:Average"
-    return OneShape(name=name, citation=SOUPS, implementation=implementation, base=False, weighted=weighted)
-
-
-METHODS = _average("uniform", weighted=False), _average("linear", weighted=True)
+METHODS = UniformOptions, LinearOptions

@@ -8,19 +8,23 @@ from typing import Annotated, Any
 
 import numpy as np
 
+from graft.merging.facts import OneShape
 from graft.merging.homogeneous.formats import Array
 from graft.merging.homogeneous.models import Block, Models, read
 from graft.merging.homogeneous.products import inner
 from graft.merging.homogeneous.protocol import Each, Method
-from graft.registry.methods import OneShape
-from graft.registry.options import Options, Size
+from graft.registry.options import Size
 
 FISHER = "fisher.safetensors"
 
 
 @dataclass(frozen=True)
-class FisherOptions(Options):
-    """Options of `Fisher`."""
+class FisherOptions(OneShape):
+    name = "fisher"
+    citation = "Matena & Raffel 2021, Merging Models with Fisher-Weighted Averaging, arXiv 2111.09832"
+    implementation = f"{__name__}:Fisher"
+    base = False
+    statistics = FISHER
 
     floor: Annotated[Size, "smallest value of a Fisher diagonal"] = 1e-6
     normalise: Annotated[bool, "divide each model's Fisher diagonal by its norm"] = True
@@ -67,13 +71,4 @@ class Fisher(Method):
         return [read(s, block.name, *place, dtype).reshape(block.origin.shape) for s in models.statistics]
 
 
-METHODS = (
-    OneShape(
-        name="fisher",
-        citation="Matena & Raffel 2021, Merging Models with Fisher-Weighted Averaging, arXiv 2111.09832",
-        implementation=f"{__name__}:Fisher",
-        base=False,
-        statistics=FISHER,
-        options=FisherOptions,
-    ),
-)
+METHODS = (FisherOptions,)

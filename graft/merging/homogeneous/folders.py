@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from graft.io import files
+from graft.merging.facts import OneShape
 from graft.merging.homogeneous import card, checks, companions, configs, engine, layout
 from graft.merging.homogeneous.checkpoint import Checkpoint
 from graft.merging.homogeneous.companions import Companions
@@ -60,7 +61,7 @@ def merge(order: Order, report: engine.Report, dry_run: bool = False) -> Plan:
         # For slerp, the order of the two models matters.
         if facts.name != "slerp":
             models = in_order_of_content(models)
-        method = methods.implementation(facts.name)(Settings(facts.name, strength, options, order.device))
+        method = methods.implementation(facts.name)(Settings(strength, options, order.device))
         with files.atomic_folder(order.out, new=True) as target:
             digests = _write(method, models, target, laid.slots, limit, report)
             files.write_json(target / "config.json", config)
@@ -97,7 +98,7 @@ def _folders(order: Order) -> list[Path]:
     return list(dict.fromkeys([*([order.base] if order.base else []), *order.models]))
 
 
-def _checked(order: Order) -> methods.OneShape:
+def _checked(order: Order) -> type[OneShape]:
     """Check all of the order that needs no model opened; returns the method's facts."""
     facts = methods.facts(order.method, methods.ONE_SHAPE)
     count, (least, most) = len(order.models), facts.models
@@ -134,7 +135,7 @@ def _sees_gpu() -> bool:
 
 def _opened(
     order: Order,
-    facts: methods.OneShape,
+    facts: type[OneShape],
     weights: tuple[float, ...],
     known: Mapping[Path, Mapping[str, Any]],
     stack: contextlib.ExitStack,

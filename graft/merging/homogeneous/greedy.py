@@ -4,8 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from graft.merging.homogeneous.averages import SOUPS
-from graft.registry.methods import GREEDY, OneShape
+from graft.merging.homogeneous.averages import UniformOptions
+from graft.registry.methods import GREEDY
+
+
+class GreedyOptions(UniformOptions):
+    name = kind = GREEDY
+    implementation = f"{__name__}:greedy"
 
 
 def greedy(scores: Sequence[float], score: Callable[[tuple[int, ...]], float]) -> tuple[int, ...]:
@@ -26,13 +31,4 @@ def greedy(scores: Sequence[float], score: Callable[[tuple[int, ...]], float]) -
     return chosen
 
 
-METHODS = (
-    OneShape(
-        name="greedy",
-        kind=GREEDY,
-        citation=SOUPS,
-        implementation=f"{__name__}:greedy",
-        base=False,
-        weighted=False,
-    ),
-)
+METHODS = (GreedyOptions,)

@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from graft.merging.facts import OneShape
 from graft.merging.homogeneous.shards import Slot
-from graft.registry.methods import OneShape
-from graft.registry.options import Options
 
 
 @dataclass(frozen=True)
@@ -38,10 +37,10 @@ class Plan:
     tensors; left_out: tensors that some models have and the merged one does not.
     """
 
-    facts: OneShape
+    facts: type[OneShape]
     strength: float
     weights: tuple[float, ...]
-    options: Options
+    options: OneShape
     sources: dict[str, tuple[Path, tuple[Path, ...]]]
     files: list[list[Slot]]
     dtype: str | None

@@ -9,7 +9,6 @@ from typing import Any
 
 from graft.merging.homogeneous.formats import Array
 from graft.merging.homogeneous.models import Block, Models
-from graft.registry.options import Options
 
 # Like `map`, but possibly in several threads.
 Each = Callable[[Callable[[str], Any], Iterable[str]], Iterable[Any]]
@@ -23,9 +22,8 @@ class Settings:
     `methods.checked_options`; device: where matrices are factorised, cpu or cuda.
     """
 
-    method: str
     strength: float = 1.0
-    options: Any = Options()
+    options: Any = None
     device: str = "cpu"
 
 

@@ -5,14 +5,24 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from graft.merging.facts import OneShape
 from graft.merging.homogeneous.formats import Array
 from graft.merging.homogeneous.models import Block, Models
 from graft.merging.homogeneous.products import inner
 from graft.merging.homogeneous.protocol import Method
-from graft.registry.methods import OneShape
 
 # Above this cosine the arc is practically a line, and sin(angle) is too small to divide by.
 PARALLEL = 0.9995
+
+
+class SlerpOptions(OneShape):
+    name = "slerp"
+    citation = "Shoemake 1985, Animating rotation with quaternion curves, SIGGRAPH"
+    implementation = f"{__name__}:Slerp"
+    strength = 0.5
+    base = False
+    weighted = False
+    models = (1, 2)
 
 
 def coefficients(cosine: float, share: float) -> tuple[float, float]:
@@ -47,14 +57,4 @@ class Slerp(Method):
         return (first + second - 1) * block.origin + second * block.deltas[0]
 
 
-METHODS = (
-    OneShape(
-        name="slerp",
-        citation="Shoemake 1985, Animating rotation with quaternion curves, SIGGRAPH",
-        implementation=f"{__name__}:Slerp",
-        strength=0.5,
-        base=False,
-        weighted=False,
-        models=(1, 2),
-    ),
-)
+METHODS = (SlerpOptions,)

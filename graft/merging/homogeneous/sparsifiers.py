@@ -1,10 +1,10 @@
-"""Sparsify a model's change before it is merged with others: the first column of `arithmetic.FAMILY`."""
+"""Sparsify a model's change before it is merged with others: `sparsifier` of the methods in `arithmetic`."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, replace
-from typing import Annotated, Any, ClassVar, Literal
+from dataclasses import replace
+from typing import Any
 
 import numpy as np
 
@@ -13,19 +13,12 @@ from graft.merging.homogeneous.magnitudes import DIGITS, digits, kth_largest
 from graft.merging.homogeneous.masks import RANGE, draws
 from graft.merging.homogeneous.models import Block, Models
 from graft.merging.homogeneous.protocol import Each
-from graft.registry.options import Options, Seed, Share, Size
-
-Density = Annotated[Share, "share of each change that is kept"]
-MaskSeed = Annotated[Seed, "of the random masks, which depend on it and on the tensor's name alone"]
 
 
 class Dense:
     """All of the change: no sparsifier. Also what others are built on."""
 
-    takes: ClassVar[type[Options]] = Options
-
     def __init__(self, options: Any) -> None:
-        """`options`: an instance of `takes`."""
         self.options = options
 
     def survey(self, models: Models, each: Each) -> Any:
@@ -40,14 +33,6 @@ class Dense:
         return block.deltas[model]
 
 
-@dataclass(frozen=True)
-class TrimOptions(Options):
-    """Options of `Trim`."""
-
-    density: Density = 0.2
-    scope: Annotated[Literal["model", "tensor"], "largest of the whole model (the paper) or of each tensor"] = "model"
-
-
 class Trim(Dense):
     """TIES' first step: the share `density` of the change that is largest in magnitude, the rest 0.
 
@@ -55,8 +40,6 @@ class Trim(Dense):
     `topk_values_mask` of its code, which flattens the model); "tensor" is mergekit's: the largest of each tensor.
     floor(density n) are kept, 1 at least, and with the smallest of them all that are as large.
     """
-
-    takes = TrimOptions
 
     def survey(self, models: Models, each: Each) -> list[float] | None:
         return (
@@ -81,18 +64,6 @@ class Trim(Dense):
         return delta
 
 
-@dataclass(frozen=True)
-class MiddleOptions(Options):
-    """Options of `Middle`."""
-
-    density: Density = 0.15
-    outliers: Annotated[Size, "share of each change, the largest, that is dropped"] = 0.006
-
-    def check(self) -> None:
-        if self.outliers + self.density > 1 and self.density < 1 or self.outliers >= 1:
-            raise ValueError(f"outliers {self.outliers} and density {self.density} are more than 1 together")
-
-
 class Middle(Dense):
     """Breadcrumbs' mask: without the share `outliers` of each tensor's change that is largest in magnitude, and without
     the smallest, so that the share `density` is left.
@@ -100,8 +71,6 @@ class Middle(Dense):
     Source: Davari & Belilovsky 2023, Model Breadcrumbs, arXiv 2312.06795, a mask for each layer. (Their code
     ranks within rows; mergekit within tensors, as here.) floor(share n) are meant; equal magnitudes share their fate.
     """
-
-    takes = MiddleOptions
 
     def measure(self, models: Models, name: str, survey: None) -> list[tuple[float, float]]:
         """The smallest magnitude that is kept and the smallest one above it that is not, for each model."""
@@ -123,14 +92,6 @@ class Middle(Dense):
         return delta
 
 
-@dataclass(frozen=True)
-class DropOptions(Options):
-    """Options of `Drop`."""
-
-    density: Density = 0.5
-    seed: MaskSeed = 0
-
-
 class Drop(Dense):
     """DARE: each element is dropped with probability p = 1 - density, and what is left divided by 1 - p, so that the
     change stays the same in expectation.
@@ -139,8 +100,6 @@ class Drop(Dense):
     tensor to the sum of magnitudes that it had instead; that is not done here.
     """
 
-    takes: ClassVar[type[Options]] = DropOptions
-
     def sparse(self, block: Block, model: int, measured: None) -> Array:
         delta = block.deltas[model]
         if self.options.density < 1:
@@ -148,21 +107,6 @@ class Drop(Dense):
             delta *= drawn < round(self.options.density * RANGE)
             delta *= 1 / self.options.density
         return delta
-
-
-@dataclass(frozen=True)
-class MagPruneOptions(Options):
-    """Options of `MagPrune`."""
-
-    density: Density = 0.5
-    # The default follows the authors' code, 0.05 to either side.
-    epsilon: Annotated[Size, "width of the range of probabilities, from a row's smallest change to its largest"] = 0.1
-    seed: MaskSeed = 0
-
-    def check(self) -> None:
-        low, high = self.density - self.epsilon / 2, self.density + self.epsilon / 2
-        if self.density < 1 and not 0 < low <= high <= 1:
-            raise ValueError(f"density {self.density} and epsilon {self.epsilon} leave probabilities of 0 to 1")
 
 
 class MagPrune(Dense):
@@ -174,8 +118,6 @@ class MagPrune(Dense):
     (p_i = p_min + Delta_i, p_min = p - epsilon / 2). In mergekit the window is twice as wide for the same epsilon, and
     tensors are rescaled to their sum of magnitudes; here as in the paper.
     """
-
-    takes = MagPruneOptions
 
     def sparse(self, block: Block, model: int, measured: None) -> Array:
         delta = block.deltas[model]

@@ -4,14 +4,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Annotated, Literal
 
-from graft.merging.composite.flops import Making, Part
-from graft.registry.methods import Composite
-from graft.registry.options import Bounds, MergeOptions, Pooling
+from graft.merging.composite.facts import Composite, Making, Part
+from graft.registry.options import Bounds, Pooling
 
 
 @dataclass(frozen=True)
-class ConcatProbeOptions(MergeOptions):
-    """Options of the concatenated probe."""
+class ConcatProbeOptions(Composite):
+    name = "concat_probe"
+    needs = ("small_finetuned", "small_pretrained", "large")
+    citation = "none: a linear head on both models' states side by side"
+    implementation = f"{__name__}.maths:fit"
 
     small: Annotated[Literal["finetuned", "pretrained"], "which small model's states"] = "finetuned"
     folds: Annotated[
@@ -26,26 +28,16 @@ class ConcatProbeOptions(MergeOptions):
         if self.small == "pretrained" and self.folds > 1:
             raise ValueError("folds are of fine-tunings, which small pretrained has none of")
 
+    def making(self, sizes: Making) -> Iterator[Part]:
+        """The small model's states, those of its folds' fine-tunings, and heads on both models' states."""
+        yield Part("small-on-fit", sizes.small_pass(sizes.fit))
+        if (folds := self.folds) > 1:
+            # Each of the folds trains on all of train but one part.
+            train, choice = sizes.finetuning
+            yield Part("folds/train", (folds - 1) * train, "training")
+            yield Part("folds/select", folds * choice)
+        yield Part("small-on-select", sizes.small_pass(sizes.select))
+        yield Part("head", sizes.head(sizes.small.width + sizes.large.width), "closed form")
 
-def making(sizes: Making) -> Iterator[Part]:
-    """The small model's states, those of its folds' fine-tunings, and heads on both models' states."""
-    yield Part("small-on-fit", sizes.small_pass(sizes.fit))
-    if (folds := sizes.options.folds) > 1:
-        # Each of the folds trains on all of train but one part.
-        train, choice = sizes.finetuning
-        yield Part("folds/train", (folds - 1) * train, "training")
-        yield Part("folds/select", folds * choice)
-    yield Part("small-on-select", sizes.small_pass(sizes.select))
-    yield Part("head", sizes.head(sizes.small.width + sizes.large.width), "closed form")
 
-
-METHODS = (
-    Composite(
-        name="concat_probe",
-        needs=("small_finetuned", "small_pretrained", "large"),
-        citation="none: a linear head on both models' states side by side",
-        implementation=f"{__name__}.maths:fit",
-        options=ConcatProbeOptions,
-        making=making,
-    ),
-)
+METHODS = (ConcatProbeOptions,)

@@ -6,16 +6,18 @@ from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
 from graft.flops.counts import encoder_flops, linear_flops, ridge_flops
-from graft.merging.composite.flops import Making, Part, pass_flops
+from graft.merging.composite.facts import Composite, Making, Part, pass_flops
 from graft.registry.cuts import Cut, cuts
-from graft.registry.methods import Composite
-from graft.registry.options import Count, MergeOptions, Pooling, Size
+from graft.registry.options import Count, Pooling, Size
 from graft.registry.shapes import Shape
 
 
 @dataclass(frozen=True)
-class StitchOptions(MergeOptions):
-    """Options of stitching."""
+class StitchOptions(Composite):
+    name = "stitch"
+    needs = ("small_finetuned", "large", "texts")
+    citation = "Pan et al. 2023, Stitchable Neural Networks, arXiv 2302.06586"
+    implementation = f"{__name__}.maths:Stitched"
 
     direction: Annotated[
         Literal["both", "small_to_large", "large_to_small"], "which model reads the text; both are tried on select"
@@ -23,6 +25,29 @@ class StitchOptions(MergeOptions):
     map_ridge: Annotated[Size, "ridge of the map between the two, as a share of the mean diagonal"] = 0.01
     pooling: Annotated[Pooling, "the [CLS] state, or the mean over tokens"] = "mean"
     text_tokens: Annotated[Count, "tokens of train on which the map is fitted"] = 10_000
+
+    def making(self, sizes: Making) -> Iterator[Part]:
+        """Both models' states of the texts; for each cut the map, the stitched model's states, and heads on them."""
+        read = sizes.texts(self.text_tokens)
+        texts = sum(pass_flops(functools.partial(encoder_flops, model), read) for model in (sizes.small, sizes.large))
+        joint = fit = select = head = 0
+        for cut in cuts(sizes.small.layers, sizes.large.layers, self.direction):
+            first, second = _in_order(sizes.small, sizes.large, cut)
+            run = functools.partial(stitch_flops, first, second, cut)
+            joint += ridge_flops(int(read.sum()), first.width, second.width, 1)
+            fit += pass_flops(run, sizes.fit)
+            select += pass_flops(run, sizes.select)
+            head += sizes.head(second.width)
+        yield Part("texts", texts)
+        yield Part("joint", joint, "closed form")
+        yield Part("fit", fit)
+        yield Part("select", select)
+        yield Part("head", head, "closed form")
+
+    def answers(self, small: Shape, large: Shape, tokens: int, outputs: int) -> list[int]:
+        """FLOPs of one example, without its head, at every cut, of which `select` chooses one."""
+        tried = cuts(small.layers, large.layers, self.direction)
+        return [stitch_flops(*_in_order(small, large, cut), cut, tokens) for cut in tried]
 
 
 def stitch_flops(first: Shape, second: Shape, cut: Cut, tokens: int) -> int:
@@ -39,39 +64,4 @@ def _in_order(small: Shape, large: Shape, cut: Cut) -> tuple[Shape, Shape]:
     return (small, large) if cut.roles[0] == "small" else (large, small)
 
 
-def making(sizes: Making) -> Iterator[Part]:
-    """Both models' states of the texts; for each cut the map, the stitched model's states, and heads on them."""
-    read = sizes.texts(sizes.options.text_tokens)
-    texts = sum(pass_flops(functools.partial(encoder_flops, model), read) for model in (sizes.small, sizes.large))
-    joint = fit = select = head = 0
-    for cut in cuts(sizes.small.layers, sizes.large.layers, sizes.options.direction):
-        first, second = _in_order(sizes.small, sizes.large, cut)
-        run = functools.partial(stitch_flops, first, second, cut)
-        joint += ridge_flops(int(read.sum()), first.width, second.width, 1)
-        fit += pass_flops(run, sizes.fit)
-        select += pass_flops(run, sizes.select)
-        head += sizes.head(second.width)
-    yield Part("texts", texts)
-    yield Part("joint", joint, "closed form")
-    yield Part("fit", fit)
-    yield Part("select", select)
-    yield Part("head", head, "closed form")
-
-
-def answers(small: Shape, large: Shape, options: StitchOptions, tokens: int) -> list[int]:
-    """FLOPs of one example at every cut, of which `select` chooses one."""
-    tried = cuts(small.layers, large.layers, options.direction)
-    return [stitch_flops(*_in_order(small, large, cut), cut, tokens) for cut in tried]
-
-
-METHODS = (
-    Composite(
-        name="stitch",
-        needs=("small_finetuned", "large", "texts"),
-        citation="Pan et al. 2023, Stitchable Neural Networks, arXiv 2302.06586",
-        implementation=f"{__name__}.maths:Stitched",
-        options=StitchOptions,
-        making=making,
-        answers=answers,
-    ),
-)
+METHODS = (StitchOptions,)

@@ -4,14 +4,17 @@ import random
 from dataclasses import dataclass
 from typing import Annotated
 
-from graft.registry.methods import Cost, Weights
-from graft.registry.options import Few, MergeOptions
-from graft.registry.shapes import Shape
+from graft.merging.facts import Weights
+from graft.registry.options import Few
 
 
 @dataclass(frozen=True)
-class InterpolateOptions(MergeOptions):
-    """Options of `Interpolate`."""
+class InterpolateOptions(Weights):
+    name = "interpolate"
+    needs = ("small_finetuned", "large")
+    heads = ()
+    citation = "none: tensors paired by name and padded with zeros, a floor that other methods must pass"
+    implementation = f"{__name__}.maths:Interpolate"
 
     trials: Annotated[Few, "random weights of the small model in [0, 1] tried on select"] = 20
 
@@ -21,19 +24,4 @@ class InterpolateOptions(MergeOptions):
         return (0.0, *sorted(generator.random() for _ in range(self.trials - 1)))
 
 
-def flops(small: Shape, large: Shape, options: InterpolateOptions, tokens: int) -> Cost:
-    """Zero: tensors are padded and averaged, not multiplied."""
-    return Cost()
-
-
-METHODS = (
-    Weights(
-        name="interpolate",
-        needs=("small_finetuned", "large"),
-        heads=(),
-        citation="none: tensors paired by name and padded with zeros, a floor that other methods must pass",
-        implementation=f"{__name__}.maths:Interpolate",
-        options=InterpolateOptions,
-        flops=flops,
-    ),
-)
+METHODS = (InterpolateOptions,)

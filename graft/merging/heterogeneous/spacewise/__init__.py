@@ -4,16 +4,19 @@ from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from graft.flops.counts import embedding_flops, evidence_flops, maps_flops, missed_flops, transport_flops
+from graft.merging.facts import Cost, Weights
 from graft.registry import depth
 from graft.registry.alignments import Alignment
-from graft.registry.methods import Cost, Weights
-from graft.registry.options import Depth, Evidence, MergeOptions, Size, Strengths
+from graft.registry.options import Depth, Evidence, Size, Strengths
 from graft.registry.shapes import Shape
 
 
 @dataclass(frozen=True)
-class SpacewiseOptions(MergeOptions):
-    """Options of `Spacewise`."""
+class SpacewiseOptions(Weights):
+    name = "spacewise"
+    needs = ("small_finetuned", "small_pretrained", "large", "statistics")
+    citation = "ours: Theseus (arXiv 2602.12952) with one affine map per space, shared by all that read or write it"
+    implementation = f"{__name__}.maths:Spacewise"
 
     strengths: Annotated[Strengths, "factors of the transported change, tried on select"] = (0, 0.5, 1, 2, 3, 4)
     alignment: Annotated[Alignment, "how maps are fitted"] = "least_squares"
@@ -34,25 +37,15 @@ class SpacewiseOptions(MergeOptions):
         if self.evidence == "weights" and self.depth == "cka":
             raise ValueError("depth cka compares activations, which evidence weights has none of")
 
+    def flops(self, small: Shape, large: Shape, tokens: int) -> Cost:
+        """The maps of every space, and the transport. Per-head maps count as whole ones."""
+        pairs = depth.pairs(self.depth, small.layers, large.layers)
+        per_site = self.residual == "per_site"
+        streams = 1 + per_site * 3 * pairs
+        maps = (2 * pairs + streams) * maps_flops(self.alignment, small.width, large.width, self.map_ridge)
+        maps += pairs * maps_flops(self.alignment, small.ffn, large.ffn, self.map_ridge)
+        maps += missed_flops(small, large, pairs, per_site) + evidence_flops(small, large, pairs, self)
+        return Cost(maps + pairs * transport_flops(small, large) + self.embedding_delta * embedding_flops(small, large))
 
-def flops(small: Shape, large: Shape, options: SpacewiseOptions, tokens: int) -> Cost:
-    """The maps of every space, and the transport. Per-head maps count as whole ones."""
-    pairs = depth.pairs(options.depth, small.layers, large.layers)
-    per_site = options.residual == "per_site"
-    streams = 1 + per_site * 3 * pairs
-    maps = (2 * pairs + streams) * maps_flops(options.alignment, small.width, large.width, options.map_ridge)
-    maps += pairs * maps_flops(options.alignment, small.ffn, large.ffn, options.map_ridge)
-    maps += missed_flops(small, large, pairs, per_site) + evidence_flops(small, large, pairs, options)
-    return Cost(maps + pairs * transport_flops(small, large) + options.embedding_delta * embedding_flops(small, large))
 
-
-METHODS = (
-    Weights(
-        name="spacewise",
-        needs=("small_finetuned", "small_pretrained", "large", "statistics"),
-        citation="ours: Theseus (arXiv 2602.12952) with one affine map per space, shared by all that read or write it",
-        implementation=f"{__name__}.maths:Spacewise",
-        options=SpacewiseOptions,
-        flops=flops,
-    ),
-)
+METHODS = (SpacewiseOptions,)

@@ -1,17 +1,18 @@
-"""FLOPs of composites: of their making, in parts, and of their answers. Imports no torch."""
+"""What is known of composites: facts, and the FLOPs of their making, part by part. Imports no torch."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
 from graft.encoders.batches import padded_lengths
 from graft.flops.counts import classifier_flops, encoder_flops, linear_flops, ridge_flops, summed_flops
-from graft.registry import depth
-from graft.registry.methods import Composite, TwoShapes
+from graft.merging.facts import TwoShapes
+from graft.registry.depth import DepthMap, uniform
+from graft.registry.methods import KINDS
 from graft.registry.shapes import Shape
 
 
@@ -47,7 +48,6 @@ class Making:
 
     small: Shape
     large: Shape
-    options: Any
     outputs: int
     ridges: int
     train: np.ndarray
@@ -76,24 +76,39 @@ def pass_flops(flops: Callable[[int], int], lengths: np.ndarray) -> int:
     return summed_flops(flops, padded_lengths(lengths))
 
 
-def linking(making: Making, linked: Callable[..., LinkedFlops]) -> Iterator[Part]:
-    """Training a composite's own weights, and choosing the epoch, the untrained state included."""
+class Composite(TwoShapes):
+    """A method that runs parts of both models."""
 
-    def one(tokens: int) -> LinkedFlops:
-        depth_map = depth.uniform(making.small.layers, making.large.layers)
-        return linked(making.small, making.large, depth_map, tokens, making.outputs)
+    kind, label_use, inference = KINDS[1], "train", ("small", "large")
+    # Whether it has weights of its own that are trained.
+    trained = False
 
-    epochs = making.options.epochs
-    train = summed_flops(lambda tokens: one(tokens).step, padded_lengths(making.train, making.batches))
-    yield Part("train", epochs * train, "training")
-    yield Part("select", (1 + epochs) * pass_flops(lambda tokens: one(tokens).given, making.select))
+    def making(self, sizes: Making) -> Iterator[Part]:
+        """FLOPs of the parts of its making."""
+        raise NotImplementedError
 
 
-def answer_flops(facts: TwoShapes, small: Shape, large: Shape, options: Any, tokens: int, outputs: int) -> list[int]:
-    """FLOPs of one example padded to `tokens`, for each of the forms that a system by this method may be made in."""
-    if isinstance(facts, Composite) and facts.linked:
-        return [facts.linked(small, large, depth.uniform(small.layers, large.layers), tokens, outputs).live]
-    if isinstance(facts, Composite) and facts.answers:
-        return facts.answers(small, large, options, tokens)
-    shapes = {"small": small, "large": large}
-    return [sum(classifier_flops(shapes[role], tokens, outputs) for role in facts.inference)]
+class Linked(Composite):
+    """A composite with weights of its own that are trained, with the options `epochs` and `rate`."""
+
+    trained = True
+
+    @staticmethod
+    def linked(small: Shape, large: Shape, depth_map: DepthMap, tokens: int, outputs: int) -> LinkedFlops:
+        """FLOPs of one example padded to `tokens`."""
+        raise NotImplementedError
+
+    def making(self, sizes: Making) -> Iterator[Part]:
+        """Training its own weights, and choosing the epoch, the untrained state included."""
+
+        def one(tokens: int) -> LinkedFlops:
+            depth_map = uniform(sizes.small.layers, sizes.large.layers)
+            return self.linked(sizes.small, sizes.large, depth_map, tokens, sizes.outputs)
+
+        train = summed_flops(lambda tokens: one(tokens).step, padded_lengths(sizes.train, sizes.batches))
+        yield Part("train", self.epochs * train, "training")
+        yield Part("select", (1 + self.epochs) * pass_flops(lambda tokens: one(tokens).given, sizes.select))
+
+    def answers(self, small: Shape, large: Shape, tokens: int, outputs: int) -> list[int]:
+        """FLOPs of one example padded to `tokens`."""
+        return [self.linked(small, large, uniform(small.layers, large.layers), tokens, outputs).live]
