@@ -34,20 +34,18 @@ class TwoShapes(Options):
     heads: ClassVar[tuple[str, ...]] = ()
     inference: ClassVar[tuple[str, ...]]
     # What holds of a method that has no such option.
-    depth, evidence, alignment, map_ridge, text_tokens, small = (
-        "uniform",
-        "activations",
-        "least_squares",
-        1,
-        0,
-        "finetuned",
-    )
+    depth, evidence, small = "uniform", "activations", "finetuned"
+    alignment, map_ridge, text_tokens = "least_squares", 1, 0
 
     def __init_subclass__(cls) -> None:
         """Raise ValueError for an unknown need or head."""
         for given, known in ((cls.needs, NEEDS), (cls.heads, HEADS)):
             if unknown := set(given) - set(known):
                 raise ValueError(f"method {cls.name!r}: {min(unknown)!r} is not one of {', '.join(known)}")
+
+    def check(self) -> None:
+        if self.evidence == "weights" and self.depth == "cka":
+            raise ValueError("depth cka compares activations, which evidence weights has none of")
 
     @property
     def needs_calibration(self) -> bool:

@@ -360,16 +360,21 @@ class Costs:
         longest = self.grid.max_tokens(task, system.pair.large)
         train, select = (self.sizes(task).lengths(split, longest) for split in ("train", "select"))
         batch = self.grid.study.models[system.pair.small].finetune[task].batch_size
+
+        def texts(tokens: int) -> tuple[int, np.ndarray]:
+            read = self._texts(task, system.pair.name, tokens)
+            return int(read.sum()), padded_lengths(read)
+
         return Making(
             small=small,
             large=large,
             outputs=self.grid.row(task).outputs,
             ridges=len(system.settings.ridge),
-            train=train,
-            select=select,
-            fit=self.fit(task, system.pair.name, system.merge),
-            texts=functools.partial(self._texts, task, system.pair.name),
-            batches=training_batches(train, batch, np.random.default_rng(0)),
+            train=padded_lengths(train),
+            trained=padded_lengths(train, training_batches(train, batch, np.random.default_rng(0))),
+            select=padded_lengths(select),
+            fit=padded_lengths(self.fit(task, system.pair.name, system.merge)),
+            texts=texts,
             finetuning=self._finetuning(task, system.pair.small),
         )
 

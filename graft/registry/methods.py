@@ -15,7 +15,7 @@ from typing import Any
 from graft.io.names import meant
 from graft.registry.options import Options
 
-# Modules of `graft.merging`, each with the classes of one or several METHODS, in the order of tables and docs.
+# Modules of `graft.merging` whose classes of options are methods, in the order of tables and docs.
 ROOMS = (
     "heterogeneous.theseus",
     "heterogeneous.spacewise",
@@ -56,10 +56,12 @@ def table(*kinds: str) -> Mapping[str, type[Any]]:
     """The methods of these kinds by name, or of all kinds, as classes; raises ValueError for a duplicate name."""
     found: dict[str, type[Options]] = {}
     for room in ROOMS:
-        for method in importlib.import_module(f"graft.merging.{room}").METHODS:
-            if method.name in found:
-                raise ValueError(f"method {method.name!r} is registered twice; give the second another name")
-            found[method.name] = method
+        module = importlib.import_module(f"graft.merging.{room}")
+        for method in vars(module).values():
+            if isinstance(method, type) and issubclass(method, Options) and method.__module__ == module.__name__:
+                if method.name in found:
+                    raise ValueError(f"method {method.name!r} is registered twice; give the second another name")
+                found[method.name] = method
     return MappingProxyType({name: method for name, method in found.items() if not kinds or method.kind in kinds})
 
 

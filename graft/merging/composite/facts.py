@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple
 
 import numpy as np
 
-from graft.encoders.batches import padded_lengths
 from graft.flops.counts import classifier_flops, encoder_flops, linear_flops, ridge_flops, summed_flops
 from graft.merging.facts import TwoShapes
 from graft.registry.depth import DepthMap, uniform
@@ -40,10 +39,10 @@ class LinkedFlops(NamedTuple):
 class Making:
     """What the FLOPs of a making depend on.
 
-    `outputs`: width of the head; `ridges`: number of ridge sizes tried. Lengths in tokens [rows]: of `train` and
-    `select`, of the rows of train that a head is `fit` on, and, by `texts`, of just enough rows to hold a number of
-    tokens. `batches`: rows of train by training batch. `finetuning`: FLOPs of fine-tuning the small model, and of
-    choosing its epoch.
+    `outputs`: width of the head; `ridges`: number of ridge sizes tried. Lengths [rows] in tokens, padded: of `train`,
+    also as `trained` on in batches; of `select`; and of the rows of train that a head is `fit` on. `texts`: function
+    from a number of tokens to how many just enough texts of train have, and their padded lengths. `finetuning`: FLOPs
+    of fine-tuning the small model, and of choosing its epoch.
     """
 
     small: Shape
@@ -51,29 +50,24 @@ class Making:
     outputs: int
     ridges: int
     train: np.ndarray
+    trained: np.ndarray
     select: np.ndarray
     fit: np.ndarray
-    texts: Callable[[int], np.ndarray]
-    batches: Sequence[np.ndarray]
+    texts: Callable[[int], tuple[int, np.ndarray]]
     finetuning: tuple[int, int]
 
     def small_pass(self, lengths: np.ndarray) -> int:
         """FLOPs of one pass of the small encoder."""
-        return pass_flops(lambda tokens: encoder_flops(self.small, tokens), lengths)
+        return summed_flops(lambda tokens: encoder_flops(self.small, tokens), lengths)
 
     def small_answers(self) -> int:
         """FLOPs of the fine-tuned small classifier's pass over `select`."""
-        return pass_flops(lambda tokens: classifier_flops(self.small, tokens, self.outputs), self.select)
+        return summed_flops(lambda tokens: classifier_flops(self.small, tokens, self.outputs), self.select)
 
     def head(self, width: int) -> int:
         """FLOPs of fitting heads on states of this width, and of their answers on `select`."""
         scored = self.ridges * len(self.select) * linear_flops(width, self.outputs)
         return ridge_flops(len(self.fit), width, self.outputs, self.ridges) + scored
-
-
-def pass_flops(flops: Callable[[int], int], lengths: np.ndarray) -> int:
-    """FLOPs of a pass over rows of these lengths in batches; `flops(t)` is the cost of one example at t tokens."""
-    return summed_flops(flops, padded_lengths(lengths))
 
 
 class Composite(TwoShapes):
@@ -105,9 +99,9 @@ class Linked(Composite):
             depth_map = uniform(sizes.small.layers, sizes.large.layers)
             return self.linked(sizes.small, sizes.large, depth_map, tokens, sizes.outputs)
 
-        train = summed_flops(lambda tokens: one(tokens).step, padded_lengths(sizes.train, sizes.batches))
+        train = summed_flops(lambda tokens: one(tokens).step, sizes.trained)
         yield Part("train", self.epochs * train, "training")
-        yield Part("select", (1 + self.epochs) * pass_flops(lambda tokens: one(tokens).given, sizes.select))
+        yield Part("select", (1 + self.epochs) * summed_flops(lambda tokens: one(tokens).given, sizes.select))
 
     def answers(self, small: Shape, large: Shape, tokens: int, outputs: int) -> list[int]:
         """FLOPs of one example padded to `tokens`."""

@@ -155,14 +155,3 @@ class TaskArithmetic(Method):
             total *= counted != 0
             total /= counted + (counted == 0)
         return total if self.settings.strength == 1 else self.settings.strength * total
-
-
-METHODS = (
-    TaskArithmeticOptions,
-    TiesOptions,
-    DareLinearOptions,
-    DareTiesOptions,
-    BreadcrumbsOptions,
-    DellaLinearOptions,
-    DellaOptions,
-)

@@ -11,15 +11,15 @@ from graft.merging.homogeneous.models import Block, Models
 from graft.merging.homogeneous.protocol import Method
 
 
-class LinearOptions(OneShape):
-    name = "linear"
+class UniformOptions(OneShape):
+    name = "uniform"
     citation = "Wortsman et al. 2022, Model soups, arXiv 2203.05482"
     implementation = f"{__name__}:Average"
-    base = False
+    base = weighted = False
 
 
-class UniformOptions(LinearOptions):
-    name, weighted = "uniform", False
+class LinearOptions(UniformOptions):
+    name, weighted = "linear", True
 
 
 def weighted_sum(deltas: Sequence[Array], weights: Sequence[float]) -> Array:
@@ -45,6 +45,3 @@ class Average(Method):
     def change(self, models: Models, block: Block, measured: Any) -> Array:
         mean = weighted_mean(block.deltas, models.weights)
         return mean if self.settings.strength == 1 else self.settings.strength * mean
-
-
-METHODS = UniformOptions, LinearOptions

@@ -69,6 +69,3 @@ class Fisher(Method):
         dtype: Any = block.origin.dtype.type
         place = block.start, block.stop
         return [read(s, block.name, *place, dtype).reshape(block.origin.shape) for s in models.statistics]
-
-
-METHODS = (FisherOptions,)

@@ -29,6 +29,3 @@ def greedy(scores: Sequence[float], score: Callable[[tuple[int, ...]], float]) -
         if tried >= reached:
             chosen, reached = (*chosen, model), tried
     return chosen
-
-
-METHODS = (GreedyOptions,)

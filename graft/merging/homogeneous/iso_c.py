@@ -48,6 +48,3 @@ class IsoC(Method):
         if not self.whole(models, block.name):
             return self.settings.strength * weighted_mean(block.deltas, models.weights)
         return self.settings.strength * flattened(weighted_sum(block.deltas, models.weights), self.settings.device)
-
-
-METHODS = (IsoCOptions,)

@@ -50,6 +50,3 @@ class ModelStock(Method):
 
     def change(self, models: Models, block: Block, measured: float) -> Array:
         return self.settings.strength * measured * weighted_mean(block.deltas, models.weights)
-
-
-METHODS = (ModelStockOptions,)

@@ -81,6 +81,3 @@ class RegMean(Method):
         except np.linalg.LinAlgError:
             raise ValueError(f"{block.name}: its Gram matrices are singular; compute them on more examples") from None
         return (self.settings.strength * merged).astype(block.origin.dtype)
-
-
-METHODS = (RegMeanOptions,)

@@ -55,6 +55,3 @@ class Slerp(Method):
     def change(self, models: Models, block: Block, measured: tuple[float, float]) -> Array:
         first, second = measured
         return (first + second - 1) * block.origin + second * block.deltas[0]
-
-
-METHODS = (SlerpOptions,)

@@ -71,6 +71,3 @@ class TaskSingularVectors(Method):
         if not self.whole(models, block.name):
             return self.settings.strength * weighted_mean(block.deltas, models.weights)
         return self.settings.strength * joined(block.deltas, models.weights, self.settings.device)
-
-
-METHODS = (TaskSingularVectorsOptions,)

@@ -16,7 +16,6 @@ from graft.cli.merge_folders import RIDGE, Order, merge, read_labelled
 from graft.encoders.bert import new_classifier
 from graft.flops.counts import calibration_flops, encoder_flops, ridge_flops, similarity_flops
 from graft.io import files
-from graft.merging.heterogeneous.theseus import flops
 from graft.registry import methods, published
 from graft.tasks.tokens import load_tokenizer
 from graft.tasks.tsv import read_tsv
@@ -236,7 +235,7 @@ def test_the_plan_counts_all_that_is_computed(head, depth, order, world):
     made = order(method="theseus", head=head, labelled=labelled, options={"depth": depth})
     with counting_flops() as counted:
         plan = merge(made, quiet)
-    method = {"prepare": flops(plan.small, plan.large, plan.options, 0).prepare, "apply": 0}
+    method = {"prepare": plan.options.flops(plan.small, plan.large, 0).prepare, "apply": 0}
     assert plan.flops == method | by_hand(plan.small, plan.large, head, depth)
     poolers = counted.get_flop_counts()["BertModel.pooler"]
     assert counted.get_total_flops() - sum(poolers.values()) == sum(plan.flops.values())

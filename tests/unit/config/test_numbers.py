@@ -66,10 +66,7 @@ NUMBERS = [
     if list(with_wrong(field.annotation, 0))
 ]
 OPTIONS = [
-    (name, option)
-    for name, facts in methods.table().items()
-    for option, kind in facts.options.known().items()
-    if kind.bounds
+    (name, option) for name, facts in methods.table().items() for option, kind in facts.known().items() if kind.bounds
 ]
 
 

@@ -28,7 +28,6 @@ from graft.merging.alignment import affine, transport
 from graft.merging.alignment.cka import layer_similarity
 from graft.merging.alignment.maps import Maps
 from graft.merging.calibration import calibrate
-from graft.merging.composite import calm, ladder, side_tuning
 from graft.merging.composite.calm.maths import Calm
 from graft.merging.composite.ladder.maths import Ladder
 from graft.merging.composite.side_tuning.maths import SideTuned
@@ -36,7 +35,6 @@ from graft.merging.heads import ridge
 from graft.merging.heads.fitting import fit_heads
 from graft.merging.heads.head import Head, head_logits
 from graft.merging.heads.ridge import LinearMap
-from graft.merging.heterogeneous import functional
 from graft.merging.heterogeneous.functional.maths import Functional
 from graft.merging.moments import Moments
 from graft.merging.protocol import extended
@@ -181,7 +179,7 @@ def test_the_transport_of_a_layer_is_counted_as_torch_counts_it():
 
 def variants(method):
     """Options of a method: the defaults, then each other value of each option that has few."""
-    known = methods.facts(method).options.known()
+    known = methods.facts(method).known()
     yield {}
     for name, option in known.items():
         values = (True, False) if option.type is bool else option.choices
@@ -200,7 +198,7 @@ def test_methods_are_counted_as_torch_counts_them(method, options, parts_of):
     parts = parts_of(method, **options)
     parts = replace(parts, projections=(torch.randn(LARGE.width, SMALL.width),))
     merger = methods.implementation(method)()
-    cost = methods.facts(method).flops(SMALL, LARGE, parts.options, TOKENS)
+    cost = parts.options.flops(SMALL, LARGE, TOKENS)
     with counting_flops() as counted:
         state = merger.prepare(parts)
     if options.get("per_head"):
@@ -227,7 +225,7 @@ def test_refitting_is_counted_as_torch_counts_it(options, parts_of):
         parts = extended(parts)
         small, large = encoder_of(parts.small_pretrained, parts.small_shape), encoder_of(parts.large, LARGE)
         parts = replace(parts, statistics=calibrate(small, large, parts.depth_map, parts.texts))
-    prepare, apply = functional.flops(SMALL, LARGE, parts.options, EXAMPLES * TOKENS)
+    prepare, apply = parts.options.flops(SMALL, LARGE, EXAMPLES * TOKENS)
     # What is left out of the passes: attention's products in every block that runs, and the small model's pooler.
     scores = {shape: EXAMPLES * 4 * TOKENS**2 * shape.width for shape in (SMALL, LARGE)}
     method = Functional()
@@ -252,17 +250,17 @@ def test_steps_of_trained_composites_are_counted_as_torch_counts_them(labels, de
         (
             Ladder(small, LARGE.width, depth_map),
             {"large": large},
-            ladder.linked(SMALL, LARGE, depth_map, TOKENS, outputs),
+            methods.facts("ladder").linked(SMALL, LARGE, depth_map, TOKENS, outputs),
         ),
         (
             Calm(SMALL, pairs, head, "mean", seed=0),
             {"large": large, "small": seen},
-            calm.linked(SMALL, LARGE, depth_map, TOKENS, outputs),
+            methods.facts("calm").linked(SMALL, LARGE, depth_map, TOKENS, outputs),
         ),
         (
             SideTuned(copy.deepcopy(small.bert), head, "mean"),
             {"large": large[:, 0, 0]},
-            side_tuning.linked(SMALL, LARGE, depth_map, TOKENS, outputs),
+            methods.facts("side_tuning").linked(SMALL, LARGE, depth_map, TOKENS, outputs),
         ),
     ]
     wanted = torch.arange(EXAMPLES) % outputs if labels else torch.randn(EXAMPLES)

@@ -26,7 +26,7 @@ def grid(pico_glue, pico_models):
     heads = itertools.cycle([head] for head in methods.HEADS if head != "labelled")
     merges = {}
     for name, facts in methods.table("weights").items():
-        merges[name] = {"strengths": [0, 1]} if "strengths" in facts.options.known() else {"trials": 3}
+        merges[name] = {"strengths": [0, 1]} if "strengths" in facts.known() else {"trials": 3}
         merges[name] |= {"fit_rows": 64, "heads": next(heads)} if facts.heads else {}
     control = {"head-only": {"fit_rows": 64}, "shuffled": {"of": ["spacewise"]}}
     systems = {"merge": merges, "control": control}

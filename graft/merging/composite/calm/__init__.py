@@ -42,6 +42,3 @@ class CalmOptions(Linked):
         """The training of links and head, and the frozen small model's states."""
         yield from super().making(sizes)
         yield Part("small", sizes.small_pass(sizes.train) + sizes.small_pass(sizes.select))
-
-
-METHODS = (CalmOptions,)

@@ -38,6 +38,3 @@ class ConcatProbeOptions(Composite):
             yield Part("folds/select", folds * choice)
         yield Part("small-on-select", sizes.small_pass(sizes.select))
         yield Part("head", sizes.head(sizes.small.width + sizes.large.width), "closed form")
-
-
-METHODS = (ConcatProbeOptions,)

@@ -28,6 +28,3 @@ class LadderOptions(Linked):
         downs = len(depth_map) * tokens * linear_flops(large.width, small.width)
         classifier = classifier_flops(small, tokens, outputs)
         return LinkedFlops(read + downs + classifier, downs + classifier, training_flops(classifier) + 2 * downs)
-
-
-METHODS = (LadderOptions,)

@@ -23,6 +23,3 @@ class LogitEnsembleOptions(Composite):
     def making(self, sizes: Making) -> Iterator[Part]:
         """The small model's answers; the probe's are computed with the probe."""
         yield Part("small-on-select", sizes.small_answers())
-
-
-METHODS = (LogitEnsembleOptions,)

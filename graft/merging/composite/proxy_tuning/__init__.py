@@ -27,6 +27,3 @@ class ProxyTuningOptions(Composite):
         """The small model's answers, fine-tuned and untuned under its probe."""
         probed = len(sizes.select) * linear_flops(sizes.small.width, sizes.outputs)
         yield Part("small-on-select", sizes.small_answers() + sizes.small_pass(sizes.select) + probed)
-
-
-METHODS = (ProxyTuningOptions,)

@@ -28,6 +28,3 @@ class SideTuningOptions(Linked):
             encoder_flops(small, tokens) + linear_flops(small.width, large.width) + linear_flops(large.width, outputs)
         )
         return LinkedFlops(encoder_flops(large, tokens) + given, given, training_flops(given))
-
-
-METHODS = (SideTuningOptions,)

@@ -5,8 +5,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from typing import Annotated, Literal
 
-from graft.flops.counts import encoder_flops, linear_flops, ridge_flops
-from graft.merging.composite.facts import Composite, Making, Part, pass_flops
+from graft.flops.counts import encoder_flops, linear_flops, ridge_flops, summed_flops
+from graft.merging.composite.facts import Composite, Making, Part
 from graft.registry.cuts import Cut, cuts
 from graft.registry.options import Count, Pooling, Size
 from graft.registry.shapes import Shape
@@ -28,15 +28,15 @@ class StitchOptions(Composite):
 
     def making(self, sizes: Making) -> Iterator[Part]:
         """Both models' states of the texts; for each cut the map, the stitched model's states, and heads on them."""
-        read = sizes.texts(self.text_tokens)
-        texts = sum(pass_flops(functools.partial(encoder_flops, model), read) for model in (sizes.small, sizes.large))
+        tokens, read = sizes.texts(self.text_tokens)
+        texts = sum(summed_flops(functools.partial(encoder_flops, model), read) for model in (sizes.small, sizes.large))
         joint = fit = select = head = 0
         for cut in cuts(sizes.small.layers, sizes.large.layers, self.direction):
             first, second = _in_order(sizes.small, sizes.large, cut)
             run = functools.partial(stitch_flops, first, second, cut)
-            joint += ridge_flops(int(read.sum()), first.width, second.width, 1)
-            fit += pass_flops(run, sizes.fit)
-            select += pass_flops(run, sizes.select)
+            joint += ridge_flops(tokens, first.width, second.width, 1)
+            fit += summed_flops(run, sizes.fit)
+            select += summed_flops(run, sizes.select)
             head += sizes.head(second.width)
         yield Part("texts", texts)
         yield Part("joint", joint, "closed form")
@@ -62,6 +62,3 @@ def stitch_flops(first: Shape, second: Shape, cut: Cut, tokens: int) -> int:
 def _in_order(small: Shape, large: Shape, cut: Cut) -> tuple[Shape, Shape]:
     """Shapes of the model below the cut, which reads the text, and of the one above it."""
     return (small, large) if cut.roles[0] == "small" else (large, small)
-
-
-METHODS = (StitchOptions,)

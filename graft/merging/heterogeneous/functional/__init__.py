@@ -52,6 +52,3 @@ class FunctionalOptions(Weights):
         mapped_norm = (self.layernorm == "fit") * 2 * tokens * small.width * large.width
         apply = 2 * large.layers * large_block + mapped * (refits + 2 * mapped_norm)
         return Cost(prepare, apply + self.embedding_delta * (embedding_flops(small, large) + mapped_norm))
-
-
-METHODS = (FunctionalOptions,)

@@ -27,6 +27,3 @@ class GrowOptions(Weights):
         Attention's own products are left out, since they depend on the texts' lengths.
         """
         return Cost(sum(2 * tokens * s.layers * (4 * s.width**2 + 2 * s.width * s.ffn) for s in (small, large)))
-
-
-METHODS = (GrowOptions,)

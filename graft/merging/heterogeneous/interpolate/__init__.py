@@ -22,6 +22,3 @@ class InterpolateOptions(Weights):
         """0 and random strengths in [0, 1], in rising order, `trials` together."""
         generator = random.Random(seed)
         return (0.0, *sorted(generator.random() for _ in range(self.trials - 1)))
-
-
-METHODS = (InterpolateOptions,)

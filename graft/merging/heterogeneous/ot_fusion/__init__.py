@@ -30,6 +30,3 @@ class OTFusionOptions(Weights):
         pairs = depth.pairs(self.depth, small.layers, large.layers)
         moved = pairs * transport_flops(small, large) + embedding_flops(small, large)
         return Cost(moved + missed_flops(small, large, pairs))
-
-
-METHODS = (OTFusionOptions,)

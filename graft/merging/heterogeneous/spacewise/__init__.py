@@ -33,10 +33,6 @@ class SpacewiseOptions(Weights):
     ] = "fit"
     embedding_delta: Annotated[bool, "also transport the changes of the embeddings"] = True
 
-    def check(self) -> None:
-        if self.evidence == "weights" and self.depth == "cka":
-            raise ValueError("depth cka compares activations, which evidence weights has none of")
-
     def flops(self, small: Shape, large: Shape, tokens: int) -> Cost:
         """The maps of every space, and the transport. Per-head maps count as whole ones."""
         pairs = depth.pairs(self.depth, small.layers, large.layers)
@@ -46,6 +42,3 @@ class SpacewiseOptions(Weights):
         maps += pairs * maps_flops(self.alignment, small.ffn, large.ffn, self.map_ridge)
         maps += missed_flops(small, large, pairs, per_site) + evidence_flops(small, large, pairs, self)
         return Cost(maps + pairs * transport_flops(small, large) + self.embedding_delta * embedding_flops(small, large))
-
-
-METHODS = (SpacewiseOptions,)

@@ -25,10 +25,6 @@ class TheseusOptions(Weights):
     depth: Depth = "uniform"
     evidence: Evidence = "activations"
 
-    def check(self) -> None:
-        if self.evidence == "weights" and self.depth == "cka":
-            raise ValueError("depth cka compares activations, which evidence weights has none of")
-
     def flops(self, small: Shape, large: Shape, tokens: int) -> Cost:
         """One map per site for each mapped pair of layers, and the transport."""
         pairs = depth.pairs(self.depth, small.layers, large.layers)
@@ -37,6 +33,3 @@ class TheseusOptions(Weights):
         embeddings = procrustes_flops(*width) + 2 * small.vocabulary * small.width * large.width
         prepare = pairs * per_pair + self.embedding_delta * embeddings
         return Cost(prepare + evidence_flops(small, large, pairs, self))
-
-
-METHODS = (TheseusOptions,)

@@ -21,7 +21,7 @@ def test_every_method_has_what_it_is_needs_options_and_citation(method):
     (section,) = re.findall(rf"^### {method.name}\n(.*?)(?=^##|\Z)", page.reference(), re.DOTALL | re.MULTILINE)
     assert method.citation in section and "| needs |" in section
     assert re.search(r"[=(]", section.split("| needs |")[0]), "no formula"
-    for name, option in method.options.known().items():
+    for name, option in method.known().items():
         assert re.search(rf"^\| `{name}` \| .* \| .* \| .+ \|$", section, re.MULTILINE), name
         assert all(f"`{choice}`" in section for choice in option.choices)
 

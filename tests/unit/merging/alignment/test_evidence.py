@@ -67,5 +67,5 @@ def test_theseus_too_can_do_without_data_and_activations_must_be_there_where_the
 def test_likeness_of_layers_needs_activations():
     with pytest.raises(ValueError, match="depth cka compares activations"):
         methods.checked_options("spacewise", {"evidence": "weights", "depth": "cka"})
-    assert not methods.needs_calibration("theseus", methods.checked_options("theseus", {"evidence": "weights"}))
-    assert methods.needs_calibration("theseus", methods.checked_options("theseus", {}))
+    assert not methods.checked_options("theseus", {"evidence": "weights"}).needs_calibration
+    assert methods.checked_options("theseus", {}).needs_calibration

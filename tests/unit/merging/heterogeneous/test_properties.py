@@ -28,7 +28,7 @@ def by_depth(methods):
     return [
         pytest.param(method, options, id="-".join([method, *options.values()]))
         for method in methods
-        for known in [facts(method).options.known().get("depth")]
+        for known in [facts(method).known().get("depth")]
         for options in ([{"depth": name} for name in known.choices] if known else [{}])
     ]
 
@@ -92,7 +92,7 @@ def test_bodies_move_in_proportion_to_small_steps_of_strength(method, strength, 
 
 def ridges(method):
     """As in studies: without any, directions that hardly vary are told from noise by their precision."""
-    return {name: 0.1 for name in facts(method).options.known() if name.endswith("_ridge")}
+    return {name: 0.1 for name in facts(method).known() if name.endswith("_ridge")}
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -126,7 +126,7 @@ def test_making_it_twice_gives_the_same_bytes(method, parts_of):
 @pytest.mark.parametrize("method", METHODS)
 def test_costs_are_counted(method):
     options = checked_options(method, None)
-    cost = facts(method).flops(SMALL, LARGE, options, 1000)
+    cost = options.flops(SMALL, LARGE, 1000)
     assert (cost.prepare > 0) == (method != "interpolate")
     assert (cost.apply > 0) == (method == "functional")
 

@@ -12,7 +12,7 @@ from tests.unit.merging.homogeneous import making
 METHODS = list(methods.table(methods.ONE_SHAPE))
 SYMMETRIC = [name for name in METHODS if name != "slerp"]
 BASELESS = [name for name in SYMMETRIC if not methods.facts(name).base]
-RANDOM = [name for name in METHODS if "seed" in methods.facts(name).options.known()]
+RANDOM = [name for name in METHODS if "seed" in methods.facts(name).known()]
 # With these a method has nothing to leave out, and sums count three equal models once.
 NEUTRAL = {
     "task_arithmetic": {"strength": 1 / 3},
