@@ -272,16 +272,14 @@ class Study(Section):
 
     def _check_merge(self, name: str, merge: MergeSystem) -> None:
         try:
-            facts = methods.facts(merge.method or name, *methods.KINDS)
-            methods.checked_options(facts.name, merge.options)
+            options = methods.facts(merge.method or name, *methods.KINDS).checked(merge.options)
         except ValueError as error:
             raise ValueError(f"systems.merge.{name}: {error}") from None
-        if merge.heads is not None and not facts.heads:
-            raise ValueError(f"systems.merge.{name}.heads: {facts.name} has no head option; leave the key out")
-        if any(need.startswith("probe.") for need in facts.needs):
-            pooling = methods.checked_options(facts.name, merge.options).probe
-            if self.systems.probe is None or pooling not in self.systems.probe.pooling:
-                raise ValueError(f"systems.merge.{name}: needs probe.{pooling}; add it to systems.probe.pooling")
+        if merge.heads is not None and not options.heads:
+            raise ValueError(f"systems.merge.{name}.heads: {options.name} has no head option; leave the key out")
+        if any(need.startswith("probe.") for need in options.needs):
+            if self.systems.probe is None or options.probe not in self.systems.probe.pooling:
+                raise ValueError(f"systems.merge.{name}: needs probe.{options.probe}; add it to systems.probe.pooling")
 
     def _check_control(self, where: str, control: MergeControl | None) -> None:
         for name in control.of if control else ():
@@ -452,7 +450,7 @@ def _check_same_shape(where: str, name: str, merge: SameShapeMerge, count: int) 
     """Raise ValueError unless a method can merge so many models with these settings."""
     try:
         facts = methods.facts(merge.method or name, methods.ONE_SHAPE, methods.GREEDY)
-        methods.checked_options(facts.name, merge.options)
+        facts.checked(merge.options)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from None
     _, most = facts.models

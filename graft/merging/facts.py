@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import ClassVar, NamedTuple
 
 from graft.flops.counts import classifier_flops
@@ -19,7 +18,6 @@ class Cost(NamedTuple):
     apply: int = 0
 
 
-@dataclass(frozen=True)
 class TwoShapes(Options):
     """A method that merges a small model into a large one.
 
@@ -39,6 +37,7 @@ class TwoShapes(Options):
 
     def __init_subclass__(cls) -> None:
         """Raise ValueError for an unknown need or head."""
+        super().__init_subclass__()
         for given, known in ((cls.needs, NEEDS), (cls.heads, HEADS)):
             if unknown := set(given) - set(known):
                 raise ValueError(f"method {cls.name!r}: {min(unknown)!r} is not one of {', '.join(known)}")

@@ -44,7 +44,11 @@ class Method(Protocol):
         """The expensive half, once per task, pair and seed; raises ValueError naming a tensor of unexpected shape."""
 
     def apply(self, state: Any, strength: float) -> dict[str, Tensor]:
-        """The whole merged body in the large shape and dtype; at strength 0 the large model's tensors exactly."""
+        """The whole merged body in the large shape and dtype; at strength 0 the large model's tensors exactly.
+
+        By default, `state` holds the changes at strength 1, as Deltas.
+        """
+        return add(state, strength)
 
 
 @dataclass(frozen=True)

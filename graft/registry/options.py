@@ -10,7 +10,18 @@ import functools
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass, fields
-from typing import Annotated, Any, ClassVar, Literal, NamedTuple, Self, get_args, get_origin, get_type_hints
+from typing import (
+    Annotated,
+    Any,
+    ClassVar,
+    Literal,
+    NamedTuple,
+    Self,
+    dataclass_transform,
+    get_args,
+    get_origin,
+    get_type_hints,
+)
 
 from graft.io.names import meant, shown
 
@@ -66,9 +77,11 @@ class Option(NamedTuple):
         return _strengths(what, value) if self.type is tuple else value
 
 
-@dataclass(frozen=True)
+@dataclass_transform(frozen_default=True)
 class Options:
     """A merge method: its class holds what is known of it, an instance the values of its options, which are fields.
+
+    Every subclass is a frozen dataclass, undecorated.
 
     kind: one of `graft.registry.methods.KINDS`, ONE_SHAPE or GREEDY.
     implementation: "module:name" of the mathematics, imported only when used.
@@ -78,6 +91,9 @@ class Options:
     kind: ClassVar[str]
     citation: ClassVar[str]
     implementation: ClassVar[str]
+
+    def __init_subclass__(cls) -> None:
+        dataclass(frozen=True)(cls)
 
     @classmethod
     @functools.cache

@@ -131,7 +131,15 @@ class Combination:
             for role, named, weights in [*base, *members]
         }
         config = {"architectures": ["BertForSequenceClassification"]}
-        return card.text(replace(plan, facts=self.facts), config, found, "the build.json beside this folder") + note
+        return (
+            card.text(
+                replace(plan, options=self.facts.checked(self.system.settings.options)),
+                config,
+                found,
+                "the build.json beside this folder",
+            )
+            + note
+        )
 
 
 @contextlib.contextmanager

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
@@ -47,7 +46,6 @@ Density = Annotated[Share, "share of each change that is kept"]
 MaskSeed = Annotated[Seed, "of the random masks, which depend on it and on the tensor's name alone"]
 
 
-@dataclass(frozen=True)
 class TaskArithmeticOptions(OneShape):
     """A method of the family: base + strength * scaling(consensus(sparsifier(model_i - base))).
 
@@ -64,7 +62,6 @@ class TaskArithmeticOptions(OneShape):
     mean: ClassVar[bool] = False
 
 
-@dataclass(frozen=True)
 class TiesOptions(TaskArithmeticOptions):
     name = "ties"
     citation = "Yadav et al. 2023, TIES-Merging, arXiv 2306.01708"
@@ -76,7 +73,6 @@ class TiesOptions(TaskArithmeticOptions):
     scope: Annotated[Literal["model", "tensor"], "largest of the whole model (the paper) or of each tensor"] = "model"
 
 
-@dataclass(frozen=True)
 class DareLinearOptions(TaskArithmeticOptions):
     name = "dare_linear"
     citation = "Yu et al. 2023, Language Models are Super Mario, arXiv 2311.03099"
@@ -92,7 +88,6 @@ class DareTiesOptions(DareLinearOptions):
     name, strength, consensus, mean = "dare_ties", 1.0, staticmethod(elected), True
 
 
-@dataclass(frozen=True)
 class BreadcrumbsOptions(TaskArithmeticOptions):
     name = "breadcrumbs"
     citation = "Davari & Belilovsky 2023, Model Breadcrumbs, arXiv 2312.06795"
@@ -108,7 +103,6 @@ class BreadcrumbsOptions(TaskArithmeticOptions):
             raise ValueError(f"outliers {self.outliers} and density {self.density} are more than 1 together")
 
 
-@dataclass(frozen=True)
 class DellaLinearOptions(TaskArithmeticOptions):
     name = "della_linear"
     citation = "Deep et al. 2024, DELLA-Merging, arXiv 2406.11617"

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
@@ -18,7 +17,6 @@ from graft.registry.options import Size
 FISHER = "fisher.safetensors"
 
 
-@dataclass(frozen=True)
 class FisherOptions(OneShape):
     name = "fisher"
     citation = "Matena & Raffel 2021, Merging Models with Fisher-Weighted Averaging, arXiv 2111.09832"

@@ -37,7 +37,6 @@ class Plan:
     tensors; left_out: tensors that some models have and the merged one does not.
     """
 
-    facts: type[OneShape]
     strength: float
     weights: tuple[float, ...]
     options: OneShape

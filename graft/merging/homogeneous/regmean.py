@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 import numpy as np
@@ -21,7 +20,6 @@ from graft.registry.shapes import Shape
 GRAM = "gram.safetensors"
 
 
-@dataclass(frozen=True)
 class RegMeanOptions(OneShape):
     name = "regmean"
     citation = "Jin et al. 2022, Dataless Knowledge Fusion by Merging Weights of Language Models, arXiv 2212.09849"

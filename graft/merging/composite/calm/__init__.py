@@ -1,7 +1,6 @@
 """CALM: its facts, options and FLOPs."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Annotated
 
 from graft.flops.counts import encoder_flops, linear_flops, training_flops
@@ -11,7 +10,6 @@ from graft.registry.options import Epochs, Pooling, Rate
 from graft.registry.shapes import Shape
 
 
-@dataclass(frozen=True)
 class CalmOptions(Linked):
     name = "calm"
     needs = ("small_finetuned", "large", "layers", "probe.large")

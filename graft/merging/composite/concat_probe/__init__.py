@@ -1,14 +1,12 @@
 """Concatenated probe: its facts, options and FLOPs."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from graft.merging.composite.facts import Composite, Making, Part
 from graft.registry.options import Bounds, Pooling
 
 
-@dataclass(frozen=True)
 class ConcatProbeOptions(Composite):
     name = "concat_probe"
     needs = ("small_finetuned", "small_pretrained", "large")

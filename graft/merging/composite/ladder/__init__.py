@@ -1,7 +1,5 @@
 """Ladder side-tuning: its facts, options and FLOPs."""
 
-from dataclasses import dataclass
-
 from graft.flops.counts import classifier_flops, encoder_flops, linear_flops, training_flops
 from graft.merging.composite.facts import Linked, LinkedFlops
 from graft.registry.depth import DepthMap
@@ -9,7 +7,6 @@ from graft.registry.options import Epochs, Rate
 from graft.registry.shapes import Shape
 
 
-@dataclass(frozen=True)
 class LadderOptions(Linked):
     name = "ladder"
     needs = ("small_finetuned", "large", "layers")

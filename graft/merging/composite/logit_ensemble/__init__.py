@@ -1,14 +1,12 @@
 """Logit ensemble: its facts, options and FLOPs."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Annotated
 
 from graft.merging.composite.facts import Composite, Making, Part
 from graft.registry.options import Pooling, Strengths
 
 
-@dataclass(frozen=True)
 class LogitEnsembleOptions(Composite):
     name = "logit_ensemble"
     needs = ("small_finetuned", "probe.large")

@@ -1,7 +1,6 @@
 """Proxy tuning: its facts, options and FLOPs."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Annotated
 
 from graft.flops.counts import linear_flops
@@ -9,7 +8,6 @@ from graft.merging.composite.facts import Composite, Making, Part
 from graft.registry.options import Pooling, Strengths
 
 
-@dataclass(frozen=True)
 class ProxyTuningOptions(Composite):
     name = "proxy_tuning"
     needs = ("small_finetuned", "probe.large", "probe.small")

@@ -1,6 +1,5 @@
 """Side-tuning: its facts, options and FLOPs."""
 
-from dataclasses import dataclass
 from typing import Annotated
 
 from graft.flops.counts import encoder_flops, linear_flops, training_flops
@@ -10,7 +9,6 @@ from graft.registry.options import Epochs, Pooling, Rate
 from graft.registry.shapes import Shape
 
 
-@dataclass(frozen=True)
 class SideTuningOptions(Linked):
     name = "side_tuning"
     needs = ("small_finetuned", "large", "probe.large")

@@ -2,7 +2,7 @@
 
 import functools
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Annotated, Literal
 
 from graft.flops.counts import encoder_flops, linear_flops, ridge_flops, summed_flops
@@ -12,7 +12,6 @@ from graft.registry.options import Count, Pooling, Size
 from graft.registry.shapes import Shape
 
 
-@dataclass(frozen=True)
 class StitchOptions(Composite):
     name = "stitch"
     needs = ("small_finetuned", "large", "texts")

@@ -1,6 +1,5 @@
 """Functional transport: its facts, options and FLOPs."""
 
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from graft.flops.counts import affine_flops, embedding_flops, missed_flops, solve_flops
@@ -10,7 +9,6 @@ from graft.registry.options import Count, Size, Strengths
 from graft.registry.shapes import Shape
 
 
-@dataclass(frozen=True)
 class FunctionalOptions(Weights):
     name = "functional"
     needs = ("small_finetuned", "small_pretrained", "large", "statistics", "texts")

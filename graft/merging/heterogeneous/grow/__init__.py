@@ -1,6 +1,5 @@
 """Grow: its facts, options and FLOPs."""
 
-from dataclasses import dataclass
 from typing import Annotated
 
 from graft.merging.facts import Cost, Weights
@@ -8,7 +7,6 @@ from graft.registry.options import Count, Strengths
 from graft.registry.shapes import Shape
 
 
-@dataclass(frozen=True)
 class GrowOptions(Weights):
     name = "grow"
     needs = ("small_finetuned", "large", "texts")

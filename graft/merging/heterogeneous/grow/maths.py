@@ -12,11 +12,11 @@ from torch import Tensor
 from graft.encoders.architecture import EMBEDDING_NORM, EMBEDDING_TABLES, LINEARS, NORMS, layer_prefix
 from graft.encoders.bert import encoder_of
 from graft.io.progress import along
-from graft.merging.protocol import Deltas, Parts, add, check_parts
+from graft.merging.protocol import Deltas, Method, Parts, check_parts
 from graft.registry.shapes import Shape
 
 
-class Grow:
+class Grow(Method):
     """(1 - a) large + a grown, `strength` a in [0, 1]; at a = 1 the large shape computes what the small model did.
 
     Hidden units are copied as often as they fit and the rest padded with the units' mean, weights that read copies
@@ -42,10 +42,6 @@ class Grow:
         if parts.texts:
             diagnostics["growing"] = _error(small, large | grown, placement, parts)
         return Deltas(parts.large, {name: tensor - large[name] for name, tensor in grown.items()}, diagnostics)
-
-    def apply(self, state: Deltas, strength: float) -> dict[str, Tensor]:
-        """The merged body."""
-        return add(state, strength)
 
 
 @dataclass(frozen=True)

@@ -1,14 +1,12 @@
 """Interpolation: its facts, options and FLOPs."""
 
 import random
-from dataclasses import dataclass
 from typing import Annotated
 
 from graft.merging.facts import Weights
 from graft.registry.options import Few
 
 
-@dataclass(frozen=True)
 class InterpolateOptions(Weights):
     name = "interpolate"
     needs = ("small_finetuned", "large")

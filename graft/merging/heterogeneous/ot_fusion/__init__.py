@@ -1,6 +1,5 @@
 """OT fusion: its facts, options and FLOPs."""
 
-from dataclasses import dataclass
 from typing import Annotated
 
 from graft.flops.counts import embedding_flops, missed_flops, transport_flops
@@ -11,7 +10,6 @@ from graft.registry.options import Depth, Strengths
 from graft.registry.shapes import Shape
 
 
-@dataclass(frozen=True)
 class OTFusionOptions(Weights):
     name = "ot_fusion"
     needs = ("small_finetuned", "small_pretrained", "large", "statistics")

@@ -23,10 +23,10 @@ from graft.merging.alignment import affine
 from graft.merging.alignment.evidence import with_evidence
 from graft.merging.alignment.maps import Maps
 from graft.merging.alignment.spaces import fit_spaces
-from graft.merging.protocol import Deltas, Parts, add, check_parts
+from graft.merging.protocol import Deltas, Method, Parts, check_parts
 
 
-class OTFusion:
+class OTFusion(Method):
     """(1 - a) large + a T(small), T copying each unit to the large units most like it; `strength` is a, in [0, 1].
 
     Unlike a transport of changes it mixes whole weights: at a = 1 the mapped layers are the small model's own, written
@@ -59,10 +59,6 @@ class OTFusion:
         moved |= {name: _small(parts, name) @ stream.forward for name in EMBEDDING_TABLES}
         deltas = {name: tensor - parts.large[name].double().cpu() for name, tensor in moved.items()}
         return Deltas(parts.large, deltas, maps.missed)
-
-    def apply(self, state: Deltas, strength: float) -> dict[str, Tensor]:
-        """The merged body."""
-        return add(state, strength)
 
 
 def _linear(parts: Parts, source: str, target: str, backward: Tensor, forward: Tensor) -> Iterator[tuple[str, Tensor]]:

@@ -1,6 +1,5 @@
 """Spacewise: its facts, options and FLOPs."""
 
-from dataclasses import dataclass
 from typing import Annotated, Literal
 
 from graft.flops.counts import embedding_flops, evidence_flops, maps_flops, missed_flops, transport_flops
@@ -11,7 +10,6 @@ from graft.registry.options import Depth, Evidence, Size, Strengths
 from graft.registry.shapes import Shape
 
 
-@dataclass(frozen=True)
 class SpacewiseOptions(Weights):
     name = "spacewise"
     needs = ("small_finetuned", "small_pretrained", "large", "statistics")

@@ -21,11 +21,11 @@ from graft.merging.alignment import affine, transport
 from graft.merging.alignment.evidence import with_evidence
 from graft.merging.alignment.maps import Maps
 from graft.merging.alignment.spaces import SpaceMaps, fit_spaces
-from graft.merging.protocol import Deltas, Parts, add, check_parts, small_change
+from graft.merging.protocol import Deltas, Method, Parts, check_parts, small_change
 from graft.registry import depth
 
 
-class Spacewise:
+class Spacewise(Method):
     """Transport without training and without labels; `strength` scales the transported change.
 
     A *space* is shared by all layers that read or write it: the residual stream (one map for all layers, from all
@@ -65,10 +65,6 @@ class Spacewise:
             if options.layernorm != "leave":
                 deltas |= _norm(parts, EMBEDDING_NORM, EMBEDDING_NORM, EMBEDDINGS, stream)
         return Deltas(parts.large, deltas, maps.missed)
-
-    def apply(self, state: Deltas, strength: float) -> dict[str, Tensor]:
-        """The merged body."""
-        return add(state, strength)
 
 
 def _linear_layers(parts: Parts, maps: SpaceMaps, m: int, g: int) -> Iterator[tuple[str, Tensor]]:

@@ -1,6 +1,5 @@
 """Theseus: its facts, options and FLOPs."""
 
-from dataclasses import dataclass
 from typing import Annotated
 
 from graft.flops.counts import evidence_flops, procrustes_flops, transport_flops
@@ -10,7 +9,6 @@ from graft.registry.options import Depth, Evidence, Strengths
 from graft.registry.shapes import Shape
 
 
-@dataclass(frozen=True)
 class TheseusOptions(Weights):
     name = "theseus"
     needs = ("small_finetuned", "small_pretrained", "large", "statistics")

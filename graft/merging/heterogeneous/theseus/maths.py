@@ -7,11 +7,11 @@ from graft.io.progress import along
 from graft.merging import moments
 from graft.merging.alignment.evidence import with_evidence
 from graft.merging.alignment.procrustes import procrustes
-from graft.merging.protocol import Deltas, Parts, add, check_parts, small_change
+from graft.merging.protocol import Deltas, Method, Parts, check_parts, small_change
 from graft.registry import depth
 
 
-class Theseus:
+class Theseus(Method):
     """Transport without training and without labels; `strength` scales the transported change.
 
     For a linear layer with maps T_in, T_out [w_S, w_L] between the pre-trained models' activations at its input and its
@@ -36,10 +36,6 @@ class Theseus:
             map_ = _map(parts, EMBEDDINGS, parts.small_shape.width, parts.large_shape.width)
             deltas[WORD_EMBEDDINGS] = small_change(parts, WORD_EMBEDDINGS) @ map_
         return Deltas(parts.large, deltas)
-
-    def apply(self, state: Deltas, strength: float) -> dict[str, Tensor]:
-        """The merged body."""
-        return add(state, strength)
 
 
 def _layer_deltas(parts: Parts, small_layer: int, large_layer: int) -> dict[str, Tensor]:
