@@ -10,8 +10,7 @@ from graft.config.sources import HubData
 from graft.io import files, markdown
 from graft.merging import card
 from graft.merging.composite import manifest
-from graft.registry import merge_methods, published
-from graft.registry import same_shape_methods as same_shape
+from graft.registry import methods, published
 from graft.registry.published import Origin
 from graft.reporting import formats
 from graft.study.grid import Grid
@@ -113,7 +112,7 @@ def _control(system: System) -> str:
 
 def _made(built: Mapping[str, Any], system: System) -> str:
     """Describe in one paragraph the method, choices, options, labels seen and source."""
-    method = merge_methods.METHODS.get(system.method) or same_shape.METHODS.get(system.method)
+    method = methods.table().get(system.method)
     searched = ("strengths", "ridge", "scales")
     options = [f"{name} {value}" for name, value in built["hyperparameters"].items() if name not in searched]
     chosen = [f"{choice['name']} {choice['chosen']}" for choice in built["choices"]]

@@ -141,13 +141,11 @@ def new(
 @app.command()
 def methods() -> None:
     """The merge methods: kind, needs, label use, inference, citation; then those for models of one shape."""
-    from graft.registry import merge_methods, same_shape_methods
+    from graft.registry.methods import GREEDY, KINDS, ONE_SHAPE, table
     from graft.reporting import terminal
 
-    methods_of_one_shape = [*same_shape_methods.METHODS.values(), same_shape_methods.GREEDY]
-    terminal.show(
-        [terminal.methods_table(merge_methods.METHODS.values()), terminal.same_shape_table(methods_of_one_shape)]
-    )
+    of_one_shape = terminal.same_shape_table(table(ONE_SHAPE, GREEDY).values())
+    terminal.show([terminal.methods_table(table(*KINDS).values()), of_one_shape])
 
 
 @app.command()
@@ -237,13 +235,11 @@ def _check_flags(context: typer.Context, one_shape: bool) -> None:
 
 def _check_kind(method: str, one_shape: bool) -> None:
     """Raise ValueError for a method of the other kind of merge."""
-    from graft.registry import merge_methods, same_shape_methods
+    from graft.registry import methods
 
-    our_methods, their_methods = same_shape_methods.METHODS, merge_methods.METHODS
-    ours, theirs = KINDS
-    if not one_shape:
-        our_methods, their_methods, ours, theirs = their_methods, our_methods, theirs, ours
-    if method in their_methods and method not in our_methods:
+    their_methods = methods.table(*methods.KINDS if one_shape else (methods.ONE_SHAPE,))
+    ours, theirs = KINDS if one_shape else KINDS[::-1]
+    if method in their_methods:
         raise ValueError(f"{method} merges models of {theirs}, not of {ours}; `python -m graft methods` lists both")
 
 

@@ -29,13 +29,14 @@ from graft.io.model_folders import CONFIG, label_names, open_folder
 from graft.io.progress import Report
 from graft.merging.alignment.cka import layer_similarity
 from graft.merging.calibration import calibrate, check_tokens
+from graft.merging.facts import Weights
 from graft.merging.heads.fitting import fit_heads
 from graft.merging.heads.head import Head, head_logits
 from graft.merging.heads.labelled import label_targets
-from graft.merging.heterogeneous.interpolate import interpolated_head
+from graft.merging.heterogeneous.interpolate.maths import interpolated_head
 from graft.merging.protocol import Parts, extended
 from graft.merging.saving import save_classifier, split_classifier
-from graft.registry import depth, merge_methods
+from graft.registry import depth, methods
 from graft.registry.shapes import Shape
 from graft.registry.tasks import TaskRow
 from graft.tasks import alike, guessing
@@ -62,15 +63,14 @@ def merge(order: Order, report: Report, dry_run: bool = False) -> Plan:
     architecture is not BERT, the small model is larger than the large one, vocabularies differ, the text has fewer
     tokens than a space needs, weights are not finite, or the labelled file does not fit the fine-tuned model's labels.
     """
-    facts = _checked(order)
-    options = merge_methods.checked_options(order.method, order.options)
+    options = _checked(order).checked(order.options)
     with tempfile.TemporaryDirectory(prefix="graft-") as scratch:
         report(0, 0, "reading the models and the text")
         given = _read(order, Path(scratch))
-        fit = _fit_texts(order, given) if facts.heads else None
-        plan = _plan(order, facts, options, given, fit, report)
+        fit = _fit_texts(order, given) if options.heads else None
+        plan = _plan(order, options, given, fit, report)
         if not dry_run:
-            _carry_out(order, facts, plan, given, fit, report)
+            _carry_out(order, plan, given, fit, report)
     return plan
 
 
@@ -143,8 +143,8 @@ class _FitTexts:
         return torch.arange(len(self.rows)) % 5 == 0
 
 
-def _checked(order: Order) -> merge_methods.MethodFacts:
-    facts = merge_methods.facts(order.method)
+def _checked(order: Order) -> type[Weights]:
+    facts = methods.facts(order.method, *methods.KINDS)
     if facts.kind != "weights":
         raise ValueError(f"method {facts.name} is a {facts.kind}: it makes no single model; use it in a study")
     if order.small_pretrained is None:
@@ -239,21 +239,20 @@ def _fit_texts(order: Order, given: _Given) -> _FitTexts:
 
 def _plan(
     order: Order,
-    facts: merge_methods.MethodFacts,
-    options: dict[str, Any],
+    options: Weights,
     given: _Given,
     fit: _FitTexts | None,
     report: Report,
 ) -> Plan:
     shapes = given.small_shape, given.large_shape
     layers = [shape.layers for shape in shapes]
-    named = options.get("depth", "uniform")
+    named = options.depth
     depth_map = () if named == "cka" else depth.named(named, *layers, ())
-    again = given.count(given.first(options["text_tokens"])) if "texts" in facts.needs else 0
-    cost = merge_methods.implementation(facts.name)().flops(*shapes, options, again)
+    again = given.count(given.first(options.text_tokens)) if "texts" in options.needs else 0
+    cost = options.flops(*shapes, again)
     flops = {"prepare": cost.prepare, "apply": cost.apply}
     texts = tokens = 0
-    if merge_methods.needs_calibration(facts.name, options):
+    if options.needs_calibration:
         rows = given.first(order.tokens)
         texts, tokens = len(rows), given.count(rows)
         check_tokens(tokens, given.large_shape, str(order.text))
@@ -284,21 +283,19 @@ def _head_flops(kind: str, given: _Given, fit: _FitTexts) -> int:
     return flops + head_flops(kind, *shapes, outputs, rows, 1)
 
 
-def _carry_out(
-    order: Order, facts: merge_methods.MethodFacts, plan: Plan, given: _Given, fit: _FitTexts | None, report: Report
-) -> None:
+def _carry_out(order: Order, plan: Plan, given: _Given, fit: _FitTexts | None, report: Report) -> None:
     tuned, small_head = split_classifier(given.finetuned)
     bodies = given.large.state_dict(), tuned, given.small.state_dict()
-    texts = given.batches(plan.options["text_tokens"]) if "texts" in facts.needs else ()
+    texts = given.batches(plan.options.text_tokens) if "texts" in plan.options.needs else ()
     parts = Parts(*bodies, plan.large, plan.small, plan.depth_map, None, plan.options, texts, given.projections, report)
-    if plan.options.get("depth") == "extend":
+    if plan.options.depth == "extend":
         parts = extended(parts)
-    if merge_methods.needs_calibration(facts.name, plan.options):
+    if plan.options.needs_calibration:
         small = encoder_of(parts.small_pretrained, parts.small_shape)
         compared = given.batches(order.tokens)
         count = _counted(report, plan.texts, "texts compared")
         parts = replace(parts, statistics=calibrate(small, given.large, parts.depth_map, compared, count))
-    merger = merge_methods.implementation(facts.name)()
+    merger = methods.implementation(plan.options.name)()
     state = merger.prepare(parts)
     report(0, 0, "adding up the merged weights")
     merged = merger.apply(state, order.strength)
@@ -309,7 +306,7 @@ def _carry_out(
     report(0, 0, "writing the merged model")
     with files.atomic_folder(order.out, new=True) as target:
         save_classifier(merged, head, given.large_folder, given.outputs, target, given.kind)
-        merge_card.write(target, facts, order, plan, dict(getattr(state, "diagnostics", {})))
+        merge_card.write(target, order, plan, dict(getattr(state, "diagnostics", {})))
 
 
 def _counted(report: Report, total: int, text: str) -> Callable[[int], None]:

@@ -48,7 +48,7 @@ def told(plan: Plan) -> list[terminal.Part]:
     """Show what a merge of two folders does: shapes, layers, options and FLOPs."""
     sizes = [(n, getattr(plan.small, n), getattr(plan.large, n)) for n in ("layers", "width", "ffn", "heads")]
     layers = ", ".join(f"{m} → {g}" for m, g in plan.depth_map)
-    options = ", ".join(f"{name} {value}" for name, value in plan.options.items() if name != "strengths")
+    options = ", ".join(f"{name} {value}" for name, value in plan.options.values().items() if name != "strengths")
     flops = ", ".join(f"{part} {formats.flops(count)}" for part, count in plan.flops.items())
     return [
         terminal.plain_table(("spaces", "small", "large"), sizes),

@@ -14,7 +14,7 @@ from graft.io import files, yaml_text
 from graft.io.names import checked_name
 from graft.io.strict_yaml import read_value
 from graft.io.yaml_text import Lines, flow
-from graft.registry import merge_methods
+from graft.registry.methods import KINDS, facts
 from graft.registry.shapes import Shape
 from graft.registry.tasks import TASKS, TaskRow
 from graft.study.grid import Grid
@@ -76,7 +76,7 @@ def ask(
     """
     checked_name(name)
     for method in methods:
-        merge_methods.facts(method)
+        facts(method, *KINDS)
     models = tuple((role, model_source(role, given)) for role, given in (("large", large), ("small", small)) if given)
     return Asked(name, own_tasks(tasks, kinds), models, tuple(methods), seeds)
 
@@ -288,7 +288,7 @@ def _with_controls(lines: Lines, controls: dict[str, dict | None], merges: dict[
         left = [name for name in of if name in merges]
         if left == of:
             continue
-        left = left or [name for name, method in merges.items() if merge_methods.facts(method).heads]
+        left = left or [name for name, method in merges.items() if facts(method).heads]
         path = ("systems", "control", control)
         new = f"    {control}: {flow({**settings, 'of': left})}"
         lines = yaml_text.replaced(lines, path, [new]) if left else yaml_text.without(lines, path)

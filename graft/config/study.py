@@ -19,7 +19,7 @@ from graft.config.transfer import Transfer, check_transfers
 from graft.io import plain_text
 from graft.io.names import closest, matches, meant, shown, unknown
 from graft.io.strict_yaml import read_yaml, typed
-from graft.registry import merge_methods, same_shape_methods
+from graft.registry import methods
 from graft.registry.layouts import LAYOUTS
 from graft.registry.tasks import METRICS, TASKS, TaskRow
 
@@ -272,22 +272,20 @@ class Study(Section):
 
     def _check_merge(self, name: str, merge: MergeSystem) -> None:
         try:
-            facts = merge_methods.facts(merge.method or name)
-            merge_methods.checked_options(facts.name, merge.options)
+            options = methods.facts(merge.method or name, *methods.KINDS).checked(merge.options)
         except ValueError as error:
             raise ValueError(f"systems.merge.{name}: {error}") from None
-        if merge.heads is not None and not facts.heads:
-            raise ValueError(f"systems.merge.{name}.heads: {facts.name} has no head option; leave the key out")
-        if any(need.startswith("probe.") for need in facts.needs):
-            pooling = merge_methods.checked_options(facts.name, merge.options)["probe"]
-            if self.systems.probe is None or pooling not in self.systems.probe.pooling:
-                raise ValueError(f"systems.merge.{name}: needs probe.{pooling}; add it to systems.probe.pooling")
+        if merge.heads is not None and not options.heads:
+            raise ValueError(f"systems.merge.{name}.heads: {options.name} has no head option; leave the key out")
+        if any(need.startswith("probe.") for need in options.needs):
+            if self.systems.probe is None or options.probe not in self.systems.probe.pooling:
+                raise ValueError(f"systems.merge.{name}: needs probe.{options.probe}; add it to systems.probe.pooling")
 
     def _check_control(self, where: str, control: MergeControl | None) -> None:
         for name in control.of if control else ():
             _known(f"{where}.of", name, self.systems.merge)
             method = self.systems.merge[name].method or name
-            if not merge_methods.facts(method).heads:
+            if not methods.facts(method).heads:
                 raise ValueError(f"{where}.of: {name} carries no change over (method {method}); name one with heads")
 
     def _check_other_small(self) -> None:
@@ -311,7 +309,7 @@ class Study(Section):
             return
         _known(f"{where}.merge", spec.merge, self.systems.merge)
         merge, control = self.systems.merge[spec.merge], self.systems.control
-        heads = merge.heads or merge_methods.facts(merge.method or spec.merge).heads
+        heads = merge.heads or methods.facts(merge.method or spec.merge).heads
         if spec.head not in heads:
             raise ValueError(
                 f"{where}.head: {spec.merge} has no head {spec.head}; known are {', '.join(heads) or 'none'}"
@@ -340,7 +338,7 @@ class Study(Section):
         if len(self.tasks) < 2:
             raise ValueError(f"{where}: {next(iter(self.tasks))} is the only task; two or more can be merged")
         for name, merge in spec.methods.items():
-            if (merge.method or name) == same_shape_methods.GREEDY.name:
+            if (merge.method or name) == methods.GREEDY:
                 raise ValueError(f"{where}.methods.{name}: a greedy soup is of one task; put it under systems.soup")
             _check_same_shape(f"{where}.methods.{name}", name, merge, len(self.tasks))
 
@@ -451,15 +449,15 @@ def _check_generated(name: str, grammar: str, row: TaskRow) -> None:
 def _check_same_shape(where: str, name: str, merge: SameShapeMerge, count: int) -> None:
     """Raise ValueError unless a method can merge so many models with these settings."""
     try:
-        facts = same_shape_methods.of_study(merge.method or name)
-        same_shape_methods.checked_options(facts.name, merge.options)
+        facts = methods.facts(merge.method or name, methods.ONE_SHAPE, methods.GREEDY)
+        facts.checked(merge.options)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from None
     _, most = facts.models
     if most is not None and count > most:
         told = f"set members: {most}" if isinstance(merge, SoupMerge) else "take another method"
         raise ValueError(f"{where}: {facts.name} merges {most} models, these are {count}; {told}")
-    if facts is same_shape_methods.GREEDY and merge.strengths:
+    if facts.kind == methods.GREEDY and merge.strengths:
         raise ValueError(f"{where}.strengths: a greedy soup has none; leave the key out")
     if merge.weights is None:
         return

@@ -20,10 +20,10 @@ from graft.making.composing import COMPOSITES
 from graft.making.workbench import Built, Workbench
 from graft.merging.heads.fitting import fit_heads
 from graft.merging.heads.head import Head, head_logits
-from graft.merging.heterogeneous.interpolate import interpolated_head
+from graft.merging.heterogeneous.interpolate.maths import interpolated_head
 from graft.merging.saving import save_classifier, split_classifier
-from graft.merging.selection import Point, search, strength_grid
-from graft.registry import merge_methods
+from graft.merging.selection import Point, search
+from graft.registry import methods
 from graft.study import runs
 from graft.study.grid_systems import System
 from graft.study.steps.sweep import Sweep
@@ -46,9 +46,9 @@ class Swept:
 def sweep(bench: Workbench, merge: str, report: Report) -> Swept:
     """Run the texts through a merged body at every strength other than 0."""
     way = bench.grid.merges[merge]
-    strengths = [s for s in strength_grid(way.options, bench.seed) if s != 0]
+    strengths = [s for s in way.options.grid(bench.seed) if s != 0]
     rows = bench.fit_rows(way.settings.fit_rows)
-    merger = merge_methods.implementation(way.method)()
+    merger = methods.implementation(way.method)()
     state = merger.prepare(replace(bench.parts(way), report=report))
     # The strength tried last is often the one chosen.
     body = functools.lru_cache(maxsize=1)(functools.partial(merger.apply, state))
@@ -60,7 +60,7 @@ def sweep(bench: Workbench, merge: str, report: Report) -> Swept:
         states[f"select.{strength}"] = features.cls_states(model, bench.tokens("select"), bench.max_tokens)
         report(number + 1, len(strengths), f"strength {strength}")
     tokens = sum(int(batch["attention_mask"].sum()) for batch in bench.texts(way))
-    cost = merger.flops(bench.small_shape, bench.large_shape, way.options, tokens)
+    cost = way.options.flops(bench.small_shape, bench.large_shape, tokens)
     name = f"sweep.{merge}.{bench.pair.name}/{bench.task}/seed-{bench.seed}"
     inherited = bench.system(bench.finetuned, bench.seed)[1]
     if way.depth:
@@ -81,7 +81,7 @@ def read_sweep(bench: Workbench, merge: str) -> Swept:
     way = bench.grid.merges[merge]
 
     def body(strength: float) -> dict[str, Tensor]:
-        merger = merge_methods.implementation(way.method)()
+        merger = methods.implementation(way.method)()
         return merger.apply(merger.prepare(bench.parts(way)), strength)
 
     return Swept(features.load_states(folder), made["train_flops_parts"], made["diagnostics"], body)
@@ -103,7 +103,7 @@ def merge_with_head(bench: Workbench, system: System, out: Path, report: Report)
         alone = not bench.grid.has_sweep(system.merge)
         swept = sweep(bench, system.merge, report) if alone else read_sweep(bench, system.merge)
         flops |= swept.flops
-        for s in strength_grid(bench.grid.merges[system.merge].options, bench.seed):
+        for s in bench.grid.merges[system.merge].options.grid(bench.seed):
             if s != 0:
                 states[s] = swept.states[f"fit.{s}"], swept.states[f"select.{s}"]
 
@@ -153,12 +153,12 @@ def merge_with_own_head(bench: Workbench, system: System, out: Path, report: Rep
     """Make `interpolate`: body and head are interpolated together, so each strength is scored as a whole classifier on
     `select`."""
     merge = bench.grid.merges[system.merge]
-    merger = merge_methods.implementation(merge.method)()
+    merger = methods.implementation(merge.method)()
     state = merger.prepare(bench.parts(merge))
     folder, inherited = bench.system(bench.finetuned, bench.seed)
     model = load_classifier(folder)
     small_head = split_classifier(model)[1]
-    strengths = strength_grid(merge.options, bench.seed)
+    strengths = merge.options.grid(bench.seed)
     large = load_encoder(bench.large_folder).to(bench.device)
     tried = 0
 
@@ -187,7 +187,7 @@ def build(bench: Workbench, system: System, out: Path, report: Report) -> Built:
     """Make one merge or control and save it in folder `out`."""
     if system.head:
         return merge_with_head(bench, system, out, report)
-    if merge_methods.facts(system.method).kind == "weights":
+    if methods.facts(system.method).kind == "weights":
         return merge_with_own_head(bench, system, out, report)
     if system.method in COMPOSITES:
         return COMPOSITES[system.method](bench, system, out, report)

@@ -16,10 +16,15 @@ from torch import Tensor
 from graft.encoders import features
 from graft.encoders.bert import load_classifier, load_encoder, new_classifier
 from graft.encoders.inference import Batch, pass_flops, predict, run
-from graft.flops.counts import encoder_flops, linear_flops, ridge_flops, stitch_flops
+from graft.flops.counts import encoder_flops, linear_flops, ridge_flops
 from graft.io.progress import Report
 from graft.making.workbench import Built, Workbench
-from graft.merging.composite import concat_probe, logit_ensemble, manifest, proxy_tuning, stitch
+from graft.merging.composite import manifest
+from graft.merging.composite.concat_probe import maths as concat_probe
+from graft.merging.composite.logit_ensemble import maths as logit_ensemble
+from graft.merging.composite.proxy_tuning import maths as proxy_tuning
+from graft.merging.composite.stitch import maths as stitch
+from graft.merging.composite.stitch import stitch_flops
 from graft.merging.heads import ridge
 from graft.merging.heads.labelled import label_targets
 from graft.merging.heads.ridge import LinearMap
@@ -43,7 +48,7 @@ def mix_logits(bench: Workbench, system: System, out: Path, report: Report) -> B
     probe_folder, probe_flops = bench.system(probe, ALL_SEEDS)
     logits = _small_logits(bench, small_folder), _frozen_logits(bench, probe_folder)
     scores = bench.row.labels is None
-    choice, scales = logit_ensemble.fit(*logits, options["strengths"], bench.score, scores)
+    choice, scales = logit_ensemble.fit(*logits, options.strengths, bench.score, scores)
     parts = {"small": small_folder, "probe": probe_folder}
     manifest.write(out, "logit_ensemble", parts, beta=choice.chosen.strength, scales=scales)
     # The probe's parts already count the large model's states on select; the small model's pass is counted here.
@@ -67,7 +72,7 @@ def move_logits(bench: Workbench, system: System, out: Path, report: Report) -> 
         _small_logits(bench, folders["tuned"]),
         torch.from_numpy(run(untuned.logits, bench.tokens("select"), bench.max_tokens, device=bench.device)),
     )
-    choice, scales = proxy_tuning.fit(*logits, options["strengths"], bench.score, bench.row.labels is None)
+    choice, scales = proxy_tuning.fit(*logits, options.strengths, bench.score, bench.row.labels is None)
     manifest.write(out, "proxy_tuning", folders, alpha=choice.chosen.strength, scales=scales)
     asked = [bench.flops_over("select", model.flops) for model in (untuned, load(folders["tuned"]))]
     flops[f"{_name(bench, system)}/small-on-select"] = sum(asked)
@@ -77,15 +82,15 @@ def move_logits(bench: Workbench, system: System, out: Path, report: Report) -> 
 def join_states(bench: Workbench, system: System, out: Path, report: Report) -> Built:
     """Make `concat_probe`: a closed-form head on the concatenated pooled states of both models."""
     merge = bench.grid.merges[system.merge]
-    pooling, name = merge.options["pooling"], _name(bench, system)
+    pooling, name = merge.options.pooling, _name(bench, system)
     flops, rows = {}, bench.fit_rows(merge.settings.fit_rows)
     folder = bench.small_folder
-    if merge.options["small"] == "finetuned":
+    if merge.options.small == "finetuned":
         folder, parts = bench.system(bench.finetuned, bench.seed)
         flops |= parts
     body = functools.partial(features.last_states, load_encoder(folder).to(bench.device))
-    if merge.options["folds"] > 1:
-        fit, parts = _out_of_fold(bench, pooling, rows, merge.options["folds"], report)
+    if merge.options.folds > 1:
+        fit, parts = _out_of_fold(bench, pooling, rows, merge.options.folds, report)
         flops |= {f"{name}/folds/{part}": count for part, count in parts.items()}
     else:
         fit = _pooled(bench, body, pooling, "train", rows)
@@ -117,7 +122,7 @@ def stitch_layers(bench: Workbench, system: System, out: Path, report: Report) -
     merge = bench.grid.merges[system.merge]
     options, sizes, name = merge.options, merge.settings.ridge, _name(bench, system)
     layers = bench.small_shape.layers, bench.large_shape.layers
-    cuts = {cut.number: cut for cut in all_cuts(*layers, options["direction"])}
+    cuts = {cut.number: cut for cut in all_cuts(*layers, options.direction)}
     small_folder, flops = bench.system(bench.finetuned, bench.seed)
     folders = {"small": small_folder, "large": bench.large_folder}
     shapes = {"small": bench.small_shape, "large": bench.large_shape}
@@ -134,11 +139,11 @@ def stitch_layers(bench: Workbench, system: System, out: Path, report: Report) -
     joint_flops = fit_flops = select_flops = head_flops = 0
     for done, (number, cut) in enumerate(cuts.items()):
         first, second = cut.roles
-        joints[number] = stitch.joint(seen[first][cut.below], seen[second][cut.above], options["map_ridge"])
+        joints[number] = stitch.joint(seen[first][cut.below], seen[second][cut.above], options.map_ridge)
         model = stitch.Stitched(models[first], models[second], cut, joints[number]).eval()
-        fit, select[number] = (_pooled(bench, model, options["pooling"], split, rows) for split in SPLITS)
+        fit, select[number] = (_pooled(bench, model, options.pooling, split, rows) for split in SPLITS)
         heads |= {(number, size): head for size, head in ridge.fit(fit, targets, sizes).items()}
-        cost = functools.partial(stitch_flops, shapes[first], shapes[second], cut.below, cut.above)
+        cost = functools.partial(stitch_flops, shapes[first], shapes[second], cut)
         joint_flops += ridge_flops(len(seen[first][cut.below]), shapes[first].width, shapes[second].width, 1)
         fit_flops += pass_flops(cost, bench.tokens("train"), bench.max_tokens, rows)
         select_flops += pass_flops(cost, bench.tokens("select"), bench.max_tokens)
@@ -150,7 +155,7 @@ def stitch_layers(bench: Workbench, system: System, out: Path, report: Report) -
     cut = cuts[number]
     parts = {part: folders[role] for part, role in zip(("first", "second"), cut.roles, strict=True)}
     maps = {manifest.HEAD: heads[number, choice.chosen.ridge], manifest.JOINT: joints[number]}
-    manifest.write(out, "stitch", parts, maps, cut=cut._asdict(), pooling=options["pooling"])
+    manifest.write(out, "stitch", parts, maps, cut=cut._asdict(), pooling=options.pooling)
     flops |= {
         f"{name}/texts": sum(_texts_flops(texts, shape) for shape in shapes.values()),
         f"{name}/joint": joint_flops,

@@ -11,13 +11,13 @@ from torch import Tensor
 
 from graft.encoders.bert import load_classifier
 from graft.encoders.layer_states import LayerStates, WithStates, collect
-from graft.flops.linked import LinkedFlops, linked_flops
 from graft.io.progress import Report
 from graft.making.workbench import Built, Workbench
 from graft.merging.composite import manifest
-from graft.merging.composite.calm import Calm
-from graft.merging.composite.ladder import Ladder
-from graft.merging.composite.side_tuning import SideTuned
+from graft.merging.composite.calm.maths import Calm
+from graft.merging.composite.facts import LinkedFlops
+from graft.merging.composite.ladder.maths import Ladder
+from graft.merging.composite.side_tuning.maths import SideTuned
 from graft.merging.composite.trained import Trained
 from graft.merging.heads.ridge import LinearMap
 from graft.merging.selection import Choice, Point
@@ -35,7 +35,7 @@ States = Mapping[str, Mapping[str, Callable[[np.ndarray, int], Tensor]]]
 
 def tune_side(bench: Workbench, system: System, out: Path, report: Report) -> Built:
     """Make `side_tuning`: train the small model beside the saved pooled states of the large one."""
-    pooling = bench.grid.merges[system.merge].options["probe"]
+    pooling = bench.grid.merges[system.merge].options.probe
     head, flops = _probe(bench, system)
     small, parts = bench.system(bench.finetuned, bench.seed)
     kept = {split: torch.from_numpy(bench.frozen[f"{split}.{pooling}"]) for split in SPLITS}
@@ -56,7 +56,7 @@ def climb(bench: Workbench, system: System, out: Path, report: Report) -> Built:
 
 def link(bench: Workbench, system: System, out: Path, report: Report) -> Built:
     """Make `calm`: train links from the large model's states to the small one's, with both models frozen."""
-    pooling = bench.grid.merges[system.merge].options["probe"]
+    pooling = bench.grid.merges[system.merge].options.probe
     depth_map = depth.uniform(bench.small_shape.layers, bench.large_shape.layers)
     head, flops = _probe(bench, system)
     large, parts = _layers(bench)
@@ -98,7 +98,7 @@ def _trained(
     with its parts and keys."""
     options, launch = bench.grid.merges[system.merge].options, bench.grid.study.launch
     settings = runs.chosen_settings(bench.grid, bench.paths, bench.task, bench.pair.small)[0]
-    changed = {"epochs": options["epochs"], "learning_rate": options["rate"] * settings.learning_rate}
+    changed = {"epochs": options.epochs, "learning_rate": options.rate * settings.learning_rate}
     splits = [
         Labelled(WithStates(bench.tokens(split), states[split]), runs.labels(bench.paths, bench.task, split))
         for split in SPLITS
@@ -107,7 +107,7 @@ def _trained(
     depth_map, outputs = depth.uniform(*(shape.layers for shape in shapes)), bench.row.outputs
 
     def cost(tokens: int) -> LinkedFlops:
-        return linked_flops(system.method, *shapes, depth_map, tokens, outputs)
+        return options.linked(*shapes, depth_map, tokens, outputs)
 
     tuned = finetune(
         module,

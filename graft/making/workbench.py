@@ -24,7 +24,7 @@ from graft.merging.changes import finetuned_with
 from graft.merging.protocol import Parts, extended
 from graft.merging.saving import split_classifier
 from graft.merging.selection import Choice
-from graft.registry import depth, merge_methods
+from graft.registry import depth
 from graft.registry.shapes import Shape
 from graft.study import runs
 from graft.study.grid import Grid
@@ -108,10 +108,10 @@ class Workbench:
     def parts(self, merge: Merge) -> Parts:
         """Inputs of a merge: bodies, depth map, options and, if the method needs them, statistics and texts."""
         statistics = None
-        name, layers = merge.options.get("depth", "uniform"), (self.small_shape.layers, self.large_shape.layers)
+        name, layers = merge.options.depth, (self.small_shape.layers, self.large_shape.layers)
         if merge.depth:
             path, made = self.calibration(merge.depth)
-            if merge_methods.needs_many_tokens(merge.method, merge.options):
+            if merge.options.needs_many_tokens:
                 check_tokens(made["tokens"], self.large_shape, "calibration.tokens")
             statistics, depth_map = load_file(path), tuple((m, g) for m, g in made["depth_map"])
         else:
@@ -134,10 +134,10 @@ class Workbench:
 
     def texts(self, merge: Merge) -> list[Batch]:
         """Batches of the calibration texts, for methods that need them; empty for others."""
-        if "texts" not in merge_methods.facts(merge.method).needs:
+        if "texts" not in merge.options.needs:
             return []
         tokens = runs.calibration_tokens(self.grid, self.paths, self.task, self.pair.large)
-        rows = first_texts(tokens, self.max_tokens, merge.options["text_tokens"])
+        rows = first_texts(tokens, self.max_tokens, merge.options.text_tokens)
         return [batch for _, batch in batches(tokens, self.max_tokens, rows)]
 
     def passes(self, shape: Shape, split: str, rows: np.ndarray | None = None, times: int = 1) -> int:

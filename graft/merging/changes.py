@@ -10,7 +10,7 @@ import torch
 from torch import Tensor
 
 from graft.encoders.architecture import EMBEDDING_TABLES
-from graft.registry.merge_methods import CHANGES
+from graft.registry.methods import CHANGES
 
 
 def finetuned_with(

@@ -10,7 +10,7 @@ import pandas as pd
 
 from graft.config.models import Pair
 from graft.io.names import matches
-from graft.registry.merge_methods import KINDS
+from graft.registry.methods import KINDS
 from graft.statistics.crossed import Crossed, Difference, Estimate
 from graft.statistics.verdicts import DESCRIPTIVE, carries_verdict, holm, verdict
 from graft.study.grid import Grid

@@ -16,10 +16,10 @@ from rich.text import Text
 from graft.config.study import load
 from graft.io import locks
 from graft.io.names import common_pair
+from graft.merging.facts import OneShape, TwoShapes
 from graft.planning.plan import Plan
 from graft.planning.sizes import SPLITS
-from graft.registry.merge_methods import MethodFacts
-from graft.registry.same_shape_methods import GREEDY, Facts
+from graft.registry.methods import GREEDY
 from graft.reporting import formats
 from graft.reporting.explaining import Section
 from graft.reporting.fitting import Column, Fitted, Prose
@@ -192,7 +192,7 @@ def explanation(sections: Iterable[Section]) -> list[Part]:
     return parts
 
 
-def methods_table(methods: Iterable[MethodFacts]) -> Fitted:
+def methods_table(methods: Iterable[type[TwoShapes]]) -> Fitted:
     """The registry of merge methods: kind, needs, label use, heads, inference, citation."""
     headings = ("method", "kind", "needs", "label use", "heads", "runs per example")
     rows = []
@@ -205,13 +205,13 @@ def methods_table(methods: Iterable[MethodFacts]) -> Fitted:
     return Fitted([*map(Column, headings), Column("citation", least=32)], rows, spaced=True)
 
 
-def same_shape_table(methods: Iterable[Facts]) -> Fitted:
+def same_shape_table(methods: Iterable[type[OneShape]]) -> Fitted:
     """The methods for models of one shape: needs, default strength and options, citation."""
     rows = []
     for facts in methods:
         needs = ["models"] + ["base"] * facts.base + [facts.statistics] * bool(facts.statistics)
-        needs += ["a study's scores on select"] * (facts is GREEDY)
-        options = ", ".join(f"{name} {option.default}" for name, option in facts.options.items())
+        needs += ["a study's scores on select"] * (facts.kind == GREEDY)
+        options = ", ".join(f"{name} {option.default}" for name, option in facts.known().items())
         cells = (facts.name, ", ".join(needs), f"{facts.strength:g}", options or formats.NOTHING, facts.citation)
         rows.append([*map(Text, cells)])
     columns = [

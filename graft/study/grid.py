@@ -13,7 +13,7 @@ from graft.config.systems import FewShotSystem
 from graft.config.transfer import full_name
 from graft.io import files
 from graft.io.names import check_patterns, common_pair, system_named
-from graft.registry import merge_methods
+from graft.registry import methods
 from graft.registry.tasks import TaskRow
 from graft.study.grid_systems import MEMBER, TRIAL, System, merges_of, systems_of, trial_name
 
@@ -137,7 +137,7 @@ class Grid:
 
     @functools.cache  # noqa: B019 - one grid per process
     def _merges_of(self, task: str) -> list[Run]:
-        return [run for run in self.runs if run.task == task and run.system.kind in merge_methods.KINDS]
+        return [run for run in self.runs if run.task == task and run.system.kind in methods.KINDS]
 
     def pair(self, name: str) -> Pair:
         return next(pair for pair in self.pairs if pair.name == name)

@@ -19,7 +19,7 @@ from graft.io import files
 from graft.io.progress import Report
 from graft.merging.homogeneous import card, folders
 from graft.merging.homogeneous.checkpoint import WEIGHTS
-from graft.registry import same_shape_methods
+from graft.registry import methods
 from graft.registry.shapes import Shape
 from graft.study import runs
 from graft.study.grid import Grid
@@ -62,7 +62,7 @@ class Combination:
         self.device, self.report = device, report
         self.name = "/".join(part for part in (system.name, task, f"seed-{seed}") if part)
         self.settings = same_shape_settings(system)
-        self.facts = same_shape_methods.of_study(system.method)
+        self.facts = methods.facts(system.method)
         self.pretrained = runs.model_folder(grid, paths, system.model)
         self.shape = Shape.of(self.pretrained)
         self.sources = [self._source(*one) for one in grid.merged(task, system, seed)]
@@ -101,7 +101,7 @@ class Combination:
         self, models: Sequence[Path], base: Path, out: Path, strength: float, statistics: Sequence[Path] = ()
     ) -> folders.Plan:
         """Merge the model folders `models` into folder `out`."""
-        method = "uniform" if self.facts is same_shape_methods.GREEDY else self.facts.name
+        method = "uniform" if self.facts.kind == methods.GREEDY else self.facts.name
         # Without a base, merging identical models reproduces them bit for bit.
         needs_base = self.facts.base or (strength != 1 and method != "slerp")
         order = folders.Order(
@@ -131,7 +131,15 @@ class Combination:
             for role, named, weights in [*base, *members]
         }
         config = {"architectures": ["BertForSequenceClassification"]}
-        return card.text(replace(plan, facts=self.facts), config, found, "the build.json beside this folder") + note
+        return (
+            card.text(
+                replace(plan, options=self.facts.checked(self.system.settings.options)),
+                config,
+                found,
+                "the build.json beside this folder",
+            )
+            + note
+        )
 
 
 @contextlib.contextmanager

@@ -20,7 +20,7 @@ from graft.merging.card import CARD
 from graft.merging.homogeneous import folders
 from graft.merging.homogeneous.averages import greedy
 from graft.merging.selection import Point, search
-from graft.registry import same_shape_methods
+from graft.registry.methods import GREEDY
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ def soup(one: Combination, out: Path) -> Combined:
     with scratch(out.parent) as temporary:
         (temporary / "base").mkdir()
         save_model(new_classifier(one.pretrained, row.labels, MEMBER_SEEDS), temporary / "base")
-        find = _greedily if one.facts is same_shape_methods.GREEDY else _by_strength
+        find = _greedily if one.facts.kind == GREEDY else _by_strength
         found = find(one, temporary)
         with files.atomic_folder(out) as folder:
             save_model(found.model, folder)

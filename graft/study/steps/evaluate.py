@@ -9,16 +9,11 @@ from pathlib import Path
 
 from graft.encoders.batches import padded_lengths
 from graft.flops import counts as count
-from graft.flops.linked import LINKED
-from graft.registry import merge_methods
-from graft.registry.cuts import cuts
 from graft.study.grid import Grid, Run
-from graft.study.grid_systems import System, effective
 from graft.study.paths import Paths
 from graft.study.sizes import Sizes
 from graft.study.steps.download_task import DownloadTask
 from graft.study.steps.making import making
-from graft.study.steps.merge_flops import linked, stitched
 from graft.study.steps.passes import classifier_flops, classifier_pass
 from graft.study.steps.step import RECORDS, Making, Step, Work, hash_of
 from graft.study.steps.tokenize_task import tokens, tokens_for
@@ -88,22 +83,11 @@ def system_pass(sizes: Sizes, task: str, system: str) -> int:
     outputs, lengths = grid.row(task).outputs, sizes.lengths(task, "report", grid.reads_as(spec))
     if spec.program == "ensemble":
         return spec.settings.members * classifier_pass(sizes, task, "report", spec.model)
-    if spec.method in LINKED:
-        return count.summed_flops(lambda t: linked(sizes, task, spec, t).live, padded_lengths(lengths))
-    if spec.method == "stitch":
-        # The chosen cut is not known yet: take the mean over all.
-        small, large = sizes.shapes(spec.pair.name)
-        found = [
-            count.summed_flops(functools.partial(stitched, small, large, cut), padded_lengths(lengths))
-            for cut in cuts(small.layers, large.layers, effective(spec)["direction"])
-        ]
-        return sum(found) // len(found)
-    return sum(classifier_flops(sizes.shape(model), outputs, lengths) for model in _inference_models(spec))
-
-
-def _inference_models(system: System) -> list[str]:
-    """Models that run at inference."""
-    if system.model or system.pair is None:
-        return [system.model] if system.model else []
-    roles = merge_methods.facts(system.method).inference if system.merge else ("large",)
-    return [getattr(system.pair, role) for role in roles]
+    if not spec.merge:
+        models = [spec.model] if spec.model else [spec.pair.large] if spec.pair else []
+        return sum(classifier_flops(sizes.shape(model), outputs, lengths) for model in models)
+    small, large = sizes.shapes(spec.pair.name)
+    answers = functools.partial(grid.merges[spec.merge].options.answers, small, large, outputs=outputs)
+    # The form that is chosen is not known yet: take the mean over all.
+    forms = len(answers(tokens=1))
+    return count.summed_flops(lambda t: sum(answers(tokens=t)), padded_lengths(lengths)) // forms

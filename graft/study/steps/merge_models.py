@@ -4,19 +4,28 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+import numpy as np
+
+from graft.encoders.batches import padded_lengths, training_batches
 from graft.flops import counts as count
-from graft.flops.linked import LINKED
-from graft.merging.selection import strength_grid
-from graft.registry import merge_methods
+from graft.merging.composite.facts import Making as CompositeSizes
+from graft.registry import methods
 from graft.study.grid import ALL_SEEDS, Grid
 from graft.study.grid_systems import effective, probes_of, reads_layers
 from graft.study.sizes import Sizes
+from graft.study.steps.calibrate import some_texts
 from graft.study.steps.embed_layers import EmbedLayers
 from graft.study.steps.embed_task import EmbedTask
 from graft.study.steps.finetune_model import FinetuneModel, classifier_bytes, plain
-from graft.study.steps.merge_flops import composite
 from graft.study.steps.models import weights
-from graft.study.steps.passes import classifier_flops, encoder_flops, fit_lengths
+from graft.study.steps.passes import (
+    classifier_flops,
+    classifier_pass,
+    encoder_flops,
+    epoch,
+    epochs,
+    fit_lengths,
+)
 from graft.study.steps.probe import Probe
 from graft.study.steps.step import INFERENCE, Making, Step, Work, hash_of
 from graft.study.steps.sweep import Sweep, moments, moved, parts
@@ -60,7 +69,7 @@ class MergeModels(Making):
             inputs.append(sweep.fingerprint(grid))
         if spec.merge and not spec.seeded:
             inputs.append(weights(grid, spec.pair.small).fingerprint(grid))
-        if spec.merge and not spec.head and "texts" in merge_methods.facts(spec.method).needs:
+        if spec.merge and not spec.head and "texts" in methods.facts(spec.method).needs:
             inputs += grid.calibration_text().values()
         inputs += [step.fingerprint(grid) for step in (*self.layers(grid), *self.probes(grid))]
         own = [spec.method, spec.head, effective(spec)]
@@ -77,13 +86,40 @@ class MergeModels(Making):
             yield from sweep.work(sizes)
         if spec.head:
             yield from self._head(sizes)
-        elif merge_methods.facts(spec.method).kind == "weights":
+        elif methods.facts(spec.method).kind == "weights":
             (_, large), outputs = sizes.shapes(spec.pair.name), sizes.grid.row(self.task).outputs
             select = sizes.lengths(self.task, "select", spec.pair.large)
-            tried = len(strength_grid(effective(spec), self.seed))
+            tried = len(sizes.grid.merges[spec.merge].options.grid(self.seed))
             yield Work(f"{self.name}/select", tried * classifier_flops(large, outputs, select))
         else:
-            yield from composite(sizes, self)
+            for part, flops, mode in sizes.grid.merges[spec.merge].options.making(self._sizes(sizes)):
+                yield Work(f"{self.name}/{part}", flops, mode)
+
+    def _sizes(self, sizes: Sizes) -> CompositeSizes:
+        """What the FLOPs of making a composite depend on."""
+        grid, spec = sizes.grid, self.spec(sizes.grid)
+        (small, large), pair = sizes.shapes(spec.pair.name), spec.pair
+        train, select = (sizes.lengths(self.task, split, pair.large) for split in ("train", "select"))
+        batch = grid.study.models[pair.small].finetune[self.task].batch_size
+
+        def texts(tokens: int) -> tuple[int, np.ndarray]:
+            read = some_texts(sizes, self.task, pair.name, tokens)
+            return int(read.sum()), padded_lengths(read)
+
+        passes = epochs(sizes, self.task, pair.small)
+        choice = classifier_pass(sizes, self.task, "select", pair.small)
+        return CompositeSizes(
+            small=small,
+            large=large,
+            outputs=grid.row(self.task).outputs,
+            ridges=len(spec.settings.ridge),
+            train=padded_lengths(train),
+            trained=padded_lengths(train, training_batches(train, batch, np.random.default_rng(0))),
+            select=padded_lengths(select),
+            fit=padded_lengths(fit_lengths(sizes, self.task, pair.name, spec.merge)),
+            texts=texts,
+            finetuning=(passes * epoch(sizes, self.task, pair.small)[0], passes * choice),
+        )
 
     def _head(self, sizes: Sizes) -> Iterator[Work]:
         spec, outputs = self.spec(sizes.grid), sizes.grid.row(self.task).outputs
@@ -97,7 +133,7 @@ class MergeModels(Making):
 
     def bytes(self, sizes: Sizes) -> int:
         spec = self.spec(sizes.grid)
-        if spec.merge is None or merge_methods.facts(spec.method).kind == "weights":
+        if spec.merge is None or methods.facts(spec.method).kind == "weights":
             return classifier_bytes(sizes, self.task, spec.pair.large)
         # A small model trains beside the frozen large one, or (calm) links of about the small model's size.
-        return classifier_bytes(sizes, self.task, spec.pair.small) if spec.method in LINKED else 0
+        return classifier_bytes(sizes, self.task, spec.pair.small) if methods.facts(spec.method).trained else 0

@@ -6,7 +6,7 @@ import functools
 from collections.abc import Iterator
 
 from graft.flops import same_shape
-from graft.registry import same_shape_methods
+from graft.registry import methods
 from graft.study.grid import Grid
 from graft.study.grid_systems import System, same_shape_settings, statistic_of
 from graft.study.sizes import Sizes
@@ -38,7 +38,7 @@ class SoupModels(Making):
         shape, outputs = sizes.shape(spec.model), sizes.grid.row(self.task).outputs
         merge = functools.partial(same_shape.merge_flops, spec.method, shape, outputs)
         # A greedy soup tries every member but the best; count as if all of them were added.
-        greedy, members = spec.method == same_shape_methods.GREEDY.name, spec.settings.members
+        greedy, members = spec.method == methods.GREEDY, spec.settings.members
         tried = range(2, members + 1) if greedy else [members] * len(same_shape_settings(spec)["strengths"])
         yield Work(f"{self.name}/merge", sum(map(merge, tried)), "closed form")
         yield Work(f"{self.name}/select", len(tried) * classifier_pass(sizes, self.task, "select", spec.model))

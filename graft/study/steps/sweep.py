@@ -5,14 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from graft.merging.selection import strength_grid
-from graft.registry import merge_methods
+from graft.registry import methods
 from graft.study.grid import Grid
 from graft.study.sizes import Sizes
 from graft.study.steps.calibrate import Calibrate
 from graft.study.steps.embed_task import EmbedTask
 from graft.study.steps.finetune_model import FinetuneModel, plain
-from graft.study.steps.merge_flops import PREPARE
 from graft.study.steps.models import weights
 from graft.study.steps.passes import encoder_flops, encoder_pass, fit_lengths
 from graft.study.steps.step import NUMBER, STATES, Step, Work, hash_of
@@ -43,9 +41,9 @@ class Sweep(Step):
         merge, pair = grid.merges[self.merge], grid.pair(self.pair)
         inputs = [plain(grid, self.task, pair.small, self.seed), EmbedTask(self.task, pair.large).fingerprint(grid)]
         inputs += [step.fingerprint(grid) for step in moments(grid, self.task, self.pair, self.merge)]
-        if "texts" in merge_methods.facts(merge.method).needs:
+        if "texts" in methods.facts(merge.method).needs:
             inputs += grid.calibration_text().values()
-        settings = [merge.method, merge.options, merge.change, merge.settings.fit_rows]
+        settings = [merge.method, merge.options.values(), merge.change, merge.settings.fit_rows]
         return hash_of("sweep", *settings, *inputs, recipe=_RECIPE)
 
     def depends_on(self, grid: Grid) -> str:
@@ -54,12 +52,9 @@ class Sweep(Step):
     def work(self, sizes: Sizes) -> Iterator[Work]:
         (small, large), tried = sizes.shapes(self.pair), moved(sizes, self.merge, self.seed)
         merge, name = sizes.grid.merges[self.merge], f"sweep.{self.merge}.{self.pair}/{self.task}/seed-{self.seed}"
-        if merge.method in PREPARE:
-            prepare, apply = PREPARE[merge.method](small, large, merge.options)
-            yield Work(f"{name}/prepare", prepare, "closed form")
-            yield Work(f"{name}/apply", tried * apply, "closed form")
-        else:
-            sizes.unknown[f"method {merge.method}: the FLOPs of its preparation, which the plan does not count"] = None
+        cost = merge.options.flops(small, large, merge.options.text_tokens)
+        yield Work(f"{name}/prepare", cost.prepare, "closed form")
+        yield Work(f"{name}/apply", tried * cost.apply, "closed form")
         fit = fit_lengths(sizes, self.task, self.pair, self.merge)
         reader = sizes.grid.pair(self.pair).large
         yield Work(f"{name}/fit", tried * encoder_flops(large, fit))
@@ -86,4 +81,4 @@ def moments(grid: Grid, task: str, pair: str, merge: str) -> list[Step]:
 
 def moved(sizes: Sizes, merge: str, seed: int | str) -> int:
     """Number of strengths other than 0."""
-    return sum(strength != 0 for strength in strength_grid(sizes.grid.merges[merge].options, seed))
+    return sum(strength != 0 for strength in sizes.grid.merges[merge].options.grid(seed))

@@ -10,7 +10,7 @@ from pydantic import ValidationError
 
 from graft.config import study as studies
 from graft.config.sections import Section
-from graft.registry import merge_methods, same_shape_methods
+from graft.registry import methods
 
 # The bounds of a number are where it ceases to make sense, and far from these.
 WRONG = [
@@ -66,14 +66,7 @@ NUMBERS = [
     if list(with_wrong(field.annotation, 0))
 ]
 OPTIONS = [
-    (checked, name, option)
-    for methods, checked in (
-        (merge_methods.METHODS, merge_methods.checked_options),
-        (same_shape_methods.METHODS, same_shape_methods.checked_options),
-    )
-    for name, facts in methods.items()
-    for option, kind in facts.options.items()
-    if kind.type in ("integer", "size", "share", "seed")
+    (name, option) for name, facts in methods.table().items() for option, kind in facts.known().items() if kind.bounds
 ]
 
 
@@ -103,18 +96,18 @@ def test_every_number_of_every_section_is_finite_in_range_and_no_truth_value(sec
             assert any(problem["loc"][:1] == (key,) for problem in error.value.errors()), (section, key, value)
 
 
-@pytest.mark.parametrize(("checked", "method", "option"), OPTIONS)
-def test_every_number_among_the_options_of_methods_is_too(checked, method, option):
+@pytest.mark.parametrize(("method", "option"), OPTIONS)
+def test_every_number_among_the_options_of_methods_is_too(method, option):
     for wrong in [*WRONG, None, {}]:
         with pytest.raises(ValueError) as error:
-            checked(method, {option: wrong})
+            methods.checked_options(method, {option: wrong})
         assert option in str(error.value) and len(str(error.value)) < 300
 
 
 @pytest.mark.parametrize("wrong", [math.nan, math.inf, True, 1e9, 10**400, "one"])
 def test_strengths_of_a_method_are_too(wrong):
     with pytest.raises(ValueError, match="it must be a list of numbers from -1000 to 1000"):
-        merge_methods.checked_options("theseus", {"strengths": [0, wrong]})
+        methods.checked_options("theseus", {"strengths": [0, wrong]})
 
 
 @pytest.mark.parametrize(

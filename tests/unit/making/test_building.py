@@ -9,7 +9,7 @@ import pytest
 
 from graft.config.study import parse
 from graft.io import files
-from graft.registry import merge_methods
+from graft.registry import methods
 from graft.study.grid import Grid
 from graft.study.paths import Paths
 from graft.study.steps import graph
@@ -23,12 +23,11 @@ TASK, PAIR = "rte", "small-into-large"
 @pytest.fixture(scope="module")
 def grid(pico_glue, pico_models):
     """A study with every method of kind weights, each under one head without labels, and controls."""
-    heads = itertools.cycle([head] for head in merge_methods.HEADS if head != "labelled")
+    heads = itertools.cycle([head] for head in methods.HEADS if head != "labelled")
     merges = {}
-    for name, facts in merge_methods.METHODS.items():
-        if facts.kind == "weights":
-            merges[name] = {"strengths": [0, 1]} if "strengths" in facts.options else {"trials": 3}
-            merges[name] |= {"fit_rows": 64, "heads": next(heads)} if facts.heads else {}
+    for name, facts in methods.table("weights").items():
+        merges[name] = {"strengths": [0, 1]} if "strengths" in facts.known() else {"trials": 3}
+        merges[name] |= {"fit_rows": 64, "heads": next(heads)} if facts.heads else {}
     control = {"head-only": {"fit_rows": 64}, "shuffled": {"of": ["spacewise"]}}
     systems = {"merge": merges, "control": control}
     # One process has one precision for good (accelerate), and the tests of training have this one.

@@ -10,7 +10,6 @@ from graft.config.study import load, parse
 from graft.flops.counts import masked_lm_flops
 from graft.planning.plan import KINDS, plan
 from graft.planning.sizes import sizes_of
-from graft.registry import merge_methods
 from graft.registry.gpus import gpu
 from graft.registry.shapes import Shape
 from graft.study.grid import Grid
@@ -18,7 +17,6 @@ from graft.study.paths import Paths
 from graft.study.steps import graph
 from graft.study.steps.calibrate import Calibrate
 from graft.study.steps.download_task import DownloadTask
-from graft.study.steps.merge_flops import PREPARE
 from graft.study.steps.merge_models import MergeModels
 from graft.study.steps.models import DownloadModel, InitialiseModel, PretrainModel, batches_of_all_steps
 from graft.training.unlabelled import length_batches
@@ -166,13 +164,3 @@ def test_making_models_for_controls_comes_before_what_is_made_of_them(values):
 def _steps(values):
 
     return graph.of_study(Grid(parse(values)))
-
-
-@pytest.mark.parametrize("method", sorted(name for name, m in merge_methods.METHODS.items() if m.kind == "weights"))
-def test_preparations_are_counted_as_their_methods_count_them(method):
-    small, large = Shape(2, 12, 2, 48, 60), Shape(4, 24, 4, 96, 60)
-    options = merge_methods.checked_options(method, {})
-    tokens = options.get("text_tokens", 0)
-    assert PREPARE[method](small, large, options) == merge_methods.implementation(method)().flops(
-        small, large, options, tokens
-    )

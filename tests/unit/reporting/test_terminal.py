@@ -4,7 +4,7 @@ import pytest
 from rich.console import Console
 
 from graft.planning.plan import plan
-from graft.registry import merge_methods
+from graft.registry import methods
 from graft.registry.gpus import gpu
 from graft.reporting import terminal
 from graft.reporting.states import StepState, states
@@ -52,8 +52,8 @@ def test_times_are_written_in_the_unit_that_reads_best():
 
 
 def test_methods_lists_the_whole_registry():
-    text = _text([terminal.methods_table(merge_methods.METHODS.values())])
-    for facts in merge_methods.METHODS.values():
+    text = _text([terminal.methods_table(methods.table(*methods.KINDS).values())])
+    for facts in methods.table(*methods.KINDS).values():
         assert facts.name in text and facts.kind in text
 
 
@@ -62,7 +62,7 @@ def test_no_name_or_number_is_broken_at_any_width(study, runs_of, compare, grid,
     values = {"finetune.big": {0: 0.6, 1: 0.7}, "merge.interpolate.tiny-into-big": {0: 0.5, 1: "failed"}}
     parts = [
         *terminal.comparison_tables(compare(runs_of(values), study())),
-        terminal.methods_table(merge_methods.METHODS.values()),
+        terminal.methods_table(methods.table(*methods.KINDS).values()),
         *terminal.status_tables(states(grid, paths)),
         *terminal.plan_tables(plan(grid, paths, gpu("a100"), 0.25)),
     ]
@@ -70,5 +70,5 @@ def test_no_name_or_number_is_broken_at_any_width(study, runs_of, compare, grid,
     for part in parts:
         console.print(part, crop=False)
     words = set(console.file.getvalue().split())
-    assert {"merge.interpolate", "finetune.big", "0.650", "small_finetuned,", *merge_methods.METHODS} <= words
+    assert {"merge.interpolate", "finetune.big", "0.650", "small_finetuned,", *methods.table(*methods.KINDS)} <= words
     assert {f"rte/{name}" for name in grid.systems if not name.startswith("trial.")} <= words

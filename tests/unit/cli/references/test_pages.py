@@ -4,10 +4,11 @@ import re
 
 import pytest
 
-from graft.cli.references import configuration, methods
+from graft.cli.references import configuration
+from graft.cli.references import methods as page
 from graft.cli.references.__main__ import PAGES, ROOT
 from graft.config.study import Study
-from graft.registry import merge_methods, same_shape_methods
+from graft.registry.methods import facts, table
 
 
 @pytest.mark.parametrize("name", PAGES)
@@ -15,22 +16,20 @@ def test_what_is_committed_is_what_the_code_says(name):
     assert (ROOT / name).read_text() == PAGES[name](), "call make docs"
 
 
-@pytest.mark.parametrize(
-    "facts", [*merge_methods.METHODS.values(), *same_shape_methods.METHODS.values()], ids=lambda facts: facts.name
-)
-def test_every_method_has_what_it_is_needs_options_and_citation(facts):
-    (section,) = re.findall(rf"^### {facts.name}\n(.*?)(?=^##|\Z)", methods.reference(), re.DOTALL | re.MULTILINE)
-    assert facts.citation in section and "| needs |" in section
+@pytest.mark.parametrize("method", table().values(), ids=lambda method: method.name)
+def test_every_method_has_what_it_is_needs_options_and_citation(method):
+    (section,) = re.findall(rf"^### {method.name}\n(.*?)(?=^##|\Z)", page.reference(), re.DOTALL | re.MULTILINE)
+    assert method.citation in section and "| needs |" in section
     assert re.search(r"[=(]", section.split("| needs |")[0]), "no formula"
-    for name, option in facts.options.items():
+    for name, option in method.known().items():
         assert re.search(rf"^\| `{name}` \| .* \| .* \| .+ \|$", section, re.MULTILINE), name
         assert all(f"`{choice}`" in section for choice in option.choices)
 
 
 def test_inference_costs_are_those_of_the_models_that_run():
-    assert methods.inference(merge_methods.facts("theseus")) == "large: 22.3 GFLOPs (×1.00)"
-    assert methods.inference(merge_methods.facts("logit_ensemble")) == "small + large: 23.6 GFLOPs (×1.06)"
-    low, high = re.findall(r"×([\d.]+)", methods.inference(merge_methods.facts("stitch")))
+    assert page.inference(facts("theseus")) == "large: 22.3 GFLOPs (×1.00)"
+    assert page.inference(facts("logit_ensemble")) == "small + large: 23.6 GFLOPs (×1.06)"
+    low, high = re.findall(r"×([\d.]+)", page.inference(facts("stitch")))
     assert float(low) < 0.5 < float(high) < 1
 
 

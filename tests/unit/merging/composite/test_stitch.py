@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from graft.encoders.bert import encoder_of
-from graft.merging.composite.stitch import Stitched, joint, states
+from graft.merging.composite.stitch.maths import Stitched, joint, states
 from graft.merging.heads.ridge import LinearMap
 from graft.registry.cuts import cuts
 from tests.unit.merging import relatives

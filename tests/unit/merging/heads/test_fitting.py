@@ -3,7 +3,7 @@ import torch
 
 from graft.merging.heads.fitting import fit_heads
 from graft.merging.heads.head import Head, head_logits
-from graft.registry.merge_methods import HEADS
+from graft.registry.methods import HEADS
 
 
 def _random(*shape, seed=0):

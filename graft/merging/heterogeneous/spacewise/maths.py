@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from torch import Tensor
 
@@ -16,19 +15,17 @@ from graft.encoders.architecture import (
     layer_prefix,
     site_name,
 )
-from graft.flops.counts import evidence_flops, spacewise_flops
 from graft.io.progress import along
 from graft.merging import moments
 from graft.merging.alignment import affine, transport
 from graft.merging.alignment.evidence import with_evidence
 from graft.merging.alignment.maps import Maps
 from graft.merging.alignment.spaces import SpaceMaps, fit_spaces
-from graft.merging.protocol import Cost, Deltas, Parts, add, check_parts, small_change
+from graft.merging.protocol import Deltas, Method, Parts, check_parts, small_change
 from graft.registry import depth
-from graft.registry.shapes import Shape
 
 
-class Spacewise:
+class Spacewise(Method):
     """Transport without training and without labels; `strength` scales the transported change.
 
     A *space* is shared by all layers that read or write it: the residual stream (one map for all layers, from all
@@ -50,33 +47,24 @@ class Spacewise:
         check_parts(parts)
         parts = with_evidence(parts, "spacewise")
         options = parts.options
-        fit = affine.fit(options["alignment"], options["map_ridge"])
-        maps = fit_spaces(parts, fit, residual=options["residual"], heads=options["per_head"])
+        fit = affine.fit(options.alignment, options.map_ridge)
+        maps = fit_spaces(parts, fit, residual=options.residual, heads=options.per_head)
         share = depth.shares(parts.depth_map)
         deltas: dict[str, Tensor] = {}
         for m, g in along(parts.depth_map, parts.report, "layers carried over"):
             layer = dict(_linear_layers(parts, maps, m, g))
-            if options["layernorm"] != "leave":
+            if options.layernorm != "leave":
                 for norm, site in NORMS.items():
                     names = layer_prefix(m) + norm, layer_prefix(g) + norm
                     layer |= _norm(parts, *names, site_name(m, g, site), maps.residual[m, g, site])
             deltas |= {name: share[m, g] * delta for name, delta in layer.items()}
-        if options["embedding_delta"]:
+        if options.embedding_delta:
             stream = maps.residual[EMBEDDINGS]
             write = maps.writes[EMBEDDINGS]
             deltas |= {name: small_change(parts, name) @ write for name in EMBEDDING_TABLES}
-            if options["layernorm"] != "leave":
+            if options.layernorm != "leave":
                 deltas |= _norm(parts, EMBEDDING_NORM, EMBEDDING_NORM, EMBEDDINGS, stream)
         return Deltas(parts.large, deltas, maps.missed)
-
-    def apply(self, state: Deltas, strength: float) -> dict[str, Tensor]:
-        """The merged body."""
-        return add(state, strength)
-
-    def flops(self, small: Shape, large: Shape, options: Mapping[str, Any], tokens: int) -> Cost:
-        """FLOPs of one `prepare` and of one `apply`."""
-        pairs = depth.pairs(options["depth"], small.layers, large.layers)
-        return Cost(spacewise_flops(small, large, pairs, options) + evidence_flops(small, large, pairs, options))
 
 
 def _linear_layers(parts: Parts, maps: SpaceMaps, m: int, g: int) -> Iterator[tuple[str, Tensor]]:
@@ -93,7 +81,7 @@ def _linear_layers(parts: Parts, maps: SpaceMaps, m: int, g: int) -> Iterator[tu
 
 def _norm(parts: Parts, small: str, large: str, site: str, maps: Maps) -> dict[str, Tensor]:
     change = small_change(parts, f"{small}.weight"), small_change(parts, f"{small}.bias")
-    if parts.options["layernorm"] == "map":
+    if parts.options.layernorm == "map":
         moved = change[0] @ maps.forward, change[1] @ maps.forward
     else:
         seen = moments.read(parts.statistics, site, parts.small_shape.width, parts.large_shape.width)

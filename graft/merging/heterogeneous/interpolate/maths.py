@@ -1,14 +1,12 @@
 """Interpolation of tensors paired by name: the floor that every other method must pass."""
 
 from collections.abc import Mapping
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from graft.merging.heads.head import Head
-from graft.merging.protocol import Cost, Parts, check_parts
-from graft.registry.shapes import Shape
+from graft.merging.protocol import Parts, check_parts
 
 
 class Interpolate:
@@ -32,10 +30,6 @@ class Interpolate:
         """The merged body."""
         large, small = state
         return {name: _mix(small[name], t, strength) if name in small else t.clone() for name, t in large.items()}
-
-    def flops(self, small: Shape, large: Shape, options: Mapping[str, Any], tokens: int) -> Cost:
-        """Zero: tensors are padded and averaged, not multiplied."""
-        return Cost()
 
 
 def interpolated_head(small_head: Head, body: Mapping[str, Tensor], strength: float) -> Head:

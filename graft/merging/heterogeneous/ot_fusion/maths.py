@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from torch import Tensor
 
@@ -19,18 +18,15 @@ from graft.encoders.architecture import (
     STREAM,
     layer_prefix,
 )
-from graft.flops.counts import ot_fusion_flops
 from graft.io.progress import along
 from graft.merging.alignment import affine
 from graft.merging.alignment.evidence import with_evidence
 from graft.merging.alignment.maps import Maps
 from graft.merging.alignment.spaces import fit_spaces
-from graft.merging.protocol import Cost, Deltas, Parts, add, check_parts
-from graft.registry import depth
-from graft.registry.shapes import Shape
+from graft.merging.protocol import Deltas, Method, Parts, check_parts
 
 
-class OTFusion:
+class OTFusion(Method):
     """(1 - a) large + a T(small), T copying each unit to the large units most like it; `strength` is a, in [0, 1].
 
     Unlike a transport of changes it mixes whole weights: at a = 1 the mapped layers are the small model's own, written
@@ -45,7 +41,7 @@ class OTFusion:
         """Compute T(small) - large for every tensor that changes, float64."""
         check_parts(parts)
         parts = with_evidence(parts, "ot_fusion")
-        maps = fit_spaces(parts, affine.fit(parts.options["alignment"], 0.0))
+        maps = fit_spaces(parts, affine.fit(parts.options.alignment, 0.0))
         moved: dict[str, Tensor] = {}
         for m, g in along(parts.depth_map, parts.report, "layers carried over"):
             for name in LINEARS:
@@ -63,14 +59,6 @@ class OTFusion:
         moved |= {name: _small(parts, name) @ stream.forward for name in EMBEDDING_TABLES}
         deltas = {name: tensor - parts.large[name].double().cpu() for name, tensor in moved.items()}
         return Deltas(parts.large, deltas, maps.missed)
-
-    def apply(self, state: Deltas, strength: float) -> dict[str, Tensor]:
-        """The merged body."""
-        return add(state, strength)
-
-    def flops(self, small: Shape, large: Shape, options: Mapping[str, Any], tokens: int) -> Cost:
-        """FLOPs of one `prepare` and of one `apply`; only matrix products count, and plans need none."""
-        return Cost(ot_fusion_flops(small, large, depth.pairs(options["depth"], small.layers, large.layers)))
 
 
 def _linear(parts: Parts, source: str, target: str, backward: Tensor, forward: Tensor) -> Iterator[tuple[str, Tensor]]:

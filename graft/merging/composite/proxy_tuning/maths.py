@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable
 
 from torch import Tensor
 
-from graft.merging.composite.logit_ensemble import centred, scale
+from graft.merging.composite.logit_ensemble.maths import centred, scale
 from graft.merging.selection import Choice, Point, search
 
 # Scales of the logits of the probe, the fine-tuned small model and the probe on the small model.

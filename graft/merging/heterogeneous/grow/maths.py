@@ -5,20 +5,18 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor
 
 from graft.encoders.architecture import EMBEDDING_NORM, EMBEDDING_TABLES, LINEARS, NORMS, layer_prefix
 from graft.encoders.bert import encoder_of
-from graft.flops.counts import grow_flops
 from graft.io.progress import along
-from graft.merging.protocol import Cost, Deltas, Parts, add, check_parts
+from graft.merging.protocol import Deltas, Method, Parts, check_parts
 from graft.registry.shapes import Shape
 
 
-class Grow:
+class Grow(Method):
     """(1 - a) large + a grown, `strength` a in [0, 1]; at a = 1 the large shape computes what the small model did.
 
     Hidden units are copied as often as they fit and the rest padded with the units' mean, weights that read copies
@@ -44,14 +42,6 @@ class Grow:
         if parts.texts:
             diagnostics["growing"] = _error(small, large | grown, placement, parts)
         return Deltas(parts.large, {name: tensor - large[name] for name, tensor in grown.items()}, diagnostics)
-
-    def apply(self, state: Deltas, strength: float) -> dict[str, Tensor]:
-        """The merged body."""
-        return add(state, strength)
-
-    def flops(self, small: Shape, large: Shape, options: Mapping[str, Any], tokens: int) -> Cost:
-        """Both models' passes over the texts; units are copied, not multiplied (products here have one entry a row)."""
-        return Cost(grow_flops(small, large, tokens))
 
 
 @dataclass(frozen=True)

@@ -1,22 +1,17 @@
 """Theseus: the small model's weight changes, carried over by one Procrustes map per linear layer's input and output."""
 
-from collections.abc import Mapping
-from typing import Any
-
 from torch import Tensor
 
 from graft.encoders.architecture import EMBEDDINGS, LINEARS, WORD_EMBEDDINGS, layer_prefix, site_name
-from graft.flops.counts import evidence_flops, theseus_flops
 from graft.io.progress import along
 from graft.merging import moments
 from graft.merging.alignment.evidence import with_evidence
 from graft.merging.alignment.procrustes import procrustes
-from graft.merging.protocol import Cost, Deltas, Parts, add, check_parts, small_change
+from graft.merging.protocol import Deltas, Method, Parts, check_parts, small_change
 from graft.registry import depth
-from graft.registry.shapes import Shape
 
 
-class Theseus:
+class Theseus(Method):
     """Transport without training and without labels; `strength` scales the transported change.
 
     For a linear layer with maps T_in, T_out [w_S, w_L] between the pre-trained models' activations at its input and its
@@ -37,20 +32,10 @@ class Theseus:
         deltas: dict[str, Tensor] = {}
         for m, g in along(parts.depth_map, parts.report, "layers carried over"):
             deltas |= {name: share[m, g] * delta for name, delta in _layer_deltas(parts, m, g).items()}
-        if parts.options["embedding_delta"]:
+        if parts.options.embedding_delta:
             map_ = _map(parts, EMBEDDINGS, parts.small_shape.width, parts.large_shape.width)
             deltas[WORD_EMBEDDINGS] = small_change(parts, WORD_EMBEDDINGS) @ map_
         return Deltas(parts.large, deltas)
-
-    def apply(self, state: Deltas, strength: float) -> dict[str, Tensor]:
-        """The merged body."""
-        return add(state, strength)
-
-    def flops(self, small: Shape, large: Shape, options: Mapping[str, Any], tokens: int) -> Cost:
-        """FLOPs of one `prepare` and of one `apply`."""
-        pairs = depth.pairs(options["depth"], small.layers, large.layers)
-        evidence = evidence_flops(small, large, pairs, options)
-        return Cost(theseus_flops(small, large, pairs, options["embedding_delta"]) + evidence)
 
 
 def _layer_deltas(parts: Parts, small_layer: int, large_layer: int) -> dict[str, Tensor]:

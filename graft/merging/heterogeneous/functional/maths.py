@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -12,14 +11,11 @@ from transformers import BertModel
 
 from graft.encoders.architecture import EMBEDDING_NORM, EMBEDDING_TABLES, EMBEDDINGS, LINEAR_SPACES, NORMS, layer_prefix
 from graft.encoders.bert import attention_bias, encoder_of
-from graft.flops.counts import functional_flops
 from graft.io.progress import along
 from graft.merging.alignment import affine
 from graft.merging.alignment.spaces import SpaceMaps, fit_spaces
 from graft.merging.moments import CONSTANT
-from graft.merging.protocol import Cost, Parts, check_parts, small_change
-from graft.registry import depth
-from graft.registry.shapes import Shape
+from graft.merging.protocol import Parts, check_parts, small_change
 
 # Linear layers that share one input.
 ATTENTION_IN = ("attention.self.query", "attention.self.key", "attention.self.value")
@@ -62,7 +58,7 @@ class Functional:
             raise ValueError(
                 "functional transport needs the statistics of a calibration and texts; calibrate this pair"
             )
-        maps = fit_spaces(parts, affine.fit("least_squares", parts.options["map_ridge"]))
+        maps = fit_spaces(parts, affine.fit("least_squares", parts.options.map_ridge))
         before = encoder_of(parts.small_pretrained, parts.small_shape)
         after = encoder_of(parts.small_finetuned, parts.small_shape)
         changes: dict[str, list[Tensor]] = {}
@@ -80,7 +76,7 @@ class Functional:
             return {name: tensor.clone() for name, tensor in parts.large.items()}
         plain, merged = (encoder_of(parts.large, parts.large_shape) for _ in range(2))
         walk = [_Walk(plain, merged, batch) for batch in _on(plain.device, parts.texts)]
-        if parts.options["embedding_delta"]:
+        if parts.options.embedding_delta:
             _move_embeddings(state, walk, merged, strength)
         source = {g: m for m, g in parts.depth_map}
         blocks = list(zip(plain.encoder.layer, merged.encoder.layer, strict=True))
@@ -92,12 +88,6 @@ class Functional:
                     texts.plain, texts.merged = block(texts.plain, texts.bias), moved(texts.merged, texts.bias)
         dtypes = {name: tensor.dtype for name, tensor in parts.large.items()}
         return {name: tensor.to(dtypes[name]) for name, tensor in merged.state_dict().items()}
-
-    def flops(self, small: Shape, large: Shape, options: Mapping[str, Any], tokens: int) -> Cost:
-        """FLOPs of one `prepare` and of one `apply`."""
-        pairs = depth.pairs(options["depth"], small.layers, large.layers)
-        small = depth.as_deep(options["depth"], small, large)
-        return Cost(*functional_flops(small, large, pairs, tokens, options))
 
 
 class _Walk:
@@ -119,7 +109,7 @@ def _move_embeddings(state: Prepared, walk: Sequence[_Walk], merged: BertModel, 
     def made() -> list[Tensor]:
         return [merged.embeddings(**texts.inputs) for texts in walk]
 
-    if parts.options["layernorm"] == "fit":
+    if parts.options.layernorm == "fit":
         change = strength * state.changes[EMBEDDING_NORM].double() @ stream.forward
         wanted = _real(walk, [texts.plain for texts in walk]) + change
         _refit_norm(merged.get_submodule(EMBEDDING_NORM), _real(walk, made()), wanted)
@@ -133,13 +123,13 @@ def _move_block(
     """Move the second of two equal blocks, layer by layer as inputs become known, and advance both states."""
     (m, g), (plain, merged) = pair, blocks
     before = _plain_pass(walk, plain)
-    fit_norms = state.parts.options["layernorm"] == "fit"
+    fit_norms = state.parts.options.layernorm == "fit"
 
     def refit(names: Sequence[str], inputs: Sequence[Tensor]) -> None:
         changes = [strength * state.changes[layer_prefix(m) + n].double() @ state.maps.exit(m, g, n) for n in names]
         linears = [merged.get_submodule(name) for name in names]
         read = before[names[0]][0]
-        _refit_linears(linears, _real(walk, inputs), read, changes, state.parts.options["fit_ridge"])
+        _refit_linears(linears, _real(walk, inputs), read, changes, state.parts.options.fit_ridge)
 
     def normed(name: str, sums: Sequence[Tensor]) -> list[Tensor]:
         norm = merged.get_submodule(name)
