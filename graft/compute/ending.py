@@ -60,7 +60,8 @@ def run(name: str, main: Callable[[], None]) -> None:
         raise SystemExit(128 + signal.SIGINT) from None
     except BrokenPipeError:
         # The reader has seen enough (`| head`); discard what is still to be flushed.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())
+        if sys.__stdout__ is not None:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())
         raise SystemExit(128 + signal.SIGPIPE) from None
     except Exception as error:
         told = sentence(error)

@@ -127,7 +127,7 @@ def _mean(values: pd.Series) -> float | None:
 
 def _ratios(costs: dict[str, float | None], reference: dict[str, float | None]) -> dict[str, float]:
     return {
-        f"{name}_ratio": costs[name] / reference[name]
+        f"{name}_ratio": own / theirs
         for name in ("train_flops", "inference_flops")
-        if costs[name] is not None and reference.get(name)
+        if (own := costs[name]) is not None and (theirs := reference.get(name))
     }

@@ -66,7 +66,11 @@ def table(runs: pd.DataFrame, grid: Grid, made: Made, measured: Mapping[str, Mea
             dict.fromkeys(COLUMNS)
             | {"task": task, "system": name, "kind": system.kind, "n_seeds": len(own)}
             | means
-            | {f"{cost}_ratio": means[cost] / reference[cost] for cost in _WITH_RATIO if own and reference.get(cost)}
+            | {
+                f"{cost}_ratio": mean / theirs
+                for cost in _WITH_RATIO
+                if (mean := means.get(cost)) is not None and (theirs := reference.get(cost))
+            }
             | {"train_flops_parts": _text(mean_parts(own, task))}
             | _measurement(measured.get(task), grid, task, name)
         )

@@ -52,7 +52,7 @@ def guess_row(table: pd.DataFrame, file: object, kind: Kind | None = None) -> Ta
     text = _text_columns(table.drop(columns=label), file)
     classes = _classes(table[label], file, kind)
     if classes is None:
-        metrics = ("correlation", "pearson", "spearman")
+        metrics: tuple[str, ...] = ("correlation", "pearson", "spearman")
     else:
         metrics = ("accuracy", "f1" if len(classes) == 2 else "f1_macro")
     return TaskRow(text=text, label=label, labels=classes, metrics=metrics)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -27,9 +28,11 @@ def data(source: Source) -> pd.DataFrame:
     """
     found: dict[tuple[str, str], tuple[list[list[float]], list[str]]] = {}
     for step in steps.of_study(source.grid):
-        file = source.paths.statistics(*step.wildcards) / "statistics.safetensors" if step.rule == "calibrate" else None
-        if file is not None and file.is_file():
-            task, pair, name = step.wildcards
+        if step.rule != "calibrate":
+            continue
+        task, pair, name = map(str, step.wildcards)
+        file = source.paths.statistics(task, pair, name) / "statistics.safetensors"
+        if file.is_file():
             found.setdefault((task, pair), (_similarity(file), []))[1].append(name)
     rows = []
     for (task, pair), (similarity, names) in found.items():
@@ -43,7 +46,7 @@ def data(source: Source) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
 
 
-def _similarity(file: object) -> list[list[float]]:
+def _similarity(file: Path) -> list[list[float]]:
     from safetensors.numpy import load_file
 
     return load_file(file)["cka"].tolist()
