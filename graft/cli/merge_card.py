@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from pathlib import Path
+from typing import Any
 
 from graft.cli.merge_orders import Order, Plan
 from graft.compute import provenance
@@ -16,12 +17,9 @@ from graft.registry.merge_methods import MethodFacts
 
 def write(folder: Path, facts: MethodFacts, order: Order, plan: Plan, diagnostics: dict[str, float]) -> None:
     """Write README.md with the hub's metadata, and graft.json with the merge's sources, settings and software."""
-    sources = {
-        "large": order.large,
-        "small_finetuned": order.small_finetuned,
-        "small_pretrained": order.small_pretrained,
-    }
-    made = {
+    roles = ("large", "small_finetuned", "small_pretrained")
+    sources: dict[str, Path] = {role: getattr(order, role) for role in roles}
+    made: dict[str, Any] = {
         "method": facts.name,
         "citation": facts.citation,
         "strength": order.strength,

@@ -481,7 +481,7 @@ def _known(where: str, name: str, known: Any) -> None:
         raise unknown(where, name, known)
 
 
-def _sentence(problem: dict[str, Any]) -> str:
+def _sentence(problem: ErrorDetails) -> str:
     where = ".".join(str(part) for part in problem["loc"] if part != _KEY)
     if problem["type"] == "extra_forbidden":
         known = _keys_at(problem["loc"][:-1])

@@ -29,8 +29,8 @@ def curves(comparison: pd.DataFrame, grid: Grid) -> pd.DataFrame:
             for steps, name in ((0, system.parent), (system.steps, system.name)):
                 row = rows.get((task, name))
                 if row is not None:
-                    own = {"task": task, "merge": merge, "arm": arm, "steps": steps}
-                    own["without_small"] = _without(row, small, arm, system.settings.head)
+                    spent = _without(row, small, arm, system.settings.head)
+                    own = {"task": task, "merge": merge, "arm": arm, "steps": steps, "without_small": spent}
                     found[task, merge, arm, steps] = {**row, **own}
     return pd.DataFrame(list(found.values()), columns=list(COLUMNS), dtype=object)
 

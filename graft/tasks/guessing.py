@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Literal
+from typing import Literal, get_args
 
 import pandas as pd
 
@@ -13,6 +13,7 @@ from graft.tasks import labels
 from graft.tasks.tsv import numbers_rows
 
 Kind = Literal["classes", "score"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 # Label columns with these names often hold grades.
 SCORE_NAMES = ("score", "rating", "stars", "similarity")
 LABEL_NAMES = ("label", "labels", "class", "target", "gold_label", *SCORE_NAMES)

@@ -11,9 +11,10 @@ from graft.flops.counts import encoder_flops, stitch_flops
 from graft.flops.linked import LINKED, linked_flops
 from graft.io import markdown
 from graft.merging.homogeneous import arithmetic
+from graft.merging.homogeneous.sparsifiers import Dense
 from graft.registry import depth, merge_methods
 from graft.registry import same_shape_methods as same_shape
-from graft.registry.cuts import cuts
+from graft.registry.cuts import Cut, cuts
 from graft.registry.merge_methods import MethodFacts, Option
 from graft.registry.shapes import Shape
 
@@ -105,9 +106,10 @@ def inference(facts: MethodFacts) -> str:
     return f"{'parts of ' if facts.name == 'stitch' else ''}{runs}: {' to '.join(told)}"
 
 
-def _stitched(cut: Any) -> int:
-    shapes = {"small": SMALL, "large": LARGE}
-    return stitch_flops(*(shapes[role] for role in cut.roles), cut.below, cut.above, TOKENS)
+def _stitched(cut: Cut) -> int:
+    shapes = SMALL, LARGE
+    first, second = shapes if cut.roles[0] == "small" else shapes[::-1]
+    return stitch_flops(first, second, cut.below, cut.above, TOKENS)
 
 
 def _two_shapes(facts: MethodFacts) -> str:
@@ -146,7 +148,7 @@ def _one_shape(facts: same_shape.Facts) -> str:
 
 def _family(row: arithmetic.Row, told: list[str]) -> list[str]:
     """Describe a method of the task-arithmetic family from its row in the table."""
-    if row.sparsifier is arithmetic.Dense:
+    if row.sparsifier is Dense:
         return told
     sparse, consensus = _paragraphs(row.sparsifier), _paragraphs(row.consensus)
     scale = "the mean, the first over the second" if row.mean else "the sum as it is"
@@ -175,7 +177,8 @@ def _told(implementation: str) -> list[str]:
 
 def _paragraphs(thing: Any) -> list[str]:
     """Paragraphs of a docstring, without those about errors, which do not concern users."""
-    return [markdown.prose(text) for text in inspect.getdoc(thing).split("\n\n") if not text.startswith("Raises ")]
+    told = inspect.getdoc(thing) or ""
+    return [markdown.prose(text) for text in told.split("\n\n") if not text.startswith("Raises ")]
 
 
 def _values(option: Option) -> str:
