@@ -92,6 +92,7 @@ def merge_with_head(bench: Workbench, system: System, out: Path, report: Report)
     """Make a `weights` merge (or, without a method, the untouched large body) with a fitted head; strength and ridge
     size are chosen together on `select`."""
     settings, head = system.settings, system.head
+    assert head is not None
     rows = bench.fit_rows(settings.fit_rows)
     states = {0.0: (bench.frozen["train.cls"][rows], bench.frozen["select.cls"])}
     name = f"{system.name}/{bench.task}/seed-{bench.seed}"
@@ -122,7 +123,7 @@ def merge_with_head(bench: Workbench, system: System, out: Path, report: Report)
     # No method changes the pooler: heads are fitted on the merged body's state after the large model's own pooler.
     pooler = body["pooler.dense.weight"], body["pooler.dense.bias"]
     heads = {
-        (strength, ridge): fitted
+        Point(strength, ridge): fitted
         for strength, (fit, _) in states.items()
         for ridge, fitted in fit_heads(
             head,
@@ -138,22 +139,22 @@ def merge_with_head(bench: Workbench, system: System, out: Path, report: Report)
 
     def score(point: Point) -> float:
         hidden = torch.from_numpy(states[point.strength][1]).double()
-        return bench.score(head_logits(heads[point.strength, point.ridge], hidden))
+        return bench.score(head_logits(heads[point], hidden))
 
-    choice = search([Point(*key) for key in heads], score)
+    choice = search(heads, score)
     shapes, sizes = (bench.small_shape, bench.large_shape), len(settings.ridge)
     one = head_flops(head, *shapes, bench.row.outputs, len(rows), sizes, scored=len(bench.select_labels))
     flops[f"{name}/head"] = len(states) * one
-    if choice.chosen.strength != 0:
+    if swept and choice.chosen.strength != 0:
         body = swept.body(choice.chosen.strength)
-    save_classifier(body, heads[choice.chosen.strength, choice.chosen.ridge], bench.large_folder, bench.row.labels, out)
+    save_classifier(body, heads[choice.chosen], bench.large_folder, bench.row.labels, out)
     return Built(choice, flops, {"fit_rows": len(rows)}, swept.diagnostics if swept else {})
 
 
 def merge_with_own_head(bench: Workbench, system: System, out: Path, report: Report) -> Built:
     """Make `interpolate`: body and head are interpolated together, so each strength is scored as a whole classifier on
     `select`."""
-    merge = bench.grid.merges[system.merge]
+    merge = bench.merge(system)
     merger = merge_methods.implementation(merge.method)()
     state = merger.prepare(bench.parts(merge))
     folder, inherited = bench.system(bench.finetuned, bench.seed)
@@ -188,10 +189,11 @@ def build(bench: Workbench, system: System, out: Path, report: Report) -> Built:
     """Make one merge or control and save it in folder `out`."""
     if system.head:
         return merge_with_head(bench, system, out, report)
-    if merge_methods.facts(system.method).kind == "weights":
+    method = bench.merge(system).method
+    if merge_methods.facts(method).kind == "weights":
         return merge_with_own_head(bench, system, out, report)
-    if system.method in COMPOSITES:
-        return COMPOSITES[system.method](bench, system, out, report)
+    if method in COMPOSITES:
+        return COMPOSITES[method](bench, system, out, report)
     from graft.making.linking import LINKED  # accelerate takes seconds to import
 
-    return LINKED[system.method](bench, system, out, report)
+    return LINKED[method](bench, system, out, report)

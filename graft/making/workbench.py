@@ -28,7 +28,7 @@ from graft.registry import depth, merge_methods
 from graft.registry.shapes import Shape
 from graft.study import runs
 from graft.study.grid import Grid
-from graft.study.grid_systems import Merge
+from graft.study.grid_systems import Merge, System
 from graft.study.paths import Paths
 from graft.tasks import metrics
 from graft.tasks.tokens import TokenisedSplit
@@ -67,6 +67,11 @@ class Workbench:
         folder = self.paths.run(self.task, name, seed)
         made = runs.read_made(folder / "build.json", self.grid.made(self.task, name, seed))
         return folder / "model", made["train_flops_parts"]
+
+    def merge(self, system: System) -> Merge:
+        """The merge of the study that makes a system."""
+        assert system.merge is not None
+        return self.grid.merges[system.merge]
 
     def calibration(self, depth: str) -> tuple[Path, dict[str, Any]]:
         """File of the statistics that `calibrate` wrote for a depth map, and its manifest."""

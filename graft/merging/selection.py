@@ -64,7 +64,7 @@ def search(points: Iterable[Point], score: Callable[[Point], float]) -> Choice:
     return Choice(chosen, value, searched)
 
 
-def strength_grid(options: Mapping[str, Any], seed: int) -> tuple[float, ...]:
+def strength_grid(options: Mapping[str, Any], seed: int | str) -> tuple[float, ...]:
     """Strengths to try for a method's checked options: the list given, or 0 and random ones in [0, 1], ascending.
 
     The option `trials` is their number, including 0; the random ones depend on `seed` alone.

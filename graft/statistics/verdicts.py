@@ -33,6 +33,6 @@ def verdict(difference: Difference, p_holm: float, margin: float | None, confide
     """
     if p_holm <= 1 - confidence:
         return "better" if difference.mean > 0 else "worse"
-    if margin is not None and -margin < difference.inner[0] and difference.inner[1] < margin:
+    if margin is not None and difference.inner and -margin < difference.inner[0] and difference.inner[1] < margin:
         return "equivalent"
     return "inconclusive"

@@ -16,7 +16,7 @@ def with_adapters(model: BertForSequenceClassification, settings: LoraSystem) ->
     """
     config = LoraConfig(
         r=settings.rank,
-        lora_alpha=settings.alpha,  # type: ignore[arg-type]
+        lora_alpha=settings.alpha,
         lora_dropout=settings.dropout,
         target_modules=list(settings.targets),
         modules_to_save=list(WHOLE),

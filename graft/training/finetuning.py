@@ -20,12 +20,11 @@ from graft.compute.stopping import Request, Stopped, listening
 from graft.config.launch import Launch
 from graft.config.models import FineTuning
 from graft.encoders.batches import INFERENCE_BATCH, WINDOW, inference_batches, padding_waste, passes, training_batches
-from graft.encoders.inference import Batch, pass_flops, run
+from graft.encoders.inference import Batch, Split, pass_flops, run
 from graft.flops.counts import classifier_flops, training_flops
 from graft.registry.shapes import Shape
 from graft.registry.tasks import TaskRow
 from graft.tasks import metrics
-from graft.tasks.tokens import TokenisedSplit
 from graft.training.checkpoints import Checkpoints
 from graft.training.dropout import quick_dropout
 from graft.training.graphs import Replayed
@@ -43,7 +42,7 @@ class Labelled:
     If `rows` are given, training uses only these.
     """
 
-    tokens: TokenisedSplit
+    tokens: Split
     labels: np.ndarray
     rows: np.ndarray | None = None
 
