@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
@@ -91,6 +91,17 @@ def pair_of(system: System, grid: Grid) -> Pair:
     if system.pair is not None:
         return system.pair
     return next((pair for pair in grid.pairs if system.model in (pair.large, pair.small)), grid.pairs[0])
+
+
+def ratios(
+    costs: Mapping[str, float | None], reference: Mapping[str, float | None], names: Sequence[str]
+) -> dict[str, float]:
+    """Return `<name>_ratio` of these costs to the reference's, where both are known and the latter is not 0."""
+    return {
+        f"{name}_ratio": own / theirs
+        for name in names
+        if (own := costs.get(name)) is not None and (theirs := reference.get(name))
+    }
 
 
 def _judged(rows: list[Compared], grid: Grid) -> list[Compared]:

@@ -107,8 +107,7 @@ def inference(facts: MethodFacts) -> str:
 
 
 def _stitched(cut: Cut) -> int:
-    shapes = SMALL, LARGE
-    first, second = shapes if cut.roles[0] == "small" else shapes[::-1]
+    first, second = (SMALL, LARGE) if cut.roles[0] == "small" else (LARGE, SMALL)
     return stitch_flops(first, second, cut.below, cut.above, TOKENS)
 
 
