@@ -69,7 +69,9 @@ class Tuning:
         self.shape = Shape.of(self.folder)
         self.device = hardware.device_of(grid.study.launch)
         self.checkpoints = paths.checkpoints(grid.made(task, system.name, seed))
-        self.train, self.select = (runs.labelled(grid, paths, task, self.model, split) for split in ("train", "select"))
+        self.train, self.select = (
+            runs.labelled(grid, paths, task, system.model, split) for split in ("train", "select")
+        )
 
     def _settings(self) -> tuple[FineTuning, dict[str, int], dict[str, Any] | None]:
         """Hyperparameters, the FLOPs of their search, and its record."""

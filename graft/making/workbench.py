@@ -68,11 +68,6 @@ class Workbench:
         made = runs.read_made(folder / "build.json", self.grid.made(self.task, name, seed))
         return folder / "model", made["train_flops_parts"]
 
-    def merge(self, system: System) -> Merge:
-        """The merge of the study that makes a system."""
-        assert system.merge is not None
-        return self.grid.merges[system.merge]
-
     def calibration(self, depth: str) -> tuple[Path, dict[str, Any]]:
         """File of the statistics that `calibrate` wrote for a depth map, and its manifest."""
         folder = self.paths.statistics(self.task, self.pair.name, depth)
@@ -104,6 +99,11 @@ class Workbench:
     def score(self, logits: Tensor | np.ndarray) -> float:
         """Score logits [rows, c] by the primary metric on `select`."""
         return metrics.primary(np.asarray(logits), self.select_labels, self.row)
+
+    def merge(self, system: System) -> Merge:
+        """The merge of the study that makes a system."""
+        assert system.merge is not None
+        return self.grid.merges[system.merge]
 
     def parts(self, merge: Merge) -> Parts:
         """Inputs of a merge: bodies, depth map, options and, if the method needs them, statistics and texts."""
