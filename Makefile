@@ -25,6 +25,7 @@ lint: setup
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/snakemake --lint
 	$(BIN)/lint-imports
+	$(BIN)/mypy
 
 # What is generated from the code: docs/methods.md, docs/configuration.md, config/study.schema.json. Not after `setup`,
 # which would make anew an environment that this checkout only borrows.

@@ -199,23 +199,25 @@ def merge(
     _check_flags(context, one_shape)
     if one_shape:
         from graft.merging.homogeneous import folders as same_shape
+        from graft.merging.homogeneous import orders
 
         _check_kind(method, one_shape)
-        asked = same_shape.Order(
+        asked = orders.Order(
             method, tuple(models or ()), out, base, tuple(weights) if weights else None, strength, options,
             tuple(statistics or ()), device, dtype, max_shard_size,
         )  # fmt: skip
         with progress("merge") as report:
             print(same_shape.told(same_shape.merge(asked, report, dry_run)))
     else:
-        needed = {"--large": large, "--small-finetuned": small_finetuned, "--text": text}
-        if missing := [flag for flag, value in needed.items() if value is None]:
-            raise ValueError(f"{', '.join(missing)}: must be given, or --models DIR DIR ... for models of one shape")
+        if large is None or small_finetuned is None or text is None:
+            needed = {"--large": large, "--small-finetuned": small_finetuned, "--text": text}
+            missing = ", ".join(flag for flag, value in needed.items() if value is None)
+            raise ValueError(f"{missing}: must be given, or --models DIR DIR ... for models of one shape")
         from graft.cli import merge_folders, merge_orders
         from graft.reporting import terminal
 
         _check_kind(method, one_shape)
-        order = merge_folders.Order(
+        order = merge_orders.Order(
             method, large, small_finetuned, small_pretrained, text, out, head, 1.0 if strength is None else strength,
             labelled, options, tokens, max_tokens, device,
         )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 import time
 from pathlib import Path
+from typing import Any
 
 from graft.cli.merge_orders import Order, Plan
 from graft.compute import provenance
@@ -15,12 +16,9 @@ from graft.merging import card
 
 def write(folder: Path, order: Order, plan: Plan, diagnostics: dict[str, float]) -> None:
     """Write README.md with the hub's metadata, and graft.json with the merge's sources, settings and software."""
-    sources = {
-        "large": order.large,
-        "small_finetuned": order.small_finetuned,
-        "small_pretrained": order.small_pretrained,
-    }
-    made = {
+    roles = ("large", "small_finetuned", "small_pretrained")
+    sources: dict[str, Path] = {role: getattr(order, role) for role in roles}
+    made: dict[str, Any] = {
         "method": plan.options.name,
         "citation": plan.options.citation,
         "strength": order.strength,

@@ -20,8 +20,9 @@ from graft.cli import merge_card
 from graft.cli.merge_orders import Order, Plan
 from graft.config.models import PathModel
 from graft.encoders import features
+from graft.encoders.batches import padded_lengths
 from graft.encoders.bert import encoder_of, load_classifier, load_encoder, projections_of
-from graft.encoders.inference import Batch, batches, first_texts, padded_lengths, pass_flops
+from graft.encoders.inference import Batch, batches, first_texts, pass_flops
 from graft.encoders.pretrained import fetch_model
 from graft.flops.counts import calibration_flops, encoder_flops, head_flops, logits_flops, similarity_flops
 from graft.io import files
@@ -63,10 +64,11 @@ def merge(order: Order, report: Report, dry_run: bool = False) -> Plan:
     architecture is not BERT, the small model is larger than the large one, vocabularies differ, the text has fewer
     tokens than a space needs, weights are not finite, or the labelled file does not fit the fine-tuned model's labels.
     """
-    options = _checked(order).checked(order.options)
+    facts, pretrained = _checked(order)
+    options = facts.checked(order.options)
     with tempfile.TemporaryDirectory(prefix="graft-") as scratch:
         report(0, 0, "reading the models and the text")
-        given = _read(order, Path(scratch))
+        given = _read(order, pretrained, Path(scratch))
         fit = _fit_texts(order, given) if options.heads else None
         plan = _plan(order, options, given, fit, report)
         if not dry_run:
@@ -143,7 +145,8 @@ class _FitTexts:
         return torch.arange(len(self.rows)) % 5 == 0
 
 
-def _checked(order: Order) -> type[Weights]:
+def _checked(order: Order) -> tuple[type[Weights], Path]:
+    """The method, and the folder of the pre-trained small model, which is always needed."""
     facts = methods.facts(order.method, *methods.KINDS)
     if facts.kind != "weights":
         raise ValueError(f"method {facts.name} is a {facts.kind}: it makes no single model; use it in a study")
@@ -162,11 +165,11 @@ def _checked(order: Order) -> type[Weights]:
     if order.device not in ("cpu", "cuda") or (order.device == "cuda" and not torch.cuda.is_available()):
         raise ValueError(f"--device {order.device}: must be cpu, or cuda where torch sees a GPU")
     files.check_new(order.out)
-    return facts
+    return facts, order.small_pretrained
 
 
-def _read(order: Order, scratch: Path) -> _Given:
-    folders = {"--large": order.large, "--small-pretrained": order.small_pretrained}
+def _read(order: Order, pretrained: Path, scratch: Path) -> _Given:
+    folders = {"--large": order.large, "--small-pretrained": pretrained}
     for flag, folder in folders.items():
         fetch_model(PathModel(kind="path", folder=str(folder)), flag, scratch / flag, "")
     _check_labels(order.small_finetuned)
@@ -182,7 +185,7 @@ def _read(order: Order, scratch: Path) -> _Given:
         if what in ("layers", "width", "ffn") and ours > theirs:
             raise ValueError(f"the small model has {what} {ours}, more than the large one's {theirs}; swap the folders")
     # Compare the folders as given: the pre-trained small model may have no tokenizer.
-    for small in (order.small_pretrained, order.small_finetuned):
+    for small in (pretrained, order.small_finetuned):
         alike.check_alike(order.large, small)
     tokenizer = load_tokenizer(scratch / "--large")
     texts = TokenisedSplit.of_texts(tokenizer, read_texts(order.text), str(order.text))
@@ -192,13 +195,15 @@ def _read(order: Order, scratch: Path) -> _Given:
         bad = next((name for name, t in model.state_dict().items() if not torch.isfinite(t).all()), None)
         if bad:
             raise ValueError(f"{flag}: {bad} holds values that are not finite; the model is damaged")
-    if order.small_pretrained.resolve() == order.small_finetuned.resolve():
+    if pretrained.resolve() == order.small_finetuned.resolve():
         raise ValueError(
-            f"--small-pretrained {order.small_pretrained}: is --small-finetuned too; name the model before its "
-            "fine-tuning"
+            f"--small-pretrained {pretrained}: is --small-finetuned too; name the model before its fine-tuning"
         )
+    large, small, finetuned = (model.to(order.device) for model in models.values())
     return _Given(
-        *(model.to(order.device) for model in models.values()),
+        large,
+        small,
+        finetuned,
         large_folder=scratch / "--large",
         large_shape=large_shape,
         small_shape=small_shape,
@@ -219,7 +224,7 @@ def _check_labels(finetuned: Path) -> None:
 
 def _fit_texts(order: Order, given: _Given) -> _FitTexts:
     texts, values = given.texts, None
-    if order.head == "labelled":
+    if order.labelled is not None:
         if given.kind == MULTI_LABEL or (given.labels is None and len(given.outputs) > 1):
             if given.unsaid and len(given.outputs) == 1:
                 raise ValueError(
@@ -245,7 +250,7 @@ def _plan(
     report: Report,
 ) -> Plan:
     shapes = given.small_shape, given.large_shape
-    layers = [shape.layers for shape in shapes]
+    layers = given.small_shape.layers, given.large_shape.layers
     named = options.depth
     depth_map = () if named == "cka" else depth.named(named, *layers, ())
     again = given.count(given.first(options.text_tokens)) if "texts" in options.needs else 0
@@ -355,7 +360,7 @@ def _head(
     tried = fitted(everyone[~fit.held], RIDGE)
     held = hidden[fit.held]
     errors = {size: float((head_logits(head, held) - wanted[fit.held]).norm()) for size, head in tried.items()}
-    best = min(errors, key=errors.get)
+    best = min(errors, key=errors.__getitem__)
     return fitted(everyone, (best,))[best]
 
 

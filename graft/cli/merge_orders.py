@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from graft.merging.facts import Weights
 from graft.registry import depth
 from graft.registry.shapes import Shape
 from graft.reporting import formats, terminal
@@ -38,7 +39,7 @@ class Plan:
     large: Shape
     small: Shape
     depth_map: depth.DepthMap
-    options: dict[str, Any]
+    options: Weights
     texts: int
     tokens: int
     flops: dict[str, int]

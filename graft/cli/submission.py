@@ -91,7 +91,7 @@ def _run(grid: Grid, paths: Paths, task: str, system: str, seed: str | None) -> 
             )
         select = files.read_json(folder / "build.json")["select"]
         scores[run] = select["value"] if select else None
-    best = max(own, key=lambda run: float("-inf") if scores[run] is None else scores[run])
+    best = max(own, key=lambda run: float("-inf") if (score := scores[run]) is None else score)
     return best, scores[best]
 
 

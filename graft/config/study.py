@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 
 from graft.config.launch import Launch
 from graft.config.models import DistilledModel, Like, Made, Model, Pair
@@ -205,7 +206,7 @@ class Study(Section):
             _known(f"tasks.{name}.metrics", metric, METRICS)
             if METRICS[metric] != row.kind:
                 raise ValueError(f"tasks.{name}.metrics: {metric} is for {METRICS[metric]}, this task has {row.kind}")
-        if "f1" in row.metrics and len(row.labels) != 2:
+        if "f1" in row.metrics and len(row.labels or ()) != 2:
             raise ValueError(f"tasks.{name}.metrics: f1 is for two classes; use f1_macro")
         if row.groups == "contained" and len(row.text) != 1:
             raise ValueError(f"tasks.{name}.groups: contained is for tasks with one text; use shared")
@@ -222,7 +223,7 @@ class Study(Section):
             if model.source.shape.width % model.source.shape.heads:
                 raise ValueError(f"models.{name}.source.shape: width must be a multiple of heads")
         if isinstance(model.source, Like):
-            self._check_like(name, model)
+            self._check_like(name, model, model.source.like)
         elif model.tokenizer is not None:
             _known(f"models.{name}.tokenizer", model.tokenizer, self.models)
             if isinstance(self.models[model.tokenizer].source, Made):
@@ -233,13 +234,14 @@ class Study(Section):
             if task not in self.tasks and task not in TASKS:
                 _known(f"models.{name}.finetune", task, self.tasks)
 
-    def _check_like(self, name: str, model: Model) -> None:
-        where, like = f"models.{name}.source.like", model.source.like
+    def _check_like(self, name: str, model: Model, like: str) -> None:
+        where = f"models.{name}.source.like"
         _known(where, like, self.models)
-        if isinstance(self.models[like].source, Like):
-            raise ValueError(f"{where}: {like} is itself like {self.models[like].source.like}; name that")
-        if self.models[like].role != "small":
-            raise ValueError(f"{where}: {like} has the role {self.models[like].role}; name a small model")
+        other = self.models[like]
+        if isinstance(other.source, Like):
+            raise ValueError(f"{where}: {like} is itself like {other.source.like}; name that")
+        if other.role != "small":
+            raise ValueError(f"{where}: {like} has the role {other.role}; name a small model")
         if model.role != "small":
             raise ValueError(f"models.{name}.role: {model.role}; a model like the small one {like} is small too")
         if model.tokenizer is not None:
@@ -290,7 +292,9 @@ class Study(Section):
 
     def _check_other_small(self) -> None:
         control, where = self.systems.control.other_small, "systems.control.other-small"
-        for name in control.models if control else ():
+        if control is None:
+            return
+        for name in control.models:
             self._check_member(f"{where}.models", "small", name)
             if any(name == pair.small for pair in self.pairs):
                 raise ValueError(f"{where}.models: {name} is the small model of a pair; a control must be in none")
@@ -372,7 +376,10 @@ class Study(Section):
 
     def keeps(self, run_id: str, ending: str) -> bool:
         """Whether the include and exclude patterns keep this run; `ending`: what short names of systems leave out."""
-        among = lambda patterns: any(matches(run_id, pattern, ending) for pattern in patterns)  # noqa: E731
+
+        def among(patterns: tuple[str, ...]) -> bool:
+            return any(matches(run_id, pattern, ending) for pattern in patterns)
+
         return among(self.include) and not among(self.exclude)
 
 
@@ -384,7 +391,7 @@ def parse(values: dict[str, Any]) -> Study:
         raise ValueError("\n".join(map(_sentence, _causes(error.errors())))) from None
 
 
-def _causes(problems: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _causes(problems: list[ErrorDetails]) -> list[ErrorDetails]:
     """The problems without those that only follow from others: one cause, one line."""
     # A sequence with a bad item is also told to be too short, and a key that is misspelt to be missing.
     bad = {problem["loc"][:-1] for problem in problems}
@@ -472,7 +479,7 @@ def _known(where: str, name: str, known: Any) -> None:
         raise unknown(where, name, known)
 
 
-def _sentence(problem: dict[str, Any]) -> str:
+def _sentence(problem: ErrorDetails) -> str:
     where = ".".join(str(part) for part in problem["loc"] if part != _KEY)
     if problem["type"] == "extra_forbidden":
         known = _keys_at(problem["loc"][:-1])

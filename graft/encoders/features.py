@@ -32,7 +32,8 @@ def embed(
     """Return the pooled last hidden states `<split>.cls` and `<split>.mean` [rows, w], and the forward FLOPs."""
     shape = Shape.from_config(model.config.to_dict())
     width, total = shape.width, sum(len(split) for split in splits.values())
-    states, flops, done = {}, 0, 0
+    states: dict[str, np.ndarray] = {}
+    flops = done = 0
 
     def both(batch: dict[str, torch.Tensor]) -> torch.Tensor:
         nonlocal done

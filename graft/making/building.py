@@ -18,6 +18,7 @@ from graft.flops.counts import classifier_flops, head_flops
 from graft.io.progress import Report
 from graft.making.composing import COMPOSITES
 from graft.making.workbench import Built, Workbench
+from graft.merging.facts import Weights
 from graft.merging.heads.fitting import fit_heads
 from graft.merging.heads.head import Head, head_logits
 from graft.merging.heterogeneous.interpolate.maths import interpolated_head
@@ -48,6 +49,7 @@ def sweep(bench: Workbench, merge: str, report: Report) -> Swept:
     way = bench.grid.merges[merge]
     strengths = [s for s in way.options.grid(bench.seed) if s != 0]
     rows = bench.fit_rows(way.settings.fit_rows)
+    assert isinstance(way.options, Weights)
     merger = methods.implementation(way.method)()
     state = merger.prepare(replace(bench.parts(way), report=report))
     # The strength tried last is often the one chosen.
@@ -91,6 +93,7 @@ def merge_with_head(bench: Workbench, system: System, out: Path, report: Report)
     """Make a `weights` merge (or, without a method, the untouched large body) with a fitted head; strength and ridge
     size are chosen together on `select`."""
     settings, head = system.settings, system.head
+    assert head is not None
     rows = bench.fit_rows(settings.fit_rows)
     states = {0.0: (bench.frozen["train.cls"][rows], bench.frozen["select.cls"])}
     name = f"{system.name}/{bench.task}/seed-{bench.seed}"
@@ -121,7 +124,7 @@ def merge_with_head(bench: Workbench, system: System, out: Path, report: Report)
     # No method changes the pooler: heads are fitted on the merged body's state after the large model's own pooler.
     pooler = body["pooler.dense.weight"], body["pooler.dense.bias"]
     heads = {
-        (strength, ridge): fitted
+        Point(strength, ridge): fitted
         for strength, (fit, _) in states.items()
         for ridge, fitted in fit_heads(
             head,
@@ -137,22 +140,22 @@ def merge_with_head(bench: Workbench, system: System, out: Path, report: Report)
 
     def score(point: Point) -> float:
         hidden = torch.from_numpy(states[point.strength][1]).double()
-        return bench.score(head_logits(heads[point.strength, point.ridge], hidden))
+        return bench.score(head_logits(heads[point], hidden))
 
-    choice = search([Point(*key) for key in heads], score)
+    choice = search(heads, score)
     shapes, sizes = (bench.small_shape, bench.large_shape), len(settings.ridge)
     one = head_flops(head, *shapes, bench.row.outputs, len(rows), sizes, scored=len(bench.select_labels))
     flops[f"{name}/head"] = len(states) * one
-    if choice.chosen.strength != 0:
+    if swept and choice.chosen.strength != 0:
         body = swept.body(choice.chosen.strength)
-    save_classifier(body, heads[choice.chosen.strength, choice.chosen.ridge], bench.large_folder, bench.row.labels, out)
+    save_classifier(body, heads[choice.chosen], bench.large_folder, bench.row.labels, out)
     return Built(choice, flops, {"fit_rows": len(rows)}, swept.diagnostics if swept else {})
 
 
 def merge_with_own_head(bench: Workbench, system: System, out: Path, report: Report) -> Built:
     """Make `interpolate`: body and head are interpolated together, so each strength is scored as a whole classifier on
     `select`."""
-    merge = bench.grid.merges[system.merge]
+    merge = bench.merge(system)
     merger = methods.implementation(merge.method)()
     state = merger.prepare(bench.parts(merge))
     folder, inherited = bench.system(bench.finetuned, bench.seed)
@@ -187,10 +190,11 @@ def build(bench: Workbench, system: System, out: Path, report: Report) -> Built:
     """Make one merge or control and save it in folder `out`."""
     if system.head:
         return merge_with_head(bench, system, out, report)
-    if methods.facts(system.method).kind == "weights":
+    method = bench.merge(system).method
+    if methods.facts(method).kind == "weights":
         return merge_with_own_head(bench, system, out, report)
-    if system.method in COMPOSITES:
-        return COMPOSITES[system.method](bench, system, out, report)
+    if method in COMPOSITES:
+        return COMPOSITES[method](bench, system, out, report)
     from graft.making.linking import LINKED  # accelerate takes seconds to import
 
-    return LINKED[system.method](bench, system, out, report)
+    return LINKED[method](bench, system, out, report)

@@ -14,9 +14,11 @@ from graft.encoders.layer_states import LayerStates, WithStates, collect
 from graft.io.progress import Report
 from graft.making.workbench import Built, Workbench
 from graft.merging.composite import manifest
+from graft.merging.composite.calm import CalmOptions
 from graft.merging.composite.calm.maths import Calm
-from graft.merging.composite.facts import LinkedFlops
+from graft.merging.composite.facts import Linked, LinkedFlops
 from graft.merging.composite.ladder.maths import Ladder
+from graft.merging.composite.side_tuning import SideTuningOptions
 from graft.merging.composite.side_tuning.maths import SideTuned
 from graft.merging.composite.trained import Trained
 from graft.merging.heads.ridge import LinearMap
@@ -35,7 +37,7 @@ States = Mapping[str, Mapping[str, Callable[[np.ndarray, int], Tensor]]]
 
 def tune_side(bench: Workbench, system: System, out: Path, report: Report) -> Built:
     """Make `side_tuning`: train the small model beside the saved pooled states of the large one."""
-    pooling = bench.grid.merges[system.merge].options.probe
+    pooling = bench.options(system, SideTuningOptions).probe
     head, flops = _probe(bench, system)
     small, parts = bench.system(bench.finetuned, bench.seed)
     kept = {split: torch.from_numpy(bench.frozen[f"{split}.{pooling}"]) for split in SPLITS}
@@ -56,7 +58,7 @@ def climb(bench: Workbench, system: System, out: Path, report: Report) -> Built:
 
 def link(bench: Workbench, system: System, out: Path, report: Report) -> Built:
     """Make `calm`: train links from the large model's states to the small one's, with both models frozen."""
-    pooling = bench.grid.merges[system.merge].options.probe
+    pooling = bench.options(system, CalmOptions).probe
     depth_map = depth.uniform(bench.small_shape.layers, bench.large_shape.layers)
     head, flops = _probe(bench, system)
     large, parts = _layers(bench)
@@ -69,7 +71,7 @@ def link(bench: Workbench, system: System, out: Path, report: Report) -> Built:
     name = f"{system.name}/{bench.task}/seed-{bench.seed}"
     flops |= parts | inherited
     flops[f"{name}/small"] = sum(bench.passes(bench.small_shape, split) for split in SPLITS)
-    module = Calm(bench.small_shape, len(depth_map), head, pooling, bench.seed)
+    module = Calm(bench.small_shape, len(depth_map), head, pooling, int(bench.seed))
     states = {split: {"large": large[split].batch, "small": own[split].batch} for split in SPLITS}
     keys = {"pooling": pooling, "depth_map": depth_map}
     return _trained(bench, system, module, states, flops, small, out, report, **keys)
@@ -96,13 +98,13 @@ def _trained(
 ) -> Built:
     """Train a module on all of train, keep its best epoch on `select` (the untrained state counts as one), and save it
     with its parts and keys."""
-    options, launch = bench.grid.merges[system.merge].options, bench.grid.study.launch
+    options, launch = bench.options(system, Linked), bench.grid.study.launch
     settings = runs.chosen_settings(bench.grid, bench.paths, bench.task, bench.pair.small)[0]
     changed = {"epochs": options.epochs, "learning_rate": options.rate * settings.learning_rate}
-    splits = [
+    train, select = (
         Labelled(WithStates(bench.tokens(split), states[split]), runs.labels(bench.paths, bench.task, split))
         for split in SPLITS
-    ]
+    )
     shapes = bench.small_shape, bench.large_shape
     depth_map, outputs = depth.uniform(*(shape.layers for shape in shapes)), bench.row.outputs
 
@@ -112,9 +114,10 @@ def _trained(
     tuned = finetune(
         module,
         bench.row,
-        *splits,
+        train,
+        select,
         settings.model_copy(update=changed | {"max_tokens": bench.max_tokens}),
-        bench.seed,
+        int(bench.seed),
         launch.alone(),
         out.parent / "training.jsonl",
         report,
@@ -122,7 +125,7 @@ def _trained(
         or_untrained=True,
     )
     parts = {"small": small, "large": bench.large_folder}
-    manifest.write(out, system.method, parts, {manifest.TRAINED: tuned.model.state_dict()}, **keys)
+    manifest.write(out, options.name, parts, {manifest.TRAINED: tuned.model.state_dict()}, **keys)
     epochs = tuple((Point(float(e["epoch"])), e["select"]) for e in tuned.epochs)
     name = f"{system.name}/{bench.task}/seed-{bench.seed}"
     flops |= {f"{name}/{part}": count for part, count in tuned.flops.items()}

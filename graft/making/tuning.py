@@ -29,7 +29,7 @@ from graft.encoders.bert import load_classifier, new_classifier
 from graft.encoders.inference import pass_flops, predict
 from graft.flops.budget import rows_within
 from graft.flops.counts import lora_flops, summed_flops
-from graft.io.progress import Report
+from graft.io.progress import Report, part_of
 from graft.registry.shapes import Shape
 from graft.registry.tasks import TaskRow
 from graft.study import runs
@@ -63,8 +63,10 @@ class Tuning:
         self.grid, self.paths, self.task, self.system, self.seed, self.log = grid, paths, task, system, seed, log
         self.name = f"{system.name}/{task}/seed-{seed}"
         self.row: TaskRow = grid.row(task)
+        assert system.model is not None
+        self.model = system.model
         self.settings, self.trial_flops, self.trial_choice = self._settings()
-        self.folder = runs.model_folder(grid, paths, system.model)
+        self.folder = runs.model_folder(grid, paths, self.model)
         self.shape = Shape.of(self.folder)
         self.device = hardware.device_of(grid.study.launch)
         self.checkpoints = paths.checkpoints(making(grid, task, system.name, seed).fingerprint(grid))
@@ -75,9 +77,9 @@ class Tuning:
     def _settings(self) -> tuple[FineTuning, dict[str, int], dict[str, Any] | None]:
         """Hyperparameters, the FLOPs of their search, and its record."""
         if self.system.kind == TRIAL:
-            own = self.grid.study.models[self.system.model].finetune[self.task]
+            own = self.grid.study.models[self.model].finetune[self.task]
             return own.with_choice(**self.system.settings.model_dump()), {}, None
-        return runs.chosen_settings(self.grid, self.paths, self.task, self.system.model)
+        return runs.chosen_settings(self.grid, self.paths, self.task, self.model)
 
     def start(self) -> BertForSequenceClassification:
         """Load the pre-trained model with a new head."""
@@ -225,7 +227,7 @@ def few_steps(tuning: Tuning, report: Report) -> Tuned:
         changed = {"learning_rate": rate * tuning.settings.learning_rate}
         result = tuning.run(
             load_classifier(folder) if folder else tuning.start(),
-            lambda step, steps, text, number=number: report(number * steps + step, len(rates) * steps, text),
+            part_of(report, number, len(rates)),
             settings=tuning.settings.model_copy(update=changed),
             steps=tuning.system.steps,
             log=tuning.log.with_stem(f"{tuning.log.stem}-rate-{rate:g}"),

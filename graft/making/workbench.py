@@ -9,7 +9,7 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from safetensors.torch import load_file
@@ -21,6 +21,7 @@ from graft.encoders.inference import Batch, batches, first_texts, pass_flops
 from graft.flops.counts import encoder_flops
 from graft.merging.calibration import check_tokens
 from graft.merging.changes import finetuned_with
+from graft.merging.facts import TwoShapes
 from graft.merging.protocol import Parts, extended
 from graft.merging.saving import split_classifier
 from graft.merging.selection import Choice
@@ -28,7 +29,7 @@ from graft.registry import depth
 from graft.registry.shapes import Shape
 from graft.study import runs
 from graft.study.grid import Grid
-from graft.study.grid_systems import Merge
+from graft.study.grid_systems import Merge, System
 from graft.study.paths import Paths
 from graft.study.steps.calibrate import Calibrate
 from graft.study.steps.embed_task import EmbedTask
@@ -36,6 +37,8 @@ from graft.study.steps.making import making
 from graft.study.steps.step import Step
 from graft.tasks import metrics
 from graft.tasks.tokens import TokenisedSplit
+
+Options = TypeVar("Options", bound=TwoShapes)
 
 
 @dataclass(frozen=True)
@@ -104,6 +107,17 @@ class Workbench:
     def score(self, logits: Tensor | np.ndarray) -> float:
         """Score logits [rows, c] by the primary metric on `select`."""
         return metrics.primary(np.asarray(logits), self.select_labels, self.row)
+
+    def merge(self, system: System) -> Merge:
+        """The merge of the study that makes a system."""
+        assert system.merge is not None
+        return self.grid.merges[system.merge]
+
+    def options(self, system: System, kind: type[Options]) -> Options:
+        """The options of the merge that makes a system, by a method of this class."""
+        options = self.merge(system).options
+        assert isinstance(options, kind)
+        return options
 
     def parts(self, merge: Merge) -> Parts:
         """Inputs of a merge: bodies, depth map, options and, if the method needs them, statistics and texts."""

@@ -60,7 +60,7 @@ class TwoShapes(Options):
         solved = self.alignment in ("least_squares", "whitened") and self.map_ridge < EASY_RIDGE
         return self.needs_calibration and solved
 
-    def grid(self, seed: int) -> tuple[float, ...]:
+    def grid(self, seed: int | str) -> tuple[float, ...]:
         """Strengths to try, in rising order and 0 among them; random ones depend on `seed` alone."""
         return self.strengths
 

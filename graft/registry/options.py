@@ -78,6 +78,7 @@ class Option(NamedTuple):
 
 
 @dataclass_transform(frozen_default=True)
+@dataclass(frozen=True)
 class Options:
     """A merge method: its class holds what is known of it, an instance the values of its options, which are fields.
 

@@ -12,7 +12,7 @@ import pandas as pd
 
 from graft.measuring import measurements
 from graft.measuring.measurements import Measurement, Measurements
-from graft.reporting.compared import pair_of
+from graft.reporting.compared import pair_of, ratios
 from graft.study import families, records
 from graft.study.grid import Grid
 from graft.study.paths import Paths
@@ -67,7 +67,7 @@ def table(runs: pd.DataFrame, grid: Grid, made: Made, measured: Mapping[str, Mea
             dict.fromkeys(COLUMNS)
             | {"task": task, "system": name, "kind": system.kind, "n_seeds": len(own)}
             | means
-            | {f"{cost}_ratio": means[cost] / reference[cost] for cost in _WITH_RATIO if own and reference.get(cost)}
+            | ratios(means, reference, _WITH_RATIO)
             | {"train_flops_parts": _text(mean_parts(own, task))}
             | _measurement(measured.get(task), grid, task, name)
         )

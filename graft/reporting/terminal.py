@@ -81,7 +81,7 @@ def comparison_tables(comparison: pd.DataFrame) -> list[Part]:
     return [*parts, Prose(legend, "dim")]
 
 
-def ending(sentence: str, places: Iterable[tuple[str, str]]) -> list[Text]:
+def ending(sentence: str, places: Iterable[tuple[str, str]]) -> list[Part]:
     """A study's summary and a line per output; paths are never folded, so that they can be copied."""
     lines = [Text(f"{what:<7} {path}", no_wrap=True, overflow="ignore") for what, path in places]
     return [Text(), Prose(sentence), Text(), *lines]
@@ -137,8 +137,9 @@ def status_tables(found: list[RunState], steps: Iterable[StepState] = ()) -> lis
 def plan_tables(plan: Plan) -> list[Part]:
     """Jobs per rule; FLOPs and GPU hours per kind of step; disk; the sizes assumed; what is unknown."""
     more = "at least " if plan.unknown else ""
-    gpu, parts = plan.gpu, [Text(f"{plan.study}: the whole study from nothing", style="bold")]
-    parts += [plain_table(("job", "number"), [*plan.jobs.items(), ("total", sum(plan.jobs.values()))])]
+    gpu, title = plan.gpu, Text(f"{plan.study}: the whole study from nothing", style="bold")
+    jobs = plain_table(("job", "number"), [*plan.jobs.items(), ("total", sum(plan.jobs.values()))])
+    parts: list[Part] = [title, jobs]
     rows = [
         (
             t.kind,
@@ -268,7 +269,7 @@ def _time(hours: float) -> str:
 
 def _counts_table(states: list[RunState]) -> Fitted:
     present = [name for name in STATES if any(state.state == name for state in states)]
-    rows: dict[tuple[str, str], Counter] = {}
+    rows: dict[tuple[str, str], Counter[str]] = {}
     for state in states:
         rows.setdefault((state.run.task, state.run.system.name), Counter())[state.state] += 1
     lines = [

@@ -149,7 +149,8 @@ def _told(implementation: str) -> list[str]:
 
 def _paragraphs(thing: Any) -> list[str]:
     """Paragraphs of a docstring, without those about errors, which do not concern users."""
-    return [markdown.prose(text) for text in inspect.getdoc(thing).split("\n\n") if not text.startswith("Raises ")]
+    told = inspect.getdoc(thing) or ""
+    return [markdown.prose(text) for text in told.split("\n\n") if not text.startswith("Raises ")]
 
 
 def _values(option: Option) -> str:

@@ -17,8 +17,8 @@ from graft.flops.same_shape import merge_flops
 from graft.io import files
 from graft.making.combining.combination import Combination, Combined, Source, scratch
 from graft.merging.card import CARD
-from graft.merging.homogeneous import folders
-from graft.merging.homogeneous.averages import greedy
+from graft.merging.homogeneous.greedy import greedy
+from graft.merging.homogeneous.orders import Plan
 from graft.merging.selection import Point, search
 from graft.registry.methods import GREEDY
 
@@ -29,7 +29,7 @@ class Found:
     choices; and its score on `select`."""
 
     model: BertForSequenceClassification
-    plan: folders.Plan
+    plan: Plan
     sources: Sequence[Source]
     tried: list[int]
     choices: list[dict[str, Any]]
@@ -60,7 +60,7 @@ def _by_strength(one: Combination, temporary: Path) -> Found:
 
     # The strength tried last is often the one chosen.
     @functools.lru_cache(maxsize=1)
-    def made(strength: float) -> tuple[BertForSequenceClassification, folders.Plan]:
+    def made(strength: float) -> tuple[BertForSequenceClassification, Plan]:
         with scratch(temporary) as folder:
             plan = one.merged(models, temporary / "base", folder / "merged", strength, statistics)
             return load_classifier(folder / "merged"), plan
@@ -81,7 +81,7 @@ def _greedily(one: Combination, temporary: Path) -> Found:
     """Add members from the best down, keeping each if the average with it scores no worse on `select`."""
     searched: list[dict[str, Any]] = []
 
-    def made(members: Sequence[int]) -> tuple[BertForSequenceClassification, folders.Plan]:
+    def made(members: Sequence[int]) -> tuple[BertForSequenceClassification, Plan]:
         with scratch(temporary) as folder:
             models = [one.sources[member].folder for member in members]
             plan = one.merged(models, temporary / "base", folder / "merged", 1.0)

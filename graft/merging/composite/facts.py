@@ -12,6 +12,7 @@ from graft.flops.counts import classifier_flops, encoder_flops, linear_flops, ri
 from graft.merging.facts import TwoShapes
 from graft.registry.depth import DepthMap, uniform
 from graft.registry.methods import KINDS
+from graft.registry.options import Epochs, Rate
 from graft.registry.shapes import Shape
 
 
@@ -83,9 +84,12 @@ class Composite(TwoShapes):
 
 
 class Linked(Composite):
-    """A composite with weights of its own that are trained, with the options `epochs` and `rate`."""
+    """A composite with weights of its own that are trained."""
 
     trained = True
+
+    epochs: Epochs = 3
+    rate: Rate = 1.0
 
     @staticmethod
     def linked(small: Shape, large: Shape, depth_map: DepthMap, tokens: int, outputs: int) -> LinkedFlops:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -44,7 +45,7 @@ def data(source: Source) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
 
 
-def _similarity(file: object) -> list[list[float]]:
+def _similarity(file: Path) -> list[list[float]]:
     from safetensors.numpy import load_file
 
     return load_file(file)["cka"].tolist()

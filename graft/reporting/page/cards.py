@@ -43,8 +43,8 @@ def documentation(method: str) -> tuple[str, tuple[str, ...]]:
     module, name = facts(method).implementation.split(":")
     source = Path(graft.__file__).parent.joinpath(*module.split(".")[1:]).with_suffix(".py")
     tree = ast.parse(source.read_text())
-    wanted = {ast.ClassDef: name, ast.FunctionDef: "combine"}
-    own = next((node for node in tree.body if wanted.get(type(node)) == getattr(node, "name", "")), None)
+    nodes = (node for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef))
+    own = next((n for n in nodes if n.name == (name if isinstance(n, ast.ClassDef) else "combine")), None)
     what, *rest = _paragraphs(ast.get_docstring(tree) or "")
     return what, (*rest, *_paragraphs((own and ast.get_docstring(own)) or ""))
 
@@ -53,7 +53,7 @@ def _card(method: str, systems: list[str], comparison: pd.DataFrame, grid: Grid)
     known = facts(method)
     what, paragraphs = documentation(method)
     rows = [row for row in formats.records(comparison) if row["system"] in systems]
-    merges = dict.fromkeys(grid.systems[name].merge for name in systems)
+    merges = dict.fromkeys(merge for name in systems if (merge := grid.systems[name].merge))
     runs = " + ".join(known.inference)
     told = [
         ("kind", f"{known.kind}, {'one model of the large shape' if known.kind == 'weights' else 'runs both models'}"),

@@ -149,6 +149,13 @@ def test_a_signal_leaves_nothing_half_written(tmp_path, number):
     assert [path.name for path in tmp_path.rglob("*")] == ["tmp"]
 
 
+def test_a_signal_gives_its_own_status_where_stderr_is_closed(tmp_path):
+    code = "import os, signal; from graft.compute import ending; "
+    code += "ending.run('one', lambda: os.kill(os.getpid(), signal.SIGTERM))"
+    done = subprocess.run(["bash", "-c", f'{sys.executable} -c "{code}" 2>&-'], cwd=tmp_path, env=PYTHON)
+    assert done.returncode == 128 + signal.SIGTERM
+
+
 def test_what_is_to_be_ignored_stays_ignored(tmp_path):
     code = "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN); from graft.compute import ending\n"
     code += "ending.run('one', lambda: print(signal.getsignal(signal.SIGHUP) is signal.SIG_IGN))"

@@ -6,7 +6,7 @@ from typing import Annotated
 from graft.flops.counts import encoder_flops, linear_flops, training_flops
 from graft.merging.composite.facts import Linked, LinkedFlops, Making, Part
 from graft.registry.depth import DepthMap
-from graft.registry.options import Epochs, Pooling, Rate
+from graft.registry.options import Pooling
 from graft.registry.shapes import Shape
 
 
@@ -17,8 +17,6 @@ class CalmOptions(Linked):
     implementation = f"{__name__}.maths:Calm"
 
     probe: Annotated[Pooling, "pooling of the large model, and of the probe to start from"] = "mean"
-    epochs: Epochs = 3
-    rate: Rate = 1.0
 
     @staticmethod
     def linked(small: Shape, large: Shape, depth_map: DepthMap, tokens: int, outputs: int) -> LinkedFlops:

@@ -3,7 +3,6 @@
 from graft.flops.counts import classifier_flops, encoder_flops, linear_flops, training_flops
 from graft.merging.composite.facts import Linked, LinkedFlops
 from graft.registry.depth import DepthMap
-from graft.registry.options import Epochs, Rate
 from graft.registry.shapes import Shape
 
 
@@ -12,9 +11,6 @@ class LadderOptions(Linked):
     needs = ("small_finetuned", "large", "layers")
     citation = "Sung et al. 2022, LST: Ladder Side-Tuning, arXiv 2206.06522"
     implementation = f"{__name__}.maths:Ladder"
-
-    epochs: Epochs = 3
-    rate: Rate = 1.0
 
     @staticmethod
     def linked(small: Shape, large: Shape, depth_map: DepthMap, tokens: int, outputs: int) -> LinkedFlops:

@@ -5,7 +5,7 @@ from typing import Annotated
 from graft.flops.counts import encoder_flops, linear_flops, training_flops
 from graft.merging.composite.facts import Linked, LinkedFlops
 from graft.registry.depth import DepthMap
-from graft.registry.options import Epochs, Pooling, Rate
+from graft.registry.options import Pooling
 from graft.registry.shapes import Shape
 
 
@@ -16,8 +16,6 @@ class SideTuningOptions(Linked):
     implementation = f"{__name__}.maths:SideTuned"
 
     probe: Annotated[Pooling, "pooling of both models, and of the large one's probe"] = "mean"
-    epochs: Epochs = 3
-    rate: Rate = 1.0
 
     @staticmethod
     def linked(small: Shape, large: Shape, _: DepthMap, tokens: int, outputs: int) -> LinkedFlops:

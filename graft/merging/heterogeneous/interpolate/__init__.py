@@ -16,7 +16,7 @@ class InterpolateOptions(Weights):
 
     trials: Annotated[Few, "random weights of the small model in [0, 1] tried on select"] = 20
 
-    def grid(self, seed: int) -> tuple[float, ...]:
+    def grid(self, seed: int | str) -> tuple[float, ...]:
         """0 and random strengths in [0, 1], in rising order, `trials` together."""
         generator = random.Random(seed)
         return (0.0, *sorted(generator.random() for _ in range(self.trials - 1)))
