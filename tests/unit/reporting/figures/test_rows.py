@@ -37,11 +37,3 @@ def test_every_difference_is_a_row_with_its_interval_and_the_band_is_the_margin(
     figure = axis.figure
     figure.draw_without_rendering()
     assert all(text.get_window_extent().x0 >= 0 for text in axis.get_yticklabels())
-
-
-def test_every_run_is_a_dot(source):
-    data = seeds.data(source)
-    assert len(data) == sum(1 if mean == 0.5 else 2 for mean, _ in SYSTEMS.values())
-    (axis,) = seeds.draw(data).axes
-    hollow = [line for line in axis.lines if line.get_markerfacecolor() == "none"]
-    assert sorted(float(line.get_xdata()[0]) for line in hollow) == sorted(data["value"])
