@@ -42,8 +42,12 @@ def trained(options=OPTIONS, factor=1.0, **more):
     """Train a number towards the mean of what is drawn, 1; returns it, the outcome and what was told."""
     number, told = nn.Parameter(torch.zeros(1, 1)), []
     one = {"input_ids": torch.ones(2, 3, dtype=torch.long), "attention_mask": torch.tensor([[1, 1, 1], [1, 0, 0]])}
+
+    def losses(batch):
+        return {"loss": factor * (number - 1).square().mean(), "other": number[0, 0]}
+
     outcome = train(
-        [number], iter([one] * 100), lambda batch: {"loss": factor * (number - 1).square().mean(), "other": number[0, 0]},
+        [number], iter([one] * 100), losses,
         lambda batch: batch["input_ids"].numel(), options, "a test", autocast=autocast_for("cpu", "fp32"), device="cpu",
         started=0.0, progress=told.append, **{"log_path": None} | more,
     )  # fmt: skip
