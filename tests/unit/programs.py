@@ -21,6 +21,8 @@ ARGUMENTS = {
     "embed_layers": ("task", "pair"),
     "calibrate": ("task", "pair", "depth"),
     "sweep": ("task", "merge", "pair", "seed"),
+    "model_statistics": ("task", "system", "seed", "statistic"),
+    "merge_encoders": ("system", "seed"),
 }
 OF_SYSTEMS = ("task", "system", "seed")
 
