@@ -113,7 +113,7 @@ LONGEST = (
     ONE_CLUSTER,
     "tests.workflow.test_study",
     "tests.workflow.test_tutorial",
-    "tests.unit.training.test_world",
+    "tests.unit.training.test_worlds",
     "tests.workflow",
 )
 # Folders that only `make test-all` runs, and the one module of them that `make test` runs too.

@@ -13,7 +13,7 @@ from graft.config.launch import Launch
 from graft.encoders.bert import new_classifier
 from graft.study import launcher
 from graft.training.graphs import Replayed
-from tests.unit.training.test_world import finish, outcome, wait_for_step
+from tests.unit.training.test_worlds import finish, outcome, wait_for_step
 
 ROOT = Path(__file__).parents[2]
 MODULE = "tests.unit.training.one_training"

@@ -1,154 +1,140 @@
-"""Many processes train as one does, and every wrong way to start them ends in one sentence."""
-
-import json
-import os
-import signal
-import subprocess
-import sys
-import time
-from pathlib import Path
+"""One process alone, and what each of several checks before it trains; several together: test_worlds.py."""
 
 import pytest
 import torch
+from torch import nn
 
 from graft.config.launch import Launch
-from graft.study import launcher
+from graft.encoders.bert import load_encoder, new_classifier
+from graft.training.world import World, _check_environment, deepspeed_config
 
-pytestmark = pytest.mark.slow
-ROOT = Path(__file__).parents[3]
-MODULE = "tests.unit.training.one_training"
-TWO = Launch(device="cpu", precision="fp32", gpus=2)
-STRATEGIES = ("ddp", "zero1", "zero2", "zero3")
-
-
-def two(strategy, **more):
-    return TWO.model_copy(update={"strategy": strategy, **more})
+CPU = Launch(device="cpu", precision="fp32")
+TWO = CPU.model_copy(update={"gpus": 2})
+VARIABLES = ("WORLD_SIZE", "LOCAL_RANK", "ACCELERATE_USE_CPU", "DS_ACCELERATOR")
 
 
-def environment(launch, **more):
-    return {**os.environ, "PYTHONPATH": str(ROOT), **launcher.environment(launch, on_cpu=True), **more}
+@pytest.fixture
+def environment(monkeypatch):
+    """Sets the variables of a launch, and none that stood there."""
+
+    def give(**variables):
+        for name in VARIABLES:
+            monkeypatch.delenv(name, raising=False)
+        for name, value in variables.items():
+            monkeypatch.setenv(name, value)
+
+    return give
 
 
-def start(folder, out, launch, command=None, node=launcher.Node(), **variables):  # noqa: B008 - it never changes
-    """Start one_training as the launcher would, or by another command, with the launcher's variables, or others."""
-    program = [MODULE, str(folder), str(out), launch.model_dump_json()]
-    command = [*command, *program] if command else launcher.command(launch, node, program)
-    env = {k: v for k, v in environment(launch, **variables).items() if v is not None}
-    return subprocess.Popen(command, env=env, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+OF_TWO = {"WORLD_SIZE": "2", "LOCAL_RANK": "0"}
 
 
-def finish(process, well=True):
-    said, _ = process.communicate(timeout=300)
-    assert (process.returncode == 0) == well, said[-3000:]
-    return said
+@pytest.mark.parametrize(
+    ("launch", "variables", "told"),
+    [
+        (TWO, {}, r"asks for 2 processes \(1 x 2, ddp\), and this is one alone"),
+        (CPU, OF_TWO, "asks for 1 processes .* this is one of 2"),
+        (TWO, {"WORLD_SIZE": "2"}, "started by nobody who counts them"),
+        (TWO.model_copy(update={"strategy": "zero2"}), OF_TWO, "on a CPU DeepSpeed needs DS_ACCELERATOR=cpu"),
+        (
+            TWO.model_copy(update={"strategy": "zero2"}),
+            OF_TWO | {"DS_ACCELERATOR": "cpu", "ACCELERATE_USE_CPU": "yes"},
+            "leaves DeepSpeed out in silence",
+        ),
+    ],
+)
+def test_processes_that_are_not_those_asked_for_are_told_before_anything_runs(environment, launch, variables, told):
+    environment(**variables)
+    with pytest.raises(ValueError, match=told):
+        _check_environment(launch)
 
 
-@pytest.fixture(scope="module")
-def alone(prepared_folder, tmp_path_factory):
-    """What one process comes to."""
-    out = tmp_path_factory.mktemp("alone")
-    launch = TWO.alone()
-    finish(start(prepared_folder, out, launch, [sys.executable, "-m"]))
-    return out
+@pytest.mark.parametrize(
+    ("launch", "variables"),
+    [
+        (CPU, {}),
+        (TWO, OF_TWO | {"ACCELERATE_USE_CPU": "true"}),
+        (TWO.model_copy(update={"strategy": "zero3"}), OF_TWO | {"DS_ACCELERATOR": "cpu"}),
+        (TWO.model_copy(update={"nodes": 2}), OF_TWO | {"WORLD_SIZE": "4"}),
+    ],
+)
+def test_those_that_are_go_on(environment, launch, variables):
+    environment(**variables)
+    _check_environment(launch)
 
 
-def outcome(out):
-    found = json.loads((out / "result.json").read_text())
-    return [epoch["loss"] for epoch in found["epochs"]], torch.load(out / "weights.pt", weights_only=True), found
+@pytest.mark.parametrize("precision", ["fp32", "bf16"])
+def test_deepspeed_is_told_the_stage_and_that_graft_counts_the_passes(precision):
+    found = deepspeed_config(TWO.model_copy(update={"strategy": "zero2"}), precision, clip=0.5)
+    assert found["zero_optimization"]["stage"] == 2 and found["gradient_clipping"] == 0.5
+    assert found["train_micro_batch_size_per_gpu"] == found["gradient_accumulation_steps"] == 1
+    assert found["torch_autocast"]["enabled"] == (precision == "bf16")
 
 
-@pytest.mark.parametrize("strategy", STRATEGIES)
-def test_two_processes_end_where_one_does(prepared_folder, alone, tmp_path, strategy):
-    finish(start(prepared_folder, tmp_path, two(strategy)))
-    (losses, weights, found), (expected, others, other) = outcome(tmp_path), outcome(alone)
-    assert losses == pytest.approx(expected, abs=1e-5)
-    assert all(torch.allclose(weights[name], others[name], atol=1e-4) for name in others)
-    assert found["effective"]["processes"] == 2 and found["effective"]["strategy"] == strategy
-    assert found["flops"]["select"] == other["flops"]["select"]
-    # Shares of a batch are padded to their own longest row.
-    assert found["flops"]["train"] <= other["flops"]["train"]
+@pytest.fixture
+def world(environment, tmp_path):
+    environment()
+    return World(CPU, clip=1.0, log_folder=tmp_path)
 
 
-def test_one_process_may_be_deepspeeds(prepared_folder, alone, tmp_path):
-    finish(start(prepared_folder, tmp_path, TWO.model_copy(update={"gpus": 1, "strategy": "zero2"})))
-    losses, _, found = outcome(tmp_path)
-    assert losses == pytest.approx(outcome(alone)[0], abs=1e-5) and found["effective"]["strategy"] == "zero2"
+def test_one_process_is_the_whole_world(world):
+    assert (world.main, world.size, world.device.type) == (True, 1, "cpu")
+    assert world.gather("x") == ["x"] and world.of_main("x") == "x"
+    assert world.sum(torch.tensor([1.0, 2.0])).tolist() == [1.0, 2.0]
 
 
-@pytest.mark.parametrize("strategy", ["ddp", "zero2"])
-def test_a_token_budget_only_splits_passes(prepared_folder, alone, tmp_path, strategy):
-    finish(start(prepared_folder, tmp_path, two(strategy, pass_tokens=24)))
-    (losses, weights, _), (expected, others, _) = outcome(tmp_path), outcome(alone)
-    assert losses == pytest.approx(expected, abs=1e-5)
-    assert all(torch.allclose(weights[name], others[name], atol=1e-4) for name in others)
+def test_settings_in_effect_are_those_of_this_machine(world, pico_models):
+    world.prepare(new_classifier(pico_models / "small", ("a", "b"), 0), None)
+    assert world.effective() == {
+        "precision": "fp32",
+        "processes": 1,
+        "strategy": "one process",
+        "tf32": False,
+        "attention": "eager",
+        "cuda_graphs": False,
+        "packed": True,
+        "pass_tokens": None,
+    }
 
 
-def test_two_nodes_find_each_other(prepared_folder, alone, tmp_path):
-    """As srun starts one launcher on each; both stand on this host here."""
-    launch = TWO.model_copy(update={"gpus": 1, "nodes": 2})
-    nodes = [launcher.Node(rank, "127.0.0.1", 29_617) for rank in range(2)]
-    for process in [start(prepared_folder, tmp_path, launch, node=node) for node in nodes]:
-        finish(process)
-    assert outcome(tmp_path)[0] == pytest.approx(outcome(alone)[0], abs=1e-5)
+def test_only_classifiers_run_without_padding(world, pico_models):
+    world.prepare(load_encoder(pico_models / "small"), None)
+    assert not world.packs and world.whole() is world.model
+    batch = {"input_ids": torch.ones(1, 2)}
+    with world.inputs(batch) as given:
+        assert given is batch
 
 
-@pytest.mark.parametrize("strategy", ["ddp", "zero3"])
-def test_told_to_stop_all_processes_do_and_go_on_to_the_same_weights(prepared_folder, tmp_path, strategy):
-    launch = two(strategy)
-    finish(start(prepared_folder, tmp_path / "calm", launch))
-    stopped = tmp_path / "stopped"
-    process = start(prepared_folder, stopped, launch)
-    wait_for_step(stopped / "steps.txt", 7, process)
-    process.send_signal(signal.SIGTERM)
-    said = finish(process, well=False)
-    assert "told to stop" in said and not (stopped / "weights.pt").exists()
-    said = finish(start(prepared_folder, stopped, launch))
-    assert "going on from" in said
-    calm, again = outcome(tmp_path / "calm"), outcome(stopped)
-    assert calm[0] == again[0] and all(calm[1][name].equal(again[1][name]) for name in calm[1])
+def test_a_step_clips_the_gradient_moves_the_weights_and_forgets_it(world):
+    model = nn.Linear(1, 1, bias=False)
+    nn.init.zeros_(model.weight)
+    world.prepare(model, torch.optim.SGD(model.parameters(), lr=1.0))
+    with world.exchanging(last=True):
+        world.backward(-10 * model(torch.ones(1, 1)).sum(), last=True)
+    assert model.weight.grad.item() == -10
+    world.step()
+    assert model.weight.item() == pytest.approx(1.0, abs=1e-5) and model.weight.grad is None
 
 
-def wait_for_step(file, step, process):
-    deadline = time.monotonic() + 200
-    while time.monotonic() < deadline and process.poll() is None:
-        if file.is_file() and (lines := file.read_text().split()) and int(lines[-1]) >= step:
-            return
-        time.sleep(0.005)
-    raise AssertionError(f"step {step} was not reached: {process.stdout.read()[-2000:] if process.poll() else ''}")
+def test_a_state_is_that_of_weights_and_optimizer(world, tmp_path):
+    model = nn.Linear(1, 1)
+    world.prepare(model, torch.optim.AdamW(model.parameters(), lr=0.1))
+
+    def train():
+        world.backward(model(torch.ones(1, 1)).square().sum(), last=True)
+        world.step()
+        return model.weight.item()
+
+    train()
+    world.save_state(tmp_path)
+    later = train()
+    train()
+    world.load_state(tmp_path)
+    assert train() == later
 
 
-ACCELERATE = [sys.executable, "-m", "accelerate.commands.launch"]
-QUIET = ["--mixed_precision", "no", "--dynamo_backend", "no", "--num_machines", "1"]
-TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m"]
-# How it is started, its variables, what is asked for, and what it must say. Most of them train otherwise.
-WRONG = {
-    "--cpu: one process": ([*ACCELERATE, "--cpu", *QUIET, "--num_processes", "2", "--module"], {}, "ddp", "one alone"),
-    "DeepSpeed dropped": (TORCHRUN, {"ACCELERATE_USE_CPU": "true"}, "zero2", "leaves DeepSpeed out in silence"),
-    "DeepSpeed for a GPU": (TORCHRUN, {"DS_ACCELERATOR": None}, "zero2", "needs DS_ACCELERATOR=cpu"),
-    "no launcher": ([sys.executable, "-m"], {}, "ddp", "one alone"),
-    "no launcher, variables of one": ([sys.executable, "-m"], {"WORLD_SIZE": "2"}, "ddp", "nobody who counts them"),
-}
-
-
-@pytest.mark.parametrize("way", WRONG)
-def test_a_wrong_launch_ends_in_one_sentence(prepared_folder, tmp_path, way):
-    command, variables, strategy, sentence = WRONG[way]
-    said = finish(start(prepared_folder, tmp_path, two(strategy), command, **variables), well=False)
-    assert sentence in said, said[-3000:]
-    assert not (tmp_path / "weights.pt").exists() and not (tmp_path / "training.jsonl").exists()
-
-
-@pytest.mark.parametrize("command", [TORCHRUN, None], ids=["torchrun", "accelerate"])
-def test_started_without_accelerates_variables_they_are_together_all_the_same(
-    prepared_folder, alone, tmp_path, command
-):
-    """Two processes that do not know of each other, both saving, is what these forms come to where nobody looks."""
-    finish(start(prepared_folder, tmp_path, TWO, command, ACCELERATE_USE_CPU=None))
-    losses, _, found = outcome(tmp_path)
-    assert losses == pytest.approx(outcome(alone)[0], abs=1e-5) and found["effective"]["processes"] == 2
-
-
-def test_more_processes_than_asked_for_do_not_train_twice(prepared_folder, tmp_path):
-    said = finish(start(prepared_folder, tmp_path, TWO.alone(), TORCHRUN), well=False)
-    assert "asks for 1 processes" in said and "one of 2" in said
-    assert not (tmp_path / "training.jsonl").exists()
+def test_kernels_of_training_leave_no_trace(world):
+    before = torch.get_float32_matmul_precision()
+    with world.training_kernels():
+        pass
+    assert torch.get_float32_matmul_precision() == before
