@@ -119,7 +119,9 @@ ending.run("one", main)
 def test_a_disk_that_takes_no_more_is_one_line_whoever_writes(tmp_path, writer):
     # Nor would it take the coverage of this process.
     done = python(LIMITED % writer, tmp_path, "env", "--unset=COVERAGE_PROCESS_CONFIG")
-    assert done.returncode == 1 and done.stderr.startswith("one: model: ") and done.stderr.count("\n") == 1
+    # torch does not say what it was.
+    told = "its disk failed, or is full" if writer == "torch" else "the file grew beyond what this process may write"
+    assert done.returncode == 1 and done.stderr.startswith(f"one: model: {told}") and done.stderr.count("\n") == 1
     assert not list(tmp_path.iterdir())
 
 
