@@ -1,6 +1,10 @@
 import pytest
 
-from tests.unit.reporting.test_comparison import BIG, CONTROL, INTERPOLATE, LABELLED, THESEUS, row_of
+from tests.unit.reporting.test_comparison import BIG, INTERPOLATE, row_of
+
+THESEUS = "merge.theseus.label-free.tiny-into-big"
+CONTROL = "control.head-only.label-free.tiny-into-big"
+LABELLED = "control.head-only.labelled.tiny-into-big"
 
 
 def test_a_merge_is_compared_with_the_control_of_its_head(study, runs_of, compare):

@@ -6,9 +6,6 @@ from graft.reporting.comparison import COLUMNS, pareto_front
 BIG = {0: 0.60, 1: 0.64, 2: 0.68}
 TINY = {0: 0.55, 1: 0.57, 2: 0.59}
 INTERPOLATE = "merge.interpolate.tiny-into-big"
-THESEUS = "merge.theseus.label-free.tiny-into-big"
-CONTROL = "control.head-only.label-free.tiny-into-big"
-LABELLED = "control.head-only.labelled.tiny-into-big"
 
 
 def row_of(table, system):
