@@ -1,5 +1,6 @@
 import errno
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -90,6 +91,26 @@ def test_what_is_new_never_replaces_what_somebody_else_made_meanwhile(tmp_path):
 )
 def test_only_a_fault_of_ours_has_no_sentence(error, told):
     assert ending.sentence(error) == told
+
+
+def test_a_full_disk_says_what_is_free_and_what_else_to_do(tmp_path, monkeypatch):
+    def told(number, name):
+        return ending.sentence(OSError(number, "", str(tmp_path / name)))
+
+    free = r"no space is left on its disk \([\d.]+ MB are free\); free some, or"
+    assert re.fullmatch(f".*/new/x: {free} name another place", told(errno.ENOSPC, "new/x"))
+    assert told(errno.EFBIG, "x").endswith("x: the file grew beyond what this process may write (ulimit -f)")
+    # What a library writes in between is not where the user said.
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    assert re.fullmatch(f".*/graft-1/x: {free} set TMPDIR to a folder with more", told(errno.ENOSPC, "graft-1/x"))
+
+
+@pytest.mark.parametrize(("there", "told"), [(False, "there is no such file or folder"), (True, "this user (uid ")])
+def test_a_file_that_safetensors_cannot_open_is_missing_or_may_not_be_read(tmp_path, there, told):
+    if there:
+        (tmp_path / "x").touch()
+    error = FileNotFoundError(f"No such file or directory: {tmp_path / 'x'}")
+    assert ending.sentence(error).startswith(f"{tmp_path / 'x'}: {told}")
 
 
 LIMITED = """
