@@ -38,6 +38,6 @@ PYTEST := $(BIN)/python -m pytest -q --numprocesses 2 --dist loadgroup --no-load
 test: setup lint
 	$(PYTEST) --durations 10 -m 'not slow and not environments'
 
-# Everything, and which lines of graft/ the tests ran in their own processes; jobs and other programs are not measured.
+# Everything, and which lines of graft/ ran, in the tests or in the jobs and commands that they start.
 test-all: setup lint
-	$(PYTEST) -rs --durations 25 --cov=graft --cov-report=term:skip-covered
+	$(PYTEST) -rs --durations 25 --cov --cov-report=term:skip-covered

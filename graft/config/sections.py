@@ -11,7 +11,7 @@ from graft.io.names import checked_name, checked_repo
 from graft.io.strict_yaml import number_of
 
 Name = Annotated[str, AfterValidator(checked_name)]
-# Every number has both its bounds, the far one where nobody would mean it (tests/unit/config/test_numbers.py).
+# Every number has both its bounds, the far one where nobody would mean it (tests/unit/config/test_sections.py).
 Positive = Annotated[int, Field(gt=0, le=1_000_000_000)]
 Few = Annotated[int, Field(gt=0, le=1000)]
 """Of what is listed one by one: seeds, members, processes."""

@@ -10,7 +10,8 @@ import pytest
 
 from graft.study import preload
 
-ROOT = Path(__file__).parents[2]
+pytestmark = pytest.mark.slow
+ROOT = Path(__file__).parents[3]
 
 
 @pytest.fixture
