@@ -20,8 +20,7 @@ class SlerpOptions(OneShape):
     citation = "Shoemake 1985, Animating rotation with quaternion curves, SIGGRAPH"
     implementation = f"{__name__}:Slerp"
     strength = 0.5
-    base = False
-    weighted = False
+    base = weighted = False
     models = (1, 2)
 
 
