@@ -23,7 +23,7 @@ SYSTEMS = {
     "fewshot": {},
     "merge": {"spacewise": HEADED},
     "control": {"shuffled": {"of": ["spacewise"]}, "head-only": {"heads": ["labelled"], "fit_rows": 64}},
-    "warm-start": {"merge": "spacewise", "steps": [3], "rates": [1.0, 3.0]},
+    "warm-start": {"merge": "spacewise", "steps": [3], "rates": [3.0, 1.0]},
 }
 LORA, DISTIL, WEAK, FEW = "lora.large", "distil.small-from-large", "weak-to-strong.small-to-large", "fewshot.large"
 
@@ -108,11 +108,11 @@ def warm(arm):
 def test_a_warm_start_takes_its_steps_at_each_rate_and_keeps_the_best(study):
     built = study.built(warm("merged"))
     rate, _ = built["choices"]
-    assert rate["name"] == "learning_rate" and [point["value"] for point in rate["searched"]] == [1e-3, 3e-3]
+    assert rate["name"] == "learning_rate" and [point["value"] for point in rate["searched"]] == [3e-3, 1e-3]
     best = max(rate["searched"], key=lambda point: point["score"])
     assert built["select"]["value"] == best["score"] and built["hyperparameters"]["learning_rate"] == rate["chosen"]
-    logs = sorted(study.paths.run("rte", warm("merged"), 0).glob("*.jsonl"))
-    assert [log.stem for log in logs] == ["training-rate-1", "training-rate-3"]
+    logs = sorted(study.paths.run("rte", warm("merged"), 0).glob("*.jsonl"), reverse=True)
+    assert [log.stem for log in logs] == ["training-rate-3", "training-rate-1"]
     ends = [[json.loads(line) for line in log.read_text().splitlines()][-1] for log in logs]
     assert [end["select"] for end in ends] == [point["score"] for point in rate["searched"]]
 

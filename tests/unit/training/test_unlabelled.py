@@ -44,7 +44,7 @@ def trained(options=OPTIONS, factor=1.0, **more):
     one = {"input_ids": torch.ones(2, 3, dtype=torch.long), "attention_mask": torch.tensor([[1, 1, 1], [1, 0, 0]])}
 
     def losses(batch):
-        return {"loss": factor * (number - 1).square().mean(), "other": number[0, 0]}
+        return {"loss": factor * (number - 1).square().mean(), "other": number[0, 0], "one": torch.ones(())}
 
     outcome = train(
         [number], iter([one] * 100), losses,
@@ -62,7 +62,8 @@ def test_a_loop_counts_its_steps_and_logs_means_since_the_last_line(tmp_path):
     assert all(line["padding"] == pytest.approx(1 / 3) for line in told)
     # Two steps of warm-up; the last line tells the rate that would come next.
     assert told[0]["learning_rate"] == pytest.approx(0.5 * (7 - 3) / (7 - 2)) and told[-1]["learning_rate"] == 0.0
-    # The mean of three steps from 0 on, not the last of them.
+    # Means over the steps of each line, of which the last has one: not their sum, and not the last of them.
+    assert [line["one"] for line in told] == [1.0, 1.0, 1.0]
     assert 0 < told[0]["other"] < number and told[0]["loss"] < 1.0
 
 
