@@ -23,8 +23,9 @@ POWERLESS = ["setpriv", "--inh-caps=-all", "--bounding-set=-dac_override,-dac_re
 powerless = pytest.mark.skipif(bool(POWERLESS) and not shutil.which("setpriv"), reason="root, and no setpriv")
 MAKING = """
 import signal, sys, tempfile, time
-# Under nohup, as tests may run, a process is born with it ignored.
+# Under nohup or in the background of a script, as tests may run, a process is born with these ignored.
 signal.signal(signal.SIGHUP, signal.SIG_DFL)
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from pathlib import Path
 from graft.compute import ending
 from graft.io import files
