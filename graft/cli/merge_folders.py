@@ -150,7 +150,7 @@ def _checked(order: Order) -> merge_methods.MethodFacts:
     if order.small_pretrained is None:
         raise ValueError("the small model before its fine-tuning is needed: give --small-pretrained DIR")
     if facts.heads and order.head not in facts.heads:
-        raise ValueError(f"--head: no head is called {order.head!r}; known are {', '.join(facts.heads)}")
+        raise ValueError(f"--head: no head is called {order.head!r}; available: {', '.join(facts.heads)}")
     if facts.heads and order.head == "labelled" and order.labelled is None:
         raise ValueError("--head labelled is fitted on labels: give --labelled FILE.tsv")
     if order.labelled is not None and not (facts.heads and order.head == "labelled"):

@@ -48,7 +48,7 @@ def submit(grid: Grid, paths: Paths, system: str, seed: str | None, out: Path, r
     system = named(grid, system)
     tasks = [task for task in grid.study.tasks if task in glue.NAMES]
     if not tasks:
-        raise ValueError(f"study {grid.study.name} has none of GLUE's tasks; known are {', '.join(glue.NAMES)}")
+        raise ValueError(f"study {grid.study.name} has none of GLUE's tasks: {', '.join(glue.NAMES)}")
     chosen = {task: found for task in tasks if (found := _run(grid, paths, task, system, seed))}
     if not chosen:
         raise ValueError(f"study {grid.study.name} runs no system {system!r} on {' or '.join(tasks)}")

@@ -344,7 +344,7 @@ def facts(name: str) -> MethodFacts:
     """Return the method called `name`; raises ValueError with the known names."""
     if name not in METHODS:
         known = ", ".join(sorted(METHODS)) + meant(name, METHODS)
-        raise ValueError(f"no merge method is called {name!r}; known are {known}")
+        raise ValueError(f"no merge method is called {name!r}; available: {known}")
     return METHODS[name]
 
 
@@ -376,7 +376,7 @@ def checked_values(who: str, known: Mapping[str, Option], given: Mapping[str, An
     for option in given:
         if option not in known:
             told = (", ".join(sorted(known)) or "none") + meant(option, known)
-            raise ValueError(f"{who} has no option {option!r}; known are {told}")
+            raise ValueError(f"{who} has no option {option!r}; available: {told}")
     return {
         name: _checked(f"option {name!r} of {who}", option, given.get(name, option.default))
         for name, option in known.items()

@@ -137,7 +137,7 @@ def facts(name: str) -> Facts:
     """Return the method called `name`; raises ValueError with the known names."""
     if name not in METHODS:
         known = ", ".join(METHODS) + meant(name, METHODS)
-        raise ValueError(f"no method for models of one shape is called {name!r}; known are {known}")
+        raise ValueError(f"no method for models of one shape is called {name!r}; available: {known}")
     return METHODS[name]
 
 

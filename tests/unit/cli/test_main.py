@@ -110,7 +110,7 @@ def test_methods_are_listed(folder, monkeypatch, capsys):
 def test_a_plan_for_an_unknown_gpu_lists_the_known_ones(folder, monkeypatch, capsys):
     assert _call(monkeypatch, "plan", "--gpu", "tpu") == 1
     error = capsys.readouterr().err
-    assert error.startswith("graft: no GPU is called 'tpu' here; known are a10") and error.count("\n") == 1
+    assert error.startswith("graft: no GPU is called 'tpu' here; available: a10") and error.count("\n") == 1
 
 
 def test_a_plan_of_a_missing_config_names_it(folder, monkeypatch, capsys):

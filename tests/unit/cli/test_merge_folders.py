@@ -419,7 +419,7 @@ WRONG = {
         lambda w, t: {"head": "labelled", "labelled": write(t / "x.tsv", "label\ttext\n1\tgood\n0\tbad\n")},
         "the label comes last, and label does not; move that column to the end",
     ),
-    "an unknown head": (lambda w, t: {"head": "random"}, "known are transplant, label-free, labelled"),
+    "an unknown head": (lambda w, t: {"head": "random"}, "available: transplant, label-free, labelled"),
     "a composite": (lambda w, t: {"method": "logit_ensemble"}, "makes no single model"),
     "another small model": (lambda w, t: {"small_finetuned": w / "large"}, "they must be one model"),
 }

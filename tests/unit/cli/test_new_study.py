@@ -212,7 +212,7 @@ def broken_task(folder: Path, dev: str = "sentence\tlabel\na film\tgood\na plot\
     [
         ({"name": "../mine"}, "'../mine' is not a name: names match"),
         ({"name": "glue"}, "glue is the default study, config.yaml; choose another name"),
-        ({"methods": ["thesaurus"]}, "no merge method is called 'thesaurus'; known are"),
+        ({"methods": ["thesaurus"]}, "no merge method is called 'thesaurus'; available:"),
         ({"seeds": 0}, "seeds: 0; a list, or a whole number from 1 to 1000, is needed"),
         ({"tasks": ["reviews"]}, "--task reviews: it should be NAME=FOLDER"),
         ({"tasks": ["My Reviews=."]}, "'My Reviews' is not a name"),

@@ -4,7 +4,7 @@ from graft.registry.merge_methods import METHODS, MethodFacts, _table, checked_o
 
 
 def test_an_unknown_method_is_answered_with_the_known_ones():
-    with pytest.raises(ValueError, match="no merge method is called 'thesis'; known are .*theseus"):
+    with pytest.raises(ValueError, match="no merge method is called 'thesis'; available: .*theseus"):
         facts("thesis")
 
 
@@ -35,7 +35,7 @@ def test_an_unknown_need_is_refused():
 @pytest.mark.parametrize(
     ("method", "given", "message"),
     [
-        ("theseus", {"alpha": 1}, "no option 'alpha'; known are depth, embedding_delta, evidence, strengths"),
+        ("theseus", {"alpha": 1}, "no option 'alpha'; available: depth, embedding_delta, evidence, strengths"),
         ("theseus", {"embedding_delta": "yes"}, "must be true or false"),
         ("theseus", {"strengths": 1}, "must be a list of numbers from -1000 to 1000"),
         ("theseus", {"strengths": [0, "1"]}, "must be a list of numbers from -1000 to 1000"),

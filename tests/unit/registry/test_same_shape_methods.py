@@ -16,14 +16,14 @@ def test_every_method_is_implemented_and_its_defaults_are_valid(name):
 
 
 def test_an_unknown_method_is_answered_with_the_known_ones():
-    with pytest.raises(ValueError, match="is called 'tiez'; known are uniform, linear, slerp, .*, tsv"):
+    with pytest.raises(ValueError, match="is called 'tiez'; available: uniform, linear, slerp, .*, tsv"):
         same_shape_methods.facts("tiez")
 
 
 @pytest.mark.parametrize(
     ("method", "given", "message"),
     [
-        ("uniform", {"density": 1}, "method 'uniform' has no option 'density'; known are none"),
+        ("uniform", {"density": 1}, "method 'uniform' has no option 'density'; available: none"),
         ("ties", {"density": 0}, "'density' of method 'ties' is 0; it must be a number above 0, 1 at most"),
         ("ties", {"density": 1.5}, "above 0, 1 at most"),
         ("ties", {"density": True}, "above 0, 1 at most"),

@@ -244,7 +244,7 @@ WRONG = {
     "a strength that is no number": (lambda w: {"strength": float("inf")}, "--strength inf: must be a finite number"),
     "no models": (lambda w: {"models": ()}, "ties merges 1 models or more; --models names 0"),
     "slerp of three": (lambda w: {"method": "slerp"}, "slerp goes from one model to another"),
-    "an unknown method": (lambda w: {"method": "tie"}, "is called 'tie'; known are uniform"),
+    "an unknown method": (lambda w: {"method": "tie"}, "is called 'tie'; available: uniform"),
     "an unknown dtype": (lambda w: {"dtype": "int8"}, "--dtype int8: must be one of float64, float32"),
     "a number too large for its dtype": (
         lambda w: {"models": (changed(w, scale=np.float32(1e6)),), "dtype": "float16"},
