@@ -199,7 +199,7 @@ def test_a_submission_of_what_was_not_made_is_refused_in_one_line(folder, monkey
     [
         ("outliers=6e-3", "graft: base is no folder"),
         ("outliers=[", "graft: --option outliers: "),
-        ("outliers=010", "graft: --option outliers: 010 is one number to some readers of YAML"),
+        ("outliers=010", "graft: --option outliers: 010 is read differently by different versions of YAML"),
         ("outliers=true", "graft: option 'outliers' of method 'breadcrumbs' is true; it must be a number from 0 on"),
         ("outlier=1", "did you mean outliers?"),
     ],

@@ -365,7 +365,7 @@ WRONG = {
     ),
     "another vocabulary": (
         lambda w, t: {"small_pretrained": other_words(w, t / "x")},
-        "the vocabularies differ at 'lovely'; models that read alike are needed",
+        "the vocabularies differ at 'lovely'; both must read alike",
     ),
     "too few tokens": (lambda w, t: {"tokens": 30}, "tokens are too few; the feed-forward space .* at least 48"),
     "too few texts for a head": (
@@ -397,13 +397,13 @@ WRONG = {
         lambda w, t: {"small_finetuned": w / "small"},
         "small: holds no classifier",
     ),
-    "an existing folder": (lambda w, t: {"out": w}, "is there already"),
+    "an existing folder": (lambda w, t: {"out": w}, "already exists"),
     "no labelled file": (lambda w, t: {"head": "labelled"}, "give --labelled FILE.tsv"),
     "labels of another model": (
         lambda w, t: {"head": "labelled", "labelled": w / "three.tsv"},
         "has the label 'a'; it should be one of negative, positive",
     ),
-    "labels in the text": (lambda w, t: {"text": w / "two.tsv"}, "a column holds labels or numbers"),
+    "labels in the text": (lambda w, t: {"text": w / "two.tsv"}, "a column contains labels or numbers"),
     "labelled rows without a header": (
         lambda w, t: {
             "head": "labelled",
@@ -413,7 +413,7 @@ WRONG = {
     ),
     "labelled rows of one class": (
         lambda w, t: {"head": "labelled", "labelled": write(t / "x.tsv", "text\tlabel\n" + "a fine film\t1\n" * 20)},
-        "the label column label holds only 'positive'; every class needs a row",
+        "the label column label has only 'positive'; every class needs a row",
     ),
     "labels before texts": (
         lambda w, t: {"head": "labelled", "labelled": write(t / "x.tsv", "label\ttext\n1\tgood\n0\tbad\n")},
@@ -462,7 +462,7 @@ def test_the_command_merges_and_tells_where(world, tmp_path):
     assert "WARNING" not in done.stderr and "fitting the head" in done.stderr
     assert "layers, counted from 0: 0 → " in told and f"the merged model is in {tmp_path / 'merged'}" in told
     again = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert again.returncode == 1 and again.stderr.startswith(f"graft: {tmp_path / 'merged'} is there already")
+    assert again.returncode == 1 and again.stderr.startswith(f"graft: {tmp_path / 'merged'} already exists")
     assert again.stderr.count("\n") == 1
 
 

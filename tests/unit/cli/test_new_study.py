@@ -195,7 +195,7 @@ def test_names_that_yaml_would_read_as_something_else_stay_names(folder, pico_gl
 def test_a_config_that_is_there_is_not_overwritten(folder):
     write("mine")
     before = Path("config/mine.yaml").read_text()
-    with pytest.raises(ValueError, match="config/mine.yaml is there already; choose another name"):
+    with pytest.raises(ValueError, match="config/mine.yaml already exists; choose another name"):
         write("mine", seeds=1)
     assert Path("config/mine.yaml").read_text() == before
 
@@ -260,7 +260,7 @@ def labels_task(folder: Path, name: str, labels: list) -> str:
 
 def test_the_kind_of_labels_is_asked_for_where_it_is_in_doubt(folder):
     stars = labels_task(folder, "stars", [*range(30)] * 3)
-    with pytest.raises(ValueError, match="holds 30 whole numbers from 0 to 29; correct the file, or say --kind"):
+    with pytest.raises(ValueError, match="holds 30 whole numbers from 0 to 29; correct the file, or add --kind"):
         write("mine", [stars])
     tasks = [stars, labels_task(folder, "moods", [-1, 0, 1] * 9), labels_task(folder, "marks", [1.5, 2, 3] * 9)]
     values = write("mine", tasks, kinds=["stars=score", "moods=classes"])["tasks"]

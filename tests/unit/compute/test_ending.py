@@ -54,26 +54,26 @@ def test_a_file_in_the_place_of_a_folder_is_named(tmp_path):
     (tmp_path / "file").write_text("mine")
     for made in (files.atomic_folder, files.atomic_file):
         told = refused(lambda made=made: made(tmp_path / "file" / "a" / "b").__enter__())
-        assert told.startswith(f"{tmp_path / 'file'} is a file, where a folder is needed")
+        assert told.startswith(f"{tmp_path / 'file'} is a file, not a folder, but is needed as one for")
     with pytest.raises(OSError) as error, files.atomic_folder(tmp_path / "file"):
         pass
-    assert f"{tmp_path / 'file'} is a file, where a folder is needed" == ending.sentence(error.value)
+    assert f"{tmp_path / 'file'} is a file, not a folder" == ending.sentence(error.value)
     assert (tmp_path / "file").read_text() == "mine" and len(list(tmp_path.iterdir())) == 1
 
 
 def test_a_folder_in_the_place_of_a_file_is_named(tmp_path):
-    assert refused((tmp_path / "").read_text) == f"{tmp_path} is a folder; a file is needed"
+    assert refused((tmp_path / "").read_text) == f"{tmp_path} is a folder, not a file"
     with pytest.raises(OSError) as error, files.atomic_file(tmp_path / "x") as temporary:
         temporary.write_text("x")
         (tmp_path / "x").mkdir()
-    assert ending.sentence(error.value) == f"{tmp_path / 'x'} is a folder; a file is needed"
+    assert ending.sentence(error.value) == f"{tmp_path / 'x'} is a folder, not a file"
 
 
 def test_what_is_new_never_replaces_what_somebody_else_made_meanwhile(tmp_path):
     with pytest.raises(OSError) as error, files.atomic_folder(tmp_path / "out", new=True):
         (tmp_path / "out").mkdir()
         (tmp_path / "out" / "theirs").touch()
-    assert "out is there already" in ending.sentence(error.value)
+    assert "out already exists" in ending.sentence(error.value)
     assert [path.name for path in tmp_path.iterdir()] == ["out"] and (tmp_path / "out" / "theirs").exists()
 
 
@@ -81,7 +81,10 @@ def test_what_is_new_never_replaces_what_somebody_else_made_meanwhile(tmp_path):
     ("error", "told"),
     [
         (OSError(errno.EROFS, "", "a/b"), "a/b is on a read-only file system; name another place"),
-        (OSError(errno.EDQUOT, "", "a/b"), "a/b: your quota on its disk is used up; free some, or name another place"),
+        (
+            OSError(errno.EDQUOT, "", "a/b"),
+            "a/b: your quota on its disk is exhausted; free some space, or name another place",
+        ),
         (OSError(errno.EBUSY, "Device busy", "a/b"), "a/b: Device busy"),
         (FileNotFoundError("tables: no such table;\n make them"), "tables: no such table; make them"),
         (ValueError("seed: 7 is not one"), "seed: 7 is not one"),
@@ -128,7 +131,7 @@ def test_a_folder_that_may_not_be_written_in_is_named(tmp_path):
     code = "from graft.compute import ending; from graft.io import files; ending.run('one', lambda: {})"
     done = python(code.format("files.write_json('new/x.json', 1)"), tmp_path, *POWERLESS)
     assert done.returncode == 1 and done.stderr.count("\n") == 1
-    assert f"may not write in {tmp_path}; name another place, or change its mode" in done.stderr
+    assert f"may not write to {tmp_path}; name another place, or change its permissions" in done.stderr
     checked = python(code.format("files.check_new(__import__('pathlib').Path('a/b'))"), tmp_path, *POWERLESS)
     assert checked.returncode == 1 and "one: a/b: this user (uid" in checked.stderr
     tmp_path.chmod(0o755)

@@ -261,7 +261,7 @@ def test_options_mean_the_same_as_the_strings_that_the_command_line_gives(study_
 
 def test_a_key_that_stands_twice_is_refused(tmp_path):
     (tmp_path / "config.yaml").write_text("name: a\nseeds: 1\nname: b\n")
-    with pytest.raises(ValueError, match="key 'name' stands twice"):
+    with pytest.raises(ValueError, match="key 'name' appears twice"):
         studies.load(tmp_path / "config.yaml")
 
 

@@ -82,7 +82,7 @@ def test_the_holder_says_who_it_is_and_nobody_holds_what_is_not_there(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("held", "told"), [(".lock", "run by another snakemake"), (".jobs.lock", "jobs that still run")]
+    ("held", "told"), [(".lock", "run by another snakemake"), (".jobs.lock", "jobs still running")]
 )
 def test_a_study_with_a_snakemake_or_a_job_is_not_touched(tmp_path, held, told):
     holder = subprocess.Popen(

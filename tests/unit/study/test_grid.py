@@ -486,7 +486,7 @@ def test_fingerprints_of_models_that_were_made_stay():
     ("label", "message"),
     [
         ("-1", "row 1 has the label '-1'; it should be one of entailment, not_entailment"),
-        ("0,1", "row 1 has the labels '0,1'; a task with several labels per row is not supported"),
+        ("0,1", "row 1 has the labels '0,1'; several labels per row are not supported"),
     ],
 )
 @pytest.mark.parametrize("split", ["train", "dev"])

@@ -235,7 +235,7 @@ WRONG = {
         lambda w: {"method": "uniform", "weights": (1.0, 2.0)},
         "uniform treats its models alike and takes no --weights",
     ),
-    "an existing folder": (lambda w: {"out": w / "one"}, "one is there already; name another folder"),
+    "an existing folder": (lambda w: {"out": w / "one"}, "one already exists; name another folder"),
     "no base": (lambda w: {"base": None}, "ties merges changes of a base: give --base DIR"),
     "a strength without a base": (
         lambda w: {"method": "linear", "base": None, "strength": 0.5},
@@ -354,7 +354,7 @@ def test_a_folder_that_appears_meanwhile_is_not_replaced(order, world):
 
     with pytest.raises(OSError) as error:
         merge(order(), appear)
-    assert "merged is there already" in ending.sentence(error.value)
+    assert "merged already exists" in ending.sentence(error.value)
     assert (world / "merged" / "kept").read_text() == "mine" and not list(world.glob(".merged*"))
 
 
@@ -383,7 +383,7 @@ def test_the_command_merges_and_tells_where(world):
     assert f"the merged model is in {world / 'merged'}" in done.stdout
     again = graft(*asked)
     assert again.returncode == 1 and again.stderr.count("\n") == 1
-    assert again.stderr.startswith(f"graft: {world / 'merged'} is there already")
+    assert again.stderr.startswith(f"graft: {world / 'merged'} already exists")
 
 
 @pytest.mark.parametrize(
