@@ -60,7 +60,7 @@ def written(task: str, row: TaskRow, predictions: np.ndarray) -> list[str]:
     # A study may name the classes by their numbers.
     told = [name if name in names else names[int(name)] if name in numbers.values() else None for name in row.labels]
     if None in told:
-        raise ValueError(f"tasks.{task}.labels: {list(row.labels)} are not GLUE's, which are {', '.join(names)}")
+        raise ValueError(f"tasks.{task}.labels: {list(row.labels)} differ from GLUE's, which are {', '.join(names)}")
     answers = [numbers[name] if task in _NUMBERED else name for name in told]
     return [answers[label] for label in predictions]
 

@@ -35,7 +35,7 @@ class Part:
     def __str__(self) -> str:
         chosen = "" if self.select is None else f", {formats.score(self.select)} on select"
         rows, official = len(self.predictions), glue.TEST_SETS[self.name].rows
-        unlike = "" if rows == official else f"; GLUE's test set has {official}, so its server will refuse this"
+        unlike = "" if rows == official else f"; GLUE's test set has {official}, so its server will reject this"
         return f"{self.name}: {rows} predictions by {self.run.id}{chosen}{unlike}"
 
 
@@ -85,7 +85,7 @@ def _run(grid: Grid, paths: Paths, task: str, system: str, seed: str | None) -> 
         folder = paths.run(*run.made)
         if not (folder / "build.json").is_file() or not (folder / "model").is_dir():
             raise ValueError(
-                f"{folder / 'model'}: not made, or not kept; delete {folder / 'run.json'} if it is there and run "
+                f"{folder / 'model'}: not made, or not kept; delete {folder / 'run.json'} if it exists and run "
                 "snakemake, or name another seed with --seed"
             )
         select = files.read_json(folder / "build.json")["select"]
@@ -97,7 +97,7 @@ def _run(grid: Grid, paths: Paths, task: str, system: str, seed: str | None) -> 
 def _texts(grid: Grid, task: str) -> pd.DataFrame:
     source, where = grid.study.tasks[task].source, f"tasks.{task}.source"
     if isinstance(source, GeneratedData):
-        raise ValueError(f"{where}: generated data has no test split; GLUE's is in its own files or on the hub")
+        raise ValueError(f"{where}: generated data has no test split; use GLUE's own files or the hub")
     return readers.read_texts(source, grid.row(task), "test", where)
 
 

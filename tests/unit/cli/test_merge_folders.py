@@ -331,7 +331,7 @@ WRONG = {
     ),
     "a layer that the config does not count": (
         lambda w, t: {"small_finetuned": renamed(w, t / "x", "classifier.weight", "bert.encoder.layer.2.weight")},
-        "x: bert.encoder.layer.2.weight is of no BERT classifier",
+        "x: bert.encoder.layer.2.weight is not a BERT classifier's",
     ),
     "weights of a wrapped model": (
         lambda w, t: {"small_finetuned": renamed(w, t / "x", "", "module.")},
@@ -345,11 +345,11 @@ WRONG = {
     "a folder without a model": (lambda w, t: {"large": t}, "--large: .*missing; a Hugging Face model folder"),
     "another architecture": (
         lambda w, t: {"large": configured(w / "large", t / "x", model_type="roberta")},
-        "'roberta'; supported is 'bert'",
+        "'roberta'; only 'bert' is supported",
     ),
     "a fine-tuned model of another architecture": (
         lambda w, t: {"small_finetuned": configured(w / "two", t / "x", model_type="distilbert")},
-        "x: model_type is 'distilbert'; supported is 'bert'",
+        "x: model_type is 'distilbert'; only 'bert' is supported",
     ),
     "small larger than large": (
         lambda w, t: {"large": w / "small", "small_pretrained": w / "large", "small_finetuned": w / "large"},

@@ -133,7 +133,7 @@ def test_a_transfer_needs_its_model_and_its_own_data_and_nothing_is_trained_for_
         (
             "snli",
             {"labels": {"0": "entailment"}},
-            "has the label '[12]', which transfer.snli.labels does not map",
+            "has the label '[12]', but transfer.snli.labels maps",
         ),
         ("snli", {"label": "gold"}, "test.parquet: no column 'gold'; it has premise, hypothesis, label"),
         ("imdb", {"split": "dev"}, "imdb/dev.parquet is missing"),

@@ -108,7 +108,7 @@ def test_a_vocabulary_that_transformers_reads_otherwise_is_refused(published, tm
     words = (published / "vocab.txt").read_text()
     (published / "vocab.txt").write_text(f"\ufeff{words}")
     with pytest.raises(
-        ValueError, match=r"reads its vocab.txt otherwise: the vocabularies differ at '\[PAD\]'; save it"
+        ValueError, match=r"reads its vocab.txt differently: the vocabularies differ at '\[PAD\]'; save it"
     ):
         fetch(published, tmp_path / "out")
 
@@ -154,7 +154,7 @@ def test_a_wrong_sha256_is_refused_and_nothing_is_written(published, tmp_path):
     ("damage", "message"),
     [
         (lambda s: s.pop("encoder.layer.0.output.dense.bias"), "encoder.layer.0.output.dense.bias is missing"),
-        (lambda s: s.update(extra=torch.zeros(2)), "extra belongs to no BERT encoder"),
+        (lambda s: s.update(extra=torch.zeros(2)), "extra does not belong to a BERT encoder"),
         (lambda s: s.update({"fit_dense.weight": torch.ones(24, 12)}), "fit_dense.bias is one too many or missing"),
         (
             lambda s: s.update({"pooler.dense.bias": torch.zeros(5)}),
@@ -173,7 +173,7 @@ def test_tensors_missing_unknown_or_of_another_shape_are_named(published, tmp_pa
 def test_other_architectures_are_refused(published, tmp_path):
     config = files.read_json(published / "config.json")
     files.write_json(published / "config.json", {**config, "model_type": "roberta"})
-    with pytest.raises(ValueError, match="model_type is 'roberta'; supported is 'bert'"):
+    with pytest.raises(ValueError, match="model_type is 'roberta'; only 'bert' is supported"):
         fetch(published, tmp_path / "out")
 
 

@@ -64,7 +64,7 @@ def test_a_tensor_in_two_files_is_refused(model):
     first, second = sorted(model.glob("*.safetensors"))[:2]
     twice = next(iter(load_file(first)))
     save_file({**load_file(second), twice: torch.zeros(2)}, second)
-    with pytest.raises(ValueError, match=f"{twice} stands in two weights files"):
+    with pytest.raises(ValueError, match=f"{twice} is in two weights files"):
         read_checkpoint(open_folder(model), "here")
 
 

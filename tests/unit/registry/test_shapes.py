@@ -45,5 +45,5 @@ def test_heads_must_share_out_the_width():
 
 def test_the_folder_is_named(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(CONFIG | {"model_type": "roberta"}))
-    with pytest.raises(ValueError, match=f"{tmp_path}: model_type is 'roberta'; supported is 'bert'"):
+    with pytest.raises(ValueError, match=f"{tmp_path}: model_type is 'roberta'; only 'bert' is supported"):
         Shape.of(tmp_path)

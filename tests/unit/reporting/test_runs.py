@@ -28,7 +28,7 @@ def test_a_stale_run_is_refused_with_its_file_and_the_command(grid, paths, write
     path = write_run("finetune.big", 0, fingerprint="old")
     with pytest.raises(ValueError) as error:
         gather(grid, paths)
-    assert str(error.value).startswith(f"{path}: made by another config")
+    assert str(error.value).startswith(f"{path}: made with another config")
     assert f"run snakemake again, or delete {path.parent} first" in str(error.value)
 
 

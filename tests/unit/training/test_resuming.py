@@ -88,7 +88,7 @@ def test_killed_twenty_times_it_ends_in_the_same_weights(prepared_folder, tmp_pa
     if not (killed / "weights.pt").exists():
         whole(prepared_folder, killed)
     assert_equal(outcome(calm), outcome(killed))
-    assert "told to stop (SIGTERM)" in (killed / "said.txt").read_text()
+    assert "stopped on request (SIGTERM)" in (killed / "said.txt").read_text()
 
 
 def test_told_to_stop_while_it_is_scored_it_scores_again(prepared_folder, tmp_path, monkeypatch):
@@ -138,7 +138,7 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_it_used(prepared_folder
     whole(prepared_folder, out)
     said = (out / "said.txt").read_text()
     assert f"{newest}: " in said and "the checkpoint before it is used" in said
-    assert f"going on from {older}" in said
+    assert f"resuming from {older}" in said
     assert_equal(outcome(calm), outcome(out))
 
 

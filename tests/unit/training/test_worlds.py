@@ -101,9 +101,9 @@ def test_told_to_stop_all_processes_do_and_go_on_to_the_same_weights(prepared_fo
     wait_for_step(stopped / "steps.txt", 7, process)
     process.send_signal(signal.SIGTERM)
     said = finish(process, well=False)
-    assert "told to stop" in said and not (stopped / "weights.pt").exists()
+    assert "stopped on request" in said and not (stopped / "weights.pt").exists()
     said = finish(start(prepared_folder, stopped, launch))
-    assert "going on from" in said
+    assert "resuming from" in said
     calm, again = outcome(tmp_path / "calm"), outcome(stopped)
     assert calm[0] == again[0] and all(calm[1][name].equal(again[1][name]) for name in calm[1])
 
