@@ -125,7 +125,7 @@ def _made(built: Mapping[str, Any], system: System) -> str:
     ]
     told += [f"Chosen on `select`, a part of train: {', '.join(chosen)}."] if chosen else []
     if any(choice["name"] == "strength" and choice["chosen"] == 0 for choice in built["choices"]) and system.head:
-        told += ["Strength 0 was chosen: this is the large model with a fitted head, into which nothing was merged."]
+        told += ["Strength 0 was chosen: this is the large model with a fitted head, and nothing was merged into it."]
     told += [f"Options: {', '.join(options)}."] if options else []
     told += [f"Labels seen: `{system.label_use}`."]
     told += [f"Source of the method: {method.citation}."] if method else []

@@ -331,7 +331,7 @@ def verify(study: NamedStudy) -> None:
     for problem in found.problems:
         print(problem, file=sys.stderr)
     if found.problems:
-        raise ValueError(f"study {study} differs from its records: see the {len(found.problems)} lines above")
+        raise ValueError(f"study {study} is not as recorded: see the lines above ({len(found.problems)})")
     print("everything is as recorded")
 
 

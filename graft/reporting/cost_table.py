@@ -95,7 +95,7 @@ def read_measured(grid: Grid, paths: Paths) -> dict[str, Measurements]:
         if one.fingerprint == families.fingerprint(grid, task):
             found[task] = one
         else:
-            log.warning("left out: %s: measured with another config; run snakemake again", path)
+            log.warning("left out: %s: measured by another config; run snakemake again", path)
     return found
 
 

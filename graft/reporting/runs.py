@@ -109,7 +109,7 @@ def _check_belongs(record: RunRecord, run: Run, path: Any) -> None:
 def _stale_message(paths: Paths, runs: list[Run], why: str) -> str:
     path = run_json(paths, runs[0])
     others = f" (and {len(runs) - 1} more run.json)" if len(runs) > 1 else ""
-    return f"{path}{others}: made with another config ({why}); run snakemake again, or delete {path.parent} first"
+    return f"{path}{others}: made by another config ({why}); run snakemake again, or delete {path.parent} first"
 
 
 def _warn_of_versions(table: pd.DataFrame) -> None:

@@ -389,7 +389,7 @@ def test_a_merge_refuses_parts_of_another_config(finished, made):
         arguments = ["--study", "results/pico/study.json", "--task", "rte", "--system", system, "--seed", "0"]
         done = call(config.parent, "workflow_scripts.merge_models", *arguments, "--fingerprint", fingerprint)
         assert done.returncode == 1
-        assert f"{path.relative_to(config.parent)}: made with another config" in done.stderr.splitlines()[-1]
+        assert f"{path.relative_to(config.parent)}: made by another config" in done.stderr.splitlines()[-1]
     finally:
         path.write_text(original)
 

@@ -159,7 +159,7 @@ def test_a_home_folder_is_found_where_a_shell_leaves_it_to_us(monkeypatch):
 def test_results_that_are_no_folder_are_told(folder, monkeypatch, capsys):
     (folder / "results").touch()
     assert _call(monkeypatch, "status") == 1
-    assert capsys.readouterr().err == "graft: results is a file, where a folder is needed\n"
+    assert capsys.readouterr().err == "graft: results is a file, not a folder\n"
 
 
 def test_show_ends_with_what_it_means_and_where_it_stands(folder, monkeypatch, capsys):
@@ -176,7 +176,7 @@ def test_show_ends_with_what_it_means_and_where_it_stands(folder, monkeypatch, c
 def test_verifying_a_study_without_runs_counts_them(folder, monkeypatch, capsys):
     _study(folder, "one")
     assert _call(monkeypatch, "verify", "one") == 0
-    assert capsys.readouterr().out == "     2  runs that are not finished\nall is as recorded\n"
+    assert capsys.readouterr().out == "     2  runs that are not finished\neverything is as recorded\n"
 
 
 def test_what_is_not_as_recorded_is_told_and_ends_with_an_error(folder, monkeypatch, capsys):
@@ -197,7 +197,7 @@ def test_a_submission_of_what_was_not_made_is_refused_in_one_line(folder, monkey
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ("outliers=6e-3", "graft: base is no folder"),
+        ("outliers=6e-3", "graft: base is not a folder"),
         ("outliers=[", "graft: --option outliers: "),
         ("outliers=010", "graft: --option outliers: 010 is read differently by different versions of YAML"),
         ("outliers=true", "graft: option 'outliers' of method 'breadcrumbs' is true; it must be a number from 0 on"),

@@ -370,16 +370,16 @@ WRONG = {
     "too few tokens": (lambda w, t: {"tokens": 30}, "tokens are too few; the feed-forward space .* at least 48"),
     "too few texts for a head": (
         lambda w, t: {"text": few_lines(w, t / "few.txt", 9)},
-        "a head is fitted on 10 texts or more; there are 9: give more text",
+        "fitting a head needs at least 10 texts, not 9: give more text",
     ),
     "too few labelled texts": (
         lambda w, t: {"head": "labelled", "labelled": few_lines(w, t / "few.tsv", 9, "two.tsv")},
-        "a head is fitted on 10 texts or more; there are 8",
+        "fitting a head needs at least 10 texts, not 8",
     ),
     "not a number": (lambda w, t: {"small_pretrained": damaged(w, t / "x")}, "not finite; the model is damaged"),
     "not a number in the fine-tuned model": (
         lambda w, t: {"small_finetuned": damaged(w, t / "x", "two", "classifier.bias")},
-        "--small-finetuned: classifier.bias holds values that are not finite",
+        "--small-finetuned: classifier.bias contains values that are not finite",
     ),
     "activations that overflow": (
         lambda w, t: {"large": overflowing(w, t / "x")},
@@ -391,11 +391,11 @@ WRONG = {
     ),
     "a head of another size": (
         lambda w, t: {"small_finetuned": configured(w / "two", t / "x", **THREE)},
-        r"x: classifier.bias has shape \[2\], config.json says \[3\]; classifier.weight has",
+        r"x: classifier.bias has shape \[2\], but config.json says \[3\]; classifier.weight has",
     ),
     "no head": (
         lambda w, t: {"small_finetuned": w / "small"},
-        "small: holds no classifier",
+        "small: not a text classifier",
     ),
     "an existing folder": (lambda w, t: {"out": w}, "already exists"),
     "no labelled file": (lambda w, t: {"head": "labelled"}, "give --labelled FILE.tsv"),
@@ -409,7 +409,7 @@ WRONG = {
             "head": "labelled",
             "labelled": write(t / "x.tsv", (w / "two.tsv").read_text().split("\n", 1)[1]),
         },
-        "the first line has '[01]', a value; it should name the columns",
+        "the first line contains the value '[01]'; it should name the columns",
     ),
     "labelled rows of one class": (
         lambda w, t: {"head": "labelled", "labelled": write(t / "x.tsv", "text\tlabel\n" + "a fine film\t1\n" * 20)},
@@ -417,11 +417,11 @@ WRONG = {
     ),
     "labels before texts": (
         lambda w, t: {"head": "labelled", "labelled": write(t / "x.tsv", "label\ttext\n1\tgood\n0\tbad\n")},
-        "the label comes last, and label does not; move that column to the end",
+        "the label column label is not the last; move it to the end",
     ),
     "an unknown head": (lambda w, t: {"head": "random"}, "available: transplant, label-free, labelled"),
     "a composite": (lambda w, t: {"method": "logit_ensemble"}, "makes no single model"),
-    "another small model": (lambda w, t: {"small_finetuned": w / "large"}, "they must be one model"),
+    "another small model": (lambda w, t: {"small_finetuned": w / "large"}, "they must be equal"),
 }
 
 

@@ -92,7 +92,7 @@ def test_a_run_of_another_config_and_a_table_of_other_runs_are_named(copied):
     record["metrics"]["accuracy"]["value"] += 0.5
     files.write_json(path, record)
     told = "\n".join(verify(grid, paths, quiet).problems)
-    assert f"{path}: made with another config (0000000000000000, not" in told
+    assert f"{path}: made by another config (0000000000000000, not" in told
     assert "runs.csv: rte/majority/seed-all has 0." in told
 
 

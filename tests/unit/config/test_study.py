@@ -105,7 +105,7 @@ def test_one_task_alone_has_nothing_to_be_merged_with(study_config):
 @pytest.mark.parametrize(
     ("written", "message"),
     [
-        ("[no, yes]", "no is false to some readers of YAML; write false, or 'no' for text"),
+        ("[no, yes]", "no means false in some versions of YAML; write false, or 'no' for text"),
         ("[a, 1]", "tasks.sentiment.labels.1: 1; text is needed, so write it in quotes"),
         ("[01, 02]", "write the number in plain digits, or '01' for text"),
         ("[null, x]", "tasks.sentiment.labels.0: Input should be a valid string"),

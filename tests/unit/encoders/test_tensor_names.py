@@ -46,7 +46,7 @@ def test_in_a_checkpoint_with_a_prefix_all_else_is_a_head_whatever_it_is_called(
 
 
 def test_two_names_of_one_tensor_are_an_error():
-    with pytest.raises(ValueError, match="^bert.pooler.dense.bias is the same tensor as pooler.dense.bias; one"):
+    with pytest.raises(ValueError, match="^bert.pooler.dense.bias is the same tensor as pooler.dense.bias; remove one"):
         tensor_names.of(["pooler.dense.bias", "bert.pooler.dense.bias"])
 
 

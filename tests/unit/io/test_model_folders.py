@@ -119,7 +119,7 @@ def test_a_file_that_git_lfs_has_not_fetched_is_no_model(model, pickled):
 def test_nobody_is_told_to_let_a_pickle_run_code(model):
     sharded(model, pickled=True)
     torch.save({"a": Path}, model / "pytorch_model-00002-of-00003.bin")
-    with pytest.raises(ValueError, match="damaged, or a pickle of more than numbers.; save or download it again$"):
+    with pytest.raises(ValueError, match="damaged, or a pickle of more than tensors.; save or download it again$"):
         read_checkpoint(open_folder(model), "here")
 
 

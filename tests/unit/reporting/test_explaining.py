@@ -89,7 +89,7 @@ def test_the_chain_names_every_step_its_file_its_log_and_whether_it_is_the_confi
     told = explain(grid, paths, run)
     rows = section(told, "made by, inputs first").rows
     assert {row[3] for row in rows} >= {str(build), str(data)}
-    assert ("stale since", "finetune_model rte finetune.tiny 0: made with another config; run snakemake again") in told[
+    assert ("stale since", "finetune_model rte finetune.tiny 0: made by another config; run snakemake again") in told[
         0
     ].rows
     assert section(told, "from outside").rows == ((str(data.parent), "kind hub, repo a/b"),)

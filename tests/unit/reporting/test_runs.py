@@ -28,14 +28,14 @@ def test_a_stale_run_is_refused_with_its_file_and_the_command(grid, paths, write
     path = write_run("finetune.big", 0, fingerprint="old")
     with pytest.raises(ValueError) as error:
         gather(grid, paths)
-    assert str(error.value).startswith(f"{path}: made with another config")
+    assert str(error.value).startswith(f"{path}: made by another config")
     assert f"run snakemake again, or delete {path.parent} first" in str(error.value)
 
 
 def test_a_record_in_the_wrong_folder_is_refused(grid, paths, write_run):
     path = write_run("finetune.big", 0)
     files.write_json(path, files.read_json(path) | {"system": "finetune.tiny"})
-    with pytest.raises(ValueError, match="is the record of rte/finetune.tiny/seed-0, not of rte/finetune.big/seed-0"):
+    with pytest.raises(ValueError, match="records rte/finetune.tiny/seed-0, not rte/finetune.big/seed-0"):
         gather(grid, paths)
 
 

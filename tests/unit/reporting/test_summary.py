@@ -123,7 +123,7 @@ def test_another_small_model_must_lose_to_the_chosen_merge_and_to_the_one_it_sta
 
 
 def test_what_is_missing_is_counted(sentence):
-    assert "1 of 12 runs are missing from this" in sentence(usual(**{THESEUS: {0: 0.7, 1: "failed"}}))
+    assert "1 of 12 runs are not included" in sentence(usual(**{THESEUS: {0: 0.7, 1: "failed"}}))
 
 
 @pytest.mark.parametrize(

@@ -38,7 +38,7 @@ def test_margins_are_those_of_the_task_that_systems_were_trained_on(grid):
 
 def test_a_transfer_of_another_config_is_refused_by_name(grid, paths, write_run):
     path = write_run("finetune.big", 0, task="snli.from-rte", fingerprint="0" * 16)
-    with pytest.raises(ValueError, match=f"{path}: made with another config"):
+    with pytest.raises(ValueError, match=f"{path}: made by another config"):
         transfer.write_transfer(grid, paths)
     transfer.write_transfer(grid, paths, refuse_stale=False)
     assert csv_files.read_csv(paths.tables / "transfer.csv").iloc[0]["n_missing"] == 12

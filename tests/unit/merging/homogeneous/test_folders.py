@@ -225,7 +225,7 @@ WRONG = {
         "without: neither model.safetensors nor",
     ),
     "no config": (with_model(lambda w: without(w, "config.json")), "without: config.json is missing"),
-    "no folder": (with_model(lambda w: w / "nowhere"), "nowhere is no folder"),
+    "no folder": (with_model(lambda w: w / "nowhere"), "nowhere is not a folder"),
     "a file": (with_model(lambda w: w / "two" / "config.json"), "two.config.json is a file"),
     "weights that sum to zero": (lambda w: {"weights": (1.0, -1.0)}, "--weights 1.0, -1.0: sum to zero"),
     "no weight at all": (lambda w: {"weights": (0.0, 0.0)}, "sum to zero"),
