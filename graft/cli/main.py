@@ -133,7 +133,7 @@ def new(
     path, grid = new_study.write(asked)
     for own in asked.tasks:
         print(f"{own.name}: {own.guessed or 'a known task'}")
-    print(f"{path} was written: {len(grid.systems)} systems, {len(grid.runs)} runs. To try a dry run, then run it:")
+    print(f"{path} was written: {len(grid.systems)} systems, {len(grid.runs)} runs. Try a dry run, then run it:")
     print(f"  snakemake --profile profiles/local --configfile {path} --dry-run --quiet rules host")
     print(f"  snakemake --profile profiles/local --configfile {path}")
 

@@ -84,7 +84,7 @@ def test_own_tasks_take_the_place_of_the_default_ones(folder, pico_glue):
 def test_what_was_guessed_stands_beside_the_guess(folder, pico_glue):
     write("mine", [f"reviews={pico_glue / 'SST-2'}"])
     lines = Path("config/mine.yaml").read_text().splitlines()
-    guess = lines.index("    # Guessed from train.tsv, so check it:")
+    guess = lines.index("    # Guessed from train.tsv; please check:")
     assert lines[guess + 1].startswith("    # text in sentence; label in label, 2 classes (0: ")
     assert lines[guess + 2] == "    text: [sentence]"
 
