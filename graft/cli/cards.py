@@ -107,7 +107,7 @@ def _evaluated(grid: Grid, record: RunRecord) -> dict[str, Any]:
 
 def _control(system: System) -> str:
     return (
-        "> This is a control: a system that must not win and has no use of its own." if system.kind == "control" else ""
+        "> This is a control: a system that must not win and is useless by itself." if system.kind == "control" else ""
     )
 
 

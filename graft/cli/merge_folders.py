@@ -148,7 +148,7 @@ def _checked(order: Order) -> merge_methods.MethodFacts:
     if facts.kind != "weights":
         raise ValueError(f"method {facts.name} is a {facts.kind} and makes no single model; use it in a study")
     if order.small_pretrained is None:
-        raise ValueError("--small-pretrained DIR: required, the small model before its fine-tuning")
+        raise ValueError("the small model before its fine-tuning is needed; give --small-pretrained DIR")
     if facts.heads and order.head not in facts.heads:
         raise ValueError(f"--head: no head is called {order.head!r}; available: {', '.join(facts.heads)}")
     if facts.heads and order.head == "labelled" and order.labelled is None:
@@ -178,7 +178,7 @@ def _read(order: Order, scratch: Path) -> _Given:
             raise ValueError(f"--small-finetuned has {what} {tuned}, --small-pretrained {ours}; they must be equal")
         if what in ("positions", "types", "vocabulary") and ours != theirs:
             counted = COUNTED.get(what, what)
-            raise ValueError(f"the small model has {ours} {counted}, the large one {theirs}; the numbers must be equal")
+            raise ValueError(f"the small model has {ours} {counted}, the large one {theirs}; they must be equal")
         if what in ("layers", "width", "ffn") and ours > theirs:
             raise ValueError(f"the small model has {what} {ours}, more than the large one's {theirs}; swap the folders")
     # Compare the folders as given: the pre-trained small model may have no tokenizer.

@@ -156,7 +156,7 @@ def commit_of(repo: str, revision: str | None, where: str) -> str:
 
 
 def config_text(asked: Asked, default: str) -> str:
-    """Render the config: `default` with the user's values in place of its own, and its comments kept.
+    """Render the config: `default` with the user's values, and its comments kept.
 
     Raises ValueError if the name is the default study's or a task is given twice.
     """

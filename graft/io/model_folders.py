@@ -114,7 +114,7 @@ def _check_folder(folder: Path, said: str) -> None:
 
 
 def _inside(folder: Path) -> str:
-    """Suggest subfolders that hold a model, in case their parent was named instead."""
+    """Suggest subfolders that contain a model, in case their parent was named instead."""
     inside = sorted(path.parent.name for path in folder.glob(f"*/{CONFIG}"))
     return f", perhaps {', '.join(inside[:3])}{', ...' if len(inside) > 3 else ''} inside it" if inside else ""
 

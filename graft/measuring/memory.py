@@ -29,7 +29,7 @@ def peak_bytes(load: Callable[[], Answer], batches: Sequence[Batch], device: str
 
 
 def _on_gpu(load: Callable[[], Answer], batches: Sequence[Batch]) -> int:
-    # The first matrix product allocates cuBLAS's workspace, tens of MB that belong to no system.
+    # The first matrix product allocates cuBLAS's workspace, tens of MB that no system is responsible for.
     torch.nn.functional.linear(*torch.ones(2, 1, 1, device="cuda"), torch.ones(1, device="cuda"))
     before = torch.cuda.memory_allocated()
     answer = load()

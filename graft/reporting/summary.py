@@ -117,7 +117,7 @@ def _reached(row: Row, rows: list[Row], common: str, reference: str) -> str:
     times = row["train_flops_ratio"]
     share = "" if times is None else f", {formats.ratio(100 * times)}% of its training FLOPs"
     got = f"{row['metric']} {formats.score(row['mean'])} on {row['task']}"
-    return f"{got}, compared with {goal} for {reference} ({row['system'].removesuffix(common)}{share})"
+    return f"{got} where {reference} has {goal} ({row['system'].removesuffix(common)}{share})"
 
 
 def _tasks_ahead(chosen: list[Row], column: str) -> str:

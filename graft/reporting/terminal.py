@@ -119,7 +119,7 @@ def watch(console: Console, paths: Paths) -> None:
 def status_tables(found: list[RunState], steps: Iterable[StepState] = ()) -> list[Part]:
     """Counts per task and system, then each run that is not done with its reason; runs not started are only counted.
 
-    steps: running or failed steps that belong to no single run.
+    steps: running or failed steps that do not belong to a single run.
     """
     total = Counter(state.state for state in found)
     parts: list[Part] = [_counts_table(found)]

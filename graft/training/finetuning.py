@@ -269,7 +269,7 @@ class _Training:
         with world.training_kernels():
             for number, parts in enumerate(shared):
                 last, own = number + 1 == len(shared), parts[world.rank]
-                # All processes take part in every pass: one without rows of its own runs a row with weight 0.
+                # All processes take part in every pass: one without rows runs a row with weight 0.
                 taken, weight = (own, len(own) / len(rows)) if len(own) else (rows[:1], 0.0)
                 values[0] += weight * self.one_pass(self.chosen[taken], weight * world.size, last)
                 position.flops["train"] += sum(

@@ -92,7 +92,7 @@ def _answer(task: str, rows: list[Row], common: str, grid: Grid) -> str:
     goal = formats.reference_mean(row, rows)
     reached = f"{row['mean'] / goal:.0%} of the fine-tuned {large}" if goal > 0 and row["mean"] >= 0 else "less"
     if reached == "less":
-        reached = f"{row['metric']} {_score(row)}, compared with {formats.score(goal)} for the fine-tuned {large}"
+        reached = f"{row['metric']} {_score(row)} where the fine-tuned {large} has {formats.score(goal)}"
     else:
         reached += f" ({row['metric']} {_score(row)} of {formats.score(goal)})"
     costs = [

@@ -168,10 +168,10 @@ def test_outputs_mean_what_those_of_the_small_model_mean(labels, kind, order, wo
             assert abs(sum(one.values()) - 1) > 0.05
     refused = order(large=world / "small", small_finetuned=tuned, head="labelled", labelled=world / "three.tsv")
     if kind is None and labels == "one":
-        with pytest.raises(ValueError, match='does not say of what: write "problem_type": "regression" there if'):
+        with pytest.raises(ValueError, match='does not say which kind: write "problem_type": "regression" there if'):
             merge(replace(refused, out=tmp_path / "labelled"), quiet)
     if kind == "multi_label_classification" or (kind == "regression" and labels == "three"):
-        with pytest.raises(ValueError, match="one class or one score for each text; --small-finetuned is of"):
+        with pytest.raises(ValueError, match="one class or one score per text, but --small-finetuned gives"):
             merge(replace(refused, out=tmp_path / "labelled"), quiet)
 
 
@@ -315,11 +315,11 @@ THREE = {"id2label": {0: "a", 1: "b", 2: "c"}, "label2id": {"a": 0, "b": 1, "c":
 WRONG = {
     "the fine-tuned model in both places": (
         lambda w, t: {"small_finetuned": whole(w, t / "x"), "small_pretrained": t / "x" / ".." / "x"},
-        "x: is --small-finetuned too; name the model before its fine-tuning",
+        "x: the same as --small-finetuned; name the model before its fine-tuning",
     ),
     "labels for another head": (
         lambda w, t: {"labelled": w / "two.tsv"},
-        "--labelled is read by --head labelled alone",
+        "--labelled: only used with --head labelled",
     ),
     "a head for a method that has its own": (
         lambda w, t: {"method": "interpolate", "head": "label-free"},
@@ -327,7 +327,7 @@ WRONG = {
     ),
     "a classifier of words": (
         lambda w, t: {"small_finetuned": configured(w / "two", t / "x", architectures=["BertForTokenClassification"])},
-        r"x: holds no classifier of texts \(BertForTokenClassification\); a model fine-tuned for classes or a score",
+        r"x: not a text classifier \(BertForTokenClassification\); a model fine-tuned for classes or a score",
     ),
     "a layer that the config does not count": (
         lambda w, t: {"small_finetuned": renamed(w, t / "x", "classifier.weight", "bert.encoder.layer.2.weight")},
@@ -339,7 +339,7 @@ WRONG = {
     ),
     "labels counted from 1": (
         lambda w, t: {"small_finetuned": configured(w / "two", t / "x", id2label={"1": "a", "2": "b"})},
-        "x/config.json: id2label .* must have a label of its own for each number from 0 on",
+        "x/config.json: id2label .* must give a different label to each number from 0 on",
     ),
     "no pre-trained small": (lambda w, t: {"small_pretrained": None}, "give --small-pretrained DIR"),
     "a folder without a model": (lambda w, t: {"large": t}, "--large: .*missing; a Hugging Face model folder"),
@@ -370,7 +370,7 @@ WRONG = {
     "too few tokens": (lambda w, t: {"tokens": 30}, "tokens are too few; the feed-forward space .* at least 48"),
     "too few texts for a head": (
         lambda w, t: {"text": few_lines(w, t / "few.txt", 9)},
-        "fitting a head needs at least 10 texts, not 9: give more text",
+        "fitting a head needs at least 10 texts, not 9; give more text",
     ),
     "too few labelled texts": (
         lambda w, t: {"head": "labelled", "labelled": few_lines(w, t / "few.tsv", 9, "two.tsv")},

@@ -91,7 +91,7 @@ def test_all_that_limits_a_study_is_told(study, runs_of, compare):
     for said in (
         "Of 3 runs 1 failed and 1 are missing",
         "1 seed is too few for a verdict, which needs 12",
-        "One task says nothing about others",
+        "A single task says nothing about others",
         "big: big has seen it",
         "different versions of the code: a, b",
     ):
