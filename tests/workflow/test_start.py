@@ -115,7 +115,7 @@ def test_snakemake_reads_a_config_as_graft_does(study_config, write_config, tmp_
     # The first is eight seeds for Snakemake's own reader.
     for word, told in (
         ("010", ", line 1: 010 is read differently by different versions of YAML"),
-        ("1e0", "seeds: 1.0; a list, or a whole number from 1"),
+        ("1e0", "seeds: 1.0; give a list, or a whole number from 1"),
     ):
         config.write_text(whole.replace('"seeds": 2,', f'"seeds": {word},'))
         done = snakemake(tmp_path, config, "--dry-run")

@@ -361,7 +361,7 @@ WRONG = {
     ),
     "a larger vocabulary": (
         lambda w, t: {role: more_words(w, t / role) for role in ("small_pretrained", "small_finetuned")},
-        f"the small model has {len(VOCABULARY) + 1} word embeddings, the large one {len(VOCABULARY)}; must be as many",
+        f"the small model has {len(VOCABULARY) + 1} word embeddings, the large one {len(VOCABULARY)}; they must",
     ),
     "another vocabulary": (
         lambda w, t: {"small_pretrained": other_words(w, t / "x")},

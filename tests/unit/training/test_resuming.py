@@ -137,7 +137,7 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_it_used(prepared_folder
         (newest / "manifest.json").unlink()
     whole(prepared_folder, out)
     said = (out / "said.txt").read_text()
-    assert f"{newest}: " in said and "the checkpoint before it is used" in said
+    assert f"{newest}: " in said and "using the checkpoint before it" in said
     assert f"resuming from {older}" in said
     assert_equal(outcome(calm), outcome(out))
 

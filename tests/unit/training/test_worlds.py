@@ -122,11 +122,16 @@ QUIET = ["--mixed_precision", "no", "--dynamo_backend", "no", "--num_machines", 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m"]
 # How it is started, its variables, what is asked for, and what it must say. Most of them train otherwise.
 WRONG = {
-    "--cpu: one process": ([*ACCELERATE, "--cpu", *QUIET, "--num_processes", "2", "--module"], {}, "ddp", "one alone"),
-    "DeepSpeed dropped": (TORCHRUN, {"ACCELERATE_USE_CPU": "true"}, "zero2", "leaves DeepSpeed out in silence"),
+    "--cpu: one process": (
+        [*ACCELERATE, "--cpu", *QUIET, "--num_processes", "2", "--module"],
+        {},
+        "ddp",
+        "only one was started",
+    ),
+    "DeepSpeed dropped": (TORCHRUN, {"ACCELERATE_USE_CPU": "true"}, "zero2", "silently skips DeepSpeed"),
     "DeepSpeed for a GPU": (TORCHRUN, {"DS_ACCELERATOR": None}, "zero2", "needs DS_ACCELERATOR=cpu"),
-    "no launcher": ([sys.executable, "-m"], {}, "ddp", "one alone"),
-    "no launcher, variables of one": ([sys.executable, "-m"], {"WORLD_SIZE": "2"}, "ddp", "nobody who counts them"),
+    "no launcher": ([sys.executable, "-m"], {}, "ddp", "only one was started"),
+    "no launcher, variables of one": ([sys.executable, "-m"], {"WORLD_SIZE": "2"}, "ddp", "not started by a launcher"),
 }
 
 

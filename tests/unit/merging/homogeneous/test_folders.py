@@ -210,9 +210,9 @@ WRONG = {
     ),
     "another tokenizer": (
         with_model(lambda w: words(w, "b", "a")),
-        "words: its tokenizer is not that of .*base",
+        "words: its tokenizer differs from that of .*base",
     ),
-    "another vocabulary alone": (with_model(only_vocabulary), "words: its tokenizer is not that of .*base"),
+    "another vocabulary alone": (with_model(only_vocabulary), "words: its tokenizer differs from that of .*base"),
     "NaN": (with_model(lambda w: damaged(w, np.nan)), "damaged: layer.weight holds values that are not finite"),
     "infinity": (with_model(lambda w: damaged(w, np.inf)), "damaged: layer.weight holds values that are not finite"),
     "NaN in the base": (
@@ -389,12 +389,12 @@ def test_the_command_merges_and_tells_where(world):
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--models", "a", "--large", "b"], "--large is of merges of two shapes"),
-        (["--models", "a", "--head", "transplant"], "--head is of merges of two shapes"),
-        (["--models", "a", "--small-pretrained", "b"], "--small-pretrained is of merges of two shapes"),
-        (["--large", "a", "--dtype", "bfloat16"], "--dtype is of merges of one shape"),
-        (["--large", "a", "--max-shard-size", "5GB"], "--max-shard-size is of merges of one shape"),
-        (["--large", "a", "--weights", "1", "2"], "--weights is of merges of one shape"),
+        (["--models", "a", "--large", "b"], "--large is for merges of two shapes"),
+        (["--models", "a", "--head", "transplant"], "--head is for merges of two shapes"),
+        (["--models", "a", "--small-pretrained", "b"], "--small-pretrained is for merges of two shapes"),
+        (["--large", "a", "--dtype", "bfloat16"], "--dtype is for merges of one shape"),
+        (["--large", "a", "--max-shard-size", "5GB"], "--max-shard-size is for merges of one shape"),
+        (["--large", "a", "--weights", "1", "2"], "--weights is for merges of one shape"),
         (
             ["--method", "spacewise", "--models", "a", "b"],
             "spacewise merges models of two shapes (--large DIR ...), not",
@@ -403,9 +403,9 @@ def test_the_command_merges_and_tells_where(world):
             ["--large", "a", "--small-finetuned", "b", "--text", "c"],
             "linear merges models of one shape (--models DIR DIR ...), not of two shapes",
         ),
-        (["--models", "a", "--option", "x=1", "--option", "x=2"], "--option x: is given twice"),
-        (["--strength", "2"], "--large, --small-finetuned, --text: must be given, or --models DIR DIR"),
-        (["--models", "nowhere", "--option", "x"], "--option x: write it as NAME=VALUE"),
+        (["--models", "a", "--option", "x=1", "--option", "x=2"], "--option x: given twice"),
+        (["--strength", "2"], "--large, --small-finetuned, --text: required, or use --models DIR DIR"),
+        (["--models", "nowhere", "--option", "x"], "--option x: use NAME=VALUE"),
     ],
 )
 def test_what_is_asked_wrongly_is_told_in_one_line(arguments, message, world):
