@@ -1,4 +1,4 @@
-"""What happens before any job: the default study, and bad input told in one line."""
+"""Before any job: the default study, and bad input reported in one line."""
 
 import re
 import subprocess

@@ -67,7 +67,7 @@ def test_a_path_is_not_a_study(folder, monkeypatch, capsys):
     assert "no study '../results/one'" in capsys.readouterr().err
 
 
-def test_no_results_is_told_in_one_line(folder, monkeypatch, capsys):
+def test_no_results_is_reported_in_one_line(folder, monkeypatch, capsys):
     assert _call(monkeypatch, "status") == 1
     assert capsys.readouterr().err == "graft: no study has results in results/ yet; run snakemake first\n"
 
@@ -156,7 +156,7 @@ def test_a_home_folder_is_found_where_a_shell_leaves_it_to_us(monkeypatch):
     assert one_by_one(given) == told
 
 
-def test_results_that_are_no_folder_are_told(folder, monkeypatch, capsys):
+def test_results_that_are_no_folder_are_reported(folder, monkeypatch, capsys):
     (folder / "results").touch()
     assert _call(monkeypatch, "status") == 1
     assert capsys.readouterr().err == "graft: results is a file, not a folder\n"
@@ -179,7 +179,7 @@ def test_verifying_a_study_without_runs_counts_them(folder, monkeypatch, capsys)
     assert capsys.readouterr().out == "     2  runs that are not finished\neverything is as recorded\n"
 
 
-def test_what_is_not_as_recorded_is_told_and_ends_with_an_error(folder, monkeypatch, capsys):
+def test_what_is_not_as_recorded_is_reported_and_ends_with_an_error(folder, monkeypatch, capsys):
     _study(folder, "one")
     files.write_json(folder / "results" / "one" / "models" / "big" / "manifest.json", {"sha256": {"config.json": "0"}})
     assert _call(monkeypatch, "verify", "one") == 1

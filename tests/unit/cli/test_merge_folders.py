@@ -133,7 +133,7 @@ def test_a_model_merged_into_itself_is_the_fine_tuned_one(head, order, world):
 
 
 def scores(folder, source=None):
-    """What transformers' own pipeline says of some texts, by label."""
+    """The answers of transformers' own pipeline to some texts, by label."""
     model = AutoModelForSequenceClassification.from_pretrained(folder)
     classify = pipeline("text-classification", model=model, tokenizer=AutoTokenizer.from_pretrained(source or folder))
     said = classify(["a good film", "a bad story is dull", "the man sees the city"], top_k=None)
@@ -439,7 +439,7 @@ def test_bad_input_is_one_sentence_and_no_output(what, order, world, tmp_path, c
 
 
 @pytest.mark.parametrize("method", WEIGHTS)
-def test_every_part_of_a_merge_is_told_as_it_begins(method, order):
+def test_every_part_of_a_merge_is_reported_as_it_begins(method, order):
     told = []
     merge(order(method=method), lambda done, total, text: told.append((done, total, text)))
     texts = [text for _, _, text in told]

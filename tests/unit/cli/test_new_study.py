@@ -222,7 +222,7 @@ def broken_task(folder: Path, dev: str = "sentence\tlabel\na film\tgood\na plot\
         ({"small": "."}, "config.json is missing"),
     ],
 )
-def test_what_cannot_be_is_told_in_one_sentence_and_nothing_is_written(folder, options, message):
+def test_what_cannot_be_is_reported_in_one_sentence_and_nothing_is_written(folder, options, message):
     with pytest.raises(ValueError, match=message) as error:
         write(**{"name": "mine", **options})
     assert len(str(error.value).splitlines()) == 1
@@ -240,7 +240,7 @@ def test_what_cannot_be_is_told_in_one_sentence_and_nothing_is_written(folder, o
         ),
     ],
 )
-def test_a_dev_split_that_does_not_fit_is_told_now(folder, dev, message):
+def test_a_dev_split_that_does_not_fit_is_reported_now(folder, dev, message):
     with pytest.raises(ValueError, match=message):
         write("mine", [broken_task(folder, dev)])
 
@@ -277,7 +277,7 @@ def test_the_kind_of_labels_is_asked_for_where_it_is_in_doubt(folder):
         ("rte=score", "--kind rte: a known task has classes; give the task another name"),
     ],
 )
-def test_a_kind_that_cannot_be_is_told(folder, pico_glue, kind, message):
+def test_a_kind_that_cannot_be_is_reported(folder, pico_glue, kind, message):
     with pytest.raises(ValueError, match=message):
         write("mine", [f"rte={pico_glue / 'RTE'}"], kinds=[kind])
 

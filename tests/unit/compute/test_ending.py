@@ -158,7 +158,7 @@ def test_what_is_to_be_ignored_stays_ignored(tmp_path):
     assert python(code, tmp_path).stdout == "True\n"
 
 
-def test_a_merge_that_is_told_to_stop_leaves_no_scratch_model(tmp_path):
+def test_a_merge_that_is_asked_to_stop_leaves_no_scratch_model(tmp_path):
     write_bert(tmp_path / "large", layers=2, width=12, heads=2, seed=1)
     (tmp_path / "tmp").mkdir()
     # Nobody writes the text, so the merge waits for it, with the models in its scratch folder.

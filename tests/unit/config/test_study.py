@@ -232,7 +232,7 @@ def test_rivals_that_lack_what_they_are_built_on_are_one_line(study_config):
         studies.parse(study_config)
 
 
-def test_several_problems_are_told_together(study_config):
+def test_several_problems_are_reported_together(study_config):
     with pytest.raises(ValueError) as error:
         studies.parse({**study_config, "sedes": 1, "nmae": 2})
     assert len(str(error.value).splitlines()) == 2
@@ -326,19 +326,19 @@ def test_the_default_study_is_the_real_one_and_explains_every_key():
         ("pairs/0/small", "a-into-b", "pairs.0.small: 'a-into-b' is not a name: -into- joins two names; choose"),
     ],
 )
-def test_what_users_write_wrong_is_told_with_what_would_be_right(study_config, path, value, message):
+def test_what_users_write_wrong_is_reported_with_what_would_be_right(study_config, path, value, message):
     with pytest.raises(ValueError) as error:
         studies.parse(changed(study_config, path, value))
     assert message in str(error.value)
 
 
-def test_a_misspelt_key_is_told_once_and_not_as_missing_too(study_config):
+def test_a_misspelt_key_is_reported_once_and_not_as_missing_too(study_config):
     study_config["sedes"] = study_config.pop("seeds")
     with pytest.raises(ValueError, match=r"^sedes: unknown key; .*; did you mean seeds\?$"):
         studies.parse(study_config)
 
 
-def test_a_name_that_is_none_is_told_once_wherever_it_stands(study_config):
+def test_a_name_that_is_none_is_reported_once_wherever_it_stands(study_config):
     for section in (study_config["tasks"], *(model["finetune"] for model in study_config["models"].values())):
         section["SST2"] = section.pop("sst2")
     with pytest.raises(ValueError, match=r"^tasks.SST2: 'SST2' is not a name: names match [^\n]*$"):

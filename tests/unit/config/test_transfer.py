@@ -33,7 +33,7 @@ def test_transfers_are_runs_of_their_own_and_leave_all_others_as_they_were(value
     assert [run.made for run in found] == [run.made for run in own]
 
 
-def test_patterns_narrow_the_systems_and_one_that_fits_none_is_told(values):
+def test_patterns_narrow_the_systems_and_one_that_fits_none_is_reported(values):
     names = {run.system.name for run in Grid(parse(values)).transfer_runs if run.task == "snli.from-rte"}
     assert names == {
         *("finetune.large", "finetune.small", "majority", "merge.spacewise.labelled.small-into-large"),
@@ -139,7 +139,7 @@ def test_a_transfer_needs_its_model_and_its_own_data_and_nothing_is_trained_for_
         ("imdb", {"split": "dev"}, "imdb/dev.parquet is missing"),
     ],
 )
-def test_bad_input_is_told_in_one_line_before_any_job(values, name, changes, message):
+def test_bad_input_is_reported_in_one_line_before_any_job(values, name, changes, message):
     values["transfer"][name] |= changes
     with pytest.raises(ValueError, match=message) as error:
         Grid(parse(values)).check_sources()

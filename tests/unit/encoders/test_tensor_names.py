@@ -27,7 +27,7 @@ def test_a_tensor_has_one_name_whatever_class_saved_it(name, model_type, expecte
     assert tensor_names.canonical(name, model_type) == expected
 
 
-def test_body_heads_and_buffers_are_told_apart_with_and_without_a_prefix():
+def test_body_heads_and_buffers_are_distinguished_with_and_without_a_prefix():
     body = ["embeddings.word_embeddings.weight", f"{LAYER}.gamma", "pooler.dense.bias"]
     heads = ["cls.predictions.bias", "fit_denses.0.weight", "classifier.weight"]
     buffers = ["embeddings.position_ids"]

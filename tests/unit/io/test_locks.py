@@ -31,7 +31,7 @@ def test_a_lock_is_refused_while_held_and_free_when_its_holder_is_killed(tmp_pat
     locks.hold(path, "study x")
 
 
-def test_a_file_system_without_locks_is_told_and_used(tmp_path, monkeypatch, capsys):
+def test_a_file_system_without_locks_is_reported_and_used(tmp_path, monkeypatch, capsys):
     def refuse(*_):
         raise OSError(errno.ENOSYS, "Function not implemented")
 

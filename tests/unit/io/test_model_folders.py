@@ -68,7 +68,7 @@ def test_a_tensor_in_two_files_is_refused(model):
         read_checkpoint(open_folder(model), "here")
 
 
-def test_what_is_no_model_folder_is_told_with_what_to_do(model, tmp_path, monkeypatch):
+def test_what_is_no_model_folder_is_reported_with_what_to_do(model, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     cases = {
         "owner/tiny": "hf download owner/tiny --local-dir",
@@ -116,7 +116,7 @@ def test_a_file_that_git_lfs_has_not_fetched_is_no_model(model, pickled):
         open_folder(model)
 
 
-def test_nobody_is_told_to_let_a_pickle_run_code(model):
+def test_nobody_is_advised_to_let_a_pickle_run_code(model):
     sharded(model, pickled=True)
     torch.save({"a": Path}, model / "pytorch_model-00002-of-00003.bin")
     with pytest.raises(ValueError, match="damaged, or a pickle of more than tensors.; save or download it again$"):

@@ -41,13 +41,13 @@ def test_names(name):
         ("X" * 10_000, "names match"),
     ],
 )
-def test_what_is_no_name_is_told_in_one_short_sentence(name, told):
+def test_what_is_no_name_is_reported_in_one_short_sentence(name, told):
     with pytest.raises(ValueError, match=f"is not a name: .*{told}") as error:
         names.checked_name(name)
     assert len(str(error.value).splitlines()) == 1 and len(str(error.value)) < 200
 
 
-def test_a_near_miss_is_told():
+def test_a_near_miss_is_reported():
     assert names.meant("sedes", ["name", "seeds"]) == "; did you mean seeds?"
     assert names.meant("SST2", ["sst2", "rte"]) == "; did you mean sst2?"
     assert names.meant("zzz", ["name", "seeds"]) == ""

@@ -112,7 +112,7 @@ def test_a_file_that_is_no_config_is_one_sentence_with_its_line(tmp_path, data, 
     assert str(error.value).startswith(f"{path}{told}") and len(str(error.value).splitlines()) == 1
 
 
-def test_a_folder_or_nothing_in_the_place_of_a_config_is_told(tmp_path):
+def test_a_folder_or_nothing_in_the_place_of_a_config_is_reported(tmp_path):
     with pytest.raises(ValueError, match="cannot be read .Is a directory"):
         studies.load(tmp_path)
     with pytest.raises(ValueError, match="none.yaml: no such study config"):

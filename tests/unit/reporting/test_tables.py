@@ -60,7 +60,7 @@ def test_tables_and_figures_are_the_same_bytes_twice(grid, paths, write_run):
     assert table.loc["finetune.big", "n_missing"] == 1
 
 
-def test_a_comparison_of_an_older_version_is_told_in_one_sentence(paths):
+def test_a_comparison_of_an_older_version_is_reported_in_one_sentence(paths):
     csv_files.write_csv(pd.DataFrame({"task": ["rte"], "system": ["majority"]}), paths.tables / "comparison.csv")
     with pytest.raises(ValueError, match="comparison.csv: no column kind \(an older version wrote it\)"):
         csv_files.read_comparison(paths)

@@ -33,12 +33,12 @@ def test_usual_names_of_columns_are_known_in_any_case(given, expected):
     assert columns(guess_row(given, "train.tsv")) == expected
 
 
-def test_columns_with_other_names_are_told_by_their_values():
+def test_columns_with_other_names_are_recognised_by_their_values():
     given = table(number=[1, 2, 3, 4], review=REVIEWS, opinion=["good", "bad", "bad", "bad"])
     assert columns(guess_row(given, "train.tsv")) == (("review",), "opinion")
 
 
-def test_a_pair_with_other_names_is_told_by_its_values():
+def test_a_pair_with_other_names_is_recognised_by_its_values():
     given = table(id=["x", "y", "x", "y"], ask=REVIEWS, answer=REVIEWS[::-1], fits=["yes", "no", "no", "no"])
     assert columns(guess_row(given, "train.tsv")) == (("ask", "answer"), "fits")
 
@@ -84,7 +84,7 @@ def test_few_values_are_classes_and_fractions_or_many_numbers_a_score(labels, cl
         ),
     ],
 )
-def test_what_cannot_be_guessed_is_told_in_one_sentence(given, message):
+def test_what_cannot_be_guessed_is_reported_in_one_sentence(given, message):
     with pytest.raises(ValueError, match=message) as error:
         guess_row(given, "train.tsv")
     assert str(error.value).startswith("train.tsv: ") and len(str(error.value).splitlines()) == 1

@@ -56,7 +56,7 @@ def test_scores_are_numbers_of_any_type():
         (SCORE, [0.5, -1, 2, -1], "2 rows have the score -1 and no other score is negative"),
     ],
 )
-def test_what_is_no_label_is_told_with_its_row(row, values, message):
+def test_what_is_no_label_is_reported_with_its_row(row, values, message):
     with pytest.raises(ValueError, match=message) as error:
         read(pd.Series(values), row, "dev.tsv", "dev")
     assert str(error.value).startswith("dev.tsv: ") and len(str(error.value).splitlines()) == 1

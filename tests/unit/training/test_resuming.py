@@ -91,7 +91,7 @@ def test_killed_twenty_times_it_ends_in_the_same_weights(prepared_folder, tmp_pa
     assert "stopped on request (SIGTERM)" in (killed / "said.txt").read_text()
 
 
-def test_told_to_stop_while_it_is_scored_it_scores_again(prepared_folder, tmp_path, monkeypatch):
+def test_asked_to_stop_while_it_is_scored_it_scores_again(prepared_folder, tmp_path, monkeypatch):
     calm, stopped = tmp_path / "calm", tmp_path / "stopped"
     rarely = EVERY_STEP.model_copy(update={"checkpoint_minutes": None})
     arguments = {"launch": rarely, "settings": SETTINGS, "dropout": 0.1}
@@ -117,7 +117,7 @@ def test_told_to_stop_while_it_is_scored_it_scores_again(prepared_folder, tmp_pa
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "missing", "no manifest"])
-def test_a_damaged_checkpoint_is_told_and_the_one_before_it_used(prepared_folder, tmp_path, damage):
+def test_a_damaged_checkpoint_is_reported_and_the_one_before_it_used(prepared_folder, tmp_path, damage):
     calm, out = tmp_path / "calm", tmp_path / "out"
     whole(prepared_folder, calm)
     process = attempt(prepared_folder, out)

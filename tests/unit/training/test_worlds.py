@@ -45,7 +45,7 @@ def finish(process, well=True):
 
 @pytest.fixture(scope="module")
 def alone(prepared_folder, tmp_path_factory):
-    """What one process comes to."""
+    """The result of a single process."""
     out = tmp_path_factory.mktemp("alone")
     launch = TWO.alone()
     finish(start(prepared_folder, out, launch, [sys.executable, "-m"]))
@@ -93,7 +93,7 @@ def test_two_nodes_find_each_other(prepared_folder, alone, tmp_path):
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "zero3"])
-def test_told_to_stop_all_processes_do_and_go_on_to_the_same_weights(prepared_folder, tmp_path, strategy):
+def test_asked_to_stop_all_processes_do_and_go_on_to_the_same_weights(prepared_folder, tmp_path, strategy):
     launch = two(strategy)
     finish(start(prepared_folder, tmp_path / "calm", launch))
     stopped = tmp_path / "stopped"

@@ -222,7 +222,7 @@ WRONG = {
     "a truncated file": (with_model(truncated), r"cut.model.safetensors: truncated: \d+ bytes of \d+"),
     "no weights": (
         with_model(lambda w: without(w, "model.safetensors")),
-        "without: neither model.safetensors nor",
+        "without: contains neither model.safetensors nor",
     ),
     "no config": (with_model(lambda w: without(w, "config.json")), "without: config.json is missing"),
     "no folder": (with_model(lambda w: w / "nowhere"), "nowhere is not a folder"),

@@ -57,7 +57,7 @@ def test_one_seed_has_no_interval(told):
         ({BIG: {0: "failed"}, THESEUS: {0: 0.8}}, "the fine-tuned big has no run to compare it with."),
     ],
 )
-def test_what_has_not_finished_is_told(told, values, said):
+def test_what_has_not_finished_is_reported(told, values, said):
     assert told(values)[0].endswith(said)
 
 
@@ -81,7 +81,7 @@ def test_where_every_control_lost_the_answer_says_so(told):
     assert len(told(values | {HEAD_ONLY: {"all": 0.8}})) == 1
 
 
-def test_all_that_limits_a_study_is_told(study, runs_of, compare):
+def test_all_that_limits_a_study_is_reported(study, runs_of, compare):
     made = study()
     models = {name: model.model_copy(update={"note": f"{name} has seen it"}) for name, model in made.models.items()}
     made = made.model_copy(update={"models": models})
