@@ -20,8 +20,7 @@ class Launch(Section):
     device: Literal["auto", "cpu", "cuda"] = "auto"
     """auto: a GPU if there is one."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Precision of training's forward and backward passes (bf16: autocast, weights stay fp32); auto: bf16 if the
-    hardware computes in it."""
+    """Precision of training's passes (bf16: autocast, weights stay fp32); auto: bf16 if the hardware computes in it."""
     threads: Few = 1
     """CPU threads per process; they change results in the last digits, so they are part of the fingerprint."""
     gpus: Few | None = None
@@ -30,16 +29,14 @@ class Launch(Section):
     nodes: Few = 1
     """Nodes per fine-tuning; more than one needs SLURM. `batch_size` is divided among all processes."""
     strategy: Literal["ddp", "zero1", "zero2", "zero3"] = "ddp"
-    """How processes share the work: DDP, or DeepSpeed ZeRO, which also splits the optimizer states (1), the gradients
-    (2) and the weights (3) among them."""
+    """DDP, or DeepSpeed ZeRO, which splits the optimizer states (1), also gradients (2), also weights (3)."""
     pass_tokens: Positive | None = None
     """Maximum number of tokens, padding included, in one forward pass of training: a process splits its share of a
     batch into passes of at most this size. Default: a single pass."""
     tf32: bool = True
     """Whether GPUs multiply fp32 matrices in TF32 in training; inference never does."""
     attention: Literal["auto", "sdpa", "eager"] = "auto"
-    """Attention kernel in fine-tuning: torch's fused one (sdpa) or plain products (eager). auto: fused on a GPU,
-    plain elsewhere."""
+    """Attention in fine-tuning: torch's fused kernel (sdpa) or plain products (eager). auto: fused on a GPU only."""
     cuda_graphs: bool = True
     """Whether fine-tuning a classifier in one process on a GPU records its passes, one for each batch length in steps
     of 8 tokens, and replays them: much faster for short texts and small batches, where kernels take longer to launch
@@ -78,10 +75,7 @@ class Launch(Section):
         return self.model_dump(include=_OF_ONE_PROCESS)
 
     def of_finetuning(self) -> dict[str, Any]:
-        """Return the settings on which the result of a fine-tuning depends.
-
-        Settings for several processes were added later and count only if they differ from their defaults, so that
-        earlier results stay valid.
-        """
+        """Return the settings on which the result of a fine-tuning depends; later ones count unless at their defaults,
+        so that earlier results stay valid."""
         later = self.model_dump(exclude_defaults=True, exclude=_OF_ONE_PROCESS | _WITHOUT_EFFECT)
         return self.of_one_process() | later | ({"processes": self.processes} if self.processes > 1 else {})

@@ -103,8 +103,7 @@ class DistilOptions(PretrainingOptions):
     attention_weight: Weight = 1.0
     """Weight of the attention scores' loss."""
     start: Literal["teacher", "random"] = "teacher"
-    """Initial weights. teacher: in closed form from the teacher's layers; random: layers from N(0, 0.02), embeddings
-    from PCA."""
+    """teacher: in closed form from the teacher's layers; random: layers from N(0, 0.02), embeddings from PCA."""
     start_texts: Positive = 512
     """Number of texts on which the closed form is fitted."""
     dropout: Share = 0.0
@@ -186,8 +185,7 @@ class FineTuning(Section):
     batch_size: Positive
     """Examples per optimizer step (usual: 16 or 32)."""
     epochs: Positive
-    """Passes over `train` (usual: 3; 10 to 20 for small sets); the best epoch by the primary metric on `select` is
-    kept."""
+    """Passes over `train` (usual: 3; 10 to 20 for small sets); the best by the primary metric on `select` is kept."""
     max_tokens: Tokens
     """Maximum input length in tokens (usual: 128); in longer inputs the longer text is cut at its end."""
     weight_decay: Decay = 0.01

@@ -37,8 +37,7 @@ class GeneratedData(Section):
 
     kind: Literal["generated"]
     grammar: Literal["sentiment", "similarity", "entailment"]
-    """Sentiment is laid out like SST-2 (classes 0 and 1), similarity like STS-B (a score from 0 to 5), entailment like
-    RTE (entailment and not_entailment)."""
+    """Like SST-2 (classes 0 and 1), STS-B (a score from 0 to 5) and RTE (entailment and not_entailment)."""
     seed: Seed = 0
     """Seed from which the rows are drawn."""
     train: GeneratedRows = 2000

@@ -105,8 +105,7 @@ class FewShotSystem(Section):
     merge into it on `select`, with the same seed."""
 
     epochs: Positive = 1
-    """Passes over these rows (one pass over more rows is the stronger rival); take more if one pass over all of train
-    needs fewer FLOPs than the merge."""
+    """Passes over these rows (one over more rows is the stronger rival); more if all of train needs fewer FLOPs."""
 
 
 class EnsembleSystem(Section):

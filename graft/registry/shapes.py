@@ -93,9 +93,7 @@ def _says_bert(config: dict[str, Any]) -> bool:
 def check_shapes(teacher: Shape, student: Shape) -> None:
     """Raise ValueError, with the right value in its text, if a student of this shape cannot follow the teacher."""
     if student.layers < 1 or teacher.layers % student.layers:
-        raise ValueError(
-            f"distilled model has {student.layers} layers; the teacher's {teacher.layers} must be a multiple"
-        )
+        raise ValueError(f"distilled model has {student.layers} layers; must divide the teacher's {teacher.layers}")
     if student.heads != teacher.heads:
         raise ValueError(
             f"distilled model has {student.heads} heads, but matching attention needs the teacher's {teacher.heads}"

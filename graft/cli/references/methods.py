@@ -64,8 +64,7 @@ In a study each goes under [`systems.merge`](configuration.md#systemsmergename),
 HEADS = """
 Most are combined with a head, one system each: `transplant` (the small model's head, through a ridge map between the
 models' states), `label-free` (fitted to the fine-tuned small model's logits), `labelled` (fitted in closed form to
-labels of train). Every grid of strengths contains 0, so that no merge at all can be chosen; how often it was is
-reported.
+labels of train). All strengths include 0, so that no merge at all can be chosen; how often it was is reported.
 """
 COMPOSITES = """
 Only in studies: each system is a folder with `composite.json`, which names its parts and their sha256;

@@ -142,7 +142,7 @@ def test_flops_count_teacher_forward_and_student_training_with_padding(teacher, 
 @pytest.mark.parametrize(
     ("changed", "says"),
     [
-        ({"layers": 3}, "3 layers; the teacher's 4 must be a multiple"),
+        ({"layers": 3}, "3 layers; must divide the teacher's 4"),
         ({"heads": 4}, "4 heads, .* the teacher's 2"),
         ({"width": 9}, "9 wide"),
         ({"width": 32}, "width 32, above the teacher's 16"),
