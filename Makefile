@@ -25,6 +25,7 @@ lint: setup
 	$(BIN)/snakefmt --check Snakefile rules
 	$(BIN)/snakemake --lint
 	$(BIN)/lint-imports
+	$(BIN)/mypy
 
 # Generated from the code: docs/methods.md, docs/configuration.md, config/study.schema.json. Does not depend on `setup`,
 # which would rebuild an environment that this checkout only borrows.
@@ -37,6 +38,6 @@ PYTEST := $(BIN)/python -m pytest -q --numprocesses 2 --dist loadgroup --no-load
 test: setup lint
 	$(PYTEST) --durations 10 -m 'not slow and not environments'
 
-# Everything, with the coverage of graft/ by the tests' own processes; jobs and other programs are not measured.
+# Everything, with the coverage of graft/ by the tests and by the jobs and commands that they start.
 test-all: setup lint
-	$(PYTEST) -rs --durations 25 --cov=graft --cov-report=term:skip-covered
+	$(PYTEST) -rs --durations 25 --cov --cov-report=term:skip-covered

@@ -39,30 +39,24 @@ localrules:
 rule all:
     default_target: True
     input:
-        TABLES,
-        COSTS,
-        TRANSFER,
-        PATHS.figures,
-        PATHS.report,
+        [path for step in last(GRID) for path in step.outputs(GRID, PATHS)],
 
 
 # All that needs the network (docs/airgap.md).
 rule download:
     input:
-        all_data(),
-        all_transfer_data(),
-        all_published(),
+        manifests(map(DownloadTask, (*STUDY.tasks, *GRID.transfers))),
+        manifests(weights(GRID, model) for model in PUBLISHED),
 
 
 rule data:
     input:
-        all_data(),
-        all_transfer_data(),
+        manifests(map(DownloadTask, (*STUDY.tasks, *GRID.transfers))),
 
 
 rule models:
     input:
-        all_models(),
+        manifests(weights(GRID, model) for model in STUDY.models),
 
 
 rule finetune:
@@ -77,9 +71,7 @@ rule merge:
 
 rule tables:
     input:
-        TABLES,
-        COSTS,
-        TRANSFER,
+        [path for step in last(GRID) if step.rule not in ("plot", "report") for path in step.outputs(GRID, PATHS)],
 
 
 onstart:

@@ -16,7 +16,7 @@ from transformers import BertModel
 from graft.encoders.bert import bert_config, encoder_of
 from graft.merging.calibration import calibrate
 from graft.merging.protocol import Parts
-from graft.registry import depth, merge_methods
+from graft.registry import depth, methods
 from graft.registry.shapes import Shape
 from tests.unit.merging import relatives
 
@@ -86,8 +86,8 @@ def error(way: tuple[str, dict], relative: str) -> float:
     depth_map = depth.uniform(SMALL.layers, shape.layers)
     batches = texts(2)
     statistics = calibrate(encoder_of(before, SMALL), encoder_of(large, shape), depth_map, batches)
-    options = merge_methods.checked_options(method, options)
-    merger = merge_methods.implementation(method)()
+    options = methods.checked_options(method, options)
+    merger = methods.implementation(method)()
     state = merger.prepare(Parts(large, after, before, shape, SMALL, depth_map, statistics, options, batches))
     states = [encoder_of(b, shape)(**texts(3)[0]).last_hidden_state for b in (merger.apply(state, 1.0), wanted)]
     return float((states[0] - states[1]).norm() / states[1].norm())

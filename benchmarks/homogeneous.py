@@ -57,7 +57,7 @@ CASES = {
 # With what Graft is imported when it merges, by method.
 IMPORTS = (
     "import yaml, graft.cli.main, graft.io.progress, rich.progress; from graft.merging.homogeneous import folders; "
-    "from graft.registry import same_shape_methods; same_shape_methods.implementation(%r)"
+    "from graft.registry import methods; methods.implementation(%r)"
 )
 
 

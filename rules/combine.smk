@@ -1,10 +1,10 @@
 rule model_statistics:
     input:
-        needed_by("model_statistics", "task", "system", "seed", "statistic"),
+        inputs_of("model_statistics"),
     output:
-        PATHS.model_statistics("{task}", "{system}", "{seed}", "{statistic}") / "manifest.json",
+        outputs_of("model_statistics"),
     log:
-        PATHS.logs / "model_statistics" / RUNS / "{statistic}.log",
+        log_of("model_statistics"),
     wildcard_constraints:
         system=made_with("finetune"),
         statistic="fisher|gram",
@@ -17,21 +17,18 @@ rule model_statistics:
         runtime=inference_minutes,
     params:
         study=PATHS.study,
-        fingerprint=lambda w: GRID.model_statistics(w.task, w.system, seed_of(w), w.statistic),
+        fingerprint=fingerprint_of("model_statistics"),
     shell:
-        "HF_HUB_OFFLINE=1 python -m workflow_scripts.model_statistics --study {params.study}"
-        " --task {wildcards.task} --system {wildcards.system}"
-        " --seed {wildcards.seed} --statistic {wildcards.statistic}"
-        " --fingerprint {params.fingerprint} > {log} 2>&1"
+        program("model_statistics")
 
 
 rule soup_models:
     input:
-        needed_by("soup_models", "task", "system", "seed"),
+        inputs_of("soup_models"),
     output:
-        build("{task}", "{system}", "{seed}"),
+        outputs_of("soup_models"),
     log:
-        PATHS.logs / "soup_models" / f"{RUNS}.log",
+        log_of("soup_models"),
     wildcard_constraints:
         system=made_with("soup"),
     conda:
@@ -43,20 +40,18 @@ rule soup_models:
         runtime=inference_minutes,
     params:
         study=PATHS.study,
-        fingerprint=lambda w: GRID.made(w.task, w.system, seed_of(w)),
+        fingerprint=fingerprint_of("soup_models"),
     shell:
-        "HF_HUB_OFFLINE=1 python -m workflow_scripts.soup_models --study {params.study}"
-        " --task {wildcards.task} --system {wildcards.system}"
-        " --seed {wildcards.seed} --fingerprint {params.fingerprint} > {log} 2>&1"
+        program("soup_models")
 
 
 rule merge_encoders:
     input:
-        needed_by("merge_encoders", "system", "seed"),
+        inputs_of("merge_encoders"),
     output:
-        PATHS.encoder("{system}", "{seed}") / "manifest.json",
+        outputs_of("merge_encoders"),
     log:
-        PATHS.logs / "merge_encoders/{system}/seed-{seed}.log",
+        log_of("merge_encoders"),
     wildcard_constraints:
         system=made_with("multitask"),
     conda:
@@ -68,20 +63,18 @@ rule merge_encoders:
         runtime=inference_minutes,
     params:
         study=PATHS.study,
-        fingerprint=lambda w: GRID.encoder(w.system, seed_of(w)),
+        fingerprint=fingerprint_of("merge_encoders"),
     shell:
-        "HF_HUB_OFFLINE=1 python -m workflow_scripts.merge_encoders --study {params.study}"
-        " --system {wildcards.system} --seed {wildcards.seed}"
-        " --fingerprint {params.fingerprint} > {log} 2>&1"
+        program("merge_encoders")
 
 
 rule multitask_models:
     input:
-        needed_by("multitask_models", "task", "system", "seed"),
+        inputs_of("multitask_models"),
     output:
-        build("{task}", "{system}", "{seed}"),
+        outputs_of("multitask_models"),
     log:
-        PATHS.logs / "multitask_models" / f"{RUNS}.log",
+        log_of("multitask_models"),
     wildcard_constraints:
         system=made_with("multitask"),
     group:
@@ -95,8 +88,6 @@ rule multitask_models:
         runtime=evaluation_minutes,
     params:
         study=PATHS.study,
-        fingerprint=lambda w: GRID.made(w.task, w.system, seed_of(w)),
+        fingerprint=fingerprint_of("multitask_models"),
     shell:
-        "HF_HUB_OFFLINE=1 python -m workflow_scripts.multitask_models --study {params.study}"
-        " --task {wildcards.task} --system {wildcards.system}"
-        " --seed {wildcards.seed} --fingerprint {params.fingerprint} > {log} 2>&1"
+        program("multitask_models")

@@ -10,15 +10,20 @@ from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 from snakemake.utils import update_config
 
-from graft.study import cluster, deployment, launcher, preload, steps
-from graft.io import files, locks
 from graft.config import study as studies
-from graft.study import families
-from graft.study.grid import Grid
-from graft.study.grid_systems import probes_of, reads_layers
+from graft.io import files, locks
 from graft.registry.depth import DEPTHS
-from graft.study.paths import Paths
 from graft.reporting import captions
+from graft.study import cluster, deployment, launcher, preload
+from graft.study.grid import Grid
+from graft.study.paths import Paths
+from graft.study.sources import check_sources
+from graft.study.steps.download_task import DownloadTask
+from graft.study.steps.evaluate import evaluation
+from graft.study.steps.graph import STEPS
+from graft.study.steps.making import making
+from graft.study.steps.models import BY_SOURCE, weights
+from graft.study.steps.tables import last
 
 # Snakemake creates millions of small long-lived objects; collecting garbage more often took an eighth of a dry run.
 gc.set_threshold(50_000)
@@ -38,9 +43,9 @@ def checked_grid():
     try:
         grid = Grid(studies.parse(given_config()))
         # Jobs parse the config again but skip the rows: each step checks the files that it reads.
-        grid.check_sources(rows=workflow.is_main_process)
+        check_sources(grid, rows=workflow.is_main_process)
         for run in (*grid.runs, *grid.transfer_runs):
-            grid.evaluated(run.task, run.system.name, run.seed)
+            evaluation(run).fingerprint(grid)
         return grid
     except ValueError as error:
         raise WorkflowError(str(error)) from None
@@ -53,7 +58,7 @@ PATHS = Paths.of(STUDY.name)
 
 def made_by(rule):
     """Names of the models that a rule makes or brings here."""
-    return [name for name, model in STUDY.models.items() if steps.MODEL_RULES[model.source.kind] == rule]
+    return [name for name, model in STUDY.models.items() if BY_SOURCE[model.source.kind].rule == rule]
 
 
 def either(names):
@@ -81,31 +86,6 @@ shell.prefix(deployment.prefix(Path(workflow.basedir), ENVIRONMENTS))
 BUILDING = None
 if ENVIRONMENTS and workflow.is_main_process and not workflow.output_settings.dryrun:
     BUILDING = locks.take_turn(ENVIRONMENTS / ".lock", f"conda environments in {ENVIRONMENTS}")
-
-RUNS = "{task}/{system}/seed-{seed}"
-TABLES = [
-    PATHS.tables / name
-    for name in (
-        "runs.csv",
-        "comparison.csv",
-        "comparison.md",
-        "comparison.html",
-        "comparison.tex",
-        "significance.csv",
-        "aggregate.csv",
-    )
-]
-TABLES += [PATHS.tables / "warm-start.csv"] if STUDY.systems.warm_start else []
-COSTS = PATHS.tables / "cost.csv"
-TRANSFER = [PATHS.tables / "transfer.csv"] if GRID.transfers else []
-
-
-def captioned(table):
-    """A table as an output that stands in Snakemake's report too, where that can show it."""
-    if table.suffix not in (".csv", ".html"):
-        return table
-    labels = {"table": table.stem, "format": table.suffix[1:]}
-    return report(table, caption=f"../report/{table.stem}.rst", category="Tables", labels=labels)
 
 
 wildcard_constraints:
@@ -145,125 +125,53 @@ def tables_of_what_there_is():
     print(f"`python -m graft status {STUDY.name}` says which runs failed, and why", file=sys.stderr)
 
 
-def all_data():
-    return [PATHS.data(task) / "manifest.json" for task in STUDY.tasks]
+# A rule's files and fingerprint are those of its step, graft/study/steps/<rule>.py.
 
 
-def all_transfer_data():
-    return [PATHS.data(task) / "manifest.json" for task in GRID.transfers]
+def step(rule, wildcards):
+    return STEPS[rule].of(wildcards)
 
 
-def all_models():
-    return [PATHS.model(model) / "manifest.json" for model in STUDY.models]
+def inputs_of(rule):
+    return lambda wildcards: step(rule, wildcards).reads(GRID, PATHS)
 
 
-def all_published():
-    return [weights(model) for model in PUBLISHED]
+def outputs_of(rule):
+    return STEPS[rule].pattern().outputs(GRID, PATHS)
+
+
+def captioned(rule):
+    """Tables as outputs that stand in Snakemake's report too, where that can show them."""
+    return [_captioned(table) if table.suffix in (".csv", ".html") else table for table in outputs_of(rule)]
+
+
+def _captioned(table):
+    labels = {"table": table.stem, "format": table.suffix[1:]}
+    return report(table, caption=f"../report/{table.stem}.rst", category="Tables", labels=labels)
+
+
+def log_of(rule):
+    return STEPS[rule].pattern().log(PATHS)
+
+
+def fingerprint_of(rule):
+    return lambda wildcards: step(rule, wildcards).fingerprint(GRID)
+
+
+def program(rule, prefix="HF_HUB_OFFLINE=1 ", start="python -m", name=None):
+    """Shell command that runs a step's program. Only downloads may ask the hub."""
+    wildcards = "".join(f" --{wildcard} {{wildcards.{wildcard}}}" for wildcard in STEPS[rule].wildcard_names())
+    asked = f"--study {{params.study}}{wildcards} --fingerprint {{params.fingerprint}}"
+    return f"{prefix}{start} workflow_scripts.{name or rule} {asked} > {{log}} 2>&1"
+
+
+def manifests(steps):
+    return [one.output(PATHS) for one in steps]
 
 
 def all_made(*programs):
-    return [build(run.task, run.system.name, run.seed) for run in GRID.runs if run.system.program in programs]
-
-
-def records_of(runs):
-    return [PATHS.run(run.task, run.system.name, run.seed) / "run.json" for run in runs]
-
-
-def build(task, system, seed):
-    return PATHS.run(task, system, seed) / "build.json"
-
-
-def tokens(task, model):
-    return PATHS.tokens(task, STUDY.tokenizer_of(model)) / "manifest.json"
-
-
-def weights(model):
-    return PATHS.model(model) / "manifest.json"
-
-
-def embeddings(task, model):
-    return PATHS.embeddings(task, model) / "manifest.json"
-
-
-def statistics(task, pair, merge):
-    depth = GRID.merges[merge].depth
-    return [PATHS.statistics(task, pair, depth) / "manifest.json"] if depth else []
-
-
-def seed_of(wildcards):
-    return wildcards.seed if wildcards.seed == "all" else int(wildcards.seed)
-
-
-def finetune_inputs(wildcards):
-    """The pre-trained model, its texts, and the systems that a fine-tuning or an ensemble is built on."""
-    system = GRID.systems[wildcards.system]
-    others = GRID.read_by_tuning(wildcards.task, system, seed_of(wildcards))
-    own = [weights(system.model), tokens(wildcards.task, system.model)]
-    return own + [build(wildcards.task, *other) for other in others]
-
-
-def sweep_inputs(wildcards):
-    """The fine-tuned small model, the large one, and what calibrate found where the method needs it."""
-    pair = GRID.pair(wildcards.pair)
-    inputs = [
-        build(wildcards.task, f"finetune.{pair.small}", wildcards.seed),
-        weights(pair.large),
-        weights(pair.small),
-        tokens(wildcards.task, pair.large),
-        embeddings(wildcards.task, pair.large),
-    ]
-    return inputs + statistics(wildcards.task, pair.name, wildcards.merge)
-
-
-def merge_inputs(wildcards):
-    """What one merged system is made of."""
-    system = GRID.systems[wildcards.system]
-    pair = system.pair
-    inputs = [
-        weights(pair.large),
-        weights(pair.small),
-        tokens(wildcards.task, pair.large),
-        tokens(wildcards.task, pair.small),
-        embeddings(wildcards.task, pair.large),
-    ]
-    if system.seeded:
-        inputs.append(build(wildcards.task, f"finetune.{pair.small}", wildcards.seed))
-    if system.merge and GRID.has_sweep(system.merge):
-        inputs.append(PATHS.sweep(wildcards.task, system.merge, pair.name, wildcards.seed) / "manifest.json")
-    if system.merge:
-        inputs += statistics(wildcards.task, pair.name, system.merge)
-    if reads_layers(system):
-        inputs.append(PATHS.layers(wildcards.task, pair.name) / "manifest.json")
-    return inputs + [build(wildcards.task, probe, "all") for probe in probes_of(system)]
-
-
-def needed_by(rule, *names):
-    """The files of the steps that a step needs, for rules whose wildcards have these names."""
-
-    def inputs(wildcards):
-        values = [seed_of(wildcards) if name == "seed" else wildcards[name] for name in names]
-        return [steps.output_of(step, PATHS) for step in steps.inputs(GRID, steps.Step(rule, tuple(values)))]
-
-    return inputs
-
-
-def evaluate_inputs(wildcards):
-    """A system's model, the texts of report, and report's labels."""
-    system = GRID.systems[wildcards.system]
-    return [
-        build(GRID.trained_on(wildcards.task), wildcards.system, wildcards.seed),
-        PATHS.data(wildcards.task) / "report_labels.parquet",
-        tokens(wildcards.task, GRID.reads_as(system)),
-    ]
-
-
-def measured_inputs(wildcards):
-    """The models that stand for all architectures of a task, and the texts as they read them."""
-    inputs = []
-    for family in families.families(GRID, wildcards.task):
-        inputs.append(build(wildcards.task, family.run.system.name, family.run.seed))
-        inputs.append(tokens(wildcards.task, GRID.reads_as(family.run.system)))
-    return list(dict.fromkeys(inputs))
+    runs = [run for run in GRID.runs if run.system.program in programs]
+    return [making(GRID, *run.made).output(PATHS) for run in runs]
 
 
 # Threads of a job that must run alone on this machine; on a cluster it has its own node and needs no extra threads.

@@ -1,27 +1,27 @@
 rule gather:
     input:
-        records_of(GRID.runs),
+        inputs_of("gather"),
     output:
-        captioned(TABLES[0]),
+        captioned("gather"),
     log:
-        PATHS.logs / "gather.log",
+        log_of("gather"),
     localrule: True
     conda:
         "../envs/analysis.yaml"
     params:
         study=PATHS.study,
-        fingerprint=GRID.gathered(),
+        fingerprint=fingerprint_of("gather"),
     shell:
         "python -m workflow_scripts.gather --study {params.study} > {log} 2>&1"
 
 
 rule compare:
     input:
-        PATHS.tables / "runs.csv",
+        inputs_of("compare"),
     output:
-        [captioned(table) for table in TABLES[1:]],
+        captioned("compare"),
     log:
-        PATHS.logs / "compare.log",
+        log_of("compare"),
     localrule: True
     conda:
         "../envs/analysis.yaml"

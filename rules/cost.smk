@@ -1,10 +1,10 @@
 rule measure_cost:
     input:
-        measured_inputs,
+        inputs_of("measure_cost"),
     output:
-        PATHS.costs("{task}"),
+        outputs_of("measure_cost"),
     log:
-        PATHS.logs / "measure_cost/{task}.log",
+        log_of("measure_cost"),
     conda:
         "../envs/merge.yaml"
     # Nothing else may run beside it: it takes all cores here, and a whole node on a cluster.
@@ -16,21 +16,18 @@ rule measure_cost:
         slurm_extra="--exclusive",
     params:
         study=PATHS.study,
-        fingerprint=lambda w: families.fingerprint(GRID, w.task),
+        fingerprint=fingerprint_of("measure_cost"),
     shell:
-        "HF_HUB_OFFLINE=1 python -m workflow_scripts.measure_cost --study {params.study}"
-        " --task {wildcards.task}"
-        " --fingerprint {params.fingerprint} > {log} 2>&1"
+        program("measure_cost")
 
 
 rule tabulate_costs:
     input:
-        PATHS.tables / "runs.csv",
-        [PATHS.costs(task) for task in families.measured_tasks(GRID)],
+        inputs_of("tabulate_costs"),
     output:
-        captioned(COSTS),
+        captioned("tabulate_costs"),
     log:
-        PATHS.logs / "tabulate_costs.log",
+        log_of("tabulate_costs"),
     localrule: True
     conda:
         "../envs/analysis.yaml"

@@ -1,9 +1,8 @@
 rule download_task:
     output:
-        PATHS.data("{task}") / "manifest.json",
-        PATHS.data("{task}") / "report_labels.parquet",
+        outputs_of("download_task"),
     log:
-        PATHS.logs / "download_task/{task}.log",
+        log_of("download_task"),
     wildcard_constraints:
         task=DATA_SETS,
     localrule: True
@@ -11,21 +10,18 @@ rule download_task:
         "../envs/head.yaml"
     params:
         study=PATHS.study,
-        fingerprint=lambda w: GRID.data(w.task),
+        fingerprint=fingerprint_of("download_task"),
     shell:
-        "python -m workflow_scripts.download_task --study {params.study}"
-        " --task {wildcards.task}"
-        " --fingerprint {params.fingerprint} > {log} 2>&1"
+        program("download_task", prefix="")
 
 
 rule tokenize_task:
     input:
-        PATHS.data("{task}") / "manifest.json",
-        PATHS.model("{tokenizer}") / "manifest.json",
+        inputs_of("tokenize_task"),
     output:
-        PATHS.tokens("{task}", "{tokenizer}") / "manifest.json",
+        outputs_of("tokenize_task"),
     log:
-        PATHS.logs / "tokenize_task/{task}/{tokenizer}.log",
+        log_of("tokenize_task"),
     wildcard_constraints:
         task=DATA_SETS,
     localrule: True
@@ -33,8 +29,6 @@ rule tokenize_task:
         "../envs/head.yaml"
     params:
         study=PATHS.study,
-        fingerprint=lambda w: GRID.tokens(w.task, w.tokenizer),
+        fingerprint=fingerprint_of("tokenize_task"),
     shell:
-        "python -m workflow_scripts.tokenize_task --study {params.study}"
-        " --task {wildcards.task} --tokenizer {wildcards.tokenizer}"
-        " --fingerprint {params.fingerprint} > {log} 2>&1"
+        program("tokenize_task", prefix="")

@@ -1,11 +1,10 @@
 rule evaluate:
     input:
-        evaluate_inputs,
+        inputs_of("evaluate"),
     output:
-        PATHS.root / "runs" / RUNS / "run.json",
-        PATHS.root / "runs" / RUNS / "predictions.parquet",
+        outputs_of("evaluate"),
     log:
-        PATHS.logs / "evaluate" / f"{RUNS}.log",
+        log_of("evaluate"),
     wildcard_constraints:
         task=DATA_SETS,
         system=either(GRID.systems),
@@ -20,8 +19,6 @@ rule evaluate:
         runtime=evaluation_minutes,
     params:
         study=PATHS.study,
-        fingerprint=lambda w: GRID.evaluated(w.task, w.system, seed_of(w)),
+        fingerprint=fingerprint_of("evaluate"),
     shell:
-        "HF_HUB_OFFLINE=1 python -m workflow_scripts.evaluate --study {params.study}"
-        " --task {wildcards.task} --system {wildcards.system}"
-        " --seed {wildcards.seed} --fingerprint {params.fingerprint} > {log} 2>&1"
+        program("evaluate")

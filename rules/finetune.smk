@@ -1,10 +1,10 @@
 rule finetune_model:
     input:
-        finetune_inputs,
+        inputs_of("finetune_model"),
     output:
-        build("{task}", "{system}", "{seed}"),
+        outputs_of("finetune_model"),
     log:
-        PATHS.logs / "finetune_model" / f"{RUNS}.log",
+        log_of("finetune_model"),
     wildcard_constraints:
         system=made_with("finetune"),
     conda:
@@ -18,34 +18,40 @@ rule finetune_model:
         start=TRAINER,
         program="finetune_model",
         study=PATHS.study,
-        fingerprint=lambda w: GRID.made(w.task, w.system, seed_of(w)),
+        fingerprint=fingerprint_of("finetune_model"),
     shell:
-        "HF_HUB_OFFLINE=1 {params.start} workflow_scripts.{params.program} --study {params.study}"
-        " --task {wildcards.task} --system {wildcards.system}"
-        " --seed {wildcards.seed} --fingerprint {params.fingerprint} > {log} 2>&1"
+        program("finetune_model", start="{params.start}", name="{params.program}")
 
 
 use rule finetune_model as fewshot_model with:
+    input:
+        inputs_of("fewshot_model"),
     log:
-        PATHS.logs / "fewshot_model" / f"{RUNS}.log",
+        log_of("fewshot_model"),
     wildcard_constraints:
         system=made_with("fewshot"),
     params:
         program="fewshot_model",
+        fingerprint=fingerprint_of("fewshot_model"),
 
 
 use rule finetune_model as warm_start with:
+    input:
+        inputs_of("warm_start"),
     log:
-        PATHS.logs / "warm_start" / f"{RUNS}.log",
+        log_of("warm_start"),
     wildcard_constraints:
         system=made_with("warm_start"),
     params:
         program="warm_start",
+        fingerprint=fingerprint_of("warm_start"),
 
 
 use rule finetune_model as ensemble_models with:
+    input:
+        inputs_of("ensemble_models"),
     log:
-        PATHS.logs / "ensemble_models" / f"{RUNS}.log",
+        log_of("ensemble_models"),
     wildcard_constraints:
         system=made_with("ensemble"),
     conda:
@@ -58,16 +64,16 @@ use rule finetune_model as ensemble_models with:
     params:
         start="python -m",
         program="ensemble_models",
+        fingerprint=fingerprint_of("ensemble_models"),
 
 
 rule embed_task:
     input:
-        lambda w: weights(w.model),
-        lambda w: tokens(w.task, w.model),
+        inputs_of("embed_task"),
     output:
-        PATHS.embeddings("{task}", "{model}") / "manifest.json",
+        outputs_of("embed_task"),
     log:
-        PATHS.logs / "embed_task/{task}/{model}.log",
+        log_of("embed_task"),
     conda:
         "../envs/merge.yaml"
     threads: STUDY.launch.threads
@@ -77,22 +83,18 @@ rule embed_task:
         runtime=inference_minutes,
     params:
         study=PATHS.study,
-        fingerprint=lambda w: GRID.embed(w.task, w.model),
+        fingerprint=fingerprint_of("embed_task"),
     shell:
-        "HF_HUB_OFFLINE=1 python -m workflow_scripts.embed_task --study {params.study}"
-        " --task {wildcards.task} --model {wildcards.model}"
-        " --fingerprint {params.fingerprint} > {log} 2>&1"
+        program("embed_task")
 
 
 rule embed_layers:
     input:
-        lambda w: weights(GRID.pair(w.pair).large),
-        lambda w: weights(GRID.pair(w.pair).small),
-        lambda w: tokens(w.task, GRID.pair(w.pair).large),
+        inputs_of("embed_layers"),
     output:
-        PATHS.layers("{task}", "{pair}") / "manifest.json",
+        outputs_of("embed_layers"),
     log:
-        PATHS.logs / "embed_layers/{task}/{pair}.log",
+        log_of("embed_layers"),
     conda:
         "../envs/merge.yaml"
     threads: STUDY.launch.threads
@@ -102,21 +104,18 @@ rule embed_layers:
         runtime=inference_minutes,
     params:
         study=PATHS.study,
-        fingerprint=lambda w: GRID.embed_layers(w.task, w.pair),
+        fingerprint=fingerprint_of("embed_layers"),
     shell:
-        "HF_HUB_OFFLINE=1 python -m workflow_scripts.embed_layers --study {params.study}"
-        " --task {wildcards.task} --pair {wildcards.pair}"
-        " --fingerprint {params.fingerprint} > {log} 2>&1"
+        program("embed_layers")
 
 
 rule probe:
     input:
-        lambda w: weights(w.model),
-        lambda w: embeddings(w.task, w.model),
+        inputs_of("probe"),
     output:
-        build("{task}", "probe.{pooling}.{model}", "all"),
+        outputs_of("probe"),
     log:
-        PATHS.logs / "probe/{task}/probe.{pooling}.{model}/seed-all.log",
+        log_of("probe"),
     wildcard_constraints:
         pooling="cls|mean",
     conda:
@@ -127,27 +126,23 @@ rule probe:
         runtime=inference_minutes,
     params:
         study=PATHS.study,
-        fingerprint=lambda w: GRID.probe(w.task, w.model, w.pooling),
+        fingerprint=fingerprint_of("probe"),
     shell:
-        "HF_HUB_OFFLINE=1 python -m workflow_scripts.probe --study {params.study}"
-        " --task {wildcards.task} --model {wildcards.model}"
-        " --pooling {wildcards.pooling} --fingerprint {params.fingerprint} > {log} 2>&1"
+        program("probe")
 
 
 rule majority:
     input:
-        PATHS.data("{task}") / "manifest.json",
+        inputs_of("majority"),
     output:
-        build("{task}", "majority", "all"),
+        outputs_of("majority"),
     log:
-        PATHS.logs / "majority/{task}/majority/seed-all.log",
+        log_of("majority"),
     localrule: True
     conda:
         "../envs/merge.yaml"
     params:
         study=PATHS.study,
-        fingerprint=lambda w: GRID.made(w.task, "majority", "all"),
+        fingerprint=fingerprint_of("majority"),
     shell:
-        "HF_HUB_OFFLINE=1 python -m workflow_scripts.majority --study {params.study}"
-        " --task {wildcards.task}"
-        " --fingerprint {params.fingerprint} > {log} 2>&1"
+        program("majority")

@@ -1,12 +1,10 @@
 rule calibrate:
     input:
-        lambda w: weights(GRID.pair(w.pair).large),
-        lambda w: weights(GRID.pair(w.pair).small),
-        lambda w: tokens(w.task, GRID.pair(w.pair).large),
+        inputs_of("calibrate"),
     output:
-        PATHS.statistics("{task}", "{pair}", "{depth}") / "manifest.json",
+        outputs_of("calibrate"),
     log:
-        PATHS.logs / "calibrate/{task}/{pair}/{depth}.log",
+        log_of("calibrate"),
     wildcard_constraints:
         depth=either(DEPTHS),
     conda:
@@ -18,20 +16,18 @@ rule calibrate:
         runtime=inference_minutes,
     params:
         study=PATHS.study,
-        fingerprint=lambda w: GRID.calibrate(w.task, w.pair, w.depth),
+        fingerprint=fingerprint_of("calibrate"),
     shell:
-        "HF_HUB_OFFLINE=1 python -m workflow_scripts.calibrate --study {params.study}"
-        " --task {wildcards.task} --pair {wildcards.pair} --depth {wildcards.depth}"
-        " --fingerprint {params.fingerprint} > {log} 2>&1"
+        program("calibrate")
 
 
 rule sweep:
     input:
-        sweep_inputs,
+        inputs_of("sweep"),
     output:
-        PATHS.sweep("{task}", "{merge}", "{pair}", "{seed}") / "manifest.json",
+        outputs_of("sweep"),
     log:
-        PATHS.logs / "sweep/{task}/{merge}.{pair}/seed-{seed}.log",
+        log_of("sweep"),
     wildcard_constraints:
         merge=either(GRID.merges),
     group:
@@ -45,20 +41,18 @@ rule sweep:
         runtime=merging_minutes,
     params:
         study=PATHS.study,
-        fingerprint=lambda w: GRID.sweep(w.task, w.merge, w.pair, seed_of(w)),
+        fingerprint=fingerprint_of("sweep"),
     shell:
-        "HF_HUB_OFFLINE=1 python -m workflow_scripts.sweep --study {params.study}"
-        " --task {wildcards.task} --merge {wildcards.merge}"
-        " --pair {wildcards.pair} --seed {wildcards.seed} --fingerprint {params.fingerprint} > {log} 2>&1"
+        program("sweep")
 
 
 rule merge_models:
     input:
-        merge_inputs,
+        inputs_of("merge_models"),
     output:
-        build("{task}", "{system}", "{seed}"),
+        outputs_of("merge_models"),
     log:
-        PATHS.logs / "merge_models/{task}/{system}/seed-{seed}.log",
+        log_of("merge_models"),
     wildcard_constraints:
         system=made_with("merge"),
     group:
@@ -72,8 +66,6 @@ rule merge_models:
         runtime=merging_minutes,
     params:
         study=PATHS.study,
-        fingerprint=lambda w: GRID.made(w.task, w.system, seed_of(w)),
+        fingerprint=fingerprint_of("merge_models"),
     shell:
-        "HF_HUB_OFFLINE=1 python -m workflow_scripts.merge_models --study {params.study}"
-        " --task {wildcards.task} --system {wildcards.system}"
-        " --seed {wildcards.seed} --fingerprint {params.fingerprint} > {log} 2>&1"
+        program("merge_models")

@@ -1,8 +1,8 @@
 rule download_model:
     output:
-        PATHS.model("{model}") / "manifest.json",
+        outputs_of("download_model"),
     log:
-        PATHS.logs / "download_model/{model}.log",
+        log_of("download_model"),
     wildcard_constraints:
         model=either(PUBLISHED),
     localrule: True
@@ -11,21 +11,18 @@ rule download_model:
         "../envs/merge.yaml"
     params:
         study=PATHS.study,
-        fingerprint=lambda w: GRID.model(w.model),
+        fingerprint=fingerprint_of("download_model"),
     shell:
-        "python -m workflow_scripts.download_model --study {params.study}"
-        " --model {wildcards.model}"
-        " --fingerprint {params.fingerprint} > {log} 2>&1"
+        program("download_model", prefix="")
 
 
 rule distil_model:
     input:
-        all_data(),
-        lambda w: weights(STUDY.models[w.model].source.teacher),
+        inputs_of("distil_model"),
     output:
-        PATHS.model("{model}") / "manifest.json",
+        outputs_of("distil_model"),
     log:
-        PATHS.logs / "distil_model/{model}.log",
+        log_of("distil_model"),
     wildcard_constraints:
         model=either(made_by("distil_model")),
     # Every job of the small model waits for it.
@@ -39,20 +36,18 @@ rule distil_model:
         runtime=training_minutes,
     params:
         study=PATHS.study,
-        fingerprint=lambda w: GRID.model(w.model),
+        fingerprint=fingerprint_of("distil_model"),
     shell:
-        "HF_HUB_OFFLINE=1 python -m workflow_scripts.distil_model --study {params.study}"
-        " --model {wildcards.model}"
-        " --fingerprint {params.fingerprint} > {log} 2>&1"
+        program("distil_model")
 
 
 rule initialise_model:
     input:
-        lambda w: weights(STUDY.models[w.model].source.like),
+        inputs_of("initialise_model"),
     output:
-        PATHS.model("{model}") / "manifest.json",
+        outputs_of("initialise_model"),
     log:
-        PATHS.logs / "initialise_model/{model}.log",
+        log_of("initialise_model"),
     wildcard_constraints:
         model=either(made_by("initialise_model")),
     localrule: True
@@ -60,21 +55,18 @@ rule initialise_model:
         "../envs/train.yaml"
     params:
         study=PATHS.study,
-        fingerprint=lambda w: GRID.model(w.model),
+        fingerprint=fingerprint_of("initialise_model"),
     shell:
-        "HF_HUB_OFFLINE=1 python -m workflow_scripts.initialise_model --study {params.study}"
-        " --model {wildcards.model}"
-        " --fingerprint {params.fingerprint} > {log} 2>&1"
+        program("initialise_model")
 
 
 rule pretrain_model:
     input:
-        all_data(),
-        lambda w: weights(STUDY.models[w.model].source.like),
+        inputs_of("pretrain_model"),
     output:
-        PATHS.model("{model}") / "manifest.json",
+        outputs_of("pretrain_model"),
     log:
-        PATHS.logs / "pretrain_model/{model}.log",
+        log_of("pretrain_model"),
     wildcard_constraints:
         model=either(made_by("pretrain_model")),
     conda:
@@ -86,8 +78,6 @@ rule pretrain_model:
         runtime=training_minutes,
     params:
         study=PATHS.study,
-        fingerprint=lambda w: GRID.model(w.model),
+        fingerprint=fingerprint_of("pretrain_model"),
     shell:
-        "HF_HUB_OFFLINE=1 python -m workflow_scripts.pretrain_model --study {params.study}"
-        " --model {wildcards.model}"
-        " --fingerprint {params.fingerprint} > {log} 2>&1"
+        program("pretrain_model")

@@ -1,10 +1,10 @@
 rule plot:
     input:
-        PATHS.tables / "comparison.csv",
+        inputs_of("plot"),
     output:
         # The data decide which figures are drawn, so the output is a folder.
         report(
-            directory(PATHS.figures),
+            directory(outputs_of("plot")),
             patterns=["{figure,[a-z-]+}.{task}.svg"],
             caption="../report/figure.rst",
             category="Figures",
@@ -12,7 +12,7 @@ rule plot:
             labels={"figure": "{figure}", "task": "{task}"},
         ),
     log:
-        PATHS.logs / "plot.log",
+        log_of("plot"),
     localrule: True
     conda:
         "../envs/analysis.yaml"
@@ -25,19 +25,16 @@ rule plot:
 
 rule report:
     input:
-        TABLES,
-        TRANSFER,
-        COSTS,
-        PATHS.figures,
+        inputs_of("report"),
     output:
         report(
-            PATHS.report,
+            outputs_of("report"),
             caption="../report/page.rst",
             category="Report",
             labels={"file": "report.html"},
         ),
     log:
-        PATHS.logs / "report.log",
+        log_of("report"),
     localrule: True
     conda:
         "../envs/analysis.yaml"

@@ -1,16 +1,16 @@
 rule transfer:
     input:
-        records_of(GRID.transfer_runs),
+        inputs_of("transfer"),
     output:
-        captioned(PATHS.tables / "transfer.csv"),
+        captioned("transfer"),
     log:
-        PATHS.logs / "transfer.log",
+        log_of("transfer"),
     localrule: True
     conda:
         "../envs/analysis.yaml"
     params:
         study=PATHS.study,
-        fingerprint=GRID.transferred(),
+        fingerprint=fingerprint_of("transfer"),
         statistics=STUDY.statistics.model_dump_json(),
     shell:
         "python -m workflow_scripts.transfer --study {params.study} > {log} 2>&1"

@@ -13,36 +13,29 @@ from graft.merging.calibration import calibrate
 from graft.registry import depth
 from graft.registry.shapes import Shape
 from graft.study import program, runs
+from graft.study.steps.calibrate import Calibrate
 
 
 def main() -> None:
-    parser = program.parser(__doc__)
-    parser.add_argument("--task", required=True)
-    parser.add_argument("--pair", required=True)
-    parser.add_argument("--depth", choices=depth.DEPTHS, required=True)
-    parser.add_argument("--fingerprint", required=True)
-    args = parser.parse_args()
-    grid, paths = program.context(args)
+    step, grid, paths = program.start(Calibrate, __doc__)
     started = hardware.Stopwatch(grid.study.launch)
-    program.check_fingerprint(grid.calibrate(args.task, args.pair, args.depth), args.fingerprint, args.pair)
-    hardware.use_threads(grid.study.launch.threads)
     device = hardware.device_of(grid.study.launch)
-    pair, settings = grid.pair(args.pair), grid.study.calibration
-    tokens = runs.calibration_tokens(grid, paths, args.task, pair.large)
-    max_tokens = grid.max_tokens(args.task, pair.large)
+    pair, settings = grid.pair(step.pair), grid.study.calibration
+    tokens = runs.calibration_tokens(grid, paths, step.task, pair.large)
+    max_tokens = grid.max_tokens(step.task, pair.large)
     rows, few = (first_texts(tokens, max_tokens, n) for n in (settings.tokens, depth.SIMILARITY_TOKENS))
     small, large = (load_encoder(runs.model_folder(grid, paths, m)).to(device) for m in (pair.small, pair.large))
     shapes = [Shape.of(paths.model(m)) for m in (pair.small, pair.large)]
     similarity = layer_similarity(small, large, (batch for _, batch in batches(tokens, max_tokens, few)))
     forward = [pass_flops(lambda t, s=shape: encoder_flops(s, t), tokens, max_tokens, few) for shape in shapes]
     compared = sum(forward) + similarity_flops(*shapes, int(tokens.lengths(max_tokens)[few].sum()))
-    depth_map = depth.named(args.depth, shapes[0].layers, shapes[1].layers, similarity[1:, 1:].tolist())
-    if args.depth == "extend":
+    depth_map = depth.named(step.depth, shapes[0].layers, shapes[1].layers, similarity[1:, 1:].tolist())
+    if step.depth == "extend":
         body = stacked(small.state_dict(), [m for m, _ in depth_map])
-        shapes[0] = depth.as_deep(args.depth, *shapes)
+        shapes[0] = depth.as_deep(step.depth, *shapes)
         small, depth_map = encoder_of(body, shapes[0]), tuple((g, g) for _, g in depth_map)
     done = 0
-    with program.progress(f"calibrate {args.task}") as report:
+    with program.progress(f"calibrate {step.task}") as report:
 
         def count(examples: int) -> None:
             nonlocal done
@@ -56,13 +49,13 @@ def main() -> None:
         "sites": sum(calibration_flops(*shapes, len(depth_map), *size) for size in sizes),
         "similarity": compared,
     }
-    with files.atomic_folder(paths.statistics(args.task, args.pair, args.depth)) as folder:
+    with files.atomic_folder(step.output(paths).parent) as folder:
         save_file(statistics | {"cka": similarity}, folder / "statistics.safetensors")
-        name = f"calibrate.{args.pair}/{args.task}/{args.depth}"
+        name = f"calibrate.{step.pair}/{step.task}/{step.depth}"
         files.write_json(
             folder / "manifest.json",
             {
-                "fingerprint": args.fingerprint,
+                "fingerprint": step.fingerprint(grid),
                 "depth_map": [list(mapped) for mapped in depth_map],
                 "texts": len(rows),
                 "tokens": int(tokens.lengths(max_tokens)[rows].sum()),

@@ -2,18 +2,14 @@
 
 from graft.encoders.pretrained import fetch_model
 from graft.study import program
+from graft.study.steps.models import DownloadModel
 
 
 def main() -> None:
-    parser = program.parser(__doc__)
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--fingerprint", required=True)
-    args = parser.parse_args()
-    grid, paths = program.context(args)
-    program.check_fingerprint(grid.model(args.model), args.fingerprint, args.model)
-    source = grid.study.models[args.model].source
-    manifest = fetch_model(source, f"models.{args.model}.source", paths.model(args.model), args.fingerprint)
-    print(args.model, manifest["parameters"], "parameters; pooler:", manifest["pooler"])
+    step, grid, paths = program.start(DownloadModel, __doc__, threads=False)
+    source = grid.study.models[step.model].source
+    manifest = fetch_model(source, f"models.{step.model}.source", paths.model(step.model), step.fingerprint(grid))
+    print(step.model, manifest["parameters"], "parameters; pooler:", manifest["pooler"])
 
 
 if __name__ == "__main__":

@@ -9,28 +9,22 @@ from graft.io import files
 from graft.registry import depth
 from graft.registry.shapes import Shape
 from graft.study import program, runs
+from graft.study.steps.embed_layers import EmbedLayers
 
 
 def main() -> None:
-    parser = program.parser(__doc__)
-    parser.add_argument("--task", required=True)
-    parser.add_argument("--pair", required=True)
-    parser.add_argument("--fingerprint", required=True)
-    args = parser.parse_args()
-    grid, paths = program.context(args)
+    step, grid, paths = program.start(EmbedLayers, __doc__)
     started = hardware.Stopwatch(grid.study.launch)
-    program.check_fingerprint(grid.embed_layers(args.task, args.pair), args.fingerprint, args.pair)
-    hardware.use_threads(grid.study.launch.threads)
-    pair = grid.pair(args.pair)
+    pair = grid.pair(step.pair)
     small, large = (runs.model_folder(grid, paths, model) for model in (pair.small, pair.large))
-    shape, max_tokens = Shape.of(large), grid.max_tokens(args.task, pair.large)
+    shape, max_tokens = Shape.of(large), grid.max_tokens(step.task, pair.large)
     model = load_encoder(large).to(hardware.device_of(grid.study.launch))
     layers = [layer for _, layer in depth.uniform(Shape.of(small).layers, shape.layers)]
-    splits = {split: runs.tokens(grid, paths, args.task, pair.large, split) for split in ("train", "select")}
+    splits = {split: runs.tokens(grid, paths, step.task, pair.large, split) for split in ("train", "select")}
     total, done, flops = sum(map(len, splits.values())), 0, 0
     with (
-        program.progress(f"embed {args.task}") as report,
-        files.atomic_folder(paths.layers(args.task, args.pair)) as out,
+        program.progress(f"embed {step.task}") as report,
+        files.atomic_folder(step.output(paths).parent) as out,
     ):
 
         def progress(rows: int) -> None:
@@ -42,9 +36,9 @@ def main() -> None:
             collect(model, layers, tokens, max_tokens, out / f"{split}.npy", progress)
             flops += pass_flops(lambda t: encoder_flops(shape, t), tokens, max_tokens)
         manifest = {
-            "fingerprint": args.fingerprint,
+            "fingerprint": step.fingerprint(grid),
             "layers": layers,
-            "train_flops_parts": {f"embed_layers.{args.pair}/{args.task}": flops},
+            "train_flops_parts": {f"embed_layers.{step.pair}/{step.task}": flops},
             "measured": started.measured(),
         }
         files.write_json(out / "manifest.json", manifest)

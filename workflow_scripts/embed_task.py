@@ -6,28 +6,22 @@ from graft.encoders.features import embed, save_states
 from graft.io import files
 from graft.study import program
 from graft.study.runs import model_folder, tokens
+from graft.study.steps.embed_task import EmbedTask
 
 
 def main() -> None:
-    parser = program.parser(__doc__)
-    parser.add_argument("--task", required=True)
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--fingerprint", required=True)
-    args = parser.parse_args()
-    grid, paths = program.context(args)
+    step, grid, paths = program.start(EmbedTask, __doc__)
     started = hardware.Stopwatch(grid.study.launch)
-    program.check_fingerprint(grid.embed(args.task, args.model), args.fingerprint, args.model)
-    hardware.use_threads(grid.study.launch.threads)
-    model = load_encoder(model_folder(grid, paths, args.model)).to(hardware.device_of(grid.study.launch))
-    splits = {split: tokens(grid, paths, args.task, args.model, split) for split in ("train", "select")}
-    with program.progress(f"embed {args.task}") as progress:
-        states, flops = embed(model, splits, grid.max_tokens(args.task, args.model), progress)
+    model = load_encoder(model_folder(grid, paths, step.model)).to(hardware.device_of(grid.study.launch))
+    splits = {split: tokens(grid, paths, step.task, step.model, split) for split in ("train", "select")}
+    with program.progress(f"embed {step.task}") as progress:
+        states, flops = embed(model, splits, grid.max_tokens(step.task, step.model), progress)
     manifest = {
-        "fingerprint": args.fingerprint,
-        "train_flops_parts": {f"embed.{args.model}/{args.task}": flops},
+        "fingerprint": step.fingerprint(grid),
+        "train_flops_parts": {f"embed.{step.model}/{step.task}": flops},
         "measured": started.measured(),
     }
-    with files.atomic_folder(paths.embeddings(args.task, args.model)) as folder:
+    with files.atomic_folder(step.output(paths).parent) as folder:
         save_states(states, folder / "states.safetensors")
         files.write_json(folder / "manifest.json", manifest)
 

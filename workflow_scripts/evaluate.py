@@ -10,7 +10,8 @@ from graft.encoders.inference import pass_flops, run
 from graft.io import files
 from graft.merging.loading import load
 from graft.study import program, records, runs
-from graft.study.grid import Grid
+from graft.study.steps.download_task import DownloadTask
+from graft.study.steps.evaluate import Evaluate
 from graft.tasks import metrics
 
 # Published inference costs are per example of 128 tokens.
@@ -19,18 +20,16 @@ STANDARD_TOKENS = 128
 
 def main() -> None:
     started = time.perf_counter()
-    args, grid, paths = program.of_system(__doc__, Grid.evaluated)
+    step, grid, paths = program.start(Evaluate, __doc__)
     device = hardware.device_of(grid.study.launch)
-    system = grid.systems[args.system]
-    row, out = grid.row(args.task), paths.run(args.task, args.system, args.seed)
-    # A transfer evaluates the model that was made for another task.
-    trained_on = grid.trained_on(args.task)
-    folder, built = runs.made_model(grid, paths, trained_on, args.system, args.seed)
+    system = grid.systems[step.system]
+    row, out = grid.row(step.task), step.output(paths).parent
+    folder, built = runs.made_model(grid, paths, step.making(grid))
     model = grid.reads_as(system)
-    tokens, max_tokens = runs.tokens(grid, paths, args.task, model, "report"), grid.max_tokens(args.task, model)
+    tokens, max_tokens = runs.tokens(grid, paths, step.task, model, "report"), grid.max_tokens(step.task, model)
     predictor = load(folder).to(device)
     logits = run(predictor.logits, tokens, max_tokens, device=device)
-    answers = pd.read_parquet(paths.data(args.task) / "report_labels.parquet")
+    answers = pd.read_parquet(DownloadTask(step.task).answers(paths))
     labels = answers["label"].to_numpy()
     table = answers.copy()
     if row.labels is None:
@@ -39,14 +38,14 @@ def main() -> None:
         table[[f"logit_{i}" for i in range(row.outputs)]] = logits
     with files.atomic_file(out / "predictions.parquet") as temporary:
         table.to_parquet(temporary, index=False)
-    data = files.read_json(paths.data(args.task) / "manifest.json")
+    data = files.read_json(paths.data(step.task) / "manifest.json")
     parts = built["train_flops_parts"]
     record = records.RunRecord(
         study=grid.study.name,
-        task=args.task,
-        system=args.system,
+        task=step.task,
+        system=step.system,
         kind=system.kind,
-        seed=args.seed,
+        seed=step.seed,
         label_use=system.label_use,
         primary_metric=row.primary_metric,
         metrics=metrics.with_errors(logits, labels, row),
@@ -68,7 +67,7 @@ def main() -> None:
         choices=built["choices"],
         diagnostics=built["diagnostics"],
         provenance={
-            "fingerprint": args.fingerprint,
+            "fingerprint": step.fingerprint(grid),
             "data_sha256": data["sha256"],
             "model_sha256": built["model_sha256"],
             "predictions_sha256": files.sha256(out / "predictions.parquet"),
@@ -76,11 +75,11 @@ def main() -> None:
             "evaluated": provenance.of_making(grid.study.launch),
         },
     )
-    if trained_on == args.task:
+    if step.task not in grid.transfers:
         cards.complete(grid, paths, record)
     records.write(out / "run.json", record)
     shown = ", ".join(f"{name} {m.value:.4f}" for name, m in record.metrics.items())
-    print(f"{args.task} {args.system} seed {args.seed}: {shown} ({time.perf_counter() - started:.1f} s)")
+    print(f"{step.task} {step.system} seed {step.seed}: {shown} ({time.perf_counter() - started:.1f} s)")
 
 
 if __name__ == "__main__":

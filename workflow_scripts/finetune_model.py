@@ -9,19 +9,20 @@ from graft.io import files, locks
 from graft.making.tuning import Tuning, tune
 from graft.study import program, runs
 from graft.study.grid_systems import TRIAL
+from graft.study.steps import finetune_model
 
 
-def main(purpose: str = __doc__) -> None:
-    args, grid, paths = program.of_system(purpose)
+def main(kind: type[finetune_model.Tuning] = finetune_model.FinetuneModel, purpose: str | None = __doc__) -> None:
+    step, grid, paths = program.start(kind, purpose)
     started = hardware.Stopwatch(grid.study.launch)
-    system = grid.systems[args.system]
-    out, checkpoints = paths.run(args.task, args.system, args.seed), paths.checkpoints(args.fingerprint)
+    system, out = step.spec(grid), step.output(paths).parent
+    checkpoints = paths.checkpoints(step.fingerprint(grid))
     out.mkdir(parents=True, exist_ok=True)
     writes = int(os.environ.get("RANK", 0)) == 0
     if writes:
-        locks.hold(checkpoints / ".lock", f"{args.system} on {args.task} with seed {args.seed}", "job")
-    tuning = Tuning(grid, paths, args.task, system, args.seed, out / "training.jsonl")
-    with program.progress(args.system, writes) as report:
+        locks.hold(checkpoints / ".lock", f"{step.system} on {step.task} with seed {step.seed}", "job")
+    tuning = Tuning(grid, paths, step.task, system, step.seed, out / "training.jsonl")
+    with program.progress(step.system, writes) as report:
         tuned = tune(tuning, report)
     if not writes:
         return
@@ -31,16 +32,15 @@ def main(purpose: str = __doc__) -> None:
             save_model(tuned.model, folder)
             files.copy_into(paths.model(system.model), folder, files.TOKENIZER)
     runs.save_system(
-        out,
-        args,
-        system=args.system,
+        grid,
+        paths,
+        step,
+        started.after(tuned.earlier_seconds),
         flops=tuned.flops,
         pretraining_flops=runs.pretraining_flops(grid, paths, system.model) + tuned.pretraining_flops,
         hyperparameters=tuned.hyperparameters,
         choices=tuned.choices,
-        select={"metric": tuning.row.primary_metric, "value": tuned.score},
-        launch=grid.study.launch,
-        started=started.after(tuned.earlier_seconds),
+        score=tuned.score,
     )
     shutil.rmtree(checkpoints)
 

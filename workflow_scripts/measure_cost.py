@@ -9,30 +9,24 @@ from graft.measuring.architecture import architecture
 from graft.measuring.latency import Answer, Subject, Texts, measure
 from graft.measuring.memory import peak_bytes
 from graft.merging.loading import load
-from graft.study import families, program, runs
+from graft.study import program, runs
+from graft.study.steps.making import making
+from graft.study.steps.measure_cost import MeasureCost
 
 
 def main() -> None:
-    parser = program.parser(__doc__)
-    parser.add_argument("--task", required=True)
-    parser.add_argument("--fingerprint", required=True)
-    args = parser.parse_args()
-    grid, paths = program.context(args)
-    program.check_fingerprint(families.fingerprint(grid, args.task), args.fingerprint, args.task)
+    step, grid, paths = program.start(MeasureCost, __doc__)
     launch, settings = grid.study.launch, grid.study.cost
-    hardware.use_threads(launch.threads)
     device = hardware.device_of(launch)
 
     def answering(folder) -> Answer:
         return load(folder).to(device).logits
 
     subjects, names = {}, {}
-    for family in families.families(grid, args.task):
-        run, system = family.run, family.run.system
-        folder = paths.run(args.task, system.name, run.seed)
-        runs.read_made(folder / "build.json", grid.made(args.task, system.name, run.seed))
-        model = grid.reads_as(system)
-        tokens, max_tokens = runs.tokens(grid, paths, args.task, model, "report"), grid.max_tokens(args.task, model)
+    for run in step.runs(grid):
+        folder, _ = runs.finished(grid, paths, making(grid, *run.made))
+        model = grid.reads_as(run.system)
+        tokens, max_tokens = runs.tokens(grid, paths, step.task, model, "report"), grid.max_tokens(step.task, model)
         # Measure identical architectures only once if they read the same tokens.
         name = f"{architecture(folder / 'model')}@{grid.study.tokenizer_of(model)}-{max_tokens}"
         names[run.id] = name
@@ -42,7 +36,7 @@ def main() -> None:
             subjects[name] = Subject(functools.partial(answering, folder / "model"), texts)
     # Before this process computes anything, because these processes are forked from it.
     peaks = {name: peak_bytes(subject.load, subject.texts.batches, device) for name, subject in subjects.items()}
-    with program.progress(f"measure {args.task}") as report:
+    with program.progress(f"measure {step.task}") as report:
         timings = measure(subjects, settings.rounds, energy.meter(device), report)
     here = provenance.hardware()
     found = {
@@ -56,8 +50,8 @@ def main() -> None:
         for name, timing in timings.items()
     }
     measured = measurements.Measurements(
-        fingerprint=args.fingerprint,
-        task=args.task,
+        fingerprint=step.fingerprint(grid),
+        task=step.task,
         texts=len(rows),
         batch_size=settings.batch_size,
         rounds=settings.rounds,
@@ -68,7 +62,7 @@ def main() -> None:
         runs=names,
         provenance=provenance.of_making(launch),
     )
-    measurements.write(paths.costs(args.task), measured)
+    measurements.write(step.output(paths), measured)
 
 
 if __name__ == "__main__":

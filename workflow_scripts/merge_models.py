@@ -7,32 +7,31 @@ from graft.making.workbench import Workbench
 from graft.study import program
 from graft.study.grid_systems import effective
 from graft.study.runs import pretraining_flops, save_system
+from graft.study.steps.merge_models import MergeModels
 
 
 def main() -> None:
-    args, grid, paths = program.of_system(__doc__)
+    step, grid, paths = program.start(MergeModels, __doc__)
     started = hardware.Stopwatch(grid.study.launch)
-    system = grid.systems[args.system]
+    system = step.spec(grid)
     device = hardware.device_of(grid.study.launch)
-    bench = Workbench(grid, paths, args.task, system.pair.name, args.seed, device)
-    out = paths.run(args.task, args.system, args.seed)
-    with program.progress(args.system) as report:
-        built = build(bench, system, out / "model", report)
+    bench = Workbench(grid, paths, step.task, system.pair.name, step.seed, device)
+    with program.progress(step.system) as report:
+        built = build(bench, system, step.output(paths).with_name("model"), report)
     uses_small = system.merge is not None or system.head != "labelled"
     save_system(
-        out,
-        args,
-        system=args.system,
+        grid,
+        paths,
+        step,
+        started,
         flops=built.flops,
         pretraining_flops=pretraining_flops(grid, paths, system.pair.small) if uses_small else 0,
         hyperparameters={**effective(system), **built.hyperparameters},
         choices=built.choice.records(bench.row.primary_metric, built.searched),
         diagnostics=built.diagnostics,
-        select={"metric": bench.row.primary_metric, "value": built.choice.score},
-        launch=grid.study.launch,
-        started=started,
+        score=built.choice.score,
     )
-    cards.write(grid, paths, args.task, args.system, args.seed)
+    cards.write(grid, paths, step.task, step.system, step.seed)
 
 
 if __name__ == "__main__":

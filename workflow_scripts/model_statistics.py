@@ -9,41 +9,31 @@ from graft.io import files
 from graft.merging.homogeneous import statistics
 from graft.registry.shapes import Shape
 from graft.study import program, runs
+from graft.study.steps.model_statistics import ModelStatistics
 
 
 def main() -> None:
-    parser = program.parser(__doc__)
-    parser.add_argument("--task", required=True)
-    parser.add_argument("--system", required=True)
-    parser.add_argument("--seed", type=int, required=True)
-    parser.add_argument("--statistic", choices=statistics.KINDS, required=True)
-    parser.add_argument("--fingerprint", required=True)
-    args = parser.parse_args()
-    grid, paths = program.context(args)
+    step, grid, paths = program.start(ModelStatistics, __doc__)
     started = hardware.Stopwatch(grid.study.launch)
-    which = args.task, args.system, args.seed, args.statistic
-    program.check_fingerprint(grid.model_statistics(*which), args.fingerprint, args.system)
-    hardware.use_threads(grid.study.launch.threads)
-    device, model = hardware.device_of(grid.study.launch), grid.systems[args.system].model
-    tuned = paths.run(args.task, args.system, args.seed)
-    runs.read_made(tuned / "build.json", grid.made(args.task, args.system, args.seed))
-    tokens = runs.tokens(grid, paths, args.task, model, "train")
-    max_tokens, outputs = grid.max_tokens(args.task, model), grid.row(args.task).outputs
+    device, model = hardware.device_of(grid.study.launch), step.model(grid)
+    tuned, _ = runs.finished(grid, paths, step.tuned)
+    tokens = runs.tokens(grid, paths, step.task, model, "train")
+    max_tokens, outputs = grid.max_tokens(step.task, model), grid.row(step.task).outputs
     rows = fit_rows(len(tokens), grid.study.calibration.examples)
     read = (
         {name: tensor.to(device) for name, tensor in batch.items()} for _, batch in batches(tokens, max_tokens, rows)
     )
-    found = statistics.KINDS[args.statistic](load_classifier(tuned / "model").to(device), read)
+    found = statistics.KINDS[step.statistic](load_classifier(tuned / "model").to(device), read)
     shape = Shape.of(tuned / "model")
-    flops = pass_flops(lambda t: statistic_flops(args.statistic, shape, outputs, t), tokens, max_tokens, rows)
-    with files.atomic_folder(paths.model_statistics(*which)) as folder:
-        statistics.write(found, folder / f"{args.statistic}.safetensors")
+    flops = pass_flops(lambda t: statistic_flops(step.statistic, shape, outputs, t), tokens, max_tokens, rows)
+    with files.atomic_folder(step.output(paths).parent) as folder:
+        statistics.write(found, folder / f"{step.statistic}.safetensors")
         files.write_json(
             folder / "manifest.json",
             {
-                "fingerprint": args.fingerprint,
+                "fingerprint": step.fingerprint(grid),
                 "examples": len(rows),
-                "train_flops_parts": {f"{args.statistic}.{args.system}/{args.task}/seed-{args.seed}": flops},
+                "train_flops_parts": {f"{step.statistic}.{step.system}/{step.task}/seed-{step.seed}": flops},
                 "measured": started.measured(),
             },
         )

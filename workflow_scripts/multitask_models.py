@@ -3,29 +3,25 @@
 from graft.compute import hardware
 from graft.making.combining import multitask
 from graft.study import program, runs
+from graft.study.steps.multitask_models import MultitaskModels
 
 
 def main() -> None:
-    args, grid, paths = program.of_system(__doc__)
+    step, grid, paths = program.start(MultitaskModels, __doc__)
     started = hardware.Stopwatch(grid.study.launch)
-    system, row = grid.systems[args.system], grid.row(args.task)
-    merged, tuned = (paths.encoder(args.system, args.seed), paths.run(args.task, f"finetune.{system.model}", args.seed))
-    made = runs.read_made(merged / "manifest.json", grid.encoder(args.system, args.seed))
-    runs.read_made(tuned / "build.json", grid.made(args.task, f"finetune.{system.model}", args.seed))
-    out = paths.run(args.task, args.system, args.seed)
-    pretrained = runs.model_folder(grid, paths, system.model)
-    multitask.under_head(tuned / "model", merged, pretrained, row.labels, out / "model")
+    (pretrained, _), (tuned, _), (merged, made) = (runs.finished(grid, paths, one) for one in step.inputs(grid))
+    row, out = grid.row(step.task), step.output(paths).with_name("model")
+    multitask.under_head(tuned / "model", merged, pretrained, row.labels, out)
     runs.save_system(
-        out,
-        args,
-        system=args.system,
+        grid,
+        paths,
+        step,
+        started,
         flops=made["train_flops_parts"],
-        pretraining_flops=runs.pretraining_flops(grid, paths, system.model),
+        pretraining_flops=runs.pretraining_flops(grid, paths, step.spec(grid).model),
         hyperparameters=made["hyperparameters"],
         choices=made["choices"],
-        select={"metric": row.primary_metric, "value": made["select"][args.task]},
-        launch=grid.study.launch,
-        started=started,
+        score=made["select"][step.task],
     )
 
 

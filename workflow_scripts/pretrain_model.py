@@ -2,24 +2,19 @@
 
 from graft.compute import hardware
 from graft.study import program, runs
+from graft.study.steps.models import PretrainModel
 from graft.tasks.texts import train_texts
 from graft.training.masked_lm import pretrain_model
 from graft.training.saving import write_manifest
 
 
 def main() -> None:
-    parser = program.parser(__doc__)
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--fingerprint", required=True)
-    args = parser.parse_args()
-    grid, paths = program.context(args)
+    step, grid, paths = program.start(PretrainModel, __doc__)
     started = hardware.Stopwatch(grid.study.launch)
-    program.check_fingerprint(grid.model(args.model), args.fingerprint, args.model)
     launch = grid.study.launch
-    hardware.use_threads(launch.threads)
-    source = grid.study.models[args.model].source
+    source = grid.study.models[step.model].source
     texts = train_texts([paths.data(task) / "train.parquet" for task in grid.study.tasks])
-    with program.progress(f"pretrain {args.model}") as report:
+    with program.progress(f"pretrain {step.model}") as report:
 
         def show(record: dict[str, float]) -> None:
             text = f"loss {record['loss']:.4f} {record['examples_per_second']:.0f} examples/s"
@@ -29,15 +24,15 @@ def main() -> None:
             runs.model_folder(grid, paths, source.like),
             texts,
             source.options,
-            paths.model(args.model),
+            paths.model(step.model),
             source.seed,
             precision=hardware.precision_of(launch),
             device=hardware.device_of(launch),
             progress=show,
-            log_path=paths.logs / f"pretrain_model/{args.model}.jsonl",
+            log_path=paths.logs / f"pretrain_model/{step.model}.jsonl",
         )
     facts = {"texts": len(texts), "pretraining_flops": result.flops, "curve": result.curve}
-    write_manifest(result.folder, args.fingerprint, source, launch, started, **facts)
+    write_manifest(result.folder, step.fingerprint(grid), source, launch, started, **facts)
 
 
 if __name__ == "__main__":

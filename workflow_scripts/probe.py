@@ -10,54 +10,42 @@ from graft.merging.heads import ridge
 from graft.merging.heads.labelled import label_targets
 from graft.merging.selection import Point, search
 from graft.study import program, runs
+from graft.study.steps.probe import Probe
 from graft.tasks import metrics
 
 
 def main() -> None:
-    parser = program.parser(__doc__)
-    parser.add_argument("--task", required=True)
-    parser.add_argument("--model", required=True)
-    parser.add_argument("--pooling", required=True)
-    parser.add_argument("--fingerprint", required=True)
-    args = parser.parse_args()
-    args.seed = "all"
-    grid, paths = program.context(args)
-    started = hardware.Stopwatch(hardware.on_cpu(grid.study.launch))
-    system = f"probe.{args.pooling}.{args.model}"
-    program.check_fingerprint(grid.made(args.task, system, args.seed), args.fingerprint, system)
-    hardware.use_threads(grid.study.launch.threads)
-    row = grid.row(args.task)
-    embedded = paths.embeddings(args.task, args.model)
-    embedding = runs.read_made(embedded / "manifest.json", grid.embed(args.task, args.model))
-    states = {name: torch.from_numpy(value).double() for name, value in load_states(embedded).items()}
-    train, select = states[f"train.{args.pooling}"], states[f"select.{args.pooling}"]
-    labels = torch.from_numpy(runs.labels(paths, args.task, "train"))
+    step, grid, paths = program.start(Probe, __doc__)
+    launch = hardware.on_cpu(grid.study.launch)
+    started, row, spec = hardware.Stopwatch(launch), grid.row(step.task), step.spec(grid)
+    folder, embedding = runs.finished(grid, paths, step.states(grid))
+    states = {name: torch.from_numpy(value).double() for name, value in load_states(folder).items()}
+    train, select = states[f"train.{spec.pooling}"], states[f"select.{spec.pooling}"]
+    labels = torch.from_numpy(runs.labels(paths, step.task, "train"))
     goal = label_targets(labels, None if row.labels is None else len(row.labels))
     sizes = grid.study.systems.probe.ridge
     maps = ridge.fit(train, goal, sizes)
-    select_labels = runs.labels(paths, args.task, "select")
+    select_labels = runs.labels(paths, step.task, "select")
     choice = search(
         [Point(0.0, size) for size in maps],
         lambda point: metrics.primary(maps[point.ridge](select).numpy(), select_labels, row),
     )
-    out = paths.run(args.task, system, args.seed)
-    encoder, head = runs.model_folder(grid, paths, args.model), maps[choice.chosen.ridge]
-    manifest.write(out / "model", "probe", {"encoder": encoder}, {manifest.HEAD: head}, pooling=args.pooling)
+    encoder, head = runs.model_folder(grid, paths, spec.model), maps[choice.chosen.ridge]
+    out = step.output(paths).with_name("model")
+    manifest.write(out, "probe", {"encoder": encoder}, {manifest.HEAD: head}, pooling=spec.pooling)
+    fit = ridge_flops(*train.shape, row.outputs, len(sizes))
+    scored = len(sizes) * len(select) * linear_flops(train.shape[1], row.outputs)
     runs.save_system(
-        out,
-        args,
-        system=system,
-        flops={
-            **embedding["train_flops_parts"],
-            f"{system}/{args.task}/head": ridge_flops(*train.shape, row.outputs, len(sizes))
-            + len(sizes) * len(select) * linear_flops(train.shape[1], row.outputs),
-        },
-        pretraining_flops=runs.pretraining_flops(grid, paths, args.model),
-        hyperparameters={"pooling": args.pooling, "ridge": list(sizes)},
+        grid,
+        paths,
+        step,
+        started,
+        flops={**embedding["train_flops_parts"], f"{step.system}/{step.task}/head": fit + scored},
+        pretraining_flops=runs.pretraining_flops(grid, paths, spec.model),
+        hyperparameters={"pooling": spec.pooling, "ridge": list(sizes)},
         choices=choice.records(row.primary_metric),
-        select={"metric": row.primary_metric, "value": choice.score},
-        launch=hardware.on_cpu(grid.study.launch),
-        started=started,
+        score=choice.score,
+        launch=launch,
     )
 
 

@@ -4,27 +4,27 @@ from graft.compute import hardware
 from graft.making.combining import soups
 from graft.making.combining.combination import Combination
 from graft.study import program, runs
+from graft.study.steps.soup_models import SoupModels
 
 
 def main() -> None:
-    args, grid, paths = program.of_system(__doc__)
+    step, grid, paths = program.start(SoupModels, __doc__)
     started = hardware.Stopwatch(grid.study.launch)
-    system, out = grid.systems[args.system], paths.run(args.task, args.system, args.seed)
-    with program.progress(args.system) as report:
+    system = step.spec(grid)
+    with program.progress(step.system) as report:
         device = hardware.device_of(grid.study.launch)
-        one = Combination(grid, paths, args.task, system, args.seed, device, report)
-        soup = soups.soup(one, out / "model")
+        one = Combination(grid, paths, step.task, system, step.seed, device, report)
+        soup = soups.soup(one, step.output(paths).with_name("model"))
     runs.save_system(
-        out,
-        args,
-        system=args.system,
+        grid,
+        paths,
+        step,
+        started,
         flops=soup.flops,
         pretraining_flops=runs.pretraining_flops(grid, paths, system.model),
         hyperparameters=soup.hyperparameters,
         choices=soup.choices,
-        select={"metric": grid.row(args.task).primary_metric, "value": soup.scores[args.task]},
-        launch=grid.study.launch,
-        started=started,
+        score=soup.scores[step.task],
     )
 
 

@@ -1,22 +1,17 @@
 """Turn a task's texts into token ids, once per tokenizer."""
 
 from graft.study import program
+from graft.study.steps.tokenize_task import TokenizeTask
 from graft.tasks.tokens import tokenize_task
 
 
 def main() -> None:
-    parser = program.parser(__doc__)
-    parser.add_argument("--task", required=True)
-    parser.add_argument("--tokenizer", required=True, help="model whose tokenizer is used")
-    parser.add_argument("--fingerprint", required=True)
-    args = parser.parse_args()
-    grid, paths = program.context(args)
-    program.check_fingerprint(grid.tokens(args.task, args.tokenizer), args.fingerprint, args.task)
+    step, grid, paths = program.start(TokenizeTask, __doc__, threads=False)
     tokenize_task(
-        paths.data(args.task),
-        paths.model(args.tokenizer),
-        paths.tokens(args.task, args.tokenizer),
-        args.fingerprint,
+        paths.data(step.task),
+        paths.model(step.tokenizer),
+        paths.tokens(step.task, step.tokenizer),
+        step.fingerprint(grid),
     )
 
 

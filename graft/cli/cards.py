@@ -10,8 +10,7 @@ from graft.config.sources import HubData
 from graft.io import files, markdown
 from graft.merging import card
 from graft.merging.composite import manifest
-from graft.registry import merge_methods, published
-from graft.registry import same_shape_methods as same_shape
+from graft.registry import methods, published
 from graft.registry.published import Origin
 from graft.reporting import formats
 from graft.study.grid import Grid
@@ -92,9 +91,9 @@ def _metadata(grid: Grid, task: str, system: System, origins: list[Origin], comp
 
 def _evaluated(grid: Grid, record: RunRecord) -> dict[str, Any]:
     source = grid.study.tasks[record.task].source
-    hub = isinstance(source, HubData)
-    dataset = {"name": record.task, "type": source.repo if hub else record.task}
-    dataset |= {"config": source.config} if hub and source.config else {}
+    hub = source if isinstance(source, HubData) else None
+    dataset = {"name": record.task, "type": hub.repo if hub else record.task}
+    dataset |= {"config": hub.config} if hub and hub.config else {}
     return {
         "task": {"type": "text-classification"},
         "dataset": dataset | {"split": HUB_SPLITS["dev"] if hub else "dev"},
@@ -113,7 +112,7 @@ def _control(system: System) -> str:
 
 def _made(built: Mapping[str, Any], system: System) -> str:
     """Describe in one paragraph the method, choices, options, labels seen and source."""
-    method = merge_methods.METHODS.get(system.method) or same_shape.METHODS.get(system.method)
+    method = methods.table().get(system.method or "")
     searched = ("strengths", "ridge", "scales")
     options = [f"{name} {value}" for name, value in built["hyperparameters"].items() if name not in searched]
     chosen = [f"{choice['name']} {choice['chosen']}" for choice in built["choices"]]
@@ -136,13 +135,13 @@ def _row(paths: Paths, model: str) -> tuple[str, str, str]:
     manifest_ = files.read_json(paths.model(model) / "manifest.json")
     source = manifest_["source"]
     told = {
-        "hub": lambda: f"{source['repo']} at {source['revision'][:12]}",
-        "python_package": lambda: f"the Python package {source['package']}",
-        "path": lambda: "a local folder",
-        "distilled": lambda: f"distilled here from {source['teacher']}",
-        "random": lambda: f"never trained, with the shape of {source['like']}",
-        "masked_lm": lambda: f"pre-trained here, with the shape of {source['like']}",
-    }[source["kind"]]()
+        "hub": "{repo} at {revision:.12}",
+        "python_package": "the Python package {package}",
+        "path": "a local folder",
+        "distilled": "distilled here from {teacher}",
+        "random": "never trained, with the shape of {like}",
+        "masked_lm": "pre-trained here, with the shape of {like}",
+    }[source["kind"]].format(**source)
     return f"`{model}`", told, f"`{manifest_['sha256']['model.safetensors'][:16]}`"
 
 

@@ -12,19 +12,9 @@ from graft.io import files
 from graft.io.names import check_patterns, common_pair, matches
 from graft.study.grid import RUN
 from graft.study.paths import Paths
+from graft.study.steps.graph import STEPS
+from graft.study.steps.step import Step
 
-# Folders of results/<study>/ that only systems still to be made read, and the rules that fill them, whose logs go too.
-# Each folder is deleted whole, with its manifests: snakemake makes it again if, and only if, a later job needs it.
-_STATES = {
-    "embeddings": "embed_task",
-    "layers": "embed_layers",
-    "statistics": "calibrate",
-    "sweeps": "sweep",
-    "model-statistics": "model_statistics",
-    "encoders": "merge_encoders",
-}
-# Checkpoints of unfinished fine-tunings.
-_CHECKPOINTS = "checkpoints"
 _COMPOSITE = "composite.json"
 
 
@@ -41,8 +31,10 @@ def removable(paths: Paths, models: Iterable[str] = ()) -> list[Item]:
 
     Raises ValueError if a pattern matches no saved model.
     """
-    found = [paths.root / name for name in (*_STATES, _CHECKPOINTS) if (paths.root / name).exists()]
-    found += [paths.logs / rule for rule in _STATES.values() if (paths.logs / rule).exists()]
+    temporary = [step for step in STEPS.values() if step.temporary]
+    # Each folder is deleted whole, with its manifests: snakemake makes it again if, and only if, a later job needs it.
+    found = [*(_folder(step, paths) for step in temporary), paths.checkpoints("any").parent]
+    found = [path for path in (*found, *(paths.logs / step.rule for step in temporary)) if path.exists()]
     for model in _models(paths, list(models)):
         # build.json goes too, since it states that the model exists.
         found += [path for path in (model, model.parent / "build.json") if path.exists()]
@@ -78,6 +70,11 @@ def _parts(folder: Path) -> Iterator[Path]:
     if (folder / _COMPOSITE).is_file():
         for relative in files.read_json(folder / _COMPOSITE)["sha256"]:
             yield Path(os.path.normpath(folder / relative)).parent
+
+
+def _folder(step: type[Step], paths: Paths) -> Path:
+    """The folder of results/<study>/ that steps of a kind fill."""
+    return paths.root / step.pattern().output(paths).relative_to(paths.root).parts[0]
 
 
 def _size(path: Path) -> int:

@@ -141,13 +141,11 @@ def new(
 @app.command()
 def methods() -> None:
     """List the merge methods: kind, needs, label use, inference, citation; then those for models of one shape."""
-    from graft.registry import merge_methods, same_shape_methods
+    from graft.registry.methods import GREEDY, KINDS, ONE_SHAPE, table
     from graft.reporting import terminal
 
-    methods_of_one_shape = [*same_shape_methods.METHODS.values(), same_shape_methods.GREEDY]
-    terminal.show(
-        [terminal.methods_table(merge_methods.METHODS.values()), terminal.same_shape_table(methods_of_one_shape)]
-    )
+    of_one_shape = terminal.same_shape_table(table(ONE_SHAPE, GREEDY).values())
+    terminal.show([terminal.methods_table(table(*KINDS).values()), of_one_shape])
 
 
 @app.command()
@@ -203,23 +201,25 @@ def merge(
     _check_flags(context, one_shape)
     if one_shape:
         from graft.merging.homogeneous import folders as same_shape
+        from graft.merging.homogeneous import orders
 
         _check_kind(method, one_shape)
-        asked = same_shape.Order(
+        asked = orders.Order(
             method, tuple(models or ()), out, base, tuple(weights) if weights else None, strength, options,
             tuple(statistics or ()), device, dtype, max_shard_size,
         )  # fmt: skip
         with progress("merge") as report:
             print(same_shape.told(same_shape.merge(asked, report, dry_run)))
     else:
-        needed = {"--large": large, "--small-finetuned": small_finetuned, "--text": text}
-        if missing := [flag for flag, value in needed.items() if value is None]:
-            raise ValueError(f"{', '.join(missing)}: required, or use --models DIR DIR ... for models of one shape")
+        if large is None or small_finetuned is None or text is None:
+            needed = {"--large": large, "--small-finetuned": small_finetuned, "--text": text}
+            missing = ", ".join(flag for flag, value in needed.items() if value is None)
+            raise ValueError(f"{missing}: required, or use --models DIR DIR ... for models of one shape")
         from graft.cli import merge_folders, merge_orders
         from graft.reporting import terminal
 
         _check_kind(method, one_shape)
-        order = merge_folders.Order(
+        order = merge_orders.Order(
             method, large, small_finetuned, small_pretrained, text, out, head, 1.0 if strength is None else strength,
             labelled, options, tokens, max_tokens, device,
         )  # fmt: skip
@@ -239,13 +239,11 @@ def _check_flags(context: typer.Context, one_shape: bool) -> None:
 
 def _check_kind(method: str, one_shape: bool) -> None:
     """Raise ValueError for a method of the other kind of merge."""
-    from graft.registry import merge_methods, same_shape_methods
+    from graft.registry import methods
 
-    our_methods, their_methods = same_shape_methods.METHODS, merge_methods.METHODS
-    ours, theirs = KINDS
-    if not one_shape:
-        our_methods, their_methods, ours, theirs = their_methods, our_methods, theirs, ours
-    if method in their_methods and method not in our_methods:
+    their_methods = methods.table(*methods.KINDS if one_shape else (methods.ONE_SHAPE,))
+    ours, theirs = KINDS if one_shape else KINDS[::-1]
+    if method in their_methods:
         raise ValueError(f"{method} merges models of {theirs}, not of {ours}; `python -m graft methods` lists both")
 
 
@@ -279,10 +277,11 @@ def plan(
     from graft.registry import gpus
     from graft.reporting import terminal
     from graft.study.grid import Grid
+    from graft.study.sources import check_sources
 
     wanted = gpus.gpu(gpu)
     grid = Grid(load(config))
-    grid.check_sources()
+    check_sources(grid)
     terminal.show(terminal.plan_tables(planning.plan(grid, Paths.of(grid.study.name), wanted, utilisation)))
 
 

@@ -5,29 +5,26 @@ from __future__ import annotations
 import dataclasses
 import time
 from pathlib import Path
+from typing import Any
 
 from graft.cli.merge_orders import Order, Plan
 from graft.compute import provenance
 from graft.io import files
 from graft.io.model_folders import open_folder
 from graft.merging import card
-from graft.registry.merge_methods import MethodFacts
 
 
-def write(folder: Path, facts: MethodFacts, order: Order, plan: Plan, diagnostics: dict[str, float]) -> None:
+def write(folder: Path, order: Order, plan: Plan, diagnostics: dict[str, float]) -> None:
     """Write README.md with the hub's metadata, and graft.json with the merge's sources, settings and software."""
-    sources = {
-        "large": order.large,
-        "small_finetuned": order.small_finetuned,
-        "small_pretrained": order.small_pretrained,
-    }
-    made = {
-        "method": facts.name,
-        "citation": facts.citation,
+    roles = ("large", "small_finetuned", "small_pretrained")
+    sources: dict[str, Path] = {role: getattr(order, role) for role in roles}
+    made: dict[str, Any] = {
+        "method": plan.options.name,
+        "citation": plan.options.citation,
         "strength": order.strength,
-        "head": order.head if facts.heads else None,
-        "options": plan.options,
-        "depth_map": [list(pair) for pair in plan.depth_map] if facts.heads else None,
+        "head": order.head if plan.options.heads else None,
+        "options": plan.options.values(),
+        "depth_map": [list(pair) for pair in plan.depth_map] if plan.options.heads else None,
         "shapes": {"large": dataclasses.asdict(plan.large), "small": dataclasses.asdict(plan.small)},
         "sources": {role: {"folder": str(path), "sha256": _weights(path)} for role, path in sources.items()},
         "text": {
@@ -47,7 +44,7 @@ def write(folder: Path, facts: MethodFacts, order: Order, plan: Plan, diagnostic
         "made": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
     files.write_json(folder / card.PROVENANCE, made)
-    (folder / card.CARD).write_text(card.text(facts, order.strength, plan.options, made["head"], made["sources"]))
+    (folder / card.CARD).write_text(card.text(order.strength, plan.options, made["head"], made["sources"]))
 
 
 def _weights(folder: Path) -> dict[str, str]:

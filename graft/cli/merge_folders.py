@@ -20,8 +20,9 @@ from graft.cli import merge_card
 from graft.cli.merge_orders import Order, Plan
 from graft.config.models import PathModel
 from graft.encoders import features
+from graft.encoders.batches import padded_lengths
 from graft.encoders.bert import encoder_of, load_classifier, load_encoder, projections_of
-from graft.encoders.inference import Batch, batches, first_texts, padded_lengths, pass_flops
+from graft.encoders.inference import Batch, batches, first_texts, pass_flops
 from graft.encoders.pretrained import fetch_model
 from graft.flops.counts import calibration_flops, encoder_flops, head_flops, logits_flops, similarity_flops
 from graft.io import files
@@ -29,13 +30,14 @@ from graft.io.model_folders import CONFIG, label_names, open_folder
 from graft.io.progress import Report
 from graft.merging.alignment.cka import layer_similarity
 from graft.merging.calibration import calibrate, check_tokens
+from graft.merging.facts import Weights
 from graft.merging.heads.fitting import fit_heads
 from graft.merging.heads.head import Head, head_logits
 from graft.merging.heads.labelled import label_targets
-from graft.merging.heterogeneous.interpolate import interpolated_head
+from graft.merging.heterogeneous.interpolate.maths import interpolated_head
 from graft.merging.protocol import Parts, extended
 from graft.merging.saving import save_classifier, split_classifier
-from graft.registry import depth, merge_methods
+from graft.registry import depth, methods
 from graft.registry.shapes import Shape
 from graft.registry.tasks import TaskRow
 from graft.tasks import alike, guessing
@@ -62,15 +64,15 @@ def merge(order: Order, report: Report, dry_run: bool = False) -> Plan:
     architecture is not BERT, the small model is larger than the large one, vocabularies differ, the text has fewer
     tokens than a space needs, weights are not finite, or the labelled file does not fit the fine-tuned model's labels.
     """
-    facts = _checked(order)
-    options = merge_methods.checked_options(order.method, order.options)
+    facts, pretrained = _checked(order)
+    options = facts.checked(order.options)
     with tempfile.TemporaryDirectory(prefix="graft-") as scratch:
         report(0, 0, "reading the models and the text")
-        given = _read(order, Path(scratch))
-        fit = _fit_texts(order, given) if facts.heads else None
-        plan = _plan(order, facts, options, given, fit, report)
+        given = _read(order, pretrained, Path(scratch))
+        fit = _fit_texts(order, given) if options.heads else None
+        plan = _plan(order, options, given, fit, report)
         if not dry_run:
-            _carry_out(order, facts, plan, given, fit, report)
+            _carry_out(order, plan, given, fit, report)
     return plan
 
 
@@ -143,8 +145,9 @@ class _FitTexts:
         return torch.arange(len(self.rows)) % 5 == 0
 
 
-def _checked(order: Order) -> merge_methods.MethodFacts:
-    facts = merge_methods.facts(order.method)
+def _checked(order: Order) -> tuple[type[Weights], Path]:
+    """The method, and the folder of the pre-trained small model, which is always needed."""
+    facts = methods.facts(order.method, *methods.KINDS)
     if facts.kind != "weights":
         raise ValueError(f"method {facts.name} is a {facts.kind} and makes no single model; use it in a study")
     if order.small_pretrained is None:
@@ -162,11 +165,11 @@ def _checked(order: Order) -> merge_methods.MethodFacts:
     if order.device not in ("cpu", "cuda") or (order.device == "cuda" and not torch.cuda.is_available()):
         raise ValueError(f"--device {order.device}: must be cpu, or cuda where torch sees a GPU")
     files.check_new(order.out)
-    return facts
+    return facts, order.small_pretrained
 
 
-def _read(order: Order, scratch: Path) -> _Given:
-    folders = {"--large": order.large, "--small-pretrained": order.small_pretrained}
+def _read(order: Order, pretrained: Path, scratch: Path) -> _Given:
+    folders = {"--large": order.large, "--small-pretrained": pretrained}
     for flag, folder in folders.items():
         fetch_model(PathModel(kind="path", folder=str(folder)), flag, scratch / flag, "")
     _check_labels(order.small_finetuned)
@@ -182,7 +185,7 @@ def _read(order: Order, scratch: Path) -> _Given:
         if what in ("layers", "width", "ffn") and ours > theirs:
             raise ValueError(f"the small model has {what} {ours}, more than the large one's {theirs}; swap the folders")
     # Compare the folders as given: the pre-trained small model may have no tokenizer.
-    for small in (order.small_pretrained, order.small_finetuned):
+    for small in (pretrained, order.small_finetuned):
         alike.check_alike(order.large, small)
     tokenizer = load_tokenizer(scratch / "--large")
     texts = TokenisedSplit.of_texts(tokenizer, read_texts(order.text), str(order.text))
@@ -192,13 +195,15 @@ def _read(order: Order, scratch: Path) -> _Given:
         bad = next((name for name, t in model.state_dict().items() if not torch.isfinite(t).all()), None)
         if bad:
             raise ValueError(f"{flag}: {bad} contains values that are not finite; the model is damaged")
-    if order.small_pretrained.resolve() == order.small_finetuned.resolve():
+    if pretrained.resolve() == order.small_finetuned.resolve():
         raise ValueError(
-            f"--small-pretrained {order.small_pretrained}: the same as --small-finetuned; name the model before its "
-            "fine-tuning"
+            f"--small-pretrained {pretrained}: the same as --small-finetuned; name the model before its fine-tuning"
         )
+    large, small, finetuned = (model.to(order.device) for model in models.values())
     return _Given(
-        *(model.to(order.device) for model in models.values()),
+        large,
+        small,
+        finetuned,
         large_folder=scratch / "--large",
         large_shape=large_shape,
         small_shape=small_shape,
@@ -219,7 +224,7 @@ def _check_labels(finetuned: Path) -> None:
 
 def _fit_texts(order: Order, given: _Given) -> _FitTexts:
     texts, values = given.texts, None
-    if order.head == "labelled":
+    if order.labelled is not None:
         if given.kind == MULTI_LABEL or (given.labels is None and len(given.outputs) > 1):
             if given.unsaid and len(given.outputs) == 1:
                 raise ValueError(
@@ -239,21 +244,20 @@ def _fit_texts(order: Order, given: _Given) -> _FitTexts:
 
 def _plan(
     order: Order,
-    facts: merge_methods.MethodFacts,
-    options: dict[str, Any],
+    options: Weights,
     given: _Given,
     fit: _FitTexts | None,
     report: Report,
 ) -> Plan:
     shapes = given.small_shape, given.large_shape
-    layers = [shape.layers for shape in shapes]
-    named = options.get("depth", "uniform")
+    layers = given.small_shape.layers, given.large_shape.layers
+    named = options.depth
     depth_map = () if named == "cka" else depth.named(named, *layers, ())
-    again = given.count(given.first(options["text_tokens"])) if "texts" in facts.needs else 0
-    cost = merge_methods.implementation(facts.name)().flops(*shapes, options, again)
+    again = given.count(given.first(options.text_tokens)) if "texts" in options.needs else 0
+    cost = options.flops(*shapes, again)
     flops = {"prepare": cost.prepare, "apply": cost.apply}
     texts = tokens = 0
-    if merge_methods.needs_calibration(facts.name, options):
+    if options.needs_calibration:
         rows = given.first(order.tokens)
         texts, tokens = len(rows), given.count(rows)
         check_tokens(tokens, given.large_shape, str(order.text))
@@ -284,21 +288,19 @@ def _head_flops(kind: str, given: _Given, fit: _FitTexts) -> int:
     return flops + head_flops(kind, *shapes, outputs, rows, 1)
 
 
-def _carry_out(
-    order: Order, facts: merge_methods.MethodFacts, plan: Plan, given: _Given, fit: _FitTexts | None, report: Report
-) -> None:
+def _carry_out(order: Order, plan: Plan, given: _Given, fit: _FitTexts | None, report: Report) -> None:
     tuned, small_head = split_classifier(given.finetuned)
     bodies = given.large.state_dict(), tuned, given.small.state_dict()
-    texts = given.batches(plan.options["text_tokens"]) if "texts" in facts.needs else ()
+    texts = given.batches(plan.options.text_tokens) if "texts" in plan.options.needs else ()
     parts = Parts(*bodies, plan.large, plan.small, plan.depth_map, None, plan.options, texts, given.projections, report)
-    if plan.options.get("depth") == "extend":
+    if plan.options.depth == "extend":
         parts = extended(parts)
-    if merge_methods.needs_calibration(facts.name, plan.options):
+    if plan.options.needs_calibration:
         small = encoder_of(parts.small_pretrained, parts.small_shape)
         compared = given.batches(order.tokens)
         count = _counted(report, plan.texts, "texts compared")
         parts = replace(parts, statistics=calibrate(small, given.large, parts.depth_map, compared, count))
-    merger = merge_methods.implementation(facts.name)()
+    merger = methods.implementation(plan.options.name)()
     state = merger.prepare(parts)
     report(0, 0, "adding up the merged weights")
     merged = merger.apply(state, order.strength)
@@ -309,7 +311,7 @@ def _carry_out(
     report(0, 0, "writing the merged model")
     with files.atomic_folder(order.out, new=True) as target:
         save_classifier(merged, head, given.large_folder, given.outputs, target, given.kind)
-        merge_card.write(target, facts, order, plan, dict(getattr(state, "diagnostics", {})))
+        merge_card.write(target, order, plan, dict(getattr(state, "diagnostics", {})))
 
 
 def _counted(report: Report, total: int, text: str) -> Callable[[int], None]:
@@ -358,7 +360,7 @@ def _head(
     tried = fitted(everyone[~fit.held], RIDGE)
     held = hidden[fit.held]
     errors = {size: float((head_logits(head, held) - wanted[fit.held]).norm()) for size, head in tried.items()}
-    best = min(errors, key=errors.get)
+    best = min(errors, key=errors.__getitem__)
     return fitted(everyone, (best,))[best]
 
 

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from graft.merging.facts import Weights
 from graft.registry import depth
 from graft.registry.shapes import Shape
 from graft.reporting import formats, terminal
@@ -38,7 +39,7 @@ class Plan:
     large: Shape
     small: Shape
     depth_map: depth.DepthMap
-    options: dict[str, Any]
+    options: Weights
     texts: int
     tokens: int
     flops: dict[str, int]
@@ -48,7 +49,7 @@ def told(plan: Plan) -> list[terminal.Part]:
     """Show what a merge of two folders does: shapes, layers, options and FLOPs."""
     sizes = [(n, getattr(plan.small, n), getattr(plan.large, n)) for n in ("layers", "width", "ffn", "heads")]
     layers = ", ".join(f"{m} → {g}" for m, g in plan.depth_map)
-    options = ", ".join(f"{name} {value}" for name, value in plan.options.items() if name != "strengths")
+    options = ", ".join(f"{name} {value}" for name, value in plan.options.values().items() if name != "strengths")
     flops = ", ".join(f"{part} {formats.flops(count)}" for part, count in plan.flops.items())
     return [
         terminal.plain_table(("spaces", "small", "large"), sizes),

@@ -7,17 +7,19 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, get_args
+from typing import Any
 
 from graft.config import study as studies
+from graft.config.sources import FileData
 from graft.io import files, yaml_text
 from graft.io.names import checked_name
 from graft.io.strict_yaml import read_value
 from graft.io.yaml_text import Lines, flow
-from graft.registry import merge_methods
+from graft.registry.methods import KINDS, facts
 from graft.registry.shapes import Shape
 from graft.registry.tasks import TASKS, TaskRow
 from graft.study.grid import Grid
+from graft.study.sources import check_sources
 from graft.tasks import guessing, readers
 from graft.tasks.tsv import read_tsv
 
@@ -75,7 +77,7 @@ def ask(
     """
     checked_name(name)
     for method in methods:
-        merge_methods.facts(method)
+        facts(method, *KINDS)
     models = tuple((role, model_source(role, given)) for role, given in (("large", large), ("small", small)) if given)
     return Asked(name, own_tasks(tasks, kinds), models, tuple(methods), seeds)
 
@@ -87,7 +89,7 @@ def write(asked: Asked) -> tuple[Path, Grid]:
         raise ValueError(f"{path} already exists; choose another name, or delete it first")
     text = config_text(asked, DEFAULT.read_text())
     grid = Grid(studies.parse(read_value(text, str(path))))
-    grid.check_sources()
+    check_sources(grid)
     with files.atomic_file(path) as temporary:
         temporary.write_text(text)
     return path, grid
@@ -99,7 +101,7 @@ def own_tasks(tasks: Sequence[str], kinds: Sequence[str]) -> tuple[OwnTask, ...]
     said: dict[str, guessing.Kind] = {}
     for given in kinds:
         name, _, kind = given.rpartition("=")
-        if kind not in get_args(guessing.Kind) or (name and name not in names):
+        if kind not in guessing.KINDS or (name and name not in names):
             raise ValueError(f"--kind {given}: use classes or score, or NAME=score for one --task NAME=FOLDER")
         said |= dict.fromkeys([name] if name else [n for n in names if n not in TASKS], kind)
     if known := [name for name in said if name in TASKS]:
@@ -116,7 +118,7 @@ def own_task(given: str, kind: guessing.Kind | None = None) -> OwnTask:
     if not (equals and folder):
         raise ValueError(f"--task {given}: use NAME=FOLDER, e.g. reviews=data/reviews")
     checked_name(name)
-    source, where = studies.FileData(kind="tsv", folder=folder), f"tasks.{name}.source"
+    source, where = FileData(kind="tsv", folder=folder), f"tasks.{name}.source"
     train = readers.source_files(source, where)["train"]
     table = read_tsv(train)
     row = TASKS.get(name) or guessing.guess_row(table, train, kind)
@@ -143,10 +145,12 @@ def commit_of(repo: str, revision: str | None, where: str) -> str:
     if revision is not None and COMMIT.fullmatch(revision):
         return revision
     from huggingface_hub import HfApi
-    from huggingface_hub.errors import HTTPError
+    from huggingface_hub.errors import HTTPError  # type: ignore[attr-defined]
 
     try:
-        return HfApi().model_info(repo, revision=revision).sha
+        if commit := HfApi().model_info(repo, revision=revision).sha:
+            return commit
+        raise ValueError("it names none")
     except (HTTPError, OSError, ValueError) as error:
         reason = " ".join(str(error).split()).rstrip(".")
         raise ValueError(
@@ -246,7 +250,7 @@ def _with_models(lines: Lines, values: dict[str, Any], asked: Asked) -> Lines:
     return yaml_text.replaced(lines, ("pairs",), ["pairs:", f"  - {flow(names)}"])
 
 
-def _finetune_lines(defaults: dict[str, dict], tasks: tuple[OwnTask, ...], positions: int) -> Lines:
+def _finetune_lines(defaults: dict[str, dict[str, Any]], tasks: tuple[OwnTask, ...], positions: int) -> Lines:
     """Hyperparameters per task: those of the default study's model in this role for the most similar task."""
     if not tasks:
         cut = {task: row | {"max_tokens": min(row["max_tokens"], positions)} for task, row in defaults.items()}
@@ -280,14 +284,15 @@ def _with_methods(lines: Lines, systems: dict[str, Any], methods: tuple[str, ...
     return _with_controls(lines, systems.get("control") or {}, kept | added)
 
 
-def _with_controls(lines: Lines, controls: dict[str, dict | None], merges: dict[str, str]) -> Lines:
+def _with_controls(lines: Lines, controls: dict[str, dict[str, Any] | None], merges: dict[str, str]) -> Lines:
     """Restrict controls `of` merges to merges in the study; if none is left, use all merges with heads."""
-    for control, settings in controls.items():
-        of = (settings or {}).get("of", [])
+    for control, given in controls.items():
+        settings = given or {}
+        of = settings.get("of", [])
         left = [name for name in of if name in merges]
         if left == of:
             continue
-        left = left or [name for name, method in merges.items() if merge_methods.facts(method).heads]
+        left = left or [name for name, method in merges.items() if facts(method).heads]
         path = ("systems", "control", control)
         new = f"    {control}: {flow({**settings, 'of': left})}"
         lines = yaml_text.replaced(lines, path, [new]) if left else yaml_text.without(lines, path)

@@ -18,6 +18,7 @@ from graft.reporting import formats
 from graft.study import runs
 from graft.study.grid import Grid, Run
 from graft.study.paths import Paths
+from graft.study.steps.making import making
 from graft.tasks import metrics, readers
 from graft.tasks.tokens import TokenisedSplit, load_tokenizer
 
@@ -90,7 +91,7 @@ def _run(grid: Grid, paths: Paths, task: str, system: str, seed: str | None) -> 
             )
         select = files.read_json(folder / "build.json")["select"]
         scores[run] = select["value"] if select else None
-    best = max(own, key=lambda run: float("-inf") if scores[run] is None else scores[run])
+    best = max(own, key=lambda run: float("-inf") if (score := scores[run]) is None else score)
     return best, scores[best]
 
 
@@ -102,7 +103,7 @@ def _texts(grid: Grid, task: str) -> pd.DataFrame:
 
 
 def _answers(grid: Grid, paths: Paths, run: Run, texts: pd.DataFrame) -> tuple[list[object], list[str]]:
-    folder, _ = runs.made_model(grid, paths, *run.made)
+    folder, _ = runs.made_model(grid, paths, making(grid, *run.made))
     device, reader = hardware.device_of(grid.study.launch), grid.reads_as(run.system)
     tokenizer = load_tokenizer(paths.model(grid.study.tokenizer_of(reader)))
     columns = [texts[name].tolist() for name in ("text_a", "text_b") if name in texts]

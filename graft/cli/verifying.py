@@ -21,6 +21,10 @@ from graft.study import records
 from graft.study.grid import Grid, Run
 from graft.study.paths import Paths
 from graft.study.records import RunRecord
+from graft.study.steps.download_task import DownloadTask
+from graft.study.steps.evaluate import evaluation
+from graft.study.steps.models import DownloadModel
+from graft.study.steps.tokenize_task import TokenizeTask
 from graft.tasks import scores
 
 _COMPOSITE = "composite.json"
@@ -58,8 +62,9 @@ class _Check:
 
     def _manifests(self) -> list[Path]:
         """The manifests of data, tokens and pre-trained models."""
-        patterns = ("data/*/manifest.json", "tokens/*/*/manifest.json", "models/*/manifest.json")
-        return [path for pattern in patterns for path in sorted(self.paths.root.glob(pattern))]
+        root, steps = self.paths.root, (DownloadTask("*"), TokenizeTask("*", "*"), DownloadModel("*"))
+        patterns = (str(step.output(self.paths).relative_to(root)) for step in steps)
+        return [path for pattern in patterns for path in sorted(root.glob(pattern))]
 
     def _manifest(self, manifest: Path) -> Iterator[str]:
         self.counts["folders of data, tokens and models"] += 1
@@ -100,7 +105,7 @@ class _Check:
 
     def _fingerprint(self, run: Run, path: Path, record: RunRecord) -> Iterator[str]:
         try:
-            expected = self.grid.evaluated(run.task, run.system.name, run.seed)
+            expected = evaluation(run).fingerprint(self.grid)
         except ValueError:  # a local source that no longer exists
             self.counts["runs whose source is not here, so that their fingerprints cannot be told"] += 1
             return

@@ -60,7 +60,8 @@ def run(name: str, main: Callable[[], None]) -> None:
         raise SystemExit(128 + signal.SIGINT) from None
     except BrokenPipeError:
         # The reader has seen enough (`| head`); discard what is still to be flushed.
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())
+        if sys.__stdout__ is not None:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())
         raise SystemExit(128 + signal.SIGPIPE) from None
     except Exception as error:
         message = sentence(error)
@@ -148,7 +149,8 @@ def _stop(number: int, frame: FrameType | None) -> None:
     # Only the clean-up is left, and a second signal must not interrupt it.
     for each in SIGNALS:
         signal.signal(each, signal.SIG_IGN)
-    # Not with print, which the signal may have interrupted; and the terminal may be gone.
-    with contextlib.suppress(OSError):
-        os.write(sys.__stderr__.fileno(), f"stopped by {signal.Signals(number).name}\n".encode())
+    # Not with print, which the signal may have interrupted; and the terminal may be gone, or stderr closed.
+    if sys.__stderr__ is not None:
+        with contextlib.suppress(OSError):
+            os.write(sys.__stderr__.fileno(), f"stopped by {signal.Signals(number).name}\n".encode())
     raise SystemExit(128 + number)

@@ -17,7 +17,7 @@ def use_threads(count: int) -> None:
     torch.set_num_threads(count)
     torch.use_deterministic_algorithms(True, warn_only=True)
     # Deterministic mode also fills new tensors with NaN, to expose uninitialized reads: 7% of a fine-tuning on a CPU.
-    torch.utils.deterministic.fill_uninitialized_memory = False
+    torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 
 
 def device_of(launch: Any) -> str:

@@ -74,6 +74,10 @@ class Launch(Section):
         """Return the settings on which the result of any training depends."""
         return self.model_dump(include=_OF_ONE_PROCESS)
 
+    def of_inference(self) -> dict[str, Any]:
+        """The settings that inference, which is always in fp32, depends on."""
+        return self.model_dump(include={"device", "threads"})
+
     def of_finetuning(self) -> dict[str, Any]:
         """Return the settings on which the result of a fine-tuning depends; later ones count unless at their defaults,
         so that earlier results stay valid."""

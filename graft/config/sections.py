@@ -11,7 +11,7 @@ from graft.io.names import checked_name, checked_repo
 from graft.io.strict_yaml import number_of
 
 Name = Annotated[str, AfterValidator(checked_name)]
-# Every number has two bounds, the far one beyond any sensible value (tests/unit/config/test_numbers.py).
+# Every number has two bounds, the far one beyond any sensible value (tests/unit/config/test_sections.py).
 Positive = Annotated[int, Field(gt=0, le=1_000_000_000)]
 Few = Annotated[int, Field(gt=0, le=1000)]
 """A number of things that are listed one by one: seeds, members, processes."""

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import Field, ValidationError, field_validator, model_validator
+from pydantic_core import ErrorDetails
 
 from graft.config.launch import Launch
 from graft.config.models import DistilledModel, Like, Made, Model, Pair
@@ -19,7 +20,7 @@ from graft.config.transfer import Transfer, check_transfers
 from graft.io import plain_text
 from graft.io.names import closest, matches, meant, shown, unknown
 from graft.io.strict_yaml import read_yaml, typed
-from graft.registry import merge_methods, same_shape_methods
+from graft.registry import methods
 from graft.registry.layouts import LAYOUTS
 from graft.registry.tasks import METRICS, TASKS, TaskRow
 
@@ -205,7 +206,7 @@ class Study(Section):
             _known(f"tasks.{name}.metrics", metric, METRICS)
             if METRICS[metric] != row.kind:
                 raise ValueError(f"tasks.{name}.metrics: {metric} needs {METRICS[metric]}, but the task has {row.kind}")
-        if "f1" in row.metrics and len(row.labels) != 2:
+        if "f1" in row.metrics and len(row.labels or ()) != 2:
             raise ValueError(f"tasks.{name}.metrics: f1 is for two classes; use f1_macro")
         if row.groups == "contained" and len(row.text) != 1:
             raise ValueError(f"tasks.{name}.groups: contained is for tasks with one text; use shared")
@@ -222,7 +223,7 @@ class Study(Section):
             if model.source.shape.width % model.source.shape.heads:
                 raise ValueError(f"models.{name}.source.shape: width must be a multiple of heads")
         if isinstance(model.source, Like):
-            self._check_like(name, model)
+            self._check_like(name, model, model.source.like)
         elif model.tokenizer is not None:
             _known(f"models.{name}.tokenizer", model.tokenizer, self.models)
             if isinstance(self.models[model.tokenizer].source, Made):
@@ -233,13 +234,14 @@ class Study(Section):
             if task not in self.tasks and task not in TASKS:
                 _known(f"models.{name}.finetune", task, self.tasks)
 
-    def _check_like(self, name: str, model: Model) -> None:
-        where, like = f"models.{name}.source.like", model.source.like
+    def _check_like(self, name: str, model: Model, like: str) -> None:
+        where = f"models.{name}.source.like"
         _known(where, like, self.models)
-        if isinstance(self.models[like].source, Like):
-            raise ValueError(f"{where}: {like} is itself like {self.models[like].source.like}; name that model")
-        if self.models[like].role != "small":
-            raise ValueError(f"{where}: {like} has the role {self.models[like].role}; name a small model")
+        other = self.models[like]
+        if isinstance(other.source, Like):
+            raise ValueError(f"{where}: {like} is itself like {other.source.like}; name that model")
+        if other.role != "small":
+            raise ValueError(f"{where}: {like} has the role {other.role}; name a small model")
         if model.role != "small":
             raise ValueError(f"models.{name}.role: {model.role}; it must be small, like {like}")
         if model.tokenizer is not None:
@@ -272,27 +274,29 @@ class Study(Section):
 
     def _check_merge(self, name: str, merge: MergeSystem) -> None:
         try:
-            facts = merge_methods.facts(merge.method or name)
-            merge_methods.checked_options(facts.name, merge.options)
+            options = methods.facts(merge.method or name, *methods.KINDS).checked(merge.options)
         except ValueError as error:
             raise ValueError(f"systems.merge.{name}: {error}") from None
-        if merge.heads is not None and not facts.heads:
-            raise ValueError(f"systems.merge.{name}.heads: {facts.name} has no choice of heads; leave the key out")
-        if any(need.startswith("probe.") for need in facts.needs):
-            pooling = merge_methods.checked_options(facts.name, merge.options)["probe"]
-            if self.systems.probe is None or pooling not in self.systems.probe.pooling:
-                raise ValueError(f"systems.merge.{name}: needs probe.{pooling}; add {pooling} to systems.probe.pooling")
+        if merge.heads is not None and not options.heads:
+            raise ValueError(f"systems.merge.{name}.heads: {options.name} has no choice of heads; leave the key out")
+        if any(need.startswith("probe.") for need in options.needs):
+            if self.systems.probe is None or options.probe not in self.systems.probe.pooling:
+                raise ValueError(
+                    f"systems.merge.{name}: needs probe.{options.probe}; add {options.probe} to systems.probe.pooling"
+                )
 
     def _check_control(self, where: str, control: MergeControl | None) -> None:
         for name in control.of if control else ():
             _known(f"{where}.of", name, self.systems.merge)
             method = self.systems.merge[name].method or name
-            if not merge_methods.facts(method).heads:
+            if not methods.facts(method).heads:
                 raise ValueError(f"{where}.of: {name} (method {method}) transfers no change; name a merge with heads")
 
     def _check_other_small(self) -> None:
         control, where = self.systems.control.other_small, "systems.control.other-small"
-        for name in control.models if control else ():
+        if control is None:
+            return
+        for name in control.models:
             self._check_member(f"{where}.models", "small", name)
             if any(name == pair.small for pair in self.pairs):
                 raise ValueError(f"{where}.models: {name} is the small model of a pair; name a model in no pair")
@@ -311,7 +315,7 @@ class Study(Section):
             return
         _known(f"{where}.merge", spec.merge, self.systems.merge)
         merge, control = self.systems.merge[spec.merge], self.systems.control
-        heads = merge.heads or merge_methods.facts(merge.method or spec.merge).heads
+        heads = merge.heads or methods.facts(merge.method or spec.merge).heads
         if spec.head not in heads:
             raise ValueError(
                 f"{where}.head: {spec.merge} has no head {spec.head}; available: {', '.join(heads) or 'none'}"
@@ -340,7 +344,7 @@ class Study(Section):
         if len(self.tasks) < 2:
             raise ValueError(f"{where}: {next(iter(self.tasks))} is the only task; two or more are needed")
         for name, merge in spec.methods.items():
-            if (merge.method or name) == same_shape_methods.GREEDY.name:
+            if (merge.method or name) == methods.GREEDY:
                 raise ValueError(f"{where}.methods.{name}: greedy works on one task only; put it under systems.soup")
             _check_same_shape(f"{where}.methods.{name}", name, merge, len(self.tasks))
 
@@ -374,7 +378,10 @@ class Study(Section):
 
     def keeps(self, run_id: str, ending: str) -> bool:
         """Whether the include and exclude patterns keep this run; `ending`: the suffix that short names omit."""
-        among = lambda patterns: any(matches(run_id, pattern, ending) for pattern in patterns)  # noqa: E731
+
+        def among(patterns: tuple[str, ...]) -> bool:
+            return any(matches(run_id, pattern, ending) for pattern in patterns)
+
         return among(self.include) and not among(self.exclude)
 
 
@@ -386,7 +393,7 @@ def parse(values: dict[str, Any]) -> Study:
         raise ValueError("\n".join(map(_sentence, _causes(error.errors())))) from None
 
 
-def _causes(problems: list[dict[str, Any]]) -> list[dict[str, Any]]:
+def _causes(problems: list[ErrorDetails]) -> list[ErrorDetails]:
     """Return the problems without those that follow from others: one cause, one line."""
     # Pydantic also reports a sequence with a bad item as too short, and a misspelt key as missing.
     bad = {problem["loc"][:-1] for problem in problems}
@@ -451,15 +458,15 @@ def _check_generated(name: str, grammar: str, row: TaskRow) -> None:
 def _check_same_shape(where: str, name: str, merge: SameShapeMerge, count: int) -> None:
     """Raise ValueError unless a method can merge `count` models with these settings."""
     try:
-        facts = same_shape_methods.of_study(merge.method or name)
-        same_shape_methods.checked_options(facts.name, merge.options)
+        facts = methods.facts(merge.method or name, methods.ONE_SHAPE, methods.GREEDY)
+        facts.checked(merge.options)
     except ValueError as error:
         raise ValueError(f"{where}: {error}") from None
     _, most = facts.models
     if most is not None and count > most:
         advice = f"set members: {most}" if isinstance(merge, SoupMerge) else "use another method"
         raise ValueError(f"{where}: {facts.name} merges {most} models, not {count}; {advice}")
-    if facts is same_shape_methods.GREEDY and merge.strengths:
+    if facts.kind == methods.GREEDY and merge.strengths:
         raise ValueError(f"{where}.strengths: a greedy soup has no strength; leave the key out")
     if merge.weights is None:
         return
@@ -474,7 +481,7 @@ def _known(where: str, name: str, known: Any) -> None:
         raise unknown(where, name, known)
 
 
-def _sentence(problem: dict[str, Any]) -> str:
+def _sentence(problem: ErrorDetails) -> str:
     where = ".".join(str(part) for part in problem["loc"] if part != _KEY)
     if problem["type"] == "extra_forbidden":
         known = _keys_at(problem["loc"][:-1])

@@ -115,5 +115,5 @@ def _check_generated(where: str, transfer: Transfer, source: GeneratedData) -> N
         has = "a score" if layout.labels is None else "classes"
         raise ValueError(f"{where}.source: {source.grammar} has {has}, unlike {transfer.task}; use another grammar")
     for value in layout.labels or ():
-        if value not in transfer.labels:
+        if value not in (transfer.labels or ()):
             raise ValueError(f"{where}.labels: {value!r}, a label value of {source.grammar}, is missing")

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from pathlib import Path
+from typing import get_args
 
 import numpy as np
 import torch
@@ -13,10 +14,11 @@ from transformers import BertModel
 from graft.encoders.inference import Batch, pass_flops, run
 from graft.encoders.pooling import pool
 from graft.flops.counts import encoder_flops
+from graft.registry.options import Pooling
 from graft.registry.shapes import Shape
 from graft.tasks.tokens import TokenisedSplit
 
-POOLINGS = ("cls", "mean")
+POOLINGS = get_args(Pooling)
 # Every run fits heads on the same draw of train rows.
 FIT_SEED = 0
 
@@ -30,7 +32,8 @@ def embed(
     """Return the pooled last hidden states `<split>.cls` and `<split>.mean` [rows, w], and the forward FLOPs."""
     shape = Shape.from_config(model.config.to_dict())
     width, total = shape.width, sum(len(split) for split in splits.values())
-    states, flops, done = {}, 0, 0
+    states: dict[str, np.ndarray] = {}
+    flops = done = 0
 
     def both(batch: dict[str, torch.Tensor]) -> torch.Tensor:
         nonlocal done

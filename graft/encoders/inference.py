@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from typing import Protocol
 
 import numpy as np
 import torch
@@ -10,7 +11,6 @@ from torch import Tensor
 
 from graft.encoders.batches import INFERENCE_BATCH, inference_batches, padded_lengths
 from graft.flops.counts import summed_flops
-from graft.tasks.tokens import TokenisedSplit
 
 # Texts are drawn once for all seeds, since they serve to analyse pre-trained models, which have no seed.
 TEXT_SEED = 0
@@ -20,25 +20,29 @@ TEXT_SEED = 0
 Batch = dict[str, Tensor]
 
 
-def batches(
-    tokens: TokenisedSplit, max_tokens: int, rows: np.ndarray | None = None
-) -> Iterator[tuple[np.ndarray, Batch]]:
+class Split(Protocol):
+    """Texts that a model reads in batches: a TokenisedSplit, alone or with further inputs."""
+
+    def __len__(self) -> int: ...
+    def lengths(self, max_tokens: int) -> np.ndarray: ...
+    def batch(self, rows: np.ndarray, max_tokens: int) -> Batch: ...
+
+
+def batches(tokens: Split, max_tokens: int, rows: np.ndarray | None = None) -> Iterator[tuple[np.ndarray, Batch]]:
     """Yield every row (or only `rows`) once, as (positions in `rows`, batch)."""
     rows = np.arange(len(tokens)) if rows is None else rows
     for positions in inference_batches(tokens.lengths(max_tokens)[rows], INFERENCE_BATCH):
         yield positions, tokens.batch(rows[positions], max_tokens)
 
 
-def first_texts(tokens: TokenisedSplit, max_tokens: int, count: int) -> np.ndarray:
+def first_texts(tokens: Split, max_tokens: int, count: int) -> np.ndarray:
     """Return rows in a fixed random order, as many whole texts as it takes to reach `count` tokens."""
     order = np.random.default_rng(TEXT_SEED).permutation(len(tokens))
     seen = np.cumsum(tokens.lengths(max_tokens)[order])
     return order[: int(np.searchsorted(seen, count)) + 1]
 
 
-def pass_flops(
-    flops: Callable[[int], int], tokens: TokenisedSplit, max_tokens: int, rows: np.ndarray | None = None
-) -> int:
+def pass_flops(flops: Callable[[int], int], tokens: Split, max_tokens: int, rows: np.ndarray | None = None) -> int:
     """FLOPs of one pass over a split, padded as in `run`; `flops(t)` is the cost of one example at t tokens."""
     lengths = tokens.lengths(max_tokens)
     return summed_flops(flops, padded_lengths(lengths if rows is None else lengths[rows]))
@@ -47,7 +51,7 @@ def pass_flops(
 @torch.inference_mode()
 def run(
     compute: Callable[[Batch], Tensor],
-    tokens: TokenisedSplit,
+    tokens: Split,
     max_tokens: int,
     rows: np.ndarray | None = None,
     device: str | torch.device = "cpu",
@@ -64,9 +68,7 @@ def run(
     return result
 
 
-def predict(
-    model: torch.nn.Module, tokens: TokenisedSplit, max_tokens: int, rows: np.ndarray | None = None
-) -> np.ndarray:
+def predict(model: torch.nn.Module, tokens: Split, max_tokens: int, rows: np.ndarray | None = None) -> np.ndarray:
     """Return a classifier's logits (or scores) [n, c], in eval mode."""
     model.eval()
     return run(lambda batch: model(**batch).logits, tokens, max_tokens, rows, next(model.parameters()).device)

@@ -58,7 +58,7 @@ def collect(
             start, end = offsets[row : row + 2]
             states[start:end] = found[: end - start]
         progress(len(rows))
-    if path:
+    if path and isinstance(states, np.memmap):
         states.flush()
         np.save(path.with_name(f"{path.stem}.offsets.npy"), offsets)
     return LayerStates(states, offsets)

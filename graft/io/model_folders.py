@@ -92,8 +92,8 @@ def label_names(config: Mapping[str, Any]) -> list[str]:
         found = {int(number): str(name) for number, name in named.items()}
     except (TypeError, ValueError, AttributeError):
         found = {}
-    names = [found.get(number) for number in range(len(named))]
-    if None in names or len(set(names)) < len(names):
+    names = [found[number] for number in range(len(named)) if number in found]
+    if len(set(names)) < len(named):
         raise ValueError(f"id2label {named!r} must give a different label to each number from 0 on")
     return names
 

@@ -26,6 +26,11 @@ def along(items: Sequence[Item], report: Report, text: str) -> Iterator[Item]:
     report(len(items), len(items), text)
 
 
+def part_of(report: Report, number: int, count: int) -> Report:
+    """Return the report for part `number` of a task of `count` equally long parts."""
+    return lambda done, total, text: report(number * total + done, count * total, text)
+
+
 @contextmanager
 def progress(what: str, visible: bool = True) -> Iterator[Report]:
     """Yield `report(done, total, text)`: a bar in a terminal, a line every ten seconds in a log.

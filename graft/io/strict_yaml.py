@@ -69,12 +69,12 @@ def typed(value: Any) -> Any:
 class _Loader(yaml.SafeLoader):
     """JSON's types only, in spellings that all versions of YAML read the same way; tags for other types are refused."""
 
-    yaml_implicit_resolvers: dict = {}
+    yaml_implicit_resolvers: dict[str, Any] = {}
     yaml_constructors = {
         _CORE + tag: yaml.SafeLoader.yaml_constructors[_CORE + tag] for tag in ("null", "str", "seq", "map")
     }
 
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict:
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
         seen = set()
         for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
             if not isinstance(key, yaml.ScalarNode):

@@ -18,18 +18,20 @@ from graft.flops.counts import classifier_flops, head_flops
 from graft.io.progress import Report
 from graft.making.composing import COMPOSITES
 from graft.making.workbench import Built, Workbench
+from graft.merging.facts import Weights
 from graft.merging.heads.fitting import fit_heads
 from graft.merging.heads.head import Head, head_logits
-from graft.merging.heterogeneous.interpolate import interpolated_head
+from graft.merging.heterogeneous.interpolate.maths import interpolated_head
 from graft.merging.saving import save_classifier, split_classifier
-from graft.merging.selection import Point, search, strength_grid
-from graft.registry import merge_methods
+from graft.merging.selection import Point, search
+from graft.registry import methods
 from graft.study import runs
 from graft.study.grid_systems import System
+from graft.study.steps.sweep import Sweep
 
 
 @dataclass(frozen=True)
-class Sweep:
+class Swept:
     """A merged body at every strength other than 0.
 
     `states`: its [CLS] states `fit.<strength>` and `select.<strength>` [rows, w_L] on the fit rows and on `select`;
@@ -42,12 +44,13 @@ class Sweep:
     body: Callable[[float], dict[str, Tensor]]
 
 
-def sweep(bench: Workbench, merge: str, report: Report) -> Sweep:
+def sweep(bench: Workbench, merge: str, report: Report) -> Swept:
     """Run the texts through a merged body at every strength other than 0."""
     way = bench.grid.merges[merge]
-    strengths = [s for s in strength_grid(way.options, bench.seed) if s != 0]
+    strengths = [s for s in way.options.grid(bench.seed) if s != 0]
     rows = bench.fit_rows(way.settings.fit_rows)
-    merger = merge_methods.implementation(way.method)()
+    assert isinstance(way.options, Weights)
+    merger = methods.implementation(way.method)()
     state = merger.prepare(replace(bench.parts(way), report=report))
     # The strength tried last is often the one chosen.
     body = functools.lru_cache(maxsize=1)(functools.partial(merger.apply, state))
@@ -59,7 +62,7 @@ def sweep(bench: Workbench, merge: str, report: Report) -> Sweep:
         states[f"select.{strength}"] = features.cls_states(model, bench.tokens("select"), bench.max_tokens)
         report(number + 1, len(strengths), f"strength {strength}")
     tokens = sum(int(batch["attention_mask"].sum()) for batch in bench.texts(way))
-    cost = merger.flops(bench.small_shape, bench.large_shape, way.options, tokens)
+    cost = way.options.flops(bench.small_shape, bench.large_shape, tokens)
     name = f"sweep.{merge}.{bench.pair.name}/{bench.task}/seed-{bench.seed}"
     inherited = bench.system(bench.finetuned, bench.seed)[1]
     if way.depth:
@@ -71,27 +74,26 @@ def sweep(bench: Workbench, merge: str, report: Report) -> Sweep:
         f"{name}/fit": bench.passes(bench.large_shape, "train", rows, len(strengths)),
         f"{name}/select": bench.passes(bench.large_shape, "select", times=len(strengths)),
     }
-    return Sweep(states, parts, dict(state.diagnostics), body)
+    return Swept(states, parts, dict(state.diagnostics), body)
 
 
-def read_sweep(bench: Workbench, merge: str) -> Sweep:
+def read_sweep(bench: Workbench, merge: str) -> Swept:
     """Read the results of the program `sweep`; `body` prepares the merge again."""
-    folder = bench.paths.sweep(bench.task, merge, bench.pair.name, bench.seed)
-    expected = bench.grid.sweep(bench.task, merge, bench.pair.name, bench.seed)
-    made = runs.read_made(folder / "manifest.json", expected)
+    folder, made = bench.finished(Sweep(bench.task, merge, bench.pair.name, bench.seed))
     way = bench.grid.merges[merge]
 
     def body(strength: float) -> dict[str, Tensor]:
-        merger = merge_methods.implementation(way.method)()
+        merger = methods.implementation(way.method)()
         return merger.apply(merger.prepare(bench.parts(way)), strength)
 
-    return Sweep(features.load_states(folder), made["train_flops_parts"], made["diagnostics"], body)
+    return Swept(features.load_states(folder), made["train_flops_parts"], made["diagnostics"], body)
 
 
 def merge_with_head(bench: Workbench, system: System, out: Path, report: Report) -> Built:
     """Make a `weights` merge (or, without a method, the untouched large body) with a fitted head; strength and ridge
     size are chosen together on `select`."""
     settings, head = system.settings, system.head
+    assert head is not None
     rows = bench.fit_rows(settings.fit_rows)
     states = {0.0: (bench.frozen["train.cls"][rows], bench.frozen["select.cls"])}
     name = f"{system.name}/{bench.task}/seed-{bench.seed}"
@@ -104,7 +106,7 @@ def merge_with_head(bench: Workbench, system: System, out: Path, report: Report)
         alone = not bench.grid.has_sweep(system.merge)
         swept = sweep(bench, system.merge, report) if alone else read_sweep(bench, system.merge)
         flops |= swept.flops
-        for s in strength_grid(bench.grid.merges[system.merge].options, bench.seed):
+        for s in bench.grid.merges[system.merge].options.grid(bench.seed):
             if s != 0:
                 states[s] = swept.states[f"fit.{s}"], swept.states[f"select.{s}"]
 
@@ -122,7 +124,7 @@ def merge_with_head(bench: Workbench, system: System, out: Path, report: Report)
     # No method changes the pooler: heads are fitted on the merged body's state after the large model's own pooler.
     pooler = body["pooler.dense.weight"], body["pooler.dense.bias"]
     heads = {
-        (strength, ridge): fitted
+        Point(strength, ridge): fitted
         for strength, (fit, _) in states.items()
         for ridge, fitted in fit_heads(
             head,
@@ -138,28 +140,28 @@ def merge_with_head(bench: Workbench, system: System, out: Path, report: Report)
 
     def score(point: Point) -> float:
         hidden = torch.from_numpy(states[point.strength][1]).double()
-        return bench.score(head_logits(heads[point.strength, point.ridge], hidden))
+        return bench.score(head_logits(heads[point], hidden))
 
-    choice = search([Point(*key) for key in heads], score)
+    choice = search(heads, score)
     shapes, sizes = (bench.small_shape, bench.large_shape), len(settings.ridge)
     one = head_flops(head, *shapes, bench.row.outputs, len(rows), sizes, scored=len(bench.select_labels))
     flops[f"{name}/head"] = len(states) * one
-    if choice.chosen.strength != 0:
+    if swept and choice.chosen.strength != 0:
         body = swept.body(choice.chosen.strength)
-    save_classifier(body, heads[choice.chosen.strength, choice.chosen.ridge], bench.large_folder, bench.row.labels, out)
+    save_classifier(body, heads[choice.chosen], bench.large_folder, bench.row.labels, out)
     return Built(choice, flops, {"fit_rows": len(rows)}, swept.diagnostics if swept else {})
 
 
 def merge_with_own_head(bench: Workbench, system: System, out: Path, report: Report) -> Built:
     """Make `interpolate`: body and head are interpolated together, so each strength is scored as a whole classifier on
     `select`."""
-    merge = bench.grid.merges[system.merge]
-    merger = merge_methods.implementation(merge.method)()
+    merge = bench.merge(system)
+    merger = methods.implementation(merge.method)()
     state = merger.prepare(bench.parts(merge))
     folder, inherited = bench.system(bench.finetuned, bench.seed)
     model = load_classifier(folder)
     small_head = split_classifier(model)[1]
-    strengths = strength_grid(merge.options, bench.seed)
+    strengths = merge.options.grid(bench.seed)
     large = load_encoder(bench.large_folder).to(bench.device)
     tried = 0
 
@@ -188,10 +190,11 @@ def build(bench: Workbench, system: System, out: Path, report: Report) -> Built:
     """Make one merge or control and save it in folder `out`."""
     if system.head:
         return merge_with_head(bench, system, out, report)
-    if merge_methods.facts(system.method).kind == "weights":
+    method = bench.merge(system).method
+    if methods.facts(method).kind == "weights":
         return merge_with_own_head(bench, system, out, report)
-    if system.method in COMPOSITES:
-        return COMPOSITES[system.method](bench, system, out, report)
+    if method in COMPOSITES:
+        return COMPOSITES[method](bench, system, out, report)
     from graft.making.linking import LINKED  # accelerate takes seconds to import
 
-    return LINKED[system.method](bench, system, out, report)
+    return LINKED[method](bench, system, out, report)

@@ -16,10 +16,18 @@ from torch import Tensor
 from graft.encoders import features
 from graft.encoders.bert import load_classifier, load_encoder, new_classifier
 from graft.encoders.inference import Batch, pass_flops, predict, run
-from graft.flops.counts import encoder_flops, linear_flops, ridge_flops, stitch_flops
-from graft.io.progress import Report
+from graft.flops.counts import encoder_flops, linear_flops, ridge_flops
+from graft.io.progress import Report, part_of
 from graft.making.workbench import Built, Workbench
-from graft.merging.composite import concat_probe, logit_ensemble, manifest, proxy_tuning, stitch
+from graft.merging.composite import manifest
+from graft.merging.composite.concat_probe import ConcatProbeOptions
+from graft.merging.composite.concat_probe import maths as concat_probe
+from graft.merging.composite.logit_ensemble import LogitEnsembleOptions
+from graft.merging.composite.logit_ensemble import maths as logit_ensemble
+from graft.merging.composite.proxy_tuning import ProxyTuningOptions
+from graft.merging.composite.proxy_tuning import maths as proxy_tuning
+from graft.merging.composite.stitch import StitchOptions, stitch_flops
+from graft.merging.composite.stitch import maths as stitch
 from graft.merging.heads import ridge
 from graft.merging.heads.labelled import label_targets
 from graft.merging.heads.ridge import LinearMap
@@ -37,13 +45,13 @@ SPLITS = ("train", "select")
 
 def mix_logits(bench: Workbench, system: System, out: Path, report: Report) -> Built:
     """Make `logit_ensemble`: mix the fine-tuned small model and the large model's probe by a weight from `select`."""
-    options = bench.grid.merges[system.merge].options
+    options = bench.options(system, LogitEnsembleOptions)
     (probe,) = probes_of(system)
     small_folder, flops = bench.system(bench.finetuned, bench.seed)
     probe_folder, probe_flops = bench.system(probe, ALL_SEEDS)
     logits = _small_logits(bench, small_folder), _frozen_logits(bench, probe_folder)
     scores = bench.row.labels is None
-    choice, scales = logit_ensemble.fit(*logits, options["strengths"], bench.score, scores)
+    choice, scales = logit_ensemble.fit(*logits, options.strengths, bench.score, scores)
     parts = {"small": small_folder, "probe": probe_folder}
     manifest.write(out, "logit_ensemble", parts, beta=choice.chosen.strength, scales=scales)
     # The probe's parts already count the large model's states on select; the small model's pass is counted here.
@@ -54,7 +62,7 @@ def mix_logits(bench: Workbench, system: System, out: Path, report: Report) -> B
 
 def move_logits(bench: Workbench, system: System, out: Path, report: Report) -> Built:
     """Make `proxy_tuning`: shift the large model's probe by the change of the small model's logits in fine-tuning."""
-    options = bench.grid.merges[system.merge].options
+    options = bench.options(system, ProxyTuningOptions)
     names = dict(zip(("probe", "untuned"), probes_of(system), strict=True))
     folders = {"tuned": bench.system(bench.finetuned, bench.seed)[0]}
     flops = dict(bench.system(bench.finetuned, bench.seed)[1])
@@ -67,7 +75,7 @@ def move_logits(bench: Workbench, system: System, out: Path, report: Report) -> 
         _small_logits(bench, folders["tuned"]),
         torch.from_numpy(run(untuned.logits, bench.tokens("select"), bench.max_tokens, device=bench.device)),
     )
-    choice, scales = proxy_tuning.fit(*logits, options["strengths"], bench.score, bench.row.labels is None)
+    choice, scales = proxy_tuning.fit(*logits, options.strengths, bench.score, bench.row.labels is None)
     manifest.write(out, "proxy_tuning", folders, alpha=choice.chosen.strength, scales=scales)
     asked = [bench.flops_over("select", model.flops) for model in (untuned, load(folders["tuned"]))]
     flops[f"{_name(bench, system)}/small-on-select"] = sum(asked)
@@ -76,21 +84,21 @@ def move_logits(bench: Workbench, system: System, out: Path, report: Report) -> 
 
 def join_states(bench: Workbench, system: System, out: Path, report: Report) -> Built:
     """Make `concat_probe`: a closed-form head on the concatenated pooled states of both models."""
-    merge = bench.grid.merges[system.merge]
-    pooling, name = merge.options["pooling"], _name(bench, system)
-    flops, rows = {}, bench.fit_rows(merge.settings.fit_rows)
-    folder = bench.small_folder
-    if merge.options["small"] == "finetuned":
+    merge, options = bench.merge(system), bench.options(system, ConcatProbeOptions)
+    pooling, name = options.pooling, _name(bench, system)
+    flops: dict[str, int] = {}
+    folder, rows = bench.small_folder, bench.fit_rows(merge.settings.fit_rows)
+    if options.small == "finetuned":
         folder, parts = bench.system(bench.finetuned, bench.seed)
         flops |= parts
     body = functools.partial(features.last_states, load_encoder(folder).to(bench.device))
-    if merge.options["folds"] > 1:
-        fit, parts = _out_of_fold(bench, pooling, rows, merge.options["folds"], report)
+    if options.folds > 1:
+        fit, parts = _out_of_fold(bench, pooling, rows, options.folds, report)
         flops |= {f"{name}/folds/{part}": count for part, count in parts.items()}
     else:
         fit = _pooled(bench, body, pooling, "train", rows)
     select = _pooled(bench, body, pooling, "select", rows)
-    heads = concat_probe.fit(
+    found = concat_probe.fit(
         fit,
         torch.from_numpy(bench.frozen[f"train.{pooling}"][rows]),
         torch.from_numpy(runs.labels(bench.paths, bench.task, "train")[rows]),
@@ -98,9 +106,10 @@ def join_states(bench: Workbench, system: System, out: Path, report: Report) -> 
         merge.settings.ridge,
     )
     states = torch.cat([select, torch.from_numpy(bench.frozen[f"select.{pooling}"])], dim=1)
-    choice = search([Point(0.0, size) for size in heads], lambda point: bench.score(heads[point.ridge](states)))
-    parts = {"small": folder, "large": bench.large_folder}
-    manifest.write(out, "concat_probe", parts, {manifest.HEAD: heads[choice.chosen.ridge]}, pooling=pooling)
+    heads = {Point(0.0, size): head for size, head in found.items()}
+    choice = search(heads, lambda point: bench.score(heads[point](states)))
+    models = {"small": folder, "large": bench.large_folder}
+    manifest.write(out, "concat_probe", models, {manifest.HEAD: heads[choice.chosen]}, pooling=pooling)
     large = f"embed.{bench.pair.large}/{bench.task}"
     flops |= {
         f"{large}/fit-{len(rows)}": bench.passes(bench.large_shape, "train", rows),
@@ -114,10 +123,10 @@ def join_states(bench: Workbench, system: System, out: Path, report: Report) -> 
 
 def stitch_layers(bench: Workbench, system: System, out: Path, report: Report) -> Built:
     """Make `stitch`: try every cut in the configured directions, with map and head in closed form; best on `select`."""
-    merge = bench.grid.merges[system.merge]
-    options, sizes, name = merge.options, merge.settings.ridge, _name(bench, system)
+    merge, options = bench.merge(system), bench.options(system, StitchOptions)
+    sizes, name = merge.settings.ridge, _name(bench, system)
     layers = bench.small_shape.layers, bench.large_shape.layers
-    cuts = {cut.number: cut for cut in all_cuts(*layers, options["direction"])}
+    cuts = {cut.number: cut for cut in all_cuts(*layers, options.direction)}
     small_folder, flops = bench.system(bench.finetuned, bench.seed)
     folders = {"small": small_folder, "large": bench.large_folder}
     shapes = {"small": bench.small_shape, "large": bench.large_shape}
@@ -129,28 +138,27 @@ def stitch_layers(bench: Workbench, system: System, out: Path, report: Report) -
     labels = torch.from_numpy(runs.labels(bench.paths, bench.task, "train")[rows])
     targets = label_targets(labels, None if bench.row.labels is None else len(bench.row.labels))
     joints: dict[int, LinearMap] = {}
-    heads: dict[tuple[int, float], LinearMap] = {}
+    heads: dict[Point, LinearMap] = {}
     select: dict[int, Tensor] = {}
     joint_flops = fit_flops = select_flops = head_flops = 0
     for done, (number, cut) in enumerate(cuts.items()):
         first, second = cut.roles
-        joints[number] = stitch.joint(seen[first][cut.below], seen[second][cut.above], options["map_ridge"])
+        joints[number] = stitch.joint(seen[first][cut.below], seen[second][cut.above], options.map_ridge)
         model = stitch.Stitched(models[first], models[second], cut, joints[number]).eval()
-        fit, select[number] = (_pooled(bench, model, options["pooling"], split, rows) for split in SPLITS)
-        heads |= {(number, size): head for size, head in ridge.fit(fit, targets, sizes).items()}
-        cost = functools.partial(stitch_flops, shapes[first], shapes[second], cut.below, cut.above)
+        fit, select[number] = (_pooled(bench, model, options.pooling, split, rows) for split in SPLITS)
+        heads |= {Point(float(number), size): head for size, head in ridge.fit(fit, targets, sizes).items()}
+        cost = functools.partial(stitch_flops, shapes[first], shapes[second], cut)
         joint_flops += ridge_flops(len(seen[first][cut.below]), shapes[first].width, shapes[second].width, 1)
         fit_flops += pass_flops(cost, bench.tokens("train"), bench.max_tokens, rows)
         select_flops += pass_flops(cost, bench.tokens("select"), bench.max_tokens)
         head_flops += _head_flops(bench, shapes[second].width, len(rows), len(sizes))
         report(done + 1, len(cuts), cut.name)
-    points = [Point(float(number), size) for number, size in heads]
-    choice = search(points, lambda p: bench.score(heads[int(p.strength), p.ridge](select[int(p.strength)])))
+    choice = search(heads, lambda point: bench.score(heads[point](select[int(point.strength)])))
     number = int(choice.chosen.strength)
     cut = cuts[number]
     parts = {part: folders[role] for part, role in zip(("first", "second"), cut.roles, strict=True)}
-    maps = {manifest.HEAD: heads[number, choice.chosen.ridge], manifest.JOINT: joints[number]}
-    manifest.write(out, "stitch", parts, maps, cut=cut._asdict(), pooling=options["pooling"])
+    maps = {manifest.HEAD: heads[choice.chosen], manifest.JOINT: joints[number]}
+    manifest.write(out, "stitch", parts, maps, cut=cut._asdict(), pooling=options.pooling)
     flops |= {
         f"{name}/texts": sum(_texts_flops(texts, shape) for shape in shapes.values()),
         f"{name}/joint": joint_flops,
@@ -205,14 +213,14 @@ def _out_of_fold(
     """
     from graft.training.finetuning import PassCost, finetune  # accelerate takes seconds to import
 
-    model, launch = bench.pair.small, bench.grid.study.launch
+    model, launch, seed = bench.pair.small, bench.grid.study.launch, int(bench.seed)
     splits = [runs.labelled(bench.grid, bench.paths, bench.task, model, split) for split in SPLITS]
     table = pd.read_parquet(bench.paths.data(bench.task) / "train.parquet")
     settings = runs.chosen_settings(bench.grid, bench.paths, bench.task, model)[0]
     found = torch.empty(len(rows), bench.small_shape.width)
     flops: dict[str, int] = {}
     for fold, (held, others) in enumerate(text_folds(table, bench.row.groups, folds, features.FIT_SEED)):
-        classifier = new_classifier(bench.small_folder, bench.row.labels, bench.seed)
+        classifier = new_classifier(bench.small_folder, bench.row.labels, seed)
         train = replace(splits[0], rows=others)
         with tempfile.TemporaryDirectory() as folder:
             tuned = finetune(
@@ -221,10 +229,10 @@ def _out_of_fold(
                 train,
                 splits[1],
                 settings,
-                bench.seed,
+                seed,
                 launch.alone(),
                 Path(folder) / "training.jsonl",
-                lambda step, steps, text, fold=fold: report(fold * steps + step, folds * steps, text),
+                part_of(report, fold, folds),
                 cost=PassCost.of_classifier(bench.small_shape, bench.row.outputs),
             )
         body = functools.partial(features.last_states, tuned.model.bert.to(bench.device))

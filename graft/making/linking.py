@@ -11,13 +11,15 @@ from torch import Tensor
 
 from graft.encoders.bert import load_classifier
 from graft.encoders.layer_states import LayerStates, WithStates, collect
-from graft.flops.linked import LinkedFlops, linked_flops
 from graft.io.progress import Report
 from graft.making.workbench import Built, Workbench
 from graft.merging.composite import manifest
-from graft.merging.composite.calm import Calm
-from graft.merging.composite.ladder import Ladder
-from graft.merging.composite.side_tuning import SideTuned
+from graft.merging.composite.calm import CalmOptions
+from graft.merging.composite.calm.maths import Calm
+from graft.merging.composite.facts import Linked, LinkedFlops
+from graft.merging.composite.ladder.maths import Ladder
+from graft.merging.composite.side_tuning import SideTuningOptions
+from graft.merging.composite.side_tuning.maths import SideTuned
 from graft.merging.composite.trained import Trained
 from graft.merging.heads.ridge import LinearMap
 from graft.merging.selection import Choice, Point
@@ -25,6 +27,7 @@ from graft.registry import depth
 from graft.study import runs
 from graft.study.grid import ALL_SEEDS
 from graft.study.grid_systems import System, probes_of
+from graft.study.steps.embed_layers import EmbedLayers
 from graft.training.finetuning import Labelled, PassCost, finetune
 
 SPLITS = ("train", "select")
@@ -34,7 +37,7 @@ States = Mapping[str, Mapping[str, Callable[[np.ndarray, int], Tensor]]]
 
 def tune_side(bench: Workbench, system: System, out: Path, report: Report) -> Built:
     """Make `side_tuning`: train the small model beside the saved pooled states of the large one."""
-    pooling = bench.grid.merges[system.merge].options["probe"]
+    pooling = bench.options(system, SideTuningOptions).probe
     head, flops = _probe(bench, system)
     small, parts = bench.system(bench.finetuned, bench.seed)
     kept = {split: torch.from_numpy(bench.frozen[f"{split}.{pooling}"]) for split in SPLITS}
@@ -55,7 +58,7 @@ def climb(bench: Workbench, system: System, out: Path, report: Report) -> Built:
 
 def link(bench: Workbench, system: System, out: Path, report: Report) -> Built:
     """Make `calm`: train links from the large model's states to the small one's, with both models frozen."""
-    pooling = bench.grid.merges[system.merge].options["probe"]
+    pooling = bench.options(system, CalmOptions).probe
     depth_map = depth.uniform(bench.small_shape.layers, bench.large_shape.layers)
     head, flops = _probe(bench, system)
     large, parts = _layers(bench)
@@ -68,7 +71,7 @@ def link(bench: Workbench, system: System, out: Path, report: Report) -> Built:
     name = f"{system.name}/{bench.task}/seed-{bench.seed}"
     flops |= parts | inherited
     flops[f"{name}/small"] = sum(bench.passes(bench.small_shape, split) for split in SPLITS)
-    module = Calm(bench.small_shape, len(depth_map), head, pooling, bench.seed)
+    module = Calm(bench.small_shape, len(depth_map), head, pooling, int(bench.seed))
     states = {split: {"large": large[split].batch, "small": own[split].batch} for split in SPLITS}
     keys = {"pooling": pooling, "depth_map": depth_map}
     return _trained(bench, system, module, states, flops, small, out, report, **keys)
@@ -95,25 +98,26 @@ def _trained(
 ) -> Built:
     """Train a module on all of train, keep its best epoch on `select` (the untrained state counts as one), and save it
     with its parts and keys."""
-    options, launch = bench.grid.merges[system.merge].options, bench.grid.study.launch
+    options, launch = bench.options(system, Linked), bench.grid.study.launch
     settings = runs.chosen_settings(bench.grid, bench.paths, bench.task, bench.pair.small)[0]
-    changed = {"epochs": options["epochs"], "learning_rate": options["rate"] * settings.learning_rate}
-    splits = [
+    changed = {"epochs": options.epochs, "learning_rate": options.rate * settings.learning_rate}
+    train, select = (
         Labelled(WithStates(bench.tokens(split), states[split]), runs.labels(bench.paths, bench.task, split))
         for split in SPLITS
-    ]
+    )
     shapes = bench.small_shape, bench.large_shape
     depth_map, outputs = depth.uniform(*(shape.layers for shape in shapes)), bench.row.outputs
 
     def cost(tokens: int) -> LinkedFlops:
-        return linked_flops(system.method, *shapes, depth_map, tokens, outputs)
+        return options.linked(*shapes, depth_map, tokens, outputs)
 
     tuned = finetune(
         module,
         bench.row,
-        *splits,
+        train,
+        select,
         settings.model_copy(update=changed | {"max_tokens": bench.max_tokens}),
-        bench.seed,
+        int(bench.seed),
         launch.alone(),
         out.parent / "training.jsonl",
         report,
@@ -121,7 +125,7 @@ def _trained(
         or_untrained=True,
     )
     parts = {"small": small, "large": bench.large_folder}
-    manifest.write(out, system.method, parts, {manifest.TRAINED: tuned.model.state_dict()}, **keys)
+    manifest.write(out, options.name, parts, {manifest.TRAINED: tuned.model.state_dict()}, **keys)
     epochs = tuple((Point(float(e["epoch"])), e["select"]) for e in tuned.epochs)
     name = f"{system.name}/{bench.task}/seed-{bench.seed}"
     flops |= {f"{name}/{part}": count for part, count in tuned.flops.items()}
@@ -137,6 +141,5 @@ def _probe(bench: Workbench, system: System) -> tuple[LinearMap, dict[str, int]]
 
 def _layers(bench: Workbench) -> tuple[dict[str, LayerStates], dict[str, int]]:
     """The large model's states at the mapped layers by split, and the parts of their FLOPs."""
-    folder = bench.paths.layers(bench.task, bench.pair.name)
-    made = runs.read_made(folder / "manifest.json", bench.grid.embed_layers(bench.task, bench.pair.name))
+    folder, made = bench.finished(EmbedLayers(bench.task, bench.pair.name))
     return {split: LayerStates.load(folder, split) for split in SPLITS}, made["train_flops_parts"]

@@ -29,13 +29,14 @@ from graft.encoders.bert import load_classifier, new_classifier
 from graft.encoders.inference import pass_flops, predict
 from graft.flops.budget import rows_within
 from graft.flops.counts import lora_flops, summed_flops
-from graft.io.progress import Report
+from graft.io.progress import Report, part_of
 from graft.registry.shapes import Shape
 from graft.registry.tasks import TaskRow
 from graft.study import runs
 from graft.study.grid import Grid
 from graft.study.grid_systems import TRIAL, System
 from graft.study.paths import Paths
+from graft.study.steps.making import making
 from graft.training.checkpoints import Checkpoints
 from graft.training.finetuning import FineTuned, Labelled, PassCost, finetune
 
@@ -62,11 +63,13 @@ class Tuning:
         self.grid, self.paths, self.task, self.system, self.seed, self.log = grid, paths, task, system, seed, log
         self.name = f"{system.name}/{task}/seed-{seed}"
         self.row: TaskRow = grid.row(task)
+        assert system.model is not None
+        self.model = system.model
         self.settings, self.trial_flops, self.trial_choice = self._settings()
-        self.folder = runs.model_folder(grid, paths, system.model)
+        self.folder = runs.model_folder(grid, paths, self.model)
         self.shape = Shape.of(self.folder)
         self.device = hardware.device_of(grid.study.launch)
-        self.checkpoints = paths.checkpoints(grid.made(task, system.name, seed))
+        self.checkpoints = paths.checkpoints(making(grid, task, system.name, seed).fingerprint(grid))
         self.train, self.select = (
             runs.labelled(grid, paths, task, system.model, split) for split in ("train", "select")
         )
@@ -74,9 +77,9 @@ class Tuning:
     def _settings(self) -> tuple[FineTuning, dict[str, int], dict[str, Any] | None]:
         """Hyperparameters, the FLOPs of their search, and its record."""
         if self.system.kind == TRIAL:
-            own = self.grid.study.models[self.system.model].finetune[self.task]
+            own = self.grid.study.models[self.model].finetune[self.task]
             return own.with_choice(**self.system.settings.model_dump()), {}, None
-        return runs.chosen_settings(self.grid, self.paths, self.task, self.system.model)
+        return runs.chosen_settings(self.grid, self.paths, self.task, self.model)
 
     def start(self) -> BertForSequenceClassification:
         """Load the pre-trained model with a new head."""
@@ -84,8 +87,8 @@ class Tuning:
 
     def made(self, name: str, seed: int | str) -> tuple[Path, dict[str, Any]]:
         """Model folder and build.json of another system that this one builds on."""
-        folder = self.paths.run(self.task, name, seed)
-        return folder / "model", runs.read_made(folder / "build.json", self.grid.made(self.task, name, seed))
+        folder, made = runs.finished(self.grid, self.paths, making(self.grid, self.task, name, seed))
+        return folder / "model", made
 
     def built_on(self) -> tuple[Path, dict[str, Any]]:
         """Model folder and build.json of the single system that this one builds on."""
@@ -224,7 +227,7 @@ def few_steps(tuning: Tuning, report: Report) -> Tuned:
         changed = {"learning_rate": rate * tuning.settings.learning_rate}
         result = tuning.run(
             load_classifier(folder) if folder else tuning.start(),
-            lambda step, steps, text, number=number: report(number * steps + step, len(rates) * steps, text),
+            part_of(report, number, len(rates)),
             settings=tuning.settings.model_copy(update=changed),
             steps=tuning.system.steps,
             log=tuning.log.with_stem(f"{tuning.log.stem}-rate-{rate:g}"),

@@ -9,7 +9,7 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 from safetensors.torch import load_file
@@ -21,17 +21,24 @@ from graft.encoders.inference import Batch, batches, first_texts, pass_flops
 from graft.flops.counts import encoder_flops
 from graft.merging.calibration import check_tokens
 from graft.merging.changes import finetuned_with
+from graft.merging.facts import TwoShapes
 from graft.merging.protocol import Parts, extended
 from graft.merging.saving import split_classifier
 from graft.merging.selection import Choice
-from graft.registry import depth, merge_methods
+from graft.registry import depth
 from graft.registry.shapes import Shape
 from graft.study import runs
 from graft.study.grid import Grid
-from graft.study.grid_systems import Merge
+from graft.study.grid_systems import Merge, System
 from graft.study.paths import Paths
+from graft.study.steps.calibrate import Calibrate
+from graft.study.steps.embed_task import EmbedTask
+from graft.study.steps.making import making
+from graft.study.steps.step import Step
 from graft.tasks import metrics
 from graft.tasks.tokens import TokenisedSplit
+
+Options = TypeVar("Options", bound=TwoShapes)
 
 
 @dataclass(frozen=True)
@@ -64,15 +71,17 @@ class Workbench:
 
     def system(self, name: str, seed: int | str) -> tuple[Path, dict[str, int]]:
         """Model folder of a finished system on this task, and the parts of its training FLOPs."""
-        folder = self.paths.run(self.task, name, seed)
-        made = runs.read_made(folder / "build.json", self.grid.made(self.task, name, seed))
+        folder, made = self.finished(making(self.grid, self.task, name, seed))
         return folder / "model", made["train_flops_parts"]
+
+    def finished(self, step: Step) -> tuple[Path, dict[str, Any]]:
+        """Folder of a finished step, and its manifest."""
+        return runs.finished(self.grid, self.paths, step)
 
     def calibration(self, depth: str) -> tuple[Path, dict[str, Any]]:
         """File of the statistics that `calibrate` wrote for a depth map, and its manifest."""
-        folder = self.paths.statistics(self.task, self.pair.name, depth)
-        expected = self.grid.calibrate(self.task, self.pair.name, depth)
-        return folder / "statistics.safetensors", runs.read_made(folder / "manifest.json", expected)
+        folder, made = self.finished(Calibrate(self.task, self.pair.name, depth))
+        return folder / "statistics.safetensors", made
 
     def calibration_flops(self, depth: str) -> dict[str, int]:
         """Parts of the FLOPs of a calibration; only the depth map `cka` counts those of layer similarity."""
@@ -85,8 +94,7 @@ class Workbench:
     @functools.cached_property
     def frozen(self) -> dict[str, np.ndarray]:
         """Pooled states of the untouched large model on train and select, from `embed_task`."""
-        folder = self.paths.embeddings(self.task, self.pair.large)
-        runs.read_made(folder / "manifest.json", self.grid.embed(self.task, self.pair.large))
+        folder, _ = self.finished(EmbedTask(self.task, self.pair.large))
         return features.load_states(folder)
 
     @functools.cached_property
@@ -100,13 +108,24 @@ class Workbench:
         """Score logits [rows, c] by the primary metric on `select`."""
         return metrics.primary(np.asarray(logits), self.select_labels, self.row)
 
+    def merge(self, system: System) -> Merge:
+        """The merge of the study that makes a system."""
+        assert system.merge is not None
+        return self.grid.merges[system.merge]
+
+    def options(self, system: System, kind: type[Options]) -> Options:
+        """The options of the merge that makes a system, by a method of this class."""
+        options = self.merge(system).options
+        assert isinstance(options, kind)
+        return options
+
     def parts(self, merge: Merge) -> Parts:
         """Inputs of a merge: bodies, depth map, options and, if the method needs them, statistics and texts."""
         statistics = None
-        name, layers = merge.options.get("depth", "uniform"), (self.small_shape.layers, self.large_shape.layers)
+        name, layers = merge.options.depth, (self.small_shape.layers, self.large_shape.layers)
         if merge.depth:
             path, made = self.calibration(merge.depth)
-            if merge_methods.needs_many_tokens(merge.method, merge.options):
+            if merge.options.needs_many_tokens:
                 check_tokens(made["tokens"], self.large_shape, "calibration.tokens")
             statistics, depth_map = load_file(path), tuple((m, g) for m, g in made["depth_map"])
         else:
@@ -129,10 +148,10 @@ class Workbench:
 
     def texts(self, merge: Merge) -> list[Batch]:
         """Batches of the calibration texts, for methods that need them; empty for others."""
-        if "texts" not in merge_methods.facts(merge.method).needs:
+        if "texts" not in merge.options.needs:
             return []
         tokens = runs.calibration_tokens(self.grid, self.paths, self.task, self.pair.large)
-        rows = first_texts(tokens, self.max_tokens, merge.options["text_tokens"])
+        rows = first_texts(tokens, self.max_tokens, merge.options.text_tokens)
         return [batch for _, batch in batches(tokens, self.max_tokens, rows)]
 
     def passes(self, shape: Shape, split: str, rows: np.ndarray | None = None, times: int = 1) -> int:

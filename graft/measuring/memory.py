@@ -30,7 +30,8 @@ def peak_bytes(load: Callable[[], Answer], batches: Sequence[Batch], device: str
 
 def _on_gpu(load: Callable[[], Answer], batches: Sequence[Batch]) -> int:
     # The first matrix product allocates cuBLAS's workspace, tens of MB that no system is responsible for.
-    torch.nn.functional.linear(*torch.ones(2, 1, 1, device="cuda"), torch.ones(1, device="cuda"))
+    one = torch.ones(1, 1, device="cuda")
+    torch.nn.functional.linear(one, one, one[0])
     before = torch.cuda.memory_allocated()
     answer = load()
     torch.cuda.reset_peak_memory_stats()
@@ -73,4 +74,4 @@ def _answer(answer: Answer, batches: Sequence[Batch]) -> None:
 
 def _resident(what: str) -> int:
     """VmRSS or VmHWM of this process in bytes; raises OSError if /proc has no such file."""
-    return 1024 * int(re.search(rf"{what}:\s+(\d+) kB", _STATUS.read_text()).group(1))
+    return 1024 * int(re.findall(rf"{what}:\s+(\d+) kB", _STATUS.read_text())[0])

@@ -9,8 +9,8 @@ from typing import Any
 import yaml
 
 from graft.io import markdown
+from graft.merging.facts import Weights
 from graft.registry import published
-from graft.registry.merge_methods import MethodFacts
 from graft.registry.published import Origin
 
 PROVENANCE = "graft.json"
@@ -68,23 +68,22 @@ def table_of(sources: Mapping[str, Mapping[str, Any]]) -> str:
 
 
 def text(
-    facts: MethodFacts,
     strength: float,
-    options: Mapping[str, Any],
+    options: Weights,
     head: str | None,
     sources: Mapping[str, Mapping[str, Any]],
 ) -> str:
     """Render the README.md of a merged model; sources: by role, a folder and the sha256 of its files."""
     origins = origins_of(sources)
-    listed = ", ".join(f"{name} {value}" for name, value in options.items() if name != "strengths")
+    listed = ", ".join(f"{name} {value}" for name, value in options.values().items() if name != "strengths")
     return page(
-        metadata(facts.name, origins),
-        f"# A {facts.name} merge",
+        metadata(options.name, origins),
+        f"# A {options.name} merge",
         warned(origins),
-        f"A fine-tuned small model was merged into a pre-trained large one by `{facts.name}` at strength {strength:g}"
+        f"A fine-tuned small model was merged into a pre-trained large one by `{options.name}` at strength {strength:g}"
         + (f" ({listed})." if listed else ".")
         + (f" Its head is fitted: {head}." if head else "")
-        + f" Source of the method: {facts.citation}.",
+        + f" Source of the method: {options.citation}.",
         table_of(sources),
         f"{LOADING} `{PROVENANCE}` records how it was made. {UNTRIED} the fine-tuned models and with the head "
         "alone before you use it.",

@@ -10,11 +10,11 @@ import torch
 from torch import Tensor
 
 from graft.encoders.architecture import EMBEDDING_TABLES
-from graft.registry.merge_methods import CHANGES
+from graft.registry.methods import CHANGES
 
 
 def finetuned_with(
-    change: str, pretrained: Mapping[str, Tensor], finetuned: Mapping[str, Tensor], seed: int
+    change: str, pretrained: Mapping[str, Tensor], finetuned: Mapping[str, Tensor], seed: int | str
 ) -> Mapping[str, Tensor]:
     """The fine-tuned small body with its change kept (`finetuned`) or replaced (`shuffled`, `random`).
 
@@ -29,7 +29,7 @@ def finetuned_with(
     return {name: before + _unlike(change, finetuned[name] - before, name, seed) for name, before in pretrained.items()}
 
 
-def _unlike(change: str, delta: Tensor, name: str, seed: int) -> Tensor:
+def _unlike(change: str, delta: Tensor, name: str, seed: int | str) -> Tensor:
     digest = hashlib.sha256(f"{seed}/{name}".encode()).digest()
     generator = torch.Generator().manual_seed(int.from_bytes(digest[:8], "big") >> 1)
     rows = delta if name in EMBEDDING_TABLES else delta.reshape(1, -1)

@@ -8,13 +8,14 @@ import torch
 
 from graft.encoders.bert import load_classifier, load_encoder
 from graft.encoders.states import Frozen
-from graft.flops.linked import linked_flops
-from graft.merging.composite import logit_ensemble, manifest, proxy_tuning
-from graft.merging.composite.calm import Calm
-from graft.merging.composite.ladder import Ladder
+from graft.merging.composite import manifest
+from graft.merging.composite.calm.maths import Calm
+from graft.merging.composite.ladder.maths import Ladder
+from graft.merging.composite.logit_ensemble import maths as logit_ensemble
 from graft.merging.composite.manifest import Composite
-from graft.merging.composite.side_tuning import SideTuned
-from graft.merging.composite.stitch import Stitched
+from graft.merging.composite.proxy_tuning import maths as proxy_tuning
+from graft.merging.composite.side_tuning.maths import SideTuned
+from graft.merging.composite.stitch.maths import Stitched
 from graft.merging.heads.ridge import LinearMap
 from graft.merging.predictors import (
     ClassifierPredictor,
@@ -25,6 +26,7 @@ from graft.merging.predictors import (
     StitchPredictor,
     TrainedPredictor,
 )
+from graft.registry import methods
 from graft.registry.cuts import Cut
 from graft.registry.shapes import Shape
 
@@ -95,7 +97,8 @@ def _calm(composite: Composite) -> TrainedPredictor:
 
 def _live_flops(composite: Composite, small: Shape, large: Shape, outputs: int) -> Callable[[int], int]:
     depth_map = composite.fields.get("depth_map", ())
-    return lambda tokens: linked_flops(composite.kind, small, large, depth_map, tokens, outputs).live
+    linked = methods.facts(composite.kind).linked
+    return lambda tokens: linked(small, large, depth_map, tokens, outputs).live
 
 
 def _shapes(composite: Composite) -> tuple[Shape, Shape]:

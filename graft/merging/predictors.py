@@ -9,8 +9,9 @@ from transformers import BertForSequenceClassification, BertModel
 
 from graft.encoders.pooling import pool
 from graft.encoders.states import Frozen
-from graft.flops.counts import classifier_flops, encoder_flops, linear_flops, stitch_flops
-from graft.merging.composite.stitch import Stitched
+from graft.flops.counts import classifier_flops, encoder_flops, linear_flops
+from graft.merging.composite.stitch import stitch_flops
+from graft.merging.composite.stitch.maths import Stitched
 from graft.merging.composite.trained import Trained
 from graft.merging.heads.ridge import LinearMap
 from graft.registry.cuts import Cut
@@ -97,7 +98,7 @@ class StitchPredictor:
 
     def flops(self, tokens: int) -> int:
         head = linear_flops(self._shapes[1].width, len(self._head.bias))
-        return stitch_flops(*self._shapes, self._cut.below, self._cut.above, tokens) + head
+        return stitch_flops(*self._shapes, self._cut, tokens) + head
 
     def to(self, device: str | torch.device) -> "StitchPredictor":
         self._model.to(device)

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, NamedTuple, Protocol
+from typing import Any, Protocol
 
 from torch import Tensor
 
@@ -18,7 +18,7 @@ class Parts:
     """The inputs of a merge.
 
     Bodies are `BertModel.state_dict()`s. `statistics` are from `graft.merging.calibration.calibrate` with this depth
-    map, for methods that need them; `options` from `merge_methods.checked_options`; `texts`: batches of tokens, for
+    map, for methods that need them; `options` from `methods.checked_options`; `texts`: batches of tokens, for
     methods that run the models again; `projections`: the weights [w_L, w_S] with which a distillation compared hidden
     states, if the small model came with any: one for all states, or one for the embeddings and one per layer; `report`
     receives the method's progress.
@@ -31,17 +31,10 @@ class Parts:
     small_shape: Shape
     depth_map: DepthMap
     statistics: Mapping[str, Tensor] | None = None
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Any = None
     texts: Sequence[Mapping[str, Tensor]] = ()
     projections: Sequence[Tensor] = ()
     report: Report = silent
-
-
-class Cost(NamedTuple):
-    """FLOPs of one `prepare` and of one `apply`, matrix products only."""
-
-    prepare: int = 0
-    apply: int = 0
 
 
 class Method(Protocol):
@@ -51,13 +44,11 @@ class Method(Protocol):
         """The expensive half, once per task, pair and seed; raises ValueError naming a tensor of unexpected shape."""
 
     def apply(self, state: Any, strength: float) -> dict[str, Tensor]:
-        """The whole merged body in the large shape and dtype; at strength 0 the large model's tensors exactly."""
+        """The whole merged body in the large shape and dtype; at strength 0 the large model's tensors exactly.
 
-    def flops(self, small: Shape, large: Shape, options: Mapping[str, Any], tokens: int) -> Cost:
-        """FLOPs of the two halves, without calibration and search, which are counted where they run.
-
-        `tokens`: the number of tokens in `Parts.texts`.
+        By default, `state` holds the changes at strength 1, as Deltas.
         """
+        return add(state, strength)
 
 
 @dataclass(frozen=True)

@@ -1,8 +1,7 @@
 """Choose a strength (and with it a ridge size) on the `select` split. Does not import torch."""
 
 import math
-import random
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
@@ -62,17 +61,6 @@ def search(points: Iterable[Point], score: Callable[[Point], float]) -> Choice:
 
     chosen, value = max(searched, key=preference)
     return Choice(chosen, value, searched)
-
-
-def strength_grid(options: Mapping[str, Any], seed: int) -> tuple[float, ...]:
-    """Strengths to try for a method's checked options: the list given, or 0 and random ones in [0, 1], ascending.
-
-    The option `trials` is their number, including 0; the random ones depend on `seed` alone.
-    """
-    if "strengths" in options:
-        return tuple(options["strengths"])
-    generator = random.Random(seed)
-    return (0.0, *sorted(generator.random() for _ in range(options["trials"] - 1)))
 
 
 def _json(score: float) -> float | None:

@@ -8,15 +8,29 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from graft.planning import disk
-from graft.planning.sizes import TaskSizes, Unknown
-from graft.planning.work import KINDS, Costs, Work
+from graft.planning.sizes import sizes_of
 from graft.registry.gpus import Gpu
 from graft.registry.shapes import Shape
-from graft.study import steps
 from graft.study.grid import Grid
 from graft.study.paths import Paths
-from graft.study.steps import Step
+from graft.study.sizes import Sizes, TaskSizes, Unknown
+from graft.study.steps import graph
+from graft.study.steps.step import FILES, Step, Work
+
+# Kinds of work, in the plan's order.
+KINDS = (
+    "fine-tuning large",
+    "fine-tuning small",
+    "distillation",
+    "pre-training",
+    "embedding",
+    "probes",
+    "calibration",
+    "sweeps",
+    "merging",
+    "evaluation",
+    "measuring",
+)
 
 
 @dataclass(frozen=True)
@@ -51,7 +65,7 @@ class Plan:
 
 def plan(grid: Grid, paths: Paths, gpu: Gpu, utilisation: float) -> Plan:
     """Plan a study; `utilisation` is the achieved share of the GPU's peak FLOP/s."""
-    costs, jobs = Costs(grid, paths), steps.of_study(grid)
+    sizes, jobs = sizes_of(grid, paths), graph.of_study(grid)
     peak = {"training": gpu.fp32 if grid.study.launch.precision == "fp32" else gpu.bf16, "inference": gpu.fp32}
 
     def hours(work: Work) -> float:
@@ -62,25 +76,25 @@ def plan(grid: Grid, paths: Paths, gpu: Gpu, utilisation: float) -> Plan:
         gpu=gpu,
         utilisation=utilisation,
         jobs=dict(Counter(step.rule for step in jobs)) | {"all": 1},
-        kinds=_totals(costs, jobs, hours),
-        disk=_disk(costs, jobs),
-        tasks=_known(costs.sizes, grid.study.tasks),
-        models=_known(costs.shape_and_source, grid.study.models),
-        unknown=list(costs.unknown),
+        kinds=_totals(sizes, jobs, hours),
+        disk=_disk(sizes, jobs),
+        tasks=_known(sizes.task, grid.study.tasks),
+        models=_known(sizes.shape_and_source, grid.study.models),
+        unknown=list(sizes.unknown),
     )
 
 
-def _totals(costs: Costs, jobs: list[Step], hours: Callable[[Work], float]) -> list[Total]:
+def _totals(sizes: Sizes, jobs: list[Step], hours: Callable[[Work], float]) -> list[Total]:
     number: Counter[str] = Counter()
     unknown: Counter[str] = Counter()
     found: dict[str, list[Work]] = {kind: [] for kind in KINDS}
     for step in jobs:
-        kind = costs.kind(step)
+        kind = step.kind(sizes.grid)
         if kind is None:
             continue
         number[kind] += 1
         try:
-            found[kind] += costs.work(step)
+            found[kind] += step.work(sizes)
         except Unknown:
             unknown[kind] += 1
     return [
@@ -90,16 +104,16 @@ def _totals(costs: Costs, jobs: list[Step], hours: Callable[[Work], float]) -> l
     ]
 
 
-def _disk(costs: Costs, jobs: list[Step]) -> dict[str, tuple[int, bool]]:
+def _disk(sizes: Sizes, jobs: list[Step]) -> dict[str, tuple[int, bool]]:
     """Bytes by category, and whether each sum is complete."""
-    found = {what: (0, True) for what in disk.WHAT.values()}
+    found = dict.fromkeys(FILES, (0, True))
     for step in jobs:
-        if what := disk.WHAT.get(step.rule):
-            known, whole = found[what]
+        if step.files:
+            known, whole = found[step.files]
             try:
-                found[what] = known + disk.bytes_of(costs, step), whole
+                found[step.files] = known + step.bytes(sizes), whole
             except Unknown:
-                found[what] = known, False
+                found[step.files] = known, False
     return found
 
 

@@ -6,6 +6,7 @@ import re
 import tempfile
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +20,9 @@ from graft.io import files
 from graft.registry.shapes import Shape
 from graft.study.grid import Grid
 from graft.study.paths import Paths
+from graft.study.sizes import Sizes, TaskSizes, Unknown
+from graft.study.steps.download_task import DownloadTask
+from graft.study.steps.models import weights
 from graft.tasks.prepare import read_splits
 from graft.tasks.transferred import read_report
 
@@ -29,22 +33,6 @@ _WORD = re.compile(r"\w+|[^\w\s]")
 # and RTE: 1.104 (1.118, 1.061 and 1.078).
 TOKENS_PER_WORD = 1.10
 _PERCENTILES = (0, 5, 25, 50, 75, 95, 99, 100)
-
-
-class Unknown(ValueError):
-    """A size is not known yet; the message says how it would become known."""
-
-
-@dataclass(frozen=True)
-class TaskSizes:
-    """Tokens per row of train, select and report, with special tokens, before truncation; `source`: their origin."""
-
-    tokens: Mapping[str, np.ndarray]
-    source: str
-
-    def lengths(self, split: str, max_tokens: int) -> np.ndarray:
-        """Tokens per row after truncation. [rows]"""
-        return np.minimum(self.tokens[split], max_tokens)
 
 
 @dataclass(frozen=True)
@@ -95,6 +83,11 @@ _MODELS = {
 }
 
 
+def sizes_of(grid: Grid, paths: Paths) -> Sizes:
+    """The sizes of a study, looked up when asked for."""
+    return Sizes(grid, partial(task_sizes, grid, paths), partial(model_shape, grid, paths))
+
+
 def task_sizes(grid: Grid, paths: Paths, task: str) -> TaskSizes:
     """Sizes of a task: from its splits in `results/` or its local source, else from the table of published tasks.
 
@@ -105,7 +98,7 @@ def task_sizes(grid: Grid, paths: Paths, task: str) -> TaskSizes:
         return _transfer_sizes(grid, paths, task)
     spec = grid.study.tasks[task]
     manifest = paths.data(task) / "manifest.json"
-    if manifest.is_file() and files.read_json(manifest)["fingerprint"] == grid.data(task):
+    if manifest.is_file() and files.read_json(manifest)["fingerprint"] == DownloadTask(task).fingerprint(grid):
         tables = {split: pd.read_parquet(paths.data(task) / f"{split}.parquet") for split in SPLITS}
         return TaskSizes(_estimated(tables), f"counted in {paths.data(task)}")
     if not isinstance(spec.source, HubData):
@@ -128,7 +121,7 @@ def model_shape(grid: Grid, paths: Paths, model: str) -> tuple[Shape, str]:
     if not isinstance(source, HubModel):
         return Shape.of(local_folder(source, f"models.{model}.source")), "its config.json"
     manifest = paths.model(model) / "manifest.json"
-    if manifest.is_file() and files.read_json(manifest)["fingerprint"] == grid.model(model):
+    if manifest.is_file() and files.read_json(manifest)["fingerprint"] == weights(grid, model).fingerprint(grid):
         return Shape.of(paths.model(model)), f"{paths.model(model)}"
     if source.repo not in _MODELS:
         raise Unknown(f"model {model}: shape of {source.repo}; known after `snakemake models`")
@@ -150,7 +143,7 @@ def _splits_here(name: str, task: Task) -> dict[str, pd.DataFrame]:
 def _transfer_sizes(grid: Grid, paths: Paths, task: str) -> TaskSizes:
     name, transfer = grid.transfers[task]
     manifest = paths.data(task) / "manifest.json"
-    if manifest.is_file() and files.read_json(manifest)["fingerprint"] == grid.data(task):
+    if manifest.is_file() and files.read_json(manifest)["fingerprint"] == DownloadTask(task).fingerprint(grid):
         report = pd.read_parquet(paths.data(task) / "report.parquet")
         return TaskSizes({"report": _tokens(report)}, f"counted in {paths.data(task)}")
     if isinstance(transfer.source, HubData):

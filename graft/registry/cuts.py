@@ -3,7 +3,8 @@
 from typing import NamedTuple
 
 from graft.registry import depth
-from graft.registry.merge_methods import DIRECTIONS
+
+DIRECTIONS = ("small_to_large", "large_to_small")
 
 
 class Cut(NamedTuple):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 # Metrics by kind of task: classes or a score. Computed in graft/tasks/glue_metrics.
 METRICS = {
@@ -31,7 +31,7 @@ class TaskRow:
     label: str
     metrics: tuple[str, ...]
     labels: tuple[str, ...] | None = None
-    groups: str = "shared"
+    groups: Literal["contained", "shared"] = "shared"
     aliases: tuple[tuple[str, str], ...] = ()
     margin: float | None = None
 

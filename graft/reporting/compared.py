@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from graft.config.models import Pair
 from graft.io.names import matches
-from graft.registry.merge_methods import KINDS
+from graft.registry.methods import KINDS
 from graft.statistics.crossed import Crossed, Difference, Estimate
 from graft.statistics.verdicts import DESCRIPTIVE, carries_verdict, holm, verdict
 from graft.study.grid import Grid
@@ -54,7 +54,8 @@ def compared(runs: pd.DataFrame, grid: Grid, tasks: Mapping[str, Crossed]) -> li
         sample, margin = tasks.get(task), study.margin(task)
         names = list(dict.fromkeys(of_task["system"]))
         means = {name: sample.of_mean(name) if sample else None for name in names}
-        best = max((name for name in names if means[name]), key=lambda name: means[name].mean, default=None)
+        known = {name: mean.mean for name, mean in means.items() if mean}
+        best = max(known, key=known.__getitem__, default=None)
         for name in names:
             system = grid.systems[name]
             pair = pair_of(system, grid)
@@ -64,7 +65,7 @@ def compared(runs: pd.DataFrame, grid: Grid, tasks: Mapping[str, Crossed]) -> li
             against = {
                 what: (other, sample.of_difference(name, other) if sample else None) for what, other in others.items()
             }
-            near = best is not None and means[name] is not None and _within_noise(sample, name, best)
+            near = sample is not None and best is not None and name in known and _within_noise(sample, name, best)
             found.append(Compared(task, system, means[name], against, margin, near, chosen.get(task) == name))
     return _judged(found, grid)
 
@@ -92,6 +93,17 @@ def pair_of(system: System, grid: Grid) -> Pair:
     return next((pair for pair in grid.pairs if system.model in (pair.large, pair.small)), grid.pairs[0])
 
 
+def ratios(
+    costs: Mapping[str, float | None], reference: Mapping[str, float | None], names: Sequence[str]
+) -> dict[str, float]:
+    """Return `<name>_ratio` of these costs to the reference's, where both are known and the latter is not 0."""
+    return {
+        f"{name}_ratio": own / theirs
+        for name in names
+        if (own := costs.get(name)) is not None and (theirs := reference.get(name))
+    }
+
+
 def _judged(rows: list[Compared], grid: Grid) -> list[Compared]:
     """Add p values and verdicts against the reference to the rows.
 
@@ -105,12 +117,12 @@ def _judged(rows: list[Compared], grid: Grid) -> list[Compared]:
         return own and row.system.name != row.others["reference"][0]
 
     p_values = [row.to_reference.p_value if carries_verdict(row.to_reference) else None for row in rows]
-    family = [index for index, row in enumerate(rows) if p_values[index] is not None and in_family(row)]
-    corrected = dict(zip(family, holm([p_values[index] for index in family]), strict=True))
+    family = {i: p for i, (row, p) in enumerate(zip(rows, p_values, strict=True)) if p is not None and in_family(row)}
+    corrected = dict(zip(family, holm([*family.values()]), strict=True))
     judged = []
     for index, row in enumerate(rows):
         told, p_holm = DESCRIPTIVE if row.mean else None, corrected.get(index)
-        if p_holm is not None:
+        if row.to_reference and p_holm is not None:
             told = verdict(row.to_reference, p_holm, row.margin, statistics.confidence)
         p_value = None if row.system.name == row.others["reference"][0] else p_values[index]
         judged.append(replace(row, p_value=p_value, p_holm=p_holm, verdict=told))
@@ -133,7 +145,7 @@ def _head_only(task: str, system: System, grid: Grid, runs: pd.DataFrame) -> str
     if system.head == "labelled" and not controls:
         # The labelled head does not depend on the small model, so another pair's control is the same.
         controls = [s for s in grid.systems.values() if s.head == "labelled" and s.merge is None]
-        controls = [s for s in controls if s.pair.large == system.pair.large]
+        controls = [s for s in controls if pair_of(s, grid).large == pair_of(system, grid).large]
     if system.head is not None:
         return next((control.name for control in controls if control.head == system.head), None)
     of_task = runs[runs["task"] == task]

@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from graft.config.study import Study
-from graft.reporting.compared import Compared
+from graft.reporting.compared import Compared, ratios
 
 COLUMNS = (
     "task",
@@ -81,7 +81,7 @@ def _row(
         | {"p_value": row.p_value, "p_holm": row.p_holm, "verdict": row.verdict}
         | {"near_best": row.near_best, "chosen": row.chosen}
         | own
-        | _ratios(own, costs.get((row.task, reference), {}))
+        | ratios(own, costs.get((row.task, reference), {}), ("train_flops", "inference_flops"))
     )
 
 
@@ -123,11 +123,3 @@ def _costs(group: pd.DataFrame) -> dict[str, float | int | None]:
 def _mean(values: pd.Series) -> float | None:
     known = [float(value) for value in values if not pd.isna(value)]
     return math.fsum(known) / len(known) if known else None
-
-
-def _ratios(costs: dict[str, float | None], reference: dict[str, float | None]) -> dict[str, float]:
-    return {
-        f"{name}_ratio": costs[name] / reference[name]
-        for name in ("train_flops", "inference_flops")
-        if costs[name] is not None and reference.get(name)
-    }

@@ -12,11 +12,12 @@ import pandas as pd
 
 from graft.measuring import measurements
 from graft.measuring.measurements import Measurement, Measurements
-from graft.reporting.compared import pair_of
+from graft.reporting.compared import pair_of, ratios
 from graft.study import families, records
 from graft.study.grid import Grid
 from graft.study.paths import Paths
 from graft.study.records import Cost
+from graft.study.steps.measure_cost import MeasureCost
 
 log = logging.getLogger(__name__)
 
@@ -66,7 +67,7 @@ def table(runs: pd.DataFrame, grid: Grid, made: Made, measured: Mapping[str, Mea
             dict.fromkeys(COLUMNS)
             | {"task": task, "system": name, "kind": system.kind, "n_seeds": len(own)}
             | means
-            | {f"{cost}_ratio": means[cost] / reference[cost] for cost in _WITH_RATIO if own and reference.get(cost)}
+            | ratios(means, reference, _WITH_RATIO)
             | {"train_flops_parts": _text(mean_parts(own, task))}
             | _measurement(measured.get(task), grid, task, name)
         )
@@ -88,11 +89,11 @@ def read_measured(grid: Grid, paths: Paths) -> dict[str, Measurements]:
     """Read the measurements by task; skips missing ones silently, and those of another config with a warning."""
     found = {}
     for task in families.measured_tasks(grid):
-        path = paths.costs(task)
+        path = MeasureCost(task).output(paths)
         if not path.is_file():
             continue
         one = measurements.read(path)
-        if one.fingerprint == families.fingerprint(grid, task):
+        if one.fingerprint == MeasureCost(task).fingerprint(grid):
             found[task] = one
         else:
             log.warning("left out: %s: measured by another config; run snakemake again", path)

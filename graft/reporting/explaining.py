@@ -11,12 +11,15 @@ from typing import Any
 from graft.io import files
 from graft.reporting import csv_files, formats, transfer
 from graft.reporting.states import RunState, run_json, states
-from graft.study import records, steps
+from graft.study import records
 from graft.study.grid import Grid, Run
-from graft.study.grid_systems import MEMBER, TRIAL, System
 from graft.study.paths import Paths
 from graft.study.records import RunRecord
-from graft.study.steps import Step
+from graft.study.steps import graph
+from graft.study.steps.download_task import DownloadTask
+from graft.study.steps.evaluate import evaluation
+from graft.study.steps.models import DownloadModel
+from graft.study.steps.step import Step
 
 _ABSENT = "not in it: made before this run, or not made yet"
 
@@ -83,13 +86,13 @@ def explain(grid: Grid, paths: Paths, run: Run) -> list[Section]:
 
 def links(grid: Grid, paths: Paths, run: Run) -> list[Link]:
     """Every step behind a run, inputs first, its evaluation last."""
-    return [_link(grid, paths, step) for step in steps.with_inputs(grid, [steps.evaluation(run)])]
+    return [_link(grid, paths, step) for step in graph.with_inputs(grid, [evaluation(run)])]
 
 
 def _link(grid: Grid, paths: Paths, step: Step) -> Link:
-    output, log = steps.output_of(step, paths), steps.log_of(step, paths)
+    output, log = step.output(paths), step.log(paths)
     try:
-        expected = steps.fingerprint_of(grid, step)
+        expected = step.fingerprint(grid)
     except ValueError:  # a local source that no longer exists
         expected = None
     if not output.is_file():
@@ -98,73 +101,12 @@ def _link(grid: Grid, paths: Paths, step: Step) -> Link:
         state = "unknown"
     else:
         state = "done" if _fingerprint_in(output) == expected else "stale"
-    return Link(step, output, log, state, expected, depends_on(grid, step))
+    return Link(step, output, log, state, expected, step.depends_on(grid))
 
 
 def _fingerprint_in(output: Path) -> str | None:
     made = files.read_json(output)
     return made.get("fingerprint") or made.get("provenance", {}).get("fingerprint")
-
-
-def depends_on(grid: Grid, step: Step) -> str:
-    """The config keys that a step's fingerprint covers, apart from the fingerprints of its inputs."""
-    merging = "launch.device, launch.threads"
-    match step.rule, step.wildcards:
-        case "download_task", (task,) if task in grid.transfers:
-            name, _ = grid.transfers[task]
-            return f"transfer.{name}: source (local files by sha256), split, text, label, labels, limits"
-        case "download_task", (task,):
-            return f"tasks.{task}: source (local files by sha256), text, label, labels, groups, limits"
-        case "tokenize_task", (task, tokenizer):
-            return f"nothing but the texts of {task} and the tokenizer of {tokenizer}"
-        case "download_model", (model,):
-            return f"models.{model}.source (local files by sha256)"
-        case "initialise_model", (model,):
-            return f"models.{model}.source"
-        case (("distil_model" | "pretrain_model"), (model,)):
-            return f"models.{model}.source, launch, the train texts of all tasks"
-        case (("embed_task" | "embed_layers"), (task, *_)):
-            return f"models.*.finetune.{task}.max_tokens, {merging}"
-        case "calibrate", (task, *_):
-            return f"calibration.tokens, calibration.text, models.*.finetune.{task}.max_tokens, {merging}"
-        case "model_statistics", (task, *_):
-            return f"calibration.examples, models.*.finetune.{task}.max_tokens, {merging}"
-        case "soup_models", (task, system, _):
-            return (
-                f"{_own_key(grid.systems[system])}, systems.soup.members, tasks.{task}.metrics (the first), {merging}"
-            )
-        case "merge_encoders", (system, _):
-            return f"{_own_key(grid.systems[system])}, tasks.*.metrics (the first), {merging}"
-        case "multitask_models", (task, *_):
-            return f"tasks.{task}.metrics (the first)"
-        case "sweep", (_, merge, *_):
-            return f"systems.merge.{merge}: method, its options, fit_rows"
-        case "evaluate", (task, *_) if task in grid.transfers:
-            name, spec = grid.transfers[task]
-            return f"tasks.{spec.task}.metrics, transfer.{name}.max_tokens"
-        case "evaluate", (task, *_):
-            return f"tasks.{task}.metrics"
-        case "majority", (task, *_):
-            return f"tasks.{task}.metrics (the first)"
-        case "probe", (task, *_):
-            return f"systems.probe.ridge, tasks.{task}.metrics (the first)"
-        case "merge_models", (task, system, _):
-            spec = grid.systems[system]
-            own = f"systems.merge.{spec.merge}" if spec.merge else "systems.control.head-only"
-            return f"{own}: options, strengths, fit_rows, ridge; tasks.{task}.metrics (the first), {merging}"
-        case "ensemble_models", (task, *_):
-            return f"systems.ensemble, tasks.{task}.metrics (the first), {merging}"
-        case _, (task, system, _):
-            spec = grid.systems[system]
-            own = "" if spec.settings is None or spec.kind in (TRIAL, MEMBER) else f"systems.{system.split('.')[0]}, "
-            return f"{own}models.{spec.model}.finetune.{task}, tasks.{task}.metrics (the first), launch, the seed"
-    return ""
-
-
-def _own_key(system: System) -> str:
-    """The config key of a soup or a multitask system."""
-    name = system.name.removeprefix(f"{system.kind}.").removesuffix(f".{system.model}")
-    return f"systems.{system.kind}.methods.{name}"
 
 
 def _head(run: Run, state: RunState, path: Path, chain: list[Link]) -> Section:
@@ -296,7 +238,7 @@ def _outside(chain: list[Link]) -> list[Section]:
     """The inputs from outside: data sets and published models."""
     rows = []
     for link in chain:
-        if link.step.rule not in ("download_task", "download_model") or not link.output.is_file():
+        if not isinstance(link.step, DownloadTask | DownloadModel) or not link.output.is_file():
             continue
         source = files.read_json(link.output)["source"]
         known = [f"{name} {_value(value)}" for name, value in source.items() if value is not None]

@@ -22,8 +22,8 @@ def crossed(runs: pd.DataFrame, study: Study, paths: Paths) -> dict[str, Crossed
     found = {}
     for task, of_task in runs.groupby("task", sort=False):
         done = of_task[of_task["state"] == "done"]
-        row = study.tasks[task].row(task)
-        labels, by_system = None, {}
+        row, labels = study.tasks[task].row(task), None
+        by_system: dict[str, dict[str, np.ndarray]] = {}
         for system, seed in zip(done["system"], done["seed"], strict=True):
             path = paths.run(task, system, seed) / "predictions.parquet"
             answers, told = read(path, row)

@@ -49,7 +49,7 @@ def significance(rows: list[Compared], tasks: Mapping[str, Crossed]) -> pd.DataF
         for versus, (other, difference) in row.others.items():
             if difference is None or other == row.system.name:
                 continue
-            own = {"task": row.task, "system": row.system.name, "versus": versus, "other": other}
+            own: dict[str, Any] = {"task": row.task, "system": row.system.name, "versus": versus, "other": other}
             own |= {"n_seeds": difference.n_seeds, "n_examples": n_examples, "difference": difference.mean}
             own |= {"seed_sd": difference.sd, "example_sd": difference.example_variance**0.5, "margin": row.margin}
             for name in ("these", "new", "inner"):

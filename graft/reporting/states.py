@@ -10,12 +10,15 @@ from pathlib import Path
 from types import MappingProxyType
 
 from graft.io import locks
-from graft.study import cluster, steps
+from graft.study import cluster
 from graft.study.cluster import Queued
 from graft.study.grid import Grid, Run
 from graft.study.grid_systems import MEMBER, TRIAL
 from graft.study.paths import Paths
-from graft.study.steps import RULES, Step
+from graft.study.steps import graph, tables
+from graft.study.steps.evaluate import Evaluate, evaluation
+from graft.study.steps.making import MAKERS
+from graft.study.steps.step import Making, Step
 
 STATES = ("done", "stale", "running", "failed", "missing")
 
@@ -92,11 +95,11 @@ def state_of(
         if expected is not None and found != expected:
             return RunState(run, "stale", f"fingerprint {found} in run.json, {expected} by the config")
         return RunState(run, "done")
-    evaluation = steps.evaluation(run)
-    built = (paths.run(*run.made) / "build.json").is_file()
-    step = evaluation if built else _making(run)
-    log = steps.log_of(step, paths)
-    if job := queued.get(steps.output_of(step, paths).absolute()) or queued.get(log.absolute()):
+    making = _making(run)
+    built = making.output(paths).is_file()
+    step = evaluation(run) if built else making
+    log = step.log(paths)
+    if job := queued.get(step.output(paths).absolute()) or queued.get(log.absolute()):
         last = (_tail(log) if job.runs and log.is_file() else None) or [""]
         return RunState(run, "running" if job.runs else "missing", f"{job}; {last[-1]}".removesuffix("; "), log)
     if not log.is_file():
@@ -113,7 +116,7 @@ def states(
     """
 
     def fingerprint(run: Run) -> str | None:
-        return grid.evaluated(run.task, run.system.name, run.seed) if check else None
+        return evaluation(run).fingerprint(grid) if check else None
 
     clock, queued = Clock.of(paths, now), cluster.queued(paths.root)
     found = [state_of(run, paths, fingerprint, clock, queued) for run in (grid.runs if runs is None else runs)]
@@ -126,20 +129,20 @@ def states(
 def step_states(grid: Grid, paths: Paths, found: list[RunState], now: float | None = None) -> list[StepState]:
     """Running or failed steps that belong to no single run: those unfinished runs wait for, measurements and tables."""
     clock = Clock.of(paths, now)
-    tables = []
-    for step in map(Step, steps.LAST):
-        log = steps.log_of(step, paths)
+    failed = []
+    for step in tables.last(grid):
+        log = step.log(paths)
         if log.is_file() and (error := last_error(log, step.rule)):
-            tables.append(StepState(step, "failed", error, log))
-    return [*_shared_steps(grid, paths, found, clock), *tables]
+            failed.append(StepState(step, "failed", error, log))
+    return [*_shared_steps(grid, paths, found, clock), *failed]
 
 
 def _shared_steps(grid: Grid, paths: Paths, found: list[RunState], clock: Clock) -> list[StepState]:
-    pending = [steps.evaluation(state.run) for state in found if state.state not in ("done", "stale")]
+    pending = [evaluation(state.run) for state in found if state.state not in ("done", "stale")]
     result = []
-    for step in [*steps.with_inputs(grid, pending), *steps.measurements(grid)]:
-        log = steps.log_of(step, paths)
-        if _of_a_run(grid, step) or steps.output_of(step, paths).is_file() or not log.is_file():
+    for step in [*graph.with_inputs(grid, pending), *graph.measurements(grid)]:
+        log = step.log(paths)
+        if _of_a_run(grid, step) or step.output(paths).is_file() or not log.is_file():
             continue
         state, why, log = _attempt(step, paths, clock)
         if state != "missing":
@@ -149,14 +152,14 @@ def _shared_steps(grid: Grid, paths: Paths, found: list[RunState], clock: Clock)
 
 def _of_a_run(grid: Grid, step: Step) -> bool:
     """Whether a step belongs to a single run; hyperparameter trials and members of soups are not runs."""
-    if step.rule in RULES.values():
-        return grid.systems[step.wildcards[1]].kind not in (TRIAL, MEMBER)
-    return step.rule == "evaluate"
+    if isinstance(step, Making):
+        return step.spec(grid).kind not in (TRIAL, MEMBER)
+    return isinstance(step, Evaluate)
 
 
 def _attempt(step: Step, paths: Paths, clock: Clock) -> tuple[str, str, Path]:
     """State and reason of a step that has a log but no output yet, and the log that shows it."""
-    log = steps.log_of(step, paths)
+    log = step.log(paths)
     lines = _tail(log)
     last = lines[-1] if lines else "nothing in its log yet"
     written = log.stat().st_mtime
@@ -178,12 +181,12 @@ def _attempt(step: Step, paths: Paths, clock: Clock) -> tuple[str, str, Path]:
 def _blocked(grid: Grid, state: RunState, failed: dict[Step, str]) -> RunState:
     if state.state != "missing" or state.log is not None:
         return state
-    needed = next((step for step in steps.with_inputs(grid, [steps.evaluation(state.run)]) if step in failed), None)
+    needed = next((step for step in graph.with_inputs(grid, [evaluation(state.run)]) if step in failed), None)
     return RunState(state.run, "missing", f"waits for {failed[needed]}, which failed") if needed else state
 
 
-def _making(run: Run) -> Step:
-    return Step(RULES[run.system.program], run.made)
+def _making(run: Run) -> Making:
+    return MAKERS[run.system.program](*run.made)
 
 
 def _transfer(state: RunState) -> bool:

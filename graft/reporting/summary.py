@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from graft.io.names import common_pair
-from graft.registry.merge_methods import CHANGES, HEADS, KINDS
+from graft.registry.methods import CHANGES, HEADS, KINDS
 from graft.reporting import formats
 from graft.reporting.csv_files import COMPARISON
 from graft.statistics.verdicts import SEEDS_FOR_VERDICT

@@ -16,16 +16,17 @@ from rich.text import Text
 from graft.config.study import load
 from graft.io import locks
 from graft.io.names import common_pair
+from graft.merging.facts import OneShape, TwoShapes
 from graft.planning.plan import Plan
 from graft.planning.sizes import SPLITS
-from graft.registry.merge_methods import MethodFacts
-from graft.registry.same_shape_methods import GREEDY, Facts
+from graft.registry.methods import GREEDY
 from graft.reporting import formats
 from graft.reporting.explaining import Section
 from graft.reporting.fitting import Column, Fitted, Prose
 from graft.reporting.states import STATES, RunState, StepState, states, step_states
 from graft.study.grid import Grid
 from graft.study.paths import Paths
+from graft.study.sources import check_sources
 
 # Columns that fit 120 characters, and the order in which narrower terminals drop them; comparison.md has all.
 _SHOWN = {
@@ -80,7 +81,7 @@ def comparison_tables(comparison: pd.DataFrame) -> list[Part]:
     return [*parts, Prose(legend, "dim")]
 
 
-def ending(sentence: str, places: Iterable[tuple[str, str]]) -> list[Text]:
+def ending(sentence: str, places: Iterable[tuple[str, str]]) -> list[Part]:
     """A study's summary and a line per output; paths are never folded, so that they can be copied."""
     lines = [Text(f"{what:<7} {path}", no_wrap=True, overflow="ignore") for what, path in places]
     return [Text(), Prose(sentence), Text(), *lines]
@@ -90,7 +91,7 @@ def status(paths: Paths) -> list[Part]:
     """Show what is done, running, failed, missing or stale in a study, and why."""
     grid = Grid(load(paths.study))
     try:
-        grid.check_sources(rows=False)
+        check_sources(grid, rows=False)
         unchecked = None
     except ValueError as error:
         unchecked = error
@@ -136,8 +137,9 @@ def status_tables(found: list[RunState], steps: Iterable[StepState] = ()) -> lis
 def plan_tables(plan: Plan) -> list[Part]:
     """Jobs per rule; FLOPs and GPU hours per kind of step; disk; the sizes assumed; what is unknown."""
     more = "at least " if plan.unknown else ""
-    gpu, parts = plan.gpu, [Text(f"{plan.study}: the whole study from scratch", style="bold")]
-    parts += [plain_table(("job", "number"), [*plan.jobs.items(), ("total", sum(plan.jobs.values()))])]
+    gpu, title = plan.gpu, Text(f"{plan.study}: the whole study from scratch", style="bold")
+    jobs = plain_table(("job", "number"), [*plan.jobs.items(), ("total", sum(plan.jobs.values()))])
+    parts: list[Part] = [title, jobs]
     rows = [
         (
             t.kind,
@@ -191,7 +193,7 @@ def explanation(sections: Iterable[Section]) -> list[Part]:
     return parts
 
 
-def methods_table(methods: Iterable[MethodFacts]) -> Fitted:
+def methods_table(methods: Iterable[type[TwoShapes]]) -> Fitted:
     """The registry of merge methods: kind, needs, label use, heads, inference, citation."""
     headings = ("method", "kind", "needs", "label use", "heads", "runs per example")
     rows = []
@@ -204,13 +206,13 @@ def methods_table(methods: Iterable[MethodFacts]) -> Fitted:
     return Fitted([*map(Column, headings), Column("citation", least=32)], rows, spaced=True)
 
 
-def same_shape_table(methods: Iterable[Facts]) -> Fitted:
+def same_shape_table(methods: Iterable[type[OneShape]]) -> Fitted:
     """The methods for models of one shape: needs, default strength and options, citation."""
     rows = []
     for facts in methods:
         needs = ["models"] + ["base"] * facts.base + [facts.statistics] * bool(facts.statistics)
-        needs += ["a study's scores on select"] * (facts is GREEDY)
-        options = ", ".join(f"{name} {option.default}" for name, option in facts.options.items())
+        needs += ["a study's scores on select"] * (facts.kind == GREEDY)
+        options = ", ".join(f"{name} {option.default}" for name, option in facts.known().items())
         cells = (facts.name, ", ".join(needs), f"{facts.strength:g}", options or formats.NOTHING, facts.citation)
         rows.append([*map(Text, cells)])
     columns = [
@@ -267,7 +269,7 @@ def _time(hours: float) -> str:
 
 def _counts_table(states: list[RunState]) -> Fitted:
     present = [name for name in STATES if any(state.state == name for state in states)]
-    rows: dict[tuple[str, str], Counter] = {}
+    rows: dict[tuple[str, str], Counter[str]] = {}
     for state in states:
         rows.setdefault((state.run.task, state.run.system.name), Counter())[state.state] += 1
     lines = [

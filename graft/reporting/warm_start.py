@@ -7,6 +7,7 @@ from typing import Any
 import pandas as pd
 
 from graft.reporting import formats
+from graft.reporting.compared import pair_of
 from graft.study.grid import Grid
 from graft.study.grid_systems import System
 
@@ -19,18 +20,18 @@ def curves(comparison: pd.DataFrame, grid: Grid) -> pd.DataFrame:
     `train_flops` are all FLOPs; `without_small` leaves out those of the fine-tuned small model.
     """
     rows = {(row["task"], row["system"]): row for row in formats.records(comparison)}
-    head = grid.study.systems.warm_start.head
     systems = [system for system in grid.systems.values() if system.steps]
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
     for task in grid.study.tasks:
         for system in systems:
             arm, merge = _arm(system)
-            small = rows.get((task, f"finetune.{system.pair.small}"))
+            small = rows.get((task, f"finetune.{pair_of(system, grid).small}"))
             for steps, name in ((0, system.parent), (system.steps, system.name)):
                 row = rows.get((task, name))
                 if row is not None:
-                    own = {"task": task, "merge": merge, "arm": arm, "steps": steps}
-                    found[task, merge, arm, steps] = {**row, **own, "without_small": _without(row, small, arm, head)}
+                    spent = _without(row, small, arm, system.settings.head)
+                    own = {"task": task, "merge": merge, "arm": arm, "steps": steps, "without_small": spent}
+                    found[task, merge, arm, steps] = {**row, **own}
     return pd.DataFrame(list(found.values()), columns=list(COLUMNS), dtype=object)
 
 

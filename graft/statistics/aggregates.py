@@ -37,7 +37,9 @@ def aggregate(tasks: Sequence[Crossed], references: Mapping[str, str]) -> list[A
     Tasks on which a reference is not clearly better than a constant prediction are left out for all systems, since a
     score normalised by noise is meaningless. Returns an empty list if no task is left.
     """
-    used = [task for task in tasks if all(_scale(task, name) is not None for name in set(references.values()))]
+    needed = set(references.values())
+    scales = {(task.task, name): scale for task in tasks for name in needed if (scale := _scale(task, name))}
+    used = [task for task in tasks if all((task.task, name) in scales for name in needed)]
     systems = [name for name in references if used and all(task.values(name) for task in used)]
     if not systems:
         return []
@@ -49,7 +51,7 @@ def aggregate(tasks: Sequence[Crossed], references: Mapping[str, str]) -> list[A
     for at, name in enumerate(systems):
         normalised = []
         for task in used:
-            floor, height = _scale(task, references[name])
+            floor, height = scales[task.task, references[name]]
             normalised.append((_with_draws(task, name) - floor) / height)
         iqm = stats.trim_mean(np.concatenate(normalised), 0.25, axis=0)
         intervals = (tuple(np.quantile(v[1:], [tail, 1 - tail]).tolist()) for v in (iqm, ranks[at]))

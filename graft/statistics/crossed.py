@@ -177,4 +177,5 @@ class Crossed:
 
 
 def _within(interval: tuple[float, float], bounds: tuple[float, float]) -> tuple[float, float]:
-    return tuple(float(np.clip(end, *bounds)) for end in interval)
+    low, high = (float(np.clip(end, *bounds)) for end in interval)
+    return low, high

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import TypeGuard
 
 from graft.statistics.crossed import Difference
 
@@ -18,7 +19,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
     return multipletests(p_values, method="holm")[1].tolist() if p_values else []
 
 
-def carries_verdict(difference: Difference | None) -> bool:
+def carries_verdict(difference: Difference | None) -> TypeGuard[Difference]:
     """Whether a difference has enough seeds, and a p value."""
     return difference is not None and difference.n_seeds >= SEEDS_FOR_VERDICT and difference.p_value is not None
 
@@ -32,6 +33,6 @@ def verdict(difference: Difference, p_holm: float, margin: float | None, confide
     """
     if p_holm <= 1 - confidence:
         return "better" if difference.mean > 0 else "worse"
-    if margin is not None and -margin < difference.inner[0] and difference.inner[1] < margin:
+    if margin is not None and difference.inner and -margin < difference.inner[0] and difference.inner[1] < margin:
         return "equivalent"
     return "inconclusive"

@@ -37,7 +37,7 @@ def _f1(predictions: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.
 
 
 def _f1_macro(predictions: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    total, classes = 0.0, 0
+    total = classes = np.zeros(1)
     for c in np.union1d(predictions, labels):
         hit, told, true = _counts(predictions, labels, weights, c)
         total, classes = total + _ratio(2 * hit, told + true), classes + (told + true > 0)
@@ -47,7 +47,7 @@ def _f1_macro(predictions: np.ndarray, labels: np.ndarray, weights: np.ndarray) 
 def _matthews(predictions: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
     """Gorodkin 2004, R_K: (n hits - sum told true) / sqrt((n^2 - sum told^2) (n^2 - sum true^2))."""
     n = weights.sum(axis=0, dtype=np.float64)
-    hits, both, told_squared, true_squared = 0.0, 0.0, 0.0, 0.0
+    hits = both = told_squared = true_squared = np.zeros(1)
     for c in np.union1d(predictions, labels):
         hit, told, true = _counts(predictions, labels, weights, c)
         hits, both = hits + hit, both + told * true

@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from graft.config.models import Like
-from graft.registry import merge_methods
+from graft.registry import methods
 from graft.study.grid import Grid, Run
 from graft.study.grid_systems import System
 
@@ -41,16 +41,11 @@ def measured_tasks(grid: Grid) -> list[str]:
     return [task for task in grid.study.tasks if families(grid, task)] if grid.study.cost.measure else []
 
 
-def fingerprint(grid: Grid, task: str) -> str:
-    """Fingerprint of a task's measurements."""
-    return grid.measured(task, [family.run for family in families(grid, task)])
-
-
 def _kin(grid: Grid, task: str, system: System) -> tuple[Any, ...] | None:
     """Key shared by the systems of one family: kind of model, shape, tokenization; None for `majority`."""
     if system.program == "majority":
         return None
-    if system.program == "merge" and system.merge and merge_methods.facts(system.method).kind == "composite":
+    if system.program == "merge" and system.merge and methods.facts(system.method).kind == "composite":
         return (system.name,)
     reads = grid.reads_as(system)
     texts = grid.study.tokenizer_of(reads), grid.max_tokens(task, reads)

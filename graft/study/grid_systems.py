@@ -12,7 +12,8 @@ from graft.config.models import FineTuning, Pair
 from graft.config.study import Study
 from graft.config.systems import MemberSystem, MergeSystem, OtherSmallControl, TrialSystem, WarmStartSystem
 from graft.io.names import LONGEST_SYSTEM
-from graft.registry import merge_methods, same_shape_methods
+from graft.merging.facts import TwoShapes
+from graft.registry import methods
 
 # Kinds of systems without runs: they only try hyperparameters, or go into soups.
 TRIAL, MEMBER = "trial", "member"
@@ -54,14 +55,14 @@ class Merge:
 
     # Cached, since Snakemake needs them for every job.
     @functools.cached_property
-    def options(self) -> dict[str, Any]:
+    def options(self) -> TwoShapes:
         """All options of the method, including defaults."""
-        return merge_methods.checked_options(self.method, self.settings.options)
+        return methods.checked_options(self.method, self.settings.options)
 
     @functools.cached_property
     def depth(self) -> str | None:
         """Name of the depth map for which the merge needs statistics, or None."""
-        return self.options["depth"] if merge_methods.needs_calibration(self.method, self.options) else None
+        return self.options.depth if self.options.needs_calibration else None
 
 
 def systems_of(study: Study, merges: dict[str, Merge]) -> list[System]:
@@ -216,7 +217,7 @@ def merges_of(study: Study) -> dict[str, Merge]:
 
 def _merged(name: str, merge: Merge, pair: Pair, other: OtherSmallControl | None = None) -> list[System]:
     """The systems of one merge of one pair; `other` is set if the pair belongs to that control, not to the study."""
-    facts = merge_methods.facts(merge.method)
+    facts = methods.facts(merge.method)
     prefix = "control.other-small" if other else "merge" if merge.change == "finetuned" else "control"
     return [
         System(
@@ -224,7 +225,7 @@ def _merged(name: str, merge: Merge, pair: Pair, other: OtherSmallControl | None
             facts.kind if prefix == "merge" else "control",
             "train" if head == "labelled" else facts.label_use,
             "merge",
-            merge_methods.depends_on_finetuning(merge.method, merge.options),
+            merge.options.small != "pretrained",
             pair=pair,
             merge=name,
             method=facts.name,
@@ -237,7 +238,9 @@ def _merged(name: str, merge: Merge, pair: Pair, other: OtherSmallControl | None
 
 def effective(system: System) -> dict[str, Any]:
     """All options, including defaults, that affect how a merge or control is made."""
-    options = merge_methods.checked_options(system.method, system.settings.options) if system.merge else {}
+    options = {}
+    if system.merge:
+        options = methods.checked_options(system.method, system.settings.options).values()
     if system.head:
         options |= {"fit_rows": system.settings.fit_rows, "ridge": list(system.settings.ridge)}
     return options
@@ -245,29 +248,29 @@ def effective(system: System) -> dict[str, Any]:
 
 def probes_of(system: System) -> list[str]:
     """Names of the probes that a merge builds on."""
-    needs = merge_methods.facts(system.method).needs if system.merge else ()
+    needs = methods.facts(system.method).needs if system.merge else ()
     roles = [need.removeprefix("probe.") for need in needs if need.startswith("probe.")]
-    pooling = merge_methods.checked_options(system.method, system.settings.options)["probe"] if roles else None
+    pooling = methods.checked_options(system.method, system.settings.options).probe if roles else None
     return [f"probe.{pooling}.{getattr(system.pair, role)}" for role in roles]
 
 
 def reads_layers(system: System) -> bool:
     """Whether a merge reads the large model's states at the mapped layers."""
-    return bool(system.merge) and "layers" in merge_methods.facts(system.method).needs
+    return bool(system.merge) and "layers" in methods.facts(system.method).needs
 
 
 def same_shape_settings(system: System) -> dict[str, Any]:
     """Merge settings of a soup or a multitask system, including defaults."""
-    facts, settings = same_shape_methods.of_study(system.method), system.settings
+    facts, settings = methods.facts(system.method), system.settings
     return {
         "method": facts.name,
         "strengths": list(settings.strengths or (facts.strength,)),
         "weights": list(settings.weights) if settings.weights else None,
-        **same_shape_methods.checked_options(facts.name, settings.options),
+        **methods.checked_options(facts.name, settings.options).values(),
     }
 
 
 def statistic_of(system: System) -> str | None:
     """Name of the statistic that a same-shape merge needs of each model: `fisher`, `gram` or None."""
-    facts = same_shape_methods.of_study(system.method)
+    facts = methods.facts(system.method)
     return Path(facts.statistics).stem if facts.statistics else None

@@ -1,4 +1,4 @@
-"""Paths of a study's files: the only module that knows the layout of `results/<study>/`."""
+"""Paths of a study's files that several steps share; what a single step makes stands in its room."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ RESULTS = Path("results")
 
 @dataclass(frozen=True)
 class Paths:
-    """Paths below one study's results folder; `{wildcards}` may stand in place of names."""
+    """Paths below one study's results folder."""
 
     root: Path
 
@@ -42,40 +42,12 @@ class Paths:
     def model(self, model: str) -> Path:
         return self.root / "models" / model
 
-    def embeddings(self, task: str, model: str) -> Path:
-        """Frozen states of a pre-trained model on train and select."""
-        return self.root / "embeddings" / task / model
-
-    def layers(self, task: str, pair: str) -> Path:
-        """States of all tokens of train and select at the layers of a pair's large model that small layers map to."""
-        return self.root / "layers" / task / pair
-
-    def statistics(self, task: str, pair: str, depth: str) -> Path:
-        """Activation statistics of a pair's layers under a depth map, from `calibrate`."""
-        return self.root / "statistics" / task / pair / depth
-
-    def model_statistics(self, task: str, system: str, seed: int | str, statistic: str) -> Path:
-        """Statistic of one model for a same-shape merge: `fisher` or `gram`."""
-        return self.root / "model-statistics" / task / system / f"seed-{seed}" / statistic
-
-    def encoder(self, system: str, seed: int | str) -> Path:
-        """Encoder merged from the fine-tunings of all tasks."""
-        return self.root / "encoders" / system / f"seed-{seed}"
-
-    def sweep(self, task: str, merge: str, pair: str, seed: int | str) -> Path:
-        """States of a merged body at every strength."""
-        return self.root / "sweeps" / task / merge / pair / f"seed-{seed}"
-
     def run(self, task: str, system: str, seed: int | str) -> Path:
         return self.root / "runs" / task / system / f"seed-{seed}"
 
     def checkpoints(self, fingerprint: str) -> Path:
         """Checkpoints of an unfinished fine-tuning; no rule's output, since Snakemake deletes those before a retry."""
         return self.root / "checkpoints" / fingerprint
-
-    def costs(self, task: str) -> Path:
-        """Measured inference cost of the architectures of a task's systems."""
-        return self.root / "costs" / f"{task}.json"
 
     @property
     def tables(self) -> Path:

@@ -6,14 +6,18 @@ import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
+from typing import TypeVar
 
 from graft.compute import ending, hardware
 from graft.config.study import load
 from graft.io import locks
 from graft.io.progress import progress as progress
 from graft.study import cluster
-from graft.study.grid import ALL_SEEDS, Grid
+from graft.study.grid import Grid
 from graft.study.paths import Paths
+from graft.study.steps.step import Step
+
+S = TypeVar("S", bound=Step)
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
@@ -33,23 +37,22 @@ def context(args: argparse.Namespace) -> tuple[Grid, Paths]:
     return Grid(load(args.study)), paths
 
 
-def of_system(
-    purpose: str | None, fingerprint: Callable[[Grid, str, str, int | str], str] = Grid.made
-) -> tuple[argparse.Namespace, Grid, Paths]:
-    """Parse the arguments of a program for one system, task and seed, and check its `fingerprint`.
+def start(kind: type[S], purpose: str | None, threads: bool = True) -> tuple[S, Grid, Paths]:
+    """Parse the arguments of a step's program, the wildcards of its rule, and check the step's fingerprint.
 
-    Sets the number of threads to the study's. Raises ValueError as `check_fingerprint` does.
+    `threads`: set torch's number of threads to the study's. Raises ValueError if the config on disk is not the one that
+    this job was scheduled with.
     """
     arguments = parser(purpose)
-    arguments.add_argument("--task", required=True)
-    arguments.add_argument("--system", required=True)
-    arguments.add_argument("--seed", type=lambda s: s if s == ALL_SEEDS else int(s), required=True)
-    arguments.add_argument("--fingerprint", required=True)
+    for name in (*kind.wildcard_names(), "fingerprint"):
+        arguments.add_argument(f"--{name}", required=True)
     args = arguments.parse_args()
     grid, paths = context(args)
-    check_fingerprint(fingerprint(grid, args.task, args.system, args.seed), args.fingerprint, args.system)
-    hardware.use_threads(grid.study.launch.threads)
-    return args, grid, paths
+    step = kind.of(vars(args))
+    check_fingerprint(step.fingerprint(grid), args.fingerprint, str(step))
+    if threads:
+        hardware.use_threads(grid.study.launch.threads)
+    return step, grid, paths
 
 
 def run(main: Callable[[], None]) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import argparse
 from pathlib import Path
 from typing import Any
 
@@ -15,29 +14,36 @@ from graft.config.models import FineTuning
 from graft.io import files
 from graft.study.grid import Grid
 from graft.study.paths import Paths
+from graft.study.steps.finetune_model import FinetuneModel
+from graft.study.steps.models import weights
+from graft.study.steps.step import Making, Step
+from graft.study.steps.tokenize_task import tokens as tokens_of
 from graft.tasks import alike
 from graft.tasks.texts import read_texts
 from graft.tasks.tokens import TokenisedSplit, load_tokenizer
 from graft.training.finetuning import Labelled
 
 
-def read_made(path: Path, fingerprint: str) -> dict[str, Any]:
-    """Read a manifest.json or build.json; raises ValueError if it is missing or has another fingerprint."""
+def finished(grid: Grid, paths: Paths, step: Step) -> tuple[Path, dict[str, Any]]:
+    """Folder of a finished step, and the contents of its manifest.json or build.json.
+
+    Raises ValueError if that is missing or has another fingerprint.
+    """
+    path, fingerprint = step.output(paths), step.fingerprint(grid)
     if not path.is_file():
         raise ValueError(f"{path}: missing; run snakemake again")
     made = files.read_json(path)
     if made["fingerprint"] != fingerprint:
         raise ValueError(f"{path}: made by another config ({made['fingerprint']}, not {fingerprint}); delete it")
-    return made
+    return path.parent, made
 
 
-def made_model(grid: Grid, paths: Paths, task: str, system: str, seed: int | str) -> tuple[Path, dict[str, Any]]:
+def made_model(grid: Grid, paths: Paths, step: Making) -> tuple[Path, dict[str, Any]]:
     """Model folder of a finished system, checked against its build.json, and the contents of that.
 
     Raises ValueError if another config made the system, or if a file was changed or not kept.
     """
-    folder = paths.run(task, system, seed)
-    built = read_made(folder / "build.json", grid.made(task, system, seed))
+    folder, built = finished(grid, paths, step)
     for name, expected in built["model_sha256"].items():
         path = folder / "model" / name
         if not path.is_file():
@@ -49,21 +55,18 @@ def made_model(grid: Grid, paths: Paths, task: str, system: str, seed: int | str
 
 def model_folder(grid: Grid, paths: Paths, model: str) -> Path:
     """Folder of a pre-trained model, its manifest checked."""
-    read_made(paths.model(model) / "manifest.json", grid.model(model))
-    return paths.model(model)
+    return finished(grid, paths, weights(grid, model))[0]
 
 
 def pretraining_flops(grid: Grid, paths: Paths, model: str) -> int:
     """FLOPs that this study spent on pre-training a model; 0 for a published one."""
-    return read_made(paths.model(model) / "manifest.json", grid.model(model))["pretraining_flops"]
+    return finished(grid, paths, weights(grid, model))[1]["pretraining_flops"]
 
 
 def tokens(grid: Grid, paths: Paths, task: str, model: str, split: str) -> TokenisedSplit:
     """Load a task's split in token ids of the tokenizer a model uses; raises ValueError if the model's own differs."""
-    tokenizer = grid.study.tokenizer_of(model)
-    alike.check_alike(paths.model(tokenizer), paths.model(model))
-    read_made(paths.tokens(task, tokenizer) / "manifest.json", grid.tokens(task, tokenizer))
-    return TokenisedSplit.load(paths.tokens(task, tokenizer), split)
+    alike.check_alike(paths.model(grid.study.tokenizer_of(model)), paths.model(model))
+    return TokenisedSplit.load(finished(grid, paths, tokens_of(grid, task, model))[0], split)
 
 
 def calibration_tokens(grid: Grid, paths: Paths, task: str, model: str) -> TokenisedSplit:
@@ -96,7 +99,7 @@ def chosen_settings(grid: Grid, paths: Paths, task: str, model: str) -> tuple[Fi
         return settings, flops, None
     scores: dict[str, list[float]] = {}
     for name, seed in grid.trials(task, model):
-        made = read_made(paths.run(task, name, seed) / "build.json", grid.made(task, name, seed))
+        _, made = finished(grid, paths, FinetuneModel(task, name, seed))
         flops |= made["train_flops_parts"]
         scores.setdefault(name, []).append(made["select"]["value"])
     means = {name: float(np.mean(values)) for name, values in scores.items()}
@@ -112,39 +115,41 @@ def chosen_settings(grid: Grid, paths: Paths, task: str, model: str) -> tuple[Fi
 
 
 def save_system(
-    out: Path,
-    args: argparse.Namespace,
+    grid: Grid,
+    paths: Paths,
+    step: Making,
+    started: hardware.Stopwatch,
     *,
-    system: str,
     flops: dict[str, int],
     pretraining_flops: int,
     hyperparameters: dict[str, Any],
     choices: list[dict[str, Any]],
-    select: dict[str, Any] | None,
-    launch: Launch,
-    started: hardware.Stopwatch,
+    score: float,
+    launch: Launch | None = None,
     diagnostics: dict[str, float] | None = None,
 ) -> None:
     """Write build.json beside a finished `model/`; it is written last, since it holds the sha256 of the model's files.
 
-    `flops`: parts of the training FLOPs, by a name that is unique in the study; `diagnostics`: values that the method
-    reports about itself; `started`: the job's stopwatch.
+    `flops`: parts of the training FLOPs, by a name that is unique in the study; `score`: the primary metric on
+    `select`; `launch`: how it was computed, if not as the study says; `diagnostics`: values that the method reports
+    about itself; `started`: the job's stopwatch.
     """
-    model = sorted(path for path in (out / "model").iterdir() if path.suffix in (".safetensors", ".json"))
+    path = step.output(paths)
+    model = sorted(path for path in (path.parent / "model").iterdir() if path.suffix in (".safetensors", ".json"))
     files.write_json(
-        out / "build.json",
+        path,
         {
-            "fingerprint": args.fingerprint,
-            "task": args.task,
-            "system": system,
-            "seed": args.seed,
+            "fingerprint": step.fingerprint(grid),
+            "task": step.task,
+            "system": step.system,
+            "seed": step.seed,
             "train_flops_parts": flops,
             "pretraining_flops": pretraining_flops,
             "hyperparameters": hyperparameters,
             "choices": choices,
-            "select": select,
+            "select": {"metric": grid.row(step.task).primary_metric, "value": score},
             "diagnostics": diagnostics or {},
-            "provenance": provenance.of_making(launch),
+            "provenance": provenance.of_making(launch or grid.study.launch),
             "measured": started.measured(),
             "model_sha256": {path.name: files.sha256(path) for path in model},
         },

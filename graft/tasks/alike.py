@@ -101,7 +101,7 @@ def _of_words(folder: Path, settings: dict[str, Any]) -> Tokenizer:
         raise ValueError(f"{folder / 'vocab.txt'}: not a BERT vocabulary ({' '.join(str(error).split())})") from None
     if (folder / "added_tokens.json").is_file():
         added = read_keys(folder / "added_tokens.json")
-        tokenizer.add_tokens(sorted(added, key=added.get))
+        tokenizer.add_tokens(sorted(added, key=added.__getitem__))
     return tokenizer
 
 

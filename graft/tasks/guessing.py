@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
-from typing import Literal
+from typing import Literal, get_args
 
 import pandas as pd
 
@@ -13,6 +13,7 @@ from graft.tasks import labels
 from graft.tasks.tsv import numbers_rows
 
 Kind = Literal["classes", "score"]
+KINDS: tuple[Kind, ...] = get_args(Kind)
 # Label columns with these names often hold grades.
 SCORE_NAMES = ("score", "rating", "stars", "similarity")
 LABEL_NAMES = ("label", "labels", "class", "target", "gold_label", *SCORE_NAMES)
@@ -52,7 +53,7 @@ def guess_row(table: pd.DataFrame, file: object, kind: Kind | None = None) -> Ta
     text = _text_columns(table.drop(columns=label), file)
     classes = _classes(table[label], file, kind)
     if classes is None:
-        metrics = ("correlation", "pearson", "spearman")
+        metrics: tuple[str, ...] = ("correlation", "pearson", "spearman")
     else:
         metrics = ("accuracy", "f1" if len(classes) == 2 else "f1_macro")
     return TaskRow(text=text, label=label, labels=classes, metrics=metrics)

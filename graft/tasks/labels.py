@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import re
 from collections.abc import Collection
-from numbers import Number
+from decimal import Decimal
+from numbers import Real
 
 import numpy as np
 import pandas as pd
@@ -90,7 +91,7 @@ def minus_ones(values: pd.Series) -> int:
 
 
 def _scores(column: pd.Series) -> tuple[pd.Series, str]:
-    numbers = column.map(lambda value: float(value) if isinstance(value, Number) else str(value))
+    numbers = column.map(lambda value: float(value) if isinstance(value, Real | Decimal) else str(value))
     values = pd.to_numeric(numbers, errors="coerce").astype(float)
     return values.where(values.abs().lt(float("inf"))), "a number, with a point before its fraction"
 

@@ -1,6 +1,7 @@
 """Turn a task's source into three splits on disk."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pandas as pd
@@ -14,7 +15,7 @@ from graft.tasks.readers import read_split
 from graft.tasks.splits import SPLIT_SEED, Carving, carve, draw
 
 
-def prepare_task(name: str, task: Task, out: Path, fingerprint: str) -> dict:
+def prepare_task(name: str, task: Task, out: Path, fingerprint: str) -> dict[str, Any]:
     """Write train, select and report of a task into folder `out` and return its manifest.
 
     The labels of `report` go into a separate file, so that only `evaluate` reads them.

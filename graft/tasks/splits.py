@@ -46,8 +46,8 @@ def carve(table: pd.DataFrame, groups: str, select_rows: int) -> Carving:
     train = np.array([i for i in everything if i not in select and i not in dropped], dtype=np.int64)
     if not len(train) or not select:
         raise ValueError(f"select cannot be carved out of {len(table)} train rows: all of them share text")
-    select_rows, dropped_rows = (np.array(sorted(rows), dtype=np.int64) for rows in (select, dropped))
-    return Carving(train, select_rows, dropped_rows, np.array([i for i in train if i in inside], dtype=np.int64))
+    selected, left_out = (np.array(sorted(rows), dtype=np.int64) for rows in (select, dropped))
+    return Carving(train, selected, left_out, np.array([i for i in train if i in inside], dtype=np.int64))
 
 
 def folds(table: pd.DataFrame, groups: str, count: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -43,7 +43,7 @@ class TokenisedSplit:
 
     first: Column
     second: Column | None
-    special: tuple[int, int, int]
+    special: tuple[int, ...]
 
     @classmethod
     def load(cls, folder: str | Path, split: str) -> TokenisedSplit:
@@ -60,7 +60,8 @@ class TokenisedSplit:
     def of_texts(cls, tokenizer: Tokenizer, columns: list[list[str]], where: str) -> TokenisedSplit:
         """Tokenise one column of texts, or two of pairs; raises ValueError if too many tokens are unknown."""
         encoded = [Column(*_encode(tokenizer, texts, where)) for texts in columns]
-        special = tuple(tokenizer.token_to_id(token) for token in SPECIAL)
+        vocabulary = tokenizer.get_vocab()
+        special = tuple(vocabulary[token] for token in SPECIAL)
         return cls(encoded[0], encoded[1] if len(encoded) == 2 else None, special)
 
     def __len__(self) -> int:
@@ -139,7 +140,7 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
     return tokenizer
 
 
-def tokenize_task(data: Path, tokenizer_folder: Path, out: Path, fingerprint: str) -> dict:
+def tokenize_task(data: Path, tokenizer_folder: Path, out: Path, fingerprint: str) -> dict[str, Any]:
     """Write the ids of all splits of a task into folder `out` and return its manifest; a transfer has only report."""
     tokenizer = load_tokenizer(tokenizer_folder)
     written = files.read_json(data / "manifest.json")["sha256"]

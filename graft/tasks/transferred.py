@@ -5,6 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import pandas as pd
 
@@ -19,7 +20,7 @@ from graft.tasks.readers import read_table, rows_of
 UNLABELLED = ("-1", "-")
 
 
-def prepare_transfer(name: str, transfer: Transfer, trained_on: TaskRow, out: Path, fingerprint: str) -> dict:
+def prepare_transfer(name: str, transfer: Transfer, trained_on: TaskRow, out: Path, fingerprint: str) -> dict[str, Any]:
     """Write report and, separately, its labels (as classes of the task) into folder `out`; return the manifest.
 
     `name`: the key under `transfer`; `trained_on`: the row of the task whose systems are evaluated.

@@ -37,7 +37,7 @@ class Checkpoints:
         """Write the state of all processes after `step`: `position` (JSON) and `tensors`, both from the first process,
         weights and optimizer state, and each process's random state."""
         at = self.folder / f"step-{step:08d}"
-        with files.atomic_folder(at) if world.main else nullcontext() as own:
+        with files.atomic_folder(at) if world.main else nullcontext(at) as own:
             folder = world.of_main(own)
             torch.save(_random_state(), folder / f"random-{world.rank}.pt")
             world.save_state(folder)

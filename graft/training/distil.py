@@ -11,7 +11,6 @@ of a text, since softmax is invariant to a shift shared by all keys; and the stu
 import math
 import time
 from collections.abc import Callable, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 import torch
@@ -27,6 +26,7 @@ from graft.io import files
 from graft.registry.shapes import Shape, check_shapes
 from graft.training.distil_start import fit_pooler, start_from_teacher, state_basis
 from graft.training.unlabelled import (
+    Autocast,
     Batch,
     Pretrained,
     Progress,
@@ -87,7 +87,7 @@ def distil_model(
 
     loss_of = _Losses(student, teacher, fit_dense, options)
     loss_of.measure_variance(start_batches, autocast)
-    start_sizes = [tuple(batch["input_ids"].shape) for batch in start_batches]
+    start_sizes = [(len(ids), ids.shape[1]) for ids in (batch["input_ids"] for batch in start_batches)]
     start_flops = distil_start_flops(shape, teacher_shape, start_sizes, options.start)
 
     def step_flops(batch: Batch) -> int:
@@ -150,8 +150,8 @@ class _Losses:
         self.hidden_variance = [1.0] * (student.config.num_hidden_layers + 1)
         self.score_variance = [1.0] * student.config.num_hidden_layers
 
-    def _keep(self, name: str) -> Callable:
-        def keep(_module: nn.Module, _inputs: tuple, output: Tensor) -> None:
+    def _keep(self, name: str) -> Callable[..., None]:
+        def keep(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
             self.caught[name] = output
 
         return keep
@@ -161,7 +161,7 @@ class _Losses:
         for handle in self.handles:
             handle.remove()
 
-    def measure_variance(self, batches: Sequence[Batch], autocast: Callable[[], AbstractContextManager]) -> None:
+    def measure_variance(self, batches: Sequence[Batch], autocast: Autocast) -> None:
         """Measure the variance of the teacher's states per level (about their mean) and of its scores per layer."""
         layers = self.student.config.num_hidden_layers
         states: list[list[Tensor]] = [[] for _ in range(layers + 1)]
@@ -219,7 +219,7 @@ def _start(
     student: BertModel,
     teacher: BertModel,
     batches: Sequence[Batch],
-    autocast: Callable[[], AbstractContextManager],
+    autocast: Autocast,
     start: str,
 ) -> tuple[Tensor, Tensor]:
     """Initialise the student in place; returns the projection's weight [w_L, w_S] and bias [w_L]."""

@@ -6,16 +6,16 @@ LayerNorm removes the mean over units and would otherwise destroy one direction 
 """
 
 from collections.abc import Callable, Iterable, Sequence
-from contextlib import AbstractContextManager
 from dataclasses import dataclass
 
 import torch
 from torch import Tensor, nn
 from transformers import BertModel
+from transformers.models.bert.modeling_bert import BertLayer, BertOutput, BertSelfOutput
+
+from graft.training.unlabelled import Autocast, Batch
 
 RIDGE = 1e-2  # of the mean diagonal of the features' covariance
-Batch = dict[str, Tensor]
-Autocast = Callable[[], AbstractContextManager]
 
 
 @dataclass(frozen=True)
@@ -131,8 +131,8 @@ def captured(
     seen: dict[str, list[Tensor]] = {name: [] for name in points}
     mask: Tensor
 
-    def hook(name: str, side: str) -> Callable:
-        def keep(_module: nn.Module, inputs: tuple, output: Tensor | tuple) -> None:
+    def hook(name: str, side: str) -> Callable[..., None]:
+        def keep(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor | tuple[Tensor, ...]) -> None:
             value = inputs[0] if side == "input" else output
             value = value[0] if isinstance(value, tuple) else value
             seen[name].append((value[mask] if value.dim() == 3 else value).float().cpu())
@@ -193,10 +193,10 @@ def _start_embeddings(student: BertModel, teacher: BertModel, basis: Basis, outp
 
 def _start_layer(
     student: BertModel,
-    layer: nn.Module,
+    layer: BertLayer,
     state: Tensor,
     teacher: BertModel,
-    target: nn.Module,
+    target: BertLayer,
     basis: Basis,
     batches: Sequence[Batch],
     autocast: Autocast,
@@ -276,7 +276,7 @@ def _roots(covariance: Tensor) -> tuple[Tensor, Tensor]:
     return vectors * root @ vectors.T, vectors * inverse @ vectors.T
 
 
-def _fit_residual(block: nn.Module, inputs: Tensor, residual: Tensor, target: Tensor) -> Tensor:
+def _fit_residual(block: BertSelfOutput | BertOutput, inputs: Tensor, residual: Tensor, target: Tensor) -> Tensor:
     """Fit `block`, LayerNorm(dense(inputs) + residual), to target states [n, w_S]; returns its output [n, w_S].
 
     LayerNorm fixes the norm of its output, so the sum only has to match the target's direction. The length of the sum

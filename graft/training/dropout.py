@@ -46,7 +46,7 @@ class _Quick(TorchFunctionMode):
     """Intercepts calls of `torch.nn.functional.dropout`."""
 
     def __torch_function__(
-        self, func: Callable, types: Any, args: tuple = (), kwargs: dict[str, Any] | None = None
+        self, func: Callable[..., Any], types: Any, args: tuple[Any, ...] = (), kwargs: dict[str, Any] | None = None
     ) -> Any:
         if func is functional.dropout:
             func = _called

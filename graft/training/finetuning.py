@@ -6,7 +6,7 @@ import json
 import math
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,12 +20,11 @@ from graft.compute.stopping import Request, Stopped, listening
 from graft.config.launch import Launch
 from graft.config.models import FineTuning
 from graft.encoders.batches import INFERENCE_BATCH, WINDOW, inference_batches, padding_waste, passes, training_batches
-from graft.encoders.inference import Batch, pass_flops, run
+from graft.encoders.inference import Batch, Split, pass_flops, run
 from graft.flops.counts import classifier_flops, training_flops
 from graft.registry.shapes import Shape
 from graft.registry.tasks import TaskRow
 from graft.tasks import metrics
-from graft.tasks.tokens import TokenisedSplit
 from graft.training.checkpoints import Checkpoints
 from graft.training.dropout import quick_dropout
 from graft.training.graphs import Replayed
@@ -43,7 +42,7 @@ class Labelled:
     If `rows` are given, training uses only these.
     """
 
-    tokens: TokenisedSplit
+    tokens: Split
     labels: np.ndarray
     rows: np.ndarray | None = None
 
@@ -86,7 +85,7 @@ class FineTuned:
 class Position:
     """Progress of a training run without weights, optimizer and random state; stored in checkpoints as JSON."""
 
-    order: dict[str, Any]
+    order: Mapping[str, Any]
     """State of the generator of the epoch's order, at the epoch's start."""
     step: int = 0
     epoch: int = 0
@@ -340,7 +339,7 @@ class _Training:
         predicted = self.predict(raw)
         if predicted is None:
             self.asked = True
-            self.save()
+            return self.save()  # it raises Stopped
         score = metrics.primary(predicted, self.select.labels, self.row)
         position.flops["select"] += self.select_flops
         if not position.epochs or score > position.epochs[position.best]["select"]:
@@ -368,9 +367,9 @@ class _Training:
         shares = world.gather((rows, found, stopped))
         if any(stopped for *_, stopped in shares):
             return None
-        shares = [share for share in shares if share[1] is not None]
-        result = np.empty((len(tokens), shares[0][1].shape[1]), dtype=np.float32)
-        for rows, found, _ in shares:
+        parts = [(rows, found) for rows, found, _ in shares if found is not None]
+        result = np.empty((len(tokens), parts[0][1].shape[1]), dtype=np.float32)
+        for rows, found in parts:
             result[rows] = found
         return result
 

@@ -72,7 +72,8 @@ def pretrain_model(
         return {"loss": guesser.loss(encoder, batch)}
 
     def step_flops(batch: Batch) -> int:
-        return masked_lm_flops(shape, *batch["input_ids"].shape, int((batch["labels"] != NOTHING).sum()))
+        rows, length = batch["input_ids"].shape
+        return masked_lm_flops(shape, rows, length, int((batch["labels"] != NOTHING).sum()))
 
     encoder.train()
     done = train(
@@ -123,11 +124,11 @@ class Vocabulary:
     @classmethod
     def of(cls, folder: Path) -> "Vocabulary":
         """Read the vocabulary of a model folder; raises ValueError if it lacks one of the special tokens."""
-        tokenizer = load_tokenizer(folder)
-        ids = [tokenizer.token_to_id(token) for token in SPECIAL]
-        if None in ids:
+        known = load_tokenizer(folder).get_vocab()
+        ids = [known[token] for token in SPECIAL if token in known]
+        if len(ids) < len(SPECIAL):
             raise ValueError(f"{folder}/tokenizer.json: no token [MASK]; masked language modelling needs one")
-        ordinary = sorted(set(tokenizer.get_vocab().values()) - set(ids))
+        ordinary = sorted(set(known.values()) - set(ids))
         return cls(ids[-1], frozenset(ids), torch.tensor(ordinary))
 
 

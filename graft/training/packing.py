@@ -93,11 +93,12 @@ def _attention(
     width = query.shape[-1]
 
     def spread(states: Tensor) -> Tensor:
-        return _Spread.apply(states.transpose(1, 2).reshape(-1, width), layout).view(*layout.shape, width)
+        rows = _Spread.apply(states.transpose(1, 2).reshape(-1, width), layout)  # type: ignore[no-untyped-call]
+        return rows.view(*layout.shape, width)
 
     scores = spread(query) @ spread(key).transpose(2, 3) * scaling + layout.bias
     weights = functional.dropout(functional.softmax(scores, dim=-1), dropout, module.training)
-    found = _Gather.apply((weights @ spread(value)).view(-1, width), layout)
+    found = _Gather.apply((weights @ spread(value)).view(-1, width), layout)  # type: ignore[no-untyped-call]
     return found.view(1, -1, layout.shape[1], width), None
 
 

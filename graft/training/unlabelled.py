@@ -20,7 +20,7 @@ from graft.training.optimizer import parameter_groups
 Text = str | tuple[str, str]
 Encoded = tuple[list[int], list[int]]
 Batch = dict[str, Tensor]
-Autocast = Callable[[], AbstractContextManager]
+Autocast = Callable[[], AbstractContextManager[object]]
 Progress = Callable[[dict[str, float]], None]
 
 
@@ -98,7 +98,7 @@ def train(
             if not math.isfinite(record["loss"]):
                 raise ValueError(f"{what}: the loss is not finite at step {step}; lower learning_rate")
             log.append(dict(record))
-            record["learning_rate"] = schedule.get_last_lr()[0]
+            record["learning_rate"] = float(schedule.get_last_lr()[0])
             record["examples_per_second"] = seen / (time.monotonic() - started)
             record["padding"] = 1 - real / tokens
             sums = {}

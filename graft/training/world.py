@@ -40,6 +40,8 @@ class World:
     `clip`: largest norm of the gradient. Raises ValueError if the processes are not those of `launch`.
     """
 
+    model: Any  # DeepSpeed's engine, which has no types, or a module
+
     def __init__(self, launch: Launch, clip: float, log_folder: Path) -> None:
         self.launch, self.clip = launch, clip
         self.precision, self.device_kind = precision_of(launch), device_of(launch)

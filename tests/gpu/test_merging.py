@@ -8,7 +8,8 @@ import torch
 
 from graft.compute import energy
 from graft.measuring import memory
-from graft.registry import same_shape_methods
+from graft.merging.homogeneous.regmean import GRAM
+from graft.registry import methods
 from tests.unit.merging.homogeneous import making
 
 
@@ -19,8 +20,8 @@ def test_a_gpu_merges_as_a_cpu_does(method, tmp_path):
     changes = {}
     for i in (1, 2, 3):
         making.write(tmp_path / f"m{i}", making.tensors(i, 0.1, base))
-        making.statistics(tmp_path / "gram" / f"m{i}", same_shape_methods.GRAM, i)
-    if same_shape_methods.facts(method).statistics:
+        making.statistics(tmp_path / "gram" / f"m{i}", GRAM, i)
+    if methods.facts(method).statistics:
         changes["statistics"] = tuple(tmp_path / "gram" / f"m{i}" for i in (1, 2, 3))
     models = [tmp_path / f"m{i}" for i in (1, 2, 3)]
     cpu, gpu = (

@@ -7,7 +7,7 @@ from transformers import BertConfig, BertForSequenceClassification, BertModel
 from graft.encoders.bert import encoder_of, set_labels
 from graft.merging.calibration import calibrate
 from graft.merging.protocol import Parts
-from graft.registry import depth, merge_methods
+from graft.registry import depth, methods
 from graft.registry.shapes import Shape
 
 VOCABULARY = 60
@@ -90,7 +90,7 @@ def make_parts(shape_of):
     def make(large, small_finetuned, small_pretrained, statistics=None, method="theseus", **options) -> Parts:
         shapes = shape_of(large), shape_of(small_pretrained)
         depth_map = depth.uniform(shapes[1].layers, shapes[0].layers)
-        options = merge_methods.checked_options(method, options)
+        options = methods.checked_options(method, options)
         bodies = (model.state_dict() for model in (large, small_finetuned, small_pretrained))
         return Parts(*bodies, *shapes, depth_map, statistics, options)
 
@@ -121,10 +121,10 @@ def parts_of(encoder_shaped, pico_batches):
             name: tensor + change * torch.randn(tensor.shape, generator=generator, dtype=torch.float64).to(tensor)
             for name, tensor in bodies[0].items()
         }
-        options = merge_methods.checked_options(method, options)
+        options = methods.checked_options(method, options)
         layers = [shape.layers for shape in shapes]
         similarity = torch.rand(layers, generator=generator).tolist()
-        depth_map = depth.named(options.get("depth", "uniform"), *layers, similarity)
+        depth_map = depth.named(options.depth, *layers, similarity)
         batches = pico_batches(examples=60, size=20) if batches is None else batches
         encoders = (encoder_of(body, shape) for body, shape in zip(bodies, shapes, strict=True))
         statistics = calibrate(*encoders, depth_map, batches)

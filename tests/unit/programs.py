@@ -7,34 +7,19 @@ import pytest
 
 from graft.compute import hardware
 from graft.io import files, locks
-from graft.study import steps
 from graft.study.grid import Grid
 from graft.study.paths import Paths
-from graft.study.steps import Step
-
-# Arguments of each rule's program, in the order of the rule's wildcards.
-ARGUMENTS = {
-    "download_task": ("task",),
-    "download_model": ("model",),
-    "tokenize_task": ("task", "tokenizer"),
-    "embed_task": ("task", "model"),
-    "embed_layers": ("task", "pair"),
-    "calibrate": ("task", "pair", "depth"),
-    "sweep": ("task", "merge", "pair", "seed"),
-}
-OF_SYSTEMS = ("task", "system", "seed")
+from graft.study.steps import graph
+from graft.study.steps.evaluate import evaluation
+from graft.study.steps.step import Step
 
 
 def run(grid: Grid, paths: Paths, step: Step) -> None:
     """Call a step's program."""
-    values = dict(zip(ARGUMENTS.get(step.rule, OF_SYSTEMS), step.wildcards, strict=True))
-    if step.rule in ("probe", "majority"):
-        system = grid.systems[values.pop("system")]
-        del values["seed"]
-        values |= {"model": system.model, "pooling": system.pooling} if system.model else {}
-    values |= {"study": paths.study, "fingerprint": steps.fingerprint_of(grid, step)}
+    values = dict(zip(step.wildcard_names(), step.wildcards, strict=True))
+    values |= {"study": paths.study, "fingerprint": step.fingerprint(grid)}
     # As snakemake does.
-    steps.output_of(step, paths).parent.mkdir(parents=True, exist_ok=True)
+    step.output(paths).parent.mkdir(parents=True, exist_ok=True)
     with pytest.MonkeyPatch.context() as patch:
         # Locks and torch's settings would outlive the step in this process.
         patch.setattr(locks, "share", lambda path: None)
@@ -47,5 +32,5 @@ def run(grid: Grid, paths: Paths, step: Step) -> None:
 def finish(grid: Grid, paths: Paths) -> None:
     """Make all runs of a study, from nothing to every run.json."""
     files.write_json(paths.study, grid.study.model_dump(mode="json", by_alias=True))
-    for step in steps.with_inputs(grid, [steps.evaluation(run) for run in grid.runs]):
+    for step in graph.with_inputs(grid, [evaluation(run) for run in grid.runs]):
         run(grid, paths, step)

@@ -24,8 +24,6 @@ LISTED = (
 LEFT_OUT = (
     "graft/merging/",
     "graft/planning/",
-    "graft/registry/merge_methods.py",
-    "graft/registry/same_shape_methods.py",
     "graft/reporting/explaining.py",
     "graft/reporting/states.py",
     "graft/study/",

@@ -12,11 +12,13 @@ from graft.config.study import MEMBER_SEEDS, parse
 from graft.io import files
 from graft.making.combining import multitask, soups
 from graft.making.combining.combination import Combination
-from graft.planning import disk, sizes
-from graft.planning.work import Costs
-from graft.study import records, steps
+from graft.planning import sizes
+from graft.planning.sizes import sizes_of
+from graft.study import records
 from graft.study.grid import Grid
 from graft.study.paths import Paths
+from graft.study.steps import graph
+from graft.study.steps.merge_encoders import MergeEncoders
 from tests.conftest import study_values
 from tests.workflow.conftest import snakemake
 
@@ -72,8 +74,8 @@ def test_training_flops_are_those_of_all_that_is_merged_as_planned(finished, tmp
     results, _, values = finished
     monkeypatch.setattr(sizes, "TOKENS_PER_WORD", 1.0)
     grid = Grid(parse(values))
-    costs = Costs(grid, Paths(tmp_path))
-    planned = {work.name: work.flops for step in steps.of_study(grid) for work in costs.work(step)}
+    counted = sizes_of(grid, Paths(tmp_path))
+    planned = {work.name: work.flops for step in graph.of_study(grid) for work in step.work(counted)}
     for run in grid.runs:
         found = record(results, run.task, run.system.name, run.seed).cost
         assert found.train_flops == sum(found.train_flops_parts.values())
@@ -92,13 +94,13 @@ def test_training_flops_are_those_of_all_that_is_merged_as_planned(finished, tmp
 def test_the_planned_disk_is_what_statistics_and_encoders_take(finished, tmp_path):
     results, _, values = finished
     grid = Grid(parse(values))
-    costs, seen = Costs(grid, Paths(tmp_path)), set()
-    for step in steps.of_study(grid):
+    counted, seen = sizes_of(grid, Paths(tmp_path)), set()
+    for step in graph.of_study(grid):
         if step.rule in ("model_statistics", "merge_encoders"):
-            folder = steps.output_of(step, Paths(results)).parent
+            folder = step.output(Paths(results)).parent
             found = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
             # Beside the numbers a file has their names.
-            assert 0 < found - disk.bytes_of(costs, step) < 10_000, step
+            assert 0 < found - step.bytes(counted) < 10_000, step
             seen.add(step.rule)
     assert len(seen) == 2
 
@@ -200,7 +202,7 @@ def test_an_encoder_that_is_merged_again_is_the_same_to_the_last_bit(finished, t
     for name in ENCODERS:
         system = grid.systems[f"multitask.{name}.large"]
         multitask.encoder(Combination(grid, paths, "", system, 0, "cpu", lambda *_: None), tmp_path / system.name)
-        first = paths.encoder(system.name, 0)
+        first = MergeEncoders(system.name, 0).output(paths).parent
         for file in ("encoder.safetensors", "README.md"):
             assert (first / file).read_bytes() == (tmp_path / system.name / file).read_bytes(), (name, file)
 
@@ -208,9 +210,9 @@ def test_an_encoder_that_is_merged_again_is_the_same_to_the_last_bit(finished, t
 def test_every_step_has_left_its_log_and_its_output_and_no_scratch(finished):
     results, config, values = finished
     paths = Paths(results)
-    for step in steps.of_study(Grid(parse(values))):
-        assert steps.log_of(step, paths).is_file(), step
-        assert steps.output_of(step, paths).exists(), step
+    for step in graph.of_study(Grid(parse(values))):
+        assert step.log(paths).is_file(), step
+        assert step.output(paths).exists(), step
     assert files.leftovers(results) == []
     again = snakemake(config.parent, config, "-n")
     assert "Nothing to be done" in again.stdout

@@ -15,11 +15,12 @@ from graft.encoders import inference
 from graft.io import files
 from graft.merging.loading import load
 from graft.planning import sizes
-from graft.planning.work import Costs
+from graft.planning.sizes import sizes_of
 from graft.reporting import captions, explaining, formats
-from graft.study import records, runs, steps
+from graft.study import records, runs
 from graft.study.grid import Grid
 from graft.study.paths import Paths
+from graft.study.steps import graph
 from graft.tasks import metrics
 from tests.conftest import study_values, with_other_small, with_transfers
 from tests.workflow.conftest import environment, snakemake
@@ -187,8 +188,8 @@ def test_the_planned_flops_are_those_that_the_runs_record(finished, tmp_path, mo
     # Every word of pico GLUE is one token.
     monkeypatch.setattr(sizes, "TOKENS_PER_WORD", 1.0)
     grid = Grid(parse(values))
-    costs = Costs(grid, Paths(tmp_path))
-    planned = {work.name: work.flops for step in steps.of_study(grid) for work in costs.work(step)}
+    counted = sizes_of(grid, Paths(tmp_path))
+    planned = {work.name: work.flops for step in graph.of_study(grid) for work in step.work(counted)}
     recorded = {}
     for path in results.glob("runs/*/*/*/run.json"):
         run = json.loads(path.read_text())
@@ -211,9 +212,9 @@ def test_the_planned_flops_are_those_that_the_runs_record(finished, tmp_path, mo
 def test_every_step_has_left_its_log_and_its_output_where_it_is_looked_for(finished):
     results, _, values = finished
     paths = Paths(results)
-    for step in steps.of_study(Grid(parse(values))):
-        assert steps.log_of(step, paths).is_file(), step
-        assert steps.output_of(step, paths).exists(), step
+    for step in graph.of_study(Grid(parse(values))):
+        assert step.log(paths).is_file(), step
+        assert step.output(paths).exists(), step
 
 
 def test_every_system_with_a_model_has_its_costs_and_one_architecture_one_measurement(finished):
@@ -338,7 +339,8 @@ def test_a_new_strength_grid_runs_that_method_alone(finished):
     commands = [line for line in output.splitlines() if "python -m workflow_scripts." in line]
     programs = {line.split("workflow_scripts.")[1].split()[0] for line in commands}
     # Few shots may spend what the best merge spends; no transfer is of theseus.
-    assert programs == {"sweep", "merge_models", "fewshot_model", "evaluate", *steps.LAST} - {"transfer"}
+    tables = {"gather", "compare", "tabulate_costs", "plot", "report"}
+    assert programs == {"sweep", "merge_models", "fewshot_model", "evaluate", *tables}
     made = [line for line in commands if "merge_models" in line or "evaluate" in line]
     assert all("theseus" in line or "fewshot" in line for line in made)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Callable
 from pathlib import Path
 
 from graft.cli.references import configuration, methods
@@ -11,7 +12,7 @@ from graft.io.files import atomic_file
 
 ROOT = Path(__file__).resolve().parents[3]
 # The generated files, and the functions that render them.
-PAGES = {
+PAGES: dict[str, Callable[[], str]] = {
     "docs/methods.md": methods.reference,
     "docs/configuration.md": configuration.reference,
     "config/study.schema.json": lambda: json.dumps(Study.model_json_schema(), indent=2) + "\n",

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import importlib
 import inspect
-from collections.abc import Mapping
 from typing import Any
 
-from graft.flops.counts import encoder_flops, stitch_flops
-from graft.flops.linked import LINKED, linked_flops
+from graft.flops.counts import classifier_flops
 from graft.io import markdown
-from graft.merging.homogeneous import arithmetic
-from graft.registry import depth, merge_methods
-from graft.registry import same_shape_methods as same_shape
-from graft.registry.cuts import cuts
-from graft.registry.merge_methods import MethodFacts, Option
+from graft.merging.facts import OneShape, TwoShapes
+from graft.merging.homogeneous.arithmetic import TaskArithmeticOptions
+from graft.merging.homogeneous.sparsifiers import Dense
+from graft.registry import methods
+from graft.registry.options import FARTHEST, Option, Options
 from graft.registry.shapes import Shape
 
 TOKENS, OUTPUTS = 128, 2
@@ -36,15 +34,6 @@ LABEL_USE = {
     "select": "`select`, to choose the strength (with the head `labelled`: `train`)",
     "train": "`train`",
 }
-VALUES = {
-    "strengths": "list of numbers, 0 among them",
-    "integer": "whole number from 1 on",
-    "size": "number from 0 on",
-    "share": "number above 0, at most 1",
-    "seed": "whole number from 0 on",
-    "boolean": "true or false",
-}
-
 INTRODUCTION = f"""
 # Merge methods
 
@@ -79,38 +68,23 @@ labels are read; `--option NAME=VALUE` sets an option.
 
 def reference() -> str:
     """Render the whole page."""
-    by_kind = {
-        kind: [facts for facts in merge_methods.METHODS.values() if facts.kind == kind] for kind in merge_methods.KINDS
-    }
-    two_shapes, composites = (list(map(_two_shapes, by_kind[kind])) for kind in merge_methods.KINDS)
+    two_shapes, composites = (map(_two_shapes, methods.table(kind).values()) for kind in methods.KINDS)
+    one_shape = map(_one_shape, methods.table(methods.ONE_SHAPE, methods.GREEDY).values())
     parts = [INTRODUCTION, "## Weights of two shapes", IN_A_STUDY, HEADS, *two_shapes]
     parts += ["## Composites", COMPOSITES, *composites]
-    parts += ["## Models of one shape", SAME_SHAPE, *map(_one_shape, [*same_shape.METHODS.values(), same_shape.GREEDY])]
+    parts += ["## Models of one shape", SAME_SHAPE, *one_shape]
     return markdown.page(*parts)
 
 
-def inference(facts: MethodFacts) -> str:
+def inference(facts: type[TwoShapes]) -> str:
     """The inference cost of one example, in GFLOPs and as a multiple of the large model's."""
-    if facts.name in LINKED:
-        pairs = depth.uniform(SMALL.layers, LARGE.layers)
-        costs = [linked_flops(facts.name, SMALL, LARGE, pairs, TOKENS, OUTPUTS).live]
-    elif facts.name == "stitch":
-        costs = [_stitched(cut) for cut in cuts(SMALL.layers, LARGE.layers)]
-    else:
-        shapes = {"small": SMALL, "large": LARGE}
-        costs = [sum(encoder_flops(shapes[role], TOKENS) for role in facts.inference)]
-    whole = encoder_flops(LARGE, TOKENS)
+    costs = facts().answers(SMALL, LARGE, TOKENS, OUTPUTS)
+    whole = classifier_flops(LARGE, TOKENS, OUTPUTS)
     told = [f"{cost / 1e9:.1f} GFLOPs (×{cost / whole:.2f})" for cost in sorted({min(costs), max(costs)})]
-    runs = " + ".join(facts.inference)
-    return f"{'parts of ' if facts.name == 'stitch' else ''}{runs}: {' to '.join(told)}"
+    return f"{'parts of ' * (len(costs) > 1)}{' + '.join(facts.inference)}: {' to '.join(told)}"
 
 
-def _stitched(cut: Any) -> int:
-    shapes = {"small": SMALL, "large": LARGE}
-    return stitch_flops(*(shapes[role] for role in cut.roles), cut.below, cut.above, TOKENS)
-
-
-def _two_shapes(facts: MethodFacts) -> str:
+def _two_shapes(facts: type[TwoShapes]) -> str:
     rows = [
         ("kind", f"`{facts.kind}`"),
         ("needs", "; ".join(NEEDS[need] for need in facts.needs)),
@@ -119,10 +93,10 @@ def _two_shapes(facts: MethodFacts) -> str:
         ("inference", inference(facts)),
         ("source", facts.citation),
     ]
-    return _section(facts.name, _told(facts.implementation), rows, facts.options)
+    return _section(facts, _told(facts.implementation), rows)
 
 
-def _one_shape(facts: same_shape.Facts) -> str:
+def _one_shape(facts: type[OneShape]) -> str:
     least, most = facts.models
     count = (
         ("one model" if least == 1 else f"{least} models") + " or more"
@@ -139,17 +113,17 @@ def _one_shape(facts: same_shape.Facts) -> str:
         ("source", facts.citation),
     ]
     told = _told(facts.implementation)
-    if row := arithmetic.FAMILY.get(facts.name):
-        told = _family(row, told)
-    return _section(facts.name, told, rows, facts.options)
+    if issubclass(facts, TaskArithmeticOptions):
+        told = _family(facts, told)
+    return _section(facts, told, rows)
 
 
-def _family(row: arithmetic.Row, told: list[str]) -> list[str]:
-    """Describe a method of the task-arithmetic family from its row in the table."""
-    if row.sparsifier is arithmetic.Dense:
+def _family(facts: type[TaskArithmeticOptions], told: list[str]) -> list[str]:
+    """Describe a method of the family of task arithmetic by what it is made of."""
+    if facts.sparsifier is Dense:
         return told
-    sparse, consensus = _paragraphs(row.sparsifier), _paragraphs(row.consensus)
-    scale = "the mean, the first over the second" if row.mean else "the sum as it is"
+    sparse, consensus = _paragraphs(facts.sparsifier), _paragraphs(facts.consensus)
+    scale = "the mean, the first over the second" if facts.mean else "the sum as it is"
     return [
         "theta = theta_0 + strength * consensus(sparse(tau_1), ..., sparse(tau_n)), with tau_i = theta_i - theta_0.",
         f"Sparse: {sparse[0]}",
@@ -159,10 +133,10 @@ def _family(row: arithmetic.Row, told: list[str]) -> list[str]:
     ]
 
 
-def _section(name: str, told: list[str], rows: list[tuple[str, str]], options: Mapping[str, Option]) -> str:
-    listed = [(f"`{option}`", _values(o), f"`{_written(o.default)}`", o.help) for option, o in options.items()]
+def _section(facts: type[Options], told: list[str], rows: list[tuple[str, str]]) -> str:
+    listed = [(f"`{option}`", _values(o), f"`{_written(o.default)}`", o.help) for option, o in facts.known().items()]
     shown = markdown.table(("option", "values", "default", "what"), listed) if listed else "No options."
-    return markdown.page(f"### {name}", *told, markdown.table(("", ""), rows), shown)
+    return markdown.page(f"### {facts.name}", *told, markdown.table(("", ""), rows), shown)
 
 
 def _told(implementation: str) -> list[str]:
@@ -175,14 +149,20 @@ def _told(implementation: str) -> list[str]:
 
 def _paragraphs(thing: Any) -> list[str]:
     """Paragraphs of a docstring, without those about errors, which do not concern users."""
-    return [markdown.prose(text) for text in inspect.getdoc(thing).split("\n\n") if not text.startswith("Raises ")]
+    told = inspect.getdoc(thing) or ""
+    return [markdown.prose(text) for text in told.split("\n\n") if not text.startswith("Raises ")]
 
 
 def _values(option: Option) -> str:
-    return ", ".join(f"`{choice}`" for choice in option.choices) or VALUES[option.type]
+    if option.choices:
+        return ", ".join(f"`{choice}`" for choice in option.choices)
+    if option.bounds:
+        most = option.bounds.most
+        return option.bounds.words.removeprefix("a ") + (f", at most {most:,}" if most <= FARTHEST else "")
+    return "true or false" if option.type is bool else "list of numbers, 0 among them"
 
 
 def _written(value: Any) -> str:
     if isinstance(value, bool):
         return str(value).lower()
-    return str(value)
+    return str(list(value) if isinstance(value, tuple) else value)

@@ -19,12 +19,15 @@ from graft.io import files
 from graft.io.progress import Report
 from graft.merging.homogeneous import card, folders
 from graft.merging.homogeneous.checkpoint import WEIGHTS
-from graft.registry import same_shape_methods
+from graft.merging.homogeneous.orders import Order, Plan
+from graft.registry import methods
 from graft.registry.shapes import Shape
 from graft.study import runs
 from graft.study.grid import Grid
 from graft.study.grid_systems import System, same_shape_settings, statistic_of
 from graft.study.paths import Paths
+from graft.study.steps.finetune_model import FinetuneModel
+from graft.study.steps.model_statistics import ModelStatistics
 from graft.tasks import metrics
 
 
@@ -59,20 +62,19 @@ class Combination:
         self.grid, self.paths, self.task, self.system = grid, paths, task, system
         self.device, self.report = device, report
         self.name = "/".join(part for part in (system.name, task, f"seed-{seed}") if part)
-        self.settings = same_shape_settings(system)
-        self.facts = same_shape_methods.of_study(system.method)
-        self.pretrained = runs.model_folder(grid, paths, system.model)
+        assert system.model is not None and system.method is not None
+        self.settings, self.model = same_shape_settings(system), system.model
+        self.facts = methods.facts(system.method)
+        self.pretrained = runs.model_folder(grid, paths, self.model)
         self.shape = Shape.of(self.pretrained)
         self.sources = [self._source(*one) for one in grid.merged(task, system, seed)]
 
     def _source(self, task: str, system: str, seed: int) -> Source:
-        folder = self.paths.run(task, system, seed)
-        made = runs.read_made(folder / "build.json", self.grid.made(task, system, seed))
+        folder, made = runs.finished(self.grid, self.paths, FinetuneModel(task, system, seed))
         statistic, found, flops = statistic_of(self.system), None, dict(made["train_flops_parts"])
         if statistic:
-            found = self.paths.model_statistics(task, system, seed, statistic)
-            expected = self.grid.model_statistics(task, system, seed, statistic)
-            flops |= runs.read_made(found / "manifest.json", expected)["train_flops_parts"]
+            found, gathered = runs.finished(self.grid, self.paths, ModelStatistics(task, system, seed, statistic))
+            flops |= gathered["train_flops_parts"]
         return Source(task, folder / "model", made, found and found / self.facts.statistics, flops)
 
     def score(self, task: str, model: BertForSequenceClassification) -> float:
@@ -87,8 +89,8 @@ class Combination:
         return pass_flops(forward, *self._select(task))
 
     def _select(self, task: str) -> tuple[Any, int]:
-        tokens = runs.tokens(self.grid, self.paths, task, self.system.model, "select")
-        return tokens, self.grid.max_tokens(task, self.system.model)
+        tokens = runs.tokens(self.grid, self.paths, task, self.model, "select")
+        return tokens, self.grid.max_tokens(task, self.model)
 
     def sources_flops(self) -> dict[str, int]:
         """Parts of the FLOPs of all source models and their statistics."""
@@ -99,12 +101,12 @@ class Combination:
 
     def merged(
         self, models: Sequence[Path], base: Path, out: Path, strength: float, statistics: Sequence[Path] = ()
-    ) -> folders.Plan:
+    ) -> Plan:
         """Merge the model folders `models` into folder `out`."""
-        method = "uniform" if self.facts is same_shape_methods.GREEDY else self.facts.name
+        method = "uniform" if self.facts.kind == methods.GREEDY else self.facts.name
         # Without a base, merging identical models reproduces them bit for bit.
         needs_base = self.facts.base or (strength != 1 and method != "slerp")
-        order = folders.Order(
+        order = Order(
             method,
             tuple(models),
             out,
@@ -119,7 +121,7 @@ class Combination:
         with threadpool_limits(self.grid.study.launch.threads):
             return folders.merge(order, lambda *_: None)
 
-    def card(self, plan: folders.Plan, sources: Sequence[Source], note: str = "") -> str:
+    def card(self, plan: Plan, sources: Sequence[Source], note: str = "") -> str:
         """Write the text of the merged model's card."""
         base = [("base", self.pretrained, self.pretrained / WEIGHTS)] if "base" in plan.sources else []
         # The card names the run folder, which includes the system's name; its model folders all have the same name.
@@ -131,7 +133,15 @@ class Combination:
             for role, named, weights in [*base, *members]
         }
         config = {"architectures": ["BertForSequenceClassification"]}
-        return card.text(replace(plan, facts=self.facts), config, found, "the build.json beside this folder") + note
+        return (
+            card.text(
+                replace(plan, options=self.facts.checked(self.system.settings.options)),
+                config,
+                found,
+                "the build.json beside this folder",
+            )
+            + note
+        )
 
 
 @contextlib.contextmanager

@@ -19,6 +19,7 @@ from graft.making.combining.combination import Combination, Combined, Source, sc
 from graft.merging.card import CARD
 from graft.merging.homogeneous import folders
 from graft.merging.homogeneous.checkpoint import WEIGHTS
+from graft.merging.homogeneous.orders import Plan
 from graft.merging.saving import save_classifier, split_classifier
 from graft.merging.selection import Point, search
 from graft.study.grid_systems import statistic_of
@@ -45,7 +46,7 @@ def encoder(one: Combination, out: Path) -> Combined:
         statistics = tuple(models) if statistic_of(one.system) else ()
 
         @functools.lru_cache(maxsize=1)
-        def made(strength: float) -> tuple[dict[str, Tensor], folders.Plan]:
+        def made(strength: float) -> tuple[dict[str, Tensor], Plan]:
             with scratch(temporary) as folder:
                 plan = one.merged(models, base, folder / "merged", strength, statistics)
                 return load_file(folder / "merged" / WEIGHTS), plan

@@ -17,10 +17,10 @@ from graft.flops.same_shape import merge_flops
 from graft.io import files
 from graft.making.combining.combination import Combination, Combined, Source, scratch
 from graft.merging.card import CARD
-from graft.merging.homogeneous import folders
-from graft.merging.homogeneous.averages import greedy
+from graft.merging.homogeneous.greedy import greedy
+from graft.merging.homogeneous.orders import Plan
 from graft.merging.selection import Point, search
-from graft.registry import same_shape_methods
+from graft.registry.methods import GREEDY
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,7 @@ class Found:
     choices; and its score on `select`."""
 
     model: BertForSequenceClassification
-    plan: folders.Plan
+    plan: Plan
     sources: Sequence[Source]
     tried: list[int]
     choices: list[dict[str, Any]]
@@ -42,7 +42,7 @@ def soup(one: Combination, out: Path) -> Combined:
     with scratch(out.parent) as temporary:
         (temporary / "base").mkdir()
         save_model(new_classifier(one.pretrained, row.labels, MEMBER_SEEDS), temporary / "base")
-        find = _greedily if one.facts is same_shape_methods.GREEDY else _by_strength
+        find = _greedily if one.facts.kind == GREEDY else _by_strength
         found = find(one, temporary)
         with files.atomic_folder(out) as folder:
             save_model(found.model, folder)
@@ -60,7 +60,7 @@ def _by_strength(one: Combination, temporary: Path) -> Found:
 
     # The strength tried last is often the one chosen.
     @functools.lru_cache(maxsize=1)
-    def made(strength: float) -> tuple[BertForSequenceClassification, folders.Plan]:
+    def made(strength: float) -> tuple[BertForSequenceClassification, Plan]:
         with scratch(temporary) as folder:
             plan = one.merged(models, temporary / "base", folder / "merged", strength, statistics)
             return load_classifier(folder / "merged"), plan
@@ -81,7 +81,7 @@ def _greedily(one: Combination, temporary: Path) -> Found:
     """Add members from the best down, keeping each if the average with it scores no worse on `select`."""
     searched: list[dict[str, Any]] = []
 
-    def made(members: Sequence[int]) -> tuple[BertForSequenceClassification, folders.Plan]:
+    def made(members: Sequence[int]) -> tuple[BertForSequenceClassification, Plan]:
         with scratch(temporary) as folder:
             models = [one.sources[member].folder for member in members]
             plan = one.merged(models, temporary / "base", folder / "merged", 1.0)

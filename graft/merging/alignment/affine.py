@@ -10,7 +10,7 @@ from torch import Tensor
 from graft.merging.alignment.maps import Maps
 from graft.merging.alignment.procrustes import procrustes
 from graft.merging.moments import Moments
-from graft.registry.merge_methods import ALIGNMENTS, EASY_RIDGE, PLANS
+from graft.registry.alignments import ALIGNMENTS, EASY_RIDGE, PLANS
 
 # Directions with less than this share of the largest eigenvalue (of standardised activations) count as null: the model
 # does not vary along them on the calibration text, so nothing is read from or written to them.

@@ -34,7 +34,7 @@ def with_evidence(parts: Parts, method: str) -> Parts:
 
     Raises ValueError if a calibration is needed and missing.
     """
-    if parts.options.get("evidence") == "weights":
+    if parts.options.evidence == "weights":
         return replace(parts, statistics=from_weights(parts))
     if parts.statistics is None:
         raise ValueError(f"{method} needs the statistics of a calibration; run calibrate for this pair of models")

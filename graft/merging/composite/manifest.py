@@ -10,9 +10,9 @@ from safetensors.torch import load_file, save_file
 from torch import Tensor, nn
 
 from graft.encoders.architecture import check_tensors
+from graft.encoders.features import POOLINGS
 from graft.io.files import atomic_folder, read_json, sha256, write_json
 from graft.merging.heads.ridge import LinearMap
-from graft.registry.merge_methods import POOLINGS
 
 FILE = "composite.json"
 HEAD = "head.safetensors"

@@ -6,7 +6,7 @@ from torch import Tensor
 
 from graft.merging.heads import label_free, labelled, transplant
 from graft.merging.heads.head import Head, head_logits
-from graft.registry.merge_methods import HEADS
+from graft.registry.methods import HEADS
 
 
 def fit_heads(

@@ -1,17 +1,19 @@
-"""The family of task arithmetic, as a table: how each change is made sparse, how changes agree, how they are scaled."""
+"""The family of task arithmetic: how each change is made sparse, how changes agree, how they are scaled."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, NamedTuple
+from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 
+from graft.merging.facts import OneShape
 from graft.merging.homogeneous.averages import weighted_sum
 from graft.merging.homogeneous.formats import Array
 from graft.merging.homogeneous.models import Block, Models
 from graft.merging.homogeneous.protocol import Each, Method, Settings
 from graft.merging.homogeneous.sparsifiers import Dense, Drop, MagPrune, Middle, Trim
+from graft.registry.options import Seed, Share, Size
 
 # Maps changes and weights to the weighted sum and the total weight in it, a scalar or one per element.
 Consensus = Callable[[Sequence[Array], Sequence[float]], tuple[Array, Array | float]]
@@ -40,40 +42,98 @@ def elected(deltas: Sequence[Array], weights: Sequence[float]) -> tuple[Array, A
     return total, counted
 
 
-class Row(NamedTuple):
-    """One method: base + strength * scaling(consensus(sparsifier(model_i - base))).
+Density = Annotated[Share, "share of each change that is kept"]
+MaskSeed = Annotated[Seed, "of the random masks, which depend on it and on the tensor's name alone"]
+
+
+class TaskArithmeticOptions(OneShape):
+    """A method of the family: base + strength * scaling(consensus(sparsifier(model_i - base))).
 
     If `mean`, the scaling divides the consensus' sum by the weights in it; otherwise it leaves the sum unchanged.
     """
 
-    sparsifier: type[Dense]
-    consensus: Consensus
-    mean: bool
+    name = "task_arithmetic"
+    citation = "Ilharco et al. 2022, Editing Models with Task Arithmetic, arXiv 2212.04089"
+    implementation = f"{__name__}:TaskArithmetic"
+    # The paper's best for eight tasks, and its advice if no strength can be tried.
+    strength = 0.3
+    sparsifier: ClassVar[type[Dense]] = Dense
+    consensus: ClassVar[Consensus] = staticmethod(everyone)
+    mean: ClassVar[bool] = False
 
 
-FAMILY = {
-    "task_arithmetic": Row(Dense, everyone, mean=False),
-    "ties": Row(Trim, elected, mean=True),
-    "dare_linear": Row(Drop, everyone, mean=False),
-    "dare_ties": Row(Drop, elected, mean=True),
-    "breadcrumbs": Row(Middle, everyone, mean=False),
-    "della_linear": Row(MagPrune, everyone, mean=False),
-    "della": Row(MagPrune, elected, mean=True),
-}
+class TiesOptions(TaskArithmeticOptions):
+    name = "ties"
+    citation = "Yadav et al. 2023, TIES-Merging, arXiv 2306.01708"
+    sparsifier, consensus, mean = Trim, staticmethod(elected), True
+    # 1 and 20%: the paper's settings without validation data.
+    strength = 1.0
+
+    density: Density = 0.2
+    scope: Annotated[Literal["model", "tensor"], "largest of the whole model (the paper) or of each tensor"] = "model"
+
+
+class DareLinearOptions(TaskArithmeticOptions):
+    name = "dare_linear"
+    citation = "Yu et al. 2023, Language Models are Super Mario, arXiv 2311.03099"
+    sparsifier = Drop
+
+    # The paper tries p from 0.1 to 0.9.
+    density: Density = 0.5
+    seed: MaskSeed = 0
+
+
+class DareTiesOptions(DareLinearOptions):
+    # As TIES, with dropping in place of trimming.
+    name, strength, consensus, mean = "dare_ties", 1.0, staticmethod(elected), True
+
+
+class BreadcrumbsOptions(TaskArithmeticOptions):
+    name = "breadcrumbs"
+    citation = "Davari & Belilovsky 2023, Model Breadcrumbs, arXiv 2312.06795"
+    sparsifier = Middle
+    # The start of the authors' own search (their code): alpha 0.2, beta 0.15, gamma 0.006.
+    strength = 0.2
+
+    density: Density = 0.15
+    outliers: Annotated[Size, "share of each change, the largest, that is dropped"] = 0.006
+
+    def check(self) -> None:
+        if self.outliers + self.density > 1 and self.density < 1 or self.outliers >= 1:
+            raise ValueError(f"outliers {self.outliers} and density {self.density} are more than 1 together")
+
+
+class DellaLinearOptions(TaskArithmeticOptions):
+    name = "della_linear"
+    citation = "Deep et al. 2024, DELLA-Merging, arXiv 2406.11617"
+    sparsifier = MagPrune
+
+    density: Density = 0.5
+    # The default follows the authors' code, 0.05 to either side.
+    epsilon: Annotated[Size, "width of the range of probabilities, from a row's smallest change to its largest"] = 0.1
+    seed: MaskSeed = 0
+
+    def check(self) -> None:
+        low, high = self.density - self.epsilon / 2, self.density + self.epsilon / 2
+        if self.density < 1 and not 0 < low <= high <= 1:
+            raise ValueError(f"density {self.density} and epsilon {self.epsilon} leave probabilities of 0 to 1")
+
+
+class DellaOptions(DellaLinearOptions):
+    name, strength, consensus, mean = "della", 1.0, staticmethod(elected), True
 
 
 class TaskArithmetic(Method):
     """theta = theta_0 + strength * merged(tau_1, ..., tau_n), with changes ("task vectors") tau_i = theta_i - theta_0.
 
     Ilharco et al. 2022, Editing Models with Task Arithmetic, arXiv 2212.04089: the sum of the tau_i as they are. The
-    other rows of FAMILY first make them sparse (see the sparsifiers for formulas and sources), and merge either by that
+    other methods here first make them sparse (see the sparsifiers for formulas and sources), and merge either by that
     sum, or by TIES' mean over the models that agree in sign.
     """
 
     def __init__(self, settings: Settings) -> None:
         super().__init__(settings)
-        self._row = FAMILY[settings.method]
-        self._sparsifier = self._row.sparsifier(settings.options)
+        self._sparsifier = settings.options.sparsifier(settings.options)
 
     def survey(self, models: Models, each: Each) -> Any:
         return self._sparsifier.survey(models, each)
@@ -83,8 +143,8 @@ class TaskArithmetic(Method):
 
     def change(self, models: Models, block: Block, measured: Any) -> Array:
         sparse = [self._sparsifier.sparse(block, model, measured) for model in range(len(block.deltas))]
-        total, counted = self._row.consensus(sparse, models.weights)
-        if self._row.mean:
+        total, counted = self.settings.options.consensus(sparse, models.weights)
+        if self.settings.options.mean:
             # The total weight is 0 only where nothing is merged. (numpy's own `where` takes twenty times as long.)
             total *= counted != 0
             total /= counted + (counted == 0)

@@ -1,13 +1,25 @@
-"""Averages of models: the uniform and the weighted one, and the greedy soup's choice of what goes into it."""
+"""Averages of models: the uniform and the weighted one."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any
 
+from graft.merging.facts import OneShape
 from graft.merging.homogeneous.formats import Array
 from graft.merging.homogeneous.models import Block, Models
 from graft.merging.homogeneous.protocol import Method
+
+
+class UniformOptions(OneShape):
+    name = "uniform"
+    citation = "Wortsman et al. 2022, Model soups, arXiv 2203.05482"
+    implementation = f"{__name__}:Average"
+    base = weighted = False
+
+
+class LinearOptions(UniformOptions):
+    name, weighted = "linear", True
 
 
 def weighted_sum(deltas: Sequence[Array], weights: Sequence[float]) -> Array:
@@ -33,21 +45,3 @@ class Average(Method):
     def change(self, models: Models, block: Block, measured: Any) -> Array:
         mean = weighted_mean(block.deltas, models.weights)
         return mean if self.settings.strength == 1 else self.settings.strength * mean
-
-
-def greedy(scores: Sequence[float], score: Callable[[tuple[int, ...]], float]) -> tuple[int, ...]:
-    """Which models a greedy soup averages, as indices into `scores`, in the order in which they came in.
-
-    From the best model down, each goes in if the average of what is in and itself scores no worse on held-out data than
-    without it (arXiv 2203.05482, recipe 1). scores: of each model alone; score: of the uniform average of some models,
-    higher is better. Raises ValueError where there is no model.
-    """
-    if not scores:
-        raise ValueError("a greedy soup needs one model at least")
-    best, *rest = sorted(range(len(scores)), key=lambda i: (-scores[i], i))
-    chosen, reached = (best,), scores[best]
-    for model in rest:
-        tried = score((*chosen, model))
-        if tried >= reached:
-            chosen, reached = (*chosen, model), tried
-    return chosen

@@ -26,11 +26,11 @@ def write(
     """
     sources = {role: _source(place, found, digests) for role, (place, found) in plan.sources.items()}
     made = {
-        "method": plan.facts.name,
-        "citation": plan.facts.citation,
+        "method": plan.options.name,
+        "citation": plan.options.citation,
         "strength": plan.strength,
         "weights": list(plan.weights),
-        "options": plan.options,
+        "options": plan.options.values(),
         "sources": sources,
         "averaged": list(plan.averaged),
         "tied": [list(names) for names in plan.tied],
@@ -56,17 +56,17 @@ def text(
     """Render the README.md of a merged model; `record` names where its full provenance is recorded."""
     origins = origins_of(sources)
     kind = next((task for name in config.get("architectures") or () for end, task in TASKS.items() if end in name), "")
-    weights = f", weights {', '.join(f'{weight:g}' for weight in plan.weights)}" if plan.facts.weighted else ""
-    told = "".join(f", {name} {value}" for name, value in plan.options.items())
+    weights = f", weights {', '.join(f'{weight:g}' for weight in plan.weights)}" if plan.options.weighted else ""
+    told = "".join(f", {name} {value}" for name, value in plan.options.values().items())
     hub: dict[str, Any] = {"pipeline_tag": kind}
     if embeds:
         hub = {"library_name": "sentence-transformers", "pipeline_tag": "sentence-similarity"}
     return page(
-        metadata(plan.facts.name, origins, **hub),
-        f"# A {plan.facts.name} merge",
+        metadata(plan.options.name, origins, **hub),
+        f"# A {plan.options.name} merge",
         warned(origins),
-        f"{len(plan.weights)} models of one shape were merged by `{plan.facts.name}` (strength {plan.strength:g}"
-        f"{weights}{told}). Source of the method: {plan.facts.citation}.",
+        f"{len(plan.weights)} models of one shape were merged by `{plan.options.name}` (strength {plan.strength:g}"
+        f"{weights}{told}). Source of the method: {plan.options.citation}.",
         table_of(sources),
         *_notes(plan),
         f"All about its making stands in {record}. {UNTRIED} each of its models before you use it.",

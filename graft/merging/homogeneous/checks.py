@@ -9,7 +9,7 @@ from typing import Any
 
 from graft.merging.homogeneous import companions
 from graft.merging.homogeneous.models import Models
-from graft.registry import same_shape_methods
+from graft.merging.homogeneous.regmean import GRAM
 from graft.tasks import alike
 
 
@@ -22,7 +22,7 @@ def check_statistics(kind: str, models: Models) -> None:
     first = models.statistics[0]
     for statistics in models.statistics:
         expected = {name: models.origin.tensors[name].shape for name in models.names}
-        if kind == same_shape_methods.GRAM:
+        if kind == GRAM:
             expected = {name: expected.get(name, ())[1:] * 2 for name in first.tensors}
         for name, shape in expected.items():
             if name not in statistics.tensors:

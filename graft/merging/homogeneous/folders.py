@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from graft.io import files
+from graft.merging.facts import OneShape
 from graft.merging.homogeneous import card, checks, companions, configs, engine, layout
 from graft.merging.homogeneous.checkpoint import Checkpoint
 from graft.merging.homogeneous.companions import Companions
@@ -20,7 +21,7 @@ from graft.merging.homogeneous.models import Models, in_order_of_content
 from graft.merging.homogeneous.orders import Order, Plan
 from graft.merging.homogeneous.protocol import Settings
 from graft.merging.homogeneous.shards import Slot, Writer, shared_out, size
-from graft.registry import same_shape_methods
+from graft.registry import methods
 
 # Config keys of the head.
 LABELS = configs.LABELS
@@ -38,19 +39,18 @@ def merge(order: Order, report: engine.Report, dry_run: bool = False) -> Plan:
     head or computation, values are not finite, files are damaged, or weights, options or statistics are wrong. Raises
     OSError if the disk fills up or is not writable.
     """
-    facts = _checked(order)
     weights = order.weights or (1.0,) * len(order.models)
-    options = same_shape_methods.checked_options(facts.name, order.options)
-    strength = facts.strength if order.strength is None else order.strength
+    options = _checked(order).checked(order.options)
+    strength = options.strength if order.strength is None else order.strength
     limit = size(order.max_shard_size)
     with contextlib.ExitStack() as stack:
         known = {folder: configs.read(folder) for folder in _folders(order)}
         configs.check(known)
         configs.check_classes({folder: known[folder] for folder in order.models})
-        models, laid = _opened(order, facts, weights, known, stack)
+        models, laid = _opened(order, options, weights, known, stack)
         beside, config = _beside(order, known, laid)
         plan = Plan(
-            facts, strength, weights, options, _sources(order, models), shared_out(laid.slots, limit), order.dtype,
+            strength, weights, options, _sources(order, models), shared_out(laid.slots, limit), order.dtype,
             order.device, laid.averaged, tuple((one, *others) for one, others in sorted(laid.ties.items())),
             laid.left_out,
         )  # fmt: skip
@@ -58,9 +58,9 @@ def merge(order: Order, report: engine.Report, dry_run: bool = False) -> Plan:
         if dry_run:
             return plan
         # For slerp, the order of the two models matters.
-        if facts.name != "slerp":
+        if options.name != "slerp":
             models = in_order_of_content(models)
-        method = same_shape_methods.implementation(facts.name)(Settings(facts.name, strength, options, order.device))
+        method = methods.implementation(options.name)(Settings(strength, options, order.device))
         with files.atomic_folder(order.out, new=True) as target:
             digests = _write(method, models, target, laid.slots, limit, report)
             files.write_json(target / "config.json", config)
@@ -71,12 +71,12 @@ def merge(order: Order, report: engine.Report, dry_run: bool = False) -> Plan:
 
 def told(plan: Plan) -> str:
     """Summarise a merge in two lines, plus one each for averaged and for left-out tensors."""
-    options = "".join(f", {name} {value}" for name, value in plan.options.items())
-    weights = f", weights {' '.join(f'{weight:g}' for weight in plan.weights)}" if plan.facts.weighted else ""
+    options = "".join(f", {name} {value}" for name, value in plan.options.values().items())
+    weights = f", weights {' '.join(f'{weight:g}' for weight in plan.weights)}" if plan.options.weighted else ""
     dtypes = ", ".join(sorted({slot.dtype for file in plan.files for slot in file}))
     files_ = "1 file" if len(plan.files) == 1 else f"{len(plan.files)} files"
     lines = [
-        f"{plan.facts.name} of {len(plan.weights)} models: strength {plan.strength:g}{weights}{options}",
+        f"{plan.options.name} of {len(plan.weights)} models: strength {plan.strength:g}{weights}{options}",
         f"{plan.tensors} tensors, {plan.parameters / 1e6:.1f} M parameters, {dtypes}, "
         f"{plan.bytes / 1e6:.1f} MB in {files_}",
     ]
@@ -97,9 +97,9 @@ def _folders(order: Order) -> list[Path]:
     return list(dict.fromkeys([*([order.base] if order.base else []), *order.models]))
 
 
-def _checked(order: Order) -> same_shape_methods.Facts:
+def _checked(order: Order) -> type[OneShape]:
     """Check all of the order that needs no model opened; returns the method's facts."""
-    facts = same_shape_methods.facts(order.method)
+    facts = methods.facts(order.method, methods.ONE_SHAPE)
     count, (least, most) = len(order.models), facts.models
     if facts.name == "slerp" and count + bool(order.base) != 2:
         raise ValueError("slerp goes from one model to another: give --base DIR --models DIR, or --models DIR DIR")
@@ -134,7 +134,7 @@ def _sees_gpu() -> bool:
 
 def _opened(
     order: Order,
-    facts: same_shape_methods.Facts,
+    options: OneShape,
     weights: tuple[float, ...],
     known: Mapping[Path, Mapping[str, Any]],
     stack: contextlib.ExitStack,
@@ -147,16 +147,18 @@ def _opened(
     laid = layout.of(base, opened, family, configs.ties(known.values(), family), dtype)
     statistics = [
         layout.statistics_under(
-            stack.enter_context(Checkpoint(str(folder / facts.statistics), [folder / facts.statistics])), laid, family
+            stack.enter_context(Checkpoint(str(folder / options.statistics), [folder / options.statistics])),
+            laid,
+            family,
         )
         for folder in order.statistics
     ]
     origin, tuned = laid.base or laid.tuned[0], laid.tuned
-    if facts.name == "slerp" and laid.base is None:
+    if options.name == "slerp" and laid.base is None:
         tuned = tuned[1:]
     models = Models(origin, tuned, weights[: len(tuned)], tuple(statistics), laid.ties)
     if statistics:
-        checks.check_statistics(facts.statistics, models)
+        checks.check_statistics(options.statistics, models)
     return models, laid
 
 

@@ -6,11 +6,20 @@ import itertools
 import math
 from typing import Any
 
+from graft.merging.facts import OneShape
 from graft.merging.homogeneous.averages import weighted_mean
 from graft.merging.homogeneous.formats import Array
 from graft.merging.homogeneous.models import Block, Models
 from graft.merging.homogeneous.products import inner
 from graft.merging.homogeneous.protocol import Method
+
+
+class ModelStockOptions(OneShape):
+    name = "model_stock"
+    citation = "Jang et al. 2024, Model Stock, arXiv 2403.19522"
+    implementation = f"{__name__}:ModelStock"
+    weighted = False
+    models = (2, None)
 
 
 def ratio(cosine: float, models: int) -> float:

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from graft.merging.facts import OneShape
 from graft.merging.homogeneous.shards import Slot
-from graft.registry import same_shape_methods
 
 
 @dataclass(frozen=True)
@@ -37,10 +37,9 @@ class Plan:
     tensors; left_out: tensors that some models have and the merged one does not.
     """
 
-    facts: same_shape_methods.Facts
     strength: float
     weights: tuple[float, ...]
-    options: dict[str, Any]
+    options: OneShape
     sources: dict[str, tuple[Path, tuple[Path, ...]]]
     files: list[list[Slot]]
     dtype: str | None

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from typing import Any
 
 from graft.merging.homogeneous.formats import Array
@@ -19,12 +19,11 @@ class Settings:
     """Settings of a method.
 
     strength: factor of the change (lambda or alpha in the papers); options: from
-    `same_shape_methods.checked_options`; device: where matrices are factorised, cpu or cuda.
+    `methods.checked_options`; device: where matrices are factorised, cpu or cuda.
     """
 
-    method: str
     strength: float = 1.0
-    options: Mapping[str, Any] = field(default_factory=dict)
+    options: Any = None
     device: str = "cpu"
 
 

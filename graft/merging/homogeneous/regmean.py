@@ -2,15 +2,44 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Annotated, Any
 
 import numpy as np
 
+from graft.flops.counts import cholesky_flops
+from graft.flops.same_shape import linear_layers
+from graft.merging.facts import OneShape
 from graft.merging.homogeneous.averages import weighted_mean
 from graft.merging.homogeneous.formats import Array
 from graft.merging.homogeneous.models import Block, Models, read
 from graft.merging.homogeneous.products import solve
 from graft.merging.homogeneous.protocol import Method
+from graft.registry.options import Size
+from graft.registry.shapes import Shape
+
+GRAM = "gram.safetensors"
+
+
+class RegMeanOptions(OneShape):
+    name = "regmean"
+    citation = "Jin et al. 2022, Dataless Knowledge Fusion by Merging Weights of Language Models, arXiv 2212.09849"
+    implementation = f"{__name__}:RegMean"
+    base = False
+    statistics = GRAM
+
+    off_diagonal: Annotated[Size, "factor of a Gram matrix off its diagonal (T5-base: 0.1)"] = 0.9
+
+    def check(self) -> None:
+        if self.off_diagonal > 1:
+            raise ValueError(f"off_diagonal {self.off_diagonal} must be 1 at most")
+
+    @staticmethod
+    def factoring(shape: Shape, outputs: int | None, models: int) -> int:
+        """FLOPs of every linear layer's products with the Gram matrices, a factorisation and a solution."""
+        return sum(
+            models * 2 * out * wide**2 + cholesky_flops(wide) + 2 * out * wide**2
+            for out, wide in linear_layers(shape, outputs)
+        )
 
 
 def damped(gram: Array, off_diagonal: float) -> Array:
@@ -40,7 +69,7 @@ class RegMean(Method):
         for delta, statistics, weight in zip(block.deltas, models.statistics, models.weights, strict=True):
             gram = read(statistics, block.name, 0, width * width, np.float64).reshape(width, width)
             unseen &= np.diagonal(gram) == 0
-            gram = damped(gram, self.settings.options["off_diagonal"])
+            gram = damped(gram, self.settings.options.off_diagonal)
             product += weight * (delta.astype(np.float64) @ gram)
             grams += weight * gram
         product[:, unseen] = weighted_mean([delta[:, unseen] for delta in block.deltas], models.weights)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from typing import Any
 
+from graft.merging.facts import OneShape
 from graft.merging.homogeneous.formats import Array
 from graft.merging.homogeneous.models import Block, Models
 from graft.merging.homogeneous.products import inner
@@ -12,6 +13,15 @@ from graft.merging.homogeneous.protocol import Method
 
 # Above this cosine the arc is practically a line, and sin(angle) is too small to divide by.
 PARALLEL = 0.9995
+
+
+class SlerpOptions(OneShape):
+    name = "slerp"
+    citation = "Shoemake 1985, Animating rotation with quaternion curves, SIGGRAPH"
+    implementation = f"{__name__}:Slerp"
+    strength = 0.5
+    base = weighted = False
+    models = (1, 2)
 
 
 def coefficients(cosine: float, share: float) -> tuple[float, float]:

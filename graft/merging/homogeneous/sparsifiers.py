@@ -1,8 +1,8 @@
-"""Sparsify a model's change before it is merged with others: the first column of `arithmetic.FAMILY`."""
+"""Sparsify a model's change before it is merged with others: `sparsifier` of the methods in `arithmetic`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any
 
@@ -18,8 +18,8 @@ from graft.merging.homogeneous.protocol import Each
 class Dense:
     """All of the change: no sparsifier. Also what others are built on."""
 
-    def __init__(self, options: Mapping[str, Any]) -> None:
-        self.density: float = options.get("density", 1.0)
+    def __init__(self, options: Any) -> None:
+        self.options = options
 
     def survey(self, models: Models, each: Each) -> Any:
         """See `protocol.Method.survey`."""
@@ -41,21 +41,21 @@ class Trim(Dense):
     floor(density n) are kept, 1 at least, and with the smallest of them all that are as large.
     """
 
-    def __init__(self, options: Mapping[str, Any]) -> None:
-        super().__init__(options)
-        self.scope: str = options["scope"]
-
     def survey(self, models: Models, each: Each) -> list[float] | None:
-        return self._smallest(models, models.names, each) if self.scope == "model" and self.density < 1 else None
+        return (
+            self._smallest(models, models.names, each)
+            if self.options.scope == "model" and self.options.density < 1
+            else None
+        )
 
     def measure(self, models: Models, name: str, survey: list[float] | None) -> list[float]:
-        if self.density >= 1:
+        if self.options.density >= 1:
             return [0.0] * len(models.tuned)
         return survey if survey is not None else self._smallest(models, [name], map)
 
     def _smallest(self, models: Models, names: Sequence[str], each: Each) -> list[float]:
         """The smallest magnitude that is kept, for each model."""
-        rank = max(1, int(self.density * _elements(models, names)))
+        rank = max(1, int(self.options.density * _elements(models, names)))
         return [_magnitudes(models, model, names, each, [rank])[0] for model in range(len(models.tuned))]
 
     def sparse(self, block: Block, model: int, measured: list[float]) -> Array:
@@ -72,16 +72,12 @@ class Middle(Dense):
     ranks within rows; mergekit within tensors, as here.) floor(share n) are meant; equal magnitudes share their fate.
     """
 
-    def __init__(self, options: Mapping[str, Any]) -> None:
-        super().__init__(options)
-        self.outliers: float = options["outliers"]
-
     def measure(self, models: Models, name: str, survey: None) -> list[tuple[float, float]]:
         """The smallest magnitude that is kept and the smallest one above it that is not, for each model."""
         count = _elements(models, [name])
-        dropped, kept = int(self.outliers * count), int(self.density * count)
+        dropped, kept = int(self.options.outliers * count), int(self.options.density * count)
         ranks = [min(count, max(1, dropped + kept)), max(1, dropped)]
-        if self.density >= 1 or count == 0:
+        if self.options.density >= 1 or count == 0:
             return [(0.0, np.inf)] * len(models.tuned)
         limits = []
         for model in range(len(models.tuned)):
@@ -104,20 +100,16 @@ class Drop(Dense):
     tensor to the sum of magnitudes that it had instead; that is not done here.
     """
 
-    def __init__(self, options: Mapping[str, Any]) -> None:
-        super().__init__(options)
-        self.seed: int = options["seed"]
-
     def sparse(self, block: Block, model: int, measured: None) -> Array:
         delta = block.deltas[model]
-        if self.density < 1:
-            drawn = draws(self.seed, block.name, model, block.start, delta.size).reshape(delta.shape)
-            delta *= drawn < round(self.density * RANGE)
-            delta *= 1 / self.density
+        if self.options.density < 1:
+            drawn = draws(self.options.seed, block.name, model, block.start, delta.size).reshape(delta.shape)
+            delta *= drawn < round(self.options.density * RANGE)
+            delta *= 1 / self.options.density
         return delta
 
 
-class MagPrune(Drop):
+class MagPrune(Dense):
     """DELLA's MagPrune: elements are dropped at random, the larger ones of a row less often, and what is left is
     divided by the probability with which it is kept.
 
@@ -127,21 +119,17 @@ class MagPrune(Drop):
     tensors are rescaled to their sum of magnitudes; here as in the paper.
     """
 
-    def __init__(self, options: Mapping[str, Any]) -> None:
-        super().__init__(options)
-        self.epsilon: float = options["epsilon"]
-
     def sparse(self, block: Block, model: int, measured: None) -> Array:
         delta = block.deltas[model]
-        if self.density >= 1:
+        if self.options.density >= 1:
             return delta
         rows, columns = delta.shape
         ranks = np.empty((rows, columns), np.float32)
         order = np.abs(delta).argsort(axis=1, kind="stable")
         steps = np.linspace(0, 1, columns, dtype=np.float32) if columns > 1 else np.float32([0.5])
         np.put_along_axis(ranks, order, np.broadcast_to(steps, delta.shape), axis=1)
-        kept = self.density - self.epsilon / 2 + self.epsilon * ranks
-        drawn = draws(self.seed, block.name, model, block.start, delta.size).reshape(delta.shape)
+        kept = self.options.density - self.options.epsilon / 2 + self.options.epsilon * ranks
+        drawn = draws(self.options.seed, block.name, model, block.start, delta.size).reshape(delta.shape)
         delta *= drawn < kept.astype(np.float64) * RANGE
         delta /= kept
         return delta

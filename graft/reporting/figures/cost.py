@@ -23,7 +23,7 @@ from graft.reporting.figures.style import GRID, KINDS, MARKER, REFERENCE, WIDTH,
 COLUMNS = ("task", "number", "system", "kind", "metric", "cost", "mean", "low", "high", "pareto", "reference", "noted")
 # Up to this many systems are all numbered; of more, only the most interesting are.
 _ALL_NUMBERED = 12
-_FRONT = {"color": "#999999", "lw": 1.0}
+_FRONT: dict[str, Any] = {"color": "#999999", "lw": 1.0}
 _LINE = 0.125  # inches per line of the key
 _PANEL = 2.3  # inches
 Row = dict[str, Any]
@@ -88,7 +88,7 @@ def draw(data: pd.DataFrame, label: str) -> Figure:
 def _point(axis: Axes, row: Row) -> None:
     colour = KINDS[row["kind"]][1]
     # Points that are not noted stay in the background.
-    back = {} if row["noted"] else {"alpha": 0.6}
+    back: dict[str, Any] = {} if row["noted"] else {"alpha": 0.6}
     if row["reference"]:
         axis.axhline(row["mean"], **REFERENCE, zorder=1)
     if row["cost"] <= 0:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pandas as pd
 from matplotlib.figure import Figure
 
@@ -34,7 +36,7 @@ def draw(data: pd.DataFrame) -> Figure:
     every = formats.records(data)
     means = rows.ordered(list({row["system"]: row for row in every}.values()), "mean")
     figure, axis = rows.panel(means, f"{means[0]['metric']} on report")
-    place = {row["system"]: index for index, row in enumerate(means)}
+    place: dict[str, float] = {row["system"]: index for index, row in enumerate(means)}
     for row in means:
         colour, y = KINDS[row["kind"]][1], place[row["system"]]
         if row["reference"]:
@@ -43,7 +45,7 @@ def draw(data: pd.DataFrame) -> Figure:
             axis.hlines(y + 0.16, row["low"], row["high"], color=colour, lw=1, zorder=2)
         axis.plot(row["mean"], y + 0.16, **marks(row["kind"]) | {"ms": 4.5}, zorder=3)
     for row in every:
-        how = {"marker": "x"} if str(row["degenerate"]) == "True" else {"marker": "o", "mfc": "none"}
+        how: dict[str, Any] = {"marker": "x"} if str(row["degenerate"]) == "True" else {"marker": "o", "mfc": "none"}
         y = place[row["system"]] - 0.22
         axis.plot(row["value"], y, ls="", ms=2.6, mew=0.6, mec=KINDS[row["kind"]][1], **how, zorder=4)
     return figure

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -12,7 +13,8 @@ from matplotlib.lines import Line2D
 from graft.registry import depth
 from graft.reporting.figures.source import Source
 from graft.reporting.figures.style import WIDTH, styled
-from graft.study import steps
+from graft.study.steps import graph
+from graft.study.steps.calibrate import Calibrate
 
 COLUMNS = ("task", "pair", "small_layer", "large_layer", "cka", "depths")
 # Marker of each depth map (all are black) and its horizontal offset in a cell, which may hold several.
@@ -26,11 +28,11 @@ def data(source: Source) -> pd.DataFrame:
     Layer 0 is the embeddings. The table is empty once a study's statistics are cleaned away.
     """
     found: dict[tuple[str, str], tuple[list[list[float]], list[str]]] = {}
-    for step in steps.of_study(source.grid):
-        file = source.paths.statistics(*step.wildcards) / "statistics.safetensors" if step.rule == "calibrate" else None
-        if file is not None and file.is_file():
-            task, pair, name = step.wildcards
-            found.setdefault((task, pair), (_similarity(file), []))[1].append(name)
+    for step in graph.of_study(source.grid):
+        if isinstance(step, Calibrate):
+            file = step.output(source.paths).with_name("statistics.safetensors")
+            if file.is_file():
+                found.setdefault((step.task, step.pair), (_similarity(file), []))[1].append(step.depth)
     rows = []
     for (task, pair), (similarity, names) in found.items():
         small, large = len(similarity) - 1, len(similarity[0]) - 1
@@ -43,7 +45,7 @@ def data(source: Source) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
 
 
-def _similarity(file: object) -> list[list[float]]:
+def _similarity(file: Path) -> list[list[float]]:
     from safetensors.numpy import load_file
 
     return load_file(file)["cka"].tolist()

@@ -8,6 +8,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
+from graft.reporting.compared import pair_of
 from graft.reporting.figures.panels import grid_of
 from graft.reporting.figures.rows import folded
 from graft.reporting.figures.source import Source
@@ -32,8 +33,9 @@ def data(source: Source) -> pd.DataFrame:
                 if tried.score is not None:
                     best[tried.value] = max(tried.score, best.get(tried.value, tried.score))
             prefix = "other-small." if name.startswith("control.other-small.") else ""
-            pair = "" if system.pair in source.grid.study.pairs[:1] else f".{system.pair.small}"
-            own = (task, f"{prefix}{system.merge}{pair}", system.head or _HEADLESS, name, choice.metric, seed)
+            pair = pair_of(system, source.grid)
+            suffix = "" if pair in source.grid.study.pairs[:1] else f".{pair.small}"
+            own = (task, f"{prefix}{system.merge}{suffix}", system.head or _HEADLESS, name, choice.metric, seed)
             found += [(*own, strength, score, strength == choice.chosen) for strength, score in sorted(best.items())]
     return pd.DataFrame(found, columns=list(COLUMNS), dtype=object)
 

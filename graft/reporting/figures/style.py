@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import matplotlib
 import pandas as pd
@@ -24,7 +25,7 @@ KINDS = {
     "baseline": ("X", "#E69F00", "baseline"),
 }
 # Styles of lines in one panel, which also differ in dashes and markers.
-LINES = (
+LINES: tuple[dict[str, Any], ...] = (
     {"color": "#000000", "ls": "-", "marker": "o"},
     {"color": "#D55E00", "ls": "--", "marker": "^"},
     {"color": "#0072B2", "ls": "-.", "marker": "s"},
@@ -32,12 +33,12 @@ LINES = (
     {"color": "#CC79A7", "ls": (0, (3, 1, 1, 1, 1, 1)), "marker": "v"},
     {"color": "#E69F00", "ls": (0, (6, 2)), "marker": "X"},
 )
-REFERENCE = {"color": "#000000", "lw": 0.6, "ls": (0, (5, 4))}
-GRID = {"lw": 0.3, "color": "#dddddd", "zorder": 0}
+REFERENCE: dict[str, Any] = {"color": "#000000", "lw": 0.6, "ls": (0, (5, 4))}
+GRID: dict[str, Any] = {"lw": 0.3, "color": "#dddddd", "zorder": 0}
 MARKER = 5.5  # points
 WIDTH = 3.4  # inches, one column of a two-column paper
 FORMATS = ("svg", "png", "pdf")
-_STYLE = {
+_STYLE: dict[Any, Any] = {
     "font.family": "DejaVu Sans",  # ships with matplotlib, so that every machine draws the same
     "font.size": 7,
     "axes.titlesize": 8,
@@ -70,7 +71,7 @@ def styled(draw: Draw) -> Draw:
     return drawn
 
 
-def marks(kind: str) -> dict[str, object]:
+def marks(kind: str) -> dict[str, Any]:
     """Plot options for the points of a kind of system."""
     marker, colour, _ = KINDS[kind]
     return {"marker": marker, "mfc": colour, "mec": "white", "mew": 0.5, "ms": MARKER, "ls": ""}

@@ -10,6 +10,7 @@ import pandas as pd
 from graft.config.sources import GeneratedData
 from graft.io.names import common_pair
 from graft.reporting import formats, summary
+from graft.reporting.compared import pair_of
 from graft.statistics.verdicts import SEEDS_FOR_VERDICT
 from graft.study.grid import Grid
 from graft.study.records import RunRecord
@@ -85,7 +86,7 @@ def _answer(task: str, rows: list[Row], common: str, grid: Grid) -> str:
     row = next((row for row in rows if row["chosen"] is True), None)
     if row is None:
         return f"On {task} there is no answer: no merge has finished."
-    name, large = row["system"].removesuffix(common), grid.systems[row["system"]].pair.large
+    name, large = row["system"].removesuffix(common), pair_of(grid.systems[row["system"]], grid).large
     if row["delta_vs_reference"] is None:
         why = f"the fine-tuned {large} has no run to compare it with"
         return f"On {task} the best merge, chosen on select, is {name} with {row['metric']} {_score(row)}; {why}."

@@ -10,7 +10,7 @@ from typing import Any
 import pandas as pd
 
 import graft
-from graft.registry import merge_methods
+from graft.registry.methods import KINDS, facts
 from graft.reporting import formats
 from graft.study.grid import Grid
 
@@ -29,7 +29,7 @@ def cards(comparison: pd.DataFrame, grid: Grid) -> list[Card]:
     """One card for every method that makes a system of the study."""
     methods: dict[str, list[str]] = {}
     for system in grid.systems.values():
-        if system.method is not None and system.kind in merge_methods.KINDS:
+        if system.method is not None and system.kind in KINDS:
             methods.setdefault(system.method, []).append(system.name)
     return [_card(method, names, comparison, grid) for method, names in methods.items()]
 
@@ -40,30 +40,30 @@ def documentation(method: str) -> tuple[str, tuple[str, ...]]:
     These are the rest of that docstring and the docstring of the implementing class or function `combine`. They are
     parsed from the source, since importing the module would import torch.
     """
-    module, name = merge_methods.facts(method).implementation.split(":")
+    module, name = facts(method).implementation.split(":")
     source = Path(graft.__file__).parent.joinpath(*module.split(".")[1:]).with_suffix(".py")
     tree = ast.parse(source.read_text())
-    wanted = {ast.ClassDef: name, ast.FunctionDef: "combine"}
-    own = next((node for node in tree.body if wanted.get(type(node)) == getattr(node, "name", "")), None)
+    nodes = (node for node in tree.body if isinstance(node, ast.ClassDef | ast.FunctionDef))
+    own = next((n for n in nodes if n.name == (name if isinstance(n, ast.ClassDef) else "combine")), None)
     what, *rest = _paragraphs(ast.get_docstring(tree) or "")
     return what, (*rest, *_paragraphs((own and ast.get_docstring(own)) or ""))
 
 
 def _card(method: str, systems: list[str], comparison: pd.DataFrame, grid: Grid) -> Card:
-    facts = merge_methods.facts(method)
+    known = facts(method)
     what, paragraphs = documentation(method)
     rows = [row for row in formats.records(comparison) if row["system"] in systems]
-    merges = dict.fromkeys(grid.systems[name].merge for name in systems)
-    runs = " + ".join(facts.inference)
+    merges = dict.fromkeys(merge for name in systems if (merge := grid.systems[name].merge))
+    runs = " + ".join(known.inference)
     told = [
-        ("kind", f"{facts.kind}, {'one model of the large shape' if facts.kind == 'weights' else 'runs both models'}"),
-        ("reads", ", ".join(facts.needs)),
-        ("labels seen", facts.label_use + (", and those its head sees" if facts.heads else "")),
+        ("kind", f"{known.kind}, {'one model of the large shape' if known.kind == 'weights' else 'runs both models'}"),
+        ("reads", ", ".join(known.needs)),
+        ("labels seen", known.label_use + (", and those its head sees" if known.heads else "")),
         ("runs per example", runs),
         ("training FLOPs", _range(rows, "train_flops_ratio")),
         ("inference FLOPs", _range(rows, "inference_flops_ratio")),
-        *((f"options of {merge}", _options(grid.merges[merge].options)) for merge in merges),
-        ("source", facts.citation),
+        *((f"options of {merge}", _options(grid.merges[merge].options.values())) for merge in merges),
+        ("source", known.citation),
     ]
     return Card(method, what, paragraphs, tuple(told))
 

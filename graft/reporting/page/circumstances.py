@@ -11,6 +11,7 @@ from graft.reporting.states import states
 from graft.study.grid import Grid
 from graft.study.paths import Paths
 from graft.study.records import RunRecord
+from graft.study.sources import check_sources
 
 
 def circumstances(records: list[RunRecord]) -> list[tuple[str, str]]:
@@ -36,7 +37,7 @@ def circumstances(records: list[RunRecord]) -> list[tuple[str, str]]:
 def absent(grid: Grid, paths: Paths) -> list[tuple[str, str, str]]:
     """Name, state and reason of every run that is not in the tables."""
     try:
-        grid.check_sources(rows=False)
+        check_sources(grid, rows=False)
         check = True
     except ValueError:  # a local source no longer exists, so stale runs cannot be recognised
         check = False

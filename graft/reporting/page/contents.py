@@ -98,7 +98,7 @@ def _costs(paths: Paths) -> list[Section]:
     path = paths.tables / csv_files.COSTS
     if not path.is_file():
         return []
-    columns = {
+    columns: dict[str, tuple[str, Write]] = {
         "task": ("task", str),
         "system": ("system", str),
         "training FLOPs": ("train_flops", formats.flops),
@@ -131,7 +131,7 @@ def _tests(significance: pd.DataFrame) -> Section:
             for row in formats.records(significance)
         ]
     )
-    columns = {
+    columns: dict[str, tuple[str, Write]] = {
         "task": ("task", str),
         "system": ("system", str),
         "against": ("versus", lambda versus: str(versus).replace("_", " ")),

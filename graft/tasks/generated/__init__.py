@@ -32,7 +32,7 @@ class Grammar:
     """
 
     layout: Layout
-    draw: Callable[[random.Random, str, str | None], tuple[str, ...]]
+    draw: Callable[[random.Random, str, str], tuple[str, ...]]
     line: Callable[[int, tuple[str, ...], str], tuple[str, ...]]
 
 
@@ -87,10 +87,10 @@ def _rows(
         yield texts, score
 
 
-def _labels(labels: tuple[str, ...] | None, rng: random.Random, count: int) -> list[tuple[str | None, str]]:
-    """Draw (true label, written label) of each row; equally many of each class are mislabelled."""
+def _labels(labels: tuple[str, ...] | None, rng: random.Random, count: int) -> list[tuple[str, str]]:
+    """Draw (true label, written label) of each row; equally many of each class are mislabelled. Empty for a score."""
     if labels is None:
-        return [(None, "")] * count
+        return [("", "")] * count
     first, second = labels
     wrong = round(WRONG_LABELS * count / 2)
     pairs = []

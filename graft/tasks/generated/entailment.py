@@ -63,4 +63,4 @@ def _is(noun: str, quality: str | None, other: str, other_quality: str | None) -
 
 
 def _covers(narrow: str | None, broad: str | None) -> bool:
-    return broad is None or same(narrow, broad) or KIND_OF.get(narrow) == broad
+    return broad is None or same(narrow, broad) or KIND_OF.get(narrow or "") == broad

@@ -155,7 +155,7 @@ KIND_OF = {
 
 def same(first: str | None, second: str | None) -> bool:
     """Whether two words mean the same."""
-    return first == second or SYNONYMS.get(first, first) == SYNONYMS.get(second, second)
+    return first == second or SYNONYMS.get(first or "", first) == SYNONYMS.get(second or "", second)
 
 
 def articled(text: str) -> str:

@@ -15,6 +15,7 @@ from graft.tasks.generated.lexicon import (
     SYNONYMS,
     THINGS,
     VERBS,
+    Words,
     articled,
 )
 
@@ -65,7 +66,7 @@ def edited(scene: Scene, rng: random.Random, split: str, quantities: dict[str, i
     if slot == "verb":
         return replace(scene, verb=rng.choice((_synonym, _other_verb))(value, rng, split))
     if value is not None and rng.random() < 0.5:
-        return replace(scene, **{slot: None})
+        return replace(scene, **{slot: None})  # type: ignore[arg-type]
     if slot == "place":
         edit = rng.choice((_broader, _other_place)) if value else _other_place
         return replace(scene, place=edit(value, rng, split))
@@ -96,7 +97,7 @@ def _is_actor(noun: str) -> bool:
     return KIND_OF.get(noun, noun) in ACTORS
 
 
-def _noun(rng: random.Random, split: str, table: dict) -> str:
+def _noun(rng: random.Random, split: str, table: dict[str, Words]) -> str:
     # Weight groups by size, so that all words are about equally frequent.
     sizes = [len(group.seen) for group in table.values()]
     return rng.choices(list(table.values()), sizes)[0].draw(rng, split)

@@ -26,7 +26,7 @@ _SAME, _BROADER, _SIBLING, _UNTOLD = 1.0, 0.65, 0.3, 0.45
 _RATERS = 0.3
 
 
-def row(rng: random.Random, split: str, label: None) -> tuple[str, ...]:
+def row(rng: random.Random, split: str, label: str) -> tuple[str, ...]:
     """Draw two sentences and their similarity from 0 to 5, with three decimals."""
     first = second = scenes.draw(rng, split, _QUANTITIES)
     if rng.random() < _UNRELATED:

@@ -13,10 +13,10 @@ _DESCRIPTION = "Accuracy, F1 and Matthews correlation for classes; Pearson, Spea
 _INPUTS = "predictions, references: class ids (config classes) or numbers (config score); metrics: names to compute."
 
 
-class GlueMetrics(evaluate.Metric):
+class GlueMetrics(evaluate.Metric):  # type: ignore[misc]
     """Metrics by name; config `classes` or `score`."""
 
-    def _info(self):
+    def _info(self) -> evaluate.MetricInfo:
         value = datasets.Value("float64" if self.config_name == "score" else "int64")
         return evaluate.MetricInfo(
             description=_DESCRIPTION,
@@ -25,5 +25,5 @@ class GlueMetrics(evaluate.Metric):
             features=datasets.Features({"predictions": value, "references": value}),
         )
 
-    def _compute(self, predictions, references, metrics):
+    def _compute(self, predictions: list[float], references: list[float], metrics: list[str]) -> dict[str, float]:
         return scores.values(np.asarray(predictions), np.asarray(references), metrics, self.config_name)

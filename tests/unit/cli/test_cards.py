@@ -12,9 +12,10 @@ from graft.io import files
 from graft.merging.card import CARD
 from graft.registry import published
 from graft.reporting import formats
-from graft.study import records, steps
+from graft.study import records
 from graft.study.grid import Grid
 from graft.study.paths import Paths
+from graft.study.steps.making import MAKERS
 from tests.conftest import study_values
 from tests.unit.programs import finish
 
@@ -143,4 +144,4 @@ def test_sources_on_the_hub_are_named_with_licence_and_warning(study):
 
 def test_steps_that_make_models_are_known(study):
     grid, _ = study
-    assert {system.program for system in grid.systems.values()} <= steps.RULES.keys()
+    assert {system.program for system in grid.systems.values()} <= MAKERS.keys()

@@ -5,6 +5,11 @@ import pytest
 from graft.cli import cleaning
 from graft.io import files
 from graft.study.paths import Paths
+from graft.study.steps.calibrate import Calibrate
+from graft.study.steps.embed_task import EmbedTask
+from graft.study.steps.merge_encoders import MergeEncoders
+from graft.study.steps.model_statistics import ModelStatistics
+from graft.study.steps.sweep import Sweep
 
 
 @pytest.fixture
@@ -17,11 +22,11 @@ def paths(tmp_path):
         path.write_text(text)
 
     for folder in (
-        paths.embeddings("rte", "big"),
-        paths.statistics("rte", "p", "uniform"),
-        paths.sweep("rte", "m", "p", 0),
-        paths.model_statistics("rte", "member.big", 2_000_000, "gram"),
-        paths.encoder("multitask.ties.big", 0),
+        EmbedTask("rte", "big").output(paths).parent,
+        Calibrate("rte", "p", "uniform").output(paths).parent,
+        Sweep("rte", "m", "p", 0).output(paths).parent,
+        ModelStatistics("rte", "member.big", 2_000_000, "gram").output(paths).parent,
+        MergeEncoders("multitask.ties.big", 0).output(paths).parent,
         paths.checkpoints("0123456789abcdef") / "training" / "step-00000001",
     ):
         write(folder / "manifest.json")
@@ -99,5 +104,5 @@ def test_manifests_go_before_what_they_vouch_for(paths, monkeypatch):
     monkeypatch.setattr(cleaning.shutil, "rmtree", killed)
     with pytest.raises(KeyboardInterrupt):
         cleaning.remove(cleaning.removable(paths, ["*"]))
-    assert not (paths.embeddings("rte", "big") / "manifest.json").exists()
+    assert not EmbedTask("rte", "big").output(paths).exists()
     assert not [*paths.root.rglob("build.json")]

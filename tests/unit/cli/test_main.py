@@ -5,14 +5,18 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+import torch
+from safetensors.torch import load_file
 
-from graft.cli.main import find, main, one_by_one
+from graft.cli.main import LONG_AGO, find, main, one_by_one
 from graft.config.study import parse
+from graft.encoders.bert import new_classifier
 from graft.io import files
 from graft.reporting import tables
 from graft.study.grid import Grid
 from graft.study.paths import Paths
 from tests.unit.io.test_locks import HOLDER
+from tests.unit.reporting.conftest import write_record
 
 HUB = {"kind": "hub", "repo": "a/b", "revision": "0" * 40}
 FINETUNE = {"learning_rate": 1e-4, "batch_size": 8, "epochs": 1, "max_tokens": 16}
@@ -219,3 +223,74 @@ def test_a_short_name_explains_the_same_run(folder, monkeypatch, capsys):
         assert _call(monkeypatch, "explain", "one", "rte", name, "0") == 0
         told.append(capsys.readouterr().out)
     assert told[0] == told[1]
+
+
+def test_tables_are_made_anew_from_the_runs_and_are_older_than_them_all(folder, monkeypatch, capsys):
+    _study(folder, "one")
+    grid, paths = Grid(parse(STUDY | {"name": "one"})), Paths.of("one")
+    write_record(grid, paths, "finetune.big", 0, 0.75)
+    assert _call(monkeypatch, "tables", "one") == 0
+    assert capsys.readouterr().out.endswith(f"{paths.report} are up to date\n")
+    written = [*paths.tables.iterdir(), paths.figures, paths.report]
+    assert {path.stat().st_mtime for path in written} == {LONG_AGO}
+    assert ",0.75," in (paths.tables / "comparison.csv").read_text() and "0.750" in paths.report.read_text()
+
+
+def test_a_new_study_is_written_and_told_with_the_commands_that_run_it(folder, monkeypatch, capsys, pico_models):
+    models = ("--large", str(pico_models / "large"), "--small", str(pico_models / "small"))
+    assert _call(monkeypatch, "new", "mine", *models, "--method", "interpolate", "--seeds", "2") == 0
+    told = capsys.readouterr().out
+    assert "config/mine.yaml was written: " in told and told.count("--configfile config/mine.yaml") == 2
+    assert "interpolate" in (folder / "config" / "mine.yaml").read_text()
+
+
+def test_the_schema_is_the_one_for_editors(folder, monkeypatch, capsys):
+    assert _call(monkeypatch, "schema") == 0
+    assert capsys.readouterr().out == (Path(__file__).parents[3] / "config" / "study.schema.json").read_text()
+
+
+@pytest.mark.parametrize(
+    ("given", "told"),
+    [
+        (("--large", "a"), "--small-finetuned, --text: required, or use --models DIR DIR ... for models of one shape"),
+        (
+            ("--models", "a", "b", "--large", "c"),
+            "--large is for merges of two shapes (--large DIR ...), not of one shape",
+        ),
+        (
+            ("--large", "a", "--dtype", "float32"),
+            "--dtype is for merges of one shape (--models DIR DIR ...), not of two shapes",
+        ),
+        (("--models", "a", "b"), "theseus merges models of two shapes (--large DIR ...), not of one shape"),
+        (("--models", "a", "b", "--option", "x"), "--option x: use NAME=VALUE"),
+        (("--models", "a", "b", "--option", "x=1", "--option", "x=2"), "--option x: given twice"),
+    ],
+)
+def test_flags_of_the_other_kind_of_merge_are_refused_by_name(folder, monkeypatch, capsys, given, told):
+    assert _call(monkeypatch, "merge", "--method", "theseus", *given, "--out", "out") == 1
+    error = capsys.readouterr().err
+    assert error.startswith(f"graft: {told}") and error.count("\n") == 1 and not (folder / "out").exists()
+
+
+def test_models_of_one_shape_are_merged_or_only_told(folder, monkeypatch, capsys, pico_models):
+    for seed in (1, 2):
+        new_classifier(pico_models / "small", ("no", "yes"), seed).save_pretrained(folder / f"m{seed}")
+    command = ("merge", "--method", "linear", "--models", "m1", "m2", "--weights", "1", "3", "--out", "out")
+    assert _call(monkeypatch, *command, "--dry-run") == 0
+    assert capsys.readouterr().out.endswith("nothing was written to out: this was a dry run\n")
+    assert not (folder / "out").exists()
+    assert _call(monkeypatch, *command) == 0
+    assert capsys.readouterr().out.endswith("the merged model is in out\n")
+    one, two, merged = (load_file(folder / name / "model.safetensors") for name in ("m1", "m2", "out"))
+    name = "classifier.weight"
+    assert torch.allclose(merged[name], 0.25 * one[name] + 0.75 * two[name])
+
+
+def test_statistics_of_a_model_are_written_where_it_is_said(folder, monkeypatch, capsys, pico_models):
+    new_classifier(pico_models / "small", ("no", "yes"), 0).save_pretrained(folder / "model")
+    files.copy_into(pico_models / "small", folder / "model", files.TOKENIZER)
+    (folder / "text.txt").write_text("the good film\n" * 4)
+    command = ("statistics", "--kind", "fisher", "--model", "model", "--text", "text.txt", "--out", "out")
+    assert _call(monkeypatch, *command) == 0
+    assert capsys.readouterr().out == "out/fisher.safetensors was written\n"
+    assert (folder / "out" / "fisher.safetensors").is_file()

@@ -14,15 +14,15 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipe
 
 from graft.cli.merge_folders import RIDGE, Order, merge, read_labelled
 from graft.encoders.bert import new_classifier
-from graft.flops.counts import calibration_flops, encoder_flops, ridge_flops, similarity_flops, theseus_flops
+from graft.flops.counts import calibration_flops, encoder_flops, ridge_flops, similarity_flops
 from graft.io import files
-from graft.registry import merge_methods, published
+from graft.registry import methods, published
 from graft.tasks.tokens import load_tokenizer
 from graft.tasks.tsv import read_tsv
 from tests.conftest import VOCABULARY, pair_rows, sentiment_rows, write_bert, write_tsv
 from tests.unit.counting import counting_flops
 
-WEIGHTS = [name for name, facts in merge_methods.METHODS.items() if facts.kind == "weights"]
+WEIGHTS = list(methods.table("weights"))
 
 
 def quiet(done, total, text):
@@ -235,7 +235,7 @@ def test_the_plan_counts_all_that_is_computed(head, depth, order, world):
     made = order(method="theseus", head=head, labelled=labelled, options={"depth": depth})
     with counting_flops() as counted:
         plan = merge(made, quiet)
-    method = {"prepare": theseus_flops(plan.small, plan.large, len(plan.depth_map)), "apply": 0}
+    method = {"prepare": plan.options.flops(plan.small, plan.large, 0).prepare, "apply": 0}
     assert plan.flops == method | by_hand(plan.small, plan.large, head, depth)
     poolers = counted.get_flop_counts()["BertModel.pooler"]
     assert counted.get_total_flops() - sum(poolers.values()) == sum(plan.flops.values())
@@ -446,7 +446,7 @@ def test_every_part_of_a_merge_is_reported_as_it_begins(method, order):
     assert texts[0] == "reading the models and the text" and texts[-1] == "writing the merged model"
     assert "adding up the merged weights" in texts
     assert all(done <= total for done, total, _ in told)
-    if merge_methods.facts(method).heads:
+    if methods.facts(method).heads:
         assert "fitting the head" in texts and any("read by the merged model" in text for text in texts)
     before = texts[: texts.index("adding up the merged weights")]
     # Reading and calibration are no method's own.

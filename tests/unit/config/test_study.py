@@ -9,8 +9,6 @@ from graft.config import study as studies
 from graft.config.launch import Launch
 from graft.config.models import FineTuning
 from graft.io.strict_yaml import read_yaml
-from graft.study.grid import Grid
-from tests.conftest import with_other_small
 
 
 def changed(config: dict, path: str, value) -> dict:
@@ -119,119 +117,6 @@ def test_labels_that_yaml_reads_as_something_else_should_be_quoted(tmp_path, wri
     assert message in str(error.value) and len(str(error.value).splitlines()) == 1
 
 
-GENERATED = {
-    "sentiment": {"text": ["sentence"], "label": "label", "labels": ["negative", "positive"], "metrics": ["accuracy"]},
-    "similarity": {"text": ["sentence1", "sentence2"], "label": "score", "metrics": ["correlation"]},
-    "entailment": {
-        "text": ["sentence1", "sentence2"],
-        "label": "label",
-        "labels": ["entailment", "not_entailment"],
-        "metrics": ["accuracy"],
-    },
-}
-
-
-def generated(config: dict, grammar: str, source: dict, task: dict) -> dict:
-    """The config with one more task, generated, its columns and source changed."""
-    source = {"kind": "generated", "grammar": grammar, **source}
-    for model in config["models"].values():
-        model["finetune"]["mine"] = model["finetune"]["rte"]
-    return changed(config, "tasks/mine", {"source": source, **GENERATED[grammar], **task})
-
-
-@pytest.mark.parametrize("grammar", GENERATED)
-def test_a_generated_task_needs_its_grammar_only(study_config, grammar):
-    source = studies.parse(generated(study_config, grammar, {}, {})).tasks["mine"].source
-    assert (source.seed, source.train, source.dev) == (0, 2000, 500)
-
-
-@pytest.mark.parametrize(
-    ("grammar", "source", "task", "message"),
-    [
-        ("sentiment", {"grammar": "irony"}, {}, "tasks.mine.source.generated.grammar: Input should be 'sentiment', "),
-        ("sentiment", {"seed": -1}, {}, "tasks.mine.source.generated.seed: Input should be greater than or equal to 0"),
-        ("sentiment", {"train": 19}, {}, "tasks.mine.source.generated.train: Input should be greater than or equal to"),
-        ("sentiment", {"dev": 10_001}, {}, "tasks.mine.source.generated.dev: Input should be less than or equal to"),
-        ("sentiment", {"test": 5}, {}, "tasks.mine.source.generated.test: unknown key; available: kind, grammar, seed"),
-        ("sentiment", {}, {"text": ["text"]}, "tasks.mine.text: unknown 'text'; available: sentence"),
-        ("similarity", {}, {"label": "label"}, "tasks.mine.label: unknown 'label'; available: score"),
-        ("similarity", {}, {"labels": ["a", "b"]}, "tasks.mine.labels: similarity has a score, not classes"),
-        ("entailment", {}, {"labels": ["yes", "no"]}, "two classes, written entailment and not_entailment"),
-        ("sentiment", {}, {"labels": ["a", "b", "c"]}, "tasks.mine.labels: sentiment has two classes, written 0 and 1"),
-    ],
-)
-def test_a_generated_task_that_cannot_be_made_is_one_line(study_config, grammar, source, task, message):
-    with pytest.raises(ValueError) as error:
-        studies.parse(generated(study_config, grammar, source, task))
-    assert message in str(error.value)
-    assert len(str(error.value).splitlines()) == 1
-
-
-def test_a_model_like_another_is_fine_tuned_alike_and_has_its_tokenizer(study_config):
-    own = {"learning_rate": 0.5, "batch_size": 2, "epochs": 1, "max_tokens": 8}
-    with_other_small(study_config)["models"]["untrained"]["finetune"] = {"rte": own}
-    study = studies.parse(study_config)
-    assert study.models["undistilled"].finetune == study.models["small"].finetune
-    assert study.models["untrained"].finetune["rte"].learning_rate == 0.5
-    assert study.models["untrained"].finetune["sst2"] == study.models["small"].finetune["sst2"]
-    assert study.tokenizer_of("untrained") == study.tokenizer_of("undistilled") == "large"
-
-
-OTHER = "systems/control/other-small"
-
-
-@pytest.mark.parametrize(
-    ("path", "value", "message"),
-    [
-        (
-            "models/untrained/source/like",
-            "tiny",
-            "models.untrained.source.like: unknown 'tiny'; available: large, small",
-        ),
-        ("models/untrained/source/like", "large", "models.untrained.source.like: large has the role large; name a sm"),
-        ("models/untrained/source/like", "undistilled", "source.like: undistilled is itself like small; name that"),
-        ("models/untrained/source/like", "untrained", "source.like: untrained is itself like untrained; name that"),
-        ("models/untrained/role", "large", "models.untrained.role: large; it must be small, like small"),
-        ("models/untrained/tokenizer", "large", "models.untrained.tokenizer: it always uses the tokenizer of small"),
-        ("models/small/tokenizer", "undistilled", "models.small.tokenizer: undistilled uses another model's tokenizer"),
-        ("models/small/finetune/sst2/lr", 1, "models.small.finetune.sst2.lr: unknown key"),
-        ("models/small/tokenizer", None, "pairs: large and small use different tokenizers"),
-        ("models/undistilled/source/options", {"step": 1}, "options.step: unknown key; available: steps, batch_size"),
-        ("models/undistilled/source/options", {"masked": 1}, "options.masked: Input should be less than 1"),
-        (f"{OTHER}/models", ["tiny"], "systems.control.other-small.models: unknown 'tiny'; available: large, small"),
-        (f"{OTHER}/models", ["large"], "systems.control.other-small.models: large has the role large"),
-        (f"{OTHER}/models", ["small"], "small is the small model of a pair; name a model in no pair"),
-        (f"{OTHER}/models", [], "systems.control.other-small.models: "),
-        (f"{OTHER}/of", ["thesaurus"], "systems.control.other-small.of: unknown 'thesaurus'; available: logit_"),
-        (f"{OTHER}/of", ["interpolate"], "other-small.of: interpolate (method interpolate) transfers no change"),
-        (f"{OTHER}/of", None, "systems.control.other-small.of"),
-        ("systems/merge/spacewise/residual", "fit_dense", "spacewise uses a distillation's projection (residual: fit_"),
-    ],
-)
-def test_a_control_model_that_cannot_be_is_one_line(study_config, path, value, message):
-    with pytest.raises(ValueError) as error:
-        studies.parse(changed(with_other_small(study_config), path, value))
-    assert message in str(error.value)
-    assert len(str(error.value).splitlines()) == 1
-
-
-def test_another_small_model_needs_the_vocabulary_of_the_pair(study_config):
-    with_other_small(study_config)["models"]["alien"] = study_config["models"]["small"] | {"tokenizer": None}
-    study_config["models"]["untrained"]["source"]["like"] = "alien"
-    with pytest.raises(ValueError, match=r"models: large and untrained use .*; set models.alien.tokenizer to large"):
-        studies.parse(study_config)
-
-
-def test_rivals_that_lack_what_they_are_built_on_are_one_line(study_config):
-    study_config["systems"]["warm-start"] = {"merge": "spacewise"}
-    study_config["systems"]["control"].pop("head-only")
-    with pytest.raises(ValueError, match="systems.warm-start: needs control.head-only.labelled; add it to"):
-        studies.parse(study_config)
-    study_config["systems"] = {"fewshot": {}}
-    with pytest.raises(ValueError, match="systems.fewshot: it spends the FLOPs of the best merge, but systems.merge"):
-        studies.parse(study_config)
-
-
 def test_several_problems_are_reported_together(study_config):
     with pytest.raises(ValueError) as error:
         studies.parse({**study_config, "sedes": 1, "nmae": 2})
@@ -242,21 +127,6 @@ def test_one_pair_twice_would_make_two_systems_of_one_name(study_config):
     pair = {"large": "large", "small": "small"}
     with pytest.raises(ValueError, match="small-into-large appears twice"):
         studies.parse({**study_config, "pairs": [pair, pair]})
-
-
-def test_one_pooling_twice_would_make_two_systems_of_one_name(study_config):
-    study = studies.parse(changed(study_config, "systems/probe/pooling", ["mean", "mean"]))
-    with pytest.raises(ValueError, match="two systems have the name probe.mean.large"):
-        Grid(study)
-
-
-def test_options_mean_the_same_as_the_strings_that_the_command_line_gives(study_config):
-    def theseus(**options):
-        study = studies.parse(changed(study_config, "systems/merge/theseus", options))
-        return study.systems.merge["theseus"].options
-
-    given = {"strengths": ["0", "0.5", "2e0"], "embedding_delta": "true"}
-    assert theseus(**given) == theseus(strengths=[0, 0.5, 2], embedding_delta=True)
 
 
 def test_a_key_that_stands_twice_is_refused(tmp_path):

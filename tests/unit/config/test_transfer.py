@@ -7,8 +7,14 @@ import yaml
 
 from graft.config.study import parse
 from graft.config.transfer import Transfer
-from graft.study import steps
 from graft.study.grid import Grid
+from graft.study.sources import check_sources
+from graft.study.steps import graph
+from graft.study.steps.download_task import DownloadTask
+from graft.study.steps.evaluate import Evaluate, evaluation
+from graft.study.steps.finetune_model import FinetuneModel
+from graft.study.steps.tables import Gather
+from graft.study.steps.tokenize_task import TokenizeTask
 from tests.conftest import with_transfers
 
 
@@ -18,14 +24,14 @@ def values(study_config, pico_others):
 
 
 def fingerprints(grid, runs):
-    return {run.id: grid.evaluated(run.task, run.system.name, run.seed) for run in runs}
+    return {run.id: evaluation(run).fingerprint(grid) for run in runs}
 
 
 def test_transfers_are_runs_of_their_own_and_leave_all_others_as_they_were(values):
     grid = Grid(parse(values))
     without = Grid(parse({**values, "transfer": {}}))
     assert fingerprints(grid, grid.runs) == fingerprints(without, without.runs)
-    assert grid.gathered() == without.gathered()
+    assert Gather().fingerprint(grid) == Gather().fingerprint(without)
     assert {run.task for run in grid.transfer_runs} == {"imdb.from-sst2", "snli.from-rte"}
     own = [run for run in grid.runs if run.task == "sst2"]
     found = [run for run in grid.transfer_runs if run.task == "imdb.from-sst2"]
@@ -73,11 +79,12 @@ def test_a_changed_file_of_the_data_set_makes_its_evaluations_anew_and_an_unread
     folder.mkdir()
     (folder / "test.tsv").write_text("text\tlabel\na fine film\t1\n")
     values["transfer"]["imdb"]["source"] = {"kind": "tsv", "folder": str(folder)}
-    before = Grid(parse(values)).data("imdb.from-sst2")
+    data = DownloadTask("imdb.from-sst2")
+    before = data.fingerprint(Grid(parse(values)))
     (folder / "train.tsv").write_text("anything")
-    assert Grid(parse(values)).data("imdb.from-sst2") == before
+    assert data.fingerprint(Grid(parse(values))) == before
     (folder / "test.tsv").write_text("text\tlabel\na fine film\t0\n")
-    assert Grid(parse(values)).data("imdb.from-sst2") != before
+    assert data.fingerprint(Grid(parse(values))) != before
 
 
 def test_all_systems_read_as_far_as_the_transfer_says(values):
@@ -87,15 +94,15 @@ def test_all_systems_read_as_far_as_the_transfer_says(values):
 
 def test_a_transfer_needs_its_model_and_its_own_data_and_nothing_is_trained_for_it(values):
     grid = Grid(parse(values))
-    found = steps.inputs(grid, steps.Step("evaluate", ("imdb.from-sst2", "finetune.small", 0)))
+    found = Evaluate("imdb.from-sst2", "finetune.small", 0).inputs(grid)
     assert found == [
-        steps.Step("finetune_model", ("sst2", "finetune.small", 0)),
-        steps.Step("download_task", ("imdb.from-sst2",)),
-        steps.Step("tokenize_task", ("imdb.from-sst2", "large")),
+        FinetuneModel("sst2", "finetune.small", 0),
+        DownloadTask("imdb.from-sst2"),
+        TokenizeTask("imdb.from-sst2", "large"),
     ]
     made = {
         step.wildcards[0]
-        for step in steps.of_study(grid)
+        for step in graph.of_study(grid)
         if step.rule not in ("download_task", "tokenize_task", "evaluate") and step.wildcards
     }
     assert not {task for task in made if "from-" in str(task)}
@@ -142,7 +149,7 @@ def test_a_transfer_needs_its_model_and_its_own_data_and_nothing_is_trained_for_
 def test_bad_input_is_reported_in_one_line_before_any_job(values, name, changes, message):
     values["transfer"][name] |= changes
     with pytest.raises(ValueError, match=message) as error:
-        Grid(parse(values)).check_sources()
+        check_sources(Grid(parse(values)))
     assert "\n" not in str(error.value) and not re.search("from_|task_", str(error.value))
 
 

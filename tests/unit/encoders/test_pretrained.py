@@ -5,7 +5,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from transformers import BertModel
 
-from graft.config.models import PackageModel, PathModel
+from graft.config.models import PathModel
 from graft.encoders.bert import load_encoder, projections_of
 from graft.encoders.pretrained import encoder_state, fetch_model
 from graft.io import files
@@ -175,12 +175,6 @@ def test_other_architectures_are_refused(published, tmp_path):
     files.write_json(published / "config.json", {**config, "model_type": "roberta"})
     with pytest.raises(ValueError, match="model_type is 'roberta'; only 'bert' is supported"):
         fetch(published, tmp_path / "out")
-
-
-def test_a_package_that_is_not_installed_is_named(tmp_path):
-    source = PackageModel(kind="python_package", package="no_such_package", sha256="0" * 64)
-    with pytest.raises(ValueError, match="no_such_package is not installed"):
-        fetch_model(source, "models.small.source", tmp_path / "out", "x")
 
 
 def test_no_encoder_in_a_checkpoint_is_an_error():

@@ -9,11 +9,11 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import BertConfig, BertForSequenceClassification
 
+from graft.encoders.bert import encoder_of
 from graft.flops.counts import (
     calibration_flops,
     classifier_flops,
     encoder_flops,
-    functional_flops,
     head_flops,
     maps_flops,
     masked_lm_flops,
@@ -24,22 +24,23 @@ from graft.flops.counts import (
     training_flops,
     transport_flops,
 )
-from graft.flops.linked import linked_flops
 from graft.merging.alignment import affine, transport
 from graft.merging.alignment.cka import layer_similarity
 from graft.merging.alignment.maps import Maps
 from graft.merging.calibration import calibrate
-from graft.merging.composite.calm import Calm
-from graft.merging.composite.ladder import Ladder
-from graft.merging.composite.side_tuning import SideTuned
+from graft.merging.composite.calm.maths import Calm
+from graft.merging.composite.ladder.maths import Ladder
+from graft.merging.composite.side_tuning.maths import SideTuned
 from graft.merging.heads import ridge
 from graft.merging.heads.fitting import fit_heads
 from graft.merging.heads.head import Head, head_logits
 from graft.merging.heads.ridge import LinearMap
-from graft.merging.heterogeneous.functional import Functional
+from graft.merging.heterogeneous.functional.maths import Functional
 from graft.merging.moments import Moments
-from graft.registry import merge_methods
-from graft.registry.merge_methods import ALIGNMENTS, HEADS
+from graft.merging.protocol import extended
+from graft.registry import methods
+from graft.registry.alignments import ALIGNMENTS
+from graft.registry.methods import HEADS
 from graft.registry.shapes import Shape
 from graft.training.initial import initial_encoder
 from graft.training.masked_lm import NOTHING, Guesser
@@ -178,17 +179,15 @@ def test_the_transport_of_a_layer_is_counted_as_torch_counts_it():
 
 def variants(method):
     """Options of a method: the defaults, then each other value of each option that has few."""
-    known = merge_methods.facts(method).options
+    known = methods.facts(method).known()
     yield {}
     for name, option in known.items():
-        values = {"choice": option.choices, "boolean": (True, False)}.get(option.type, ())
+        values = (True, False) if option.type is bool else option.choices
         yield from ({name: value} for value in values if value != option.default)
 
 
 # Grown models are copied, by products with one entry per row that count as none. Refitting is counted below.
-PLAIN = [
-    name for name, m in merge_methods.METHODS.items() if m.kind == "weights" and name not in ("grow", "functional")
-]
+PLAIN = [name for name in methods.table("weights") if name not in ("grow", "functional")]
 
 
 @pytest.mark.parametrize(
@@ -198,8 +197,8 @@ PLAIN = [
 def test_methods_are_counted_as_torch_counts_them(method, options, parts_of):
     parts = parts_of(method, **options)
     parts = replace(parts, projections=(torch.randn(LARGE.width, SMALL.width),))
-    merger = merge_methods.implementation(method)()
-    cost = merger.flops(SMALL, LARGE, parts.options, TOKENS)
+    merger = methods.implementation(method)()
+    cost = parts.options.flops(SMALL, LARGE, TOKENS)
     with counting_flops() as counted:
         state = merger.prepare(parts)
     if options.get("per_head"):
@@ -222,14 +221,17 @@ def test_methods_are_counted_as_torch_counts_them(method, options, parts_of):
 )
 def test_refitting_is_counted_as_torch_counts_it(options, parts_of):
     parts = parts_of("functional", batches=texts(EXAMPLES, TOKENS), **options)
-    pairs = len(parts.depth_map)
-    prepare, apply = functional_flops(SMALL, LARGE, pairs, EXAMPLES * TOKENS, parts.options)
+    if options.get("depth") == "extend":
+        parts = extended(parts)
+        small, large = encoder_of(parts.small_pretrained, parts.small_shape), encoder_of(parts.large, LARGE)
+        parts = replace(parts, statistics=calibrate(small, large, parts.depth_map, parts.texts))
+    prepare, apply = parts.options.flops(SMALL, LARGE, EXAMPLES * TOKENS)
     # What is left out of the passes: attention's products in every block that runs, and the small model's pooler.
     scores = {shape: EXAMPLES * 4 * TOKENS**2 * shape.width for shape in (SMALL, LARGE)}
     method = Functional()
     with counting_flops() as counted:
         state = method.prepare(parts)
-    left_out = 2 * (SMALL.layers * scores[SMALL] + EXAMPLES * pooler_flops(SMALL))
+    left_out = 2 * (parts.small_shape.layers * scores[SMALL] + EXAMPLES * pooler_flops(SMALL))
     assert counted.get_total_flops() == prepare + left_out
     with counting_flops() as counted:
         method.apply(state, 0.7)
@@ -248,17 +250,17 @@ def test_steps_of_trained_composites_are_counted_as_torch_counts_them(labels, de
         (
             Ladder(small, LARGE.width, depth_map),
             {"large": large},
-            linked_flops("ladder", SMALL, LARGE, depth_map, TOKENS, outputs),
+            methods.facts("ladder").linked(SMALL, LARGE, depth_map, TOKENS, outputs),
         ),
         (
             Calm(SMALL, pairs, head, "mean", seed=0),
             {"large": large, "small": seen},
-            linked_flops("calm", SMALL, LARGE, depth_map, TOKENS, outputs),
+            methods.facts("calm").linked(SMALL, LARGE, depth_map, TOKENS, outputs),
         ),
         (
             SideTuned(copy.deepcopy(small.bert), head, "mean"),
             {"large": large[:, 0, 0]},
-            linked_flops("side_tuning", SMALL, LARGE, depth_map, TOKENS, outputs),
+            methods.facts("side_tuning").linked(SMALL, LARGE, depth_map, TOKENS, outputs),
         ),
     ]
     wanted = torch.arange(EXAMPLES) % outputs if labels else torch.randn(EXAMPLES)
@@ -271,6 +273,6 @@ def test_steps_of_trained_composites_are_counted_as_torch_counts_them(labels, de
 
 
 def test_costs_and_the_registry_are_known_without_torch():
-    modules = "graft.flops.counts, graft.registry.merge_methods, graft.merging.selection"
+    modules = "graft.flops.counts, graft.registry.methods, graft.merging.selection"
     code = f"import sys, {modules}; sys.exit('torch' in sys.modules)"
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -5,7 +5,7 @@ from torch.utils.flop_counter import FlopCounterMode
 from graft.flops.same_shape import linear_layers, matrices, merge_flops, parameters, statistic_flops, statistic_size
 from graft.making.combining.multitask import HEAD
 from graft.merging.homogeneous.statistics import fisher_diagonal, gram_matrices
-from graft.registry import same_shape_methods
+from graft.registry import methods
 
 LABELS = ("no", "maybe", "yes")
 
@@ -57,7 +57,7 @@ def test_the_flops_of_gram_matrices_are_a_pass_and_the_products_of_every_layers_
 
 def test_more_models_cost_more_and_decompositions_more_than_sums(model, shape_of):
     shape = shape_of(model)
-    for method in same_shape_methods.METHODS:
+    for method in methods.table(methods.ONE_SHAPE):
         two, four = (merge_flops(method, shape, 2, models) for models in (2, 4))
         assert 0 < two < four
         heavy = method in ("iso_c", "tsv", "regmean")

@@ -137,3 +137,35 @@ def test_a_folder_that_may_not_be_written_to_is_not_locked(tmp_path, monkeypatch
     monkeypatch.setattr(os, "open", refuse)
     assert locks.take_turn(tmp_path / ".lock", "it") is None
     locks.end_turn(None)
+
+
+SHARER = HOLDER.replace('locks.hold(Path(sys.argv[1]), "x")', "locks.share(Path(sys.argv[1]))")
+
+
+def test_jobs_share_their_lock_and_a_study_with_one_of_them_is_not_cleaned(tmp_path):
+    path = tmp_path / ".jobs.lock"
+    jobs = [
+        subprocess.Popen(
+            [sys.executable, "-c", SHARER, str(path)], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        )
+        for _ in range(2)
+    ]
+    assert [job.stdout.readline() for job in jobs] == ["1\n", "1\n"]
+    jobs[0].communicate("\n")
+    with pytest.raises(ValueError, match="study x has jobs still running without a snakemake"):
+        locks.refuse_while_running(tmp_path / ".lock", path, "study x")
+    jobs[1].communicate("\n")
+    locks.wait_for_jobs(path, "study x")
+
+
+def test_a_job_whose_snakemake_is_gone_is_refused_where_another_one_came(tmp_path, monkeypatch):
+    path = tmp_path / ".lock"
+    monkeypatch.setenv(locks.RUN, "pid 1")
+    locks.refuse_orphan(path)
+    path.write_text("pid 1\n")
+    locks.refuse_orphan(path)
+    path.write_text("pid 2\n")
+    with pytest.raises(ValueError, match=r"a snakemake that is gone \(pid 1\), not to the present one \(pid 2\)"):
+        locks.refuse_orphan(path)
+    monkeypatch.delenv(locks.RUN)
+    locks.refuse_orphan(path)

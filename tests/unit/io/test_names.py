@@ -51,3 +51,11 @@ def test_a_near_miss_is_reported():
     assert names.meant("sedes", ["name", "seeds"]) == "; did you mean seeds?"
     assert names.meant("SST2", ["sst2", "rte"]) == "; did you mean sst2?"
     assert names.meant("zzz", ["name", "seeds"]) == ""
+
+
+def test_of_many_names_the_nearest_are_listed_and_of_few_all():
+    many = [f"merge.{letter}" for letter in "abcdefghi"]
+    assert names.near("merge.x", many[:8]) == f"available: {', '.join(many[:8])}"
+    told = names.near("merge.b", many)
+    assert told.startswith("similar: merge.b, ") and told.count(",") == 7
+    assert names.near("merge.x", []) == "available: none"

@@ -9,11 +9,11 @@ import pytest
 
 from graft.config.study import parse
 from graft.io import files
-from graft.registry import merge_methods
-from graft.study import steps
+from graft.registry import methods
 from graft.study.grid import Grid
 from graft.study.paths import Paths
-from graft.study.steps import Step
+from graft.study.steps import graph
+from graft.study.steps.merge_models import MergeModels
 from tests.conftest import study_values
 from tests.unit.programs import run
 
@@ -23,12 +23,11 @@ TASK, PAIR = "rte", "small-into-large"
 @pytest.fixture(scope="module")
 def grid(pico_glue, pico_models):
     """A study with every method of kind weights, each under one head without labels, and controls."""
-    heads = itertools.cycle([head] for head in merge_methods.HEADS if head != "labelled")
+    heads = itertools.cycle([head] for head in methods.HEADS if head != "labelled")
     merges = {}
-    for name, facts in merge_methods.METHODS.items():
-        if facts.kind == "weights":
-            merges[name] = {"strengths": [0, 1]} if "strengths" in facts.options else {"trials": 3}
-            merges[name] |= {"fit_rows": 64, "heads": next(heads)} if facts.heads else {}
+    for name, facts in methods.table("weights").items():
+        merges[name] = {"strengths": [0, 1]} if "strengths" in facts.known() else {"trials": 3}
+        merges[name] |= {"fit_rows": 64, "heads": next(heads)} if facts.heads else {}
     control = {"head-only": {"fit_rows": 64}, "shuffled": {"of": ["spacewise"]}}
     systems = {"merge": merges, "control": control}
     # One process has one precision for good (accelerate), and the tests of training have this one.
@@ -40,7 +39,7 @@ def grid(pico_glue, pico_models):
 def merging(grid, labels):
     """Steps that make merges: of systems that see labels of train, or of the others."""
     systems = [s for s in grid.systems.values() if s.program == "merge" and (s.label_use == "train") == labels]
-    return [Step("merge_models", (TASK, s.name, 0 if s.seeded else "all")) for s in systems]
+    return [MergeModels(TASK, s.name, 0 if s.seeded else "all") for s in systems]
 
 
 @pytest.fixture(scope="module")
@@ -49,7 +48,7 @@ def made(grid, tmp_path_factory):
     order and nothing of report is left."""
     found = [Paths(tmp_path_factory.mktemp(name) / "pico") for name in ("as-it-is", "shuffled")]
     files.write_json(found[0].study, grid.study.model_dump(mode="json", by_alias=True))
-    for step in steps.with_inputs(grid, merging(grid, labels=False)):
+    for step in graph.with_inputs(grid, merging(grid, labels=False)):
         if step.rule not in ("sweep", "merge_models"):
             run(grid, found[0], step)
     shutil.copytree(found[0].root, found[1].root)
@@ -64,10 +63,10 @@ def made(grid, tmp_path_factory):
 
 def build(grid, paths, step):
     """The outcome of a merge: the sha256 of the model, and its search."""
-    for needed in steps.with_inputs(grid, [step]):
-        if needed.rule in ("sweep", "merge_models") and not steps.output_of(needed, paths).exists():
+    for needed in graph.with_inputs(grid, [step]):
+        if needed.rule in ("sweep", "merge_models") and not needed.output(paths).exists():
             run(grid, paths, needed)
-    record = files.read_json(steps.output_of(step, paths))
+    record = files.read_json(step.output(paths))
     return {name: record[name] for name in ("model_sha256", "choices", "select")}
 
 

@@ -5,11 +5,10 @@ from graft.encoders.pooling import pool
 from graft.flops.counts import classifier_flops, encoder_flops
 from graft.io.files import read_json, write_json
 from graft.merging.composite import manifest
-from graft.merging.composite.stitch import Stitched
+from graft.merging.composite.stitch.maths import Stitched
 from graft.merging.heads.ridge import LinearMap
 from graft.merging.loading import load
-from graft.registry.cuts import cuts
-from graft.registry.merge_methods import DIRECTIONS
+from graft.registry.cuts import DIRECTIONS, cuts
 from tests.unit.counting import counting_flops
 
 LABELS = [("no", "yes"), ("a", "b", "c"), None]

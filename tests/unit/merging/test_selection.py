@@ -3,8 +3,7 @@ import math
 
 import pytest
 
-from graft.merging.selection import Point, search, strength_grid
-from graft.registry.merge_methods import checked_options
+from graft.merging.selection import Point, search
 
 
 def test_the_best_score_wins_and_every_point_is_recorded_in_order():
@@ -46,14 +45,3 @@ def test_records_tell_the_ridge_curve_at_the_chosen_strength():
     strength, ridge = search(points, lambda p: p.strength + p.ridge).records("accuracy")
     assert len(strength["searched"]) == 4 and strength["searched"][1] == {"value": 0, "ridge": 1.0, "score": 1.0}
     assert ridge["chosen"] == 1.0 and ridge["searched"] == [{"value": 0.1, "score": 1.1}, {"value": 1.0, "score": 2.0}]
-
-
-def test_the_random_grid_holds_zero_and_depends_on_the_seed_alone():
-    options = checked_options("interpolate", None)
-    grid = strength_grid(options, 3)
-    assert len(grid) == 20 and grid[0] == 0 and list(grid) == sorted(grid) and max(grid) <= 1
-    assert grid == strength_grid(options, 3) != strength_grid(options, 4)
-
-
-def test_the_listed_grid_is_used_as_it_is():
-    assert strength_grid(checked_options("theseus", {"strengths": [0, 3]}), 0) == (0, 3)

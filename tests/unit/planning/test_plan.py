@@ -8,14 +8,17 @@ import pytest
 from graft.config.models import PretrainingOptions
 from graft.config.study import load, parse
 from graft.flops.counts import masked_lm_flops
-from graft.planning.plan import plan
-from graft.planning.work import KINDS, PREPARE, Costs, _batches_of_all_steps
-from graft.registry import merge_methods
+from graft.planning.plan import KINDS, plan
+from graft.planning.sizes import sizes_of
 from graft.registry.gpus import gpu
 from graft.registry.shapes import Shape
 from graft.study.grid import Grid
 from graft.study.paths import Paths
-from graft.study.steps import Step
+from graft.study.steps import graph
+from graft.study.steps.calibrate import Calibrate
+from graft.study.steps.download_task import DownloadTask
+from graft.study.steps.merge_models import MergeModels
+from graft.study.steps.models import DownloadModel, InitialiseModel, PretrainModel, batches_of_all_steps
 from graft.training.unlabelled import length_batches
 from tests.conftest import VOCABULARY, study_values, with_other_small
 
@@ -35,7 +38,7 @@ def test_texts_without_labels_are_planned_in_the_batches_that_they_are_learned_i
     """As many as fill more than one window."""
     lengths = np.random.default_rng(0).integers(3, 60, 8 * 60)
     options = PretrainingOptions(batch_size=8, steps=60)
-    planned = _batches_of_all_steps(lengths, options, np.random.default_rng(1))
+    planned = batches_of_all_steps(lengths, options, np.random.default_rng(1))
     order = np.random.default_rng(1).permutation(len(lengths)).tolist()
     learned = length_batches([([1] * n, [0] * n) for n in lengths], order, 8)
     assert sorted(int(lengths[rows].max()) for rows in planned) == sorted(b["input_ids"].shape[1] for b in learned)
@@ -119,8 +122,8 @@ def test_distillation_counts_the_teacher_and_steps(values, paths):
         shape = {"layers": 2, "width": 12, "heads": 4, "ffn": 24}
         source = {"kind": "distilled", "teacher": "large", "shape": shape, "options": options}
         values["models"]["small"] |= {"source": source}
-        costs = Costs(Grid(parse(values)), paths)
-        (work,) = costs.work(next(s for s in _steps(values) if s.rule == "distil_model"))
+        sizes = sizes_of(Grid(parse(values)), paths)
+        (work,) = next(s for s in _steps(values) if s.rule == "distil_model").work(sizes)
         return work.flops
 
     one, two, four = (flops(steps=n, start="random") for n in (100, 200, 400))
@@ -133,8 +136,8 @@ def test_pre_training_counts_steps_and_guesses(values, paths):
 
     def flops(**changes):
         options.update(changes)
-        costs = Costs(Grid(parse(values)), paths)
-        (work,) = costs.work(Step("pretrain_model", ("undistilled",)))
+        sizes = sizes_of(Grid(parse(values)), paths)
+        (work,) = PretrainModel("undistilled").work(sizes)
         return work.flops
 
     few, many = flops(steps=100), flops(steps=400)
@@ -148,30 +151,16 @@ def test_pre_training_counts_steps_and_guesses(values, paths):
 def test_making_models_for_controls_comes_before_what_is_made_of_them(values):
     found = _steps(with_other_small(values))
     at = {step: index for index, step in enumerate(found)}
-    assert at[Step("download_model", ("small",))] < at[Step("initialise_model", ("untrained",))]
-    assert (
-        max(at[Step("download_task", (task,))] for task in values["tasks"])
-        < at[Step("pretrain_model", ("undistilled",))]
-    )
+    assert at[DownloadModel("small")] < at[InitialiseModel("untrained")]
+    assert max(at[DownloadTask(task)] for task in values["tasks"]) < at[PretrainModel("undistilled")]
     for model in ("untrained", "undistilled"):
         pair = f"{model}-into-large"
-        merging = Step("merge_models", ("rte", f"control.other-small.spacewise.labelled.{pair}", 0))
-        assert at[Step("calibrate", ("rte", pair, "spread"))] < at[merging]
+        merging = MergeModels("rte", f"control.other-small.spacewise.labelled.{pair}", 0)
+        assert at[Calibrate("rte", pair, "spread")] < at[merging]
         assert not any(step.rule in ("embed_task", "probe") and model in str(step) for step in found)
     assert sum(step.rule == "initialise_model" for step in found) == 1
 
 
 def _steps(values):
-    from graft.study import steps
 
-    return steps.of_study(Grid(parse(values)))
-
-
-@pytest.mark.parametrize("method", sorted(name for name, m in merge_methods.METHODS.items() if m.kind == "weights"))
-def test_preparations_are_counted_as_their_methods_count_them(method):
-    small, large = Shape(2, 12, 2, 48, 60), Shape(4, 24, 4, 96, 60)
-    options = merge_methods.checked_options(method, {})
-    tokens = options.get("text_tokens", 0)
-    assert PREPARE[method](small, large, options) == merge_methods.implementation(method)().flops(
-        small, large, options, tokens
-    )
+    return graph.of_study(Grid(parse(values)))

@@ -8,6 +8,8 @@ from graft.planning import sizes
 from graft.planning.sizes import Unknown, model_shape, task_sizes
 from graft.study.grid import Grid
 from graft.study.paths import Paths
+from graft.study.steps.download_task import DownloadTask
+from graft.study.steps.models import weights
 from graft.tasks.prepare import prepare_task
 from tests.conftest import study_values
 
@@ -70,7 +72,7 @@ def test_an_unknown_hub_task_says_what_would_make_it_known_and_is_known_then(val
     with pytest.raises(Unknown, match=r"task rte: rows and lengths of someone/else/rte; known after `snakemake data`"):
         task_sizes(grid, paths, "rte")
     spec = grid.study.tasks["rte"].model_validate(local)
-    manifest = prepare_task("rte", spec, paths.data("rte"), grid.data("rte"))
+    manifest = prepare_task("rte", spec, paths.data("rte"), DownloadTask("rte").fingerprint(grid))
     assert len(task_sizes(grid, paths, "rte").tokens["train"]) == manifest["rows"]["train"]
     files.write_json(paths.data("rte") / "manifest.json", manifest | {"fingerprint": "other"})
     with pytest.raises(Unknown):
@@ -96,6 +98,6 @@ def test_an_unknown_hub_model_is_known_once_it_is_here(values, paths, pico_model
     grid = Grid(parse(values))
     with pytest.raises(Unknown, match=r"model large: shape of someone/else; known after `snakemake models`"):
         model_shape(grid, paths, "large")
-    files.write_json(paths.model("large") / "manifest.json", {"fingerprint": grid.model("large")})
+    files.write_json(paths.model("large") / "manifest.json", {"fingerprint": weights(grid, "large").fingerprint(grid)})
     files.write_json(paths.model("large") / "config.json", files.read_json(pico_models / "large" / "config.json"))
     assert model_shape(grid, paths, "large")[0].layers == 4

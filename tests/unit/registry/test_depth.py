@@ -56,3 +56,8 @@ def test_a_deeper_small_model_is_refused():
     for find in (depth.uniform, depth.spread):
         with pytest.raises(ValueError, match="13 small layers do not map onto 12"):
             find(13, 12)
+
+
+def test_layers_that_are_equally_similar_go_to_the_later_one():
+    assert depth.by_similarity([[1.0, 1.0, 1.0]]) == ((0, 2),)
+    assert depth.by_similarity([[1.0, 1.0, 1.0], [0.5, 0.5, 0.5]]) == ((0, 1), (1, 2))

@@ -14,6 +14,7 @@ from graft.reporting.comparison import comparison
 from graft.study import records
 from graft.study.grid import Grid
 from graft.study.paths import Paths
+from graft.study.steps.evaluate import Evaluate
 
 EXAMPLES = 1000
 
@@ -135,7 +136,7 @@ def write_record(
         "hyperparameters": {},
         "choices": [],
         "provenance": PROVENANCE
-        | {"fingerprint": fingerprint or grid.evaluated(task, system, seed)}
+        | {"fingerprint": fingerprint or Evaluate(task, system, seed).fingerprint(grid)}
         | {"code_version": code, "finished": "2026-01-01T00:00:00+0000"},
     }
     write_predictions(paths.run(task, system, seed), value)

@@ -5,6 +5,7 @@ from graft.measuring.measurements import Measurement, Measurements
 from graft.reporting import cost_table, csv_files, tables
 from graft.study import families
 from graft.study.records import Cost
+from graft.study.steps.measure_cost import MeasureCost
 from tests.unit.reporting.conftest import COST
 
 MERGE = "merge.theseus.labelled.tiny-into-big"
@@ -24,7 +25,7 @@ def measured(grid):
         for n, name in enumerate(runs.values())
     }
     return Measurements(
-        fingerprint=families.fingerprint(grid, "rte"),
+        fingerprint=MeasureCost("rte").fingerprint(grid),
         task="rte",
         texts=5,
         batch_size=2,
@@ -70,7 +71,7 @@ def test_a_study_without_its_reference_or_its_runs_has_empty_cells(write_run, ro
 
 def test_what_was_measured_is_joined_by_architecture(grid, paths, write_run, row_of, measured):
     write_run("majority", "all")
-    measurements.write(paths.costs("rte"), measured)
+    measurements.write(MeasureCost("rte").output(paths), measured)
     large, small, merge = (row_of(name) for name in ("finetune.big", "finetune.tiny", MERGE))
     assert (large["latency_p50_seconds"], small["latency_p50_seconds"]) == (0.5, 1.5)
     assert merge["architecture"] == large["architecture"] == "arch-0" and merge["device"] == "cpu"
@@ -81,18 +82,18 @@ def test_what_was_measured_is_joined_by_architecture(grid, paths, write_run, row
 
 
 def test_measurements_of_another_config_are_left_out_and_reported(grid, paths, row_of, measured, caplog):
-    measurements.write(paths.costs("rte"), measured.model_copy(update={"fingerprint": "old"}))
+    measurements.write(MeasureCost("rte").output(paths), measured.model_copy(update={"fingerprint": "old"}))
     assert row_of("finetune.big")["latency_p50_seconds"] is None
-    assert f"{paths.costs('rte')}: measured by another config" in caplog.text
+    assert f"{MeasureCost('rte').output(paths)}: measured by another config" in caplog.text
 
 
 def test_a_broken_file_is_named_with_its_field(paths, measured):
     values = measured.model_dump() | {"threads": "some"}
     from graft.io import files
 
-    files.write_json(paths.costs("rte"), values)
+    files.write_json(MeasureCost("rte").output(paths), values)
     with pytest.raises(ValueError, match=r"costs/rte.json: threads: .*delete it and run snakemake again"):
-        measurements.read(paths.costs("rte"))
+        measurements.read(MeasureCost("rte").output(paths))
 
 
 def test_parts_of_all_seeds_are_one_and_stay_exact():

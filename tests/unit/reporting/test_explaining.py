@@ -4,11 +4,12 @@ import pytest
 
 from graft.config.study import MEMBER_SEEDS, parse
 from graft.io import files
-from graft.reporting import explaining, tables
+from graft.reporting import tables
 from graft.reporting.explaining import explain, find_run, links
-from graft.study import steps
 from graft.study.grid import Grid
 from graft.study.paths import Paths
+from graft.study.steps.download_task import DownloadTask
+from graft.study.steps.finetune_model import FinetuneModel
 
 MERGE = "merge.interpolate.tiny-into-big"
 
@@ -75,10 +76,12 @@ def test_every_searched_value_is_shown_with_its_score(grid, paths, write_run):
 
 def test_the_chain_names_every_step_its_file_its_log_and_whether_it_is_the_configs(grid, paths, write_run):
     run = find_run(grid, "rte", MERGE, "0")
-    build = steps.output_of(steps.Step("finetune_model", ("rte", "finetune.tiny", 0)), paths)
+    build = FinetuneModel("rte", "finetune.tiny", 0).output(paths)
     files.write_json(build, {"fingerprint": "0" * 16})
-    data = steps.output_of(steps.Step("download_task", ("rte",)), paths)
-    files.write_json(data, {"fingerprint": grid.data("rte"), "source": {"kind": "hub", "repo": "a/b"}})
+    data = DownloadTask("rte").output(paths)
+    files.write_json(
+        data, {"fingerprint": DownloadTask("rte").fingerprint(grid), "source": {"kind": "hub", "repo": "a/b"}}
+    )
     write_run(MERGE, 0)
     found = {str(link.step): link for link in links(grid, paths, run)}
     assert found["download_task rte"].state == "done"
@@ -134,7 +137,8 @@ def test_a_source_that_is_gone_leaves_the_rest_explained(grid, paths, write_run,
     def gone(*_):
         raise ValueError("tasks.rte.source.folder: not a folder")
 
-    monkeypatch.setattr(explaining.steps, "fingerprint_of", gone)
+    monkeypatch.setattr(DownloadTask, "hashed", gone)
+    grid.fingerprints.clear()
     told = explain(grid, paths, find_run(grid, "rte", "finetune.big", "0"))
     assert told[0].rows[0][1] == "done"
     assert {row[1] for row in section(told, "made by, inputs first").rows} == {"missing", "unknown"}

@@ -6,7 +6,8 @@ from pathlib import Path
 import pytest
 
 from graft.reporting.states import states, step_states
-from graft.study import steps
+from graft.study.steps.graph import STEPS
+from graft.study.steps.making import MAKERS
 from tests.unit.io.test_locks import HOLDER
 
 MERGE = "merge.interpolate.tiny-into-big"
@@ -156,9 +157,9 @@ def test_steps_of_many_runs_that_failed_are_found_unless_they_were_done_since(gr
     }
 
 
-def test_each_program_of_the_grid_has_a_rule_with_logs_where_status_looks(grid):
+def test_each_step_has_a_rule_that_takes_its_files_from_it(grid):
     text = "\n".join(file.read_text() for file in RULES.glob("*.smk"))
-    assert {system.program for system in grid.systems.values()} <= set(steps.RULES)
-    for rule in (*steps.RULES.values(), "evaluate"):
+    assert {system.program for system in grid.systems.values()} <= set(MAKERS)
+    for rule in STEPS:
         assert f"rule {rule}:" in text or f" as {rule} with:" in text
-        assert f'PATHS.logs / "{rule}' in text
+        assert f'log_of("{rule}")' in text

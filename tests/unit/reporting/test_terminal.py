@@ -4,11 +4,11 @@ import pytest
 from rich.console import Console
 
 from graft.planning.plan import plan
-from graft.registry import merge_methods
+from graft.registry import methods
 from graft.registry.gpus import gpu
 from graft.reporting import terminal
 from graft.reporting.states import StepState, states
-from graft.study.steps import Step
+from graft.study.steps.calibrate import Calibrate
 
 
 def _text(parts):
@@ -31,7 +31,7 @@ def test_comparison_shows_counts_of_what_is_not_there_and_leaves_the_only_pair_o
 def test_status_counts_all_runs_and_tells_why_one_failed(grid, paths, write_run, write_log):
     write_run("finetune.big", 0)
     log = write_log("finetune_model", "finetune.big", 1, "ValueError: [red]not markup[/red]\n")
-    steps = [StepState(Step("calibrate", ("rte", "x")), "failed", "calibrate: no tokens", paths.logs / "x.log")]
+    steps = [StepState(Calibrate("rte", "x", "uniform"), "failed", "calibrate: no tokens", paths.logs / "x.log")]
     text = _text(terminal.status_tables(states(grid, paths), steps))
     assert f"{len(grid.runs)} runs: 1 done, 1 failed, {len(grid.runs) - 2} missing" in text
     assert "ValueError: [red]not markup[/red]" in text and log.name in text
@@ -52,8 +52,8 @@ def test_times_are_written_in_the_unit_that_reads_best():
 
 
 def test_methods_lists_the_whole_registry():
-    text = _text([terminal.methods_table(merge_methods.METHODS.values())])
-    for facts in merge_methods.METHODS.values():
+    text = _text([terminal.methods_table(methods.table(*methods.KINDS).values())])
+    for facts in methods.table(*methods.KINDS).values():
         assert facts.name in text and facts.kind in text
 
 
@@ -62,7 +62,7 @@ def test_no_name_or_number_is_broken_at_any_width(study, runs_of, compare, grid,
     values = {"finetune.big": {0: 0.6, 1: 0.7}, "merge.interpolate.tiny-into-big": {0: 0.5, 1: "failed"}}
     parts = [
         *terminal.comparison_tables(compare(runs_of(values), study())),
-        terminal.methods_table(merge_methods.METHODS.values()),
+        terminal.methods_table(methods.table(*methods.KINDS).values()),
         *terminal.status_tables(states(grid, paths)),
         *terminal.plan_tables(plan(grid, paths, gpu("a100"), 0.25)),
     ]
@@ -70,5 +70,5 @@ def test_no_name_or_number_is_broken_at_any_width(study, runs_of, compare, grid,
     for part in parts:
         console.print(part, crop=False)
     words = set(console.file.getvalue().split())
-    assert {"merge.interpolate", "finetune.big", "0.650", "small_finetuned,", *merge_methods.METHODS} <= words
+    assert {"merge.interpolate", "finetune.big", "0.650", "small_finetuned,", *methods.table(*methods.KINDS)} <= words
     assert {f"rte/{name}" for name in grid.systems if not name.startswith("trial.")} <= words

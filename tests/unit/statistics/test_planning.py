@@ -26,3 +26,11 @@ def test_with_what_it_says_the_power_is_what_was_asked_for():
 def test_never_fewer_than_there_are_or_than_a_verdict_takes():
     found = needed(difference(1e-9, 1e-9), 277, 0.05)
     assert (found.seeds, found.examples) == (12, 277)
+
+
+def test_examples_that_leave_less_than_half_to_the_seeds_are_joined_by_more():
+    allowed, n = (0.02 / (1.959964 + 0.841621)) ** 2, 1000
+    for share, examples in ((0.4, n), (0.75, 1.5 * n), (2.0, 4 * n)):
+        found = needed(difference(1e-3, share * allowed * n), n, 0.02)
+        left = allowed * max(1 - share, 0.5)
+        assert found.examples == pytest.approx(examples, abs=1) and found.seeds == np.ceil(1e-3 / left)

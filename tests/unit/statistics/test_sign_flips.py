@@ -68,3 +68,11 @@ def test_with_both_uncertain_it_is_right_as_often_as_it_says():
         found.append(p_value(dict(zip(SEEDS, cells.mean(axis=1), strict=True)), cells.mean(axis=0), sampling))
     for level in (0.05, 0.2):
         assert level * 0.4 < np.mean(np.array(found) <= level) < level * 1.5
+
+
+def test_no_difference_is_so_large_that_its_p_value_is_nothing():
+    """The observed signs are one of the draws, so that few draws make no proof (Phipson and Smyth 2010)."""
+    values = dict.fromkeys(SEEDS, 1.0)
+    sampling = Sampling("rte", 500, SEEDS, 20)
+    assert p_value(values, np.random.default_rng(0).normal(1, 0.1, 500), sampling) == 1 / 21
+    assert p_value(dict.fromkeys(SEEDS, 0.0), np.zeros(500), sampling) == 1.0

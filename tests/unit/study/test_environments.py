@@ -82,7 +82,8 @@ def test_an_environment_without_torch_has_programs_that_import_none(environment)
     )
     text = "\n".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
     rules = [rule for rule in re.split(r"\n(?=rule |use rule )", text) if f"envs/{environment}.yaml" in rule]
-    programs = re.findall(r"-m (workflow_scripts\.\w+)", "".join(rules))
+    names = re.findall(r'program\("(\w+)|-m workflow_scripts\.(\w+)', "".join(rules))
+    programs = [f"workflow_scripts.{one or other}" for one, other in names]
     assert len(programs) == len(rules) > 1
     code = f"import sys, {', '.join(programs)}; print(*{torch} & set(sys.modules))"
     done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True)

@@ -1,8 +1,9 @@
 import pytest
 
 from graft.config.study import parse
-from graft.study.families import families, fingerprint, measured_tasks
+from graft.study.families import families, measured_tasks
 from graft.study.grid import Grid
+from graft.study.steps.measure_cost import MeasureCost
 from tests.conftest import study_values, with_other_small
 
 PAIR = "small-into-large"
@@ -69,7 +70,7 @@ def test_tasks_without_a_model_that_runs_and_studies_that_say_no_are_not_measure
 def test_what_is_measured_anew_is_what_a_change_touches(values):
     def prints():
         grid = Grid(parse(values))
-        return [fingerprint(grid, task) for task in values["tasks"]]
+        return [MeasureCost(task).fingerprint(grid) for task in values["tasks"]]
 
     before = prints()
     values["systems"]["merge"]["theseus"]["strengths"] = [0, 7]

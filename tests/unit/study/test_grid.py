@@ -4,8 +4,13 @@ import shutil
 import pytest
 
 from graft.config import study as studies
-from graft.study import steps
 from graft.study.grid import Grid
+from graft.study.sources import check_sources
+from graft.study.steps import graph
+from graft.study.steps.evaluate import evaluation
+from graft.study.steps.finetune_model import FinetuneModel
+from graft.study.steps.making import making
+from graft.study.steps.models import weights
 from graft.tasks import generated
 from tests.conftest import with_other_small, write_bert
 
@@ -17,7 +22,7 @@ def grid(study_config) -> Grid:
 
 def fingerprints(config: dict) -> dict[str, str]:
     grid = Grid(studies.parse(config))
-    return {run.id: grid.evaluated(run.task, run.system.name, run.seed) for run in grid.runs}
+    return {run.id: evaluation(run).fingerprint(grid) for run in grid.runs}
 
 
 def changed_runs(before: dict, change) -> set[str]:
@@ -56,21 +61,20 @@ def test_a_grid_of_hyperparameters_is_tried_by_seeds_of_its_own(study_config):
     assert len(trials) == 8 and trials[0] == ("trial.small.rate-0.0001.epochs-1", studies.TRIAL_SEEDS)
     assert grid.trials("sst2", "small") == grid.trials("rte", "large") == []
     assert not any(run.system.name.startswith("trial") for run in grid.runs)
-    tuned = steps.inputs(grid, steps.Step("finetune_model", ("rte", "finetune.small", 0)))
+    tuned = FinetuneModel("rte", "finetune.small", 0).inputs(grid)
     assert [step.wildcards[1:] for step in tuned if step.rule == "finetune_model"] == trials
     (trial, seed), *_ = trials
-    assert not [
-        s for s in steps.inputs(grid, steps.Step("finetune_model", ("rte", trial, seed))) if s.rule == "finetune_model"
-    ]
+    assert not [s for s in FinetuneModel("rte", trial, seed).inputs(grid) if s.rule == "finetune_model"]
 
 
 def test_another_value_to_try_makes_no_trial_anew(study_config):
     first, second = with_grid(copy.deepcopy(study_config)), with_grid(study_config)
     second["models"]["small"]["finetune"]["rte"]["grid"]["learning_rate"].append(1e-2)
     old, new = (Grid(studies.parse(config)) for config in (first, second))
-    assert all(old.made("rte", *trial) == new.made("rte", *trial) for trial in old.trials("rte", "small"))
-    assert old.made("rte", "finetune.small", 0) != new.made("rte", "finetune.small", 0)
-    assert old.made("rte", "finetune.large", 0) == new.made("rte", "finetune.large", 0)
+    trials = [FinetuneModel("rte", *trial) for trial in old.trials("rte", "small")]
+    small, large = (FinetuneModel("rte", f"finetune.{name}", 0) for name in ("small", "large"))
+    assert all(step.fingerprint(old) == step.fingerprint(new) for step in (*trials, large))
+    assert small.fingerprint(old) != small.fingerprint(new)
 
 
 def test_a_value_is_tried_once(study_config):
@@ -112,7 +116,7 @@ def test_a_control_with_another_change_is_another_system_and_made_anew_with_its_
         f"{name}.labelled.small-into-large" for name in ("merge.spacewise", "control.shuffled.spacewise")
     )
     assert grid.systems[control].kind == "control" and grid.systems[merged].kind == "weights"
-    assert grid.made("rte", merged, 1) != grid.made("rte", control, 1)
+    assert making(grid, "rte", merged, 1).fingerprint(grid) != making(grid, "rte", control, 1).fingerprint(grid)
 
     def change(config):
         config["systems"]["merge"]["spacewise"]["map_ridge"] = 0.3
@@ -168,7 +172,7 @@ def test_few_shots_without_a_merge_to_match_are_told_before_any_job(rivals):
     grid = Grid(studies.parse({**rivals, "exclude": ["rte/merge.*"]}))
     assert grid.built_on("stsb", grid.systems["fewshot.large"], 1)
     with pytest.raises(ValueError, match="systems.fewshot: no merge into large is left on rte; exclude rte/fewshot"):
-        grid.made("rte", "fewshot.large", 1)
+        making(grid, "rte", "fewshot.large", 1).fingerprint(grid)
 
 
 @pytest.mark.parametrize(
@@ -217,9 +221,9 @@ def test_soups_are_of_members_of_their_own_and_encoders_of_the_references_runs(o
     encoder = grid.systems["multitask.fisher.small"]
     assert grid.merged("", encoder, 1) == [(task, "finetune.small", 1) for task in one_shape["tasks"]]
     assert not any(run.system.name.startswith("member.") for run in grid.runs)
-    tuned = {step.wildcards for step in steps.of_study(grid) if step.rule == "finetune_model"}
-    assert set(members) < tuned and len({grid.made(*member) for member in members}) == 3
-    known = {step.wildcards for step in steps.of_study(grid) if step.rule == "model_statistics"}
+    tuned = {step.wildcards for step in graph.of_study(grid) if step.rule == "finetune_model"}
+    assert set(members) < tuned and len({making(grid, *member).fingerprint(grid) for member in members}) == 3
+    known = {step.wildcards for step in graph.of_study(grid) if step.rule == "model_statistics"}
     assert {(*one, "fisher") for one in grid.merged("", encoder, 1)} < known and len(known) == 3 * 2 * 2
 
 
@@ -247,12 +251,12 @@ def test_what_a_setting_of_soups_and_encoders_changes_on_a_task(one_shape, path,
     assert {run.split("/")[1].rpartition(".")[0] for run in runs} == changed
     # More members make none anew.
     member = ("rte", "member.large", studies.MEMBER_SEEDS)
-    assert old.made(*member) == Grid(studies.parse(new)).made(*member)
+    assert FinetuneModel(*member).fingerprint(old) == FinetuneModel(*member).fingerprint(Grid(studies.parse(new)))
 
 
 def test_several_heads_share_a_sweep_and_one_runs_its_own(study_config, grid):
     assert {name for name in grid.merges if grid.has_sweep(name)} == {"theseus"}
-    swept = {step.wildcards[1] for step in steps.of_study(grid) if step.rule == "sweep"}
+    swept = {step.wildcards[1] for step in graph.of_study(grid) if step.rule == "sweep"}
     assert swept == {"theseus"}
 
 
@@ -309,7 +313,6 @@ def test_threads_are_part_of_what_was_trained(study_config):
 
 
 def test_data_enters_by_content_not_by_place(study_config, tmp_path):
-    import shutil
 
     copied = shutil.copytree(study_config["tasks"]["rte"]["source"]["folder"], tmp_path / "RTE")
 
@@ -453,14 +456,6 @@ def test_what_control_models_depend_on(study_config):
     assert "rte/finetune.undistilled/seed-0" in rows and "rte/finetune.untrained/seed-0" not in rows
 
 
-def test_a_local_model_that_cannot_hold_what_is_asked_of_one_like_it_is_told(study_config):
-    with_other_small(study_config)["models"]["untrained"]["finetune"] = {
-        "rte": {**study_config["models"]["small"]["finetune"]["rte"], "max_tokens": 65}
-    }
-    with pytest.raises(ValueError, match=r"models.untrained.finetune.rte.max_tokens: 65; small has 64 positions"):
-        Grid(studies.parse(study_config)).check_sources()
-
-
 def test_fingerprints_of_models_that_were_made_stay():
     """They change only with what they stand for: a model with another is made anew, and all that is made of it."""
     hub = {"kind": "hub", "repo": "a/b", "revision": "0" * 40}
@@ -478,37 +473,16 @@ def test_fingerprints_of_models_that_were_made_stay():
         "pairs": [{"large": "big", "small": "tiny"}],
     }
     grid = Grid(studies.parse(values))
-    assert (grid.model("big"), grid.model("tiny")) == ("efbe33ac7006130c", "510b992d3707eff7")
-    assert grid.finetune("rte", "tiny", 0) == "1bab8f6be15760ea"
-
-
-@pytest.mark.parametrize(
-    ("label", "message"),
-    [
-        ("-1", "row 1 has the label '-1'; it should be one of entailment, not_entailment"),
-        ("0,1", "row 1 has the labels '0,1'; several labels per row are not supported"),
-    ],
-)
-@pytest.mark.parametrize("split", ["train", "dev"])
-def test_labels_of_both_splits_are_checked_before_any_job(study_config, tmp_path, split, label, message):
-    folder = shutil.copytree(study_config["tasks"]["rte"]["source"]["folder"], tmp_path / "own")
-    study_config["tasks"]["rte"]["source"]["folder"] = str(folder)
-    grid = Grid(studies.parse(study_config))
-    grid.check_sources()
-    header, row, *others = (folder / f"{split}.tsv").read_text().split("\n")
-    changed = row.rsplit("\t", 1)[0] + f"\t{label}"
-    (folder / f"{split}.tsv").write_text("\n".join([header, changed, *others]))
-    with pytest.raises(ValueError, match=message) as error:
-        grid.check_sources()
-    assert f"{split}.tsv" in str(error.value)
-    grid.check_sources(rows=False)
+    found = [weights(grid, "big"), weights(grid, "tiny"), FinetuneModel("rte", "finetune.tiny", 0)]
+    fingerprints = ["efbe33ac7006130c", "510b992d3707eff7", "1bab8f6be15760ea"]
+    assert [step.fingerprint(grid) for step in found] == fingerprints
 
 
 def test_a_calibration_text_of_ones_own_counts_by_its_content(study_config, tmp_path):
     text = tmp_path / "text.txt"
     study_config["calibration"]["text"] = str(text)
     with pytest.raises(ValueError, match="calibration.text: .* is missing; a file with one text per line is needed"):
-        Grid(studies.parse(study_config)).check_sources()
+        check_sources(Grid(studies.parse(study_config)))
     text.write_text("good film\n")
     before = fingerprints(study_config)
     text.write_text("bad film\n")

@@ -3,7 +3,7 @@ import pytest
 from scipy.stats import rankdata
 
 from graft.registry.tasks import TASKS
-from graft.tasks import metrics, scores
+from graft.tasks import metrics
 
 
 def test_accuracy_and_its_binomial_error():
@@ -34,10 +34,3 @@ def test_constant_scores_are_degenerate_and_worth_nothing():
     logits = np.full((10, 1), 2.5)
     assert metrics.is_degenerate(logits, TASKS["stsb"])
     assert metrics.compute(logits, np.arange(10.0), TASKS["stsb"])["correlation"] == 0.0
-
-
-def test_f1_is_of_class_one_and_macro_over_all_classes():
-    x, y = np.array([0, 1, 1, 2]), np.array([0, 1, 2, 2])
-    assert scores.values(x, y, ["f1_macro"], "classes")["f1_macro"] == pytest.approx((1 + 2 / 3 + 2 / 3) / 3)
-    # The same classes seen or not in a draw, the same formula.
-    assert scores.values(np.array([0, 1]), np.array([1, 1]), ["f1"], "classes")["f1"] == pytest.approx(2 / 3)

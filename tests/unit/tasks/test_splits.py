@@ -95,3 +95,13 @@ def test_folds_of_phrases_train_on_nothing_inside_or_around_what_is_held_out():
 def test_folds_that_leave_nothing_to_train_on_are_reported():
     with pytest.raises(ValueError, match="2 folds: in one of them, no text is left"):
         folds(pd.DataFrame({"text_a": ["x", "x"]}), "shared", 2, seed=0)
+
+
+@pytest.mark.parametrize("groups", ["shared", "contained"])
+def test_every_row_is_held_out_once_in_folds_of_like_size(groups):
+    table = pd.DataFrame({"text_a": [f"word{i} and more" for i in range(40)]})
+    found = folds(table, groups, 4, seed=0)
+    assert sorted(row for held, _ in found for row in held) == list(range(40))
+    assert [len(held) for held, _ in found] == [10] * 4
+    assert all(sorted([*held, *train]) == list(range(40)) for held, train in found)
+    assert [list(held) for held, _ in folds(table, groups, 4, seed=1)] != [list(held) for held, _ in found]

@@ -1,7 +1,7 @@
 import pandas as pd
 import pytest
 
-from graft.tasks.texts import read_texts
+from graft.tasks.texts import read_texts, train_texts
 
 
 @pytest.fixture
@@ -47,3 +47,10 @@ def test_what_is_not_text_alone_is_refused(text, message, file):
     file.write_text(text)
     with pytest.raises(ValueError, match=message):
         read_texts(file)
+
+
+def test_texts_of_train_splits_are_strings_or_pairs_as_their_tasks_are(tmp_path):
+    one, two = tmp_path / "one.parquet", tmp_path / "two.parquet"
+    pd.DataFrame({"text_a": ["a", "b"], "label": [0, 1]}).to_parquet(one)
+    pd.DataFrame({"text_a": ["c"], "text_b": ["d"], "label": [0]}).to_parquet(two)
+    assert train_texts([one, two]) == ["a", "b", ("c", "d")]

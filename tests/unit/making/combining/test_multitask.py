@@ -5,8 +5,10 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from graft.encoders.bert import load_classifier, new_classifier
-from graft.making.combining.multitask import HEAD, share_of_own, under_head, with_encoder
+from graft.io import files
+from graft.making.combining.multitask import HEAD, SHARE, share_of_own, under_head, with_encoder
 from graft.merging.card import CARD
+from graft.study.steps.merge_encoders import MergeEncoders
 
 
 def test_a_score_counts_as_a_share_of_the_fine_tuned_models_own():
@@ -52,3 +54,48 @@ def test_a_tasks_classifier_is_a_plain_folder(pico_models, tmp_path):
     assert all(torch.equal(saved[name], body.get(name, own[name])) for name in own) and saved.keys() == own.keys()
     assert json.loads((out / "config.json").read_text())["id2label"] == {"0": "no", "1": "yes"}
     assert (out / CARD).read_text() == "card" and (out / "vocab.txt").is_file()
+
+
+NAME = "multitask.task_arithmetic.large"
+
+
+@pytest.fixture(scope="module")
+def study(make):
+    """One encoder of all three tasks, at two strengths; its classifier of RTE."""
+    return make({"multitask": {"methods": {"task_arithmetic": {"strengths": [0.3, 1.0]}}}}, (NAME,))
+
+
+def test_the_strength_is_chosen_for_all_tasks_together(study):
+    made = study.built(NAME)
+    (choice,) = made["choices"]
+    scores = {point["value"]: point["score"] for point in choice["searched"]}
+    assert list(scores) == [0.3, 1.0] and scores[choice["chosen"]] == max(scores.values())
+    assert choice["metric"] == SHARE and set(made["hyperparameters"]["tasks"]) == {"sst2", "stsb", "rte"}
+    assert study.score(study.logits(NAME)) == pytest.approx(made["select"]["value"], abs=1e-6)
+
+
+def test_the_encoder_is_the_base_and_its_share_of_every_tasks_change(study):
+    (choice,) = study.built(NAME)["choices"]
+    body = load_file(MergeEncoders(NAME, 0).output(study.paths).with_name("encoder.safetensors"))
+    base = load_file(study.paths.model("large") / "model.safetensors")
+    tuned = [
+        load_file(study.paths.run(task, "finetune.large", 0) / "model" / "model.safetensors")
+        for task in ("sst2", "stsb", "rte")
+    ]
+    for name, tensor in body.items():
+        start = base[name.removeprefix("bert.")]
+        change = sum(model[name] - start for model in tuned)
+        torch.testing.assert_close(tensor, start + choice["chosen"] * change, rtol=0, atol=1e-5)
+    own = load_file(study.folder(NAME) / "model.safetensors")
+    assert all(own[name].equal(body.get(name, tuned[2][name])) for name in own)
+
+
+def test_what_all_tasks_took_is_counted_and_each_strength_was_scored_on_all(study):
+    parts = study.built(NAME)["train_flops_parts"]
+    spent = 0
+    for task in ("sst2", "stsb", "rte"):
+        made = files.read_json(study.paths.run(task, "finetune.large", 0) / "build.json")["train_flops_parts"]
+        assert made.items() < parts.items()
+        epochs = study.grid.study.models["large"].finetune[task].epochs
+        spent += made[f"finetune.large/{task}/seed-0/select"] // epochs
+    assert parts[f"{NAME}/seed-0/select"] == 2 * spent

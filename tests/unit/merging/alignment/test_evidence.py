@@ -3,11 +3,11 @@ import torch
 
 from graft.encoders.bert import encoder_of
 from graft.merging.alignment.evidence import from_weights, with_evidence
-from graft.merging.heterogeneous.spacewise import Spacewise
-from graft.merging.heterogeneous.theseus import Theseus
+from graft.merging.heterogeneous.spacewise.maths import Spacewise
+from graft.merging.heterogeneous.theseus.maths import Theseus
 from graft.merging.moments import read
 from graft.merging.protocol import Parts
-from graft.registry import depth, merge_methods
+from graft.registry import depth, methods
 from tests.unit.merging import relatives
 
 
@@ -22,7 +22,7 @@ def related(pico_encoder, shape_of):
         after = {n: t + 0.1 * torch.randn(t.shape, generator=generator, dtype=t.dtype) for n, t in before.items()}
         (large, large_shape), (expected, _) = relative(before, shape), relative(after, shape)
         depth_map = depth.uniform(shape.layers, large_shape.layers)
-        options = merge_methods.checked_options(method, {"evidence": "weights", **options})
+        options = methods.checked_options(method, {"evidence": "weights", **options})
         return Parts(large, after, before, large_shape, shape, depth_map, None, options), expected
 
     return make
@@ -66,8 +66,6 @@ def test_theseus_too_can_do_without_data_and_activations_must_be_there_where_the
 
 def test_likeness_of_layers_needs_activations():
     with pytest.raises(ValueError, match="depth cka compares activations"):
-        merge_methods.checked_options("spacewise", {"evidence": "weights", "depth": "cka"})
-    assert not merge_methods.needs_calibration(
-        "theseus", merge_methods.checked_options("theseus", {"evidence": "weights"})
-    )
-    assert merge_methods.needs_calibration("theseus", merge_methods.checked_options("theseus", {}))
+        methods.checked_options("spacewise", {"evidence": "weights", "depth": "cka"})
+    assert not methods.checked_options("theseus", {"evidence": "weights"}).needs_calibration
+    assert methods.checked_options("theseus", {}).needs_calibration

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from graft.merging.composite.logit_ensemble import combine, fit, scale
+from graft.merging.composite.logit_ensemble.maths import combine, fit, scale
 
 torch.manual_seed(0)
 

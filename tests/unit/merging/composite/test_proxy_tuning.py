@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from graft.merging.composite.proxy_tuning import combine, fit
+from graft.merging.composite.proxy_tuning.maths import combine, fit
 
 torch.manual_seed(0)
 

@@ -3,9 +3,9 @@ import torch
 
 from graft.encoders.bert import encoder_of
 from graft.merging.calibration import calibrate
-from graft.merging.heterogeneous.functional import Functional
+from graft.merging.heterogeneous.functional.maths import Functional
 from graft.merging.protocol import Parts
-from graft.registry import depth, merge_methods
+from graft.registry import depth, methods
 from tests.unit.merging import relatives
 
 
@@ -22,7 +22,7 @@ def related(pico_encoder, shape_of, pico_batches):
         depth_map = depth.uniform(shape.layers, large_shape.layers)
         batches = pico_batches(examples=60, size=20)
         statistics = calibrate(encoder_of(before, shape), encoder_of(large, large_shape), depth_map, batches)
-        options = merge_methods.checked_options("functional", {"fit_ridge": 0, "map_ridge": 0, **options})
+        options = methods.checked_options("functional", {"fit_ridge": 0, "map_ridge": 0, **options})
         shapes = large_shape, shape
         return Parts(large, after, before, *shapes, depth_map, statistics, options, batches), expected
 
@@ -53,7 +53,7 @@ def test_a_large_model_that_computes_the_same_comes_to_compute_what_the_fine_tun
 
 
 def test_without_the_correction_changes_would_count_twice(related, monkeypatch):
-    from graft.merging.heterogeneous import functional
+    from graft.merging.heterogeneous.functional import maths as functional
 
     parts, expected = related(relatives.identical)
     state = Functional().prepare(parts)

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from graft.encoders.bert import encoder_of
-from graft.merging.heterogeneous.grow import Grow, Placement
+from graft.merging.heterogeneous.grow.maths import Grow, Placement
 from graft.merging.protocol import Parts
 from graft.registry import depth
 from graft.registry.shapes import Shape

@@ -2,7 +2,7 @@ import pytest
 import torch
 
 from graft.merging.heads.head import Head, head_logits
-from graft.merging.heterogeneous.interpolate import Interpolate, interpolated_head, padded_to
+from graft.merging.heterogeneous.interpolate.maths import Interpolate, interpolated_head, padded_to
 
 
 @pytest.fixture

@@ -9,13 +9,13 @@ from transformers import AutoModelForSequenceClassification
 from graft.encoders.bert import encoder_of
 from graft.merging.heads.fitting import fit_heads
 from graft.merging.heads.head import Head, head_logits
-from graft.merging.heterogeneous.interpolate import interpolated_head
+from graft.merging.heterogeneous.interpolate.maths import interpolated_head
 from graft.merging.saving import save_classifier
-from graft.registry import merge_methods
+from graft.registry.methods import checked_options, facts, implementation, table
 from graft.registry.shapes import Shape
 from tests.unit.conftest import LARGE, SMALL
 
-METHODS = [name for name, facts in merge_methods.METHODS.items() if facts.kind == "weights"]
+METHODS = list(table("weights"))
 # Those that carry a change over; the others mix whole weights.
 TRANSPORTS = [name for name in METHODS if name not in ("ot_fusion", "grow", "interpolate")]
 # Large layers that move where it is not those of the depth map: a grown model is whole, and does nothing in layers that
@@ -28,7 +28,7 @@ def by_depth(methods):
     return [
         pytest.param(method, options, id="-".join([method, *options.values()]))
         for method in methods
-        for known in [merge_methods.facts(method).options.get("depth")]
+        for known in [facts(method).known().get("depth")]
         for options in ([{"depth": name} for name in known.choices] if known else [{}])
     ]
 
@@ -42,7 +42,7 @@ def states(body, parts):
 
 def prepared(method, parts):
     """The body at any strength."""
-    merger = merge_methods.implementation(method)()
+    merger = implementation(method)()
     state = merger.prepare(parts)
     return lambda strength: merger.apply(state, strength)
 
@@ -92,7 +92,7 @@ def test_bodies_move_in_proportion_to_small_steps_of_strength(method, strength, 
 
 def ridges(method):
     """As in studies: without any, directions that hardly vary are told from noise by their precision."""
-    return {name: 0.1 for name in merge_methods.facts(method).options if name.endswith("_ridge")}
+    return {name: 0.1 for name in facts(method).known() if name.endswith("_ridge")}
 
 
 @pytest.mark.parametrize("method", METHODS)
@@ -125,8 +125,8 @@ def test_making_it_twice_gives_the_same_bytes(method, parts_of):
 
 @pytest.mark.parametrize("method", METHODS)
 def test_costs_are_counted(method):
-    options = merge_methods.checked_options(method, None)
-    cost = merge_methods.implementation(method)().flops(SMALL, LARGE, options, 1000)
+    options = checked_options(method, None)
+    cost = options.flops(SMALL, LARGE, 1000)
     assert (cost.prepare > 0) == (method != "interpolate")
     assert (cost.apply > 0) == (method == "functional")
 
@@ -183,7 +183,7 @@ def test_any_shape_and_labels_are_saved_as_a_model_with_the_same_logits(method, 
         return
     encoder = encoder_of(parts.large, shapes[1])
     encoder.config.save_pretrained(tmp_path / "large")
-    kinds = merge_methods.facts(method).heads or (None,)
+    kinds = facts(method).heads or (None,)
     for number, labels in enumerate(LABELS):
         kind = kinds[(number + list(SHAPES).index(case)) % len(kinds)]
         head = head_of(kind, body, parts, random_head(shapes[0].width, len(labels or ("score",))))

@@ -6,9 +6,9 @@ import torch
 from graft.encoders.architecture import stacked
 from graft.encoders.bert import encoder_of
 from graft.merging.calibration import calibrate
-from graft.merging.heterogeneous.spacewise import Spacewise
+from graft.merging.heterogeneous.spacewise.maths import Spacewise
 from graft.merging.protocol import Parts, extended
-from graft.registry import depth, merge_methods
+from graft.registry import depth, methods
 from tests.unit.merging import relatives
 
 RELATIVES = {
@@ -40,7 +40,7 @@ def related(pico_encoder, shape_of, pico_batches):
         depth_map = depth.uniform(shape.layers, large_shape.layers)
         batches = pico_batches(examples=60, size=20)
         statistics = calibrate(encoder_of(before, shape), encoder_of(large, large_shape), depth_map, batches)
-        options = merge_methods.checked_options("spacewise", options)
+        options = methods.checked_options("spacewise", options)
         parts = Parts(large, after, before, large_shape, shape, depth_map, statistics, options)
         return parts, expected
 

@@ -6,7 +6,7 @@ import torch
 from graft.encoders.architecture import EMBEDDINGS, LINEARS, WORD_EMBEDDINGS
 from graft.merging.alignment.procrustes import procrustes
 from graft.merging.calibration import calibrate
-from graft.merging.heterogeneous.theseus import Theseus
+from graft.merging.heterogeneous.theseus.maths import Theseus
 
 
 @pytest.fixture

@@ -6,8 +6,8 @@ import numpy as np
 from safetensors.numpy import load_file, save_file
 from tokenizers import BertWordPieceTokenizer
 
+from graft.merging.homogeneous.fisher import FISHER
 from graft.merging.homogeneous.folders import Order, merge
-from graft.registry import same_shape_methods
 
 SHAPES = {
     "embeddings.weight": (9, 6),
@@ -67,7 +67,7 @@ def statistics(folder, kind, seed):
     """Statistics as a model of SHAPES may have them."""
     folder.mkdir(parents=True)
     rng = np.random.default_rng(seed)
-    if kind == same_shape_methods.FISHER:
+    if kind == FISHER:
         made = {name: np.asarray(rng.random(shape), np.float32) for name, shape in SHAPES.items()}
     else:
         inputs = {name: rng.standard_normal((20, SHAPES[name][1])) for name in LINEAR}

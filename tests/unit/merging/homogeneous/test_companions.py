@@ -9,7 +9,7 @@ from tokenizers import BertWordPieceTokenizer
 
 from graft.merging.homogeneous import companions
 from graft.merging.homogeneous.folders import Order, merge
-from graft.registry import same_shape_methods
+from graft.registry import methods
 from tests.unit.merging.homogeneous import making
 
 MODULES = [
@@ -244,7 +244,7 @@ def varied(world):
         save_file(values, world / name / "model.safetensors")
 
 
-METHODS = [name for name, facts in same_shape_methods.METHODS.items() if name != "slerp" and not facts.statistics]
+METHODS = [name for name, facts in methods.table(methods.ONE_SHAPE).items() if name != "slerp" and not facts.statistics]
 
 
 @pytest.mark.parametrize(

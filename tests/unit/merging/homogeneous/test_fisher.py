@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from safetensors.numpy import save_file
 
-from graft.registry import same_shape_methods
+from graft.merging.homogeneous.fisher import FISHER
 from tests.unit.merging.homogeneous.making import alone
 
 MODELS = [[[1, 2], [3, 4]], [[3, 6], [5, 0]]]
@@ -14,7 +14,7 @@ def folders(root, *values):
     for i, value in enumerate(values):
         folder = root / f"fisher{i}"
         folder.mkdir(parents=True)
-        save_file({"layer.weight": np.array(value, np.float32)}, folder / same_shape_methods.FISHER)
+        save_file({"layer.weight": np.array(value, np.float32)}, folder / FISHER)
         made.append(folder)
     return tuple(made)
 

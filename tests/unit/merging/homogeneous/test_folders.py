@@ -12,8 +12,9 @@ from tokenizers import Tokenizer
 
 from graft.compute import ending
 from graft.merging.homogeneous import folders
+from graft.merging.homogeneous.fisher import FISHER
 from graft.merging.homogeneous.folders import Order, merge
-from graft.registry import same_shape_methods
+from graft.merging.homogeneous.regmean import GRAM
 from tests.unit.merging.homogeneous import making
 
 
@@ -24,7 +25,7 @@ def world(tmp_path):
     making.write(tmp_path / "base", base)
     for name, seed in (("one", 1), ("two", 2)):
         making.write(tmp_path / name, making.tensors(seed, 0.1, base))
-        for kind in (same_shape_methods.FISHER, same_shape_methods.GRAM):
+        for kind in (FISHER, GRAM):
             making.statistics(tmp_path / kind / name, kind, seed)
     return tmp_path
 
@@ -156,11 +157,9 @@ def only_vocabulary(world):
 def fisher_of(world, **tensors):
     folder = world / "other-statistics"
     folder.mkdir()
-    values = making.read(world / same_shape_methods.FISHER / "one") | tensors
-    making.save_file(
-        {name: np.asarray(t) for name, t in values.items() if t is not None}, folder / same_shape_methods.FISHER
-    )
-    return {"method": "fisher", "statistics": (world / same_shape_methods.FISHER / "one", folder)}
+    values = making.read(world / FISHER / "one") | tensors
+    making.save_file({name: np.asarray(t) for name, t in values.items() if t is not None}, folder / FISHER)
+    return {"method": "fisher", "statistics": (world / FISHER / "one", folder)}
 
 
 def with_model(make):
@@ -253,7 +252,7 @@ WRONG = {
     "a size that is none": (lambda w: {"max_shard_size": "big"}, "--max-shard-size big"),
     "an unknown device": (lambda w: {"device": "tpu"}, "--device tpu: must be cpu, or cuda"),
     "statistics for nothing": (
-        lambda w: {"statistics": (w / same_shape_methods.GRAM / "one",) * 2},
+        lambda w: {"statistics": (w / GRAM / "one",) * 2},
         "ties needs none; 2 are given",
     ),
     "no statistics": (

@@ -4,13 +4,15 @@ import numpy as np
 import pytest
 
 from graft.merging.homogeneous import models as blocks
-from graft.registry import same_shape_methods
+from graft.merging.homogeneous.fisher import FISHER
+from graft.merging.homogeneous.regmean import GRAM
+from graft.registry import methods
 from tests.unit.merging.homogeneous import making
 
-METHODS = list(same_shape_methods.METHODS)
+METHODS = list(methods.table(methods.ONE_SHAPE))
 SYMMETRIC = [name for name in METHODS if name != "slerp"]
-BASELESS = [name for name in SYMMETRIC if not same_shape_methods.facts(name).base]
-RANDOM = [name for name in METHODS if "seed" in same_shape_methods.facts(name).options]
+BASELESS = [name for name in SYMMETRIC if not methods.facts(name).base]
+RANDOM = [name for name in METHODS if "seed" in methods.facts(name).known()]
 # With these a method has nothing to leave out, and sums count three equal models once.
 NEUTRAL = {
     "task_arithmetic": {"strength": 1 / 3},
@@ -33,14 +35,14 @@ def world(tmp_path):
     making.write(tmp_path / "base", base)
     for i in (1, 2, 3):
         making.write(tmp_path / f"m{i}", making.tensors(i, 0.1, base))
-        for kind in (same_shape_methods.FISHER, same_shape_methods.GRAM):
+        for kind in (FISHER, GRAM):
             making.statistics(tmp_path / kind / f"m{i}", kind, i)
     return tmp_path
 
 
 def merge(world, method, numbers=(1, 2, 3), out="out", **changes):
     """Of the world's models, with its base, as many as the method takes."""
-    facts = same_shape_methods.facts(method)
+    facts = methods.facts(method)
     numbers = numbers[:1] if method == "slerp" else numbers
     models = changes.pop("models", None) or [world / f"m{i}" for i in numbers]
     if facts.statistics:
@@ -89,7 +91,7 @@ def test_permuting_the_models_changes_nothing(method, world):
     assert making.same(one, other)
 
 
-@pytest.mark.parametrize("method", [name for name in SYMMETRIC if same_shape_methods.facts(name).weighted])
+@pytest.mark.parametrize("method", [name for name in SYMMETRIC if methods.facts(name).weighted])
 def test_permuting_the_models_with_their_weights_changes_nothing(method, world):
     one = merge(world, method, out="one", weights=(1.0, 2.0, 4.0))
     other = merge(world, method, (3, 1, 2), out="other", weights=(4.0, 1.0, 2.0))

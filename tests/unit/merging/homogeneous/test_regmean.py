@@ -1,8 +1,7 @@
 import numpy as np
 from safetensors.numpy import save_file
 
-from graft.merging.homogeneous.regmean import damped
-from graft.registry import same_shape_methods
+from graft.merging.homogeneous.regmean import GRAM, damped
 from tests.unit.merging.homogeneous.making import alone
 
 MODELS = np.array([[[1, 2], [3, 4]], [[3, 6], [5, 0]]])
@@ -12,7 +11,7 @@ def folders(root, *grams):
     made = []
     for i, gram in enumerate(grams):
         (root / f"gram{i}").mkdir(parents=True)
-        save_file({"layer.weight": np.array(gram, np.float32)}, root / f"gram{i}" / same_shape_methods.GRAM)
+        save_file({"layer.weight": np.array(gram, np.float32)}, root / f"gram{i}" / GRAM)
         made.append(root / f"gram{i}")
     return tuple(made)
 
@@ -44,5 +43,5 @@ def test_an_input_that_no_model_ever_saw_is_averaged(tmp_path):
 def test_tensors_without_gram_matrices_are_averaged(tmp_path):
     statistics = folders(tmp_path / "s", np.eye(2), np.eye(2))
     for folder in statistics:
-        save_file({}, folder / same_shape_methods.GRAM)
+        save_file({}, folder / GRAM)
     assert np.allclose(alone(tmp_path / "m", "regmean", MODELS, statistics=statistics), MODELS.mean(axis=0))

@@ -31,11 +31,11 @@ from transformers import (
 
 from graft.merging.homogeneous import folders
 from graft.merging.homogeneous.folders import Order, merge
-from graft.registry import same_shape_methods
+from graft.registry import methods
 from tests.unit.merging.homogeneous import making
 from tests.unit.merging.homogeneous.saving import load, save
 
-STATELESS = [name for name, facts in same_shape_methods.METHODS.items() if not facts.statistics]
+STATELESS = [name for name, facts in methods.table(methods.ONE_SHAPE).items() if not facts.statistics]
 DECODER, WORDS = "cls.predictions.decoder.weight", "bert.embeddings.word_embeddings.weight"
 
 
@@ -218,7 +218,7 @@ def test_tied_tensors_stay_one(method, speakers):
 @pytest.mark.parametrize("method", ["fisher", "regmean"])
 def test_tied_tensors_stay_one_where_statistics_weigh_them(method, speakers):
     rng = np.random.default_rng(0)
-    kind = same_shape_methods.facts(method).statistics
+    kind = methods.facts(method).statistics
     for name in ("m1", "m2"):
         tensors = making.read(speakers / name)
         found = {key: rng.random(value.shape, np.float32) for key, value in tensors.items()}

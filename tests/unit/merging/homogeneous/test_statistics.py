@@ -9,7 +9,7 @@ from graft.encoders.bert import load_classifier, new_classifier
 from graft.io import files
 from graft.merging.homogeneous.folders import Order, merge
 from graft.merging.homogeneous.statistics import KINDS, fisher_diagonal, gram_matrices, of_folder, write
-from graft.registry.same_shape_methods import METHODS
+from graft.registry.methods import ONE_SHAPE, table
 
 
 class Linear(torch.nn.Module):
@@ -101,7 +101,7 @@ def test_a_folders_statistics_are_those_that_a_merge_reads(kind, pico_models, tm
         assert found == tmp_path / f"statistics-{seed}" / f"{kind}.safetensors"
     with pytest.raises(ValueError, match="already exists; name another folder"):
         of_folder(kind, folder, tmp_path / "texts.txt", tmp_path / "statistics-1", 4, 128)
-    (method,) = (facts.name for facts in METHODS.values() if facts.statistics == f"{kind}.safetensors")
+    (method,) = (facts.name for facts in table(ONE_SHAPE).values() if facts.statistics == f"{kind}.safetensors")
     read = tuple(tmp_path / f"statistics-{seed}" for seed in range(2))
     merge(Order(method, tuple(members), tmp_path / "merged", statistics=read), lambda *_: None)
     assert load_classifier(tmp_path / "merged").config.id2label == {0: "no", 1: "yes"}

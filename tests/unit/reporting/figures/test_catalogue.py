@@ -1,13 +1,10 @@
 import dataclasses
 import re
-from typing import get_args
 
 import pytest
 
 from graft.io import files
-from graft.reporting import captions
 from graft.reporting.figures import catalogue, style
-from graft.study import records
 
 DRAWN = ("metric-vs-training-flops", "metric-vs-inference-flops", "differences", "seeds")
 
@@ -54,18 +51,3 @@ def test_nothing_finished_is_nothing_to_draw(without_records, tmp_path):
     empty = without_records.comparison.assign(mean=None, delta_vs_reference=None)
     catalogue.write(dataclasses.replace(without_records, comparison=empty), tmp_path / "figures")
     assert list((tmp_path / "figures").iterdir()) == []
-
-
-def test_every_figure_has_its_heading_and_caption():
-    assert list(captions.FIGURES) == list(catalogue.DRAWINGS)
-
-
-def test_every_kind_of_system_can_be_drawn():
-    assert set(style.KINDS) == set(get_args(records.RunRecord.model_fields["kind"].annotation))
-
-
-def test_no_kinds_and_no_lines_share_a_marker_or_a_colour():
-    markers, colours, labels = zip(*style.KINDS.values(), strict=True)
-    assert len(set(markers)) == len(set(colours)) == len(set(labels)) == len(style.KINDS)
-    for key in ("color", "ls", "marker"):
-        assert len({str(line[key]) for line in style.LINES}) == len(style.LINES)

@@ -1,7 +1,6 @@
 import pytest
 
-from graft.reporting.figures import differences, rows, seeds
-from tests.unit.reporting.figures.conftest import SYSTEMS
+from graft.reporting.figures import rows, seeds
 
 
 @pytest.mark.parametrize(
@@ -22,26 +21,3 @@ def test_kinds_stand_together_and_the_best_of_each_first(source):
     ordered = [row["system"] for row in rows.ordered(list(means.values()), "mean")]
     assert ordered[:3] == ["finetune.big", "finetune.tiny", "merge.theseus.labelled.tiny-into-big"]
     assert ordered[-1] == "majority"
-
-
-def test_every_difference_is_a_row_with_its_interval_and_the_band_is_the_margin(source):
-    data = differences.data(source)
-    assert set(data["system"]) == set(SYSTEMS) - {"finetune.big"}
-    (axis,) = differences.draw(data).axes
-    margin = source.grid.study.margin("rte")
-    (band,) = [patch for patch in axis.patches if patch.get_width() == pytest.approx(2 * margin)]
-    assert band.get_x() == -margin
-    # 40 rows or 7: all names are there, and none is cut by the page.
-    names = [text.get_text().replace("\n", "") for text in axis.get_yticklabels()]
-    assert set(names) == {name.removesuffix(".tiny-into-big") for name in data["system"]}
-    figure = axis.figure
-    figure.draw_without_rendering()
-    assert all(text.get_window_extent().x0 >= 0 for text in axis.get_yticklabels())
-
-
-def test_every_run_is_a_dot(source):
-    data = seeds.data(source)
-    assert len(data) == sum(1 if mean == 0.5 else 2 for mean, _ in SYSTEMS.values())
-    (axis,) = seeds.draw(data).axes
-    hollow = [line for line in axis.lines if line.get_markerfacecolor() == "none"]
-    assert sorted(float(line.get_xdata()[0]) for line in hollow) == sorted(data["value"])

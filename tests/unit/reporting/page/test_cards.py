@@ -3,12 +3,12 @@ import sys
 
 import pytest
 
-from graft.registry import merge_methods
+from graft.registry import methods
 from graft.reporting.page import cards
 from tests.unit.reporting.page.conftest import THESEUS
 
 
-@pytest.mark.parametrize("method", merge_methods.METHODS)
+@pytest.mark.parametrize("method", methods.table(*methods.KINDS))
 def test_every_method_says_what_it_is(method):
     what, paragraphs = cards.documentation(method)
     assert what.endswith((".", "!")) and len(what) > 30

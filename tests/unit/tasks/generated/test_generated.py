@@ -3,13 +3,10 @@ from collections import Counter
 
 import pytest
 
-from graft.config.sources import FileData
 from graft.registry.layouts import LAYOUTS
-from graft.registry.tasks import TASKS
 from graft.tasks import generated
 from graft.tasks.generated import lexicon
 from graft.tasks.generated.lexicon import Words
-from graft.tasks.readers import read_split
 
 GRAMMARS = pytest.mark.parametrize("grammar", generated.GRAMMARS)
 # The known task whose official layout each grammar has.
@@ -52,14 +49,6 @@ def test_other_rows_from_the_same_seed_need_another_version(grammar, digest, tmp
     generated.write(grammar, 0, 200, 100, tmp_path)
     found = hashlib.sha256(b"".join((tmp_path / f"{split}.tsv").read_bytes() for split in ("train", "dev")))
     assert (generated.VERSION, found.hexdigest()[:16]) == (1, digest)
-
-
-@GRAMMARS
-def test_files_have_the_official_layout(grammar, tmp_path):
-    generated.write(grammar, 0, 60, 40, tmp_path)
-    source = FileData(kind="tsv", folder=str(tmp_path))
-    assert len(read_split(source, TASKS[KNOWN[grammar]], "train", "x")) == 60
-    assert len(read_split(source, TASKS[KNOWN[grammar]], "dev", "x")) == 40
 
 
 def test_similarity_has_all_columns_of_stsb(written):

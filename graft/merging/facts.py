@@ -1,0 +1,102 @@
+"""What is known of the kinds of merge methods: their facts, and what they cost. Imports no torch."""
+
+from __future__ import annotations
+
+from typing import ClassVar, NamedTuple
+
+from graft.flops.counts import classifier_flops
+from graft.registry.alignments import EASY_RIDGE
+from graft.registry.methods import HEADS, KINDS, NEEDS, ONE_SHAPE
+from graft.registry.options import Options
+from graft.registry.shapes import Shape
+
+
+class Cost(NamedTuple):
+    """FLOPs of one `prepare` and of one `apply`, matrix products only."""
+
+    prepare: int = 0
+    apply: int = 0
+
+
+class TwoShapes(Options):
+    """A method that merges a small model into a large one.
+
+    needs: inputs that it reads, from NEEDS.
+    label_use: labels that the merge uses, apart from its head: "none", "select" or "train".
+    heads: the heads to choose from; () if the method has no such option.
+    inference: the models that run for each example.
+    """
+
+    needs: ClassVar[tuple[str, ...]] = ()
+    label_use: ClassVar[str]
+    heads: ClassVar[tuple[str, ...]] = ()
+    inference: ClassVar[tuple[str, ...]]
+    # What holds of a method that has no such option.
+    depth, evidence, small = "uniform", "activations", "finetuned"
+    alignment, map_ridge, text_tokens = "least_squares", 1, 0
+
+    def __init_subclass__(cls) -> None:
+        """Raise ValueError for an unknown need or head."""
+        super().__init_subclass__()
+        for given, known in ((cls.needs, NEEDS), (cls.heads, HEADS)):
+            if unknown := set(given) - set(known):
+                raise ValueError(f"method {cls.name!r}: {min(unknown)!r} is not one of {', '.join(known)}")
+
+    def check(self) -> None:
+        if self.evidence == "weights" and self.depth == "cka":
+            raise ValueError("depth cka compares activations, which evidence weights has none of")
+
+    @property
+    def needs_calibration(self) -> bool:
+        """Whether the statistics of a calibration are read."""
+        return "statistics" in self.needs and self.evidence != "weights"
+
+    @property
+    def needs_many_tokens(self) -> bool:
+        """Whether maps are underdetermined if a calibration has fewer tokens than units.
+
+        That is so for least squares with next to no ridge.
+        """
+        solved = self.alignment in ("least_squares", "whitened") and self.map_ridge < EASY_RIDGE
+        return self.needs_calibration and solved
+
+    def grid(self, seed: int | str) -> tuple[float, ...]:
+        """Strengths to try, in rising order and 0 among them; random ones depend on `seed` alone."""
+        return self.strengths
+
+    def answers(self, small: Shape, large: Shape, tokens: int, outputs: int) -> list[int]:
+        """FLOPs of one example padded to `tokens`, for each of the forms that a system may be made in."""
+        shapes = {"small": small, "large": large}
+        return [sum(classifier_flops(shapes[role], tokens, outputs) for role in self.inference)]
+
+
+class Weights(TwoShapes):
+    """A method that makes one model of the large shape."""
+
+    kind, label_use, heads, inference = KINDS[0], "select", HEADS, ("large",)
+
+    def flops(self, small: Shape, large: Shape, tokens: int) -> Cost:
+        """FLOPs of the two halves, without calibration and search; `tokens`: how many the texts have that it reads."""
+        return Cost()
+
+
+class OneShape(Options):
+    """A method that merges models of one shape.
+
+    strength: the published default of the factor that a change is multiplied by.
+    base: whether a base model is required; if not, only strengths other than the default require one.
+    weighted: whether models may have weights. models: the fewest and the most that it takes (None: no limit).
+    statistics: the file that it reads for each model, or "".
+    """
+
+    kind = ONE_SHAPE
+    strength: ClassVar[float] = 1.0
+    base: ClassVar[bool] = True
+    weighted: ClassVar[bool] = True
+    models: ClassVar[tuple[int, int | None]] = (1, None)
+    statistics: ClassVar[str] = ""
+
+    @staticmethod
+    def factoring(shape: Shape, outputs: int | None, models: int) -> int:
+        """FLOPs of decompositions and least squares in a merge of so many models; the rest are sums."""
+        return 0

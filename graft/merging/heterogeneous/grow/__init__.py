@@ -1,0 +1,27 @@
+"""Grow: its facts, options and FLOPs."""
+
+from typing import Annotated
+
+from graft.merging.facts import Cost, Weights
+from graft.registry.options import Count, Strengths
+from graft.registry.shapes import Shape
+
+
+class GrowOptions(Weights):
+    name = "grow"
+    needs = ("small_finetuned", "large", "texts")
+    citation = (
+        "Chen et al. 2015, Net2Net, arXiv 1511.05641; Chen et al. 2021, bert2BERT, arXiv 2110.07143; "
+        "Wang et al. 2023, LEMON, arXiv 2310.07999"
+    )
+    implementation = f"{__name__}.maths:Grow"
+
+    strengths: Annotated[Strengths, "weights of the grown model tried on select"] = (0, 0.1, 0.25, 0.5, 0.75, 1)
+    text_tokens: Annotated[Count, "tokens of train on which the error of growing is measured"] = 2_000
+
+    def flops(self, small: Shape, large: Shape, tokens: int) -> Cost:
+        """Both models' passes over the texts; units are copied, not multiplied (products here have one entry a row).
+
+        Attention's own products are left out, since they depend on the texts' lengths.
+        """
+        return Cost(sum(2 * tokens * s.layers * (4 * s.width**2 + 2 * s.width * s.ffn) for s in (small, large)))

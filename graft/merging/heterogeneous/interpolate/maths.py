@@ -1,0 +1,59 @@
+"""Interpolation of tensors paired by name: the floor that every other method must pass."""
+
+from collections.abc import Mapping
+
+import torch
+from torch import Tensor
+
+from graft.merging.heads.head import Head
+from graft.merging.protocol import Parts, check_parts
+
+
+class Interpolate:
+    """a small + (1 - a) large, padding the small model's tensors with zeros; `strength` is a, in [0, 1].
+
+    Tensors are paired by name, so layer m with layer m whatever the depth map, the pooler too; large tensors without a
+    partner stay. Coordinates of two models mean different things, so chance is to be expected: use it as a floor only.
+    """
+
+    def prepare(self, parts: Parts) -> tuple[Mapping[str, Tensor], dict[str, Tensor]]:
+        """The large body and the padded small tensors by name."""
+        check_parts(parts)
+        padded = {}
+        for name, tensor in parts.small_finetuned.items():
+            if name not in parts.large:
+                raise ValueError(f"interpolate: {name} of the small model has no partner in the large model")
+            padded[name] = padded_to(tensor, tuple(parts.large[name].shape), name)
+        return parts.large, padded
+
+    def apply(self, state: tuple[Mapping[str, Tensor], dict[str, Tensor]], strength: float) -> dict[str, Tensor]:
+        """The merged body."""
+        large, small = state
+        return {name: _mix(small[name], t, strength) if name in small else t.clone() for name, t in large.items()}
+
+
+def interpolated_head(small_head: Head, body: Mapping[str, Tensor], strength: float) -> Head:
+    """The head of an interpolated `body`: its own pooler, and strength times the small classifier padded with zeros.
+
+    Both models have a pooler, so the merged body already contains the mixture; the large model has no classifier, so
+    its part of the mixture is zero.
+    """
+    weight, bias = small_head.classifier_weight, small_head.classifier_bias
+    width = body["pooler.dense.weight"].shape[0]
+    padded = padded_to(weight, (weight.shape[0], width), "classifier.weight")
+    pooler_weight, pooler_bias = body["pooler.dense.weight"], body["pooler.dense.bias"]
+    return Head(pooler_weight.clone(), pooler_bias.clone(), strength * padded, strength * bias)
+
+
+def padded_to(tensor: Tensor, shape: tuple[int, ...], name: str) -> Tensor:
+    """Pad `tensor` with zeros at the end of each axis; raises ValueError with its name if it exceeds the shape."""
+    if tensor.ndim != len(shape) or any(a > b for a, b in zip(tensor.shape, shape, strict=False)):
+        raise ValueError(f"interpolate: {name} of shape {list(tensor.shape)} does not fit into {list(shape)}")
+    result = torch.zeros(shape, dtype=tensor.dtype, device=tensor.device)
+    result[tuple(slice(n) for n in tensor.shape)] = tensor
+    return result
+
+
+def _mix(small: Tensor, large: Tensor, strength: float) -> Tensor:
+    mixed = strength * small.to(large.device).double() + (1 - strength) * large.double()
+    return mixed.to(large.dtype)

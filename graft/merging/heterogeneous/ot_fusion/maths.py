@@ -1,0 +1,75 @@
+"""OT fusion: the fine-tuned small model brought into the large one's shape and order of units, and averaged with it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from torch import Tensor
+
+from graft.encoders.architecture import (
+    BLOCK_OUT,
+    EMBEDDING_NORM,
+    EMBEDDING_TABLES,
+    EMBEDDINGS,
+    LINEAR_SPACES,
+    LINEARS,
+    NORMS,
+    RESIDUAL,
+    STREAM,
+    layer_prefix,
+)
+from graft.io.progress import along
+from graft.merging.alignment import affine
+from graft.merging.alignment.evidence import with_evidence
+from graft.merging.alignment.maps import Maps
+from graft.merging.alignment.spaces import fit_spaces
+from graft.merging.protocol import Deltas, Method, Parts, check_parts
+
+
+class OTFusion(Method):
+    """(1 - a) large + a T(small), T copying each unit to the large units most like it; `strength` is a, in [0, 1].
+
+    Unlike a transport of changes it mixes whole weights: at a = 1 the mapped layers are the small model's own, written
+    into copies of its units, and the large model's are gone. Large layers outside the depth map and the pooler stay.
+    Plans are found between the two pre-trained models. Use it for models that are nearly the same; between others both
+    functions are lost half way.
+    Source: Singh & Jaggi 2020 (arXiv 1910.05653) for plans from activations; Imfeld et al. 2023 (arXiv 2310.05719) for
+    one plan of the residual stream in transformers; rows are scaled by the width they have.
+    """
+
+    def prepare(self, parts: Parts) -> Deltas:
+        """Compute T(small) - large for every tensor that changes, float64."""
+        check_parts(parts)
+        parts = with_evidence(parts, "ot_fusion")
+        maps = fit_spaces(parts, affine.fit(parts.options.alignment, 0.0))
+        moved: dict[str, Tensor] = {}
+        for m, g in along(parts.depth_map, parts.report, "layers carried over"):
+            for name in LINEARS:
+                space = LINEAR_SPACES[name][1]
+                # Whole units are moved with their weights, so no scale is matched before a LayerNorm.
+                exit = maps.residual[m, g, STREAM[name]] if space == RESIDUAL else maps.inner[m, g, space]
+                at = maps.entry(m, g, name).backward, exit.forward
+                moved |= dict(_linear(parts, layer_prefix(m) + name, layer_prefix(g) + name, *at))
+            for name in NORMS:
+                moved |= dict(
+                    _rows(parts, layer_prefix(m) + name, layer_prefix(g) + name, maps.residual[m, g, BLOCK_OUT])
+                )
+        stream = maps.residual[EMBEDDINGS]
+        moved |= dict(_rows(parts, EMBEDDING_NORM, EMBEDDING_NORM, stream))
+        moved |= {name: _small(parts, name) @ stream.forward for name in EMBEDDING_TABLES}
+        deltas = {name: tensor - parts.large[name].double().cpu() for name, tensor in moved.items()}
+        return Deltas(parts.large, deltas, maps.missed)
+
+
+def _linear(parts: Parts, source: str, target: str, backward: Tensor, forward: Tensor) -> Iterator[tuple[str, Tensor]]:
+    yield f"{target}.weight", forward.T @ _small(parts, f"{source}.weight") @ backward.T
+    yield f"{target}.bias", forward.T @ _small(parts, f"{source}.bias")
+
+
+def _rows(parts: Parts, source: str, target: str, maps: Maps) -> Iterator[tuple[str, Tensor]]:
+    for kind in ("weight", "bias"):
+        yield f"{target}.{kind}", _small(parts, f"{source}.{kind}") @ maps.forward
+
+
+def _small(parts: Parts, name: str) -> Tensor:
+    return parts.small_finetuned[name].double().cpu()

@@ -1,0 +1,93 @@
+"""Spacewise: the small model's weight changes, carried over by one affine map per space."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from torch import Tensor
+
+from graft.encoders.architecture import (
+    EMBEDDING_NORM,
+    EMBEDDING_TABLES,
+    EMBEDDINGS,
+    LINEARS,
+    NORMS,
+    layer_prefix,
+    site_name,
+)
+from graft.io.progress import along
+from graft.merging import moments
+from graft.merging.alignment import affine, transport
+from graft.merging.alignment.evidence import with_evidence
+from graft.merging.alignment.maps import Maps
+from graft.merging.alignment.spaces import SpaceMaps, fit_spaces
+from graft.merging.protocol import Deltas, Method, Parts, check_parts, small_change
+from graft.registry import depth
+
+
+class Spacewise(Method):
+    """Transport without training and without labels; `strength` scales the transported change.
+
+    A *space* is shared by all layers that read or write it: the residual stream (one map for all layers, from all
+    LayerNorm outputs and the embeddings), and in every layer the feed-forward units after the non-linearity, the
+    values, and queries and keys jointly. Maps are least squares in both directions (`alignment`: or others), so scales
+    and shifts between the models are matched: dW_L = P_out^T dW R_in^T (`alignment.transport.linear`); what is added to
+    the residual stream before a LayerNorm is mapped as such (`alignment.transport.before_norm`).
+    Exact where the large model is the small one with its units copied, permuted, or (linear parts) turned, rescaled and
+    shifted, at ridge 0.
+
+    Options: `depth`; `map_ridge`; `layernorm` (fit: unit by unit, map: through P, leave); `embedding_delta`; `residual`
+    (pooled or one map per site); `per_head`. Use it where the small model was distilled from the large one or is like
+    it; where the two share little, maps shrink to nothing and so does the change. Source: ours; what it mends in
+    Theseus (arXiv 2602.12952) is one map per layer's input and output, without scale.
+    """
+
+    def prepare(self, parts: Parts) -> Deltas:
+        """Changes of the large body's tensors at strength 1, float64."""
+        check_parts(parts)
+        parts = with_evidence(parts, "spacewise")
+        options = parts.options
+        fit = affine.fit(options.alignment, options.map_ridge)
+        maps = fit_spaces(parts, fit, residual=options.residual, heads=options.per_head)
+        share = depth.shares(parts.depth_map)
+        deltas: dict[str, Tensor] = {}
+        for m, g in along(parts.depth_map, parts.report, "layers carried over"):
+            layer = dict(_linear_layers(parts, maps, m, g))
+            if options.layernorm != "leave":
+                for norm, site in NORMS.items():
+                    names = layer_prefix(m) + norm, layer_prefix(g) + norm
+                    layer |= _norm(parts, *names, site_name(m, g, site), maps.residual[m, g, site])
+            deltas |= {name: share[m, g] * delta for name, delta in layer.items()}
+        if options.embedding_delta:
+            stream = maps.residual[EMBEDDINGS]
+            write = maps.writes[EMBEDDINGS]
+            deltas |= {name: small_change(parts, name) @ write for name in EMBEDDING_TABLES}
+            if options.layernorm != "leave":
+                deltas |= _norm(parts, EMBEDDING_NORM, EMBEDDING_NORM, EMBEDDINGS, stream)
+        return Deltas(parts.large, deltas, maps.missed)
+
+
+def _linear_layers(parts: Parts, maps: SpaceMaps, m: int, g: int) -> Iterator[tuple[str, Tensor]]:
+    for name, (site_in, _) in LINEARS.items():
+        source, target = layer_prefix(m) + name, layer_prefix(g) + name
+        change = small_change(parts, f"{source}.weight"), small_change(parts, f"{source}.bias")
+        widths = change[0].shape[1], parts.large[f"{target}.weight"].shape[1]
+        seen = moments.read(parts.statistics, site_name(m, g, site_in), *widths)
+        means = seen.mean_small, seen.mean_large
+        weight, bias = transport.linear(*change, maps.entry(m, g, name), maps.exit(m, g, name), means)
+        yield f"{target}.weight", weight
+        yield f"{target}.bias", bias
+
+
+def _norm(parts: Parts, small: str, large: str, site: str, maps: Maps) -> dict[str, Tensor]:
+    change = small_change(parts, f"{small}.weight"), small_change(parts, f"{small}.bias")
+    if parts.options.layernorm == "map":
+        moved = change[0] @ maps.forward, change[1] @ maps.forward
+    else:
+        seen = moments.read(parts.statistics, site, parts.small_shape.width, parts.large_shape.width)
+        before = [
+            tuple(body[f"{name}.{kind}"].double().cpu() for kind in ("weight", "bias"))
+            for body, name in ((parts.small_pretrained, small), (parts.large, large))
+        ]
+        moved = transport.norm(change, *before, seen, maps)
+    return {f"{large}.weight": moved[0], f"{large}.bias": moved[1]}

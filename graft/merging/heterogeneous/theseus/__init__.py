@@ -1,0 +1,33 @@
+"""Theseus: its facts, options and FLOPs."""
+
+from typing import Annotated
+
+from graft.flops.counts import evidence_flops, procrustes_flops, transport_flops
+from graft.merging.facts import Cost, Weights
+from graft.registry import depth
+from graft.registry.options import Depth, Evidence, Strengths
+from graft.registry.shapes import Shape
+
+
+class TheseusOptions(Weights):
+    name = "theseus"
+    needs = ("small_finetuned", "small_pretrained", "large", "statistics")
+    citation = (
+        "Rinaldi et al. 2026, Transporting Task Vectors across Different Architectures without Training, "
+        "arXiv 2602.12952"
+    )
+    implementation = f"{__name__}.maths:Theseus"
+
+    strengths: Annotated[Strengths, "factors of the transported change, tried on select"] = (0, 0.5, 1, 2, 3, 4)
+    embedding_delta: Annotated[bool, "also transport the change of the word embeddings"] = False
+    depth: Depth = "uniform"
+    evidence: Evidence = "activations"
+
+    def flops(self, small: Shape, large: Shape, tokens: int) -> Cost:
+        """One map per site for each mapped pair of layers, and the transport."""
+        pairs = depth.pairs(self.depth, small.layers, large.layers)
+        width, ffn = (small.width, large.width), (small.ffn, large.ffn)
+        per_pair = 8 * procrustes_flops(*width) + 2 * procrustes_flops(*ffn) + transport_flops(small, large)
+        embeddings = procrustes_flops(*width) + 2 * small.vocabulary * small.width * large.width
+        prepare = pairs * per_pair + self.embedding_delta * embeddings
+        return Cost(prepare + evidence_flops(small, large, pairs, self))

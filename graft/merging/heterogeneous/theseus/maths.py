@@ -1,0 +1,58 @@
+"""Theseus: the small model's weight changes, carried over by one Procrustes map per linear layer's input and output."""
+
+from torch import Tensor
+
+from graft.encoders.architecture import EMBEDDINGS, LINEARS, WORD_EMBEDDINGS, layer_prefix, site_name
+from graft.io.progress import along
+from graft.merging import moments
+from graft.merging.alignment.evidence import with_evidence
+from graft.merging.alignment.procrustes import procrustes
+from graft.merging.protocol import Deltas, Method, Parts, check_parts, small_change
+from graft.registry import depth
+
+
+class Theseus(Method):
+    """Transport without training and without labels; `strength` scales the transported change.
+
+    For a linear layer with maps T_in, T_out [w_S, w_L] between the pre-trained models' activations at its input and its
+    output, and torch's weights [out, in]: dW_L = T_out^T dW_S T_in, db_L = T_out^T db_S, d = fine-tuned - pre-trained.
+    LayerNorms, positions, token types and the pooler (a part of the head here) stay the large model's; so do large
+    layers outside the depth map. With the option `embedding_delta`, dE_L = dE_S T_embeddings as well.
+
+    Use it where the two widths differ and nothing may be trained. The rank of each change is at most w_S, and scales
+    between the models are not matched, so that strengths above 1 must be tried.
+    Source: Rinaldi et al. 2026, arXiv 2602.12952.
+    """
+
+    def prepare(self, parts: Parts) -> Deltas:
+        """Changes of the large body's tensors at strength 1, float64."""
+        check_parts(parts)
+        parts = with_evidence(parts, "theseus")
+        share = depth.shares(parts.depth_map)
+        deltas: dict[str, Tensor] = {}
+        for m, g in along(parts.depth_map, parts.report, "layers carried over"):
+            deltas |= {name: share[m, g] * delta for name, delta in _layer_deltas(parts, m, g).items()}
+        if parts.options.embedding_delta:
+            map_ = _map(parts, EMBEDDINGS, parts.small_shape.width, parts.large_shape.width)
+            deltas[WORD_EMBEDDINGS] = small_change(parts, WORD_EMBEDDINGS) @ map_
+        return Deltas(parts.large, deltas)
+
+
+def _layer_deltas(parts: Parts, small_layer: int, large_layer: int) -> dict[str, Tensor]:
+    maps: dict[str, Tensor] = {}
+    deltas = {}
+    for linear, (site_in, site_out) in LINEARS.items():
+        source, target = layer_prefix(small_layer) + linear, layer_prefix(large_layer) + linear
+        small_out, small_in = parts.small_pretrained[f"{source}.weight"].shape
+        large_out, large_in = parts.large[f"{target}.weight"].shape
+        for site, small, large in ((site_in, small_in, large_in), (site_out, small_out, large_out)):
+            if site not in maps:  # query, key and value share one input
+                maps[site] = _map(parts, site_name(small_layer, large_layer, site), small, large)
+        map_in, map_out = maps[site_in], maps[site_out]
+        deltas[f"{target}.weight"] = map_out.T @ small_change(parts, f"{source}.weight") @ map_in
+        deltas[f"{target}.bias"] = map_out.T @ small_change(parts, f"{source}.bias")
+    return deltas
+
+
+def _map(parts: Parts, site: str, small: int, large: int) -> Tensor:
+    return procrustes(moments.read(parts.statistics, site, small, large).centred_cross())

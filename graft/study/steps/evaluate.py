@@ -1,0 +1,93 @@
+"""Run a finished system over `report`, which ends a run."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from graft.encoders.batches import padded_lengths
+from graft.flops import counts as count
+from graft.study.grid import Grid, Run
+from graft.study.paths import Paths
+from graft.study.sizes import Sizes
+from graft.study.steps.download_task import DownloadTask
+from graft.study.steps.making import making
+from graft.study.steps.passes import classifier_flops, classifier_pass
+from graft.study.steps.step import RECORDS, Making, Step, Work, hash_of
+from graft.study.steps.tokenize_task import tokens, tokens_for
+
+# Bytes of a prediction, and of a run's run.json, build.json and training logs, as measured in a finished study.
+_PREDICTION = 18
+_RUN = 7_000
+
+
+@dataclass(frozen=True)
+class Evaluate(Step):
+    task: str
+    system: str
+    seed: int | str
+
+    rule = "evaluate"
+    made = "runs/{task}/{system}/seed-{seed}/run.json"
+    files = RECORDS
+    work_kind = "evaluation"
+
+    def making(self, grid: Grid) -> Making:
+        """The step that made the system, on the same task or on that of a transfer."""
+        return making(grid, grid.trained_on(self.task), self.system, self.seed)
+
+    def _tokens(self, grid: Grid) -> Step:
+        return tokens(grid, self.task, grid.reads_as(grid.systems[self.system]))
+
+    def inputs(self, grid: Grid) -> list[Step]:
+        return [self.making(grid), DownloadTask(self.task), self._tokens(grid)]
+
+    def reads(self, grid: Grid, paths: Paths) -> list[Path]:
+        made, data, read = self.inputs(grid)
+        return [made.output(paths), data.answers(paths), read.output(paths)]
+
+    def outputs(self, grid: Grid, paths: Paths) -> list[Path]:
+        return [self.output(paths), self.output(paths).with_name("predictions.parquet")]
+
+    def hashed(self, grid: Grid) -> str:
+        inputs = [self.making(grid).fingerprint(grid), grid.row(self.task).metrics]
+        if self.task in grid.transfers:
+            inputs += tokens_for(grid, self.task, grid.reads_as(grid.systems[self.system]))
+        return hash_of("evaluate", *inputs)
+
+    def depends_on(self, grid: Grid) -> str:
+        if self.task not in grid.transfers:
+            return f"tasks.{self.task}.metrics"
+        name, spec = grid.transfers[self.task]
+        return f"tasks.{spec.task}.metrics, transfer.{name}.max_tokens"
+
+    def work(self, sizes: Sizes) -> Iterator[Work]:
+        flops = system_pass(sizes, self.task, self.system)
+        yield Work(f"evaluate/{self.task}/{self.system}/seed-{self.seed}", flops)
+
+    def bytes(self, sizes: Sizes) -> int:
+        return _PREDICTION * len(sizes.task(self.task).tokens["report"]) + _RUN
+
+
+def evaluation(run: Run) -> Evaluate:
+    """The last step of a run, which writes run.json."""
+    return Evaluate(run.task, run.system.name, run.seed)
+
+
+@functools.cache  # the same for every seed
+def system_pass(sizes: Sizes, task: str, system: str) -> int:
+    """FLOPs of one pass of a system over a task's report split."""
+    grid, spec = sizes.grid, sizes.grid.systems[system]
+    outputs, lengths = grid.row(task).outputs, sizes.lengths(task, "report", grid.reads_as(spec))
+    if spec.program == "ensemble":
+        return spec.settings.members * classifier_pass(sizes, task, "report", spec.model)
+    if not spec.merge:
+        models = [spec.model] if spec.model else [spec.pair.large] if spec.pair else []
+        return sum(classifier_flops(sizes.shape(model), outputs, lengths) for model in models)
+    small, large = sizes.shapes(spec.pair.name)
+    answers = functools.partial(grid.merges[spec.merge].options.answers, small, large, outputs=outputs)
+    # The form that is chosen is not known yet: take the mean over all.
+    forms = len(answers(tokens=1))
+    return count.summed_flops(lambda t: sum(answers(tokens=t)), padded_lengths(lengths)) // forms

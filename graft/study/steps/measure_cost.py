@@ -1,0 +1,47 @@
+"""Measure the inference costs of the architectures of a task's systems."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from graft.study.families import families
+from graft.study.grid import Grid, Run
+from graft.study.sizes import Sizes
+from graft.study.steps.evaluate import system_pass
+from graft.study.steps.making import making
+from graft.study.steps.step import Step, Work, hash_of
+from graft.study.steps.tokenize_task import tokens
+
+
+@dataclass(frozen=True)
+class MeasureCost(Step):
+    task: str
+
+    rule = "measure_cost"
+    made = "costs/{task}.json"
+    place = "{task}"
+    work_kind = "measuring"
+
+    def runs(self, grid: Grid) -> list[Run]:
+        """The runs whose models are measured: one for each family."""
+        return [family.run for family in families(grid, self.task)]
+
+    def inputs(self, grid: Grid) -> list[Step]:
+        runs = self.runs(grid)
+        made: list[Step] = [making(grid, *run.made) for run in runs]
+        read = [tokens(grid, self.task, grid.reads_as(run.system)) for run in runs]
+        return list(dict.fromkeys([*made, *read]))
+
+    def hashed(self, grid: Grid) -> str:
+        made = {run.id: making(grid, *run.made).fingerprint(grid) for run in self.runs(grid)}
+        settings = grid.study.cost.model_dump(exclude={"measure"})
+        return hash_of("measure", made, settings, grid.study.launch.of_inference())
+
+    def work(self, sizes: Sizes) -> Iterator[Work]:
+        # Each round runs the texts four times (singly and in batches, as warm-up and timed), and the memory
+        # measurement runs them once.
+        settings, rows = sizes.grid.study.cost, len(sizes.task(self.task).tokens["report"])
+        once = sum(system_pass(sizes, self.task, run.system.name) for run in self.runs(sizes.grid))
+        flops = (4 * settings.rounds + 1) * once * min(settings.texts, rows) // rows
+        yield Work(f"{self.rule}/{self.task}", flops)

@@ -1,0 +1,139 @@
+"""Make one merged system, or its control: search on `select`, save the chosen model."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from graft.encoders.batches import padded_lengths, training_batches
+from graft.flops import counts as count
+from graft.merging.composite.facts import Making as CompositeSizes
+from graft.registry import methods
+from graft.study.grid import ALL_SEEDS, Grid
+from graft.study.grid_systems import effective, probes_of, reads_layers
+from graft.study.sizes import Sizes
+from graft.study.steps.calibrate import some_texts
+from graft.study.steps.embed_layers import EmbedLayers
+from graft.study.steps.embed_task import EmbedTask
+from graft.study.steps.finetune_model import FinetuneModel, classifier_bytes, plain
+from graft.study.steps.models import weights
+from graft.study.steps.passes import (
+    classifier_flops,
+    classifier_pass,
+    encoder_flops,
+    epoch,
+    epochs,
+    fit_lengths,
+)
+from graft.study.steps.probe import Probe
+from graft.study.steps.step import INFERENCE, Making, Step, Work, hash_of
+from graft.study.steps.sweep import Sweep, moments, moved, parts
+from graft.study.steps.tokenize_task import tokens
+
+_RECIPE = 5
+
+
+class MergeModels(Making):
+    rule = "merge_models"
+    work_kind = "merging"
+
+    def sweep(self, grid: Grid) -> Sweep | None:
+        """The bodies that it reads or, where it is their only head, makes itself."""
+        spec = self.spec(grid)
+        return Sweep(self.task, spec.merge, spec.pair.name, self.seed) if spec.merge and spec.head else None
+
+    def probes(self, grid: Grid) -> list[Step]:
+        return [Probe(self.task, probe, ALL_SEEDS) for probe in probes_of(self.spec(grid))]
+
+    def layers(self, grid: Grid) -> list[Step]:
+        spec = self.spec(grid)
+        return [EmbedLayers(self.task, spec.pair.name)] if reads_layers(spec) else []
+
+    def inputs(self, grid: Grid) -> list[Step]:
+        spec = self.spec(grid)
+        found = [*parts(grid, self.task, spec.pair.name), tokens(grid, self.task, spec.pair.small)]
+        if spec.seeded:
+            found.append(FinetuneModel(self.task, f"finetune.{spec.pair.small}", self.seed))
+        if spec.merge:
+            found += [self.sweep(grid)] if grid.has_sweep(spec.merge) else []
+            found += moments(grid, self.task, spec.pair.name, spec.merge)
+        return [*found, *self.layers(grid), *self.probes(grid)]
+
+    def hashed(self, grid: Grid) -> str:
+        spec, sweep = self.spec(grid), self.sweep(grid)
+        inputs = [grid.row(self.task).primary_metric, EmbedTask(self.task, spec.pair.large).fingerprint(grid)]
+        if spec.seeded:
+            inputs.append(plain(grid, self.task, spec.pair.small, self.seed))
+        if sweep:
+            inputs.append(sweep.fingerprint(grid))
+        if spec.merge and not spec.seeded:
+            inputs.append(weights(grid, spec.pair.small).fingerprint(grid))
+        if spec.merge and not spec.head and "texts" in methods.facts(spec.method).needs:
+            inputs += grid.calibration_text().values()
+        inputs += [step.fingerprint(grid) for step in (*self.layers(grid), *self.probes(grid))]
+        own = [spec.method, spec.head, effective(spec)]
+        return hash_of("merge", *own, *inputs, grid.study.launch.of_inference(), recipe=_RECIPE)
+
+    def depends_on(self, grid: Grid) -> str:
+        spec = self.spec(grid)
+        own = f"systems.merge.{spec.merge}" if spec.merge else "systems.control.head-only"
+        return f"{own}: options, strengths, fit_rows, ridge; tasks.{self.task}.metrics (the first), {INFERENCE}"
+
+    def work(self, sizes: Sizes) -> Iterator[Work]:
+        spec, sweep = self.spec(sizes.grid), self.sweep(sizes.grid)
+        if sweep and not sizes.grid.has_sweep(spec.merge):
+            yield from sweep.work(sizes)
+        if spec.head:
+            yield from self._head(sizes)
+        elif methods.facts(spec.method).kind == "weights":
+            (_, large), outputs = sizes.shapes(spec.pair.name), sizes.grid.row(self.task).outputs
+            select = sizes.lengths(self.task, "select", spec.pair.large)
+            tried = len(sizes.grid.merges[spec.merge].options.grid(self.seed))
+            yield Work(f"{self.name}/select", tried * classifier_flops(large, outputs, select))
+        else:
+            for part, flops, mode in sizes.grid.merges[spec.merge].options.making(self._sizes(sizes)):
+                yield Work(f"{self.name}/{part}", flops, mode)
+
+    def _sizes(self, sizes: Sizes) -> CompositeSizes:
+        """What the FLOPs of making a composite depend on."""
+        grid, spec = sizes.grid, self.spec(sizes.grid)
+        (small, large), pair = sizes.shapes(spec.pair.name), spec.pair
+        train, select = (sizes.lengths(self.task, split, pair.large) for split in ("train", "select"))
+        batch = grid.study.models[pair.small].finetune[self.task].batch_size
+
+        def texts(tokens: int) -> tuple[int, np.ndarray]:
+            read = some_texts(sizes, self.task, pair.name, tokens)
+            return int(read.sum()), padded_lengths(read)
+
+        passes = epochs(sizes, self.task, pair.small)
+        choice = classifier_pass(sizes, self.task, "select", pair.small)
+        return CompositeSizes(
+            small=small,
+            large=large,
+            outputs=grid.row(self.task).outputs,
+            ridges=len(spec.settings.ridge),
+            train=padded_lengths(train),
+            trained=padded_lengths(train, training_batches(train, batch, np.random.default_rng(0))),
+            select=padded_lengths(select),
+            fit=padded_lengths(fit_lengths(sizes, self.task, pair.name, spec.merge)),
+            texts=texts,
+            finetuning=(passes * epoch(sizes, self.task, pair.small)[0], passes * choice),
+        )
+
+    def _head(self, sizes: Sizes) -> Iterator[Work]:
+        spec, outputs = self.spec(sizes.grid), sizes.grid.row(self.task).outputs
+        (small, large), fit = sizes.shapes(spec.pair.name), fit_lengths(sizes, self.task, spec.pair.name, spec.merge)
+        if spec.head != "labelled":
+            yield Work(f"{self.name}/small-on-fit", encoder_flops(small, fit))
+        ridge, select = len(spec.settings.ridge), len(sizes.task(self.task).tokens["select"])
+        one = count.head_flops(spec.head, small, large, outputs, len(fit), ridge, scored=select)
+        bodies = 1 + (moved(sizes, spec.merge, self.seed) if spec.merge else 0)
+        yield Work(f"{self.name}/head", bodies * one, "closed form")
+
+    def bytes(self, sizes: Sizes) -> int:
+        spec = self.spec(sizes.grid)
+        if spec.merge is None or methods.facts(spec.method).kind == "weights":
+            return classifier_bytes(sizes, self.task, spec.pair.large)
+        # A small model trains beside the frozen large one, or (calm) links of about the small model's size.
+        return classifier_bytes(sizes, self.task, spec.pair.small) if methods.facts(spec.method).trained else 0

@@ -1,0 +1,73 @@
+"""FLOPs of passes and epochs over a task's rows, which several steps consist of. Imports no torch."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+
+import numpy as np
+
+from graft.config.systems import LoraSystem
+from graft.encoders.batches import padded_lengths, training_batches
+from graft.flops import counts as count
+from graft.registry.shapes import Shape
+from graft.study.sizes import Sizes
+
+
+def encoder_pass(sizes: Sizes, task: str, shape: Shape, reads_as: str, *splits: str) -> int:
+    """FLOPs of one pass of an encoder over whole splits, truncated for the model `reads_as`."""
+    lengths = (sizes.lengths(task, split, reads_as) for split in splits)
+    return sum(encoder_flops(shape, own) for own in lengths)
+
+
+def encoder_flops(shape: Shape, lengths: np.ndarray) -> int:
+    """FLOPs of an encoder over rows of these lengths in tokens, batched for inference."""
+    return count.summed_flops(lambda t: count.encoder_flops(shape, t), padded_lengths(lengths))
+
+
+def classifier_flops(shape: Shape, outputs: int, lengths: np.ndarray) -> int:
+    """FLOPs of a classifier over rows of these lengths in tokens, batched for inference."""
+    return count.summed_flops(lambda t: count.classifier_flops(shape, t, outputs), padded_lengths(lengths))
+
+
+def classifier_pass(
+    sizes: Sizes, task: str, split: str, model: str, adapters: LoraSystem | None = None, reads_as: str | None = None
+) -> int:
+    """FLOPs of one pass of a classifier over a split; texts are truncated for it, or for the model `reads_as`."""
+    forward = _classifier(sizes, task, model, adapters)
+    return count.summed_flops(lambda t: forward(t)[0], padded_lengths(sizes.lengths(task, split, reads_as or model)))
+
+
+@functools.cache  # every seed trains on as many tokens
+def epoch(sizes: Sizes, task: str, model: str, adapters: LoraSystem | None = None) -> tuple[int, int]:
+    """FLOPs of one epoch of training, and its number of optimizer steps."""
+    settings = sizes.grid.study.models[model].finetune[task]
+    lengths = sizes.task(task).lengths("train", settings.max_tokens)
+    batches = training_batches(lengths, settings.batch_size, np.random.default_rng(0))
+    forward = _classifier(sizes, task, model, adapters)
+    return count.summed_flops(lambda t: forward(t)[1], padded_lengths(lengths, batches)), len(batches)
+
+
+def epochs(sizes: Sizes, task: str, model: str) -> int:
+    """Epochs of a fine-tuning; with a grid of hyperparameters, the largest number in it."""
+    settings = sizes.grid.study.models[model].finetune[task]
+    return max((tried.epochs for tried in settings.tried()), default=settings.epochs)
+
+
+def _classifier(sizes: Sizes, task: str, model: str, adapters: LoraSystem | None) -> Callable[[int], tuple[int, int]]:
+    """Function from tokens to FLOPs of one example's forward pass, and of its share of a training step."""
+    shape, outputs = sizes.shape(model), sizes.grid.row(task).outputs
+    if adapters:
+        return lambda t: count.lora_flops(shape, t, outputs, adapters.rank, adapters.targets)
+    forward = functools.partial(count.classifier_flops, shape, outputs=outputs)
+    return lambda t: (forward(t), count.training_flops(forward(t)))
+
+
+@functools.cache  # the same for every seed
+def fit_lengths(sizes: Sizes, task: str, pair: str, merge: str | None) -> np.ndarray:
+    """Tokens of the train rows on which the heads of a merge, or of the head-only control, are fitted."""
+    study = sizes.grid.study
+    settings = sizes.grid.merges[merge].settings if merge else study.systems.control.head_only
+    lengths = sizes.lengths(task, "train", sizes.grid.pair(pair).large)
+    rows = min(settings.fit_rows, len(lengths))
+    return np.random.default_rng(0).choice(lengths, rows, replace=False)

@@ -1,0 +1,84 @@
+"""Run a merged body at every strength over the fit rows and `select`, once for all of its heads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+from graft.registry import methods
+from graft.study.grid import Grid
+from graft.study.sizes import Sizes
+from graft.study.steps.calibrate import Calibrate
+from graft.study.steps.embed_task import EmbedTask
+from graft.study.steps.finetune_model import FinetuneModel, plain
+from graft.study.steps.models import weights
+from graft.study.steps.passes import encoder_flops, encoder_pass, fit_lengths
+from graft.study.steps.step import NUMBER, STATES, Step, Work, hash_of
+from graft.study.steps.tokenize_task import tokens
+
+_RECIPE = 4
+
+
+@dataclass(frozen=True)
+class Sweep(Step):
+    task: str
+    merge: str
+    pair: str
+    seed: int | str
+
+    rule = "sweep"
+    made = "sweeps/{task}/{merge}/{pair}/seed-{seed}/manifest.json"
+    place = "{task}/{merge}.{pair}/seed-{seed}"
+    files = STATES
+    temporary = True
+    work_kind = "sweeps"
+
+    def inputs(self, grid: Grid) -> list[Step]:
+        tuned = FinetuneModel(self.task, f"finetune.{grid.pair(self.pair).small}", self.seed)
+        return [tuned, *parts(grid, self.task, self.pair), *moments(grid, self.task, self.pair, self.merge)]
+
+    def hashed(self, grid: Grid) -> str:
+        merge, pair = grid.merges[self.merge], grid.pair(self.pair)
+        inputs = [plain(grid, self.task, pair.small, self.seed), EmbedTask(self.task, pair.large).fingerprint(grid)]
+        inputs += [step.fingerprint(grid) for step in moments(grid, self.task, self.pair, self.merge)]
+        if "texts" in methods.facts(merge.method).needs:
+            inputs += grid.calibration_text().values()
+        settings = [merge.method, merge.options.values(), merge.change, merge.settings.fit_rows]
+        return hash_of("sweep", *settings, *inputs, recipe=_RECIPE)
+
+    def depends_on(self, grid: Grid) -> str:
+        return f"systems.merge.{self.merge}: method, its options, fit_rows"
+
+    def work(self, sizes: Sizes) -> Iterator[Work]:
+        (small, large), tried = sizes.shapes(self.pair), moved(sizes, self.merge, self.seed)
+        merge, name = sizes.grid.merges[self.merge], f"sweep.{self.merge}.{self.pair}/{self.task}/seed-{self.seed}"
+        cost = merge.options.flops(small, large, merge.options.text_tokens)
+        yield Work(f"{name}/prepare", cost.prepare, "closed form")
+        yield Work(f"{name}/apply", tried * cost.apply, "closed form")
+        fit = fit_lengths(sizes, self.task, self.pair, self.merge)
+        reader = sizes.grid.pair(self.pair).large
+        yield Work(f"{name}/fit", tried * encoder_flops(large, fit))
+        yield Work(f"{name}/select", tried * encoder_pass(sizes, self.task, large, reader, "select"))
+
+    def bytes(self, sizes: Sizes) -> int:
+        fit = fit_lengths(sizes, self.task, self.pair, self.merge)
+        rows = len(fit) + len(sizes.task(self.task).tokens["select"])
+        width = sizes.shape(sizes.grid.pair(self.pair).large).width
+        return NUMBER * rows * moved(sizes, self.merge, self.seed) * width
+
+
+def parts(grid: Grid, task: str, pair: str) -> list[Step]:
+    """What every merge of a pair reads, apart from the fine-tuned small model."""
+    large, small = grid.pair(pair).large, grid.pair(pair).small
+    return [weights(grid, large), weights(grid, small), tokens(grid, task, large), EmbedTask(task, large)]
+
+
+def moments(grid: Grid, task: str, pair: str, merge: str) -> list[Step]:
+    """The calibration that a merge reads, if its method needs one."""
+    depth = grid.merges[merge].depth
+    return [Calibrate(task, pair, depth)] if depth else []
+
+
+def moved(sizes: Sizes, merge: str, seed: int | str) -> int:
+    """Number of strengths other than 0."""
+    return sum(strength != 0 for strength in sizes.grid.merges[merge].options.grid(seed))

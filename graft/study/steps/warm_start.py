@@ -1,0 +1,18 @@
+"""Fine-tune a large model for a few optimizer steps from one of several starts."""
+
+from __future__ import annotations
+
+from graft.study.sizes import Sizes
+from graft.study.steps.fewshot_model import FewshotModel
+from graft.study.steps.passes import classifier_pass, epoch
+
+
+class WarmStart(FewshotModel):
+    rule = "warm_start"
+    recipe = 4
+
+    def flops(self, sizes: Sizes) -> list[int]:
+        spec = self.spec(sizes.grid)
+        (train, steps), times = epoch(sizes, self.task, spec.model), len(spec.settings.rates)
+        select = classifier_pass(sizes, self.task, "select", spec.model)
+        return [times * train * spec.steps // steps, times * select]

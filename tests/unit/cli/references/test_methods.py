@@ -1,0 +1,25 @@
+"""The generated reference of methods."""
+
+import re
+
+import pytest
+
+from graft.cli.references import methods as page
+from graft.registry.methods import facts, table
+
+
+@pytest.mark.parametrize("method", table().values(), ids=lambda method: method.name)
+def test_every_method_has_what_it_is_needs_options_and_citation(method):
+    (section,) = re.findall(rf"^### {method.name}\n(.*?)(?=^##|\Z)", page.reference(), re.DOTALL | re.MULTILINE)
+    assert method.citation in section and "| needs |" in section
+    assert re.search(r"[=(]", section.split("| needs |")[0]), "no formula"
+    for name, option in method.known().items():
+        assert re.search(rf"^\| `{name}` \| .* \| .* \| .+ \|$", section, re.MULTILINE), name
+        assert all(f"`{choice}`" in section for choice in option.choices)
+
+
+def test_inference_costs_are_those_of_the_models_that_run():
+    assert page.inference(facts("theseus")) == "large: 22.3 GFLOPs (×1.00)"
+    assert page.inference(facts("logit_ensemble")) == "small + large: 23.6 GFLOPs (×1.06)"
+    low, high = re.findall(r"×([\d.]+)", page.inference(facts("stitch")))
+    assert float(low) < 0.5 < float(high) < 1

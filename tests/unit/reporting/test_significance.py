@@ -1,0 +1,48 @@
+import pytest
+
+from graft.reporting.significance import COLUMNS, needed_for, significance
+
+BIG, TINY, THESEUS = "finetune.big", "finetune.tiny", "merge.theseus.labelled.tiny-into-big"
+VALUES = {BIG: {0: 0.9, 1: 0.92}, TINY: {0: 0.7, 1: 0.74}, THESEUS: {0: 0.8, 1: 0.86}}
+
+
+@pytest.fixture
+def table(study, runs_of, tested):
+    return significance(*tested(runs_of(VALUES), study()))
+
+
+def row(table, system, versus):
+    (found,) = table[(table["system"] == system) & (table["versus"] == versus)].to_dict("records")
+    return found
+
+
+def test_every_difference_has_a_row_but_that_of_a_system_to_itself(table):
+    assert tuple(table.columns) == COLUMNS
+    assert {(found.system, found.versus) for found in table.itertuples()} == {
+        *((BIG, "small"), (TINY, "reference"), (THESEUS, "reference"), (THESEUS, "small"))
+    }
+    found = row(table, THESEUS, "reference")
+    assert (found["other"], found["n_seeds"], found["n_examples"]) == (BIG, 2, 1000)
+    assert found["difference"] == pytest.approx(-0.08) and row(table, THESEUS, "small")["difference"] > 0
+
+
+def test_a_difference_lies_inside_of_all_its_intervals(table):
+    found = row(table, TINY, "reference")
+    for name in ("these", "new", "inner"):
+        assert found[f"{name}_low"] <= found["difference"] <= found[f"{name}_high"]
+    # Equivalence is tested on both sides, so that each takes twice the share of a verdict's.
+    assert found["new_low"] <= found["inner_low"] and found["inner_high"] <= found["new_high"]
+
+
+def test_corrected_p_values_and_verdicts_are_of_the_reference_alone(table):
+    assert row(table, THESEUS, "small")["verdict"] is None and row(table, THESEUS, "reference")["verdict"]
+
+
+def test_what_it_would_take_is_told_where_seeds_show_how_much_they_differ(study, runs_of, tested):
+    rows, tasks = tested(runs_of(VALUES), study())
+    (difference,) = [one.to_reference for one in rows if one.system.name == THESEUS]
+    more, less = needed_for(difference, 0.01, tasks["rte"]), needed_for(difference, 0.03, tasks["rte"])
+    assert more.examples > less.examples > 0 and more.seeds >= less.seeds > 1
+    assert needed_for(difference, None, tasks["rte"]) is None
+    alone, tasks = tested(runs_of({BIG: {0: 0.9}, THESEUS: {0: 0.8}}), study())
+    assert needed_for(alone[1].to_reference, 0.03, tasks["rte"]) is None

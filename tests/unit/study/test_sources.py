@@ -1,0 +1,56 @@
+"""What is wrong with a study's local files is found before any job."""
+
+import shutil
+
+import pytest
+
+from graft.config import study as studies
+from graft.study.grid import Grid
+from graft.study.paths import RESULTS, Paths
+from graft.study.sources import check_sources
+from tests.conftest import study_values, with_other_small, write_bert
+
+
+def test_a_file_where_the_results_would_go_is_refused(study_config, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    RESULTS.mkdir()
+    Paths.of("pico").root.write_text("")
+    with pytest.raises(ValueError, match="name: results/pico is a file; take another name"):
+        check_sources(Grid(studies.parse(study_config)))
+
+
+def test_a_pair_that_cannot_be_merged_is_refused(pico_glue, tmp_path):
+    write_bert(tmp_path / "large", layers=2, width=12, heads=2, seed=0)
+    write_bert(tmp_path / "small", layers=4, width=12, heads=2, seed=0)
+    with pytest.raises(ValueError, match="pairs: small has layers 4, more than large with 2; swap the two roles"):
+        check_sources(Grid(studies.parse(study_values(pico_glue, tmp_path))))
+
+
+def test_a_local_model_that_cannot_hold_what_is_asked_of_one_like_it_is_told(study_config):
+    with_other_small(study_config)["models"]["untrained"]["finetune"] = {
+        "rte": {**study_config["models"]["small"]["finetune"]["rte"], "max_tokens": 65}
+    }
+    with pytest.raises(ValueError, match=r"models.untrained.finetune.rte.max_tokens: 65; small has 64 positions"):
+        check_sources(Grid(studies.parse(study_config)))
+
+
+@pytest.mark.parametrize(
+    ("label", "message"),
+    [
+        ("-1", "row 1 has the label '-1'; it should be one of entailment, not_entailment"),
+        ("0,1", "row 1 has the labels '0,1'; several labels per row are not supported"),
+    ],
+)
+@pytest.mark.parametrize("split", ["train", "dev"])
+def test_labels_of_both_splits_are_checked_before_any_job(study_config, tmp_path, split, label, message):
+    folder = shutil.copytree(study_config["tasks"]["rte"]["source"]["folder"], tmp_path / "own")
+    study_config["tasks"]["rte"]["source"]["folder"] = str(folder)
+    grid = Grid(studies.parse(study_config))
+    check_sources(grid)
+    header, row, *others = (folder / f"{split}.tsv").read_text().split("\n")
+    changed = row.rsplit("\t", 1)[0] + f"\t{label}"
+    (folder / f"{split}.tsv").write_text("\n".join([header, changed, *others]))
+    with pytest.raises(ValueError, match=message) as error:
+        check_sources(grid)
+    assert f"{split}.tsv" in str(error.value)
+    check_sources(grid, rows=False)
