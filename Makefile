@@ -1,4 +1,4 @@
-# To start: `make demo`. `make setup` and `make test` need nothing else either.
+# Start with `make demo`. No target needs anything to be run before it.
 PYTHON ?= python3
 BIN := .venv/bin
 
@@ -6,14 +6,14 @@ BIN := .venv/bin
 
 setup: .venv/installed
 
-# Made anew when the pins change, and only then.
+# Rebuilt only when the pins change.
 .venv/installed: requirements.txt
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Graft needs Python 3.11 or newer")'
 	$(PYTHON) -m venv --clear .venv
 	$(BIN)/pip install --quiet --disable-pip-version-check -r requirements.txt
 	touch $@
 
-# Stopped at any moment, it goes on with the same command; finished, it only shows what there is.
+# If stopped, the same command continues it; once finished, it only shows the results.
 demo: setup
 	$(BIN)/snakemake --profile profiles/local --configfile config/demo.yaml --quiet rules host || \
 		{ $(BIN)/python -m graft status demo; exit 1; }
@@ -27,17 +27,17 @@ lint: setup
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
-# What is generated from the code: docs/methods.md, docs/configuration.md, config/study.schema.json. Not after `setup`,
-# which would make anew an environment that this checkout only borrows.
+# Generated from the code: docs/methods.md, docs/configuration.md, config/study.schema.json. Does not depend on `setup`,
+# which would rebuild an environment that this checkout only borrows.
 docs:
 	$(BIN)/python -m graft.cli.references
 
 PYTEST := $(BIN)/python -m pytest -q --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
-# Minutes: all but what is marked slow.
+# Minutes: all tests not marked slow.
 test: setup lint
 	$(PYTEST) --durations 10 -m 'not slow and not environments'
 
-# Everything, and which lines of graft/ ran, in the tests or in the jobs and commands that they start.
+# Everything, with the coverage of graft/ by the tests and by the jobs and commands that they start.
 test-all: setup lint
 	$(PYTEST) -rs --durations 25 --cov --cov-report=term:skip-covered

@@ -106,7 +106,7 @@ def _evaluated(grid: Grid, record: RunRecord) -> dict[str, Any]:
 
 def _control(system: System) -> str:
     return (
-        "> This is a control: a system that must not win, and of no use by itself." if system.kind == "control" else ""
+        "> This is a control: a system that must not win and is useless by itself." if system.kind == "control" else ""
     )
 
 
@@ -124,7 +124,7 @@ def _made(built: Mapping[str, Any], system: System) -> str:
     ]
     told += [f"Chosen on `select`, a part of train: {', '.join(chosen)}."] if chosen else []
     if any(choice["name"] == "strength" and choice["chosen"] == 0 for choice in built["choices"]) and system.head:
-        told += ["Strength 0 was chosen: this is the large model under a fitted head, and nothing was merged into it."]
+        told += ["Strength 0 was chosen: this is the large model with a fitted head, and nothing was merged into it."]
     told += [f"Options: {', '.join(options)}."] if options else []
     told += [f"Labels seen: `{system.label_use}`."]
     told += [f"Source of the method: {method.citation}."] if method else []
@@ -139,8 +139,8 @@ def _row(paths: Paths, model: str) -> tuple[str, str, str]:
         "python_package": "the Python package {package}",
         "path": "a local folder",
         "distilled": "distilled here from {teacher}",
-        "random": "never trained, of the shape of {like}",
-        "masked_lm": "pre-trained here, of the shape of {like}",
+        "random": "never trained, with the shape of {like}",
+        "masked_lm": "pre-trained here, with the shape of {like}",
     }[source["kind"]].format(**source)
     return f"`{model}`", told, f"`{manifest_['sha256']['model.safetensors'][:16]}`"
 
@@ -151,25 +151,23 @@ def _results(record: RunRecord) -> str:
         for name, m in record.metrics.items()
     ]
     select = record.select
-    chosen = (
-        f" On `select`, by which choices are made, {select.metric} is {formats.score(select.value)}." if select else ""
-    )
+    chosen = f" On `select`, used for choices, {select.metric} is {formats.score(select.value)}." if select else ""
     training, inference = map(formats.flops, (record.cost.train_flops, record.cost.inference_flops))
     return "\n\n".join(
         [
-            "On the published dev split, on which nothing was chosen:",
+            "On the published dev split, which was used for no choice:",
             markdown.table(("metric", "value", "standard error", "examples"), rows),
             f"One run is no verdict: the tables of the study compare systems over all seeds.{chosen} Training took "
-            f"{training} FLOPs from the published models, an answer to 128 tokens takes {inference}.",
+            f"{training} FLOPs from the published models; inference on 128 tokens takes {inference}.",
         ]
     )
 
 
 def _use(composite: bool) -> str:
     if not composite:
-        return f"{card.LOADING} All about its making stands in the `build.json` of its study."
+        return f"{card.LOADING} The `build.json` in its study records how it was made."
     return (
         "`graft.merging.loading.load(folder)` reads it. `composite.json` names the models that it runs by relative "
-        "paths and sha256, so these must be carried along as they lie. All about its making stands in the `build.json` "
-        "of its study."
+        "path and sha256, so keep them in the same place relative to it. The `build.json` in its study records how it "
+        "was made."
     )

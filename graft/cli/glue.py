@@ -60,7 +60,7 @@ def written(task: str, row: TaskRow, predictions: np.ndarray) -> list[str]:
     # A study may name the classes by their numbers.
     known = [name for name in row.labels if name in (*names, *numbers.values())]
     if len(known) < len(row.labels):
-        raise ValueError(f"tasks.{task}.labels: {list(row.labels)} are not GLUE's, which are {', '.join(names)}")
+        raise ValueError(f"tasks.{task}.labels: {list(row.labels)} differ from GLUE's, which are {', '.join(names)}")
     told = [name if name in names else names[int(name)] for name in known]
     answers = [numbers[name] if task in _NUMBERED else name for name in told]
     return [answers[label] for label in predictions]

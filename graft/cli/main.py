@@ -16,23 +16,23 @@ from graft.study.paths import RESULTS, Paths
 app = typer.Typer(
     help="Does merging a fine-tuned small model into a large one beat fine-tuning the large one?", add_completion=False
 )
-# As for snakemake: the default study stands beside the Snakefile, whatever the working folder.
+# As in snakemake, the default study is the one beside the Snakefile, whatever the working folder.
 DEFAULT = Path(__file__).resolve().parents[2] / "config.yaml"
-# 1980, the first year that a ZIP can hold, as `snakemake --report` writes one.
+# 1980, the first year that a ZIP can store; `snakemake --report` writes one.
 LONG_AGO = 315_619_200
-# Flags that take several values at once, which typer has no word for.
+# Flags that take several values at once, which typer does not support.
 SEVERAL = ("--models", "--weights", "--statistics")
-# Of `merge`, what only merges of one kind take.
+# Parameters of `merge` for merges of one kind only.
 OF_TWO_SHAPES = ("large", "small_finetuned", "small_pretrained", "text", "head", "labelled", "tokens", "max_tokens")
 OF_ONE_SHAPE = ("models", "base", "weights", "statistics", "dtype", "max_shard_size")
 KINDS = "one shape (--models DIR DIR ...)", "two shapes (--large DIR ...)"
 NamedStudy = Annotated[str, typer.Argument(help="Study: the name of a folder in results/.")]
-AnyStudy = Annotated[str | None, typer.Argument(help="Study; may be left out where results/ holds only one.")]
+AnyStudy = Annotated[str | None, typer.Argument(help="Study; optional if results/ contains only one.")]
 
 
 @app.command()
 def show(study: AnyStudy = None) -> None:
-    """The comparison, a table per task; what it shows in one sentence; where its files are."""
+    """Show the comparison: a table per task, the result in one sentence, and the paths of its files."""
     paths = find(study)
     from graft.reporting import csv_files, summary, terminal
 
@@ -44,9 +44,9 @@ def show(study: AnyStudy = None) -> None:
 @app.command()
 def status(
     study: AnyStudy = None,
-    watch: Annotated[bool, typer.Option("--watch", help="Show it anew every few seconds, until Ctrl-C.")] = False,
+    watch: Annotated[bool, typer.Option("--watch", help="Refresh every few seconds until Ctrl-C.")] = False,
 ) -> None:
-    """What is done, running, failed, missing or stale, and why."""
+    """Show which runs are done, running, failed, missing or stale, and why."""
     paths = find(study)
     from graft.reporting import terminal
 
@@ -63,7 +63,7 @@ def explain(
     system: Annotated[str, typer.Argument(help="System, as in the tables.")],
     seed: Annotated[str, typer.Argument(help="Seed, or `all`.")],
 ) -> None:
-    """Where a number came from: metrics, choices, cost, every step behind it, and what would make it stale."""
+    """Explain where a number came from: metrics, choices, cost, every step behind it, and what would make it stale."""
     paths = find(study)
     from graft.config.study import load
     from graft.reporting import explaining, terminal
@@ -76,7 +76,7 @@ def explain(
 
 @app.command()
 def tables(study: NamedStudy) -> None:
-    """Make the tables, the figures and the report anew from the runs that exist."""
+    """Rebuild the tables, the figures and the report from the existing runs."""
     paths = find(study)
     from graft.config.study import load
     from graft.io.progress import progress
@@ -98,7 +98,7 @@ def tables(study: NamedStudy) -> None:
             transfer.write_transfer(grid, paths, refuse_stale=False)
         report(0, 0, "writing the report")
         making.write_report(grid, paths)
-    # Older than every run, so that snakemake makes them anew: it did not make these.
+    # Older than every run, so that snakemake, which did not make these, makes them again.
     for path in (*paths.tables.iterdir(), paths.figures, paths.report):
         os.utime(path, (LONG_AGO, LONG_AGO))
     print(f"{paths.tables}, {paths.figures} and {paths.report} are up to date")
@@ -108,7 +108,7 @@ def tables(study: NamedStudy) -> None:
 def new(
     name: Annotated[str, typer.Argument(help="The study's name; its config will be config/NAME.yaml.")],
     task: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=FOLDER", help="Own task: a folder with train.tsv and dev.tsv.")
+        list[str] | None, typer.Option(metavar="NAME=FOLDER", help="Your task: a folder with train.tsv and dev.tsv.")
     ] = None,
     large: Annotated[
         str | None, typer.Option(metavar="MODEL", help="A folder, owner/repo or owner/repo@commit.")
@@ -116,14 +116,14 @@ def new(
     small: Annotated[
         str | None, typer.Option(metavar="MODEL", help="A folder, owner/repo or owner/repo@commit.")
     ] = None,
-    method: Annotated[list[str] | None, typer.Option(help="Merge method (see `methods`): only those named.")] = None,
+    method: Annotated[list[str] | None, typer.Option(help="Merge method to use (see `methods`); default: all.")] = None,
     seeds: Annotated[int | None, typer.Option(metavar="N", help="Number of seeds.")] = None,
     kind: Annotated[
         list[str] | None,
-        typer.Option(metavar="KIND", help="What labels of own tasks are: classes or score; of one task, NAME=score."),
+        typer.Option(metavar="KIND", help="Kind of labels of your tasks, classes or score; for one task, NAME=score."),
     ] = None,
 ) -> None:
-    """Write the config of a new study; what is left out is as in config.yaml.
+    """Write the config of a new study; everything not given is as in config.yaml.
 
     --task, --kind and --method may be given several times.
     """
@@ -133,14 +133,14 @@ def new(
     path, grid = new_study.write(asked)
     for own in asked.tasks:
         print(f"{own.name}: {own.guessed or 'a known task'}")
-    print(f"{path} is written: {len(grid.systems)} systems, {len(grid.runs)} runs. A dry run, and the run:")
+    print(f"{path} was written: {len(grid.systems)} systems, {len(grid.runs)} runs. Try a dry run, then run it:")
     print(f"  snakemake --profile profiles/local --configfile {path} --dry-run --quiet rules host")
     print(f"  snakemake --profile profiles/local --configfile {path}")
 
 
 @app.command()
 def methods() -> None:
-    """The merge methods: kind, needs, label use, inference, citation; then those for models of one shape."""
+    """List the merge methods: kind, needs, label use, inference, citation; then those for models of one shape."""
     from graft.registry.methods import GREEDY, KINDS, ONE_SHAPE, table
     from graft.reporting import terminal
 
@@ -151,33 +151,35 @@ def methods() -> None:
 @app.command()
 def merge(
     context: typer.Context,
-    method: Annotated[str, typer.Option(help="One of `python -m graft methods`, of kind weights or for one shape.")],
+    method: Annotated[str, typer.Option(help="From `python -m graft methods`: one of kind weights, or for one shape.")],
     out: Annotated[Path, typer.Option(help="New folder for the merged model.")],
     large: Annotated[Path | None, typer.Option(help="Folder of the pre-trained large model.")] = None,
     small_finetuned: Annotated[Path | None, typer.Option(help="Folder of the fine-tuned small classifier.")] = None,
-    text: Annotated[Path | None, typer.Option(help="Unlabelled text: one per line, pairs with a tab between.")] = None,
-    small_pretrained: Annotated[Path | None, typer.Option(help="Folder of the small model before that.")] = None,
+    text: Annotated[
+        Path | None, typer.Option(help="Unlabelled text: one per line, or pairs separated by a tab.")
+    ] = None,
+    small_pretrained: Annotated[Path | None, typer.Option(help="Folder of the small model before fine-tuning.")] = None,
     head: Annotated[str, typer.Option(help="transplant, label-free or labelled.")] = "transplant",
     labelled: Annotated[
         Path | None, typer.Option(help="TSV for the labelled head: a header, texts, the label last.")
     ] = None,
-    tokens: Annotated[int, typer.Option(min=1, help="Tokens of text to compare the models on.")] = 50_000,
-    max_tokens: Annotated[int, typer.Option(min=4, help="Texts are cut to this length.")] = 128,
+    tokens: Annotated[int, typer.Option(min=1, help="Tokens of text on which to compare the models.")] = 50_000,
+    max_tokens: Annotated[int, typer.Option(min=4, help="Longer texts are truncated to this length.")] = 128,
     models: Annotated[list[Path] | None, typer.Option(metavar="DIR...", help="Models of one shape.")] = None,
-    base: Annotated[Path | None, typer.Option(help="What these models were fine-tuned from.")] = None,
-    weights: Annotated[list[float] | None, typer.Option(metavar="X...", help="A weight for each of them.")] = None,
+    base: Annotated[Path | None, typer.Option(help="Model from which these were fine-tuned.")] = None,
+    weights: Annotated[list[float] | None, typer.Option(metavar="X...", help="One weight per model.")] = None,
     statistics: Annotated[
         list[Path] | None,
-        typer.Option(metavar="DIR...", help="For each, a folder with fisher.safetensors or gram.safetensors."),
+        typer.Option(metavar="DIR...", help="For each model, a folder with fisher.safetensors or gram.safetensors."),
     ] = None,
-    dtype: Annotated[str | None, typer.Option(help="Of the merged weights: float32, bfloat16, ...")] = None,
-    max_shard_size: Annotated[str, typer.Option(help="Larger weights go into several files.")] = "5GB",
+    dtype: Annotated[str | None, typer.Option(help="Type of the merged weights: float32, bfloat16, ...")] = None,
+    max_shard_size: Annotated[str, typer.Option(help="Larger weights are split into several files.")] = "5GB",
     strength: Annotated[
-        float | None, typer.Option(help="Factor of the change that is carried over; by default 1, or a paper's.")
+        float | None, typer.Option(help="Factor of the transferred change; by default 1 or the paper's value.")
     ] = None,
-    option: Annotated[list[str] | None, typer.Option(help="An option of the method: NAME=VALUE.")] = None,
-    device: Annotated[str, typer.Option(help="cpu or cuda; of one shape, for iso_c, tsv and regmean.")] = "cpu",
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check, show what would be, write nothing.")] = False,
+    option: Annotated[list[str] | None, typer.Option(help="Option of the method: NAME=VALUE.")] = None,
+    device: Annotated[str, typer.Option(help="cpu or cuda; for one shape, used by iso_c, tsv and regmean.")] = "cpu",
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Check, show the result, and write nothing.")] = False,
 ) -> None:
     """Merge a fine-tuned small model into a large one, or models of one shape, from folders to a folder.
 
@@ -191,9 +193,9 @@ def merge(
     for given in option or ():
         name, separator, value = given.partition("=")
         if not separator:
-            raise ValueError(f"--option {given}: write it as NAME=VALUE")
+            raise ValueError(f"--option {given}: use NAME=VALUE")
         if name in options:
-            raise ValueError(f"--option {name}: is given twice")
+            raise ValueError(f"--option {name}: given twice; give it once")
         options[name] = read_value(value, f"--option {name}")
     one_shape = bool(models or base)
     _check_flags(context, one_shape)
@@ -212,7 +214,7 @@ def merge(
         if large is None or small_finetuned is None or text is None:
             needed = {"--large": large, "--small-finetuned": small_finetuned, "--text": text}
             missing = ", ".join(flag for flag, value in needed.items() if value is None)
-            raise ValueError(f"{missing}: must be given, or --models DIR DIR ... for models of one shape")
+            raise ValueError(f"{missing}: required, or use --models DIR DIR ... for models of one shape")
         from graft.cli import merge_folders, merge_orders
         from graft.reporting import terminal
 
@@ -228,11 +230,11 @@ def merge(
 
 
 def _check_flags(context: typer.Context, one_shape: bool) -> None:
-    """Raise ValueError for a flag of the other kind of merge, which would be of no effect."""
+    """Raise ValueError for a flag of the other kind of merge, which would have no effect."""
     for name in OF_TWO_SHAPES if one_shape else OF_ONE_SHAPE:
         if str(context.get_parameter_source(name)).endswith("COMMANDLINE"):
             flag, (ours, theirs) = f"--{name.replace('_', '-')}", KINDS if one_shape else KINDS[::-1]
-            raise ValueError(f"{flag} is of merges of {theirs} and of no effect in those of {ours}; give either")
+            raise ValueError(f"{flag} is for merges of {theirs}, not of {ours}; use flags of one kind")
 
 
 def _check_kind(method: str, one_shape: bool) -> None:
@@ -247,29 +249,29 @@ def _check_kind(method: str, one_shape: bool) -> None:
 
 @app.command()
 def statistics(
-    kind: Annotated[str, typer.Option(help="What the merge needs of each model: fisher, or gram (regmean).")],
+    kind: Annotated[str, typer.Option(help="Statistics that the merge needs: fisher, or gram (for regmean).")],
     model: Annotated[Path, typer.Option(help="Folder of the fine-tuned classifier.")],
-    text: Annotated[Path, typer.Option(help="Unlabelled text: one per line, pairs with a tab between.")],
-    out: Annotated[Path, typer.Option(help="Folder for it, which merge --statistics is then given.")],
-    examples: Annotated[int, typer.Option(min=1, help="Texts that are read (a fixed draw).")] = 256,
-    max_tokens: Annotated[int, typer.Option(min=4, help="Texts are cut to this length.")] = 128,
+    text: Annotated[Path, typer.Option(help="Unlabelled text: one per line, or pairs separated by a tab.")],
+    out: Annotated[Path, typer.Option(help="Output folder, to pass to merge --statistics.")],
+    examples: Annotated[int, typer.Option(min=1, help="Number of texts to read (a fixed draw).")] = 256,
+    max_tokens: Annotated[int, typer.Option(min=4, help="Longer texts are truncated to this length.")] = 128,
 ) -> None:
-    """What fisher and regmean must know of a model before it is merged with others of its shape."""
+    """Compute the statistics of a model that fisher and regmean need to merge it with others of its shape."""
     from graft.io.progress import progress
     from graft.merging.homogeneous import statistics as computing
 
     with progress("statistics") as report:
         path = computing.of_folder(kind, model, text, out, examples, max_tokens, report)
-    print(f"{path} is written")
+    print(f"{path} was written")
 
 
 @app.command()
 def plan(
-    config: Annotated[Path, typer.Argument(help="A study's YAML; the default study where it is left out.")] = DEFAULT,
-    gpu: Annotated[str, typer.Option(help="GPU that the hours are for; a wrong name lists the known ones.")] = "a100",
-    utilisation: Annotated[float, typer.Option(min=0.01, max=1, help="Share of the GPU's peak that is reached.")] = 0.3,
+    config: Annotated[Path, typer.Argument(help="A study's YAML; by default config.yaml.")] = DEFAULT,
+    gpu: Annotated[str, typer.Option(help="GPU to estimate for; an unknown name lists those available.")] = "a100",
+    utilisation: Annotated[float, typer.Option(min=0.01, max=1, help="Assumed share of the GPU's peak.")] = 0.3,
 ) -> None:
-    """What a study will take, before any job: jobs, FLOPs, GPU hours, disk."""
+    """Estimate what a study needs, before any job: jobs, FLOPs, GPU hours, disk."""
     from graft.config.study import load
     from graft.planning import plan as planning
     from graft.registry import gpus
@@ -288,14 +290,14 @@ def clean(
     study: NamedStudy,
     models: Annotated[
         list[str] | None,
-        typer.Option(help="Also saved models of runs that match: a pattern over <task>/<system>/seed-<n>. Repeatable."),
+        typer.Option(help="Also saved models of matching runs: a pattern for <task>/<system>/seed-<n>. Repeatable."),
     ] = None,
-    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would go, with sizes; delete nothing.")] = False,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="List what would be deleted, with sizes.")] = False,
 ) -> None:
     """Delete what a finished study no longer needs: embeddings, statistics, sweeps, encoders, half-written files.
 
-    Records, predictions, tables and figures stay, and snakemake still finds nothing to be done. A system that is added
-    later makes what it needs anew, and what was made from that again.
+    Records, predictions, tables and figures stay, and snakemake still finds nothing to do. A system added later needs
+    some of it again, and so rebuilds it and what depends on it.
     """
     paths = find(study)
     from graft.cli import cleaning
@@ -314,7 +316,7 @@ def clean(
 
 @app.command()
 def verify(study: NamedStudy) -> None:
-    """Check that the results are what was recorded: fingerprints, sha256 of data, models and predictions, metrics."""
+    """Check the results against their records: fingerprints, sha256 of data, models and predictions, metrics."""
     paths = find(study)
     from graft.cli import verifying
     from graft.config.study import load
@@ -329,7 +331,7 @@ def verify(study: NamedStudy) -> None:
         print(problem, file=sys.stderr)
     if found.problems:
         raise ValueError(f"study {study} is not as recorded: see the lines above ({len(found.problems)})")
-    print("all is as recorded")
+    print("everything is as recorded")
 
 
 @app.command()
@@ -337,11 +339,11 @@ def submission(
     study: NamedStudy,
     system: Annotated[str, typer.Argument(help="System, as in the tables.")],
     seed: Annotated[
-        str | None, typer.Option(help="Of the models; by default the best on select, task by task.")
+        str | None, typer.Option(help="Seed of the models; by default the best on select for each task.")
     ] = None,
     out: Annotated[Path | None, typer.Option(help="The zip; by default results/STUDY/submissions/SYSTEM.zip.")] = None,
 ) -> None:
-    """Predict GLUE's test sets with a system, and write the zip that gluebenchmark.com takes."""
+    """Predict GLUE's test sets with a system, and write the zip for gluebenchmark.com."""
     paths = find(study)
     from graft.cli import glue, submission
     from graft.config.study import load
@@ -356,13 +358,13 @@ def submission(
     for part in parts:
         print(part)
     others = [name for name in glue.TEST_SETS if name not in {part.name for part in parts}]
-    print(f"{', '.join(others)}: one answer for all rows, since the server wants all; their scores say nothing")
+    print(f"{', '.join(others)}: one answer for all rows, since the server needs all tasks; ignore their scores")
     print(f"the submission is in {target}")
 
 
 @app.command()
 def schema() -> None:
-    """The JSON schema of a study config, for editors (config/study.schema.json)."""
+    """Print the JSON schema of a study config, for editors (config/study.schema.json)."""
     import json
 
     from graft.config.study import Study
@@ -371,7 +373,7 @@ def schema() -> None:
 
 
 def find(study: str | None) -> Paths:
-    """The paths of a study with results; raises ValueError that lists the known ones."""
+    """Return the paths of a study with results; raises ValueError that lists those available."""
     known = sorted(file.parent.name for file in RESULTS.glob("*/study.json"))
     if study is None and len(known) == 1:
         return Paths.of(known[0])
@@ -386,9 +388,9 @@ def find(study: str | None) -> Paths:
 
 
 def one_by_one(arguments: list[str]) -> list[str]:
-    """Arguments in which `--models A B` is written as `--models A --models B`, and so for all flags in SEVERAL.
+    """Rewrite `--models A B` as `--models A --models B`, and likewise all flags in SEVERAL.
 
-    A `~` at a path's start is the home folder, as a shell has it everywhere but in `--out=~/merged`.
+    A `~` at the start of a path is the home folder, which shells expand everywhere except in `--out=~/merged`.
     """
     spread: list[str] = []
     flag = None

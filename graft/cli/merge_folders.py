@@ -149,15 +149,15 @@ def _checked(order: Order) -> tuple[type[Weights], Path]:
     """The method, and the folder of the pre-trained small model, which is always needed."""
     facts = methods.facts(order.method, *methods.KINDS)
     if facts.kind != "weights":
-        raise ValueError(f"method {facts.name} is a {facts.kind}: it makes no single model; use it in a study")
+        raise ValueError(f"method {facts.name} is a {facts.kind} and makes no single model; use it in a study")
     if order.small_pretrained is None:
-        raise ValueError("the small model before its fine-tuning is needed: give --small-pretrained DIR")
+        raise ValueError("the small model before its fine-tuning is needed; give --small-pretrained DIR")
     if facts.heads and order.head not in facts.heads:
-        raise ValueError(f"--head: no head is called {order.head!r}; known are {', '.join(facts.heads)}")
+        raise ValueError(f"--head: no head is called {order.head!r}; available: {', '.join(facts.heads)}")
     if facts.heads and order.head == "labelled" and order.labelled is None:
-        raise ValueError("--head labelled is fitted on labels: give --labelled FILE.tsv")
+        raise ValueError("--head labelled: needs labels; give --labelled FILE.tsv")
     if order.labelled is not None and not (facts.heads and order.head == "labelled"):
-        raise ValueError("--labelled is read by --head labelled alone: say that too, or leave it out")
+        raise ValueError("--labelled: only used with --head labelled; add that, or leave it out")
     if not facts.heads and order.head != Order.head:
         raise ValueError(f"--head {order.head}: {facts.name} makes its own head; leave it out")
     if not math.isfinite(order.strength):
@@ -178,10 +178,10 @@ def _read(order: Order, pretrained: Path, scratch: Path) -> _Given:
     for what in vars(small_shape):
         ours, tuned, theirs = (getattr(shape, what) for shape in (small_shape, tuned_shape, large_shape))
         if ours != tuned:
-            raise ValueError(f"--small-finetuned has {what} {tuned}, --small-pretrained {ours}; they must be one model")
+            raise ValueError(f"--small-finetuned has {what} {tuned}, --small-pretrained {ours}; they must be equal")
         if what in ("positions", "types", "vocabulary") and ours != theirs:
             counted = COUNTED.get(what, what)
-            raise ValueError(f"the small model has {ours} {counted}, the large one {theirs}; must be as many")
+            raise ValueError(f"the small model has {ours} {counted}, the large one {theirs}; they must be equal")
         if what in ("layers", "width", "ffn") and ours > theirs:
             raise ValueError(f"the small model has {what} {ours}, more than the large one's {theirs}; swap the folders")
     # Compare the folders as given: the pre-trained small model may have no tokenizer.
@@ -194,10 +194,10 @@ def _read(order: Order, pretrained: Path, scratch: Path) -> _Given:
     for flag, model in models.items():
         bad = next((name for name, t in model.state_dict().items() if not torch.isfinite(t).all()), None)
         if bad:
-            raise ValueError(f"{flag}: {bad} holds values that are not finite; the model is damaged")
+            raise ValueError(f"{flag}: {bad} contains values that are not finite; the model is damaged")
     if pretrained.resolve() == order.small_finetuned.resolve():
         raise ValueError(
-            f"--small-pretrained {pretrained}: is --small-finetuned too; name the model before its fine-tuning"
+            f"--small-pretrained {pretrained}: the same as --small-finetuned; name the model before its fine-tuning"
         )
     large, small, finetuned = (model.to(order.device) for model in models.values())
     return _Given(
@@ -228,17 +228,17 @@ def _fit_texts(order: Order, given: _Given) -> _FitTexts:
         if given.kind == MULTI_LABEL or (given.labels is None and len(given.outputs) > 1):
             if given.unsaid and len(given.outputs) == 1:
                 raise ValueError(
-                    f"--small-finetuned has one output, and {order.small_finetuned / CONFIG} does not say of what: "
+                    f"--small-finetuned has one output, and {order.small_finetuned / CONFIG} does not say which kind: "
                     'write "problem_type": "regression" there if it is a score'
                 )
             raise ValueError(
-                f"--head labelled is fitted on one class or one score for each text; --small-finetuned is of "
-                f"{given.kind} with {len(given.outputs)} outputs: use transplant or label-free"
+                f"--head labelled needs one class or one score per text, but --small-finetuned gives "
+                f"{given.kind} with {len(given.outputs)} outputs; use transplant or label-free"
             )
         texts, values = read_labelled(order.labelled, given.labels, given.tokenizer)
     rows = features.fit_rows(len(texts), FIT_ROWS)
     if len(rows) < FEWEST_ROWS:
-        raise ValueError(f"a head is fitted on {FEWEST_ROWS} texts or more; there are {len(rows)}: give more text")
+        raise ValueError(f"fitting a head needs at least {FEWEST_ROWS} texts, not {len(rows)}; give more text")
     return _FitTexts(texts, rows, None if values is None else torch.from_numpy(values[rows]))
 
 
@@ -373,15 +373,15 @@ def read_labelled(
     `read_tsv` and `rows_of`.
     """
     if not path.is_file():
-        raise ValueError(f"--labelled: {path} is no file; a TSV whose last column is the label is needed")
+        raise ValueError(f"--labelled: {path} is not a file; a TSV with the label in the last column is needed")
     table = guessing.named_columns(read_tsv(path), path)
     *texts, label = table.columns
     if len(texts) not in (1, 2):
-        held = f"{len(table.columns)} columns ({', '.join(table.columns)})"
-        raise ValueError(f"{path}: {held}; one or two texts and then the label are needed")
+        found = f"{len(table.columns)} columns ({', '.join(table.columns)})"
+        raise ValueError(f"{path}: {found}; one or two texts and then the label are needed")
     named = [name for name in texts if name.lower() in guessing.LABEL_NAMES]
     if named and label.lower() not in guessing.LABEL_NAMES:
-        raise ValueError(f"{path}: the label comes last, and {named[0]} does not; move that column to the end")
+        raise ValueError(f"{path}: the label column {named[0]} is not the last; move it to the end")
     row = TaskRow(tuple(texts), label, (), labels)
     rows = rows_of(table, row, path, "train")
     check_variety(rows["label"], row, path, "train")

@@ -15,7 +15,7 @@ from graft.reporting.fitting import Prose
 
 @dataclass(frozen=True)
 class Order:
-    """What to merge, and how. `labelled`: a TSV for the labelled head; `tokens`: how many to calibrate on."""
+    """Models to merge, and settings. `labelled`: a TSV for the labelled head; `tokens`: how many to calibrate on."""
 
     method: str
     large: Path
@@ -34,7 +34,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a merge will do, before anything is written: shapes, depth map, options and FLOPs."""
+    """A merge before anything is written: shapes, depth map, options and FLOPs."""
 
     large: Shape
     small: Shape

@@ -86,7 +86,7 @@ def write(asked: Asked) -> tuple[Path, Grid]:
     """Write config/<name>.yaml, with the checks of snakemake; raises ValueError if these fail or the file exists."""
     path = CONFIGS / f"{asked.name}.yaml"
     if path.exists():
-        raise ValueError(f"{path} is there already; choose another name, or delete it first")
+        raise ValueError(f"{path} already exists; choose another name, or delete it first")
     text = config_text(asked, DEFAULT.read_text())
     grid = Grid(studies.parse(read_value(text, str(path))))
     check_sources(grid)
@@ -102,7 +102,7 @@ def own_tasks(tasks: Sequence[str], kinds: Sequence[str]) -> tuple[OwnTask, ...]
     for given in kinds:
         name, _, kind = given.rpartition("=")
         if kind not in guessing.KINDS or (name and name not in names):
-            raise ValueError(f"--kind {given}: it should be classes or score, or NAME=score for one --task NAME=FOLDER")
+            raise ValueError(f"--kind {given}: use classes or score, or NAME=score for one --task NAME=FOLDER")
         said |= dict.fromkeys([name] if name else [n for n in names if n not in TASKS], kind)
     if known := [name for name in said if name in TASKS]:
         raise ValueError(f"--kind {known[0]}: a known task has {TASKS[known[0]].kind}; give the task another name")
@@ -116,7 +116,7 @@ def own_task(given: str, kind: guessing.Kind | None = None) -> OwnTask:
     """
     name, equals, folder = given.partition("=")
     if not (equals and folder):
-        raise ValueError(f"--task {given}: it should be NAME=FOLDER, e.g. reviews=data/reviews")
+        raise ValueError(f"--task {given}: use NAME=FOLDER, e.g. reviews=data/reviews")
     checked_name(name)
     source, where = FileData(kind="tsv", folder=folder), f"tasks.{name}.source"
     train = readers.source_files(source, where)["train"]
@@ -154,13 +154,13 @@ def commit_of(repo: str, revision: str | None, where: str) -> str:
     except (HTTPError, OSError, ValueError) as error:
         reason = " ".join(str(error).split()).rstrip(".")
         raise ValueError(
-            f"{where}: {repo} is no folder here and the hub does not tell its commit; "
+            f"{where}: {repo} is not a folder, and the hub does not give its commit; "
             f"give a folder, or {repo}@COMMIT with all 40 hex digits ({reason})"
         ) from None
 
 
 def config_text(asked: Asked, default: str) -> str:
-    """Render the config: `default` with the user's values in place of its own, and its comments kept.
+    """Render the config: `default` with the user's values, and its comments kept.
 
     Raises ValueError if the name is the default study's or a task is given twice.
     """
@@ -219,7 +219,7 @@ def _task_lines(task: OwnTask, comments: dict[str, Lines]) -> Lines:
     source = {"kind": "tsv", "folder": task.folder}
     lines = [f"  {flow(task.name)}:", *comments["source"], f"    source: {flow(source)}"]
     if task.guessed:
-        lines += [_comment(4, "Guessed from train.tsv, so check it:"), _comment(4, f"{task.guessed}.")]
+        lines += [_comment(4, "Guessed from train.tsv; please check:"), _comment(4, f"{task.guessed}.")]
         lines += [f"    text: {flow(list(task.row.text))}", f"    label: {flow(task.row.label)}"]
         if task.row.labels is not None:
             lines.append(f"    labels: {flow(list(task.row.labels))}")
@@ -259,7 +259,7 @@ def _finetune_lines(defaults: dict[str, dict[str, Any]], tasks: tuple[OwnTask, .
     for task in tasks:
         model = task.name if task.name in defaults else similar(task)
         row = defaults[model] | {"max_tokens": min(MAX_TOKENS, positions)}
-        lines += [_comment(6, f"As config.yaml has it for {model}.")] if model != task.name else []
+        lines += [_comment(6, f"As for {model} in config.yaml.")] if model != task.name else []
         lines.append(f"      {flow(task.name)}: {flow(row)}")
     return lines
 

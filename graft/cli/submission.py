@@ -36,7 +36,7 @@ class Part:
     def __str__(self) -> str:
         chosen = "" if self.select is None else f", {formats.score(self.select)} on select"
         rows, official = len(self.predictions), glue.TEST_SETS[self.name].rows
-        unlike = "" if rows == official else f"; GLUE's test set has {official}, so its server will refuse this"
+        unlike = "" if rows == official else f"; GLUE's test set has {official}, so its server will reject this"
         return f"{self.name}: {rows} predictions by {self.run.id}{chosen}{unlike}"
 
 
@@ -49,7 +49,7 @@ def submit(grid: Grid, paths: Paths, system: str, seed: str | None, out: Path, r
     system = named(grid, system)
     tasks = [task for task in grid.study.tasks if task in glue.NAMES]
     if not tasks:
-        raise ValueError(f"study {grid.study.name} has none of GLUE's tasks; known are {', '.join(glue.NAMES)}")
+        raise ValueError(f"study {grid.study.name} has none of GLUE's tasks: {', '.join(glue.NAMES)}")
     chosen = {task: found for task in tasks if (found := _run(grid, paths, task, system, seed))}
     if not chosen:
         raise ValueError(f"study {grid.study.name} runs no system {system!r} on {' or '.join(tasks)}")
@@ -86,7 +86,7 @@ def _run(grid: Grid, paths: Paths, task: str, system: str, seed: str | None) -> 
         folder = paths.run(*run.made)
         if not (folder / "build.json").is_file() or not (folder / "model").is_dir():
             raise ValueError(
-                f"{folder / 'model'}: not made, or not kept; delete {folder / 'run.json'} if it is there and run "
+                f"{folder / 'model'}: not made, or not kept; delete {folder / 'run.json'} if it exists and run "
                 "snakemake, or name another seed with --seed"
             )
         select = files.read_json(folder / "build.json")["select"]
@@ -98,7 +98,7 @@ def _run(grid: Grid, paths: Paths, task: str, system: str, seed: str | None) -> 
 def _texts(grid: Grid, task: str) -> pd.DataFrame:
     source, where = grid.study.tasks[task].source, f"tasks.{task}.source"
     if isinstance(source, GeneratedData):
-        raise ValueError(f"{where}: generated data has no test split; GLUE's is in its own files or on the hub")
+        raise ValueError(f"{where}: generated data has no test split; use GLUE's own files or the hub")
     return readers.read_texts(source, grid.row(task), "test", where)
 
 

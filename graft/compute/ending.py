@@ -25,21 +25,21 @@ SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _WORDS = {
     errno.ENOENT: "there is no such file or folder",
-    errno.EISDIR: "is a folder; a file is needed",
-    errno.EEXIST: "is there already; name another place, or remove it",
-    errno.ENOTEMPTY: "is there already, with something in it; name another place, or remove it",
+    errno.EISDIR: "is a folder, not a file",
+    errno.EEXIST: "already exists; name another place, or remove it",
+    errno.ENOTEMPTY: "already exists and is not empty; name another place, or remove it",
     errno.EROFS: "is on a read-only file system; name another place",
     errno.ENAMETOOLONG: "the name is too long for its file system; name a shorter one",
-    errno.ELOOP: "is a link that leads back to itself; name what it should lead to",
+    errno.ELOOP: "is a link that points back to itself; name its target",
     errno.EMFILE: "too many files are open; raise the limit (ulimit -n)",
     errno.EIO: "its disk failed, or is full",
-    errno.ESTALE: "its file server no longer knows it; call this again",
+    errno.ESTALE: "its file server no longer knows it; try again",
 }
 
 
 _WITHOUT_PLACE = {
-    errno.ENOENT: "the working folder is gone; go to one that is there",
-    errno.ENOSPC: "no space is left where this output goes; free some, or send it elsewhere",
+    errno.ENOENT: "the working folder no longer exists; change to another",
+    errno.ENOSPC: "no space is left for this output; free some, or redirect it elsewhere",
 }
 
 
@@ -64,10 +64,10 @@ def run(name: str, main: Callable[[], None]) -> None:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.__stdout__.fileno())
         raise SystemExit(128 + signal.SIGPIPE) from None
     except Exception as error:
-        told = sentence(error)
-        if told is None:
+        message = sentence(error)
+        if message is None:
             raise
-        print(f"{name}: {told}", file=sys.stderr)
+        print(f"{name}: {message}", file=sys.stderr)
         raise SystemExit(1) from None
 
 
@@ -92,21 +92,21 @@ def _of_disk(error: OSError) -> str:
         return f"{place}: {_full(place, number)}"
     if number == errno.ENOTDIR or (number == errno.EEXIST and place.is_file()):
         file = next((part for part in (place, *place.parents) if part.is_file()), place)
-        return f"{file} is a file, where a folder is needed" + (f" for {place}" if file != place else "")
+        return f"{file} is a file, not a folder" + (f", but is needed as one for {place}" if file != place else "")
     if number in (errno.EACCES, errno.EPERM):
         return f"{place}: {_refused(place)}"
     words = _WORDS.get(number, error.strerror or "cannot be used")
-    return f"{place} {words}" if words.startswith("is ") else f"{place}: {words}"
+    return f"{place} {words}" if words.startswith(("is ", "already ")) else f"{place}: {words}"
 
 
 def _full(place: Path, number: int) -> str:
     if number == errno.EFBIG:
-        return "the file grew beyond what this process may write (ulimit -f)"
+        return "the file would exceed this process's size limit (ulimit -f)"
     if number == errno.EDQUOT:
-        return "your quota on its disk is used up; free some, or name another place"
+        return "your quota on its disk is exhausted; free some space, or name another place"
     folder = _existing(place)
     free = f" ({shutil.disk_usage(folder).free / 1e6:.1f} MB are free)" if folder else ""
-    other = "set TMPDIR to a folder with more" if _is_scratch(place) else "name another place"
+    other = "set TMPDIR to a folder with more space" if _is_scratch(place) else "name another place"
     return f"no space is left on its disk{free}; free some, or {other}"
 
 
@@ -121,8 +121,8 @@ def _refused(place: Path) -> str:
     # Files are replaced by writing a new one beside them, so the folder must be writable.
     if found == place and os.access(place, os.R_OK | os.W_OK):
         found = place.parent
-    what = "read or write it" if found in (None, place) else f"write in {found}"
-    return f"{who} may not {what}; name another place, or change its mode"
+    what = "read or write it" if found in (None, place) else f"write to {found}"
+    return f"{who} may not {what}; name another place, or change its permissions"
 
 
 def _existing(place: Path) -> Path | None:

@@ -25,7 +25,7 @@ def device_of(launch: Any) -> str:
     import torch
 
     if launch.device == "cuda" and not torch.cuda.is_available():
-        raise ValueError("launch.device: cuda is asked for, but torch sees no GPU; set it to auto or cpu")
+        raise ValueError("launch.device: cuda was requested, but torch sees no GPU; set it to auto or cpu")
     return "cuda" if launch.device != "cpu" and torch.cuda.is_available() else "cpu"
 
 

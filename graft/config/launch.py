@@ -10,7 +10,7 @@ from graft.config.sections import Few, Positive, Section
 
 Tracker = Literal["tensorboard", "wandb", "mlflow"]
 _OF_ONE_PROCESS = {"device", "precision", "threads"}
-# `gpus` and `nodes` have one by the number of processes.
+# `gpus` and `nodes` matter only through the number of processes.
 _WITHOUT_EFFECT = {"checkpoint_minutes", "trackers", "gpus", "nodes"}
 
 
@@ -18,60 +18,60 @@ class Launch(Section):
     """How the compute jobs run. `gpus` and `nodes` spread every fine-tuning; all other jobs are one process each."""
 
     device: Literal["auto", "cpu", "cuda"] = "auto"
-    """auto: a GPU where there is one."""
+    """auto: a GPU if there is one."""
     precision: Literal["auto", "fp32", "bf16"] = "auto"
-    """Of training's forward and backward passes (bf16: autocast, weights stay fp32); auto: bf16 where it is fast."""
+    """Precision of training's passes (bf16: autocast, weights stay fp32); auto: bf16 if the hardware computes in it."""
     threads: Few = 1
     """CPU threads per process; they change results in the last digits, so they are part of the fingerprint."""
     gpus: Few | None = None
-    """Processes per node of a fine-tuning, each with a GPU of its own (with `device: cpu` the GPUs are asked for and
-    not used). Left out: one process, without a GPU on `device: cpu`."""
+    """Processes per node of a fine-tuning, each with its own GPU (with `device: cpu` the GPUs are requested but not
+    used). Default: one process, without a GPU if `device: cpu`."""
     nodes: Few = 1
-    """Nodes of a fine-tuning; more than one needs SLURM. `batch_size` is shared out among all processes."""
+    """Nodes per fine-tuning; more than one needs SLURM. `batch_size` is divided among all processes."""
     strategy: Literal["ddp", "zero1", "zero2", "zero3"] = "ddp"
-    """What processes share: gradients (DDP), or DeepSpeed ZeRO: optimizer states too, gradients too, weights too."""
+    """DDP, or DeepSpeed ZeRO, which splits the optimizer states (1), also gradients (2), also weights (3)."""
     pass_tokens: Positive | None = None
-    """Most tokens, padding with them, of one forward pass in training: a process takes its share of a batch in as many
-    passes as that needs. Left out: in one."""
+    """Maximum number of tokens, padding included, in one forward pass of training: a process splits its share of a
+    batch into passes of at most this size. Default: a single pass."""
     tf32: bool = True
     """Whether GPUs multiply fp32 matrices in TF32 in training; inference never does."""
     attention: Literal["auto", "sdpa", "eager"] = "auto"
-    """Kernel of attention in fine-tuning: torch's fused one, or plain products. auto: fused on a GPU, else plain."""
+    """Attention in fine-tuning: torch's fused kernel (sdpa) or plain products (eager). auto: fused on a GPU only."""
     cuda_graphs: bool = True
-    """Whether a classifier's fine-tuning by one process on a GPU records its passes, one for each length of batch in
-    steps of 8 tokens, and replays them: much faster where texts are short and batches small, so that kernels take
-    longer to start than to run. Not with `pass_tokens`, since it takes memory."""
+    """Whether fine-tuning a classifier in one process on a GPU records its passes, one for each batch length in steps
+    of 8 tokens, and replays them: much faster for short texts and small batches, where kernels take longer to launch
+    than to run. Has no effect with `pass_tokens`, since recordings take memory."""
     checkpoint_minutes: Annotated[float, Field(ge=0, le=100_000)] | None = 10.0
-    """Between two checkpoints of a fine-tuning (0: at each step; null: only when it is told to stop)."""
+    """Time between two checkpoints of a fine-tuning (0: at every step; null: only when it is asked to stop)."""
     trackers: tuple[Tracker, ...] = ()
-    """Where else training.jsonl goes; the package must be installed."""
+    """Trackers that also receive what training.jsonl records; their packages must be installed."""
 
     @property
     def processes(self) -> int:
-        """Of one fine-tuning."""
+        """Number of processes of one fine-tuning."""
         return (self.gpus or 1) * self.nodes
 
     @property
     def distributed(self) -> bool:
-        """Whether a fine-tuning needs more than to be called."""
+        """Whether a fine-tuning must be launched, rather than just called."""
         return self.processes > 1 or self.strategy != "ddp"
 
     @property
     def gpus_of_a_job(self) -> int:
-        """What a job of one process asks for."""
+        """Number of GPUs that a single-process job requests."""
         return 0 if self.device == "cpu" else 1
 
     @property
     def stage(self) -> int:
-        """Of ZeRO; 0 for none."""
+        """ZeRO's stage; 0 without ZeRO."""
         return int(self.strategy.removeprefix("zero")) if self.strategy != "ddp" else 0
 
     def alone(self) -> Launch:
-        """The same, for a job of one process."""
+        """Return the same settings for a single-process job."""
         return self.model_copy(update={"gpus": None, "nodes": 1, "strategy": "ddp"})
 
     def of_one_process(self) -> dict[str, Any]:
-        """The settings that a result of any training depends on."""
+        """Return the settings on which the result of any training depends."""
         return self.model_dump(include=_OF_ONE_PROCESS)
 
     def of_inference(self) -> dict[str, Any]:
@@ -79,7 +79,7 @@ class Launch(Section):
         return self.model_dump(include={"device", "threads"})
 
     def of_finetuning(self) -> dict[str, Any]:
-        """The settings that a fine-tuning's result depends on. Those of many processes came later, and count where they
-        are not at their default: what was made before them stays valid."""
+        """Return the settings on which the result of a fine-tuning depends; later ones count unless at their defaults,
+        so that earlier results stay valid."""
         later = self.model_dump(exclude_defaults=True, exclude=_OF_ONE_PROCESS | _WITHOUT_EFFECT)
         return self.of_one_process() | later | ({"processes": self.processes} if self.processes > 1 else {})

@@ -1,4 +1,4 @@
-"""The part of a study config about models: where each comes from, how it is fine-tuned, and in which pairs it is.
+"""The part of a study config about models: where each comes from, how it is fine-tuned, and how they are paired.
 
 Imports no torch.
 """
@@ -24,13 +24,13 @@ from graft.config.sections import (
     Weight,
 )
 
-# Of AdamW, and of gradients' norms.
+# For AdamW, and for the norm of the gradient.
 Decay = Annotated[float, Field(ge=0, le=1)]
 Clip = Annotated[float, Field(gt=0, le=1e6)]
 
 
 class HubModel(Section):
-    """A BERT on the Hugging Face hub; a `.bin` is turned into safetensors once, read with `weights_only=True`."""
+    """A BERT on the Hugging Face hub; a `.bin` file is read once with `weights_only=True` and saved as safetensors."""
 
     kind: Literal["hub"]
     repo: Repo
@@ -44,9 +44,9 @@ class PathModel(Section):
 
     kind: Literal["path"]
     folder: str
-    """Folder with config.json, model.safetensors and a tokenizer; `$VARIABLES` are filled in."""
+    """Folder with config.json, model.safetensors and a tokenizer; `$VARIABLES` are expanded."""
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")] | None = None
-    """Of model.safetensors; taken from the file where it is left out."""
+    """Checksum of model.safetensors; by default computed from the file."""
 
 
 class PackageModel(Section):
@@ -58,74 +58,74 @@ class PackageModel(Section):
     folder: str = "."
     """Folder inside the package."""
     sha256: Annotated[str, Field(pattern="^[0-9a-f]{64}$")]
-    """Of model.safetensors."""
+    """Checksum of model.safetensors."""
 
 
 class SmallShape(Section):
     """Shape of a distilled model."""
 
     layers: Positive
-    """A divisor of the large model's number."""
+    """Number of layers; must divide the large model's."""
     width: Positive
-    """Units of the residual stream; a multiple of `heads`."""
+    """Size of the hidden states; a multiple of `heads`."""
     heads: Positive
-    """As many as the large model has, since attention scores are matched head by head."""
+    """Number of attention heads; must equal the large model's, since attention scores are matched head by head."""
     ffn: Positive
     """Units of the feed-forward layer; usually 4 times the width."""
 
 
 class PretrainingOptions(Section):
-    """Hyperparameters of any training on unlabelled text."""
+    """Hyperparameters of training on unlabelled text."""
 
     steps: Positive = 400
-    """Optimizer steps."""
+    """Number of optimizer steps."""
     batch_size: Positive = 32
     """Texts per step."""
     learning_rate: Rate = 1e-3
-    """AdamW's peak."""
+    """AdamW's peak learning rate."""
     warmup: Share = 0.1
-    """Share of the steps with a rising learning rate; it then falls linearly to zero."""
+    """Share of steps over which the learning rate rises; it then falls linearly to zero."""
     weight_decay: Decay = 0.01
-    """AdamW's."""
+    """AdamW's weight decay."""
     max_tokens: Tokens = 128
-    """Texts are cut to this length."""
+    """Maximum length of a text; longer ones are truncated."""
     clip: Clip = 1.0
-    """Largest norm of the gradient."""
+    """Maximum norm of the gradient."""
     log_every: Positive = 50
-    """Steps between lines of the log."""
+    """Steps between log lines."""
 
 
 class DistilOptions(PretrainingOptions):
     """Hyperparameters of one distillation."""
 
     hidden_weight: Weight = 1.0
-    """Factor of the hidden states' loss; both losses are near 1 for an untrained student."""
+    """Weight of the hidden states' loss; both losses are near 1 for an untrained student."""
     attention_weight: Weight = 1.0
-    """Factor of the attention scores' loss."""
+    """Weight of the attention scores' loss."""
     start: Literal["teacher", "random"] = "teacher"
-    """teacher: closed form from the teacher's layers; random: layers from N(0, 0.02), embeddings from PCA."""
+    """teacher: in closed form from the teacher's layers; random: layers from N(0, 0.02), embeddings from PCA."""
     start_texts: Positive = 512
-    """Texts that the closed form is fitted on."""
+    """Number of texts on which the closed form is fitted."""
     dropout: Share = 0.0
-    """The student's, written into its config too: so small a model is short of capacity, not of regularisation."""
+    """The student's dropout, also written to its config: a model this small lacks capacity, not regularisation."""
 
 
 class MaskedOptions(PretrainingOptions):
     """Hyperparameters of masked language modelling (Devlin et al. 2019, arXiv 1810.04805, section 3.1)."""
 
     masked: Fraction = 0.15
-    """Share of a text's tokens that are to be guessed, one at least: of these 80% become [MASK], 10% a random token."""
+    """Share of a text's tokens to be predicted, at least one: of these 80% become [MASK] and 10% a random token."""
 
 
 class DistilledModel(Section):
-    """A small model that this study makes from a large one, on the unlabelled train texts of its tasks."""
+    """A small model that this study distils from a large one, on the unlabelled train texts of its tasks."""
 
     kind: Literal["distilled"]
     teacher: Name
     """Name of the large model."""
     shape: SmallShape
     seed: Seed = 0
-    """Of the order of texts, and of first weights that are drawn."""
+    """Seed of the order of texts and of any random initial weights."""
     options: DistilOptions = DistilOptions()
 
 
@@ -136,44 +136,44 @@ class RandomModel(Section):
     like: Name
     """Name of the small model."""
     seed: Seed = 0
-    """Of the weights, drawn as BERT's are."""
+    """Seed of the weights, which are drawn like BERT's."""
 
 
 class MaskedModel(Section):
-    """A control: another small model's shape and tokenizer, taught by no large model and fine-tuned alike.
+    """A control: another small model's shape and tokenizer, trained without a large model and fine-tuned alike.
 
     It is trained by masked language modelling on the unlabelled train texts of the study's tasks.
     """
 
     kind: Literal["masked_lm"]
     like: Name
-    """Name of the small model; dropout is that of its config."""
+    """Name of the small model; its config also gives the dropout."""
     seed: Seed = 0
-    """Of the first weights (those of a random model), of the order of texts, and of what is masked."""
+    """Seed of the initial weights (drawn as for kind random), of the order of texts, and of the masking."""
     options: MaskedOptions = MaskedOptions()
 
 
-# Models that have another's shape, and all that a study makes itself.
+# Models with the shape of another, and all models that a study makes itself.
 Like = RandomModel | MaskedModel
 Made = DistilledModel | Like
 
 
 class SettingsGrid(Section):
-    """Hyperparameters that are tried before a model is fine-tuned: the best by `select`, over seeds of their own."""
+    """Hyperparameters to try before a model is fine-tuned; the best on `select`, over separate seeds, are used."""
 
     learning_rate: tuple[Rate, ...] = ()
-    """Tried in the place of the one above; none: only that."""
+    """Values to try instead of the one above; empty: only that one."""
     epochs: tuple[Positive, ...] = ()
-    """Likewise; each number is a training of its own, since the schedule ends with it."""
+    """Likewise; each number needs a separate training, since the schedule ends with the last epoch."""
     seeds: Few = 1
-    """Trainings of every combination. Their seeds are none of the study's."""
+    """Trainings per combination. Their seeds differ from the study's."""
 
     @field_validator("learning_rate", "epochs")
     @classmethod
     def _each_once(cls, values: tuple[float, ...]) -> tuple[float, ...]:
-        # As they stand in the names of trials.
+        # Formatted as in the names of trials.
         if len({f"{value:g}" for value in values}) < len(values):
-            raise ValueError(f"{list(values)} tries a value twice")
+            raise ValueError(f"{list(values)} has a value twice; give each value once")
         return values
 
 
@@ -181,35 +181,35 @@ class FineTuning(Section):
     """Hyperparameters of one fine-tuning; the global batch is `batch_size` whatever the number of processes."""
 
     learning_rate: Rate
-    """Peak of the schedule (usual: 2e-5 to 5e-5 for BERT-base, ten times that for very small models)."""
+    """Peak learning rate (usual: 2e-5 to 5e-5 for BERT-base, ten times that for very small models)."""
     batch_size: Positive
     """Examples per optimizer step (usual: 16 or 32)."""
     epochs: Positive
-    """Passes over `train` (usual: 3; small sets 10 to 20); the best by the primary metric on `select` is kept."""
+    """Passes over `train` (usual: 3; 10 to 20 for small sets); the best by the primary metric on `select` is kept."""
     max_tokens: Tokens
-    """Longest input in tokens (usual: 128); longer ones lose the end of their longest text."""
+    """Maximum input length in tokens (usual: 128); in longer inputs the longer text is cut at its end."""
     weight_decay: Decay = 0.01
-    """AdamW's; none on biases and LayerNorm."""
+    """AdamW's weight decay; biases and LayerNorms have none."""
     adam_betas: tuple[Share, Share] = (0.9, 0.999)
-    """AdamW's decay of its means of gradients, and of their squares."""
+    """AdamW's decay rates for the running means of gradients and of their squares."""
     adam_epsilon: Rate = 1e-6
-    """AdamW's, added to what it divides by."""
+    """AdamW's epsilon, added to the denominator."""
     warmup: Share = 0.1
-    """Share of the steps with a rising learning rate; it then falls linearly to zero."""
+    """Share of steps over which the learning rate rises; it then falls linearly to zero."""
     clip: Clip = 1.0
-    """Largest norm of the gradient."""
+    """Maximum norm of the gradient."""
     grid: SettingsGrid | None = None
-    """Others to try first; all that they cost is counted with every system that is fine-tuned with the choice."""
+    """Hyperparameters to try first; the full cost of trying is counted for every system fine-tuned with the choice."""
 
     def tried(self) -> list[FineTuning]:
-        """The settings of every trial, without a grid of their own; [] where there is no grid."""
+        """Return the settings of every trial, without a grid; [] if there is no grid to try."""
         if self.grid is None:
             return []
         rates, epochs = self.grid.learning_rate or (self.learning_rate,), self.grid.epochs or (self.epochs,)
         return [self.with_choice(rate, count) for rate in rates for count in epochs]
 
     def with_choice(self, learning_rate: float, epochs: int) -> FineTuning:
-        """The settings of one trial."""
+        """Return the settings of one trial."""
         return self.model_copy(update={"learning_rate": learning_rate, "epochs": epochs, "grid": None})
 
 
@@ -217,25 +217,25 @@ class Model(Section):
     """A pre-trained model and how it is fine-tuned."""
 
     role: Literal["large", "small"]
-    """What it is in pairs."""
+    """The model's role in pairs."""
     source: HubModel | PathModel | PackageModel | DistilledModel | RandomModel | MaskedModel = Field(
         discriminator="kind"
     )
     tokenizer: Name | None = None
-    """Model whose tokenizer it uses; its own (a distilled model: its teacher's) where left out."""
+    """Model whose tokenizer is used; by default the model's own (for a distilled model, its teacher's)."""
     note: str | None = None
-    """What a reader of the report must know of it, e.g. that it was trained on a task like these; changes no run."""
+    """A remark for readers of the report, e.g. that the model was trained on a similar task; changes no run."""
     finetune: dict[Name, FineTuning] = {}
-    """Per task; a random or masked_lm model has those of the model that it is like for tasks that are left out."""
+    """Hyperparameters per task; for tasks not given, a random or masked_lm model uses those of its `like`."""
 
 
 class Pair(Section):
-    """A large model and the small one that is merged into it."""
+    """A large model and the small model that is merged into it."""
 
     large: Name
-    """Name of the model that is merged into; fine-tuned, it is the reference."""
+    """Name of the model that receives the merge; fine-tuned, it is the reference."""
     small: Name
-    """Name of the model that is merged into it once it is fine-tuned."""
+    """Name of the model that is fine-tuned and then merged into the large one."""
 
     @property
     def name(self) -> str:

@@ -1,4 +1,4 @@
-"""What every part of a study config is made of. Imports no torch."""
+"""Types and the base class shared by all parts of a study config. Imports no torch."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ from graft.io.names import checked_name, checked_repo
 from graft.io.strict_yaml import number_of
 
 Name = Annotated[str, AfterValidator(checked_name)]
-# Every number has both its bounds, the far one where nobody would mean it (tests/unit/config/test_sections.py).
+# Every number has two bounds, the far one beyond any sensible value (tests/unit/config/test_sections.py).
 Positive = Annotated[int, Field(gt=0, le=1_000_000_000)]
 Few = Annotated[int, Field(gt=0, le=1000)]
-"""Of what is listed one by one: seeds, members, processes."""
+"""A number of things that are listed one by one: seeds, members, processes."""
 Members = Annotated[int, Field(ge=2, le=1000)]
 Seed = Annotated[int, Field(ge=0, le=2**32 - 1)]
 Factor = Annotated[float, Field(ge=-1000, le=1000)]
@@ -26,14 +26,14 @@ Multiple = Annotated[float, Field(gt=0, le=1000)]
 Tokens = Annotated[int, Field(ge=4, le=512)]
 RidgeSizes = Annotated[tuple[Annotated[float, Field(ge=0, le=1e6)], ...], Field(min_length=1)]
 FitRows = Annotated[int, Field(ge=2, le=1_000_000_000)]
-# Of models and data sets on the hub.
+# Names and commits of models and data sets on the hub.
 Repo = Annotated[str, AfterValidator(checked_repo)]
 Commit = Annotated[str, Field(pattern="^[0-9a-f]{40}$")]
 HeadName = Literal["transplant", "label-free", "labelled"]
 
 
 def _guarded(schema: Any, own: bool = False) -> Any:
-    """The schema with `_number` and `_text` at every number and text of a section; others in it have their own."""
+    """Add `_number` and `_text` to every number and text of a section's schema; nested sections have theirs already."""
     if isinstance(schema, list | tuple):
         return type(schema)(_guarded(part) for part in schema)
     if not isinstance(schema, dict):
@@ -49,9 +49,9 @@ def _guarded(schema: Any, own: bool = False) -> Any:
 
 
 def _number(value: Any) -> Any:
-    """`value`, or the number that it writes: all that `snakemake --config` gives inside of brackets is text."""
+    """Return `value`, or the number it spells: inside brackets, `snakemake --config` gives everything as text."""
     if isinstance(value, bool):
-        raise ValueError(f"{str(value).lower()} is a truth value; a number is needed")
+        raise ValueError(f"{str(value).lower()} is a boolean; a number is needed")
     return number_of(value) if isinstance(value, str) else value
 
 
@@ -59,23 +59,23 @@ def _text(value: str) -> str:
     if not value.strip():
         raise ValueError("this text is empty; fill it in, or leave the key out")
     if not value.isprintable() and any(ord(character) < 32 or character == "\x7f" for character in value):
-        raise ValueError(f"{value!r} holds a character that cannot be seen; take it out")
+        raise ValueError(f"{value!r} contains an invisible character; remove it")
     try:
         value.encode()
     except UnicodeEncodeError:
-        raise ValueError(f"{value!r} is not whole Unicode; write it anew") from None
+        raise ValueError(f"{value!r} is not valid Unicode; type it again") from None
     return value
 
 
 class Section(BaseModel):
-    """A part of the config: unknown keys are refused, values never change after loading.
+    """A part of the config: unknown keys are refused, and values never change after loading.
 
-    Numbers are finite and never truth values; text is never empty.
+    Numbers are finite and never booleans; text is never empty.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, allow_inf_nan=False)
 
     @classmethod
     def __get_pydantic_core_schema__(cls, source: Any, handler: Any) -> CoreSchema:
-        # Here, and not key by key, so that no key of any section can forget it.
+        # Done here rather than key by key, so that no key can be forgotten.
         return _guarded(handler(source), own=True)

@@ -8,7 +8,7 @@ from pydantic import Field
 
 from graft.config.sections import Commit, Repo, Section, Seed
 
-# More than 10,000 rows of different texts are more than the grammars have to say.
+# The grammars cannot produce more than 10,000 rows of different texts.
 GeneratedRows = Annotated[int, Field(ge=20, le=10_000)]
 
 
@@ -17,7 +17,7 @@ class HubData(Section):
 
     kind: Literal["hub"]
     repo: Repo
-    """Data set name, e.g. `nyu-mll/glue`."""
+    """Name of the data set, e.g. `nyu-mll/glue`."""
     config: str | None = None
     """Folder of the parquet files inside the repository, e.g. `sst2`."""
     revision: Commit
@@ -29,18 +29,18 @@ class FileData(Section):
 
     kind: Literal["tsv", "parquet"]
     folder: str
-    """Folder of the files; `$VARIABLES` are filled in from the environment."""
+    """Folder with the files; `$VARIABLES` are expanded from the environment."""
 
 
 class GeneratedData(Section):
-    """A task made from a grammar and a seed: no download, and no claim about real language."""
+    """A task generated from a grammar and a seed: it needs no download and claims nothing about real language."""
 
     kind: Literal["generated"]
     grammar: Literal["sentiment", "similarity", "entailment"]
-    """Laid out as SST-2 (classes 0 and 1), STS-B (a score from 0 to 5) or RTE (entailment and not_entailment)."""
+    """Like SST-2 (classes 0 and 1), STS-B (a score from 0 to 5) and RTE (entailment and not_entailment)."""
     seed: Seed = 0
-    """Of the rows."""
+    """Seed from which the rows are drawn."""
     train: GeneratedRows = 2000
-    """Rows of the train split, of which `select` is carved out."""
+    """Rows of the train split, out of which `select` is carved."""
     dev: GeneratedRows = 500
-    """Rows of the dev split; some of its words stand in no train row."""
+    """Rows of the dev split; some of its words appear in no train row."""

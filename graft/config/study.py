@@ -24,66 +24,66 @@ from graft.registry import methods
 from graft.registry.layouts import LAYOUTS
 from graft.registry.tasks import METRICS, TASKS, TaskRow
 
-# Seeds of trials of hyperparameters, counted from here.
+# First seed of the trials of hyperparameters.
 TRIAL_SEEDS = 1_000_000
-# And those of members of soups; the first is also that of their common head.
+# First seed of the members of soups, which is also that of their common head.
 MEMBER_SEEDS = 2_000_000
 MOST_SEEDS = 1000
-# How pydantic ends the place of what is wrong with a key.
+# Pydantic appends this to the location of a key that is itself invalid.
 _KEY = "[key]"
 
 
 class Limits(Section):
-    """Upper bounds in rows; the rows are drawn with a fixed seed."""
+    """Maximum numbers of rows, drawn with a fixed seed."""
 
     train: Positive | None = None
-    """Rows kept for training, after `select` was carved out."""
+    """Rows kept for training, after `select` has been carved out."""
     select: Positive = 1000
-    """Rows carved out of the published train split for every choice (never more than a tenth of it)."""
+    """Rows carved out of the published train split for making choices (never more than a tenth of it)."""
     report: Positive | None = None
     """Rows of the published dev split."""
 
 
 class Task(Section):
-    """A data set and its metrics. `sst2`, `stsb` and `rte` need a source only; others say their columns too."""
+    """A data set and its metrics. `sst2`, `stsb` and `rte` need only a source; other tasks must name their columns."""
 
     source: HubData | FileData | GeneratedData = Field(discriminator="kind")
     limits: Limits = Limits()
     text: tuple[str, ...] | None = None
-    """Columns of the text: one, or two for a pair of sentences."""
+    """Text columns: one, or two for a pair of sentences."""
     label: str | None = None
-    """Column of the label."""
+    """Label column."""
     labels: tuple[str, ...] | None = None
-    """Class names in the order of their ids; leave out for a score."""
+    """Class names in the order of their ids; leave it out for a score."""
     metrics: tuple[str, ...] | None = None
-    """The first is the primary metric, by which choices are made."""
+    """Metrics to report; the first is the primary one, by which choices are made."""
     groups: Literal["contained", "shared"] | None = None
     """How `select` is kept apart from `train`: no phrase inside another (contained), or no text in both (shared)."""
 
     def row(self, name: str) -> TaskRow:
-        """The task table's row for `name`, with this section's columns and metrics in place of its own."""
+        """Return the task table's row for `name`, overridden by this section's columns and metrics."""
         given = {k: v for k, v in self.model_dump().items() if k in TaskRow.__dataclass_fields__ and v is not None}
         if name in TASKS:
             return TASKS[name].replaced(**given)
         missing = [key for key in ("text", "label", "metrics") if key not in given]
         if missing:
             raise ValueError(
-                f"{name!r} is not one of the known tasks ({', '.join(TASKS)}), so it must say {', '.join(missing)}"
+                f"{name!r} is not one of the known tasks ({', '.join(TASKS)}), so it also needs {', '.join(missing)}"
             )
         return TaskRow(**given)
 
 
 class Calibration(Section):
-    """Unlabelled texts: both pre-trained models' activations on them are what weights merges learn their maps from."""
+    """Unlabelled texts; merges of weights learn their maps from both pre-trained models' activations on them."""
 
     tokens: Positive = 50_000
     """Tokens read per task and pair."""
     examples: Positive = 256
-    """Rows of train (a fixed draw), without labels, on which fisher and regmean learn about each model that they
+    """Rows of train (a fixed draw, without labels) on which fisher and regmean collect statistics of the models they
     merge."""
     text: str | None = None
-    """File with one text per line (or a pair with a tab between), `$VARIABLES` filled in; the task's own train texts
-    where left out."""
+    """File with one text per line (or a pair separated by a tab), `$VARIABLES` expanded; by default the task's train
+    texts are used."""
 
     @property
     def file(self) -> Path | None:
@@ -91,53 +91,53 @@ class Calibration(Section):
 
 
 class CostMeasuring(Section):
-    """How latency, throughput, memory and energy of inference are measured: once per task and architecture."""
+    """Measurements of inference: latency, throughput, memory and energy, once per task and architecture."""
 
     measure: bool = True
-    """Whether they are; without, tables/cost.csv has empty columns for them."""
+    """Whether to measure; if false, their columns in tables/cost.csv are empty."""
     texts: Positive = 128
-    """Texts of report (a fixed draw) that every architecture answers, one by one and in batches."""
+    """Texts of report (a fixed draw) that every architecture processes, one by one and in batches."""
     batch_size: Positive = 32
-    """Examples per batch, where throughput, memory and energy are measured."""
+    """Examples per batch when throughput, memory and energy are measured."""
     rounds: Positive = 5
-    """Visits to every architecture, in turn, so that a machine that grows slower is slower for all."""
+    """Rounds through all architectures, so that a machine that slows down does so for all of them."""
 
 
 class Statistics(Section):
-    """How systems are compared."""
+    """Settings for comparing systems."""
 
     primary_family: tuple[str, ...] = ("merge.*",)
-    """Patterns of system names to which verdicts and Holm's correction apply; all others are descriptive."""
+    """Patterns for the names of systems that get verdicts, with Holm's correction; all others are descriptive."""
     margins: dict[Name, Fraction] = {}
-    """Per task, in units of the primary metric: a difference below it counts as equivalent. The task table's own where
-    left out; a task that is not in it has no equivalence then."""
+    """Per task, in units of the primary metric: smaller differences count as equivalent. By default the task table's
+    margin; tasks without one are never called equivalent."""
     confidence: Fraction = 0.95
-    """Of all intervals."""
+    """Confidence level of all intervals."""
     draws: Annotated[int, Field(ge=100, le=10_000_000)] = 10_000
-    """Draws of the bootstrap and of the tests."""
+    """Number of draws in the bootstrap and in the tests."""
 
 
 class Study(Section):
     """One config: tasks x systems x seeds."""
 
     name: Name
-    """Results stand in results/<name>/."""
+    """Name of the study; results go to results/<name>/."""
     seeds: tuple[Seed, ...]
-    """A list, or a number n for 0 to n-1; 1000 at most."""
+    """A list, or a number n for 0 to n-1; at most 1000 seeds."""
     tasks: dict[Name, Task]
     models: dict[Name, Model]
     pairs: tuple[Pair, ...]
     systems: Systems = Systems()
     include: tuple[str, ...] = ("*",)
-    """Patterns over <task>/<system>/seed-<n>: runs that match none are left out."""
+    """Patterns for <task>/<system>/seed-<n>; runs that match none of them are left out."""
     exclude: tuple[str, ...] = ()
-    """Patterns over <task>/<system>/seed-<n>: runs that match one are left out."""
+    """Patterns for <task>/<system>/seed-<n>; runs that match any of them are left out."""
     calibration: Calibration = Calibration()
     launch: Launch = Launch()
     cost: CostMeasuring = CostMeasuring()
     statistics: Statistics = Statistics()
     transfer: dict[Name, Transfer] = {}
-    """Other data sets on which finished systems are evaluated; nothing is trained on them or chosen by them."""
+    """Other data sets on which finished systems are evaluated; nothing is trained or chosen on them."""
 
     @model_validator(mode="before")
     @classmethod
@@ -147,17 +147,17 @@ class Study(Section):
         seeds = values["seeds"]
         if isinstance(seeds, list | tuple):
             if len(seeds) > MOST_SEEDS:
-                raise ValueError(f"seeds: {len(seeds)} of them; {MOST_SEEDS} at most")
+                raise ValueError(f"seeds: {len(seeds)} were given; at most {MOST_SEEDS} are possible")
             return values
         count = typed(seeds)
         if type(count) is not int or not 0 < count <= MOST_SEEDS:
-            raise ValueError(f"seeds: {shown(seeds)}; a list, or a whole number from 1 to {MOST_SEEDS}, is needed")
+            raise ValueError(f"seeds: {shown(seeds)}; give a list, or a whole number from 1 to {MOST_SEEDS}")
         return {**values, "seeds": list(range(count))}
 
     @field_validator("models")
     @classmethod
     def _finetuned_alike(cls, models: dict[str, Model]) -> dict[str, Model]:
-        """Give models that are like another the other's fine-tuning for tasks that they leave out."""
+        """Let a model that is like another use its fine-tuning for tasks that are not given."""
 
         def whole(model: Model) -> Model:
             like = models.get(model.source.like) if isinstance(model.source, Like) else None
@@ -171,7 +171,7 @@ class Study(Section):
             if not values:
                 raise ValueError(f"{what}: empty; at least one is needed")
         if len(set(self.seeds)) < len(self.seeds):
-            raise ValueError(f"seeds: {list(self.seeds)} names a seed twice")
+            raise ValueError(f"seeds: {list(self.seeds)} has a seed twice; give each seed once")
         for name, task in self.tasks.items():
             self._check_task(name, task)
         for name, model in self.models.items():
@@ -187,9 +187,9 @@ class Study(Section):
         self._check_soup()
         self._check_multitask()
         if self.systems.fewshot and not self.systems.merge:
-            raise ValueError("systems.fewshot: it takes the FLOPs of the best merge, and systems.merge is empty")
+            raise ValueError("systems.fewshot: it spends the FLOPs of the best merge, but systems.merge is empty")
         if any(seed >= TRIAL_SEEDS for seed in self.seeds):
-            raise ValueError(f"seeds: those from {TRIAL_SEEDS} on are of trials and soups; take smaller ones")
+            raise ValueError(f"seeds: {TRIAL_SEEDS} and above are reserved for trials and soups; use smaller ones")
         for name in self.statistics.margins:
             _known("statistics.margins", name, self.tasks)
         check_transfers(self.transfer, {name: task.row(name) for name, task in self.tasks.items()})
@@ -205,21 +205,21 @@ class Study(Section):
         for metric in row.metrics:
             _known(f"tasks.{name}.metrics", metric, METRICS)
             if METRICS[metric] != row.kind:
-                raise ValueError(f"tasks.{name}.metrics: {metric} is for {METRICS[metric]}, this task has {row.kind}")
+                raise ValueError(f"tasks.{name}.metrics: {metric} needs {METRICS[metric]}, but the task has {row.kind}")
         if "f1" in row.metrics and len(row.labels or ()) != 2:
             raise ValueError(f"tasks.{name}.metrics: f1 is for two classes; use f1_macro")
         if row.groups == "contained" and len(row.text) != 1:
             raise ValueError(f"tasks.{name}.groups: contained is for tasks with one text; use shared")
         if len(row.text) not in (1, 2):
-            raise ValueError(f"tasks.{name}.text: {len(row.text)} columns; one text or a pair is supported")
+            raise ValueError(f"tasks.{name}.text: {len(row.text)} columns; name one, or two for a pair")
         if row.labels is not None and len(set(row.labels)) < max(2, len(row.labels)):
-            raise ValueError(f"tasks.{name}.labels: {list(row.labels)} must hold two or more different names")
+            raise ValueError(f"tasks.{name}.labels: {list(row.labels)}; give two or more different names")
 
     def _check_model(self, name: str, model: Model) -> None:
         if isinstance(model.source, DistilledModel):
             _known(f"models.{name}.source.teacher", model.source.teacher, self.models)
             if isinstance(self.models[model.source.teacher].source, Made):
-                raise ValueError(f"models.{name}.source.teacher: {model.source.teacher} is itself made in this study")
+                raise ValueError(f"models.{name}.source.teacher: {model.source.teacher} is made in this study itself")
             if model.source.shape.width % model.source.shape.heads:
                 raise ValueError(f"models.{name}.source.shape: width must be a multiple of heads")
         if isinstance(model.source, Like):
@@ -228,7 +228,7 @@ class Study(Section):
             _known(f"models.{name}.tokenizer", model.tokenizer, self.models)
             if isinstance(self.models[model.tokenizer].source, Made):
                 raise ValueError(
-                    f"models.{name}.tokenizer: {model.tokenizer} has that of another model; name the other"
+                    f"models.{name}.tokenizer: {model.tokenizer} uses another model's tokenizer; name that model"
                 )
         for task in model.finetune:
             if task not in self.tasks and task not in TASKS:
@@ -239,25 +239,25 @@ class Study(Section):
         _known(where, like, self.models)
         other = self.models[like]
         if isinstance(other.source, Like):
-            raise ValueError(f"{where}: {like} is itself like {other.source.like}; name that")
+            raise ValueError(f"{where}: {like} is itself like {other.source.like}; name that model")
         if other.role != "small":
             raise ValueError(f"{where}: {like} has the role {other.role}; name a small model")
         if model.role != "small":
-            raise ValueError(f"models.{name}.role: {model.role}; a model like the small one {like} is small too")
+            raise ValueError(f"models.{name}.role: {model.role}; it must be small, like {like}")
         if model.tokenizer is not None:
-            raise ValueError(f"models.{name}.tokenizer: it has the tokenizer of {like}; leave the key out")
+            raise ValueError(f"models.{name}.tokenizer: it always uses the tokenizer of {like}; leave the key out")
 
     def _check_pair(self, pair: Pair) -> None:
         self._check_member("pairs.large", "large", pair.large)
         self._check_member("pairs.small", "small", pair.small)
         self._check_vocabulary("pairs", pair)
         if self.pairs.count(pair) > 1:
-            raise ValueError(f"pairs: {pair.name} stands twice, which would make two systems of one name")
+            raise ValueError(f"pairs: {pair.name} appears twice; give each pair once")
 
     def _check_member(self, where: str, role: str, name: str) -> None:
         _known(where, name, self.models)
         if self.models[name].role != role:
-            raise ValueError(f"{where}: {name} has the role {self.models[name].role}")
+            raise ValueError(f"{where}: {name} has the role {self.models[name].role}; name a {role} model")
         for task in self.tasks:
             if task not in self.models[name].finetune:
                 raise ValueError(f"models.{name}.finetune: no hyperparameters for task {task}")
@@ -268,8 +268,8 @@ class Study(Section):
             source = self.models[pair.small].source
             small = source.like if isinstance(source, Like) else pair.small
             raise ValueError(
-                f"{where}: {pair.large} and {pair.small} use different tokenizers; a merge needs one vocabulary: "
-                f"set models.{small}.tokenizer to {vocabularies[0]} (the two are then compared)"
+                f"{where}: {pair.large} and {pair.small} use different tokenizers, but a merge needs one vocabulary; "
+                f"set models.{small}.tokenizer to {vocabularies[0]} (the two will be compared)"
             )
 
     def _check_merge(self, name: str, merge: MergeSystem) -> None:
@@ -278,17 +278,19 @@ class Study(Section):
         except ValueError as error:
             raise ValueError(f"systems.merge.{name}: {error}") from None
         if merge.heads is not None and not options.heads:
-            raise ValueError(f"systems.merge.{name}.heads: {options.name} has no head option; leave the key out")
+            raise ValueError(f"systems.merge.{name}.heads: {options.name} has no choice of heads; leave the key out")
         if any(need.startswith("probe.") for need in options.needs):
             if self.systems.probe is None or options.probe not in self.systems.probe.pooling:
-                raise ValueError(f"systems.merge.{name}: needs probe.{options.probe}; add it to systems.probe.pooling")
+                raise ValueError(
+                    f"systems.merge.{name}: needs probe.{options.probe}; add {options.probe} to systems.probe.pooling"
+                )
 
     def _check_control(self, where: str, control: MergeControl | None) -> None:
         for name in control.of if control else ():
             _known(f"{where}.of", name, self.systems.merge)
             method = self.systems.merge[name].method or name
             if not methods.facts(method).heads:
-                raise ValueError(f"{where}.of: {name} carries no change over (method {method}); name one with heads")
+                raise ValueError(f"{where}.of: {name} (method {method}) transfers no change; name a merge with heads")
 
     def _check_other_small(self) -> None:
         control, where = self.systems.control.other_small, "systems.control.other-small"
@@ -297,11 +299,11 @@ class Study(Section):
         for name in control.models:
             self._check_member(f"{where}.models", "small", name)
             if any(name == pair.small for pair in self.pairs):
-                raise ValueError(f"{where}.models: {name} is the small model of a pair; a control must be in none")
+                raise ValueError(f"{where}.models: {name} is the small model of a pair; name a model in no pair")
             projected = [m for m in control.of if self.systems.merge[m].options.get("residual") == "fit_dense"]
             if projected and isinstance(self.models[name].source, Like):
                 raise ValueError(
-                    f"{where}.of: {projected[0]} has residual fit_dense, the projection of a distillation, and {name} "
+                    f"{where}.of: {projected[0]} uses a distillation's projection (residual: fit_dense), but {name} "
                     "was not distilled; leave it out"
                 )
         for pair in self.control_pairs:
@@ -316,13 +318,13 @@ class Study(Section):
         heads = merge.heads or methods.facts(merge.method or spec.merge).heads
         if spec.head not in heads:
             raise ValueError(
-                f"{where}.head: {spec.merge} has no head {spec.head}; known are {', '.join(heads) or 'none'}"
+                f"{where}.head: {spec.merge} has no head {spec.head}; available: {', '.join(heads) or 'none'}"
             )
         if control.head_only is None or spec.head not in control.head_only.heads:
-            raise ValueError(f"{where}: one arm is control.head-only.{spec.head}; add it to systems.control.head-only")
+            raise ValueError(f"{where}: needs control.head-only.{spec.head}; add it to systems.control.head-only")
         shuffled = control.shuffled
         if shuffled is None or spec.merge not in shuffled.of or spec.head not in (shuffled.heads or heads):
-            raise ValueError(f"{where}: one arm is control.shuffled.{spec.merge}.{spec.head}; add it to its `of`")
+            raise ValueError(f"{where}: needs control.shuffled.{spec.merge}.{spec.head}; add it to its `of`")
 
     def _check_soup(self) -> None:
         spec, where = self.systems.soup, "systems.soup"
@@ -340,10 +342,10 @@ class Study(Section):
             return
         self._check_same_shape_models(where, spec.models)
         if len(self.tasks) < 2:
-            raise ValueError(f"{where}: {next(iter(self.tasks))} is the only task; two or more can be merged")
+            raise ValueError(f"{where}: {next(iter(self.tasks))} is the only task; two or more are needed")
         for name, merge in spec.methods.items():
             if (merge.method or name) == methods.GREEDY:
-                raise ValueError(f"{where}.methods.{name}: a greedy soup is of one task; put it under systems.soup")
+                raise ValueError(f"{where}.methods.{name}: greedy works on one task only; put it under systems.soup")
             _check_same_shape(f"{where}.methods.{name}", name, merge, len(self.tasks))
 
     def _check_same_shape_models(self, where: str, models: tuple[str, ...] | None) -> None:
@@ -353,13 +355,13 @@ class Study(Section):
 
     @property
     def control_pairs(self) -> tuple[Pair, ...]:
-        """The pairs' large models with the small ones of the control other-small."""
+        """The pairs' large models, each with every small model of the control other-small."""
         control = self.systems.control.other_small
         models = control.models if control else ()
         return tuple(dict.fromkeys(Pair(large=pair.large, small=name) for pair in self.pairs for name in models))
 
     def tokenizer_of(self, model: str) -> str:
-        """Name of the model whose tokenizer `model` uses."""
+        """Return the name of the model whose tokenizer `model` uses."""
         spec = self.models[model]
         if isinstance(spec.source, Like):
             return self.tokenizer_of(spec.source.like)
@@ -368,14 +370,14 @@ class Study(Section):
         return self.tokenizer_of(spec.source.teacher) if isinstance(spec.source, DistilledModel) else model
 
     def margin(self, task: str) -> float | None:
-        """The difference in the primary metric below which two systems count as equivalent; None where none is said."""
+        """Return the difference in the primary metric below which two systems count as equivalent; None if not set."""
         own = self.tasks[task].row(task)
-        # The table's is for the task's usual primary metric.
+        # The table's margin is for the task's usual primary metric.
         usual = own.margin if task in TASKS and own.primary_metric == TASKS[task].primary_metric else None
         return self.statistics.margins.get(task, usual)
 
     def keeps(self, run_id: str, ending: str) -> bool:
-        """Whether the include and exclude patterns keep this run; `ending`: what short names of systems leave out."""
+        """Whether the include and exclude patterns keep this run; `ending`: the suffix that short names omit."""
 
         def among(patterns: tuple[str, ...]) -> bool:
             return any(matches(run_id, pattern, ending) for pattern in patterns)
@@ -392,14 +394,14 @@ def parse(values: dict[str, Any]) -> Study:
 
 
 def _causes(problems: list[ErrorDetails]) -> list[ErrorDetails]:
-    """The problems without those that only follow from others: one cause, one line."""
-    # A sequence with a bad item is also told to be too short, and a key that is misspelt to be missing.
+    """Return the problems without those that follow from others: one cause, one line."""
+    # Pydantic also reports a sequence with a bad item as too short, and a misspelt key as missing.
     bad = {problem["loc"][:-1] for problem in problems}
     misspelt = [p["loc"] for p in problems if p["type"] == "extra_forbidden"]
     follow = {("missing", (*at[:-1], closest(at[-1], _keys_at(at[:-1])))) for at in misspelt}
     follow |= {("too_short", at) for at in bad}
     told = [p for p in problems if (p["type"], p["loc"]) not in follow]
-    # A name that is none may stand in many places.
+    # An invalid name may appear in many places.
     first = {p["msg"]: p for p in reversed(told) if "is not a name" in p["msg"]}
     return [p for p in told if first.get(p["msg"], p) is p]
 
@@ -414,7 +416,7 @@ def load(path: str | Path) -> Study:
 
 
 def read_values(path: str | Path) -> dict[str, Any]:
-    """The keys of a config file, not checked; raises ValueError, in one sentence, for what is no such file."""
+    """Return the unchecked keys of a config file; raises ValueError, in one sentence, for any other file."""
     path = Path(path)
     if not path.exists():
         raise ValueError(f"{path}: no such study config")
@@ -427,14 +429,14 @@ def read_values(path: str | Path) -> dict[str, Any]:
     except ValueError as error:
         raise ValueError(f"{path}: {str(error).removeprefix(f'{path}: ')}") from None
     if not isinstance(values, dict):
-        raise ValueError(f"{path}: holds no keys; a study config is a mapping")
+        raise ValueError(f"{path}: contains no keys; a study config is a mapping")
     return values
 
 
 def _each_once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
     for key, _ in pairs:
         if sum(key == other for other, _ in pairs) > 1:
-            raise ValueError(f"key {key!r} stands twice")
+            raise ValueError(f"key {key!r} appears twice")
     return dict(pairs)
 
 
@@ -445,16 +447,16 @@ def _check_generated(name: str, grammar: str, row: TaskRow) -> None:
     _known(f"tasks.{name}.label", row.label, (layout.label,))
     if layout.labels is None:
         if row.labels is not None:
-            raise ValueError(f"tasks.{name}.labels: {grammar} has a score, this task has classes")
+            raise ValueError(f"tasks.{name}.labels: {grammar} has a score, not classes; leave the key out")
         return
-    # A class is written by its name or by its number.
+    # Classes may be written by name or by number.
     given = row.labels or ()
     if len(given) != 2 or not {"0", "1", *given}.issuperset(layout.labels):
         raise ValueError(f"tasks.{name}.labels: {grammar} has two classes, written {' and '.join(layout.labels)}")
 
 
 def _check_same_shape(where: str, name: str, merge: SameShapeMerge, count: int) -> None:
-    """Raise ValueError unless a method can merge so many models with these settings."""
+    """Raise ValueError unless a method can merge `count` models with these settings."""
     try:
         facts = methods.facts(merge.method or name, methods.ONE_SHAPE, methods.GREEDY)
         facts.checked(merge.options)
@@ -462,16 +464,16 @@ def _check_same_shape(where: str, name: str, merge: SameShapeMerge, count: int) 
         raise ValueError(f"{where}: {error}") from None
     _, most = facts.models
     if most is not None and count > most:
-        told = f"set members: {most}" if isinstance(merge, SoupMerge) else "take another method"
-        raise ValueError(f"{where}: {facts.name} merges {most} models, these are {count}; {told}")
+        advice = f"set members: {most}" if isinstance(merge, SoupMerge) else "use another method"
+        raise ValueError(f"{where}: {facts.name} merges {most} models, not {count}; {advice}")
     if facts.kind == methods.GREEDY and merge.strengths:
-        raise ValueError(f"{where}.strengths: a greedy soup has none; leave the key out")
+        raise ValueError(f"{where}.strengths: a greedy soup has no strength; leave the key out")
     if merge.weights is None:
         return
     if not facts.weighted:
-        raise ValueError(f"{where}.weights: {facts.name} treats its models alike; leave the key out")
+        raise ValueError(f"{where}.weights: {facts.name} weights all models equally; leave the key out")
     if len(merge.weights) != count or sum(merge.weights) == 0:
-        raise ValueError(f"{where}.weights: {list(merge.weights)}; {count} numbers are needed that do not sum to zero")
+        raise ValueError(f"{where}.weights: {list(merge.weights)}; give {count} numbers that do not sum to zero")
 
 
 def _known(where: str, name: str, known: Any) -> None:
@@ -483,8 +485,8 @@ def _sentence(problem: ErrorDetails) -> str:
     where = ".".join(str(part) for part in problem["loc"] if part != _KEY)
     if problem["type"] == "extra_forbidden":
         known = _keys_at(problem["loc"][:-1])
-        told = f"; known are {', '.join(known)}" if known else ""
-        return f"{where}: unknown key{told}{meant(problem['loc'][-1], known)}"
+        listed = f"; available: {', '.join(known)}" if known else ""
+        return f"{where}: unknown key{listed}{meant(problem['loc'][-1], known)}"
     message = problem["msg"].removeprefix("Value error, ")
     if problem["type"] == "missing":
         return f"{where}: this key is needed"
@@ -497,19 +499,19 @@ def _sentence(problem: ErrorDetails) -> str:
     if problem["type"] in ("model_type", "dict_type", "model_attributes_type"):
         return f"{where}: {shown(given)}; keys and values are needed here"
     if problem["type"] == "tuple_type":
-        return f"{where}: {shown(given)}; a list is needed, in square brackets"
+        return f"{where}: {shown(given)}; a list in square brackets is needed"
     if problem["type"] == "string_type" and isinstance(given, int | float):
         return f"{where}: {shown(given)}; text is needed, so write it in quotes"
     own = problem["type"] == "value_error"
-    if not own and isinstance(given, str | int | float) and (told := shown(given)) not in message:
-        message += f" (given: {told})"
+    if not own and isinstance(given, str | int | float) and (text := shown(given)) not in message:
+        message += f" (given: {text})"
     if problem["type"] == "literal_error":
         message += meant(given, re.findall("'([^']*)'", problem["ctx"]["expected"]))
     return f"{where}: {message}" if where else message
 
 
 def _keys_at(location: tuple[str | int, ...]) -> list[str]:
-    """Keys that the config knows at `location`, or [] where that is not one section."""
+    """Return the keys that the config knows at `location`, or [] if that is not a single section."""
     schema = Study.model_json_schema()
     node: dict[str, Any] = schema
     for part in location:

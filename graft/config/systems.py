@@ -1,4 +1,4 @@
-"""The part of a study config that says which systems it has. Imports no torch."""
+"""The part of a study config that lists its systems. Imports no torch."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class ProbeSystems(Section):
     pooling: Annotated[tuple[Literal["cls", "mean"], ...], Field(min_length=1)] = ("cls", "mean")
     """The [CLS] state, or the mean over tokens."""
     ridge: RidgeSizes = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
-    """Ridge sizes tried on `select`, as shares of the mean diagonal."""
+    """Ridge sizes to try on `select`, as shares of the mean diagonal."""
 
 
 class MajoritySystem(Section):
@@ -41,119 +41,119 @@ class MergeSystem(Section):
     model_config = ConfigDict(extra="allow", frozen=True)
 
     method: str | None = None
-    """Method of the registry; the system's own name where left out, so that one method can stand here twice."""
+    """Merge method; by default the system's name. Set it to use one method under several names."""
     heads: Annotated[tuple[HeadName, ...], Field(min_length=1)] | None = None
-    """How the classification head is made; all three where left out and the method has heads."""
+    """How the classification head is made; by default all three, if the method has heads."""
     fit_rows: FitRows = 2048
     """Rows of train (a fixed draw) on which heads and maps are fitted."""
     ridge: RidgeSizes = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
-    """Ridge sizes of the head tried on `select`, as shares of the mean diagonal."""
+    """Ridge sizes of the head to try on `select`, as shares of the mean diagonal."""
 
     @property
     def options(self) -> dict[str, Any]:
-        """The method's own options; what `snakemake --config` gives as strings is read as what it writes."""
+        """The method's options; strings from `snakemake --config` are read as the values they spell."""
         return {name: typed(value) for name, value in (self.model_extra or {}).items()}
 
 
 class LoraSystem(Section):
     """`lora.<large>`: the large model fine-tuned through low-rank adapters, which are added to its weights at the end.
 
-    Source: Hu et al. 2021, LoRA, arXiv 2106.09685. Pooler and classifier are trained as they are.
+    Source: Hu et al. 2021, LoRA, arXiv 2106.09685. Pooler and classifier are trained in full.
     """
 
     rank: Positive = 8
-    """Width of an adapter."""
+    """Rank of the adapters."""
     alpha: Multiple = 16.0
-    """An adapter counts alpha / rank times."""
+    """Adapters are scaled by alpha / rank."""
     dropout: Share = 0.0
-    """Of what adapters read."""
+    """Dropout on the adapters' input."""
     targets: Annotated[tuple[Literal["query", "key", "value"], ...], Field(min_length=1)] = ("query", "value")
-    """Linear layers of every attention that have an adapter."""
+    """Linear layers of attention that get an adapter."""
     learning_rate: Rate = 5e-4
-    """Peak of the schedule; what is not said here is as in the model's fine-tuning."""
+    """Peak learning rate; everything not set here is as in the model's fine-tuning."""
     epochs: Positive | None = None
-    """As in the model's fine-tuning where left out."""
+    """Passes over train; by default as in the model's fine-tuning."""
 
 
 class TrialSystem(Section):
-    """`trial.<model>.…`: a fine-tuning with hyperparameters of a grid, of which only the score on `select` is kept."""
+    """`trial.<model>.…`: a fine-tuning with hyperparameters from a grid; only its score on `select` is kept."""
 
     learning_rate: Rate
     epochs: Positive
 
 
 class DistilSystem(Section):
-    """`distil.<small>-from-<large>`: the small model taught by the fine-tuned large one's answers to train alone.
+    """`distil.<small>-from-<large>`: the small model trained only on the fine-tuned large one's answers to train.
 
     Source: Hinton et al. 2015, arXiv 1503.02531, at temperature 1 as in TinyBERT (Jiao et al. 2020, arXiv 1909.10351).
     """
 
 
 class WeakToStrongSystem(Section):
-    """`weak-to-strong.<small>-to-<large>`: the large model taught by the fine-tuned small one's answers to train alone.
+    """`weak-to-strong.<small>-to-<large>`: the large model trained only on the fine-tuned small one's answers to train.
 
     Source: Burns et al. 2023, Weak-to-Strong Generalization, arXiv 2312.09390, without its confidence loss. There the
-    weak model answers texts that it was not trained on; here these are the texts that taught it.
+    weak model answers texts that it was not trained on; here it answers those that it was trained on.
     """
 
     rows: Positive | None = None
-    """Rows of train (a fixed draw) that the small model answers; all where left out."""
+    """Rows of train (a fixed draw) that the small model answers; by default all."""
 
 
 class FewShotSystem(Section):
-    """`fewshot.<large>`: the large model fine-tuned on so many rows of train as take the training FLOPs of the merge
-    into it, of the same seed, that is best on `select`."""
+    """`fewshot.<large>`: the large model fine-tuned on a subset of train whose training FLOPs equal those of the best
+    merge into it on `select`, with the same seed."""
 
     epochs: Positive = 1
-    """Passes over these rows (one over more rows is the stronger rival); more, where all of train takes less."""
+    """Passes over these rows (one over more rows is the stronger rival); more if all of train needs fewer FLOPs."""
 
 
 class EnsembleSystem(Section):
     """`ensemble.<large>`: the mean of the logits of fine-tuned large models of different seeds.
 
-    Each seed is in one ensemble only, so that ensembles are independent: n seeds make n / members of them.
+    Each seed is in one ensemble only, so that ensembles are independent: n seeds make n / members ensembles.
     """
 
     members: Members = 2
-    """Fine-tuned models in each."""
+    """Fine-tuned models per ensemble."""
 
 
 class WarmStartSystem(Section):
-    """`warm-start.<arm>.<steps>.<merge>.<head>.<pair>`: a short fine-tuning, of so many steps, from four starts.
+    """`warm-start.<arm>.<steps>.<merge>.<head>.<pair>`: a short fine-tuning of `<steps>` steps from four starts.
 
     random-head: the large model under a new head; closed-form-head: under the head of `control.head-only`; merged: the
     merge; shuffled: the merge's shuffled control. Each run tries every rate and keeps the best on `select`.
     """
 
     merge: Name
-    """Name under systems.merge, of a method with heads."""
+    """Name under systems.merge whose method has heads."""
     head: HeadName = "labelled"
-    """Of the merge, and of `control.head-only`."""
+    """Head of the merge and of `control.head-only`."""
     steps: Annotated[tuple[Positive, ...], Field(min_length=1)] = (25, 50, 100, 200, 400)
-    """Optimizer steps; each number is a fine-tuning of its own, whose learning rate falls to zero at its end."""
+    """Optimizer steps; each number is a separate fine-tuning, at whose end the learning rate reaches zero."""
     rates: Annotated[tuple[Multiple, ...], Field(min_length=1)] = (0.3, 1.0, 3.0)
-    """Learning rates tried, as multiples of the large model's own."""
+    """Learning rates to try, as multiples of the large model's."""
 
 
 class MemberSystem(Section):
-    """`member.<model>`: a fine-tuning that goes into soups; all start from the same head. It is no run of its own."""
+    """`member.<model>`: a fine-tuning used only in soups; all start from the same head. It does not count as a run."""
 
 
 class SameShapeMerge(Section):
-    """One way to merge fine-tuned models of one shape, with the method's own options."""
+    """One way to merge fine-tuned models of one shape, with the method's options."""
 
     model_config = ConfigDict(extra="allow", frozen=True)
 
     method: str | None = None
-    """Method for models of one shape; the key itself where left out, so that one method can stand here twice."""
+    """Method for models of one shape; by default the key. Set it to use one method under several keys."""
     strengths: Annotated[tuple[Factor, ...], Field(min_length=1)] | None = None
-    """Factors of the change tried on `select`; the method's published default alone where left out."""
+    """Factors of the change to try on `select`; by default only the method's published one."""
     weights: tuple[Factor, ...] | None = None
-    """One for each model, of methods that weigh them; all alike where left out."""
+    """One weight per model, for methods that take weights; by default all are equal."""
 
     @property
     def options(self) -> dict[str, Any]:
-        """The method's own options; what `snakemake --config` gives as strings is read as what it writes."""
+        """The method's options; strings from `snakemake --config` are read as the values they spell."""
         return {name: typed(value) for name, value in (self.model_extra or {}).items()}
 
 
@@ -161,33 +161,33 @@ class SoupMerge(SameShapeMerge):
     """`soup.<name>.<model>`."""
 
     members: Members | None = None
-    """Only the first so many members; all where left out."""
+    """How many of the first members to use; by default all."""
 
 
 class SoupSystem(Section):
     """`soup.<name>.<model>`: fine-tunings of one task, whole classifiers, merged into one.
 
-    Members are fine-tuned for this alone, from one new head and with seeds of their own, so that the reference's runs
-    stay independent. Source: Wortsman et al. 2022, Model soups, arXiv 2203.05482.
+    Members are fine-tuned only for soups, from one new head and with separate seeds, so that the reference's runs stay
+    independent. Source: Wortsman et al. 2022, Model soups, arXiv 2203.05482.
     """
 
     members: Members = 5
     """Fine-tunings per task and model."""
     models: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
-    """Models of pairs; the large ones where left out."""
+    """Models that appear in pairs; by default the large ones."""
     methods: Annotated[dict[Name, SoupMerge], Field(min_length=1)]
 
 
 class MultitaskSystem(Section):
     """`multitask.<name>.<model>`: one encoder merged from the fine-tunings of all tasks, seed by seed.
 
-    These are the runs of `finetune.<model>`. Every task goes on with the pooler and the classifier of its own, which
-    are not merged. Strengths are chosen for all tasks together, by the mean over tasks of the score on `select` as a
-    share of the fine-tuned model's own.
+    It merges the runs of `finetune.<model>`. Every task keeps its own pooler and classifier, which are not merged.
+    Strengths are chosen for all tasks together, by the mean over tasks of the score on `select` relative to the
+    fine-tuned model's.
     """
 
     models: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
-    """Models of pairs; the large ones where left out."""
+    """Models that appear in pairs; by default the large ones."""
     methods: Annotated[dict[Name, SameShapeMerge], Field(min_length=1)]
 
 
@@ -195,34 +195,34 @@ class HeadOnlyControl(Section):
     """`control.head-only.<head>.<pair>`: the same heads on the untouched large body."""
 
     heads: Annotated[tuple[HeadName, ...], Field(min_length=1)] = ("transplant", "label-free", "labelled")
-    """Which of them."""
+    """Heads to fit."""
     fit_rows: FitRows = 2048
-    """Rows of train (a fixed draw) on which they are fitted."""
+    """Rows of train (a fixed draw) on which heads are fitted."""
     ridge: RidgeSizes = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
-    """Ridge sizes tried on `select`, as shares of the mean diagonal."""
+    """Ridge sizes to try on `select`, as shares of the mean diagonal."""
 
 
 class MergeControl(Section):
-    """Merges of this study, made with something else in the place of what they should carry over."""
+    """Merges of this study that carry over something else than what the small model learnt."""
 
     of: Annotated[tuple[Name, ...], Field(min_length=1)]
-    """Names under systems.merge, of methods with heads."""
+    """Names under systems.merge whose methods have heads."""
     heads: Annotated[tuple[HeadName, ...], Field(min_length=1)] | None = None
-    """The merge's own where left out."""
+    """Heads to make; by default the merge's."""
 
 
 class ChangeControl(MergeControl):
-    """`control.<control>.<merge>.<head>.<pair>`: merges that are given a change that says nothing of the task."""
+    """`control.<control>.<merge>.<head>.<pair>`: merges of a change that carries no information about the task."""
 
 
 class OtherSmallControl(MergeControl):
-    """`control.other-small.<merge>.<head>.<model>-into-<large>`: another small model in the place of the pair's own.
+    """`control.other-small.<merge>.<head>.<model>-into-<large>`: another small model instead of the pair's.
 
-    With it comes `finetune.<model>` as a control.
+    `finetune.<model>` is added as a control too.
     """
 
     models: Annotated[tuple[Name, ...], Field(min_length=1)]
-    """Small models, usually of the kinds random and masked_lm; in no pair."""
+    """Small models that are in no pair, usually of the kinds random and masked_lm."""
 
 
 class ControlSystems(Section):
@@ -230,15 +230,15 @@ class ControlSystems(Section):
 
     head_only: HeadOnlyControl | None = Field(default=None, alias="head-only")
     shuffled: ChangeControl | None = None
-    """The entries of every tensor's change in another order."""
+    """Every tensor's change with its entries in random order."""
     random: ChangeControl | None = None
-    """Noise with the norm of every tensor's change."""
+    """Noise with the same norm as every tensor's change."""
     other_small: OtherSmallControl | None = Field(default=None, alias="other-small")
     """Small models that were never distilled from the large one."""
 
 
 class Systems(Section):
-    """Everything that gets a row in the tables beside `finetune.<model>`, which is always there."""
+    """Everything that gets a row in the tables, besides `finetune.<model>`, which is always there."""
 
     probe: ProbeSystems | None = None
     majority: MajoritySystem | None = None

@@ -1,4 +1,4 @@
-"""The part of a study config that says on which other data sets its systems are evaluated. Imports no torch."""
+"""The part of a study config that lists other data sets for evaluating its systems. Imports no torch."""
 
 from __future__ import annotations
 
@@ -16,11 +16,11 @@ from graft.registry.tasks import TaskRow
 
 def _label(value: Any) -> str:
     if isinstance(value, bool | None):
-        raise ValueError(f"{str(value).lower()} is no text; write it in quotes, as the data set has it")
+        raise ValueError(f"{str(value).lower()} is not text; write it in quotes, as in the data set")
     return str(value)
 
 
-# YAML reads 0 and 1.5 as what they are; a label is compared as text.
+# YAML reads 0 and 1.5 as numbers, but labels are compared as text.
 LabelValue = Annotated[str, BeforeValidator(_label)]
 
 
@@ -28,7 +28,7 @@ class TransferLimits(Section):
     """Upper bounds in rows; the rows are drawn with a fixed seed."""
 
     report: Positive | None = None
-    """Rows that systems are evaluated on; all where left out."""
+    """Rows on which systems are evaluated; by default all."""
 
 
 class Transfer(Section):
@@ -38,47 +38,47 @@ class Transfer(Section):
     """
 
     task: Name = Field(alias="from")
-    """The task of this study on which the systems were trained."""
+    """Task of this study on which the systems were trained."""
     source: HubData | FileData | GeneratedData = Field(discriminator="kind")
-    """As that of a task; only the file of `split` is read."""
+    """As for a task; only the file of `split` is read."""
     split: Literal["dev", "test"] = "dev"
-    """The published split that is read: dev (on the hub: validation), or test where its labels are published."""
+    """The published split to read: dev (on the hub: validation), or test if its labels are published."""
     text: tuple[str, ...]
-    """Columns of the text, as many as the task has."""
+    """Text columns, the same number as for the task."""
     label: str
-    """Column of the label."""
+    """Label column."""
     labels: dict[LabelValue, str] | None = None
-    """For classes: each label value of the data set (name or id), and the task's class that it counts as. Rows with the
-    label -1 or - (no agreed label) are left out and counted, unless they stand here. For a score: leave it out."""
+    """For classes: maps each label value of the data set (name or id) to a class of the task. Rows labelled -1 or - (no
+    agreed label) are left out and counted, unless they are mapped here. For a score: leave it out."""
     limits: TransferLimits = TransferLimits()
     max_tokens: Tokens | None = None
-    """Longest input in tokens, for all systems alike; where left out, each reads as much as it was fine-tuned with."""
+    """Maximum input length in tokens for all systems; by default each reads as much as in its fine-tuning."""
     systems: tuple[str, ...] = ("*",)
-    """Patterns of the names of the task's systems that are evaluated. Differences need the fine-tuned models too."""
+    """Patterns for the names of the systems to evaluate. Differences need the fine-tuned models too."""
 
     def row(self, trained_on: TaskRow) -> TaskRow:
-        """How the data set is read: its own columns, with the classes and metrics of the task."""
+        """Return how to read the data set: its own columns, with the classes and metrics of the task."""
         return trained_on.replaced(text=self.text, label=self.label, aliases=())
 
     def evaluates(self, system: str, ending: str) -> bool:
-        """Whether a system is evaluated; `ending`: what short names of systems leave out."""
+        """Whether a system is evaluated; `ending`: the suffix that short names of systems omit."""
         return any(matches(system, pattern, ending) for pattern in self.systems)
 
 
 def full_name(name: str, transfer: Transfer) -> str:
-    """How a transfer is called in paths and tables."""
+    """Return a transfer's name in paths and tables."""
     return f"{name}.from-{transfer.task}"
 
 
 def check_transfers(transfers: Mapping[str, Transfer], tasks: Mapping[str, TaskRow]) -> None:
-    """Raise ValueError, which names the key, where a transfer does not fit the tasks of the study."""
+    """Raise ValueError, naming the key, if a transfer does not fit the tasks of the study."""
     for name, transfer in transfers.items():
         where = f"transfer.{name}"
         if transfer.task not in tasks:
             raise unknown(f"{where}.from", transfer.task, tasks)
         row = tasks[transfer.task]
         if len(transfer.text) != len(row.text):
-            raise ValueError(f"{where}.text: {len(transfer.text)} columns; {transfer.task} has {len(row.text)}")
+            raise ValueError(f"{where}.text: {len(transfer.text)} columns, but {transfer.task} has {len(row.text)}")
         _check_labels(where, transfer, row)
         if isinstance(transfer.source, GeneratedData):
             _check_generated(where, transfer, transfer.source)
@@ -88,8 +88,8 @@ def _check_labels(where: str, transfer: Transfer, row: TaskRow) -> None:
     if row.labels is None:
         if transfer.labels is not None:
             raise ValueError(
-                f"{where}.labels: {transfer.task} has a score, and classes cannot be told from it; "
-                "name a task with classes, or leave the key out where the data set has scores"
+                f"{where}.labels: {transfer.task} has a score, from which classes cannot be inferred; "
+                "name a task with classes, or leave the key out if the data set has scores"
             )
         return
     if not transfer.labels:
@@ -99,21 +99,21 @@ def _check_labels(where: str, transfer: Transfer, row: TaskRow) -> None:
     for value, label in transfer.labels.items():
         if label not in row.labels:
             raise ValueError(
-                f"{where}.labels.{value}: {label!r} is no class of {transfer.task}; it has {', '.join(row.labels)}"
+                f"{where}.labels.{value}: {label!r} is not a class of {transfer.task}; it has {', '.join(row.labels)}"
             )
 
 
 def _check_generated(where: str, transfer: Transfer, source: GeneratedData) -> None:
     layout = LAYOUTS[source.grammar]
     if transfer.split != "dev":
-        raise ValueError(f"{where}.split: {transfer.split}; generated data has dev only")
+        raise ValueError(f"{where}.split: {transfer.split}; generated data has only dev")
     for key, columns, known in (("text", transfer.text, layout.text), ("label", (transfer.label,), (layout.label,))):
         for column in columns:
             if column not in known:
                 raise unknown(f"{where}.{key}", column, known)
     if (layout.labels is None) != (transfer.labels is None):
         has = "a score" if layout.labels is None else "classes"
-        raise ValueError(f"{where}.source: {source.grammar} has {has}, {transfer.task} has not; take another grammar")
+        raise ValueError(f"{where}.source: {source.grammar} has {has}, unlike {transfer.task}; use another grammar")
     for value in layout.labels or ():
         if value not in (transfer.labels or ()):
-            raise ValueError(f"{where}.labels: {value!r} is missing, a label value of {source.grammar}")
+            raise ValueError(f"{where}.labels: {value!r}, a label value of {source.grammar}, is missing")

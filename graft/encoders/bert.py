@@ -116,18 +116,18 @@ def _load(kind: type[Loaded], folder: str | Path) -> Loaded:
         made = ", ".join(read_config(Path(folder)).get("architectures") or ())
         other = made and kind.__name__ not in made
         if other or (not made and "classifier.weight" in info["missing_keys"]):
-            told = made or "an encoder"
+            what = made or "an encoder"
             raise ValueError(
-                f"{folder}: holds no classifier of texts ({told}); a model fine-tuned for classes or a score is needed"
+                f"{folder}: not a text classifier ({what}); a model fine-tuned for classes or a score is needed"
             )
     problems = [f"{name} is missing" for name in sorted(info["missing_keys"])]
     # transformers ignores unknown tensors; for an encoder they are heads, which may be ignored.
     if kind is BertForSequenceClassification:
         problems += [
-            f"{name} is of no BERT classifier" for name in sorted(info["unexpected_keys"]) if not is_buffer(name)
+            f"{name} is not a BERT classifier's" for name in sorted(info["unexpected_keys"]) if not is_buffer(name)
         ]
     problems += [
-        f"{name} has shape {list(here)}, config.json says {list(said)}"
+        f"{name} has shape {list(here)}, but config.json says {list(said)}"
         for name, here, said in sorted(info["mismatched_keys"])
     ]
     if problems:

@@ -13,4 +13,4 @@ def pool(hidden: Tensor, mask: Tensor, how: str) -> Tensor:
     if how == "mean":
         weights = mask.to(hidden.dtype).unsqueeze(-1)
         return (hidden * weights).sum(1) / weights.sum(1)
-    raise ValueError(f"pooling {how!r} is not known; known are cls, mean")
+    raise ValueError(f"unknown pooling {how!r}; available: cls, mean")

@@ -100,10 +100,10 @@ def projections(state: Mapping[str, Tensor], shape: Shape, where: str) -> dict[s
     if unlike := wanted ^ set(given):
         prefix = OWN if own else SHARED
         needed = "needs a weight and a bias" + (" for the embeddings and for each layer" if own else "")
-        raise ValueError(f"{where}: {prefix}{min(unlike)} is one too many or missing; a projection {needed}")
+        raise ValueError(f"{where}: {prefix}{min(unlike)} is missing or unexpected; a projection {needed}")
     for name, tensor in given.items():
         if name.endswith("weight") and tensor.shape[1:] != (shape.width,):
-            raise ValueError(f"{where}: projection {name} is {list(tensor.shape)}; the model is {shape.width} wide")
+            raise ValueError(f"{where}: projection {name} is {list(tensor.shape)}, but the model is {shape.width} wide")
     return {name: tensor.contiguous() for name, tensor in given.items()}
 
 
@@ -138,14 +138,14 @@ def read_checkpoint(model: ModelFolder, where: str) -> dict[str, Tensor]:
         except Exception as error:  # safetensors, pickle and zipfile each raise their own type for a damaged file
             # torch's own message advises letting the pickle run its code.
             reason = (
-                "damaged, or a pickle of more than numbers" if model.pickled else " ".join(str(error).split())[:200]
+                "damaged, or a pickle of more than tensors" if model.pickled else " ".join(str(error).split())[:200]
             )
             raise ValueError(f"{file}: cannot be read as weights ({reason}); save or download it again") from None
         for name, tensor in part.items():
             if name in tensors:
-                raise ValueError(f"{where}: {name} stands in two weights files")
+                raise ValueError(f"{where}: {name} is in two weights files")
             if not isinstance(tensor, Tensor):
-                raise ValueError(f"{file}: {name} is no tensor; a checkpoint of weights alone is needed")
+                raise ValueError(f"{file}: {name} is not a tensor; a checkpoint with nothing but weights is needed")
             tensors[name] = tensor
     return tensors
 
@@ -155,16 +155,16 @@ def _check_names(state: dict[str, Tensor], expected: dict[str, Tensor], where: s
         if name not in state:
             raise ValueError(f"{where}: tensor {name} is missing")
         if state[name].shape != tensor.shape:
-            raise ValueError(f"{where}: {name} is {list(state[name].shape)}; config.json says {list(tensor.shape)}")
+            raise ValueError(f"{where}: {name} is {list(state[name].shape)}, but config.json says {list(tensor.shape)}")
     unknown = sorted(set(state) - set(expected))
     if unknown:
-        raise ValueError(f"{where}: {unknown[0]} belongs to no BERT encoder ({len(unknown)} such tensors)")
+        raise ValueError(f"{where}: {unknown[0]} does not belong to a BERT encoder ({len(unknown)} such tensors)")
 
 
 def _write_tokenizer(folder: Path, target: Path) -> None:
     given = alike.read_tokenizer(folder)
     if given is None:
-        raise ValueError(f"{folder}: neither tokenizer.json nor vocab.txt is there")
+        raise ValueError(f"{folder}: contains neither tokenizer.json nor vocab.txt")
     if (folder / "tokenizer.json").is_file():
         files.copy_into(folder, target, files.TOKENIZER)
         return
@@ -174,4 +174,4 @@ def _write_tokenizer(folder: Path, target: Path) -> None:
     # transformers has silently dropped settings, and even whole vocabularies.
     written = alike.read_tokenizer(target)
     if found := "not at all" if written is None else alike.difference(given, written):
-        raise ValueError(f"{folder}: transformers reads its vocab.txt otherwise: {found}; save it as tokenizer.json")
+        raise ValueError(f"{folder}: transformers reads its vocab.txt differently: {found}; save it as tokenizer.json")

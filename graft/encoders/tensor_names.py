@@ -101,7 +101,7 @@ def of(stored: Iterable[str], model_type: str = "bert") -> Names:
     for name in stored:
         plain = canonical(name, model_type)
         if plain in seen:
-            raise ValueError(f"{name} is the same tensor as {seen[plain]}; one of both must go")
+            raise ValueError(f"{name} is the same tensor as {seen[plain]}; remove one of them")
         seen[plain] = name
         in_body = name.startswith(prefix(model_type)) if under_head else plain.split(".")[0] not in _HEADS
         parts["buffers" if is_buffer(plain) else "body" if in_body else "heads"][plain] = name

@@ -37,8 +37,8 @@ def hold(path: Path, what: str, by: str = "snakemake") -> str:
         raise ValueError(f"{what} is being run by another {by} ({holder}); wait for it or stop it") from None
     if not locked:
         print(
-            f"{what}: the file system of {path} has no locks; see to it that no other {by}, and no job of an "
-            "earlier one, is at work here",
+            f"{what}: the file system of {path} has no locks; make sure that no other {by}, and no job of an "
+            "earlier one, is running here",
             file=sys.stderr,
         )
     mark = f"pid {os.getpid()} on {os.uname().nodename} since {time.strftime('%Y-%m-%d %H:%M:%S')}"
@@ -52,7 +52,7 @@ def refuse_orphan(path: Path) -> None:
     """Raise ValueError if the snakemake of this job, named in the environment, was not the last to hold lock `path`."""
     mine = os.environ.get(RUN)
     if mine and path.is_file() and (last := path.read_text().strip()) != mine:
-        raise ValueError(f"this job is of a snakemake that is gone ({mine}); now it is {last}")
+        raise ValueError(f"this job belongs to a snakemake that is gone ({mine}), not to the present one ({last})")
 
 
 def share(path: Path) -> None:
@@ -99,7 +99,7 @@ def refuse_while_running(lock: Path, jobs_lock: Path, what: str) -> None:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except BlockingIOError:
         os.close(descriptor)
-        raise ValueError(f"{what} has jobs that still run, without a snakemake; wait for them or stop them") from None
+        raise ValueError(f"{what} has jobs still running without a snakemake; wait for them or stop them") from None
     _held.append(descriptor)
 
 

@@ -28,7 +28,7 @@ def page(*parts: str) -> str:
 
 
 def prose(text: str) -> str:
-    """Escape `<name>` outside of code, so that it is not read as HTML."""
+    """Escape `<name>` outside code, so that it is not read as HTML."""
     code = re.split(r"(`[^`]*`)", text)
     return "".join(part if part.startswith("`") else re.sub("<(?=[a-z])", "&lt;", part) for part in code)
 

@@ -48,7 +48,7 @@ def open_folder(folder: Path, where: str = "") -> ModelFolder:
     _check_folder(folder, said)
     config = read_config(folder, said)
     if "quantization_config" in config:
-        raise ValueError(f"{said}: its weights are quantised; give the model with weights of full precision")
+        raise ValueError(f"{said}: its weights are quantised; use the model in full precision")
     found = next((folder / name for name in LAYOUTS if (folder / name).is_file()), None)
     if found is None:
         raise ValueError(f"{said}: {_no_weights(folder)}")
@@ -57,7 +57,7 @@ def open_folder(folder: Path, where: str = "") -> ModelFolder:
     for file in weights:
         with file.open("rb") as handle:
             if handle.read(len(POINTER)) == POINTER:
-                raise ValueError(f"{file}: only says where git-lfs keeps the weights; fetch them with `git lfs pull`")
+                raise ValueError(f"{file}: only a pointer to the weights in git-lfs; fetch them with `git lfs pull`")
     return ModelFolder(folder, config, weights, index)
 
 
@@ -78,7 +78,7 @@ def read_keys(path: Path) -> dict[str, Any]:
     except ValueError as error:
         raise ValueError(f"{path}: not valid JSON ({error}); save or download the model again") from None
     if not isinstance(found, dict):
-        raise ValueError(f"{path}: holds no keys; JSON with names and values is needed")
+        raise ValueError(f"{path}: contains no keys; a JSON object is needed")
     return found
 
 
@@ -94,36 +94,36 @@ def label_names(config: Mapping[str, Any]) -> list[str]:
         found = {}
     names = [found[number] for number in range(len(named)) if number in found]
     if len(set(names)) < len(named):
-        raise ValueError(f"id2label {named!r} must have a label of its own for each number from 0 on")
+        raise ValueError(f"id2label {named!r} must give a different label to each number from 0 on")
     return names
 
 
 def _check_folder(folder: Path, said: str) -> None:
     if folder.is_file():
-        raise ValueError(f"{said} is a file; name the model folder that holds it")
+        raise ValueError(f"{said} is a file; name the model folder that contains it")
     if not folder.is_dir():
         # A name on the hub is also a valid relative path, so only the file system can tell them apart.
         named = re.fullmatch(r"[\w.-]+/[\w.-]+", str(folder)) and not folder.parent.exists()
         hint = f"; if it is a model on the hub: hf download {folder} --local-dir FOLDER" if named else ""
-        raise ValueError(f"{said} is no folder; a Hugging Face model folder is needed{hint}")
+        raise ValueError(f"{said} is not a folder; a Hugging Face model folder is needed{hint}")
     if (folder / ADAPTER).is_file() and not any((folder / name).is_file() for name in LAYOUTS):
         raise ValueError(
-            f"{said} holds a LoRA adapter and no model; write both as one model first (peft: "
+            f"{said} contains a LoRA adapter but no model; merge it into its base model first (peft: "
             "model.merge_and_unload().save_pretrained(FOLDER)), and name that folder"
         )
 
 
 def _inside(folder: Path) -> str:
-    """Suggest subfolders that hold a model, in case their parent was named instead."""
+    """Suggest subfolders that contain a model, in case their parent was named instead."""
     inside = sorted(path.parent.name for path in folder.glob(f"*/{CONFIG}"))
-    return f", perhaps {', '.join(inside[:3])}{', ...' if len(inside) > 3 else ''} inside of it" if inside else ""
+    return f", perhaps {', '.join(inside[:3])}{', ...' if len(inside) > 3 else ''} inside it" if inside else ""
 
 
 def _no_weights(folder: Path) -> str:
     other = next((kind for name, kind in ELSEWHERE.items() if (folder / name).is_file()), None)
     if other:
-        return f"holds weights for {other} alone; convert them to {SAFETENSORS} (transformers 4 can)"
-    return f"neither {SAFETENSORS} nor {PICKLED} is there, nor an index of either"
+        return f"contains weights for {other} only; convert them to {SAFETENSORS} (transformers 4 can)"
+    return f"contains neither {SAFETENSORS} nor {PICKLED}, nor an index of either"
 
 
 def _shards(index: Path) -> tuple[Path, ...]:
@@ -137,7 +137,7 @@ def _shards(index: Path) -> tuple[Path, ...]:
         raise ValueError(f"{index}: names no weights file")
     for name in names:
         if Path(name).name != name:
-            raise ValueError(f"{index}: {name!r} is not a file beside it")
+            raise ValueError(f"{index}: {name!r} is not the name of a file in its folder")
         if not (index.parent / name).is_file():
-            raise ValueError(f"{index.parent / name} is missing, which {index.name} names; copy or download it again")
+            raise ValueError(f"{index.parent / name}, named in {index.name}, is missing; copy or download it again")
     return tuple(index.parent / name for name in names)

@@ -29,11 +29,11 @@ def checked_name(value: str) -> str:
     if len(value) > LONGEST:
         raise ValueError(f"{value[:LONGEST]!r}... is not a name: it has {len(value)} characters, {LONGEST} at most")
     if _TAKEN.fullmatch(value):
-        raise ValueError(f"{value!r} is not a name: it means something else in paths; take another")
+        raise ValueError(f"{value!r} is not a name: it is reserved in paths; choose another")
     if joint := next((joint for joint in _JOINTS if joint in value), None):
-        raise ValueError(f"{value!r} is not a name: {joint} joins two names; take another")
+        raise ValueError(f"{value!r} is not a name: {joint} joins two names; choose another")
     if ".." in value or value.endswith("."):
-        raise ValueError(f"{value!r} is not a name: dots stand one by one and between other characters")
+        raise ValueError(f"{value!r} is not a name: dots must be single and between other characters")
     return value
 
 
@@ -68,14 +68,14 @@ def shown(given: object) -> str:
 def unknown(where: str, given: object, known: Iterable[str]) -> ValueError:
     """Return the error for a name that is not among the known ones."""
     known = list(known)
-    return ValueError(f"{where}: unknown {given!r}; known are {', '.join(known) or 'none'}{meant(given, known)}")
+    return ValueError(f"{where}: unknown {given!r}; available: {', '.join(known) or 'none'}{meant(given, known)}")
 
 
 def near(given: str, known: Iterable[str]) -> str:
-    """List the known names in words, or only those closest to the given one if there are many."""
+    """List the known names, or only those closest to the given one if there are many."""
     known = list(dict.fromkeys(known))
     close = known if len(known) <= _MOST else difflib.get_close_matches(given, known, _MOST, 0.3) or known[:_MOST]
-    return f"{'known are' if len(close) == len(known) else 'among the known are'} {', '.join(close) or 'none'}"
+    return f"{'available' if len(close) == len(known) else 'similar'}: {', '.join(close) or 'none'}"
 
 
 def common_pair(systems: Iterable[str]) -> str:
@@ -101,7 +101,7 @@ def system_named(given: str, systems: Iterable[str]) -> str:
         return whole
     found = [name for name in systems if name.startswith(f"{given}.")]
     if len(found) > 1:
-        raise ValueError(f"no system {given!r}, which may mean {near(given, found).split(' are ')[1]}")
+        raise ValueError(f"no system {given!r}, which may mean {near(given, found).split(': ')[1]}")
     if not found:
         raise ValueError(f"no system {given!r}; {near(given, systems)}")
     return found[0]
@@ -124,5 +124,5 @@ def check_patterns(nothing: str, patterns: Iterable[str], names: Iterable[str], 
     names = list(dict.fromkeys(names))
     for pattern in patterns:
         if not any(matches(name, pattern, ending) for name in names):
-            over = f"patterns are over {form}; " if form else ""
+            over = f"patterns match {form}; " if form else ""
             raise ValueError(f"{nothing} matches {pattern!r}; {over}{near(pattern, names)}")

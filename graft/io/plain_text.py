@@ -33,7 +33,7 @@ def read(path: str | Path) -> str:
         ) from None
     if "\0" in text:
         raise ValueError(
-            f"{path}: line {_line(data, data.index(0))} holds a NUL byte (byte {data.index(0)} of the file), so it is "
+            f"{path}: line {_line(data, data.index(0))} has a NUL byte (byte {data.index(0)} of the file), so it is "
             "UTF-16 without a byte order mark, or damaged; save the file as UTF-8"
         )
     # Concatenated files keep their byte order marks.

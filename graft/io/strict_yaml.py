@@ -33,8 +33,8 @@ def read_yaml(path: str | Path) -> dict[str, Any]:
     """Read the mapping in a YAML file; raises ValueError, in one sentence, if it has none or a value is ambiguous."""
     values = _read(plain_text.read(path), str(path), lines=True)
     if not isinstance(values, dict):
-        holds = "nothing" if values is None else "a list" if isinstance(values, list) else "one value"
-        raise ValueError(f"{path}: holds {holds}, no keys; a study config is a mapping (see config.yaml)")
+        found = "nothing" if values is None else "a list" if isinstance(values, list) else "a single value"
+        raise ValueError(f"{path}: contains {found}, not keys; a study config is a mapping (see config.yaml)")
     return values
 
 
@@ -78,9 +78,9 @@ class _Loader(yaml.SafeLoader):
         seen = set()
         for key, _ in node.value if isinstance(node, yaml.MappingNode) else ():
             if not isinstance(key, yaml.ScalarNode):
-                raise _problem(key, "a list or mapping stands where a key is needed")
+                raise _problem(key, "a list or mapping cannot be a key")
             if key.value in seen:
-                raise _problem(key, f"key {key.value!r} stands twice, a second time here")
+                raise _problem(key, f"key {key.value!r} appears twice, the second time here")
             seen.add(key.value)
         return super().construct_mapping(node, deep)
 
@@ -98,16 +98,16 @@ class _Loader(yaml.SafeLoader):
         if _OTHER_TRUTH.fullmatch(node.value):
             truth = str(node.value.lower() in ("yes", "on")).lower()
             raise _problem(
-                node, f"{node.value} is {truth} to some readers of YAML; write {truth}, or '{node.value}' for text"
+                node, f"{node.value} means {truth} in some versions of YAML; write {truth}, or '{node.value}' for text"
             )
         raise _problem(
             node,
-            f"{node.value} is one number to some readers of YAML, and another or text to others; write the number in "
+            f"{node.value} is read differently by different versions of YAML; write the number in "
             f"plain digits, or '{node.value}' for text",
         )
 
     def other(self, node: yaml.Node) -> Any:
-        raise _problem(node, f"the tag {node.tag.replace(_CORE, '!!')} means nothing in a config; leave it out")
+        raise _problem(node, f"the tag {node.tag.replace(_CORE, '!!')} has no meaning in a config; leave it out")
 
 
 for _tag, _pattern, _first in (
@@ -153,20 +153,20 @@ def _in_words(error: yaml.MarkedYAMLError) -> str:
     if problem.startswith("but "):
         problem = f"{error.context} {problem}"
     if "scanning an alias" in (error.context or ""):
-        return "* stands for an alias here; put a pattern in quotes"
+        return "* begins an alias in YAML; put patterns in quotes"
     if "could not find expected ':'" in problem:
         return "a key needs a colon and a space after it"
     if "stream end" in problem or "end of stream" in problem:
-        return "a list, a mapping or a quotation mark is opened and not closed; text that begins so needs quotes"
+        return "a list, a mapping or a quotation mark is never closed; text that begins with such a mark needs quotes"
     if "'\\t'" in problem:
-        return "a tab stands where YAML takes spaces only; indent with spaces"
+        return "YAML does not allow tabs here; indent with spaces"
     if "mapping values are not allowed" in problem:
-        return "a second colon, or a line indented too far; put text that holds a colon and a space in quotes"
+        return "a second colon, or a line indented too far; put text that contains a colon and a space in quotes"
     return problem
 
 
 def _too_deep(where: str) -> str:
-    return f"{where}: nested more than {_DEPTH} deep; a study config has less than ten levels"
+    return f"{where}: nested more than {_DEPTH} levels deep; a study config has fewer than ten"
 
 
 def _check_size(values: Any, where: str) -> None:
@@ -178,6 +178,6 @@ def _check_size(values: Any, where: str) -> None:
         if depth > _DEPTH:
             raise ValueError(_too_deep(where))
         if count > _VALUES:
-            raise ValueError(f"{where}: holds more than {_VALUES} values, aliases counted; a study config has less")
+            raise ValueError(f"{where}: contains more than {_VALUES} values with aliases; a study config has fewer")
         inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()
         left += [(part, depth + 1) for part in inner]

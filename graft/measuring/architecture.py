@@ -24,7 +24,7 @@ def architecture(folder: str | Path) -> str:
     if (folder / "config.json").is_file():
         shape = Shape.of(folder)
         return f"bert-{shape.layers}x{shape.width}x{shape.heads}x{shape.ffn}x{shape.vocabulary}"
-    raise ValueError(f"{folder}: holds no system; it must have {manifest.FILE} or config.json")
+    raise ValueError(f"{folder}: contains no system; it needs {manifest.FILE} or config.json")
 
 
 def _composite(composite: Composite) -> str:

@@ -1,4 +1,4 @@
-"""Measure latency: one text at a time, and in batches; systems take turns, one in memory at a time.
+"""Measure latency: one text at a time, and in batches; systems run in rotation, one in memory at a time.
 
 Times run from token ids in memory to logits in memory, copies to and from a GPU included. Tokenization is left out: it
 takes equally long for every system.

@@ -26,7 +26,7 @@ class Measurement(Part):
     """In batches of texts of like length; the median over rounds."""
     inference_peak_memory_bytes: int | None = None
     """Weights and all that a pass over these batches takes beside them: on a GPU by torch's allocator, on a CPU the
-    growth of a process of its own; None where it cannot be read."""
+    growth of a separate process; None if it cannot be read."""
     energy_joules_per_example: float | None = None
     """In these batches, of the whole GPU or of the CPU packages; None where no counter can be read."""
 

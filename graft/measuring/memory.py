@@ -29,7 +29,7 @@ def peak_bytes(load: Callable[[], Answer], batches: Sequence[Batch], device: str
 
 
 def _on_gpu(load: Callable[[], Answer], batches: Sequence[Batch]) -> int:
-    # The first matrix product allocates cuBLAS's workspace, tens of MB that belong to no system.
+    # The first matrix product allocates cuBLAS's workspace, tens of MB that no system is responsible for.
     one = torch.ones(1, 1, device="cuda")
     torch.nn.functional.linear(one, one, one[0])
     before = torch.cuda.memory_allocated()

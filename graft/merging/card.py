@@ -85,6 +85,6 @@ def text(
         + (f" Its head is fitted: {head}." if head else "")
         + f" Source of the method: {options.citation}.",
         table_of(sources),
-        f"{LOADING} All about its making stands in `{PROVENANCE}`. {UNTRIED} the fine-tuned models and with the head "
+        f"{LOADING} `{PROVENANCE}` records how it was made. {UNTRIED} the fine-tuned models and with the head "
         "alone before you use it.",
     )

@@ -23,7 +23,7 @@ def finetuned_with(
     depend on (seed, tensor name) alone. Raises ValueError for an unknown kind of change.
     """
     if change not in CHANGES:
-        raise ValueError(f"no change is called {change!r}; known are {', '.join(CHANGES)}")
+        raise ValueError(f"no change is called {change!r}; available: {', '.join(CHANGES)}")
     if change == "finetuned":
         return finetuned
     return {name: before + _unlike(change, finetuned[name] - before, name, seed) for name, before in pretrained.items()}

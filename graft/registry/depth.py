@@ -104,4 +104,4 @@ def check(depth_map: DepthMap, small_layers: int, large_layers: int) -> None:
 
 def _check_layers(small: int, large: int) -> None:
     if not 0 < small <= large:
-        raise ValueError(f"{small} small layers do not map onto {large} large ones; it takes 1 to as many")
+        raise ValueError(f"{small} small layers do not map onto {large} large ones; 1 to {large} can be mapped")

@@ -34,6 +34,6 @@ _TABLE = {
 def gpu(name: str) -> Gpu:
     """Return the GPU called `name`; raises ValueError with the known names."""
     if name not in _TABLE:
-        raise ValueError(f"no GPU is called {name!r} here; known are {', '.join(_TABLE)}")
+        raise ValueError(f"no GPU is called {name!r} here; available: {', '.join(_TABLE)}")
     bf16, fp32 = _TABLE[name]
     return Gpu(name, bf16 * 1e12, fp32 * 1e12)

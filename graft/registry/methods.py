@@ -1,7 +1,7 @@
 """The merge methods, for plans, configs and reports. Imports no torch.
 
 Each method has a room: a module of `graft.merging` with its class, which has its facts, options and FLOPs, and with its
-mathematics there or beside it. No room imports torch; all are loaded when the first method is asked for.
+mathematics there or beside it. No room imports torch; all are loaded when the first method is requested.
 """
 
 from __future__ import annotations
@@ -72,8 +72,8 @@ def facts(name: str, *kinds: str) -> type[Any]:
         return known[name]
     if ONE_SHAPE in kinds:
         told = ", ".join(known) + meant(name, known)
-        raise ValueError(f"no method for models of one shape is called {name!r}; known are {told}")
-    raise ValueError(f"no merge method is called {name!r}; known are {', '.join(sorted(known))}{meant(name, known)}")
+        raise ValueError(f"no method for models of one shape is called {name!r}; available: {told}")
+    raise ValueError(f"no merge method is called {name!r}; available: {', '.join(sorted(known))}{meant(name, known)}")
 
 
 def implementation(name: str) -> Any:

@@ -118,7 +118,7 @@ class Options:
         for name in given:
             if name not in known:
                 told = (", ".join(sorted(known)) or "none") + meant(name, known)
-                raise ValueError(f"{who} has no option {name!r}; known are {told}")
+                raise ValueError(f"{who} has no option {name!r}; available: {told}")
         values = {name: given.get(name, option.default) for name, option in known.items()}
         checked = {name: known[name].checked(f"option {name!r} of {who}", value) for name, value in values.items()}
         options = cls(**checked)

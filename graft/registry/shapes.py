@@ -43,17 +43,17 @@ class Shape:
         A config without a model_type, as in old copies of TinyBERT, is BERT's if its keys fit no other family.
         """
         if "model_type" not in config and not _says_bert(config):
-            raise ValueError("has no model_type, and its keys are not BERT's alone; supported is 'bert'")
+            raise ValueError("model_type is missing, and not all keys are BERT's; only 'bert' is supported")
         if config.get("model_type", "bert") != "bert":
-            raise ValueError(f"model_type is {config['model_type']!r}; supported is 'bert'")
+            raise ValueError(f"model_type is {config['model_type']!r}; only 'bert' is supported")
         if missing := [key for key in KEYS if not isinstance(config.get(key), int)]:
-            raise ValueError(f"{missing[0]} is missing or no number; a BERT's config has it")
+            raise ValueError(f"{missing[0]} is missing or not a number; a BERT config needs it")
         for key, usual in COMPUTED.items():
             if config.get(key, usual) != usual:
-                raise ValueError(f"{key} is {config[key]!r}; supported is {usual!r}")
+                raise ValueError(f"{key} is {config[key]!r}; only {usual!r} is supported")
         width, heads = config["hidden_size"], config["num_attention_heads"]
         if heads < 1 or width % heads:
-            raise ValueError(f"hidden_size {width} cannot be shared out among num_attention_heads {heads}")
+            raise ValueError(f"hidden_size {width} is not divisible by num_attention_heads {heads}")
         return cls(
             layers=config["num_hidden_layers"],
             width=width,
@@ -96,17 +96,17 @@ def check_shapes(teacher: Shape, student: Shape) -> None:
         raise ValueError(f"distilled model has {student.layers} layers; must divide the teacher's {teacher.layers}")
     if student.heads != teacher.heads:
         raise ValueError(
-            f"distilled model has {student.heads} heads; attention scores need as many as the teacher's {teacher.heads}"
+            f"distilled model has {student.heads} heads, but matching attention needs the teacher's {teacher.heads}"
         )
     if student.width % student.heads:
-        raise ValueError(f"distilled model is {student.width} wide; its {student.heads} heads must divide the width")
+        raise ValueError(f"distilled model is {student.width} wide, not a multiple of its {student.heads} heads")
     for name in ("width", "ffn", "positions"):
         if getattr(student, name) > getattr(teacher, name):
             raise ValueError(
-                f"distilled model has {name} {getattr(student, name)}; at most the teacher's {getattr(teacher, name)}"
+                f"distilled model has {name} {getattr(student, name)}, above the teacher's {getattr(teacher, name)}"
             )
     for name in ("vocabulary", "types"):
         if getattr(student, name) != getattr(teacher, name):
             raise ValueError(
-                f"distilled model has {name} {getattr(student, name)}; must be the teacher's {getattr(teacher, name)}"
+                f"distilled model has {name} {getattr(student, name)}, not the teacher's {getattr(teacher, name)}"
             )

@@ -2,14 +2,14 @@
 
 _COST = (
     "Bars are intervals for new seeds and new examples, the grey steps the Pareto front, the dashed line the "
-    "reference, a dotted line a system that costs nothing. Of many systems these are numbered: on the front (bold), "
-    "fine-tuned, the merge that is best on select, the best control."
+    "reference, a dotted line a system that costs nothing. Of many systems only these are numbered: those on the front "
+    "(bold), the fine-tuned ones, the merge that is best on select, and the best control."
 )
 # Heading and caption by figure, in the order of the report.
 FIGURES = {
     "metric-vs-training-flops": (
         "Metric against training FLOPs",
-        f"The primary metric against all compute from the published models to each system. {_COST}",
+        f"The primary metric against all compute needed to get from the published models to each system. {_COST}",
     ),
     "metric-vs-inference-flops": (
         "Metric against inference FLOPs",
@@ -18,7 +18,7 @@ FIGURES = {
     "differences": (
         "Differences to the reference",
         "Mean difference to the fine-tuned large model, paired by seed, with its interval for new seeds and new "
-        "examples. The grey band, if any, is what counts as equivalent; a star marks the merge that is best on select.",
+        "examples. Differences within the grey band count as equivalent; a star marks the merge best on select.",
     ),
     "seeds": (
         "Every seed",
@@ -27,8 +27,8 @@ FIGURES = {
     ),
     "strengths": (
         "Strength of the merge",
-        "The metric on select, by which the strength is chosen, at every strength that was tried; 0 is no merge at "
-        "all. Thin lines are seeds, thick ones their mean, circles the strengths chosen.",
+        "The metric on select, by which the strength is chosen, at every strength tried; 0 means no merge at "
+        "all. Thin lines are seeds, thick lines their means, circles the chosen strengths.",
     ),
     "warm-start": (
         "Warm starts",
@@ -38,11 +38,11 @@ FIGURES = {
     "layer-similarity": (
         "Similarity of layers",
         "Linear CKA of the activations of every small and large layer on the task's train texts, before fine-tuning. "
-        "Marks are the layers that the study's depth maps join.",
+        "Marks show the layers that the study's depth maps pair.",
     ),
     "training": (
         "Training",
-        "Left: training loss by optimizer step. Right: the metric on select after every epoch; the dot is the best "
-        "one, which is kept. A line per seed.",
+        "Left: training loss by optimizer step. Right: the metric on select after every epoch; the dot marks the best "
+        "one, which is kept. There is one line per seed.",
     ),
 }

@@ -93,9 +93,9 @@ def _needed(significance: pd.DataFrame, rows: list[dict[str, Any]]) -> list[str]
     chosen = {row["system"] for row in rows if row["chosen"] is True}
     of = [row for row in formats.records(significance) if row["system"] in chosen and row["versus"] == "reference"]
     return [
-        f"{row['system']}, the merge that is best on select: to tell a true difference of {row['margin']:g} to the "
-        f"reference from none would take about {row['seeds_needed']:,.0f} seeds and {row['examples_needed']:,.0f} "
-        f"report examples (80% power, one comparison); here are {row['n_seeds']} and {row['n_examples']:,}."
+        f"{row['system']}, the merge that is best on select: detecting a true difference of {row['margin']:g} from the "
+        f"reference would take about {row['seeds_needed']:,.0f} seeds and {row['examples_needed']:,.0f} report "
+        f"examples (80% power, one comparison); this study has {row['n_seeds']} and {row['n_examples']:,}."
         for row in of
         if row["seeds_needed"] is not None
     ]
@@ -118,8 +118,8 @@ def _together(aggregate: pd.DataFrame, confidence: float) -> Section:
         for row in formats.records(aggregate)
     )
     note = (
-        f"Over {', '.join(aggregate['tasks'].iloc[0].split())}: tasks on which the reference is clearly better than "
-        "one label for all. Normalised score: 0 is one label for all, 1 the reference; interquartile mean over runs. "
+        f"Over {', '.join(aggregate['tasks'].iloc[0].split())}: tasks on which the reference is clearly better than a "
+        "constant label. Normalised score: 0 is a constant label, 1 the reference; interquartile mean over runs. "
         f"Rank 1 is the best. {confidence:.0%} intervals for new seeds and examples."
     )
     return Section("all tasks", ("system", "kind", "normalised score", "mean rank"), rows, (note,))

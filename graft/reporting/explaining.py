@@ -54,14 +54,14 @@ def find_run(grid: Grid, task: str, system: str, seed: str) -> Run:
     """Find a run by its names; raises ValueError naming the unknown one and listing the known ones."""
     runs = [*grid.runs, *grid.transfer_runs]
     if task not in (known := list(dict.fromkeys(run.task for run in runs))):
-        raise ValueError(f"study {grid.study.name} has no task {task!r}; known are {', '.join(known)}")
+        raise ValueError(f"study {grid.study.name} has no task {task!r}; available: {', '.join(known)}")
     try:
         system = grid.named(system, task)
     except ValueError as error:
         raise ValueError(f"task {task} has {error}") from None
     seeds = {str(run.seed): run for run in runs if (run.task, run.system.name) == (task, system)}
     if seed not in seeds:
-        raise ValueError(f"{task}/{system} has no seed {seed!r}; known are {', '.join(seeds)}")
+        raise ValueError(f"{task}/{system} has no seed {seed!r}; available: {', '.join(seeds)}")
     return seeds[seed]
 
 

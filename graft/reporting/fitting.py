@@ -50,7 +50,7 @@ class Fitted:
         yield from self._table(first, others, width)
         left_out = [self._columns[number].heading for number in everything[1:] if number not in others]
         if left_out:
-            yield from _folded(Text(f"no room for: {', '.join(left_out)}", style="dim"), width)
+            yield from _folded(Text(f"not shown for lack of space: {', '.join(left_out)}", style="dim"), width)
 
     def _widths(self, number: int) -> tuple[int, int]:
         """The least width of a column, and the width of its longest line."""

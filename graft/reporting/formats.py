@@ -160,13 +160,13 @@ def caption(metric: str, seeds: int, confidence: float) -> str:
     """Describe a comparison table in full sentences."""
     return (
         f"{metric} on the report split: mean over {seeds} {'seed' if seeds == 1 else 'seeds'} with the "
-        f"{confidence:.0%} interval for new seeds and new examples (a system with 1/1 runs stands for all seeds; one "
-        "of which one seed is done has none). "
+        f"{confidence:.0%} interval for new seeds and new examples (a system with 1/1 runs covers all seeds; with "
+        "only one seed done there is none). "
         "Δ: mean of the differences paired by seed to the reference (the fine-tuned large model), the fine-tuned small "
         "model, and the same head on the untouched large model (the head that is best on select for a merge without a "
         "choice of head). "
         "Training FLOPs count all compute from the published checkpoints; inference FLOPs are per example of 128 "
-        "tokens. Pareto: no system is at once as good and as cheap to train. Bold: the best mean; underlined: "
+        "tokens. Pareto: no other system is both as good and as cheap to train. Bold: the best mean; underlined: "
         "within noise of it. "
         "Constant: a run that predicts the same for every example."
     )

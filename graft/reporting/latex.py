@@ -38,7 +38,7 @@ def _table(task: str, table: pd.DataFrame, confidence: float) -> str:
     caption = (
         f"{task}: {metric} over {seeds} {'seed' if seeds == 1 else 'seeds'} with {confidence:.0%} intervals for new "
         "seeds and examples; difference to the fine-tuned large model; FLOPs of training and of inference as multiples "
-        "of its own. Bold: the best; underlined: within noise of it."
+        "of that model's. Bold: the best; underlined: within noise of it."
     )
     styled = shown.style.hide(axis="index").apply(lambda _: styles, axis=None)
     styled = styled.format(escape="latex").format_index(escape="latex", axis=1)

@@ -28,7 +28,7 @@ def crossed(runs: pd.DataFrame, study: Study, paths: Paths) -> dict[str, Crossed
             path = paths.run(task, system, seed) / "predictions.parquet"
             answers, told = read(path, row)
             if labels is not None and not answers.equals(labels):
-                raise ValueError(f"{path}: its examples are not those of {task}'s other runs; delete it and run again")
+                raise ValueError(f"{path}: its examples differ from other runs' of {task}; delete it and run again")
             labels = answers
             by_system.setdefault(system, {})[str(seed)] = told
         if labels is not None:

@@ -102,8 +102,8 @@ def _values(record: RunRecord) -> dict[str, Any]:
 
 def _check_belongs(record: RunRecord, run: Run, path: Any) -> None:
     if (record.task, record.system, str(record.seed)) != (run.task, run.system.name, str(run.seed)):
-        told = f"{record.task}/{record.system}/seed-{record.seed}"
-        raise ValueError(f"{path}: is the record of {told}, not of {run.id}; delete it and run snakemake again")
+        other = f"{record.task}/{record.system}/seed-{record.seed}"
+        raise ValueError(f"{path}: records {other}, not {run.id}; delete it and run snakemake again")
 
 
 def _stale_message(paths: Paths, runs: list[Run], why: str) -> str:
@@ -116,4 +116,4 @@ def _warn_of_versions(table: pd.DataFrame) -> None:
     counts = table["code_version"].value_counts(dropna=True).sort_index()
     if len(counts) > 1:
         shown = ", ".join(f"{version} ({count} runs)" for version, count in counts.items())
-        log.warning("runs were made by different versions of the code: %s", shown)
+        log.warning("runs were made with different versions of the code: %s", shown)

@@ -29,7 +29,7 @@ def in_words(comparison: pd.DataFrame) -> str:
     chosen = [row for row in rows if row["chosen"] is True]
     compared = [row for row in chosen if row["delta_vs_reference"] is not None]
     if not compared:
-        return "No merge can be compared yet: either none has finished, or the fine-tuned large model has not."
+        return "No merge can be compared yet: no merge, or no fine-tuned large model, has finished."
     names = ["the fine-tuned large model", *["it"] * len(compared)]
     reached = [_reached(row, rows, common, name) for row, name in zip(compared, names, strict=False)]
     parts = [f"The merge that is best on select reaches {listed(reached)}"]
@@ -42,7 +42,7 @@ def in_words(comparison: pd.DataFrame) -> str:
         parts.append("every control lost")
     absent = sum((row["n_missing"] or 0) + (row["n_failed"] or 0) for row in rows)
     if absent:
-        parts.append(f"{absent} of {sum(row['n_expected'] for row in rows)} runs are missing from this")
+        parts.append(f"{absent} of {sum(row['n_expected'] for row in rows)} runs are not included")
     seeds = max(row["n_seeds"] for row in rows)
     if seeds < SEEDS_FOR_VERDICT:
         parts.append(f"{seeds} {'seed is' if seeds == 1 else 'seeds are'} too few for a verdict")
@@ -127,5 +127,5 @@ def _tasks_ahead(chosen: list[Row], column: str) -> str:
 
 
 def listed(parts: list[str]) -> str:
-    """Join words as a list in a sentence."""
+    """Join parts of a sentence with commas and `and`."""
     return parts[0] if len(parts) == 1 else f"{', '.join(parts[:-1])} and {parts[-1]}"

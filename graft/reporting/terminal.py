@@ -99,10 +99,10 @@ def status(paths: Paths) -> list[Part]:
     parts = status_tables(found, step_states(grid, paths, found))
     holder = locks.holder(paths.lock)
     parts.append(
-        Prose("snakemake does not run this study now" if holder is None else f"snakemake runs it now ({holder})")
+        Prose("snakemake is not running this study" if holder is None else f"snakemake is running it ({holder})")
     )
     if unchecked is not None:
-        parts.append(Prose(f"stale runs cannot be told: {unchecked}", "yellow"))
+        parts.append(Prose(f"stale runs cannot be detected: {unchecked}", "yellow"))
     return parts
 
 
@@ -120,13 +120,13 @@ def watch(console: Console, paths: Paths) -> None:
 def status_tables(found: list[RunState], steps: Iterable[StepState] = ()) -> list[Part]:
     """Counts per task and system, then each run that is not done with its reason; runs not started are only counted.
 
-    steps: running or failed steps that belong to no single run.
+    steps: running or failed steps that do not belong to a single run.
     """
     total = Counter(state.state for state in found)
     parts: list[Part] = [_counts_table(found)]
-    told = [state for state in found if state.state != "done" and state.why != "not started"]
-    if told:
-        parts.append(_reasons_table(told))
+    notable = [state for state in found if state.state != "done" and state.why != "not started"]
+    if notable:
+        parts.append(_reasons_table(notable))
     for step in steps:
         parts.append(Prose(f"{step.step}: {step.state}: {step.why}\n{step.log}", _COLOURS[step.state]))
     summary = ", ".join(f"{total[state]} {state}" for state in STATES if total[state])
@@ -137,7 +137,7 @@ def status_tables(found: list[RunState], steps: Iterable[StepState] = ()) -> lis
 def plan_tables(plan: Plan) -> list[Part]:
     """Jobs per rule; FLOPs and GPU hours per kind of step; disk; the sizes assumed; what is unknown."""
     more = "at least " if plan.unknown else ""
-    gpu, title = plan.gpu, Text(f"{plan.study}: the whole study from nothing", style="bold")
+    gpu, title = plan.gpu, Text(f"{plan.study}: the whole study from scratch", style="bold")
     jobs = plain_table(("job", "number"), [*plan.jobs.items(), ("total", sum(plan.jobs.values()))])
     parts: list[Part] = [title, jobs]
     rows = [
@@ -154,8 +154,8 @@ def plan_tables(plan: Plan) -> list[Part]:
     parts.append(
         Prose(
             f"time: at {plan.utilisation:.0%} of {gpu.bf16 / 1e12:g} TFLOP/s (bf16, training) and of "
-            f"{gpu.fp32 / 1e12:g} TFLOP/s (fp32: inference, and training with launch.precision fp32); not in them: the "
-            "start of each job (about 10 s), reading, and closed forms on the CPU",
+            f"{gpu.fp32 / 1e12:g} TFLOP/s (fp32: inference, and training with launch.precision fp32); not included: "
+            "starting each job (about 10 s), reading, and closed forms on the CPU",
             "dim",
         )
     )

@@ -88,9 +88,9 @@ def check_alike(one: Path, other: Path) -> None:
         found = difference(ours, theirs)
     else:
         shared = [name for name in SOURCES if (one / name).is_file() and (other / name).is_file()]
-        found = next((f"{name} is another" for name in shared if not _same_file(one, other, name)), None)
+        found = next((f"{name} differs" for name in shared if not _same_file(one, other, name)), None)
     if found:
-        raise ValueError(f"{other}: its tokenizer is not that of {one}: {found}; models that read alike are needed")
+        raise ValueError(f"{other}: its tokenizer differs from that of {one}: {found}; both must read alike")
 
 
 def _of_words(folder: Path, settings: dict[str, Any]) -> Tokenizer:
@@ -119,7 +119,7 @@ def _of_json(path: Path, settings: dict[str, Any]) -> Tokenizer:
             raise ValueError(
                 f"{path}: {name} is {json.dumps(normalizer.get(name))}, but transformers reads it with {key} "
                 f"{json.dumps(said)}, as tokenizer_config.json says{'' if key in settings else ' by leaving it out'}; "
-                "make both the same"
+                "make them agree"
             )
     return tokenizer
 

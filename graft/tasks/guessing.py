@@ -34,7 +34,7 @@ MOST_CLASSES = 20
 MANY_ROWS = 100
 # Placeholders for a missing label.
 NO_LABEL = ("-1", "-", "?", "nan", "none", "null", "n/a", "na", "<na>", "#n/a")
-BY_HAND = "write the task's `text`, `label`, `labels` and `metrics` by hand (config.yaml explains them)"
+BY_HAND = "write the task's `text`, `label`, `labels` and `metrics` by hand (see config.yaml)"
 _DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
 
 
@@ -45,9 +45,9 @@ def guess_row(table: pd.DataFrame, file: object, kind: Kind | None = None) -> Ta
     Raises ValueError, naming `file`, if the result is ambiguous.
     """
     if table.shape[1] < 2:
-        raise ValueError(f"{file}: only one column, {table.columns[0]!r}; columns are separated by tabs")
+        raise ValueError(f"{file}: the only column is {table.columns[0]!r}; columns are separated by tabs")
     if table.empty:
-        raise ValueError(f"{file}: the split is empty; at least one row is needed")
+        raise ValueError(f"{file}: the split has no rows; at least one is needed")
     table = named_columns(table, file)
     label = _label_column(table, file)
     text = _text_columns(table.drop(columns=label), file)
@@ -66,7 +66,7 @@ def named_columns(table: pd.DataFrame, file: object) -> pd.DataFrame:
     """
     for name in table:
         if _is_number(name) or (not _is_text(table[name]) and table[name].eq(name).any()):
-            raise ValueError(f"{file}: the first line has {name!r}, a value; it should name the columns")
+            raise ValueError(f"{file}: the first line contains the value {name!r}; it should name the columns")
         if name.startswith("Unnamed: "):
             raise ValueError(f"{file}: column {table.columns.get_loc(name) + 1} has no name; name it or leave it out")
     ids = [name for name in table if name.lower() in ID_NAMES]
@@ -83,7 +83,7 @@ def check_names(row: TaskRow, file: object, table: pd.DataFrame) -> None:
     numbers = set(table[row.label].map(labels.written)) - set(row.labels or ())
     if row.labels and (number := min(filter(_is_number, numbers), default=None)) is not None:
         raise ValueError(
-            f"{file}: the label column {row.label} holds {number!r}, where train has names "
+            f"{file}: the label column {row.label} contains {number!r}, but train has names "
             f"({_listed(row.labels[:3])}); write the labels alike in both"
         )
 
@@ -107,7 +107,7 @@ def _label_column(table: pd.DataFrame, file: object) -> str:
     found = named or [column for column in table if not _is_text(table[column])]
     if len(found) == 1:
         return found[0]
-    which = f"several columns may hold the label ({_listed(found)})" if found else "no column looks like a label"
+    which = f"several columns may be the label ({_listed(found)})" if found else "no column looks like a label"
     raise ValueError(f"{file}: {which} among {_listed(table)}; name one of them label, or {BY_HAND}")
 
 
@@ -119,8 +119,8 @@ def _text_columns(table: pd.DataFrame, file: object) -> tuple[str, ...]:
     found = tuple(column for column in table if _is_text(table[column]))
     if len(found) in (1, 2):
         return found
-    which = f"{len(found)} columns hold text ({_listed(found)})" if found else f"no text column in {_listed(table)}"
-    wanted = "name one sentence, or two sentence1 and sentence2"
+    which = f"{len(found)} columns contain text ({_listed(found)})" if found else f"no text column in {_listed(table)}"
+    wanted = "rename one to sentence, or two to sentence1 and sentence2"
     raise ValueError(f"{file}: {which}; {wanted}, or {BY_HAND}")
 
 
@@ -131,17 +131,17 @@ def _classes(column: pd.Series, file: object, kind: Kind | None) -> tuple[str, .
         raise ValueError(f"{where} is empty in {blank} rows; every row needs a label")
     counts = column.map(labels.written).value_counts()
     if len(counts) == 1:
-        raise ValueError(f"{where} holds only {counts.index[0]!r}; two classes or more are needed, or a score")
+        raise ValueError(f"{where} contains only {counts.index[0]!r}; two or more classes, or a score, are needed")
     numbers = pd.to_numeric(pd.Series(counts.index, index=counts.index), errors="coerce")
     named = list(numbers[numbers.isna()].index)
     if kind is None:
         _check_single(counts, where)
         doubt = _doubt_of_names(counts, named) if named else _doubt_of_numbers(counts, numbers, str(column.name))
         if doubt := doubt or _doubt_of_any(counts, numbers):
-            said = "--kind classes" if named else "--kind classes or --kind score"
-            raise ValueError(f"{where} {doubt}; correct the file, or say {said}")
+            flags = "--kind classes" if named else "--kind classes or --kind score"
+            raise ValueError(f"{where} {doubt}; correct the file, or add {flags}")
     if kind == "score" and named:
-        raise ValueError(f"{where} holds {named[0]!r}, which is no number, so it is no score; say --kind classes")
+        raise ValueError(f"{where} contains {named[0]!r}, which is not a number and so not a score; use --kind classes")
     if kind == "score" or (kind is None and (numbers % 1).any()):
         return None
     return tuple(sorted(counts.index) if named else numbers.sort_values(kind="stable").index)
@@ -152,17 +152,17 @@ def _check_single(counts: pd.Series, where: str) -> None:
     known = set(counts.index)
     for name in counts.index:
         if _DECIMAL_COMMA.fullmatch(name):
-            point = "a number has a point before its fraction, and a row has one label"
-            raise ValueError(f"{where} holds {name!r}; {point}")
+            point = "write decimals with a point, and one label per row"
+            raise ValueError(f"{where} contains {name!r}; {point}")
         if labels.is_several(name, known):
-            raise ValueError(f"{where} holds {name!r}; {labels.ONE_LABEL}")
+            raise ValueError(f"{where} contains {name!r}; {labels.ONE_LABEL}")
 
 
 def _doubt_of_names(counts: pd.Series, named: list[str]) -> str | None:
     """Say why labels that are not all numbers may not be classes; None if nothing suggests so."""
     missing = next((name for name in counts.index if name.lower() in NO_LABEL), None)
     if missing is not None:
-        return f"holds {missing!r} in {counts[missing]} rows, which often stands for no label"
+        return f"contains {missing!r} in {counts[missing]} rows, which often means no label"
     if len(counts) > MOST_CLASSES and len(named) < len(counts):
         return f"has {len(counts)} values that are not all numbers ({named[0]!r})"
     if len(counts) > MOST_CLASSES and counts.sum() < 2 * len(counts):
@@ -175,10 +175,10 @@ def _doubt_of_numbers(counts: pd.Series, numbers: pd.Series, name: str) -> str |
     fractions = bool((numbers % 1).any())
     # Classes -1 and 1 are as common as 0 and 1.
     if labels.minus_ones(numbers) or ("-1" in counts and not fractions and set(counts.index) != {"-1", "1"}):
-        return f"holds -1 in {counts['-1']} rows, which often stands for no label"
+        return f"contains -1 in {counts['-1']} rows, which often means no label"
     graded = name.lower() in SCORE_NAMES and len(counts) > 2
     if not fractions and (graded or len(counts) > MOST_CLASSES):
-        return f"holds {len(counts)} whole numbers from {numbers.min():g} to {numbers.max():g}"
+        return f"contains {len(counts)} different whole numbers from {numbers.min():g} to {numbers.max():g}"
     return None
 
 
@@ -190,10 +190,10 @@ def _doubt_of_any(counts: pd.Series, numbers: pd.Series) -> str | None:
     for name in counts.index:
         other = seen.setdefault(name.lower() if pd.isna(numbers[name]) else numbers[name], name)
         if other != name:
-            return f"holds {other!r} and {name!r}"
+            return f"contains both {other!r} and {name!r}"
     once = counts[counts == 1]
     if len(once) and counts.sum() >= MANY_ROWS:
-        return f"holds {once.index[0]!r} in one row of {counts.sum()}"
+        return f"contains {once.index[0]!r} in only one row of {counts.sum()}"
     return None
 
 

@@ -16,7 +16,7 @@ from graft.registry.tasks import TaskRow
 _WHOLE = re.compile(r"(-?\d+)\.0+")
 _SEVERAL = re.compile(r"\[.*\]|\{.*\}|\(.*\)", re.DOTALL)
 _JOINTS = re.compile(r"[,;|/\n ]+")
-ONE_LABEL = "a task with several labels per row is not supported; one label per row is needed"
+ONE_LABEL = "several labels per row are not supported; give each row one label"
 
 
 def written(value: object) -> str:
@@ -40,7 +40,7 @@ def read(column: pd.Series, row: TaskRow, name: object, split: str) -> pd.Series
         given = column[at]
         if lacks(given):
             missing = int(column.map(lacks).sum())
-            raise ValueError(f"{name}: row {at + 1} has no label ({missing} in all); leave rows without a label out")
+            raise ValueError(f"{name}: row {at + 1} has no label ({missing} in all); leave out rows without a label")
         if is_several(given, {*(row.labels or ()), *map(str, range(row.outputs))}):
             raise ValueError(f"{name}: row {at + 1} has the labels {written(given)!r}; {ONE_LABEL}")
         raise ValueError(f"{name}: row {at + 1} has the label {str(given)!r}; it should be {wanted}")
@@ -48,8 +48,8 @@ def read(column: pd.Series, row: TaskRow, name: object, split: str) -> pd.Series
         return values.astype("int64")
     if unlabelled := minus_ones(values):
         raise ValueError(
-            f"{name}: {unlabelled} rows have the score -1 and no other is negative, so they have no label; leave such "
-            "rows out"
+            f"{name}: {unlabelled} rows have the score -1 and no other score is negative, so they count as unlabelled; "
+            "leave them out"
         )
     return values.astype("float64")
 
@@ -61,14 +61,14 @@ def check_variety(values: pd.Series, row: TaskRow, name: object, split: str) -> 
     """
     if row.labels is None:
         if values.nunique() == 1 and len(values) > 1:
-            raise ValueError(f"{name}: all scores are {values.iloc[0]:g}; a score must differ between rows")
+            raise ValueError(f"{name}: all scores are {values.iloc[0]:g}; scores must differ between rows")
         return
     present = set(values)
     missing = [label for i, label in enumerate(row.labels) if i not in present]
     if missing and (split == "train" or len(present) == 1):
-        held = f"holds only {row.labels[values.iloc[0]]!r}" if len(present) == 1 else f"has no row of {missing[0]!r}"
+        found = f"has only {row.labels[values.iloc[0]]!r}" if len(present) == 1 else f"has no row of {missing[0]!r}"
         should = "every class needs a row" if split == "train" else "two classes or more are needed"
-        raise ValueError(f"{name}: the label column {row.label} {held}; {should}")
+        raise ValueError(f"{name}: the label column {row.label} {found}; {should}")
 
 
 def lacks(value: object) -> bool:

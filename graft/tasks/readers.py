@@ -23,7 +23,7 @@ def folder_of(source: FileData, where: str, splits: Sequence[str] = OF_A_TASK) -
         name = folder[folder.index("$") :].split("/")[0].strip("${}")
         raise ValueError(f"{where}.folder: {source.folder} needs the environment variable {name}; export {name}=FOLDER")
     if not Path(folder).is_dir():
-        raise ValueError(f"{where}.folder: {folder} is not a folder; it should hold {_wanted(source, splits)}")
+        raise ValueError(f"{where}.folder: {folder} is not a folder; it should contain {_wanted(source, splits)}")
     return Path(folder)
 
 
@@ -37,8 +37,8 @@ def _local_file(source: FileData, where: str, split: str, splits: Sequence[str])
     file = folder / f"{split}.{source.kind}"
     if not file.is_file():
         others = sorted(other.name for other in folder.glob("*.*") if other.is_file())[:9]
-        held = f" (it holds {', '.join(others)})" if others else ""
-        raise ValueError(f"{where}.folder: {file} is missing; a folder with {_wanted(source, splits)} is needed{held}")
+        found = f" (it contains {', '.join(others)})" if others else ""
+        raise ValueError(f"{where}.folder: {file} is missing; the folder needs {_wanted(source, splits)}{found}")
     return file
 
 
@@ -89,7 +89,7 @@ def rows_of(table: pd.DataFrame, row: TaskRow, name: object, split: str) -> pd.D
     """
     columns = _check_columns(list(table.columns), row, name, split)
     if table.empty:
-        raise ValueError(f"{name}: the split is empty; at least one row is needed")
+        raise ValueError(f"{name}: the split has no rows; at least one is needed")
     result = pd.DataFrame({"id": [f"{split}-{i}" for i in table.index]})
     for target, column in zip(("text_a", "text_b"), columns[:-1], strict=False):
         result[target] = _texts(table[column], name).to_numpy()
@@ -105,8 +105,8 @@ def _texts(column: pd.Series, name: object) -> pd.Series:
     kind = pd.api.types.infer_dtype(column.astype(object), skipna=True)
     texts = column.astype(object).where(column.notna(), "").astype(str).str.strip()
     if kind not in ("string", "empty") or (len(texts) and all(map(_all_numbers, (texts[:9], texts)))):
-        held = "numbers" if kind in ("string", "integer", "floating", "mixed-integer-float") else f"{kind} values"
-        raise ValueError(f"{name}: column {column.name} holds {held}, not text; name the column of the text")
+        found = "numbers" if kind in ("string", "integer", "floating", "mixed-integer-float") else f"{kind} values"
+        raise ValueError(f"{name}: column {column.name} contains {found}, not text; name the text column")
     return texts
 
 
@@ -163,5 +163,5 @@ def _check_columns(present: list[str], row: TaskRow, name: object, split: str) -
 
 def _listed(columns: Sequence[str]) -> str:
     """List column names for an error; a hint about tabs follows a single one."""
-    alone = " alone; tabs separate columns" if len(columns) == 1 else ""
+    alone = " only; columns are separated by tabs" if len(columns) == 1 else ""
     return ", ".join(map(str, columns)) + alone

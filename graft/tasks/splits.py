@@ -72,7 +72,7 @@ def folds(table: pd.DataFrame, groups: str, count: int, seed: int) -> list[tuple
             if not near or (words[0][i] not in within and near.isdisjoint(inside.get(words[0][i], ())))
         ]
         if not train:
-            raise ValueError(f"{count} folds: all rows of train share text with one of them; take more, or none")
+            raise ValueError(f"{count} folds: in one of them, no text is left to train on; use more folds, or none")
         found.append((held, np.array(train, dtype=np.int64)))
     return found
 

@@ -27,19 +27,19 @@ def read_texts(path: Path) -> list[list[str]]:
     """
     lines = tsv.rows(path)
     if not lines:
-        raise ValueError(f"{path}: holds no text; one text per line is needed")
+        raise ValueError(f"{path}: contains no text; one text per line is needed")
     for number, cells in lines:
         if len(cells) != len(lines[0][1]) or len(cells) > 2:
-            wanted = "lines must hold one text each, or all of them two with one tab between"
-            raise ValueError(f"{path}: line {number} holds {len(cells)} texts, tabs between; {wanted}")
+            wanted = "every line needs one text, or every line two, separated by one tab"
+            raise ValueError(f"{path}: line {number} has {len(cells)} texts separated by tabs; {wanted}")
     if all(cells[0].startswith("{") and cells[-1].endswith("}") for _, cells in lines):
-        raise ValueError(f"{path}: holds JSON, not text; write the texts alone, one per line")
+        raise ValueError(f"{path}: contains JSON, not text; write only the texts, one per line")
     columns = [list(column) for column in zip(*(cells for _, cells in lines), strict=True)]
     if not any(map(str.strip, columns[-1])):
         # Every line ends in a tab.
         columns.pop()
     if len(columns) == 2 and any(map(_is_label, columns)):
-        raise ValueError(f"{path}: a column holds labels or numbers ({lines[-1][1]}); leave all but texts out")
+        raise ValueError(f"{path}: a column contains labels or numbers ({lines[-1][1]}); keep only texts")
     return columns
 
 

@@ -136,7 +136,7 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
         raise ValueError(f"{path}: no token {', '.join(missing)}; a BERT vocabulary has {', '.join(SPECIAL)} and [UNK]")
     size, embedded = tokenizer.get_vocab_size(), Shape.of(folder).vocabulary
     if not size <= embedded < size + 1024:
-        raise ValueError(f"{path}: {size} tokens, but the model embeds {embedded}; this is another model's tokenizer")
+        raise ValueError(f"{path}: {size} tokens, but the model embeds {embedded}; it is another model's tokenizer")
     return tokenizer
 
 

@@ -76,8 +76,8 @@ def as_classes(table: pd.DataFrame, column: str, labels: Mapping[str, str], file
     if unknown.any():
         number = unknown.idxmax()
         raise ValueError(
-            f"{file}: row {number + 1} has the label {values[number]!r}, which {where}.labels does not map; "
-            f"it maps {', '.join(labels)}"
+            f"{file}: row {number + 1} has the label {values[number]!r}, but {where}.labels maps only "
+            f"{', '.join(labels)}"
         )
     if len(table) and unlabelled.all():
         raise ValueError(f"{file}: all labels are {values.iloc[0]}, so the split is unlabelled; use a labelled one")

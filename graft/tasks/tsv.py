@@ -34,7 +34,7 @@ def read_tsv(path: str | Path) -> pd.DataFrame:
     """
     records = rows(path, header=True)
     if not records:
-        raise ValueError(f"{path}: is empty; a line with the names of the columns is needed, and at least one row")
+        raise ValueError(f"{path}: is empty; a header line and at least one row are needed")
     names, cells = _columns(path, records)
     table = pd.DataFrame(cells, columns=range(len(names)), dtype=str)
     kept = [i for i, name in enumerate(names) if not (_UNNAMED.fullmatch(name) and numbers_rows(table[i]))]
@@ -57,7 +57,7 @@ def rows(path: str | Path, header: bool = False) -> list[Record]:
         if not quoted or _uneven(quoted):
             return plain
         if any("\t" in cell and "\n" in cell for _, cells in quoted for cell in cells):
-            raise ValueError(f"{path}: quotation marks are opened and not closed; {QUOTE_ALL}")
+            raise ValueError(f"{path}: a quotation mark is never closed; {QUOTE_ALL}")
         return quoted
     return _unquoted(plain) if _is_quoted(path, plain, header) else plain
 
@@ -75,17 +75,17 @@ def _is_quoted(path: str | Path, records: Sequence[Record], header: bool) -> boo
     # Only writers that quote all text quote column names.
     named = header and all(_QUOTED.fullmatch(cell) for cell in records[0][1])
     if odd and (named or doubled >= len(odd) > 0):
-        told = "the header's" if named else f"{doubled} of its"
+        which = "the header's" if named else f"{doubled} of its"
         raise ValueError(
-            f"{path}: {told} cells are quoted, and line {odd[0]} has a quotation mark that is neither doubled nor "
+            f"{path}: {which} cells are quoted, but line {odd[0]} has a quotation mark that is neither doubled nor "
             f"around a whole cell; {QUOTE_ALL}"
         )
     if odd or not marked:
         return False
     if header and not (doubled or named):
         raise ValueError(
-            f"{path}: line {marked[0][0]} has quotation marks around a whole cell, which may be its text or how it was "
-            f"written; {QUOTE_ALL}"
+            f"{path}: line {marked[0][0]} has quotation marks around a whole cell, which may be text or quoting; "
+            f"{QUOTE_ALL}"
         )
     return bool(doubled or named)
 
@@ -120,23 +120,23 @@ def _columns(path: str | Path, records: Sequence[Record]) -> tuple[list[str], li
     while names and not names[-1] and not any(cell.strip() for row in cells for cell in row[len(names) - 1 :]):
         names.pop()
     if not any(names):
-        raise ValueError(f"{path}: line {records[0][0]} has no names; the first line names the columns")
+        raise ValueError(f"{path}: line {records[0][0]} has no column names; the first line must be a header")
     width = len(names)
     if cells and all(len(row) == width + 1 and row[-1].strip() for row in cells):
         if not numbers_rows(pd.Series([row[0] for row in cells], dtype=str)):
-            raise ValueError(f"{path}: rows have {width + 1} columns and the header {width}; every column needs a name")
+            raise ValueError(f"{path}: rows have {width + 1} columns but the header {width}; every column needs a name")
         names = ["", *names]
     elif any(len(row) != width for row in cells):
         cells = [row[:width] if len(row) < width or not any(map(str.strip, row[width:])) else row for row in cells]
     for (line, _), row in zip(records[1:], cells, strict=True):
         if len(row) != len(names):
             raise ValueError(
-                f"{path}: line {line} has {len(row)} columns and the header {len(names)}; a row is one line, with one "
-                "tab between columns and none inside of a text"
+                f"{path}: line {line} has {len(row)} columns but the header {len(names)}; a row is one line, with one "
+                "tab between columns and none within a text"
             )
         if row == records[0][1]:
-            raise ValueError(f"{path}: line {line} is the header again; leave it out")
+            raise ValueError(f"{path}: line {line} repeats the header; leave it out")
     twice = next((name for name, count in Counter(names).items() if name and count > 1), None)
     if twice is not None:
-        raise ValueError(f"{path}: column {twice!r} stands twice in the header; name every column otherwise")
+        raise ValueError(f"{path}: column {twice!r} appears twice in the header; give every column a different name")
     return names, cells

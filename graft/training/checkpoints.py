@@ -74,9 +74,9 @@ class Checkpoints:
         for folder in reversed(self._found()):
             wrong = _damage(folder)
             if wrong is None:
-                print(f"going on from {folder}", file=sys.stderr, flush=True)
+                print(f"resuming from {folder}", file=sys.stderr, flush=True)
                 return folder
-            print(f"{folder}: {wrong}; the checkpoint before it is used", file=sys.stderr, flush=True)
+            print(f"{folder}: {wrong}; using the checkpoint before it", file=sys.stderr, flush=True)
         return None
 
 

@@ -65,7 +65,7 @@ def distil_model(
     teacher_shape = Shape.of(teacher_folder)
     check_shapes(teacher_shape, shape)
     if not texts:
-        raise ValueError(f"distilling {teacher_folder}: there are no texts; give the train texts of the study's tasks")
+        raise ValueError(f"distilling {teacher_folder}: no texts; give the train texts of the study's tasks")
     started = time.monotonic()
     torch.manual_seed(seed)
     teacher = load_encoder(teacher_folder).to(device).requires_grad_(False)

@@ -237,8 +237,8 @@ class _Training:
                 self.read()
             loss = float(np.mean(position.losses[-LOG_EVERY:])) if position.losses else math.nan
             epoch = position.epoch + 1
-            told = f"loss {loss:.4f} " if position.losses else ""
-            progress(position.step, self.steps, f"epoch {epoch} {told}{speed:.0f} examples/s")
+            shown = f"loss {loss:.4f} " if position.losses else ""
+            progress(position.step, self.steps, f"epoch {epoch} {shown}{speed:.0f} examples/s")
             if logged:
                 rate = settings.learning_rate * linear_schedule(position.step, self.warmup, self.steps)
                 self.record(step=position.step, epoch=epoch, loss=loss, learning_rate=rate, examples_per_second=speed)
@@ -268,7 +268,7 @@ class _Training:
         with world.training_kernels():
             for number, parts in enumerate(shared):
                 last, own = number + 1 == len(shared), parts[world.rank]
-                # All processes take part in every pass: one without rows of its own runs a row with weight 0.
+                # All processes take part in every pass: one without rows runs a row with weight 0.
                 taken, weight = (own, len(own) / len(rows)) if len(own) else (rows[:1], 0.0)
                 values[0] += weight * self.one_pass(self.chosen[taken], weight * world.size, last)
                 position.flops["train"] += sum(
@@ -328,9 +328,9 @@ class _Training:
         if self.checkpoints:
             self.checkpoints.save(self.world, position.step, asdict(position), self.best_state)
         if self.asked:
-            kept = "a checkpoint is kept, from which it goes on" if self.checkpoints else "nothing is kept"
+            kept = "a checkpoint was saved to resume from" if self.checkpoints else "nothing was saved"
             by = self.request.name or "in another process"
-            raise Stopped(f"told to stop ({by}) at step {position.step} of {self.steps}; {kept}")
+            raise Stopped(f"stopped on request ({by}) at step {position.step} of {self.steps}; {kept}")
         self.due = False
 
     def score_epoch(self, **values: float) -> None:

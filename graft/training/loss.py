@@ -17,6 +17,6 @@ def loss_of(logits: Tensor, labels: Tensor) -> Tensor:
     if labels.shape == logits.shape[:1] and logits.shape[1] == 1:
         return functional.mse_loss(logits[:, 0], labels)
     raise ValueError(
-        f"labels {list(labels.shape)} ({labels.dtype}) do not fit logits {list(logits.shape)}; there are classes [b] "
-        "(integers), probabilities [b, c] of 2 classes or more, and scores [b] for a single logit"
+        f"labels {list(labels.shape)} ({labels.dtype}) do not fit logits {list(logits.shape)}; give classes [b] "
+        "(integers), probabilities [b, c] of 2 classes or more, or scores [b] for a single logit"
     )

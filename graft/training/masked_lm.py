@@ -62,9 +62,7 @@ def pretrain_model(
     encoded = encode(like_folder, texts, min(options.max_tokens, shape.positions))
     encoded = [text for text in encoded if not vocabulary.special.issuperset(text[0])]
     if not encoded:
-        raise ValueError(
-            f"pre-training like {like_folder}: there are no texts; give the train texts of the study's tasks"
-        )
+        raise ValueError(f"pre-training like {like_folder}: no texts; give the train texts of the study's tasks")
     encoder = initial_encoder(config, draws).to(device)
     guesser = Guesser(config, draws).to(device)
     # Removed during training: no loss depends on it.

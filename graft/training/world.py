@@ -86,9 +86,9 @@ class World:
         # (accelerate's own function for this imports deepspeed, which takes seconds.)
         vars(model).pop("forward", None)
         if type(self.model).__name__ != "DeepSpeedEngine":
-            raise ValueError(f"launch: DeepSpeed should run the model; it is a {type(self.model).__name__}")
+            raise ValueError(f"launch: DeepSpeed should wrap the model, but it is a {type(self.model).__name__}")
         if (stage := self.model.zero_optimization_stage()) != self.launch.stage:
-            raise ValueError(f"launch: DeepSpeed runs ZeRO {stage}; ZeRO {self.launch.stage} is asked for")
+            raise ValueError(f"launch: DeepSpeed runs ZeRO {stage}, but ZeRO {self.launch.stage} was requested")
 
     @property
     def records_graphs(self) -> bool:
@@ -211,11 +211,11 @@ class World:
             kinds = [DistributedType.MULTI_CPU if self.device_kind == "cpu" else DistributedType.MULTI_GPU]
         if found.distributed_type not in kinds:
             wanted = kinds[0].value
-            raise ValueError(f"launch: processes are of accelerate's type {found.distributed_type.value}, not {wanted}")
+            raise ValueError(f"launch: accelerate runs processes of type {found.distributed_type.value}, not {wanted}")
         if self.launch.distributed:
             backend, wanted = dist.get_backend(), "gloo" if self.device_kind == "cpu" else "nccl"
             if backend != wanted:
-                raise ValueError(f"launch: processes talk over {backend}; on {self.device_kind} it must be {wanted}")
+                raise ValueError(f"launch: processes use {backend}, but on {self.device_kind} {wanted} is needed")
 
 
 def _keep_memory() -> None:
@@ -253,18 +253,18 @@ def _check_environment(launch: Launch) -> None:
     variables = os.environ
     started = int(variables.get("WORLD_SIZE", 1))
     if started != launch.processes:
-        raise ValueError(_wrong(launch, f"this is one of {started}" if started > 1 else "this is one alone"))
+        raise ValueError(_wrong(launch, f"{started} were started" if started > 1 else "only one was started"))
     if launch.distributed and "LOCAL_RANK" not in variables:
-        raise ValueError(_wrong(launch, "this one was started by nobody who counts them"))
+        raise ValueError(_wrong(launch, "this one was not started by a launcher"))
     if device_of(launch) == "cuda" and (launch.gpus or 1) > torch.cuda.device_count():
-        raise ValueError(f"launch.gpus: {launch.gpus} are asked for, and torch sees {torch.cuda.device_count()} here")
+        raise ValueError(f"launch.gpus: {launch.gpus} were requested, but torch sees {torch.cuda.device_count()} here")
     dropped = variables.get("ACCELERATE_USE_CPU", "").lower() in ("1", "true", "yes")
     if launch.stage and dropped:
-        raise ValueError("launch: with ACCELERATE_USE_CPU set accelerate leaves DeepSpeed out in silence; unset it")
+        raise ValueError("launch: with ACCELERATE_USE_CPU set, accelerate silently skips DeepSpeed; unset it")
     if launch.stage and device_of(launch) == "cpu" and variables.get("DS_ACCELERATOR") != "cpu":
         raise ValueError("launch: on a CPU DeepSpeed needs DS_ACCELERATOR=cpu, which graft.study.launcher sets")
 
 
 def _wrong(launch: Launch, found: str) -> str:
     asked = f"{launch.processes} processes ({launch.nodes} x {launch.gpus or 1}, {launch.strategy})"
-    return f"launch: the study asks for {asked}, and {found}; start them with python -m graft.study.launcher MODULE ..."
+    return f"launch: the study needs {asked}, but {found}; start them with python -m graft.study.launcher MODULE ..."

@@ -1,4 +1,4 @@
-"""What runs on a GPU only; elsewhere all of it is skipped."""
+"""Tests that need a GPU; elsewhere all of them are skipped."""
 
 from pathlib import Path
 

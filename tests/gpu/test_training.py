@@ -111,7 +111,7 @@ def test_stopped_and_started_again_it_ends_in_the_same_weights(prepared_folder, 
     process = start(prepared_folder, tmp_path / "stopped", launch, 0.1)
     wait_for_step(tmp_path / "stopped" / "steps.txt", 7, process)
     process.send_signal(signal.SIGTERM)
-    assert "told to stop" in finish(process, well=False)
+    assert "stopped on request" in finish(process, well=False)
     again = trained(prepared_folder, tmp_path / "stopped", launch, 0.1)
     assert calm[0] == again[0] and all(calm[1][name].equal(again[1][name]) for name in calm[1])
 
@@ -119,5 +119,5 @@ def test_stopped_and_started_again_it_ends_in_the_same_weights(prepared_folder, 
 def test_more_gpus_than_there_are_end_in_one_sentence(prepared_folder, tmp_path):
     there = torch.cuda.device_count()
     said = finish(start(prepared_folder, tmp_path, Launch(device="cuda", gpus=there + 1)), well=False)
-    assert f"launch.gpus: {there + 1} are asked for, and torch sees {there} here" in said
+    assert f"launch.gpus: {there + 1} were requested, but torch sees {there} here" in said
     assert not (tmp_path / "weights.pt").exists()

@@ -121,7 +121,7 @@ def why_not() -> str | None:
 
 
 class Cluster:
-    """Nodes of so many cpus and MB of memory, with two fake GPUs each and the last with four, started on entering and
+    """Nodes with these cpus and MB of memory, with two fake GPUs each and the last with four, started on entering and
     stopped on leaving."""
 
     def __init__(self, root: Path, nodes: int = 4, cpus: int = 4, memory: int = 64000) -> None:

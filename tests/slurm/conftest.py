@@ -1,4 +1,4 @@
-"""A SLURM of its own for these tests; where none can be started they are skipped, and say why."""
+"""A separate SLURM for these tests; if none can be started they are skipped, and say why."""
 
 import json
 import os
@@ -34,7 +34,7 @@ def cluster():
 
 
 class Study:
-    """A pico study in a folder of its own, run by `snakemake --profile slurm` on the cluster."""
+    """A pico study in a new folder, run by `snakemake --profile slurm` on the cluster."""
 
     def __init__(self, folder: Path, values: dict) -> None:
         self.folder, self.config = folder, folder / "config.json"
@@ -76,7 +76,7 @@ class Study:
             )
 
     def run(self, *arguments: str, profile: str = "slurm", well: bool = True) -> str:
-        """What it said."""
+        """The output."""
         return self.finish(self.start(*arguments, profile=profile), profile, well)
 
     def finish(self, process: subprocess.Popen, profile: str = "slurm", well: bool = True) -> str:
@@ -96,7 +96,7 @@ class Study:
         return next((step for line in reversed(lines) if (step := json.loads(line).get("step"))), 0)
 
     def status(self) -> str:
-        """What `graft status` says."""
+        """The output of `graft status`."""
         command = [sys.executable, "-m", "graft", "status", "pico"]
         done = subprocess.run(
             command, cwd=self.folder, env=self.environment, capture_output=True, text=True, check=True

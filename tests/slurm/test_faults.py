@@ -110,7 +110,7 @@ def test_a_job_that_lost_its_node_is_started_again_by_slurm(cluster, disturbed, 
 @pytest.mark.parametrize("seed", FAULTS)
 def test_a_job_that_had_trained_went_on_from_its_checkpoint(disturbed, seed):
     study, _ = disturbed
-    assert "going on from" in study.log("finetune_model", LARGE, seed)
+    assert "resuming from" in study.log("finetune_model", LARGE, seed)
 
 
 def test_the_tables_are_those_of_an_undisturbed_study(disturbed, calm):
@@ -141,7 +141,7 @@ def test_a_killed_snakemakes_jobs_are_cancelled_by_the_next(cluster, values, tmp
         assert any(f"job {orphan} {state}" in said for orphan in orphans), said
     again = study.run()
     assert f"cancelling jobs of an earlier run: {' '.join(orphans)}" in again
-    assert "going on from" in study.log("finetune_model", LARGE, 0) + study.log("finetune_model", LARGE, 1)
+    assert "resuming from" in study.log("finetune_model", LARGE, 0) + study.log("finetune_model", LARGE, 1)
     assert outcome(study.folder) == outcome(calm.folder)
 
 

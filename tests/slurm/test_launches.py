@@ -1,4 +1,4 @@
-"""What sbatch is called with for fine-tunings of every shape, and that they train on the cluster as they should."""
+"""The arguments of sbatch for fine-tunings of every shape, which then train on the cluster as they should."""
 
 import re
 from pathlib import Path

@@ -1,4 +1,4 @@
-"""What stands in Markdown files: links and anchors lead somewhere, commands can be typed, errors are real."""
+"""Markdown files: links and anchors lead somewhere, commands can be typed, quoted errors are real."""
 
 import ast
 import re

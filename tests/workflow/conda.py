@@ -45,7 +45,7 @@ class Conda:
 
     @classmethod
     def at(cls, root: Path, seconds: float = 0) -> "Conda":
-        """In the empty folder `root`; an environment takes it so many seconds."""
+        """In the empty folder `root`; creating an environment takes it `seconds`."""
         marks = root / "marks"
         binaries = root / "bin"
         binaries.mkdir(parents=True)
@@ -69,5 +69,5 @@ class Conda:
         return (self.root / "created").read_text().split()
 
     def ran(self) -> list[tuple[str, str, str]]:
-        """What its environments' Pythons were called for: environment, PYTHONNOUSERSITE, module."""
+        """The calls of its environments' Pythons: environment, PYTHONNOUSERSITE, module."""
         return [tuple(line.split()) for line in (self.root / "marks").read_text().splitlines()]

@@ -1,4 +1,4 @@
-"""Real snakemake runs over pico GLUE and pico BERTs, each in a folder of its own."""
+"""Real snakemake runs over pico GLUE and pico BERTs, each in a new folder."""
 
 import json
 import os

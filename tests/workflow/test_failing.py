@@ -65,4 +65,4 @@ def test_status_says_why_and_where_and_what_waits_for_it(failed):
     assert "results/pico/logs/finetune_model/rte/finetune.small/seed-0.log" in done.stdout
     assert "waits for rte/finetune.small/seed-0, which failed" in done.stdout
     assert "6 runs: 4 done, 1 failed, 1 missing" in done.stdout
-    assert "snakemake does not run this study now" in done.stdout
+    assert "snakemake is not running this study" in done.stdout

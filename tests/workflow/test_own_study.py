@@ -56,7 +56,7 @@ def test_the_default_study_can_be_changed_from_the_command_line(tmp_path):
 def test_a_wrong_key_on_the_command_line_is_told_in_one_line(everything):
     done = snakemake(*everything, "--config", "launch={threats: 2}")
     assert done.returncode != 0 and "Traceback" not in done.stdout
-    assert sum("launch.threats: unknown key; known are device" in line for line in done.stdout.splitlines()) == 1
+    assert sum("launch.threats: unknown key; available: device" in line for line in done.stdout.splitlines()) == 1
 
 
 def test_patterns_on_the_command_line_choose_runs(everything):

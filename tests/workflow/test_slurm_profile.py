@@ -22,7 +22,7 @@ def clone(tmp_path) -> Path:
 
 
 def plan(clone: Path, *arguments: str, path: str | None = None) -> str:
-    """What `snakemake --profile slurm -n` says in the root of a clone."""
+    """The output of `snakemake --profile slurm -n` in the root of a clone."""
     done = subprocess.run(
         [sys.executable, "-m", "snakemake", "--profile", "slurm", "-n", *arguments],
         cwd=clone,

@@ -1,4 +1,4 @@
-"""What happens before any job: the default study, and bad input told in one line."""
+"""Before any job: the default study, and bad input reported in one line."""
 
 import re
 import subprocess
@@ -90,7 +90,7 @@ def drop_folder(config):
         (drop_folder, "/no/such/RTE is not a folder"),
         (
             lambda c: c["models"]["large"]["source"].update(folder="/none"),
-            "/none is no folder; a Hugging Face model folder is needed",
+            "/none is not a folder; a Hugging Face model folder is needed",
         ),
         (
             lambda c: c["systems"]["probe"].update(pooling=["mean", "mean"]),
@@ -114,8 +114,8 @@ def test_snakemake_reads_a_config_as_graft_does(study_config, write_config, tmp_
     assert '"seeds": 2,' in whole
     # The first is eight seeds for Snakemake's own reader.
     for word, told in (
-        ("010", ", line 1: 010 is one number to some readers of YAML"),
-        ("1e0", "seeds: 1.0; a list, or a whole number from 1"),
+        ("010", ", line 1: 010 is read differently by different versions of YAML"),
+        ("1e0", "seeds: 1.0; give a list, or a whole number from 1"),
     ):
         config.write_text(whole.replace('"seeds": 2,', f'"seeds": {word},'))
         done = snakemake(tmp_path, config, "--dry-run")

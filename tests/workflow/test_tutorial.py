@@ -94,7 +94,7 @@ def make_small(demo: Path, model: Path) -> None:
 
 @pytest.fixture(scope="module")
 def printed(checkout) -> list[str]:
-    """What each step of the tutorial printed, all typed into one terminal."""
+    """The output of each step of the tutorial, all typed into one terminal."""
     script = "".join(f"{step.commands}echo '{MARK.format(n)}'\n" for n, step in enumerate(steps(TUTORIAL.read_text())))
     environment = {k: v for k, v in os.environ.items() if k != "PYTHONPATH"}
     done = subprocess.run(

@@ -14,16 +14,16 @@ Node = Mapping[str, Any]
 INTRODUCTION = """
 # Configuration
 
-Every key of a study config, made from the code by `make docs`. [config.yaml](../config.yaml) is the default study with
-a comment on each key; [config/demo.yaml](../config/demo.yaml) is the smallest one to copy. An editor that reads
-[config/study.schema.json](../config/study.schema.json) completes keys and marks wrong ones.
+Every key of a study config, generated from the code by `make docs`. [config.yaml](../config.yaml) is the default study,
+with comments; [config/demo.yaml](../config/demo.yaml) is the smallest one to copy. Editors that read
+[config/study.schema.json](../config/study.schema.json) complete keys and mark wrong ones.
 
-A study is one YAML file, given with `--configfile`; it is never mixed with another. Unknown keys are refused, so is a
-key that stands twice, and so is what versions of YAML read in different ways (`010`, `1_000`, `1:30`, `yes`, `off`).
-Anchors and `<<` work. `--config 'seeds=[0]'` changes any key for one call. Names are lower-case letters, digits and
-`. _ -`; `<name>` stands for one of your own. Numbers are finite.
-Patterns that match nothing are refused; they match short names of systems, as in the tables, too. Changing a key makes
-anew only what depends on it: `python -m graft explain` says what that is for a run.
+A study is one YAML file, given with `--configfile`, and is never mixed with another. Unknown keys, keys that appear
+twice, and values that versions of YAML read differently (`010`, `1_000`, `1:30`, `yes`, `off`) are refused. Anchors and
+`<<` work. `--config 'seeds=[0]'` changes any key for one call. Names consist of lower-case letters, digits and `. _ -`;
+`<name>` is a name that you choose. Numbers are finite.
+Patterns that match nothing are refused; they may also use the short names of systems, as in the tables. Changing a key
+re-runs only what depends on it: `python -m graft explain` shows what a run depends on.
 """
 NEEDED = "needed"
 FAR = 1_000_000
@@ -104,18 +104,18 @@ def _written(whole: Node, section: Section, places: Mapping[str, Section]) -> st
     for key, value in schema["properties"].items():
         below = [places[name] for name, _ in _inner(whole, value)]
         default = NEEDED if key in needed else _default(value, below)
-        told = "Which of the kinds it is." if key == "kind" else value.get("description", "")
+        text = "Kind of this section." if key == "kind" else value.get("description", "")
         if len(below) > 1:
-            told = f"{told} By kind: {', '.join(markdown.link(place.heading, place.kind) for place in below)}."
+            text = f"{text} By kind: {', '.join(markdown.link(place.heading, place.kind) for place in below)}."
         elif below:
             (place,) = below
-            told = f"{told or _said(place.schema)} See {markdown.link(place.heading, f'`{place.path}`')}."
+            text = f"{text or _said(place.schema)} See {markdown.link(place.heading, f'`{place.path}`')}."
         unit = UNITS.get(key, "") if _is_number(value) else ""
-        rows.append((f"`{key}`", _type(whole, value), default, unit, told))
+        rows.append((f"`{key}`", _type(whole, value), default, unit, text))
     table = markdown.table(("key", "type", "default", "unit", "what"), rows) if rows else "No keys: write `{}`."
     also = ""
     if schema.get("additionalProperties") is True:
-        also = "Other keys are options of the method: [methods.md](methods.md)."
+        also = "All other keys are options of the method: see [methods.md](methods.md)."
     own = "" if section.path == "" else markdown.prose(schema.get("description", ""))
     return markdown.page(f"## {section.heading}", own, table, also)
 
@@ -146,7 +146,7 @@ def _said(schema: Node) -> str:
 
 
 def _type(whole: Node, value: Node) -> str:
-    """Describe the type of a key's value in words."""
+    """Describe the type of a key's value."""
     if "const" in value or "enum" in value:
         return " or ".join(f"`{name}`" for name in value.get("enum", [value.get("const")]))
     for several in ("anyOf", "oneOf"):

@@ -31,38 +31,38 @@ NEEDS = {
 }
 LABEL_USE = {
     "none": "`none`",
-    "select": "`select`: the strength is chosen on it (with the head `labelled` it is `train`)",
+    "select": "`select`, to choose the strength (with the head `labelled`: `train`)",
     "train": "`train`",
 }
 INTRODUCTION = f"""
 # Merge methods
 
-Made from the code by `make docs`; `python -m graft methods` prints the same in short.
+Generated from the code by `make docs`; `python -m graft methods` prints a summary.
 
 Three families: [weights of two shapes](#weights-of-two-shapes) make one model of the large shape,
-[composites](#composites) run parts of both models, and [merges of one shape](#models-of-one-shape) make one model of
-several that are alike. Symbols: S small, L large; 0 pre-trained, ft fine-tuned; d a change, fine-tuned minus
-pre-trained; weights W are [out, in] as in torch. Inference is for the default pair, BERT-base and TinyBERT-4L, at
-{TOKENS} tokens; × is the multiple of what the fine-tuned large model takes.
+[composites](#composites) run parts of both models, and [merges of one shape](#models-of-one-shape) make one model out
+of several alike. Symbols: S small, L large; 0 pre-trained, ft fine-tuned; d a change, fine-tuned minus pre-trained;
+weights W are [out, in] as in torch. Inference is for the default pair, BERT-base and TinyBERT-4L, at {TOKENS} tokens; ×
+is relative to the fine-tuned large model.
 """
 IN_A_STUDY = """
-In a study each stands under [`systems.merge`](configuration.md#systemsmergename), its options beside `heads`,
+In a study each goes under [`systems.merge`](configuration.md#systemsmergename), with its options beside `heads`,
 `fit_rows` and `ridge`. Without a workflow: `python -m graft merge --method NAME --large DIR --small-finetuned DIR
 --small-pretrained DIR --text FILE --out DIR`.
 """
 HEADS = """
-Most are asked for with a head, one system each: `transplant` (the small model's own, through a ridge map between the
+Most are combined with a head, one system each: `transplant` (the small model's head, through a ridge map between the
 models' states), `label-free` (fitted to the fine-tuned small model's logits), `labelled` (fitted in closed form to
-labels of train). 0 is among the strengths of each, so that no merge at all can be chosen; how often it was is reported.
+labels of train). All strengths include 0, so that no merge at all can be chosen; how often it was is reported.
 """
 COMPOSITES = """
-Systems of a study only: each is a folder with `composite.json`, which names its parts and their sha256;
+Only in studies: each system is a folder with `composite.json`, which names its parts and their sha256;
 `graft.merging.loading.load` reads it.
 """
 SAME_SHAPE = """
 `python -m graft merge --method NAME --base DIR --models DIR DIR … --out DIR`, in blocks from disk to disk. theta_i: the
-models, w_i their weights, theta_0 the base. What is merged has the shape of one model, so inference costs what one does
-(×1). No labels are read; `--option NAME=VALUE` sets an option.
+models, w_i their weights, theta_0 the base. The merged model has the shape of one, and so its inference cost (×1). No
+labels are read; `--option NAME=VALUE` sets an option.
 """
 
 
@@ -158,7 +158,7 @@ def _values(option: Option) -> str:
         return ", ".join(f"`{choice}`" for choice in option.choices)
     if option.bounds:
         most = option.bounds.most
-        return option.bounds.words.removeprefix("a ") + (f", {most:,} at most" if most <= FARTHEST else "")
+        return option.bounds.words.removeprefix("a ") + (f", at most {most:,}" if most <= FARTHEST else "")
     return "true or false" if option.type is bool else "list of numbers, 0 among them"
 
 

@@ -124,7 +124,7 @@ class Combination:
     def card(self, plan: Plan, sources: Sequence[Source], note: str = "") -> str:
         """Write the text of the merged model's card."""
         base = [("base", self.pretrained, self.pretrained / WEIGHTS)] if "base" in plan.sources else []
-        # The card names the run folder, which holds the system's name; its model folders all have the same name.
+        # The card names the run folder, which includes the system's name; its model folders all have the same name.
         members = [
             (f"{one.task} {one.folder.parent.name}", one.folder.parent.parent, one.folder / WEIGHTS) for one in sources
         ]

@@ -27,7 +27,7 @@ from graft.study.grid_systems import statistic_of
 # Name prefixes of the tensors of a classifier's head.
 HEAD = ("bert.pooler.", "classifier.")
 # Name of the encoders' metric in the record of a choice.
-SHARE = "mean over tasks of the metric as a share of the fine-tuned model's own"
+SHARE = "mean over tasks of the metric as a share of the fine-tuned model's"
 
 
 def encoder(one: Combination, out: Path) -> Combined:
@@ -60,7 +60,7 @@ def encoder(one: Combination, out: Path) -> Combined:
         choice = search([Point(strength) for strength in strengths], score)
         body, plan = made(choice.chosen.strength)
         save_file(body, out / "encoder.safetensors")
-        note = "\nEmbeddings and layers were merged; pooler and classifier are those of the task's own fine-tuning.\n"
+        note = "\nEmbeddings and layers were merged; pooler and classifier come from the task's own fine-tuning.\n"
         (out / CARD).write_text(one.card(plan, one.sources, note))
     flops, count = one.sources_flops(), len(choice.searched)
     flops[f"{one.name}/merge"] = count * merge_flops(one.facts.name, one.shape, None, len(one.sources))
@@ -88,7 +88,7 @@ def with_encoder(model: BertForSequenceClassification, body: Mapping[str, Tensor
     """Replace a classifier's embeddings and layers by `body`; raises ValueError unless `body` holds exactly these."""
     found = model.load_state_dict(dict(body), strict=False)
     if wrong := [*found.unexpected_keys, *(name for name in found.missing_keys if not name.startswith(HEAD))]:
-        raise ValueError(f"merged encoder: {wrong[0]} is not what the classifier needs; its embeddings and layers are")
+        raise ValueError(f"merged encoder: {wrong[0]} is not in the classifier's embeddings and layers")
     return model
 
 

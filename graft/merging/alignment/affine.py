@@ -24,7 +24,7 @@ def fit(alignment: str, ridge: float) -> Fit:
     if alignment == "least_squares":
         return lambda moments: least_squares(moments, ridge)
     if alignment not in ALIGNMENTS:
-        raise ValueError(f"no alignment is called {alignment!r}; known are {', '.join(ALIGNMENTS)}")
+        raise ValueError(f"no alignment is called {alignment!r}; available: {', '.join(ALIGNMENTS)}")
     if alignment in PLANS:
         from graft.merging.alignment.optimal_transport import transported
 

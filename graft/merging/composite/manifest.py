@@ -85,7 +85,7 @@ def write(
     """
     parts, maps = parts or {}, maps or {}
     if kind not in KINDS:
-        raise ValueError(f"no composite is called {kind!r}; known are {', '.join(KINDS)}")
+        raise ValueError(f"no composite is called {kind!r}; available: {', '.join(KINDS)}")
     for what, given, known in zip(("part", "key", "map"), (parts, fields, maps), KINDS[kind], strict=True):
         if known is None:
             if len(given) < 2:
@@ -94,7 +94,7 @@ def write(
             has = ", ".join(sorted(known)) or "none"
             raise ValueError(f"{kind}: {what} {odd[0]} is missing or unknown; it has {has}")
     if fields.get("pooling", POOLINGS[0]) not in POOLINGS:
-        raise ValueError(f"pooling {fields['pooling']!r} is not known; known are {', '.join(POOLINGS)}")
+        raise ValueError(f"pooling {fields['pooling']!r} is unknown; available: {', '.join(POOLINGS)}")
     with atomic_folder(out_folder) as folder:
         hashes: dict[str, str] = {}
         for file, given in maps.items():

@@ -28,7 +28,7 @@ def fit_heads(
     Raises ValueError if the kind is unknown or its inputs are missing.
     """
     if kind not in HEADS:
-        raise ValueError(f"no head is called {kind!r}; known are {', '.join(HEADS)}")
+        raise ValueError(f"no head is called {kind!r}; available: {', '.join(HEADS)}")
     if kind == "labelled":
         if labels is None:
             raise ValueError("head 'labelled' needs the labels of the fit subset")

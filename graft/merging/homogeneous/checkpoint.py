@@ -156,7 +156,7 @@ def _tensors(file: Path) -> list[TensorInfo]:
     reached = 8 + length
     for info in sorted(found, key=lambda info: (info.start, ends[info.name])):
         if info.dtype not in STORED:
-            raise ValueError(f"{file}: {info.name} is {info.dtype}; known are {', '.join(STORED)}")
+            raise ValueError(f"{file}: {info.name} is {info.dtype}; supported: {', '.join(STORED)}")
         if not counted or ends[info.name] - info.start != info.count * STORED[info.dtype].itemsize:
             raise ValueError(f"{file}: {info.name} has {ends[info.name] - info.start} bytes, not its shape's size")
         if info.start != reached:

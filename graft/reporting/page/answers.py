@@ -37,7 +37,7 @@ def answers(comparison: pd.DataFrame, grid: Grid) -> list[str]:
     controls = any(row["kind"] == "control" and row["mean"] is not None for row in rows)
     merged = any(row["chosen"] is True for row in rows)
     lost = controls and merged and not not_beaten(comparison)
-    return told + ["Every control did worse than the merges that it stands against."] * lost
+    return told + ["Every control did worse than the merges it is compared with."] * lost
 
 
 def not_beaten(comparison: pd.DataFrame) -> list[str]:
@@ -58,27 +58,27 @@ def warnings(comparison: pd.DataFrame, runs: pd.DataFrame, records: Iterable[Run
         f"{counts[what]} {verb}" for what, verb in (("failed", "failed"), ("missing", "are missing")) if counts[what]
     ]
     if absent:
-        told = f"Of {counts['expected']} runs {' and '.join(absent)}"
-        found.append(f"{told}: they are in no number here, and listed below.")
+        counted = f"Of {counts['expected']} runs {' and '.join(absent)}"
+        found.append(f"{counted}: they are listed below and enter no number here.")
     seeds = max((row["n_seeds"] for row in rows), default=0)
     if seeds < SEEDS_FOR_VERDICT:
         are = "1 seed is" if seeds == 1 else f"{seeds} seeds are"
-        found.append(f"{are} too few for a verdict, which takes {SEEDS_FOR_VERDICT}: everything here is descriptive.")
+        found.append(f"{are} too few for a verdict, which needs {SEEDS_FOR_VERDICT}: everything here is descriptive.")
     if seeds == 1:
-        found.append("One seed has no intervals: how far another seed would be from it is not known.")
+        found.append("One seed gives no intervals: how much another seed would differ is unknown.")
     if len(study.tasks) == 1:
-        found.append("One task says nothing about others.")
+        found.append("A single task says nothing about others.")
     generated = [name for name, task in study.tasks.items() if isinstance(task.source, GeneratedData)]
     if generated:
-        found.append(f"Generated from a grammar, not found in the world: {', '.join(generated)}.")
+        found.append(f"Generated from a grammar, not real data: {', '.join(generated)}.")
     found += [f"{name}: {model.note}" for name, model in study.models.items() if model.note]
     constant = [row["system"] for row in rows if row["degenerate"] and row["kind"] != "baseline"]
     if constant:
         named = ", ".join(dict.fromkeys(constant))
-        found.append(f"Runs that predict the same for every example are among those of {named}.")
+        found.append(f"Some runs of {named} predict the same for every example.")
     versions = sorted({str(version) for version in runs["code_version"].dropna()}) if "code_version" in runs else []
     if len(versions) > 1:
-        found.append(f"Runs were made by different versions of the code: {', '.join(versions)}.")
+        found.append(f"Runs were made with different versions of the code: {', '.join(versions)}.")
     return [*found, *_without_merge(records)]
 
 
@@ -108,12 +108,12 @@ def _answer(task: str, rows: list[Row], common: str, grid: Grid) -> str:
 def _told(row: Row) -> str:
     low, high = row["delta_ci_low"], row["delta_ci_high"]
     interval = "" if low is None else f" [{formats.points(low)}, {formats.points(high)}]"
-    told = f"the difference is {formats.points(row['delta_vs_reference'])} points{interval}"
+    difference = f"the difference is {formats.points(row['delta_vs_reference'])} points{interval}"
     if row["p_holm"] is not None:
-        return f"{told}, Holm p = {row['p_holm']:.2g}, {row['verdict']}"
+        return f"{difference}, Holm p = {row['p_holm']:.2g}, {row['verdict']}"
     if row["n_seeds"] < SEEDS_FOR_VERDICT:
-        return f"{told}, without a verdict ({row['n_seeds']} {'seed' if row['n_seeds'] == 1 else 'seeds'})"
-    return f"{told}, without a verdict (it is not of the primary family)"
+        return f"{difference}, without a verdict ({row['n_seeds']} {'seed' if row['n_seeds'] == 1 else 'seeds'})"
+    return f"{difference}, without a verdict (not in the primary family)"
 
 
 def _without_merge(records: Iterable[RunRecord]) -> list[str]:
@@ -122,7 +122,7 @@ def _without_merge(records: Iterable[RunRecord]) -> list[str]:
         c.chosen for r in records if r.kind in ("weights", "composite") for c in r.choices if c.name == "strength"
     ]
     zeros = sum(value == 0 for value in chosen)
-    return [f"{zeros} of {len(chosen)} runs of merges chose strength 0 on select, which is no merge."] if zeros else []
+    return [f"{zeros} of {len(chosen)} runs of merges chose strength 0 on select, that is, no merge."] if zeros else []
 
 
 def _score(row: Row) -> str:

@@ -58,7 +58,7 @@ def _card(method: str, systems: list[str], comparison: pd.DataFrame, grid: Grid)
     told = [
         ("kind", f"{known.kind}, {'one model of the large shape' if known.kind == 'weights' else 'runs both models'}"),
         ("reads", ", ".join(known.needs)),
-        ("labels seen", known.label_use + (", and those that its head sees" if known.heads else "")),
+        ("labels seen", known.label_use + (", and those its head sees" if known.heads else "")),
         ("runs per example", runs),
         ("training FLOPs", _range(rows, "train_flops_ratio")),
         ("inference FLOPs", _range(rows, "inference_flops_ratio")),

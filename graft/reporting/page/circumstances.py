@@ -23,8 +23,8 @@ def circumstances(records: list[RunRecord]) -> list[tuple[str, str]]:
     joules = [record.cost.energy_joules for record in records if record.cost.energy_joules is not None]
     return [
         ("finished runs", str(len(records))),
-        ("time of their last jobs, summed", f"{math.fsum(seconds) / 3600:.2f} h" if seconds else "not measured"),
-        ("energy of these", f"{math.fsum(joules) / 3.6e6:.3g} kWh" if joules else "not measured"),
+        ("total time of their last jobs", f"{math.fsum(seconds) / 3600:.2f} h" if seconds else "not measured"),
+        ("total energy of these jobs", f"{math.fsum(joules) / 3.6e6:.3g} kWh" if joules else "not measured"),
         ("hardware", _counted(_hardware(one.hardware) for one in made)),
         ("device", _counted(one.device for one in made)),
         ("precision of training", _counted(one.precision for one in made)),

@@ -116,10 +116,10 @@ def _costs(paths: Paths) -> list[Section]:
         "s to make": ("wall_seconds", "{:.3g}".format),
     }
     note = (
-        "Training FLOPs are all from the published models to this system; making the small model stands apart. "
+        "Training FLOPs count all compute from the published models to this system; making the small model is apart. "
         "Inference is per example of 128 tokens, and at the report split's real lengths. Times, memory and energy are "
-        "measured: of using, once per architecture, one example at a time (ms) and in batches (examples per s); s to "
-        "make: of the last job alone, without what it is built on."
+        "measured: for inference once per architecture, one example at a time (ms) and in batches (examples per s); "
+        "s to make is the time of the last job alone, without the jobs it builds on."
     )
     return [_section("Cost", csv_files.read_csv(path), columns, note)]
 
@@ -149,8 +149,8 @@ def _tests(significance: pd.DataFrame) -> Section:
     }
     note = (
         "Differences are paired by seed, with intervals for new seeds and new examples. p is not corrected; Holm p and "
-        "the verdict belong to the primary family. Needed: what would tell a true difference of the margin from none "
-        "in four of five studies."
+        "the verdict are for the primary family. Needed: what would detect a true difference of one margin in four "
+        "of five studies."
     )
     return _section("Every difference", table, columns, note, {"difference": "difference"})
 

@@ -88,7 +88,7 @@ def test_the_pre_trained_models_always_stay(paths):
 
 
 def test_a_pattern_that_matches_nothing_is_told(paths):
-    with pytest.raises(ValueError, match=r"no saved model matches 'rte/nothing'; patterns are over <task>"):
+    with pytest.raises(ValueError, match=r"no saved model matches 'rte/nothing'; patterns match <task>"):
         cleaning.removable(paths, ["*", "rte/nothing"])
 
 

@@ -34,5 +34,5 @@ def test_classes_in_another_order_or_called_by_numbers_mean_the_same():
 
 
 def test_classes_that_glue_has_not_are_refused():
-    with pytest.raises(ValueError, match=r"tasks.sst2.labels: \['bad', 'good'\] are not GLUE's, which are negative"):
+    with pytest.raises(ValueError, match=r"tasks.sst2.labels: \['bad', 'good'\] differ from GLUE's, which are"):
         glue.written("sst2", TASKS["sst2"].replaced(labels=("bad", "good")), np.array([0]))

@@ -71,7 +71,7 @@ def test_a_path_is_not_a_study(folder, monkeypatch, capsys):
     assert "no study '../results/one'" in capsys.readouterr().err
 
 
-def test_no_results_is_told_in_one_line(folder, monkeypatch, capsys):
+def test_no_results_is_reported_in_one_line(folder, monkeypatch, capsys):
     assert _call(monkeypatch, "status") == 1
     assert capsys.readouterr().err == "graft: no study has results in results/ yet; run snakemake first\n"
 
@@ -114,7 +114,7 @@ def test_methods_are_listed(folder, monkeypatch, capsys):
 def test_a_plan_for_an_unknown_gpu_lists_the_known_ones(folder, monkeypatch, capsys):
     assert _call(monkeypatch, "plan", "--gpu", "tpu") == 1
     error = capsys.readouterr().err
-    assert error.startswith("graft: no GPU is called 'tpu' here; known are a10") and error.count("\n") == 1
+    assert error.startswith("graft: no GPU is called 'tpu' here; available: a10") and error.count("\n") == 1
 
 
 def test_a_plan_of_a_missing_config_names_it(folder, monkeypatch, capsys):
@@ -160,10 +160,10 @@ def test_a_home_folder_is_found_where_a_shell_leaves_it_to_us(monkeypatch):
     assert one_by_one(given) == told
 
 
-def test_results_that_are_no_folder_are_told(folder, monkeypatch, capsys):
+def test_results_that_are_no_folder_are_reported(folder, monkeypatch, capsys):
     (folder / "results").touch()
     assert _call(monkeypatch, "status") == 1
-    assert capsys.readouterr().err == "graft: results is a file, where a folder is needed\n"
+    assert capsys.readouterr().err == "graft: results is a file, not a folder\n"
 
 
 def test_show_ends_with_what_it_means_and_where_it_stands(folder, monkeypatch, capsys):
@@ -180,10 +180,10 @@ def test_show_ends_with_what_it_means_and_where_it_stands(folder, monkeypatch, c
 def test_verifying_a_study_without_runs_counts_them(folder, monkeypatch, capsys):
     _study(folder, "one")
     assert _call(monkeypatch, "verify", "one") == 0
-    assert capsys.readouterr().out == "     2  runs that are not finished\nall is as recorded\n"
+    assert capsys.readouterr().out == "     2  runs that are not finished\neverything is as recorded\n"
 
 
-def test_what_is_not_as_recorded_is_told_and_ends_with_an_error(folder, monkeypatch, capsys):
+def test_what_is_not_as_recorded_is_reported_and_ends_with_an_error(folder, monkeypatch, capsys):
     _study(folder, "one")
     files.write_json(folder / "results" / "one" / "models" / "big" / "manifest.json", {"sha256": {"config.json": "0"}})
     assert _call(monkeypatch, "verify", "one") == 1
@@ -201,9 +201,9 @@ def test_a_submission_of_what_was_not_made_is_refused_in_one_line(folder, monkey
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        ("outliers=6e-3", "graft: base is no folder"),
+        ("outliers=6e-3", "graft: base is not a folder"),
         ("outliers=[", "graft: --option outliers: "),
-        ("outliers=010", "graft: --option outliers: 010 is one number to some readers of YAML"),
+        ("outliers=010", "graft: --option outliers: 010 is read differently by different versions of YAML"),
         ("outliers=true", "graft: option 'outliers' of method 'breadcrumbs' is true; it must be a number from 0 on"),
         ("outlier=1", "did you mean outliers?"),
     ],
@@ -240,7 +240,7 @@ def test_a_new_study_is_written_and_told_with_the_commands_that_run_it(folder, m
     models = ("--large", str(pico_models / "large"), "--small", str(pico_models / "small"))
     assert _call(monkeypatch, "new", "mine", *models, "--method", "interpolate", "--seeds", "2") == 0
     told = capsys.readouterr().out
-    assert "config/mine.yaml is written: " in told and told.count("--configfile config/mine.yaml") == 2
+    assert "config/mine.yaml was written: " in told and told.count("--configfile config/mine.yaml") == 2
     assert "interpolate" in (folder / "config" / "mine.yaml").read_text()
 
 
@@ -252,15 +252,18 @@ def test_the_schema_is_the_one_for_editors(folder, monkeypatch, capsys):
 @pytest.mark.parametrize(
     ("given", "told"),
     [
-        (("--large", "a"), "--small-finetuned, --text: must be given, or --models DIR DIR ... for models of one shape"),
+        (("--large", "a"), "--small-finetuned, --text: required, or use --models DIR DIR ... for models of one shape"),
         (
             ("--models", "a", "b", "--large", "c"),
-            "--large is of merges of two shapes (--large DIR ...) and of no",
+            "--large is for merges of two shapes (--large DIR ...), not of one shape",
         ),
-        (("--large", "a", "--dtype", "float32"), "--dtype is of merges of one shape (--models DIR DIR ...) and of no"),
+        (
+            ("--large", "a", "--dtype", "float32"),
+            "--dtype is for merges of one shape (--models DIR DIR ...), not of two shapes",
+        ),
         (("--models", "a", "b"), "theseus merges models of two shapes (--large DIR ...), not of one shape"),
-        (("--models", "a", "b", "--option", "x"), "--option x: write it as NAME=VALUE"),
-        (("--models", "a", "b", "--option", "x=1", "--option", "x=2"), "--option x: is given twice"),
+        (("--models", "a", "b", "--option", "x"), "--option x: use NAME=VALUE"),
+        (("--models", "a", "b", "--option", "x=1", "--option", "x=2"), "--option x: given twice"),
     ],
 )
 def test_flags_of_the_other_kind_of_merge_are_refused_by_name(folder, monkeypatch, capsys, given, told):
@@ -289,5 +292,5 @@ def test_statistics_of_a_model_are_written_where_it_is_said(folder, monkeypatch,
     (folder / "text.txt").write_text("the good film\n" * 4)
     command = ("statistics", "--kind", "fisher", "--model", "model", "--text", "text.txt", "--out", "out")
     assert _call(monkeypatch, *command) == 0
-    assert capsys.readouterr().out == "out/fisher.safetensors is written\n"
+    assert capsys.readouterr().out == "out/fisher.safetensors was written\n"
     assert (folder / "out" / "fisher.safetensors").is_file()

@@ -133,7 +133,7 @@ def test_a_model_merged_into_itself_is_the_fine_tuned_one(head, order, world):
 
 
 def scores(folder, source=None):
-    """What transformers' own pipeline says of some texts, by label."""
+    """The answers of transformers' own pipeline to some texts, by label."""
     model = AutoModelForSequenceClassification.from_pretrained(folder)
     classify = pipeline("text-classification", model=model, tokenizer=AutoTokenizer.from_pretrained(source or folder))
     said = classify(["a good film", "a bad story is dull", "the man sees the city"], top_k=None)
@@ -168,10 +168,10 @@ def test_outputs_mean_what_those_of_the_small_model_mean(labels, kind, order, wo
             assert abs(sum(one.values()) - 1) > 0.05
     refused = order(large=world / "small", small_finetuned=tuned, head="labelled", labelled=world / "three.tsv")
     if kind is None and labels == "one":
-        with pytest.raises(ValueError, match='does not say of what: write "problem_type": "regression" there if'):
+        with pytest.raises(ValueError, match='does not say which kind: write "problem_type": "regression" there if'):
             merge(replace(refused, out=tmp_path / "labelled"), quiet)
     if kind == "multi_label_classification" or (kind == "regression" and labels == "three"):
-        with pytest.raises(ValueError, match="one class or one score for each text; --small-finetuned is of"):
+        with pytest.raises(ValueError, match="one class or one score per text, but --small-finetuned gives"):
             merge(replace(refused, out=tmp_path / "labelled"), quiet)
 
 
@@ -315,11 +315,11 @@ THREE = {"id2label": {0: "a", 1: "b", 2: "c"}, "label2id": {"a": 0, "b": 1, "c":
 WRONG = {
     "the fine-tuned model in both places": (
         lambda w, t: {"small_finetuned": whole(w, t / "x"), "small_pretrained": t / "x" / ".." / "x"},
-        "x: is --small-finetuned too; name the model before its fine-tuning",
+        "x: the same as --small-finetuned; name the model before its fine-tuning",
     ),
     "labels for another head": (
         lambda w, t: {"labelled": w / "two.tsv"},
-        "--labelled is read by --head labelled alone",
+        "--labelled: only used with --head labelled",
     ),
     "a head for a method that has its own": (
         lambda w, t: {"method": "interpolate", "head": "label-free"},
@@ -327,11 +327,11 @@ WRONG = {
     ),
     "a classifier of words": (
         lambda w, t: {"small_finetuned": configured(w / "two", t / "x", architectures=["BertForTokenClassification"])},
-        r"x: holds no classifier of texts \(BertForTokenClassification\); a model fine-tuned for classes or a score",
+        r"x: not a text classifier \(BertForTokenClassification\); a model fine-tuned for classes or a score",
     ),
     "a layer that the config does not count": (
         lambda w, t: {"small_finetuned": renamed(w, t / "x", "classifier.weight", "bert.encoder.layer.2.weight")},
-        "x: bert.encoder.layer.2.weight is of no BERT classifier",
+        "x: bert.encoder.layer.2.weight is not a BERT classifier's",
     ),
     "weights of a wrapped model": (
         lambda w, t: {"small_finetuned": renamed(w, t / "x", "", "module.")},
@@ -339,17 +339,17 @@ WRONG = {
     ),
     "labels counted from 1": (
         lambda w, t: {"small_finetuned": configured(w / "two", t / "x", id2label={"1": "a", "2": "b"})},
-        "x/config.json: id2label .* must have a label of its own for each number from 0 on",
+        "x/config.json: id2label .* must give a different label to each number from 0 on",
     ),
     "no pre-trained small": (lambda w, t: {"small_pretrained": None}, "give --small-pretrained DIR"),
     "a folder without a model": (lambda w, t: {"large": t}, "--large: .*missing; a Hugging Face model folder"),
     "another architecture": (
         lambda w, t: {"large": configured(w / "large", t / "x", model_type="roberta")},
-        "'roberta'; supported is 'bert'",
+        "'roberta'; only 'bert' is supported",
     ),
     "a fine-tuned model of another architecture": (
         lambda w, t: {"small_finetuned": configured(w / "two", t / "x", model_type="distilbert")},
-        "x: model_type is 'distilbert'; supported is 'bert'",
+        "x: model_type is 'distilbert'; only 'bert' is supported",
     ),
     "small larger than large": (
         lambda w, t: {"large": w / "small", "small_pretrained": w / "large", "small_finetuned": w / "large"},
@@ -361,25 +361,25 @@ WRONG = {
     ),
     "a larger vocabulary": (
         lambda w, t: {role: more_words(w, t / role) for role in ("small_pretrained", "small_finetuned")},
-        f"the small model has {len(VOCABULARY) + 1} word embeddings, the large one {len(VOCABULARY)}; must be as many",
+        f"the small model has {len(VOCABULARY) + 1} word embeddings, the large one {len(VOCABULARY)}; they must",
     ),
     "another vocabulary": (
         lambda w, t: {"small_pretrained": other_words(w, t / "x")},
-        "the vocabularies differ at 'lovely'; models that read alike are needed",
+        "the vocabularies differ at 'lovely'; both must read alike",
     ),
     "too few tokens": (lambda w, t: {"tokens": 30}, "tokens are too few; the feed-forward space .* at least 48"),
     "too few texts for a head": (
         lambda w, t: {"text": few_lines(w, t / "few.txt", 9)},
-        "a head is fitted on 10 texts or more; there are 9: give more text",
+        "fitting a head needs at least 10 texts, not 9; give more text",
     ),
     "too few labelled texts": (
         lambda w, t: {"head": "labelled", "labelled": few_lines(w, t / "few.tsv", 9, "two.tsv")},
-        "a head is fitted on 10 texts or more; there are 8",
+        "fitting a head needs at least 10 texts, not 8",
     ),
     "not a number": (lambda w, t: {"small_pretrained": damaged(w, t / "x")}, "not finite; the model is damaged"),
     "not a number in the fine-tuned model": (
         lambda w, t: {"small_finetuned": damaged(w, t / "x", "two", "classifier.bias")},
-        "--small-finetuned: classifier.bias holds values that are not finite",
+        "--small-finetuned: classifier.bias contains values that are not finite",
     ),
     "activations that overflow": (
         lambda w, t: {"large": overflowing(w, t / "x")},
@@ -391,37 +391,37 @@ WRONG = {
     ),
     "a head of another size": (
         lambda w, t: {"small_finetuned": configured(w / "two", t / "x", **THREE)},
-        r"x: classifier.bias has shape \[2\], config.json says \[3\]; classifier.weight has",
+        r"x: classifier.bias has shape \[2\], but config.json says \[3\]; classifier.weight has",
     ),
     "no head": (
         lambda w, t: {"small_finetuned": w / "small"},
-        "small: holds no classifier",
+        "small: not a text classifier",
     ),
-    "an existing folder": (lambda w, t: {"out": w}, "is there already"),
+    "an existing folder": (lambda w, t: {"out": w}, "already exists"),
     "no labelled file": (lambda w, t: {"head": "labelled"}, "give --labelled FILE.tsv"),
     "labels of another model": (
         lambda w, t: {"head": "labelled", "labelled": w / "three.tsv"},
         "has the label 'a'; it should be one of negative, positive",
     ),
-    "labels in the text": (lambda w, t: {"text": w / "two.tsv"}, "a column holds labels or numbers"),
+    "labels in the text": (lambda w, t: {"text": w / "two.tsv"}, "a column contains labels or numbers"),
     "labelled rows without a header": (
         lambda w, t: {
             "head": "labelled",
             "labelled": write(t / "x.tsv", (w / "two.tsv").read_text().split("\n", 1)[1]),
         },
-        "the first line has '[01]', a value; it should name the columns",
+        "the first line contains the value '[01]'; it should name the columns",
     ),
     "labelled rows of one class": (
         lambda w, t: {"head": "labelled", "labelled": write(t / "x.tsv", "text\tlabel\n" + "a fine film\t1\n" * 20)},
-        "the label column label holds only 'positive'; every class needs a row",
+        "the label column label has only 'positive'; every class needs a row",
     ),
     "labels before texts": (
         lambda w, t: {"head": "labelled", "labelled": write(t / "x.tsv", "label\ttext\n1\tgood\n0\tbad\n")},
-        "the label comes last, and label does not; move that column to the end",
+        "the label column label is not the last; move it to the end",
     ),
-    "an unknown head": (lambda w, t: {"head": "random"}, "known are transplant, label-free, labelled"),
+    "an unknown head": (lambda w, t: {"head": "random"}, "available: transplant, label-free, labelled"),
     "a composite": (lambda w, t: {"method": "logit_ensemble"}, "makes no single model"),
-    "another small model": (lambda w, t: {"small_finetuned": w / "large"}, "they must be one model"),
+    "another small model": (lambda w, t: {"small_finetuned": w / "large"}, "they must be equal"),
 }
 
 
@@ -439,7 +439,7 @@ def test_bad_input_is_one_sentence_and_no_output(what, order, world, tmp_path, c
 
 
 @pytest.mark.parametrize("method", WEIGHTS)
-def test_every_part_of_a_merge_is_told_as_it_begins(method, order):
+def test_every_part_of_a_merge_is_reported_as_it_begins(method, order):
     told = []
     merge(order(method=method), lambda done, total, text: told.append((done, total, text)))
     texts = [text for _, _, text in told]
@@ -462,7 +462,7 @@ def test_the_command_merges_and_tells_where(world, tmp_path):
     assert "WARNING" not in done.stderr and "fitting the head" in done.stderr
     assert "layers, counted from 0: 0 → " in told and f"the merged model is in {tmp_path / 'merged'}" in told
     again = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert again.returncode == 1 and again.stderr.startswith(f"graft: {tmp_path / 'merged'} is there already")
+    assert again.returncode == 1 and again.stderr.startswith(f"graft: {tmp_path / 'merged'} already exists")
     assert again.stderr.count("\n") == 1
 
 

@@ -84,7 +84,7 @@ def test_own_tasks_take_the_place_of_the_default_ones(folder, pico_glue):
 def test_what_was_guessed_stands_beside_the_guess(folder, pico_glue):
     write("mine", [f"reviews={pico_glue / 'SST-2'}"])
     lines = Path("config/mine.yaml").read_text().splitlines()
-    guess = lines.index("    # Guessed from train.tsv, so check it:")
+    guess = lines.index("    # Guessed from train.tsv; please check:")
     assert lines[guess + 1].startswith("    # text in sentence; label in label, 2 classes (0: ")
     assert lines[guess + 2] == "    text: [sentence]"
 
@@ -195,7 +195,7 @@ def test_names_that_yaml_would_read_as_something_else_stay_names(folder, pico_gl
 def test_a_config_that_is_there_is_not_overwritten(folder):
     write("mine")
     before = Path("config/mine.yaml").read_text()
-    with pytest.raises(ValueError, match="config/mine.yaml is there already; choose another name"):
+    with pytest.raises(ValueError, match="config/mine.yaml already exists; choose another name"):
         write("mine", seeds=1)
     assert Path("config/mine.yaml").read_text() == before
 
@@ -212,17 +212,17 @@ def broken_task(folder: Path, dev: str = "sentence\tlabel\na film\tgood\na plot\
     [
         ({"name": "../mine"}, "'../mine' is not a name: names match"),
         ({"name": "glue"}, "glue is the default study, config.yaml; choose another name"),
-        ({"methods": ["thesaurus"]}, "no merge method is called 'thesaurus'; known are"),
-        ({"seeds": 0}, "seeds: 0; a list, or a whole number from 1 to 1000, is needed"),
-        ({"tasks": ["reviews"]}, "--task reviews: it should be NAME=FOLDER"),
+        ({"methods": ["thesaurus"]}, "no merge method is called 'thesaurus'; available:"),
+        ({"seeds": 0}, "seeds: 0; give a list, or a whole number from 1 to 1000"),
+        ({"tasks": ["reviews"]}, "--task reviews: use NAME=FOLDER"),
         ({"tasks": ["My Reviews=."]}, "'My Reviews' is not a name"),
         ({"tasks": ["reviews=none"]}, "tasks.reviews.source.folder: none is not a folder"),
-        ({"tasks": ["reviews=."]}, "train.tsv is missing; a folder with train.tsv and dev.tsv is needed"),
+        ({"tasks": ["reviews=."]}, "train.tsv is missing; the folder needs train.tsv and dev.tsv"),
         ({"large": "no/such/folder"}, "--large: no/such/folder is neither a folder here nor a name on the hub"),
         ({"small": "."}, "config.json is missing"),
     ],
 )
-def test_what_cannot_be_is_told_in_one_sentence_and_nothing_is_written(folder, options, message):
+def test_what_cannot_be_is_reported_in_one_sentence_and_nothing_is_written(folder, options, message):
     with pytest.raises(ValueError, match=message) as error:
         write(**{"name": "mine", **options})
     assert len(str(error.value).splitlines()) == 1
@@ -236,11 +236,11 @@ def test_what_cannot_be_is_told_in_one_sentence_and_nothing_is_written(folder, o
         ("sentence\na film\n", "dev.tsv: no label column 'label'"),
         (
             "sentence\tlabel\na film\t1\na song\t0\n",
-            r"dev.tsv: the label column label holds '0', where train has names \(bad, good\); write the labels alike",
+            r"dev.tsv: the label column label contains '0', but train has names \(bad, good\); write the labels alike",
         ),
     ],
 )
-def test_a_dev_split_that_does_not_fit_is_told_now(folder, dev, message):
+def test_a_dev_split_that_does_not_fit_is_reported_now(folder, dev, message):
     with pytest.raises(ValueError, match=message):
         write("mine", [broken_task(folder, dev)])
 
@@ -260,7 +260,7 @@ def labels_task(folder: Path, name: str, labels: list) -> str:
 
 def test_the_kind_of_labels_is_asked_for_where_it_is_in_doubt(folder):
     stars = labels_task(folder, "stars", [*range(30)] * 3)
-    with pytest.raises(ValueError, match="holds 30 whole numbers from 0 to 29; correct the file, or say --kind"):
+    with pytest.raises(ValueError, match="contains 30 different whole numbers from 0 to 29"):
         write("mine", [stars])
     tasks = [stars, labels_task(folder, "moods", [-1, 0, 1] * 9), labels_task(folder, "marks", [1.5, 2, 3] * 9)]
     values = write("mine", tasks, kinds=["stars=score", "moods=classes"])["tasks"]
@@ -272,12 +272,12 @@ def test_the_kind_of_labels_is_asked_for_where_it_is_in_doubt(folder):
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("graded", "--kind graded: it should be classes or score, or NAME=score for one --task NAME=FOLDER"),
-        ("others=score", "--kind others=score: it should be"),
+        ("graded", "--kind graded: use classes or score, or NAME=score for one --task NAME=FOLDER"),
+        ("others=score", "--kind others=score: use classes"),
         ("rte=score", "--kind rte: a known task has classes; give the task another name"),
     ],
 )
-def test_a_kind_that_cannot_be_is_told(folder, pico_glue, kind, message):
+def test_a_kind_that_cannot_be_is_reported(folder, pico_glue, kind, message):
     with pytest.raises(ValueError, match=message):
         write("mine", [f"rte={pico_glue / 'RTE'}"], kinds=[kind])
 

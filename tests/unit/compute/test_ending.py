@@ -56,26 +56,26 @@ def test_a_file_in_the_place_of_a_folder_is_named(tmp_path):
     (tmp_path / "file").write_text("mine")
     for made in (files.atomic_folder, files.atomic_file):
         told = refused(lambda made=made: made(tmp_path / "file" / "a" / "b").__enter__())
-        assert told.startswith(f"{tmp_path / 'file'} is a file, where a folder is needed")
+        assert told.startswith(f"{tmp_path / 'file'} is a file, not a folder, but is needed as one for")
     with pytest.raises(OSError) as error, files.atomic_folder(tmp_path / "file"):
         pass
-    assert f"{tmp_path / 'file'} is a file, where a folder is needed" == ending.sentence(error.value)
+    assert f"{tmp_path / 'file'} is a file, not a folder" == ending.sentence(error.value)
     assert (tmp_path / "file").read_text() == "mine" and len(list(tmp_path.iterdir())) == 1
 
 
 def test_a_folder_in_the_place_of_a_file_is_named(tmp_path):
-    assert refused((tmp_path / "").read_text) == f"{tmp_path} is a folder; a file is needed"
+    assert refused((tmp_path / "").read_text) == f"{tmp_path} is a folder, not a file"
     with pytest.raises(OSError) as error, files.atomic_file(tmp_path / "x") as temporary:
         temporary.write_text("x")
         (tmp_path / "x").mkdir()
-    assert ending.sentence(error.value) == f"{tmp_path / 'x'} is a folder; a file is needed"
+    assert ending.sentence(error.value) == f"{tmp_path / 'x'} is a folder, not a file"
 
 
 def test_what_is_new_never_replaces_what_somebody_else_made_meanwhile(tmp_path):
     with pytest.raises(OSError) as error, files.atomic_folder(tmp_path / "out", new=True):
         (tmp_path / "out").mkdir()
         (tmp_path / "out" / "theirs").touch()
-    assert "out is there already" in ending.sentence(error.value)
+    assert "out already exists" in ending.sentence(error.value)
     assert [path.name for path in tmp_path.iterdir()] == ["out"] and (tmp_path / "out" / "theirs").exists()
 
 
@@ -83,7 +83,10 @@ def test_what_is_new_never_replaces_what_somebody_else_made_meanwhile(tmp_path):
     ("error", "told"),
     [
         (OSError(errno.EROFS, "", "a/b"), "a/b is on a read-only file system; name another place"),
-        (OSError(errno.EDQUOT, "", "a/b"), "a/b: your quota on its disk is used up; free some, or name another place"),
+        (
+            OSError(errno.EDQUOT, "", "a/b"),
+            "a/b: your quota on its disk is exhausted; free some space, or name another place",
+        ),
         (OSError(errno.EBUSY, "Device busy", "a/b"), "a/b: Device busy"),
         (FileNotFoundError("tables: no such table;\n make them"), "tables: no such table; make them"),
         (ValueError("seed: 7 is not one"), "seed: 7 is not one"),
@@ -100,10 +103,10 @@ def test_a_full_disk_says_what_is_free_and_what_else_to_do(tmp_path, monkeypatch
 
     free = r"no space is left on its disk \([\d.]+ MB are free\); free some, or"
     assert re.fullmatch(f".*/new/x: {free} name another place", told(errno.ENOSPC, "new/x"))
-    assert told(errno.EFBIG, "x").endswith("x: the file grew beyond what this process may write (ulimit -f)")
+    assert told(errno.EFBIG, "x").endswith("x: the file would exceed this process's size limit (ulimit -f)")
     # What a library writes in between is not where the user said.
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    assert re.fullmatch(f".*/graft-1/x: {free} set TMPDIR to a folder with more", told(errno.ENOSPC, "graft-1/x"))
+    assert re.fullmatch(f".*/graft-1/x: {free} set TMPDIR to a folder with more space", told(errno.ENOSPC, "graft-1/x"))
 
 
 @pytest.mark.parametrize(("there", "told"), [(False, "there is no such file or folder"), (True, "this user (uid ")])
@@ -142,7 +145,7 @@ def test_a_disk_that_takes_no_more_is_one_line_whoever_writes(tmp_path, writer):
     # Nor would it take the coverage of this process.
     done = python(LIMITED % writer, tmp_path, "env", "--unset=COVERAGE_PROCESS_CONFIG")
     # torch does not say what it was.
-    told = "its disk failed, or is full" if writer == "torch" else "the file grew beyond what this process may write"
+    told = "its disk failed, or is full" if writer == "torch" else "the file would exceed this process's size limit"
     assert done.returncode == 1 and done.stderr.startswith(f"one: model: {told}") and done.stderr.count("\n") == 1
     assert not list(tmp_path.iterdir())
 
@@ -153,7 +156,7 @@ def test_a_folder_that_may_not_be_written_in_is_named(tmp_path):
     code = "from graft.compute import ending; from graft.io import files; ending.run('one', lambda: {})"
     done = python(code.format("files.write_json('new/x.json', 1)"), tmp_path, *POWERLESS)
     assert done.returncode == 1 and done.stderr.count("\n") == 1
-    assert f"may not write in {tmp_path}; name another place, or change its mode" in done.stderr
+    assert f"may not write to {tmp_path}; name another place, or change its permissions" in done.stderr
     checked = python(code.format("files.check_new(__import__('pathlib').Path('a/b'))"), tmp_path, *POWERLESS)
     assert checked.returncode == 1 and "one: a/b: this user (uid" in checked.stderr
     tmp_path.chmod(0o755)
@@ -187,7 +190,7 @@ def test_what_is_to_be_ignored_stays_ignored(tmp_path):
     assert python(code, tmp_path).stdout == "True\n"
 
 
-def test_a_merge_that_is_told_to_stop_leaves_no_scratch_model(tmp_path):
+def test_a_merge_that_is_asked_to_stop_leaves_no_scratch_model(tmp_path):
     write_bert(tmp_path / "large", layers=2, width=12, heads=2, seed=1)
     (tmp_path / "tmp").mkdir()
     # Nobody writes the text, so the merge waits for it, with the models in its scratch folder.

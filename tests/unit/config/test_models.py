@@ -23,26 +23,26 @@ def test_a_model_like_another_is_fine_tuned_alike_and_has_its_tokenizer(study_co
         (
             "models/untrained/source/like",
             "tiny",
-            "models.untrained.source.like: unknown 'tiny'; known are large, small",
+            "models.untrained.source.like: unknown 'tiny'; available: large, small",
         ),
         ("models/untrained/source/like", "large", "models.untrained.source.like: large has the role large; name a sm"),
         ("models/untrained/source/like", "undistilled", "source.like: undistilled is itself like small; name that"),
         ("models/untrained/source/like", "untrained", "source.like: untrained is itself like untrained; name that"),
-        ("models/untrained/role", "large", "models.untrained.role: large; a model like the small one small is small"),
-        ("models/untrained/tokenizer", "large", "models.untrained.tokenizer: it has the tokenizer of small; leave"),
-        ("models/small/tokenizer", "undistilled", "models.small.tokenizer: undistilled has that of another model"),
+        ("models/untrained/role", "large", "models.untrained.role: large; it must be small, like small"),
+        ("models/untrained/tokenizer", "large", "models.untrained.tokenizer: it always uses the tokenizer of small"),
+        ("models/small/tokenizer", "undistilled", "models.small.tokenizer: undistilled uses another model's tokenizer"),
         ("models/small/finetune/sst2/lr", 1, "models.small.finetune.sst2.lr: unknown key"),
         ("models/small/tokenizer", None, "pairs: large and small use different tokenizers"),
-        ("models/undistilled/source/options", {"step": 1}, "options.step: unknown key; known are steps, batch_size"),
+        ("models/undistilled/source/options", {"step": 1}, "options.step: unknown key; available: steps, batch_size"),
         ("models/undistilled/source/options", {"masked": 1}, "options.masked: Input should be less than 1"),
-        (f"{OTHER}/models", ["tiny"], "systems.control.other-small.models: unknown 'tiny'; known are large, small"),
+        (f"{OTHER}/models", ["tiny"], "systems.control.other-small.models: unknown 'tiny'; available: large, small"),
         (f"{OTHER}/models", ["large"], "systems.control.other-small.models: large has the role large"),
-        (f"{OTHER}/models", ["small"], "small is the small model of a pair; a control must be in none"),
+        (f"{OTHER}/models", ["small"], "small is the small model of a pair; name a model in no pair"),
         (f"{OTHER}/models", [], "systems.control.other-small.models: "),
-        (f"{OTHER}/of", ["thesaurus"], "systems.control.other-small.of: unknown 'thesaurus'; known are logit_ensemble"),
-        (f"{OTHER}/of", ["interpolate"], "other-small.of: interpolate carries no change over"),
+        (f"{OTHER}/of", ["thesaurus"], "systems.control.other-small.of: unknown 'thesaurus'; available: logit_"),
+        (f"{OTHER}/of", ["interpolate"], "other-small.of: interpolate (method interpolate) transfers no change"),
         (f"{OTHER}/of", None, "systems.control.other-small.of"),
-        ("systems/merge/spacewise/residual", "fit_dense", "spacewise has residual fit_dense, the projection of a dist"),
+        ("systems/merge/spacewise/residual", "fit_dense", "spacewise uses a distillation's projection (residual: fit_"),
     ],
 )
 def test_a_control_model_that_cannot_be_is_one_line(study_config, path, value, message):
@@ -55,5 +55,5 @@ def test_a_control_model_that_cannot_be_is_one_line(study_config, path, value, m
 def test_another_small_model_needs_the_vocabulary_of_the_pair(study_config):
     with_other_small(study_config)["models"]["alien"] = study_config["models"]["small"] | {"tokenizer": None}
     study_config["models"]["untrained"]["source"]["like"] = "alien"
-    with pytest.raises(ValueError, match=r"models: large and untrained use .*; .* set models.alien.tokenizer to large"):
+    with pytest.raises(ValueError, match=r"models: large and untrained use .*; set models.alien.tokenizer to large"):
         studies.parse(study_config)

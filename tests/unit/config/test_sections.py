@@ -131,7 +131,7 @@ def test_a_wrong_number_of_seeds_is_one_sentence_and_no_list_is_built(study_conf
 
 
 def test_too_long_a_list_of_seeds_is_one_sentence(study_config):
-    with pytest.raises(ValueError, match="^seeds: 1001 of them; 1000 at most$"):
+    with pytest.raises(ValueError, match="^seeds: 1001 were given; at most 1000 are possible$"):
         studies.parse({**study_config, "seeds": list(range(1001))})
 
 

@@ -8,10 +8,10 @@ from tests.unit.config.test_study import changed
 def test_rivals_that_lack_what_they_are_built_on_are_one_line(study_config):
     study_config["systems"]["warm-start"] = {"merge": "spacewise"}
     study_config["systems"]["control"].pop("head-only")
-    with pytest.raises(ValueError, match="systems.warm-start: one arm is control.head-only.labelled; add it to"):
+    with pytest.raises(ValueError, match="systems.warm-start: needs control.head-only.labelled; add it to"):
         studies.parse(study_config)
     study_config["systems"] = {"fewshot": {}}
-    with pytest.raises(ValueError, match="systems.fewshot: it takes the FLOPs of the best merge, and systems.merge is"):
+    with pytest.raises(ValueError, match="systems.fewshot: it spends the FLOPs of the best merge, but systems.merge"):
         studies.parse(study_config)
 
 

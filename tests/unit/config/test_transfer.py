@@ -39,7 +39,7 @@ def test_transfers_are_runs_of_their_own_and_leave_all_others_as_they_were(value
     assert [run.made for run in found] == [run.made for run in own]
 
 
-def test_patterns_narrow_the_systems_and_one_that_fits_none_is_told(values):
+def test_patterns_narrow_the_systems_and_one_that_fits_none_is_reported(values):
     names = {run.system.name for run in Grid(parse(values)).transfer_runs if run.task == "snli.from-rte"}
     assert names == {
         *("finetune.large", "finetune.small", "majority", "merge.spacewise.labelled.small-into-large"),
@@ -111,42 +111,42 @@ def test_a_transfer_needs_its_model_and_its_own_data_and_nothing_is_trained_for_
 @pytest.mark.parametrize(
     ("name", "changes", "message"),
     [
-        ("imdb", {"from": "sst5"}, "transfer.imdb.from: unknown 'sst5'; known are sst2, stsb, rte"),
+        ("imdb", {"from": "sst5"}, "transfer.imdb.from: unknown 'sst5'; available: sst2, stsb, rte"),
         (
             "imdb",
             {"labels": {"0": "bad"}},
-            "transfer.imdb.labels.0: 'bad' is no class of sst2; it has negative, positive",
+            "transfer.imdb.labels.0: 'bad' is not a class of sst2; it has negative, positive",
         ),
         ("imdb", {"labels": None}, "transfer.imdb.labels: this key is needed; it maps"),
-        ("imdb", {"text": ["a", "b"]}, "transfer.imdb.text: 2 columns; sst2 has 1"),
+        ("imdb", {"text": ["a", "b"]}, "transfer.imdb.text: 2 columns, but sst2 has 1"),
         ("imdb", {"split": "train"}, "transfer.imdb.source.*|transfer.imdb.split: .*'dev' or 'test'"),
         (
             "snli",
             {"from": "stsb"},
-            "transfer.snli.labels: stsb has a score, and classes cannot be told from it; name a task",
+            "transfer.snli.labels: stsb has a score, from which classes cannot be inferred; name a task",
         ),
         (
             "snli",
             {"source": {"kind": "generated", "grammar": "entailment"}},
-            "transfer.snli.split: test; generated data has dev only",
+            "transfer.snli.split: test; generated data has only dev",
         ),
         (
             "snli",
             {"source": {"kind": "generated", "grammar": "similarity"}, "split": "dev"}
             | {"text": ["sentence1", "sentence2"], "label": "score"},
-            "transfer.snli.source: similarity has a score, rte has not; take another grammar",
+            "transfer.snli.source: similarity has a score, unlike rte; use another grammar",
         ),
         ("imdb", {"max_tokens": 100}, "transfer.imdb.max_tokens: 100; .* has 64 positions"),
         (
             "snli",
             {"labels": {"0": "entailment"}},
-            "has the label '[12]', which transfer.snli.labels does not map",
+            "has the label '[12]', but transfer.snli.labels maps",
         ),
         ("snli", {"label": "gold"}, "test.parquet: no column 'gold'; it has premise, hypothesis, label"),
         ("imdb", {"split": "dev"}, "imdb/dev.parquet is missing"),
     ],
 )
-def test_bad_input_is_told_in_one_line_before_any_job(values, name, changes, message):
+def test_bad_input_is_reported_in_one_line_before_any_job(values, name, changes, message):
     values["transfer"][name] |= changes
     with pytest.raises(ValueError, match=message) as error:
         check_sources(Grid(parse(values)))
@@ -162,7 +162,7 @@ def test_a_task_cannot_have_the_name_of_a_transfer(values):
     for model in values["models"].values():
         model["finetune"]["imdb.from-sst2"] = model["finetune"]["rte"]
     with pytest.raises(
-        ValueError, match="^tasks.imdb.from-sst2: 'imdb.from-sst2' is not a name: .from- joins two names; take another$"
+        ValueError, match="^tasks.imdb.from-sst2: .imdb.*is not a name: .from- joins two names; choose another$"
     ):
         parse(values)
 
@@ -187,5 +187,5 @@ def test_the_example_in_the_default_study_is_right_once_the_commits_are_filled_i
 @pytest.mark.parametrize("value", [True, None])
 def test_a_label_that_yaml_reads_as_no_text_is_refused(values, value):
     values["transfer"]["imdb"]["labels"] = {value: "negative", 1: "positive"}
-    with pytest.raises(ValueError, match="is no text; write it in quotes, as the data set has it"):
+    with pytest.raises(ValueError, match="is not text; write it in quotes, as in the data set"):
         parse(values)

@@ -43,7 +43,7 @@ except ValueError as error:
 
 
 def fetch(program: str, hub: Path, out: Path, **environment: str) -> subprocess.CompletedProcess[str]:
-    """The hub's address is read on import, so each download has a process of its own."""
+    """The hub's address is read on import, so each download runs in a new process."""
     with serving(hub) as endpoint:
         return subprocess.run(
             [sys.executable, "-c", program % COMMIT, str(out)],
@@ -126,7 +126,7 @@ def test_a_test_split_on_the_hub_is_read_without_its_labels(hub, tmp_path):
     assert found["text_b"].tolist() == theirs["sentence2"].tolist()
 
 
-def test_a_data_set_that_cannot_be_downloaded_is_told_in_one_sentence(hub, tmp_path):
+def test_a_data_set_that_cannot_be_downloaded_is_reported_in_one_sentence(hub, tmp_path):
     done = fetch(TEXTS, hub, tmp_path / "test.parquet", HF_HUB_OFFLINE="1")
     assert done.returncode == 1
     assert done.stderr.strip().splitlines()[-1].startswith("owner/glue@aaaaaaaa: cannot be downloaded: ")

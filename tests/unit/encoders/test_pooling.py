@@ -13,5 +13,5 @@ def test_the_first_token_and_the_mean_without_padding():
 
 
 def test_an_unknown_pooling_is_named():
-    with pytest.raises(ValueError, match="'max' is not known"):
+    with pytest.raises(ValueError, match="unknown pooling 'max'"):
         pool(HIDDEN, MASK, "max")

@@ -27,7 +27,7 @@ def test_a_tensor_has_one_name_whatever_class_saved_it(name, model_type, expecte
     assert tensor_names.canonical(name, model_type) == expected
 
 
-def test_body_heads_and_buffers_are_told_apart_with_and_without_a_prefix():
+def test_body_heads_and_buffers_are_distinguished_with_and_without_a_prefix():
     body = ["embeddings.word_embeddings.weight", f"{LAYER}.gamma", "pooler.dense.bias"]
     heads = ["cls.predictions.bias", "fit_denses.0.weight", "classifier.weight"]
     buffers = ["embeddings.position_ids"]
@@ -46,7 +46,7 @@ def test_in_a_checkpoint_with_a_prefix_all_else_is_a_head_whatever_it_is_called(
 
 
 def test_two_names_of_one_tensor_are_an_error():
-    with pytest.raises(ValueError, match="^bert.pooler.dense.bias is the same tensor as pooler.dense.bias; one"):
+    with pytest.raises(ValueError, match="^bert.pooler.dense.bias is the same tensor as pooler.dense.bias; remove one"):
         tensor_names.of(["pooler.dense.bias", "bert.pooler.dense.bias"])
 
 

@@ -31,7 +31,7 @@ def test_a_lock_is_refused_while_held_and_free_when_its_holder_is_killed(tmp_pat
     locks.hold(path, "study x")
 
 
-def test_a_file_system_without_locks_is_told_and_used(tmp_path, monkeypatch, capsys):
+def test_a_file_system_without_locks_is_reported_and_used(tmp_path, monkeypatch, capsys):
     def refuse(*_):
         raise OSError(errno.ENOSYS, "Function not implemented")
 
@@ -82,7 +82,7 @@ def test_the_holder_says_who_it_is_and_nobody_holds_what_is_not_there(tmp_path):
 
 
 @pytest.mark.parametrize(
-    ("held", "told"), [(".lock", "run by another snakemake"), (".jobs.lock", "jobs that still run")]
+    ("held", "told"), [(".lock", "run by another snakemake"), (".jobs.lock", "jobs still running")]
 )
 def test_a_study_with_a_snakemake_or_a_job_is_not_touched(tmp_path, held, told):
     holder = subprocess.Popen(
@@ -152,7 +152,7 @@ def test_jobs_share_their_lock_and_a_study_with_one_of_them_is_not_cleaned(tmp_p
     ]
     assert [job.stdout.readline() for job in jobs] == ["1\n", "1\n"]
     jobs[0].communicate("\n")
-    with pytest.raises(ValueError, match="study x has jobs that still run, without a snakemake"):
+    with pytest.raises(ValueError, match="study x has jobs still running without a snakemake"):
         locks.refuse_while_running(tmp_path / ".lock", path, "study x")
     jobs[1].communicate("\n")
     locks.wait_for_jobs(path, "study x")
@@ -165,7 +165,7 @@ def test_a_job_whose_snakemake_is_gone_is_refused_where_another_one_came(tmp_pat
     path.write_text("pid 1\n")
     locks.refuse_orphan(path)
     path.write_text("pid 2\n")
-    with pytest.raises(ValueError, match=r"this job is of a snakemake that is gone \(pid 1\); now it is pid 2"):
+    with pytest.raises(ValueError, match=r"a snakemake that is gone \(pid 1\), not to the present one \(pid 2\)"):
         locks.refuse_orphan(path)
     monkeypatch.delenv(locks.RUN)
     locks.refuse_orphan(path)

@@ -48,14 +48,14 @@ def test_weights_in_several_files_are_read_as_in_one(model, pickled):
 def test_a_part_that_is_missing_is_named(model):
     sharded(model, pickled=False)
     (model / "model-00002-of-00003.safetensors").unlink()
-    with pytest.raises(ValueError, match="model-00002-of-00003.safetensors is missing, which model.safetensors.index"):
+    with pytest.raises(ValueError, match="model-00002-of-00003.safetensors, named in model.safetensors.index"):
         open_folder(model)
 
 
 def test_an_index_does_not_lead_out_of_its_folder(model):
     files.write_json(model / "model.safetensors.index.json", {"weight_map": {"a": "../elsewhere.safetensors"}})
     (model / "model.safetensors").unlink()
-    with pytest.raises(ValueError, match="is not a file beside it"):
+    with pytest.raises(ValueError, match="is not the name of a file in its folder"):
         open_folder(model)
 
 
@@ -64,35 +64,35 @@ def test_a_tensor_in_two_files_is_refused(model):
     first, second = sorted(model.glob("*.safetensors"))[:2]
     twice = next(iter(load_file(first)))
     save_file({**load_file(second), twice: torch.zeros(2)}, second)
-    with pytest.raises(ValueError, match=f"{twice} stands in two weights files"):
+    with pytest.raises(ValueError, match=f"{twice} is in two weights files"):
         read_checkpoint(open_folder(model), "here")
 
 
-def test_what_is_no_model_folder_is_told_with_what_to_do(model, tmp_path, monkeypatch):
+def test_what_is_no_model_folder_is_reported_with_what_to_do(model, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     cases = {
         "owner/tiny": "hf download owner/tiny --local-dir",
-        "nowhere": "no folder; a Hugging Face model folder is needed$",
+        "nowhere": "not a folder; a Hugging Face model folder is needed$",
         "model/config.json": "is a file; name the model folder",
     }
     for name, message in cases.items():
         with pytest.raises(ValueError, match=f"--large: {name} .*{message}"):
             open_folder(Path(name), "--large")
-    with pytest.raises(ValueError, match="config.json is missing; .*needed, perhaps model inside of it"):
+    with pytest.raises(ValueError, match="config.json is missing; .*needed, perhaps model inside it"):
         open_folder(tmp_path)
     (model / "model.safetensors").rename(model / "tf_model.h5")
-    with pytest.raises(ValueError, match="holds weights for TensorFlow alone"):
+    with pytest.raises(ValueError, match="contains weights for TensorFlow only"):
         open_folder(model)
     (model / "tf_model.h5").unlink()
-    with pytest.raises(ValueError, match="neither model.safetensors nor pytorch_model.bin is there"):
+    with pytest.raises(ValueError, match="contains neither model.safetensors nor pytorch_model.bin"):
         open_folder(model)
     (model / "adapter_config.json").write_text("{}")
-    with pytest.raises(ValueError, match="holds a LoRA adapter and no model.*merge_and_unload"):
+    with pytest.raises(ValueError, match="contains a LoRA adapter but no model.*merge_and_unload"):
         open_folder(model)
 
 
 @pytest.mark.parametrize(
-    ("text", "message"), [("[]", "holds no keys"), ("{", "not valid JSON"), ("\xff", "not valid JSON")]
+    ("text", "message"), [("[]", "contains no keys"), ("{", "not valid JSON"), ("\xff", "not valid JSON")]
 )
 def test_a_damaged_config_is_named(model, text, message):
     (model / "config.json").write_bytes(text.encode("latin-1"))
@@ -112,14 +112,14 @@ def test_a_file_that_git_lfs_has_not_fetched_is_no_model(model, pickled):
     sharded(model, pickled)
     part = sorted(model.glob("*-00002-of-*"))[0]
     part.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
-    with pytest.raises(ValueError, match=f"{part.name}: only says where git-lfs keeps the weights; fetch them with"):
+    with pytest.raises(ValueError, match=f"{part.name}: only a pointer to the weights in git-lfs; fetch them with"):
         open_folder(model)
 
 
-def test_nobody_is_told_to_let_a_pickle_run_code(model):
+def test_nobody_is_advised_to_let_a_pickle_run_code(model):
     sharded(model, pickled=True)
     torch.save({"a": Path}, model / "pytorch_model-00002-of-00003.bin")
-    with pytest.raises(ValueError, match="damaged, or a pickle of more than numbers.; save or download it again$"):
+    with pytest.raises(ValueError, match="damaged, or a pickle of more than tensors.; save or download it again$"):
         read_checkpoint(open_folder(model), "here")
 
 
@@ -128,9 +128,7 @@ def test_nobody_is_told_to_let_a_pickle_run_code(model):
 def test_what_a_model_folder_says_is_read_by_one_reader(name, text, model):
     (model / "tokenizer.json").unlink()
     (model / name).write_text(text)
-    told = (
-        f"{name}: (holds no keys; JSON with names and values is needed|not valid JSON .*; save or download the model)"
-    )
+    told = f"{name}: (contains no keys; a JSON object is needed|not valid JSON .*; save or download the model)"
     with pytest.raises(ValueError, match=told):
         Shape.of(model)
         read_tokenizer(model)

@@ -28,26 +28,26 @@ def test_names(name):
         ("a b", "names match"),
         ("a\n", "names match"),
         ("naïve", "names match"),
-        ("a..b", "dots stand one by one"),
-        ("a.", "dots stand one by one"),
-        ("all", "it means something else in paths"),
-        ("seed-1", "it means something else in paths"),
-        ("seed-all", "it means something else in paths"),
-        ("con", "it means something else in paths"),
-        ("aux.txt", "it means something else in paths"),
+        ("a..b", "dots must be single"),
+        ("a.", "dots must be single"),
+        ("all", "it is reserved in paths"),
+        ("seed-1", "it is reserved in paths"),
+        ("seed-all", "it is reserved in paths"),
+        ("con", "it is reserved in paths"),
+        ("aux.txt", "it is reserved in paths"),
         ("tiny-into-big", "-into- joins two names"),
         ("imdb.from-sst2", ".from- joins two names"),
         ("x" * 65, "it has 65 characters, 64 at most"),
         ("X" * 10_000, "names match"),
     ],
 )
-def test_what_is_no_name_is_told_in_one_short_sentence(name, told):
+def test_what_is_no_name_is_reported_in_one_short_sentence(name, told):
     with pytest.raises(ValueError, match=f"is not a name: .*{told}") as error:
         names.checked_name(name)
     assert len(str(error.value).splitlines()) == 1 and len(str(error.value)) < 200
 
 
-def test_a_near_miss_is_told():
+def test_a_near_miss_is_reported():
     assert names.meant("sedes", ["name", "seeds"]) == "; did you mean seeds?"
     assert names.meant("SST2", ["sst2", "rte"]) == "; did you mean sst2?"
     assert names.meant("zzz", ["name", "seeds"]) == ""
@@ -55,7 +55,7 @@ def test_a_near_miss_is_told():
 
 def test_of_many_names_the_nearest_are_listed_and_of_few_all():
     many = [f"merge.{letter}" for letter in "abcdefghi"]
-    assert names.near("merge.x", many[:8]) == f"known are {', '.join(many[:8])}"
+    assert names.near("merge.x", many[:8]) == f"available: {', '.join(many[:8])}"
     told = names.near("merge.b", many)
-    assert told.startswith("among the known are merge.b, ") and told.count(",") == 7
-    assert names.near("merge.x", []) == "known are none"
+    assert told.startswith("similar: merge.b, ") and told.count(",") == 7
+    assert names.near("merge.x", []) == "available: none"

@@ -33,8 +33,8 @@ def test_byte_order_marks_are_no_text(file):
         ),
         (b"one\x81\n", r"line 1 is not UTF-8 \(byte 3 of the file is 0x81\); save"),
         ("one\n".encode("utf-16"), "is text in UTF-16; save it as plain text in UTF-8"),
-        ("one\n".encode("utf-16-le"), r"line 1 holds a NUL byte \(byte 1 of the file\), so it is UTF-16 without"),
-        (b"one\ntwo \0\n", r"line 2 holds a NUL byte \(byte 8 of the file\)"),
+        ("one\n".encode("utf-16-le"), r"line 1 has a NUL byte \(byte 1 of the file\), so it is UTF-16 without"),
+        (b"one\ntwo \0\n", r"line 2 has a NUL byte \(byte 8 of the file\)"),
         (gzip.compress(b"one\n", mtime=0), "is compressed by gzip; save it as plain text in UTF-8"),
     ],
 )

@@ -62,7 +62,7 @@ def made(grid, tmp_path_factory):
 
 
 def build(grid, paths, step):
-    """What a merge leaves: the model's bytes by sha256, and what was searched."""
+    """The outcome of a merge: the sha256 of the model, and its search."""
     for needed in graph.with_inputs(grid, [step]):
         if needed.rule in ("sweep", "merge_models") and not needed.output(paths).exists():
             run(grid, paths, needed)

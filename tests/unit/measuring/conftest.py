@@ -33,7 +33,7 @@ def _map(outputs, width):
 
 
 def _as_merge(root, labels, outputs):
-    """A weights merge: the large body under a head of its own."""
+    """A weights merge: the large body under another head."""
     body, width = load_encoder(root / "encoder").state_dict(), LARGE.width
     head = Head(torch.eye(width), torch.zeros(width), torch.randn(outputs, width), torch.randn(outputs))
     save_classifier(body, head, root / "encoder", labels, root / "merge")

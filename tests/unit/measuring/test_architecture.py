@@ -36,7 +36,7 @@ def test_numbers_change_no_architecture_and_cuts_and_poolings_do(saved_systems):
 
 
 def test_a_folder_without_a_system_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="holds no system"):
+    with pytest.raises(ValueError, match="contains no system"):
         architecture(tmp_path)
 
 

@@ -18,7 +18,7 @@ def fresh(function, *arguments):
 
 
 def weights(mib):
-    """Loads a system with so many MiB of weights, which takes as much again for a moment, and answers in `n` MiB."""
+    """Load a system with this many MiB of weights, which briefly takes as much again, and answer in `n` MiB."""
 
     def load():
         kept = torch.ones(mib * MIB, dtype=torch.uint8)
@@ -37,7 +37,7 @@ def peak(mib, batches):
 
 
 def peak_beside(held, mib, batches):
-    """The same, where this process holds so many MiB already, and still does afterwards."""
+    """The same in a process that already holds this many MiB, and still does afterwards."""
     kept = torch.ones(held * MIB, dtype=torch.uint8)
     found = peak(mib, batches)
     return found, int(kept.sum())

@@ -35,5 +35,5 @@ def test_in_embedding_tables_every_row_keeps_its_own_norm(change):
 
 def test_the_models_own_change_is_left_alone_and_others_are_refused():
     assert finetuned_with("finetuned", BEFORE, AFTER, 0) is AFTER
-    with pytest.raises(ValueError, match="no change is called 'zero'; known are finetuned, shuffled, random"):
+    with pytest.raises(ValueError, match="no change is called 'zero'; available: finetuned, shuffled, random"):
         finetuned_with("zero", BEFORE, AFTER, 0)

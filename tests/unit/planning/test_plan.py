@@ -63,7 +63,7 @@ def test_the_default_study_is_planned_without_torch(tmp_path):
         env={"PYTHONPATH": str(ROOT), "PATH": "/usr/bin:/bin"},
     )
     assert (done.returncode, done.stderr) == (0, "\n")
-    assert "glue: the whole study from nothing" in done.stdout and "unknown" not in done.stdout
+    assert "glue: the whole study from scratch" in done.stdout and "unknown" not in done.stdout
 
 
 def test_the_default_study_is_known_whole(paths):

@@ -8,5 +8,5 @@ def test_a_gpu_has_its_published_peak():
 
 
 def test_an_unknown_name_lists_the_known_ones():
-    with pytest.raises(ValueError, match=r"no GPU is called 'A-100' here; known are a10, a30, .*a100, h100"):
+    with pytest.raises(ValueError, match=r"no GPU is called 'A-100' here; available: a10, a30, .*a100, h100"):
         gpu("A-100")

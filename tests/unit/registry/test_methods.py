@@ -10,9 +10,9 @@ from graft.registry.methods import checked_options, facts, implementation, table
 
 
 def test_an_unknown_method_is_answered_with_the_known_ones_of_its_kind():
-    with pytest.raises(ValueError, match="no merge method is called 'thesis'; known are calm, .*theseus"):
+    with pytest.raises(ValueError, match="no merge method is called 'thesis'; available: calm, .*theseus"):
         facts("thesis", *methods.KINDS)
-    with pytest.raises(ValueError, match="is called 'tiez'; known are uniform, linear, slerp, .*, tsv"):
+    with pytest.raises(ValueError, match="is called 'tiez'; available: uniform, linear, slerp, .*, tsv"):
         facts("tiez", methods.ONE_SHAPE)
 
 
@@ -43,7 +43,7 @@ def test_an_unknown_need_is_refused():
 @pytest.mark.parametrize(
     ("method", "given", "message"),
     [
-        ("theseus", {"alpha": 1}, "no option 'alpha'; known are depth, embedding_delta, evidence, strengths"),
+        ("theseus", {"alpha": 1}, "no option 'alpha'; available: depth, embedding_delta, evidence, strengths"),
         ("theseus", {"embedding_delta": "yes"}, "must be true or false"),
         ("theseus", {"strengths": 1}, "must be a list of numbers from -1000 to 1000"),
         ("theseus", {"strengths": [0, "1"]}, "must be a list of numbers from -1000 to 1000"),
@@ -61,7 +61,7 @@ def test_an_unknown_need_is_refused():
         ("concat_probe", {"small": "pretrained", "folds": 2}, "folds are of fine-tunings, which small pretrained has"),
         ("stitch", {"direction": "up"}, "one of both, small_to_large, large_to_small"),
         ("logit_ensemble", {"probe": ["mean"]}, "one of cls, mean"),
-        ("uniform", {"density": 1}, "method 'uniform' has no option 'density'; known are none"),
+        ("uniform", {"density": 1}, "method 'uniform' has no option 'density'; available: none"),
         ("ties", {"density": 0}, "'density' of method 'ties' is 0; it must be a number above 0, 1 at most"),
         ("ties", {"density": 1.5}, "above 0, 1 at most"),
         ("ties", {"density": True}, "above 0, 1 at most"),

@@ -43,7 +43,7 @@ def test_a_folder_is_known_by_its_weights(tmp_path):
     assert of_folder(tmp_path, [MINILM]).repo == "sentence-transformers/all-MiniLM-L6-v2"
 
 
-def test_a_licence_is_told_where_all_have_it():
+def test_a_licence_is_reported_where_all_have_it():
     assert published.common_licence([Origin(licence="mit"), Origin(licence="mit")]) == "mit"
     assert published.common_licence([Origin(licence="mit"), Origin()]) is None
     assert published.common_licence([]) is None

@@ -28,22 +28,22 @@ def test_the_shape_is_that_of_the_model():
 def test_what_would_be_computed_otherwise_is_refused(changes):
     (key,) = changes
     assert key in COMPUTED
-    with pytest.raises(ValueError, match=f"{key} is .*; supported is"):
+    with pytest.raises(ValueError, match=f"{key} is .*; only .* is supported"):
         Shape.from_config(CONFIG | changes)
 
 
 @pytest.mark.parametrize("value", [None, "12", 12.5])
 def test_a_number_that_is_missing_is_named(value):
-    with pytest.raises(ValueError, match="hidden_size is missing or no number"):
+    with pytest.raises(ValueError, match="hidden_size is missing or not a number"):
         Shape.from_config(CONFIG | {"hidden_size": value})
 
 
 def test_heads_must_share_out_the_width():
-    with pytest.raises(ValueError, match="hidden_size 12 cannot be shared out among num_attention_heads 5"):
+    with pytest.raises(ValueError, match="hidden_size 12 is not divisible by num_attention_heads 5"):
         Shape.from_config(CONFIG | {"num_attention_heads": 5})
 
 
 def test_the_folder_is_named(tmp_path):
     (tmp_path / "config.json").write_text(json.dumps(CONFIG | {"model_type": "roberta"}))
-    with pytest.raises(ValueError, match=f"{tmp_path}: model_type is 'roberta'; supported is 'bert'"):
+    with pytest.raises(ValueError, match=f"{tmp_path}: model_type is 'roberta'; only 'bert' is supported"):
         Shape.of(tmp_path)

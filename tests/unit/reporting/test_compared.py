@@ -94,7 +94,7 @@ def test_a_margin_that_a_study_does_not_say_is_the_task_tables(study, runs_of, c
     assert study().margin("rte") == 0.03 and study(statistics={"margins": {"rte": 0.5}}).margin("rte") == 0.5
 
 
-def test_what_is_within_noise_of_the_best_is_told_apart_from_what_is_not(study, runs_of, compare):
+def test_what_is_within_noise_of_the_best_is_distinguished_from_what_is_not(study, runs_of, compare):
     values = {"finetune.big": BIG, "finetune.tiny": {0: 0.61, 1: 0.63, 2: 0.67}, "majority": {"all": 0.3}}
     table = compare(runs_of(values | {INTERPOLATE: {0: "failed"}}), study())
     assert dict(zip(table["system"], table["near_best"], strict=True)) == {

@@ -13,7 +13,7 @@ MERGE = "merge.theseus.labelled.tiny-into-big"
 
 @pytest.fixture
 def measured(grid):
-    """What would have been measured: every architecture its own latency."""
+    """Made-up measurements: every architecture has another latency."""
     runs = {family.run.id: f"arch-{n}" for n, family in enumerate(families.families(grid, "rte"))}
     found = {
         name: Measurement(
@@ -81,7 +81,7 @@ def test_what_was_measured_is_joined_by_architecture(grid, paths, write_run, row
     assert ",1000000000," in (paths.tables / "cost.csv").read_text()
 
 
-def test_measurements_of_another_config_are_left_out_and_told_of(grid, paths, row_of, measured, caplog):
+def test_measurements_of_another_config_are_left_out_and_reported(grid, paths, row_of, measured, caplog):
     measurements.write(MeasureCost("rte").output(paths), measured.model_copy(update={"fingerprint": "old"}))
     assert row_of("finetune.big")["latency_p50_seconds"] is None
     assert f"{MeasureCost('rte').output(paths)}: measured by another config" in caplog.text

@@ -29,7 +29,7 @@ def test_a_table_that_is_not_there_is_named_with_the_command(tmp_path):
         csv_files.read_csv(tmp_path / "t.csv")
 
 
-def test_a_comparison_of_an_older_version_is_told_in_one_sentence(paths):
+def test_a_comparison_of_an_older_version_is_reported_in_one_sentence(paths):
     csv_files.write_csv(pd.DataFrame({"task": ["rte"], "system": ["majority"]}), paths.tables / "comparison.csv")
-    with pytest.raises(ValueError, match="comparison.csv: no column kind, an older version wrote it"):
+    with pytest.raises(ValueError, match=r"comparison.csv: no column kind \(an older version wrote it\)"):
         csv_files.read_comparison(paths)

@@ -41,7 +41,7 @@ def test_what_is_within_noise_of_the_best_is_underlined(parts):
 def test_it_says_what_a_verdict_on_the_chosen_merge_would_take(parts):
     (note,) = [note for note in parts[0].notes if note.startswith(INTERPOLATE)]
     assert re.search(r"a true difference of 0\.03 .* about [\d,]+ seeds and [\d,]+ report examples", note)
-    assert "here are 2 and 1,000" in note
+    assert "this study has 2 and 1,000" in note
 
 
 def test_the_page_shows_the_same_cells_and_needs_nothing_else(parts):

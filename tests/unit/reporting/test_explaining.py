@@ -25,11 +25,11 @@ def section(sections, title):
 @pytest.mark.parametrize(
     ("names", "message"),
     [
-        (("mnli", "finetune.big", "0"), "study s has no task 'mnli'; known are rte"),
-        (("rte", "finetune.bag", "0"), "task rte has no system 'finetune.bag'; among the known are .*finetune.big"),
-        (("rte", "finetune.big", "7"), "rte/finetune.big has no seed '7'; known are 0, 1, 2"),
+        (("mnli", "finetune.big", "0"), "study s has no task 'mnli'; available: rte"),
+        (("rte", "finetune.bag", "0"), "task rte has no system 'finetune.bag'; similar: .*finetune.big"),
+        (("rte", "finetune.big", "7"), "rte/finetune.big has no seed '7'; available: 0, 1, 2"),
         (("rte", "finetune.big", "all"), "no seed 'all'"),
-        (("rte", "majority", "0"), "no seed '0'; known are all"),
+        (("rte", "majority", "0"), "no seed '0'; available: all"),
         (("../../etc", "finetune.big", "0"), r"no task '\.\./\.\./etc'"),
         (("rte", "", "0"), "no system ''"),
         (("rte", "finetune.big", "0; rm -rf ~"), "no seed '0; rm -rf ~'"),

@@ -37,7 +37,7 @@ def test_runs_of_other_examples_are_refused_by_their_file(crossed, paths):
     read = crossed({BIG: {0: 0.9, 1: 0.8}})
     file = paths.run("rte", BIG, 1) / "predictions.parquet"
     pd.read_parquet(file).assign(id=lambda table: table["id"] + 1).to_parquet(file)
-    with pytest.raises(ValueError, match="seed-1/predictions.parquet: its examples are not those of rte's other runs"):
+    with pytest.raises(ValueError, match="seed-1/predictions.parquet: its examples differ from other runs' of rte"):
         read()
 
 

@@ -35,7 +35,7 @@ def test_a_stale_run_is_refused_with_its_file_and_the_command(grid, paths, write
 def test_a_record_in_the_wrong_folder_is_refused(grid, paths, write_run):
     path = write_run("finetune.big", 0)
     files.write_json(path, files.read_json(path) | {"system": "finetune.tiny"})
-    with pytest.raises(ValueError, match="is the record of rte/finetune.tiny/seed-0, not of rte/finetune.big/seed-0"):
+    with pytest.raises(ValueError, match="records rte/finetune.tiny/seed-0, not rte/finetune.big/seed-0"):
         gather(grid, paths)
 
 

@@ -63,7 +63,7 @@ def test_select_chooses_the_merge_even_where_another_is_better_on_report(sentenc
     assert "accuracy 0.700 on rte" in text and "(merge.theseus.labelled, 50% of" in text
 
 
-def test_several_tasks_are_told_in_one_sentence(sentence):
+def test_several_tasks_are_reported_in_one_sentence(sentence):
     values = {"rte": usual(), "sst2": usual(**{ENSEMBLE: {0: 0.95, 1: 0.95}})}
     text = sentence(values, {ENSEMBLE: 0.6}, ("rte", "sst2"))
     assert "0.840 on rte where the fine-tuned large model has 0.900" in text
@@ -123,7 +123,7 @@ def test_another_small_model_must_lose_to_the_chosen_merge_and_to_the_one_it_sta
 
 
 def test_what_is_missing_is_counted(sentence):
-    assert "1 of 12 runs are missing from this" in sentence(usual(**{THESEUS: {0: 0.7, 1: "failed"}}))
+    assert "1 of 12 runs are not included" in sentence(usual(**{THESEUS: {0: 0.7, 1: "failed"}}))
 
 
 @pytest.mark.parametrize(

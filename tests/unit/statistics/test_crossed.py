@@ -90,7 +90,7 @@ def test_no_interval_leaves_what_the_metric_can_be():
     assert (low, high) == (0, 1)
 
 
-def test_predictions_of_other_examples_are_told():
+def test_predictions_of_other_examples_are_reported():
     with pytest.raises(ValueError, match="rte s seed 0: 3 predictions for 200 examples; evaluate it again"):
         Crossed("rte", "accuracy", LABELS, {"s": {"0": np.zeros(3, int)}})
 

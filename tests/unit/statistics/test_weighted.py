@@ -1,4 +1,4 @@
-"""Every metric under weights is the metric of the examples, each repeated so many times: against the formulas."""
+"""Every metric under weights equals the metric of the examples, each repeated that many times: against the formulas."""
 
 import numpy as np
 import pytest

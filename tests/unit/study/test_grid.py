@@ -80,12 +80,12 @@ def test_another_value_to_try_makes_no_trial_anew(study_config):
 def test_a_value_is_tried_once(study_config):
     config = with_grid(study_config)
     config["models"]["small"]["finetune"]["rte"]["grid"]["learning_rate"] = [1e-4, 0.0001]
-    with pytest.raises(ValueError, match="grid.learning_rate: .* tries a value twice"):
+    with pytest.raises(ValueError, match="grid.learning_rate: .* has a value twice"):
         studies.parse(config)
 
 
 def test_a_study_may_not_have_seeds_of_trials(study_config):
-    with pytest.raises(ValueError, match="seeds: those from 1000000 on are of trials"):
+    with pytest.raises(ValueError, match="seeds: 1000000 and above are reserved for trials"):
         studies.parse({**study_config, "seeds": [0, studies.TRIAL_SEEDS]})
 
 
@@ -350,13 +350,13 @@ def test_exclude_drops_runs_and_an_empty_grid_is_refused(study_config):
         (
             "include",
             ["rte/*", "cola/*"],
-            "include: no run matches 'cola/*'; patterns are over <task>/<system>/seed-<n>; ",
+            "include: no run matches 'cola/*'; patterns match <task>/<system>/seed-<n>; ",
         ),
-        ("exclude", ["*/merge.grow.*"], "exclude: no run matches '*/merge.grow.*'; patterns are over <task>/"),
+        ("exclude", ["*/merge.grow.*"], "exclude: no run matches '*/merge.grow.*'; patterns match <task>/"),
         (
             "statistics",
             {"primary_family": ["merge.*", "soup.*"]},
-            "statistics.primary_family: no system matches 'soup.*'; among the known are ",
+            "statistics.primary_family: no system matches 'soup.*'; similar: ",
         ),
     ],
 )
@@ -389,7 +389,7 @@ def test_a_short_name_means_the_system_that_the_tables_show_so(study_config):
         ValueError, match="no system 'merge.theseus', which may mean merge.theseus.transplant.small-int"
     ):
         grid.named("merge.theseus")
-    with pytest.raises(ValueError, match="no system 'merge.grow'; among the known are "):
+    with pytest.raises(ValueError, match="no system 'merge.grow'; similar: "):
         grid.named("merge.grow")
 
 

@@ -38,7 +38,7 @@ def test_a_local_model_that_cannot_hold_what_is_asked_of_one_like_it_is_told(stu
     ("label", "message"),
     [
         ("-1", "row 1 has the label '-1'; it should be one of entailment, not_entailment"),
-        ("0,1", "row 1 has the labels '0,1'; a task with several labels per row is not supported"),
+        ("0,1", "row 1 has the labels '0,1'; several labels per row are not supported"),
     ],
 )
 @pytest.mark.parametrize("split", ["train", "dev"])

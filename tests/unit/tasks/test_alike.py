@@ -64,7 +64,7 @@ def test_one_vocabulary_that_is_read_differently_is_refused(folder, tmp_path, se
     one, other = folder("one"), folder("other", **settings)
     with pytest.raises(ValueError, match=text):
         check_alike(one, other)
-    with pytest.raises(ValueError, match="read differently .*models that read alike are needed"):
+    with pytest.raises(ValueError, match="read differently .*both must read alike"):
         check_alike(saved(one, tmp_path / "a"), saved(other, tmp_path / "b"))
 
 
@@ -87,7 +87,7 @@ def test_settings_that_transformers_would_not_follow_are_refused(folder, tmp_pat
     # Left out, transformers lower-cases as well, whatever tokenizer.json says.
     (made / "tokenizer_config.json").unlink()
     assert BertTokenizerFast.from_pretrained(made).tokenize("The") == ["the"]
-    with pytest.raises(ValueError, match="by leaving it out; make both the same"):
+    with pytest.raises(ValueError, match="by leaving it out; make them agree"):
         read_tokenizer(made)
 
 
@@ -115,7 +115,7 @@ def test_tokenizers_of_other_kinds_are_compared_by_their_files(tmp_path):
             (tmp_path / name / "spiece.model").write_bytes(content)
     check_alike(tmp_path / "a", tmp_path / "b")
     check_alike(tmp_path / "a", tmp_path / "d")
-    with pytest.raises(ValueError, match="spiece.model is another"):
+    with pytest.raises(ValueError, match="spiece.model differs"):
         check_alike(tmp_path / "a", tmp_path / "c")
 
 

@@ -33,12 +33,12 @@ def test_usual_names_of_columns_are_known_in_any_case(given, expected):
     assert columns(guess_row(given, "train.tsv")) == expected
 
 
-def test_columns_with_other_names_are_told_by_their_values():
+def test_columns_with_other_names_are_recognised_by_their_values():
     given = table(number=[1, 2, 3, 4], review=REVIEWS, opinion=["good", "bad", "bad", "bad"])
     assert columns(guess_row(given, "train.tsv")) == (("review",), "opinion")
 
 
-def test_a_pair_with_other_names_is_told_by_its_values():
+def test_a_pair_with_other_names_is_recognised_by_its_values():
     given = table(id=["x", "y", "x", "y"], ask=REVIEWS, answer=REVIEWS[::-1], fits=["yes", "no", "no", "no"])
     assert columns(guess_row(given, "train.tsv")) == (("ask", "answer"), "fits")
 
@@ -63,28 +63,28 @@ def test_few_values_are_classes_and_fractions_or_many_numbers_a_score(labels, cl
     [
         (
             table(**{"sentence,label": ["a fine film,1"]}),
-            "only one column, 'sentence,label'; columns are separated by tabs",
+            "the only column is 'sentence,label'; columns are separated by tabs",
         ),
-        (table(sentence=[], label=[]), "the split is empty"),
+        (table(sentence=[], label=[]), "the split has no rows"),
         (
             table(sentence=REVIEWS, label=[0, 1, 0, 1], score=[1, 2, 3, 4]),
-            r"several columns may hold the label \(label, score\)",
+            r"several columns may be the label \(label, score\)",
         ),
         (table(sentence=REVIEWS, other=REVIEWS), "no column looks like a label among sentence, other; name one"),
         (
             table(one=REVIEWS, two=REVIEWS, three=REVIEWS, label=[0, 1, 0, 1]),
-            r"3 columns hold text \(one, two, three\)",
+            r"3 columns contain text \(one, two, three\)",
         ),
         (table(word=["a", "b"], label=[0, 1]), "no text column in word"),
         (table(sentence=REVIEWS, label=[0, 1, "", 1]), "the label column label is empty in 1 rows"),
-        (table(sentence=REVIEWS, label=[-1] * 4), "holds only '-1'"),
+        (table(sentence=REVIEWS, label=[-1] * 4), "contains only '-1'"),
         (
             table(sentence=REVIEWS * 6, label=[*range(23), "n/a"]),
-            "holds 'n/a' in 1 rows, which often stands for no label; correct the file, or say --kind classes$",
+            "contains 'n/a' in 1 rows, which often means no label; correct the file, or add --kind classes$",
         ),
     ],
 )
-def test_what_cannot_be_guessed_is_told_in_one_sentence(given, message):
+def test_what_cannot_be_guessed_is_reported_in_one_sentence(given, message):
     with pytest.raises(ValueError, match=message) as error:
         guess_row(given, "train.tsv")
     assert str(error.value).startswith("train.tsv: ") and len(str(error.value).splitlines()) == 1
@@ -108,19 +108,19 @@ MANY = [f"text number {i} is here" for i in range(154)]
 @pytest.mark.parametrize(
     ("column", "values", "doubt", "classes"),
     [
-        ("label", ["0", "1", "-1"], "holds -1 in 51 rows, which often stands for no label", ("-1", "0", "1")),
-        ("label", ["0.5", "1", "-1"], "holds -1 in 51 rows, which often stands for no label", ("-1", "0.5", "1")),
-        ("label", [str(i) for i in range(77)], "holds 77 whole numbers from 0 to 76", tuple(map(str, range(77)))),
-        ("stars", ["1", "2", "3"], "holds 3 whole numbers from 1 to 3", ("1", "2", "3")),
-        ("label", ["1", "01"], "holds '1' and '01'", ("1", "01")),
+        ("label", ["0", "1", "-1"], "contains -1 in 51 rows, which often means no label", ("-1", "0", "1")),
+        ("label", ["0.5", "1", "-1"], "contains -1 in 51 rows, which often means no label", ("-1", "0.5", "1")),
+        ("label", [str(i) for i in range(77)], "contains 77 different whole numbers", tuple(map(str, range(77)))),
+        ("stars", ["1", "2", "3"], "contains 3 different whole numbers from 1 to 3", ("1", "2", "3")),
+        ("label", ["1", "01"], "contains both '1' and '01'", ("1", "01")),
         (
             "label",
             ["yes", "no", "none"],
-            "holds 'none' in 51 rows",
+            "contains 'none' in 51 rows",
             ("no", "none", "yes"),
         ),
-        ("label", ["yes", "no", "Yes"], "holds 'yes' and 'Yes'", ("Yes", "no", "yes")),
-        ("label", ["no"] * 77 + ["yes"] * 76 + ["yse"], "holds 'yse' in one row of 154", ("no", "yes", "yse")),
+        ("label", ["yes", "no", "Yes"], "contains both 'yes' and 'Yes'", ("Yes", "no", "yes")),
+        ("label", ["no"] * 77 + ["yes"] * 76 + ["yse"], "contains 'yse' in only one row of 154", ("no", "yes", "yse")),
         ("label", [f"{i}" for i in range(30)] + ["x"], "has 31 values that are not all numbers .'x'.", None),
         ("label", [f"name {i}" for i in range(154)], "has 154 different values in 154 rows", None),
     ],
@@ -128,7 +128,7 @@ MANY = [f"text number {i} is here" for i in range(154)]
 def test_where_labels_leave_a_doubt_a_word_is_asked_for(column, values, doubt, classes):
     given = pd.DataFrame({"sentence": MANY, column: [values[i % len(values)] for i in range(len(MANY))]})
     with pytest.raises(
-        ValueError, match=f"the label column {column} {doubt}.*; correct the file, or say --kind classes"
+        ValueError, match=f"the label column {column} {doubt}.*; correct the file, or add --kind classes"
     ):
         guess_row(given, "train.tsv")
     found = guess_row(given, "train.tsv", "classes").labels
@@ -154,10 +154,10 @@ def test_one_label_is_one_class_however_it_is_written(values, classes):
 @pytest.mark.parametrize(
     ("values", "message"),
     [
-        (["[0, 3]", "[1]"], r"holds '\[0, 3\]'; a task with several labels per row is not supported"),
-        (["joy", "anger", "joy, anger"], "holds 'joy, anger'; a task with several labels per row"),
-        (["1", "2", "1|2"], "holds '1|2'; a task with several labels per row"),
-        (["1,5", "2"], "holds '1,5'; a number has a point before its fraction, and a row has one label"),
+        (["[0, 3]", "[1]"], r"contains '\[0, 3\]'; several labels per row are not supported"),
+        (["joy", "anger", "joy, anger"], "contains 'joy, anger'; several labels per row are not supported"),
+        (["1", "2", "1|2"], "contains '1|2'; several labels per row are not supported"),
+        (["1,5", "2"], "contains '1,5'; write decimals with a point, and one label per row"),
     ],
 )
 def test_several_labels_in_a_row_are_refused(values, message):
@@ -168,7 +168,7 @@ def test_several_labels_in_a_row_are_refused(values, message):
 
 def test_words_are_no_score():
     given = pd.DataFrame({"sentence": MANY, "label": ["yes", "no"] * 77})
-    with pytest.raises(ValueError, match="holds '(yes|no)', which is no number, so it is no score; say --kind classes"):
+    with pytest.raises(ValueError, match="contains '(yes|no)', which is not a number and so not a score"):
         guess_row(given, "train.tsv", "score")
 
 
@@ -181,8 +181,8 @@ def test_a_column_that_numbers_the_rows_is_neither_text_nor_label(name):
 @pytest.mark.parametrize(
     ("given", "message"),
     [
-        (table(**{"a fine film": REVIEWS, "0": [0, 1, 0, 1]}), "the first line has '0', a value; it should name"),
-        (table(**{"a fine film": REVIEWS, "good": ["good", "bad"] * 2}), "the first line has 'good', a value"),
+        (table(**{"a fine film": REVIEWS, "0": [0, 1, 0, 1]}), "the first line contains the value '0'; it should name"),
+        (table(**{"a fine film": REVIEWS, "good": ["good", "bad"] * 2}), "the first line contains the value 'good'"),
         (table(**{"Unnamed: 0": ["a", "b"] * 2, "text": REVIEWS}), "column 1 has no name; name it or leave it out"),
     ],
 )

@@ -49,10 +49,10 @@ def test_parquet_with_the_hubs_names_reads_like_tsv(tmp_path):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("sentence\tlabel\n", "split is empty"),
+        ("sentence\tlabel\n", "split has no rows"),
         ("text\tlabel\nx\t1\n", "no column 'sentence'; it has text, label"),
         ("sentence\nx\n", "report split must be labelled"),
-        ("sentence,label\nx,1\n", "no column 'sentence'; it has sentence,label alone; tabs separate columns$"),
+        ("sentence,label\nx,1\n", "no column 'sentence'; it has sentence,label only; columns are separated by tabs$"),
     ],
 )
 def test_bad_files_are_named(text, message, sst2, tmp_path):
@@ -67,8 +67,8 @@ def test_bad_files_are_named(text, message, sst2, tmp_path):
         ("sentence\tlabel\nx\t1\ny\t7\n", "row 2 has the label '7'; it should be one of negative, positive"),
         ("sentence\tlabel\nx\t-1\ny\t-1\n", "unlabelled"),
         ("sentence\tlabel\n\t1\n", "row 1 has no text"),
-        ("sentence\tlabel\n7\t1\n8\t0\n", "column sentence holds numbers, not text; name the column of the text$"),
-        ("sentence\tlabel\nx\t1\ny\t1\n", "the label column label holds only 'positive'; two classes or more"),
+        ("sentence\tlabel\n7\t1\n8\t0\n", "column sentence contains numbers, not text; name the text column$"),
+        ("sentence\tlabel\nx\t1\ny\t1\n", "the label column label has only 'positive'; two classes or more"),
     ],
 )
 def test_bad_rows_are_named(text, message, sst2, tmp_path):
@@ -108,16 +108,16 @@ def test_a_hubs_split_without_labels_has_the_hubs_index(tmp_path):
 
 def test_a_missing_file_says_what_the_folder_holds(tmp_path):
     (tmp_path / "train.csv").write_text("")
-    with pytest.raises(ValueError, match=r"train.tsv is missing; a folder .* is needed \(it holds train.csv\)$"):
+    with pytest.raises(ValueError, match=r"train.tsv is missing; the folder needs .* \(it contains train.csv\)$"):
         source_files(FileData(kind="tsv", folder=str(tmp_path)), "x")
 
 
 @pytest.mark.parametrize(
     ("texts", "message"),
     [
-        ([b"a", b"b"], "column sentence holds bytes values, not text"),
-        ([["a"], ["b"]], "column sentence holds mixed values, not text"),
-        ([3, 4], "column sentence holds numbers, not text"),
+        ([b"a", b"b"], "column sentence contains bytes values, not text"),
+        ([["a"], ["b"]], "column sentence contains mixed values, not text"),
+        ([3, 4], "column sentence contains numbers, not text"),
         (["a", None], "row 2 has no text in column sentence"),
     ],
 )

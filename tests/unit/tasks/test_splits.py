@@ -92,8 +92,8 @@ def test_folds_of_phrases_train_on_nothing_inside_or_around_what_is_held_out():
                 assert one not in other and other not in one
 
 
-def test_folds_that_leave_nothing_to_train_on_are_told():
-    with pytest.raises(ValueError, match="2 folds: all rows of train share text"):
+def test_folds_that_leave_nothing_to_train_on_are_reported():
+    with pytest.raises(ValueError, match="2 folds: in one of them, no text is left"):
         folds(pd.DataFrame({"text_a": ["x", "x"]}), "shared", 2, seed=0)
 
 

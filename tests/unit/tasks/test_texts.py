@@ -35,12 +35,12 @@ def test_texts_that_pandas_quoted_are_read_without_its_marks(file):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("\n \n", "holds no text; one text per line is needed"),
-        ("a film\na\tplot\n", "line 2 holds 2 texts, tabs between; lines must hold one text each"),
-        ('{"text": "a film"}\n{"text": "a plot"}\n', "holds JSON, not text; write the texts alone, one per line"),
-        ("a\tb\tc\n", "line 1 holds 3 texts, tabs between"),
-        ("sentence\tlabel\na film\t0\na plot\t1\n", "a column holds labels or numbers .* leave all but texts out"),
-        ("a film\tgood\na plot\tbad\nan end\tgood\na start\tbad\nall of it\tbad\n", "a column holds labels or numbers"),
+        ("\n \n", "contains no text; one text per line is needed"),
+        ("a film\na\tplot\n", "line 2 has 2 texts separated by tabs; every line needs one text"),
+        ('{"text": "a film"}\n{"text": "a plot"}\n', "contains JSON, not text; write only the texts, one per line"),
+        ("a\tb\tc\n", "line 1 has 3 texts separated by tabs"),
+        ("sentence\tlabel\na film\t0\na plot\t1\n", "a column contains labels or numbers .* keep only texts"),
+        ("a film\tgood\na plot\tbad\nan end\tgood\na start\tbad\nall of it\tbad\n", "a column contains labels or"),
     ],
 )
 def test_what_is_not_text_alone_is_refused(text, message, file):

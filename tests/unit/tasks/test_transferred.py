@@ -54,7 +54,7 @@ def test_values_count_as_they_are_written_whatever_the_columns_type(transfer, tm
     source = {"kind": "parquet", "folder": str(tmp_path)}
     changes = {"labels": {0: "negative", 1: "positive"}}
     if labels[-1] is None:
-        with pytest.raises(ValueError, match="row 3 has the label 'nan', which transfer.imdb.labels does not map"):
+        with pytest.raises(ValueError, match="row 3 has the label 'nan', but transfer.imdb.labels maps"):
             read_report("imdb", transfer("imdb", source=source, **changes), TASKS["sst2"])
         return
     report, published, dropped = read_report("imdb", transfer("imdb", source=source, **changes), TASKS["sst2"])
@@ -73,7 +73,7 @@ def test_minus_one_is_a_label_where_the_config_says_so(transfer, tmp_path):
     [
         (
             "a\t1\nb\tpos\n",
-            r"test.tsv: row 2 has the label 'pos', which transfer.imdb.labels does not map; it maps 0, 1",
+            r"test.tsv: row 2 has the label 'pos', but transfer.imdb.labels maps only 0, 1",
         ),
         ("a\t-\nb\t-\n", "test.tsv: all labels are -, so the split is unlabelled"),
         ("a\t-\n\t1\n", "test.tsv: row 2 has no text in column text"),

@@ -65,19 +65,19 @@ def test_quotation_marks_of_unquoted_files_stay(file):
 @pytest.mark.parametrize(
     ("text", "message"),
     [
-        ("", "is empty; a line with the names of the columns is needed"),
-        ("a\tb\n1\n", "line 2 has 1 columns and the header 2; a row is one line"),
-        ("a\tb\nx y\t1\nx\ty\t1\n", "line 3 has 3 columns and the header 2"),
-        ("a\tb\n\nx\ry\t1\nx\t0\n", "line 3 has 1 columns and the header 2"),
-        ("a\tb\nk\tx y\t1\nl\tx y\t1\n", "rows have 3 columns and the header 2; every column needs a name"),
-        ("a\ta\nx\t1\n", "column 'a' stands twice in the header; name every column otherwise"),
-        ("a\tb\nx\t1\na\tb\n", "line 3 is the header again; leave it out"),
-        ("\t\nx\t1\n", "line 1 has no names; the first line names the columns"),
+        ("", "is empty; a header line and at least one row are needed"),
+        ("a\tb\n1\n", "line 2 has 1 columns but the header 2; a row is one line"),
+        ("a\tb\nx y\t1\nx\ty\t1\n", "line 3 has 3 columns but the header 2"),
+        ("a\tb\n\nx\ry\t1\nx\t0\n", "line 3 has 1 columns but the header 2"),
+        ("a\tb\nk\tx y\t1\nl\tx y\t1\n", "rows have 3 columns but the header 2; every column needs a name"),
+        ("a\ta\nx\t1\n", "column 'a' appears twice in the header; give every column a"),
+        ("a\tb\nx\t1\na\tb\n", "line 3 repeats the header; leave it out"),
+        ("\t\nx\t1\n", "line 1 has no column names; the first line must be a header"),
         # Quotation marks that could be either.
         ('a\tb\n"x y"\t1\n', "line 2 has quotation marks around a whole cell, which may be .* quoting=csv.QUOTE_ALL"),
-        ('a\tb\n"x ""y"""\t1\nx 5" z\t1\n', "1 of its cells are quoted, and line 3 has a quotation mark"),
-        ('"a"\t"b"\n"x \\"y\\""\t1\n', "the header's cells are quoted, and line 2 has a quotation mark"),
-        ('a\tb\n"x\t1\ty\nz"\t1\n', "quotation marks are opened and not closed"),
+        ('a\tb\n"x ""y"""\t1\nx 5" z\t1\n', "1 of its cells are quoted, but line 3 has a quotation mark"),
+        ('"a"\t"b"\n"x \\"y\\""\t1\n', "the header's cells are quoted, but line 2 has a quotation mark"),
+        ('a\tb\n"x\t1\ty\nz"\t1\n', "a quotation mark is never closed"),
     ],
 )  # fmt: skip
 def test_what_could_be_read_in_two_ways_is_refused_in_one_sentence(file, text, message):

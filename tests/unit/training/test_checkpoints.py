@@ -88,10 +88,10 @@ def test_killed_twenty_times_it_ends_in_the_same_weights(prepared_folder, tmp_pa
     if not (killed / "weights.pt").exists():
         whole(prepared_folder, killed)
     assert_equal(outcome(calm), outcome(killed))
-    assert "told to stop (SIGTERM)" in (killed / "said.txt").read_text()
+    assert "stopped on request (SIGTERM)" in (killed / "said.txt").read_text()
 
 
-def test_told_to_stop_while_it_is_scored_it_scores_again(prepared_folder, tmp_path, monkeypatch):
+def test_asked_to_stop_while_it_is_scored_it_scores_again(prepared_folder, tmp_path, monkeypatch):
     calm, stopped = tmp_path / "calm", tmp_path / "stopped"
     rarely = EVERY_STEP.model_copy(update={"checkpoint_minutes": None})
     arguments = {"launch": rarely, "settings": SETTINGS, "dropout": 0.1}
@@ -117,7 +117,7 @@ def test_told_to_stop_while_it_is_scored_it_scores_again(prepared_folder, tmp_pa
 
 
 @pytest.mark.parametrize("damage", ["cut", "changed", "missing", "no manifest"])
-def test_a_damaged_checkpoint_is_told_and_the_one_before_it_used(prepared_folder, tmp_path, damage):
+def test_a_damaged_checkpoint_is_reported_and_the_one_before_it_used(prepared_folder, tmp_path, damage):
     calm, out = tmp_path / "calm", tmp_path / "out"
     whole(prepared_folder, calm)
     process = attempt(prepared_folder, out)
@@ -137,8 +137,8 @@ def test_a_damaged_checkpoint_is_told_and_the_one_before_it_used(prepared_folder
         (newest / "manifest.json").unlink()
     whole(prepared_folder, out)
     said = (out / "said.txt").read_text()
-    assert f"{newest}: " in said and "the checkpoint before it is used" in said
-    assert f"going on from {older}" in said
+    assert f"{newest}: " in said and "using the checkpoint before it" in said
+    assert f"resuming from {older}" in said
     assert_equal(outcome(calm), outcome(out))
 
 

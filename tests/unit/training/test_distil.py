@@ -143,11 +143,11 @@ def test_flops_count_teacher_forward_and_student_training_with_padding(teacher, 
     ("changed", "says"),
     [
         ({"layers": 3}, "3 layers; must divide the teacher's 4"),
-        ({"heads": 4}, "4 heads; .* the teacher's 2"),
+        ({"heads": 4}, "4 heads, .* the teacher's 2"),
         ({"width": 9}, "9 wide"),
-        ({"width": 32}, "width 32; at most the teacher's 16"),
-        ({"ffn": 64}, "ffn 64; at most the teacher's 32"),
-        ({"vocabulary": 61}, "vocabulary 61; must be the teacher's 60"),
+        ({"width": 32}, "width 32, above the teacher's 16"),
+        ({"ffn": 64}, "ffn 64, above the teacher's 32"),
+        ({"vocabulary": 61}, "vocabulary 61, not the teacher's 60"),
     ],
 )
 def test_shapes_that_cannot_follow_are_refused(changed, says):

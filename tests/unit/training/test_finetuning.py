@@ -164,7 +164,7 @@ def test_trackers_get_what_the_log_gets(prepared, tmp_path):
     assert [event.step for event in found.Scalars("learning_rate")] == [x["step"] for x in lines if "step" in x]
 
 
-def test_a_tracker_that_is_not_installed_is_told(prepared, tmp_path):
+def test_a_tracker_that_is_not_installed_is_reported(prepared, tmp_path):
     with pytest.raises(ValueError, match="launch.trackers: wandb is not installed"):
         trained(prepared, tmp_path, trackers=["wandb"])
 

@@ -1,4 +1,4 @@
-"""What of recorded passes needs no GPU; the rest: tests/gpu."""
+"""The part of recorded passes that needs no GPU; for the rest see tests/gpu."""
 
 import torch
 

@@ -14,7 +14,7 @@ from tests.conftest import write_bert
 
 @pytest.fixture
 def like(tmp_path):
-    """A model of another initialisation and with a dropout of its own."""
+    """A model with another initialisation and another dropout."""
     folder = write_bert(tmp_path / "like", layers=2, width=12, heads=2, seed=0)
     config = read_json(folder / "config.json")
     (folder / "config.json").write_text(json.dumps({**config, "hidden_dropout_prob": 0.3}))

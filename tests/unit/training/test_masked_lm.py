@@ -154,7 +154,7 @@ def test_a_vocabulary_without_a_mask_is_an_error(like, tmp_path):
         pretrain_model(like, ["the film"], OPTIONS, tmp_path / "out", 0)
 
 
-def test_a_loss_that_is_not_finite_is_told_with_its_step(like, texts, tmp_path):
+def test_a_loss_that_is_not_finite_is_reported_with_its_step(like, texts, tmp_path):
     options = changed_options(steps=20, learning_rate=1e30, log_every=1)
     with pytest.raises(
         ValueError, match=r"pre-training like .*: the loss is not finite at step \d+; lower learning_rate"

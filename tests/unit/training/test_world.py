@@ -32,14 +32,14 @@ OF_TWO = {"WORLD_SIZE": "2", "LOCAL_RANK": "0"}
 @pytest.mark.parametrize(
     ("launch", "variables", "told"),
     [
-        (TWO, {}, r"asks for 2 processes \(1 x 2, ddp\), and this is one alone"),
-        (CPU, OF_TWO, "asks for 1 processes .* this is one of 2"),
-        (TWO, {"WORLD_SIZE": "2"}, "started by nobody who counts them"),
+        (TWO, {}, r"needs 2 processes \(1 x 2, ddp\), but only one was started"),
+        (CPU, OF_TWO, "needs 1 processes .* but 2 were started"),
+        (TWO, {"WORLD_SIZE": "2"}, "this one was not started by a launcher"),
         (TWO.model_copy(update={"strategy": "zero2"}), OF_TWO, "on a CPU DeepSpeed needs DS_ACCELERATOR=cpu"),
         (
             TWO.model_copy(update={"strategy": "zero2"}),
             OF_TWO | {"DS_ACCELERATOR": "cpu", "ACCELERATE_USE_CPU": "yes"},
-            "leaves DeepSpeed out in silence",
+            "accelerate silently skips DeepSpeed",
         ),
     ],
 )

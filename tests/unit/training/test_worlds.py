@@ -45,7 +45,7 @@ def finish(process, well=True):
 
 @pytest.fixture(scope="module")
 def alone(prepared_folder, tmp_path_factory):
-    """What one process comes to."""
+    """The result of a single process."""
     out = tmp_path_factory.mktemp("alone")
     launch = TWO.alone()
     finish(start(prepared_folder, out, launch, [sys.executable, "-m"]))
@@ -93,7 +93,7 @@ def test_two_nodes_find_each_other(prepared_folder, alone, tmp_path):
 
 
 @pytest.mark.parametrize("strategy", ["ddp", "zero3"])
-def test_told_to_stop_all_processes_do_and_go_on_to_the_same_weights(prepared_folder, tmp_path, strategy):
+def test_asked_to_stop_all_processes_do_and_go_on_to_the_same_weights(prepared_folder, tmp_path, strategy):
     launch = two(strategy)
     finish(start(prepared_folder, tmp_path / "calm", launch))
     stopped = tmp_path / "stopped"
@@ -101,9 +101,9 @@ def test_told_to_stop_all_processes_do_and_go_on_to_the_same_weights(prepared_fo
     wait_for_step(stopped / "steps.txt", 7, process)
     process.send_signal(signal.SIGTERM)
     said = finish(process, well=False)
-    assert "told to stop" in said and not (stopped / "weights.pt").exists()
+    assert "stopped on request" in said and not (stopped / "weights.pt").exists()
     said = finish(start(prepared_folder, stopped, launch))
-    assert "going on from" in said
+    assert "resuming from" in said
     calm, again = outcome(tmp_path / "calm"), outcome(stopped)
     assert calm[0] == again[0] and all(calm[1][name].equal(again[1][name]) for name in calm[1])
 
@@ -122,11 +122,16 @@ QUIET = ["--mixed_precision", "no", "--dynamo_backend", "no", "--num_machines", 
 TORCHRUN = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc_per_node", "2", "-m"]
 # How it is started, its variables, what is asked for, and what it must say. Most of them train otherwise.
 WRONG = {
-    "--cpu: one process": ([*ACCELERATE, "--cpu", *QUIET, "--num_processes", "2", "--module"], {}, "ddp", "one alone"),
-    "DeepSpeed dropped": (TORCHRUN, {"ACCELERATE_USE_CPU": "true"}, "zero2", "leaves DeepSpeed out in silence"),
+    "--cpu: one process": (
+        [*ACCELERATE, "--cpu", *QUIET, "--num_processes", "2", "--module"],
+        {},
+        "ddp",
+        "only one was started",
+    ),
+    "DeepSpeed dropped": (TORCHRUN, {"ACCELERATE_USE_CPU": "true"}, "zero2", "silently skips DeepSpeed"),
     "DeepSpeed for a GPU": (TORCHRUN, {"DS_ACCELERATOR": None}, "zero2", "needs DS_ACCELERATOR=cpu"),
-    "no launcher": ([sys.executable, "-m"], {}, "ddp", "one alone"),
-    "no launcher, variables of one": ([sys.executable, "-m"], {"WORLD_SIZE": "2"}, "ddp", "nobody who counts them"),
+    "no launcher": ([sys.executable, "-m"], {}, "ddp", "only one was started"),
+    "no launcher, variables of one": ([sys.executable, "-m"], {"WORLD_SIZE": "2"}, "ddp", "not started by a launcher"),
 }
 
 

@@ -14,7 +14,7 @@ def test_every_key_of_the_config_stands_there_with_its_meaning():
     assert not [row for row in rows if not row[-1]], "a docstring is missing below a field; then make docs"
 
 
-def test_defaults_types_and_units_are_told_in_words():
+def test_defaults_types_and_units_are_described():
     text = configuration.reference()
     assert "| `max_tokens` | whole number from 4 up to 512 | needed | tokens |" in text
     assert '| `include` | list: text | `["*"]` |' in text

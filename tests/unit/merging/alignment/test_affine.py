@@ -86,7 +86,7 @@ def test_pooled_moments_are_those_of_all_tokens_together_and_survive_a_file(acti
 
 
 def test_unknown_alignments_and_missing_grams_are_told(activations):
-    with pytest.raises(ValueError, match="no alignment is called 'cca'; known are least_squares"):
+    with pytest.raises(ValueError, match="no alignment is called 'cca'; available: least_squares"):
         affine.fit("cca", 0.0)
     with pytest.raises(ValueError, match="needs Gram matrices"):
         affine.least_squares(Moments.of(*activations, grams=False), 0.0)

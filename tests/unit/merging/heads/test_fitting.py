@@ -17,5 +17,5 @@ def test_every_kind_gives_one_head_per_ridge_size_and_says_what_it_needs(kind):
 
 
 def test_an_unknown_kind_is_answered_with_the_known_ones():
-    with pytest.raises(ValueError, match="no head is called 'free'; known are transplant"):
+    with pytest.raises(ValueError, match="no head is called 'free'; available: transplant"):
         fit_heads("free", HIDDEN, POOLER, SIZES)

@@ -85,7 +85,7 @@ def other_shape(file):
         (overlapping, "does not begin where the tensor before it ends"),
         (twice, "its header cannot be read"),
         (long_header, "truncated, or no safetensors file"),
-        (other_dtype, "is F8_; known are F64, "),
+        (other_dtype, "is F8_; supported: F64, "),
         (other_shape, "has 216 bytes, not its shape's size"),
         (lambda file: file.unlink(), "neither model.safetensors nor pytorch_model.bin is there"),
     ],

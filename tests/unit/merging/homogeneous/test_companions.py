@@ -208,7 +208,7 @@ def test_a_tokenizer_is_of_one_folder_the_bases_where_that_is_as_whole(world):
 def test_models_whose_tokenizers_differ_are_refused_though_the_base_has_none(world):
     tokenizer(world / "m1")
     tokenizer(world / "m3", words=("b", "a"))
-    with pytest.raises(ValueError, match="m3: its tokenizer is not that of .*m1"):
+    with pytest.raises(ValueError, match="m3: its tokenizer differs from that of .*m1"):
         merged(world)
 
 

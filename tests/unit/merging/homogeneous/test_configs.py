@@ -180,10 +180,10 @@ def test_the_dtype_is_that_of_the_weights():
 @pytest.mark.parametrize(
     ("changes", "message"),
     [
-        ({"id2label": ["a", "b"]}, r"config.json: id2label \['a', 'b'\] must have a label of its own for each"),
-        ({"id2label": {"one": "a"}}, "config.json: id2label .* must have a label of its own for each number from 0"),
-        ({"id2label": {"1": "a", "2": "b"}}, "config.json: id2label .* must have a label of its own for each number"),
-        ({"id2label": {"0": "a", "1": "a"}}, "config.json: id2label .* must have a label of its own for each number"),
+        ({"id2label": ["a", "b"]}, r"config.json: id2label \['a', 'b'\] must give a different label to each"),
+        ({"id2label": {"one": "a"}}, "config.json: id2label .* must give a different label to each number from 0"),
+        ({"id2label": {"1": "a", "2": "b"}}, "config.json: id2label .* must give a different label to each number"),
+        ({"id2label": {"0": "a", "1": "a"}}, "config.json: id2label .* must give a different label to each number"),
         ({"router_aux_loss_coef": float("inf")}, "config.json: Out of range float values are not JSON compliant"),
         ({"foo": float("nan")}, "config.json: Out of range float values are not JSON compliant"),
         ({"quantization_config": {"quant_method": "gptq"}}, "its weights are quantised"),

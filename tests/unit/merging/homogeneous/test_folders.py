@@ -209,9 +209,9 @@ WRONG = {
     ),
     "another tokenizer": (
         with_model(lambda w: words(w, "b", "a")),
-        "words: its tokenizer is not that of .*base",
+        "words: its tokenizer differs from that of .*base",
     ),
-    "another vocabulary alone": (with_model(only_vocabulary), "words: its tokenizer is not that of .*base"),
+    "another vocabulary alone": (with_model(only_vocabulary), "words: its tokenizer differs from that of .*base"),
     "NaN": (with_model(lambda w: damaged(w, np.nan)), "damaged: layer.weight holds values that are not finite"),
     "infinity": (with_model(lambda w: damaged(w, np.inf)), "damaged: layer.weight holds values that are not finite"),
     "NaN in the base": (
@@ -221,10 +221,10 @@ WRONG = {
     "a truncated file": (with_model(truncated), r"cut.model.safetensors: truncated: \d+ bytes of \d+"),
     "no weights": (
         with_model(lambda w: without(w, "model.safetensors")),
-        "without: neither model.safetensors nor",
+        "without: contains neither model.safetensors nor",
     ),
     "no config": (with_model(lambda w: without(w, "config.json")), "without: config.json is missing"),
-    "no folder": (with_model(lambda w: w / "nowhere"), "nowhere is no folder"),
+    "no folder": (with_model(lambda w: w / "nowhere"), "nowhere is not a folder"),
     "a file": (with_model(lambda w: w / "two" / "config.json"), "two.config.json is a file"),
     "weights that sum to zero": (lambda w: {"weights": (1.0, -1.0)}, "--weights 1.0, -1.0: sum to zero"),
     "no weight at all": (lambda w: {"weights": (0.0, 0.0)}, "sum to zero"),
@@ -234,7 +234,7 @@ WRONG = {
         lambda w: {"method": "uniform", "weights": (1.0, 2.0)},
         "uniform treats its models alike and takes no --weights",
     ),
-    "an existing folder": (lambda w: {"out": w / "one"}, "one is there already; name another folder"),
+    "an existing folder": (lambda w: {"out": w / "one"}, "one already exists; name another folder"),
     "no base": (lambda w: {"base": None}, "ties merges changes of a base: give --base DIR"),
     "a strength without a base": (
         lambda w: {"method": "linear", "base": None, "strength": 0.5},
@@ -243,7 +243,7 @@ WRONG = {
     "a strength that is no number": (lambda w: {"strength": float("inf")}, "--strength inf: must be a finite number"),
     "no models": (lambda w: {"models": ()}, "ties merges 1 models or more; --models names 0"),
     "slerp of three": (lambda w: {"method": "slerp"}, "slerp goes from one model to another"),
-    "an unknown method": (lambda w: {"method": "tie"}, "is called 'tie'; known are uniform"),
+    "an unknown method": (lambda w: {"method": "tie"}, "is called 'tie'; available: uniform"),
     "an unknown dtype": (lambda w: {"dtype": "int8"}, "--dtype int8: must be one of float64, float32"),
     "a number too large for its dtype": (
         lambda w: {"models": (changed(w, scale=np.float32(1e6)),), "dtype": "float16"},
@@ -353,7 +353,7 @@ def test_a_folder_that_appears_meanwhile_is_not_replaced(order, world):
 
     with pytest.raises(OSError) as error:
         merge(order(), appear)
-    assert "merged is there already" in ending.sentence(error.value)
+    assert "merged already exists" in ending.sentence(error.value)
     assert (world / "merged" / "kept").read_text() == "mine" and not list(world.glob(".merged*"))
 
 
@@ -382,18 +382,18 @@ def test_the_command_merges_and_tells_where(world):
     assert f"the merged model is in {world / 'merged'}" in done.stdout
     again = graft(*asked)
     assert again.returncode == 1 and again.stderr.count("\n") == 1
-    assert again.stderr.startswith(f"graft: {world / 'merged'} is there already")
+    assert again.stderr.startswith(f"graft: {world / 'merged'} already exists")
 
 
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--models", "a", "--large", "b"], "--large is of merges of two shapes"),
-        (["--models", "a", "--head", "transplant"], "--head is of merges of two shapes"),
-        (["--models", "a", "--small-pretrained", "b"], "--small-pretrained is of merges of two shapes"),
-        (["--large", "a", "--dtype", "bfloat16"], "--dtype is of merges of one shape"),
-        (["--large", "a", "--max-shard-size", "5GB"], "--max-shard-size is of merges of one shape"),
-        (["--large", "a", "--weights", "1", "2"], "--weights is of merges of one shape"),
+        (["--models", "a", "--large", "b"], "--large is for merges of two shapes"),
+        (["--models", "a", "--head", "transplant"], "--head is for merges of two shapes"),
+        (["--models", "a", "--small-pretrained", "b"], "--small-pretrained is for merges of two shapes"),
+        (["--large", "a", "--dtype", "bfloat16"], "--dtype is for merges of one shape"),
+        (["--large", "a", "--max-shard-size", "5GB"], "--max-shard-size is for merges of one shape"),
+        (["--large", "a", "--weights", "1", "2"], "--weights is for merges of one shape"),
         (
             ["--method", "spacewise", "--models", "a", "b"],
             "spacewise merges models of two shapes (--large DIR ...), not",
@@ -402,9 +402,9 @@ def test_the_command_merges_and_tells_where(world):
             ["--large", "a", "--small-finetuned", "b", "--text", "c"],
             "linear merges models of one shape (--models DIR DIR ...), not of two shapes",
         ),
-        (["--models", "a", "--option", "x=1", "--option", "x=2"], "--option x: is given twice"),
-        (["--strength", "2"], "--large, --small-finetuned, --text: must be given, or --models DIR DIR"),
-        (["--models", "nowhere", "--option", "x"], "--option x: write it as NAME=VALUE"),
+        (["--models", "a", "--option", "x=1", "--option", "x=2"], "--option x: given twice"),
+        (["--strength", "2"], "--large, --small-finetuned, --text: required, or use --models DIR DIR"),
+        (["--models", "nowhere", "--option", "x"], "--option x: use NAME=VALUE"),
     ],
 )
 def test_what_is_asked_wrongly_is_told_in_one_line(arguments, message, world):

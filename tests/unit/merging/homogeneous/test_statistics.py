@@ -99,7 +99,7 @@ def test_a_folders_statistics_are_those_that_a_merge_reads(kind, pico_models, tm
         members.append(folder)
         found = of_folder(kind, folder, tmp_path / "texts.txt", tmp_path / f"statistics-{seed}", 4, 128)
         assert found == tmp_path / f"statistics-{seed}" / f"{kind}.safetensors"
-    with pytest.raises(ValueError, match="is there already; name another folder"):
+    with pytest.raises(ValueError, match="already exists; name another folder"):
         of_folder(kind, folder, tmp_path / "texts.txt", tmp_path / "statistics-1", 4, 128)
     (method,) = (facts.name for facts in table(ONE_SHAPE).values() if facts.statistics == f"{kind}.safetensors")
     read = tuple(tmp_path / f"statistics-{seed}" for seed in range(2))

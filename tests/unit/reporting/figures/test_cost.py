@@ -81,5 +81,5 @@ def test_the_axis_is_written_as_the_tables_are(data):
     assert ticks and all(tick[0].isdigit() and "e" in tick for tick in ticks)
 
 
-def test_the_reference_is_told(data):
+def test_the_reference_is_reported(data):
     assert list(data[data["reference"].astype(bool)]["system"]) == ["finetune.big"]

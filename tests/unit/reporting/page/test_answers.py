@@ -57,7 +57,7 @@ def test_one_seed_has_no_interval(told):
         ({BIG: {0: "failed"}, THESEUS: {0: 0.8}}, "the fine-tuned big has no run to compare it with."),
     ],
 )
-def test_what_has_not_finished_is_told(told, values, said):
+def test_what_has_not_finished_is_reported(told, values, said):
     assert told(values)[0].endswith(said)
 
 
@@ -77,11 +77,11 @@ def test_a_control_that_is_as_good_is_found(study, runs_of, compare, changes, un
 
 def test_where_every_control_lost_the_answer_says_so(told):
     values = {BIG: {0: 0.9}, THESEUS: {0: 0.8}, HEAD_ONLY: {"all": 0.6}}
-    assert told(values)[1:] == ["Every control did worse than the merges that it stands against."]
+    assert told(values)[1:] == ["Every control did worse than the merges it is compared with."]
     assert len(told(values | {HEAD_ONLY: {"all": 0.8}})) == 1
 
 
-def test_all_that_limits_a_study_is_told(study, runs_of, compare):
+def test_all_that_limits_a_study_is_reported(study, runs_of, compare):
     made = study()
     models = {name: model.model_copy(update={"note": f"{name} has seen it"}) for name, model in made.models.items()}
     made = made.model_copy(update={"models": models})
@@ -90,8 +90,8 @@ def test_all_that_limits_a_study_is_told(study, runs_of, compare):
     told = " ".join(answers.warnings(compare(runs, made), runs, (), Grid(made)))
     for said in (
         "Of 3 runs 1 failed and 1 are missing",
-        "1 seed is too few for a verdict, which takes 12",
-        "One task says nothing about others",
+        "1 seed is too few for a verdict, which needs 12",
+        "A single task says nothing about others",
         "big: big has seen it",
         "different versions of the code: a, b",
     ):

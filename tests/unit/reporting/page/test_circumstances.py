@@ -26,14 +26,14 @@ def made(write_run):
 
 def test_hours_and_energy_are_summed_and_what_is_the_same_is_told_once(made):
     told = dict(circumstances(made({"energy_joules": 7.2e6})))
-    assert told["finished runs"] == "2" and told["time of their last jobs, summed"] == "2.00 h"
-    assert told["energy of these"] == "2 kWh"
+    assert told["finished runs"] == "2" and told["total time of their last jobs"] == "2.00 h"
+    assert told["total energy of these jobs"] == "2 kWh"
     assert (told["device"], told["threads"], told["code"], told["hardware"]) == ("cpu", "1", "0+a", "not recorded")
 
 
 def test_what_differs_is_told_with_its_counts(made):
     told = dict(circumstances(made({}, device="cuda", hardware={"gpu": "H200", "cores": 8, "cpu": None})))
-    assert told["device"] == "cpu (1 runs); cuda (1 runs)" and told["energy of these"] == "not measured"
+    assert told["device"] == "cpu (1 runs); cuda (1 runs)" and told["total energy of these jobs"] == "not measured"
     assert told["hardware"] == "cores 8, gpu H200 (1 runs); not recorded (1 runs)"
 
 

@@ -109,13 +109,13 @@ def test_controls_that_were_not_beaten_stand_before_everything(page):
 def test_a_study_of_nothing_but_one_run_has_a_report(page):
     text = page({"finetune.big": {0: 0.9}})
     assert "On rte there is no answer: no merge has finished." in text
-    assert "One seed has no intervals" in text and "One task says nothing about others." in text
+    assert "One seed gives no intervals" in text and "A single task says nothing about others." in text
     assert "Missing runs" in text and "not started" in text and "None" not in re.sub(r"<script>.*?</script>", "", text)
 
 
 def test_a_study_in_which_nothing_has_finished_has_a_report(page):
     text = page({})
-    assert "are missing: they are in no number here" in text and "none has finished" in text and "<svg" not in text
+    assert "are missing: they are listed below" in text and "none has finished" in text and "<svg" not in text
 
 
 def test_missing_runs_are_listed_with_the_words_of_their_logs(reported, write_log):

@@ -15,7 +15,7 @@ def told(scene, draws=60):
     return {scenes.tell(scene, rng) for _ in range(draws)}
 
 
-def test_one_scene_is_told_in_four_ways():
+def test_one_scene_is_described_in_four_ways():
     assert told(SCENE) == {
         "an old teacher is washing a red orange in the park",
         "in the park an old teacher is washing a red orange",
