@@ -6,7 +6,7 @@ import shutil
 from graft.compute import hardware
 from graft.encoders.saving import save_model
 from graft.io import files, locks
-from graft.making.tuning import Tuning, tune
+from graft.making.finetunings import Tuning, tune
 from graft.study import program, runs
 from graft.study.grid_systems import TRIAL
 from graft.study.steps import finetune_model

@@ -2,8 +2,8 @@
 
 from graft.compute import hardware
 from graft.io import files
-from graft.making.combining import multitask
-from graft.making.combining.combination import Combination
+from graft.making.one_shape import multitask
+from graft.making.one_shape.combination import Combination
 from graft.study import program
 from graft.study.steps.merge_encoders import MergeEncoders
 

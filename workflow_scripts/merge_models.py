@@ -2,8 +2,8 @@
 
 from graft.cli import cards
 from graft.compute import hardware
-from graft.making.building import build
-from graft.making.workbench import Workbench
+from graft.making.merges import build
+from graft.making.pair_inputs import PairInputs
 from graft.study import program
 from graft.study.grid_systems import effective
 from graft.study.runs import pretraining_flops, save_system
@@ -15,9 +15,9 @@ def main() -> None:
     started = hardware.Stopwatch(grid.study.launch)
     system = step.spec(grid)
     device = hardware.device_of(grid.study.launch)
-    bench = Workbench(grid, paths, step.task, system.pair.name, step.seed, device)
+    inputs = PairInputs(grid, paths, step.task, system.pair.name, step.seed, device)
     with program.progress(step.system) as report:
-        built = build(bench, system, step.output(paths).with_name("model"), report)
+        built = build(inputs, system, step.output(paths).with_name("model"), report)
     uses_small = system.merge is not None or system.head != "labelled"
     save_system(
         grid,
@@ -27,7 +27,7 @@ def main() -> None:
         flops=built.flops,
         pretraining_flops=pretraining_flops(grid, paths, system.pair.small) if uses_small else 0,
         hyperparameters={**effective(system), **built.hyperparameters},
-        choices=built.choice.records(bench.row.primary_metric, built.searched),
+        choices=built.choice.records(inputs.row.primary_metric, built.searched),
         diagnostics=built.diagnostics,
         score=built.choice.score,
     )

@@ -6,7 +6,7 @@ from graft.encoders.features import fit_rows
 from graft.encoders.inference import batches, pass_flops
 from graft.flops.same_shape import statistic_flops
 from graft.io import files
-from graft.merging.homogeneous import statistics
+from graft.merging.homogeneous import fisher_gram
 from graft.registry.shapes import Shape
 from graft.study import program, runs
 from graft.study.steps.model_statistics import ModelStatistics
@@ -23,11 +23,11 @@ def main() -> None:
     read = (
         {name: tensor.to(device) for name, tensor in batch.items()} for _, batch in batches(tokens, max_tokens, rows)
     )
-    found = statistics.KINDS[step.statistic](load_classifier(tuned / "model").to(device), read)
+    found = fisher_gram.KINDS[step.statistic](load_classifier(tuned / "model").to(device), read)
     shape = Shape.of(tuned / "model")
     flops = pass_flops(lambda t: statistic_flops(step.statistic, shape, outputs, t), tokens, max_tokens, rows)
     with files.atomic_folder(step.output(paths).parent) as folder:
-        statistics.write(found, folder / f"{step.statistic}.safetensors")
+        fisher_gram.write(found, folder / f"{step.statistic}.safetensors")
         files.write_json(
             folder / "manifest.json",
             {

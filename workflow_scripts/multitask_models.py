@@ -1,7 +1,7 @@
 """Combine the encoder merged for all tasks with the head of one task's own fine-tuning."""
 
 from graft.compute import hardware
-from graft.making.combining import multitask
+from graft.making.one_shape import multitask
 from graft.study import program, runs
 from graft.study.steps.multitask_models import MultitaskModels
 

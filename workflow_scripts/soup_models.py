@@ -1,8 +1,8 @@
 """Merge fine-tunings of one task into a soup; strength, or members, are chosen on `select`."""
 
 from graft.compute import hardware
-from graft.making.combining import soups
-from graft.making.combining.combination import Combination
+from graft.making.one_shape import soups
+from graft.making.one_shape.combination import Combination
 from graft.study import program, runs
 from graft.study.steps.soup_models import SoupModels
 

@@ -3,8 +3,8 @@
 from graft.compute import hardware
 from graft.encoders.features import save_states
 from graft.io import files
-from graft.making.building import sweep
-from graft.making.workbench import Workbench
+from graft.making.merges import sweep
+from graft.making.pair_inputs import PairInputs
 from graft.study import program
 from graft.study.steps.sweep import Sweep
 
@@ -12,9 +12,9 @@ from graft.study.steps.sweep import Sweep
 def main() -> None:
     step, grid, paths = program.start(Sweep, __doc__)
     started = hardware.Stopwatch(grid.study.launch)
-    bench = Workbench(grid, paths, step.task, step.pair, step.seed, hardware.device_of(grid.study.launch))
+    inputs = PairInputs(grid, paths, step.task, step.pair, step.seed, hardware.device_of(grid.study.launch))
     with program.progress(f"sweep {step.merge}") as report:
-        swept = sweep(bench, step.merge, report)
+        swept = sweep(inputs, step.merge, report)
     with files.atomic_folder(step.output(paths).parent) as folder:
         save_states(swept.states, folder / "states.safetensors")
         files.write_json(

@@ -258,7 +258,7 @@ def statistics(
 ) -> None:
     """Compute the statistics of a model that fisher and regmean need to merge it with others of its shape."""
     from graft.io.progress import progress
-    from graft.merging.homogeneous import statistics as computing
+    from graft.merging.homogeneous import fisher_gram as computing
 
     with progress("statistics") as report:
         path = computing.of_folder(kind, model, text, out, examples, max_tokens, report)

@@ -30,10 +30,10 @@ from graft.io.model_folders import CONFIG, label_names, open_folder
 from graft.io.progress import Report
 from graft.merging.alignment.cka import layer_similarity
 from graft.merging.calibration import calibrate, check_tokens
+from graft.merging.classifier_heads.fitting import fit_heads
+from graft.merging.classifier_heads.head import Head, head_logits
+from graft.merging.classifier_heads.labelled import label_targets
 from graft.merging.facts import Weights
-from graft.merging.heads.fitting import fit_heads
-from graft.merging.heads.head import Head, head_logits
-from graft.merging.heads.labelled import label_targets
 from graft.merging.heterogeneous.interpolate.maths import interpolated_head
 from graft.merging.protocol import Parts, extended
 from graft.merging.saving import save_classifier, split_classifier
@@ -299,7 +299,7 @@ def _carry_out(order: Order, plan: Plan, given: _Given, fit: _FitTexts | None, r
         small = encoder_of(parts.small_pretrained, parts.small_shape)
         compared = given.batches(order.tokens)
         count = _counted(report, plan.texts, "texts compared")
-        parts = replace(parts, statistics=calibrate(small, given.large, parts.depth_map, compared, count))
+        parts = replace(parts, moments=calibrate(small, given.large, parts.depth_map, compared, count))
     merger = methods.implementation(plan.options.name)()
     state = merger.prepare(parts)
     report(0, 0, "adding up the merged weights")

@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Field
 
-from graft.config.sections import Few, Positive, Section
+from graft.config.section import Few, Positive, Section
 
 Tracker = Literal["tensorboard", "wandb", "mlflow"]
 _OF_ONE_PROCESS = {"device", "precision", "threads"}

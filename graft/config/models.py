@@ -9,7 +9,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from graft.config.sections import (
+from graft.config.section import (
     Commit,
     Few,
     Fraction,

@@ -6,7 +6,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from graft.config.sections import Commit, Repo, Section, Seed
+from graft.config.section import Commit, Repo, Section, Seed
 
 # The grammars cannot produce more than 10,000 rows of different texts.
 GeneratedRows = Annotated[int, Field(ge=20, le=10_000)]

@@ -13,7 +13,7 @@ from pydantic_core import ErrorDetails
 
 from graft.config.launch import Launch
 from graft.config.models import DistilledModel, Like, Made, Model, Pair
-from graft.config.sections import Fraction, Name, Positive, Section, Seed
+from graft.config.section import Fraction, Name, Positive, Section, Seed
 from graft.config.sources import FileData, GeneratedData, HubData
 from graft.config.systems import MergeControl, MergeSystem, SameShapeMerge, SoupMerge, Systems
 from graft.config.transfer import Transfer, check_transfers

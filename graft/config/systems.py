@@ -6,7 +6,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from graft.config.sections import (
+from graft.config.section import (
     Factor,
     FitRows,
     HeadName,

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, Field
 
-from graft.config.sections import Name, Positive, Section, Tokens
+from graft.config.section import Name, Positive, Section, Tokens
 from graft.config.sources import FileData, GeneratedData, HubData
 from graft.io.names import matches, unknown
 from graft.registry.layouts import LAYOUTS

@@ -111,7 +111,7 @@ def ridge_flops(rows: int, features: int, outputs: int, sizes: int = 1) -> int:
 
 
 def head_flops(head: str, small: Shape, large: Shape, outputs: int, rows: int, sizes: int, scored: int = 0) -> int:
-    """FLOPs of `graft.merging.heads.fitting.fit_heads` on the states of `rows` rows, at `sizes` ridge sizes.
+    """FLOPs of `graft.merging.classifier_heads.fitting.fit_heads` on the states of `rows` rows, at `sizes` ridge sizes.
 
     `scored`: rows for which every head then computes logits. The passes that compute the states are not counted here.
     """

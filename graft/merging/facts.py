@@ -48,8 +48,8 @@ class TwoShapes(Options):
 
     @property
     def needs_calibration(self) -> bool:
-        """Whether the statistics of a calibration are read."""
-        return "statistics" in self.needs and self.evidence != "weights"
+        """Whether the moments of a calibration are read."""
+        return "moments" in self.needs and self.evidence != "weights"
 
     @property
     def needs_many_tokens(self) -> bool:

@@ -8,6 +8,7 @@ import torch
 
 from graft.encoders.bert import load_classifier, load_encoder
 from graft.encoders.states import Frozen
+from graft.merging.classifier_heads.ridge import LinearMap
 from graft.merging.composite import manifest
 from graft.merging.composite.calm.maths import Calm
 from graft.merging.composite.ladder.maths import Ladder
@@ -16,7 +17,6 @@ from graft.merging.composite.manifest import Composite
 from graft.merging.composite.proxy_tuning import maths as proxy_tuning
 from graft.merging.composite.side_tuning.maths import SideTuned
 from graft.merging.composite.stitch.maths import Stitched
-from graft.merging.heads.ridge import LinearMap
 from graft.merging.predictors import (
     ClassifierPredictor,
     ConstantPredictor,

@@ -148,15 +148,15 @@ def total(parts: Iterable[Moments]) -> Moments:
     return first
 
 
-def read(statistics: Mapping[str, Tensor], site: str, small: int, large: int) -> Moments:
+def read(sums: Mapping[str, Tensor], site: str, small: int, large: int) -> Moments:
     """Read one site's moments, of widths small and large; raises ValueError naming a missing or misshapen tensor."""
     expected = {"count": (), "small": (small,), "large": (large,), "cross": (small, large)}
-    if f"{site}.gram_small" in statistics:
+    if f"{site}.gram_small" in sums:
         expected |= {"gram_small": (small, small), "gram_large": (large, large)}
     for name, size in expected.items():
-        tensor = statistics.get(f"{site}.{name}")
+        tensor = sums.get(f"{site}.{name}")
         if tensor is None:
-            raise ValueError(f"statistics: {site}.{name} is missing; calibrate this pair of models again")
+            raise ValueError(f"moments: {site}.{name} is missing; calibrate this pair of models again")
         if tuple(tensor.shape) != size:
-            raise ValueError(f"statistics: {site}.{name} has shape {list(tensor.shape)}, not {list(size)}")
-    return Moments(int(statistics[f"{site}.count"]), **{n: statistics[f"{site}.{n}"] for n in expected if n != "count"})
+            raise ValueError(f"moments: {site}.{name} has shape {list(tensor.shape)}, not {list(size)}")
+    return Moments(int(sums[f"{site}.count"]), **{n: sums[f"{site}.{n}"] for n in expected if n != "count"})

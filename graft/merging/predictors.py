@@ -10,10 +10,10 @@ from transformers import BertForSequenceClassification, BertModel
 from graft.encoders.pooling import pool
 from graft.encoders.states import Frozen
 from graft.flops.counts import classifier_flops, encoder_flops, linear_flops
+from graft.merging.classifier_heads.ridge import LinearMap
 from graft.merging.composite.stitch import stitch_flops
 from graft.merging.composite.stitch.maths import Stitched
 from graft.merging.composite.trained import Trained
-from graft.merging.heads.ridge import LinearMap
 from graft.registry.cuts import Cut
 from graft.registry.shapes import Shape
 

@@ -17,7 +17,7 @@ from graft.registry.shapes import Shape
 class Parts:
     """The inputs of a merge.
 
-    Bodies are `BertModel.state_dict()`s. `statistics` are from `graft.merging.calibration.calibrate` with this depth
+    Bodies are `BertModel.state_dict()`s. `moments` are from `graft.merging.calibration.calibrate` with this depth
     map, for methods that need them; `options` from `methods.checked_options`; `texts`: batches of tokens, for
     methods that run the models again; `projections`: the weights [w_L, w_S] with which a distillation compared hidden
     states, if the small model came with any: one for all states, or one for the embeddings and one per layer; `report`
@@ -30,7 +30,7 @@ class Parts:
     large_shape: Shape
     small_shape: Shape
     depth_map: DepthMap
-    statistics: Mapping[str, Tensor] | None = None
+    moments: Mapping[str, Tensor] | None = None
     options: Any = None
     texts: Sequence[Mapping[str, Tensor]] = ()
     projections: Sequence[Tensor] = ()

@@ -11,7 +11,7 @@ from transformers import BertConfig, BertForSequenceClassification
 from graft.encoders.architecture import check_body, check_tensors
 from graft.encoders.bert import set_labels
 from graft.io import files
-from graft.merging.heads.head import Head
+from graft.merging.classifier_heads.head import Head
 from graft.registry.shapes import Shape
 
 

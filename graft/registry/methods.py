@@ -45,10 +45,10 @@ ROOMS = (
 KINDS = ("weights", "composite")
 ONE_SHAPE, GREEDY = "one shape", "greedy"
 HEADS = ("transplant", "label-free", "labelled")
-# The small model's change that is merged, or its control (graft.merging.changes).
+# The small model's change that is merged, or its control (graft.merging.task_vectors).
 CHANGES = ("finetuned", "shuffled", "random")
 # Inputs of methods; "layers": the large model's hidden states at the mapped layers, for all tokens of train and select.
-NEEDS = ("small_finetuned", "small_pretrained", "large", "statistics", "texts", "layers", "probe.large", "probe.small")
+NEEDS = ("small_finetuned", "small_pretrained", "large", "moments", "texts", "layers", "probe.large", "probe.small")
 
 
 @functools.cache

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 
 import pandas as pd
 
-from graft.reporting.compared import Compared
+from graft.reporting.differences import Compared
 from graft.statistics.aggregates import aggregate
 from graft.statistics.crossed import Crossed
 

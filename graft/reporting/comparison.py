@@ -9,7 +9,7 @@ from typing import Any
 import pandas as pd
 
 from graft.config.study import Study
-from graft.reporting.compared import Compared, ratios
+from graft.reporting.differences import Compared, ratios
 
 COLUMNS = (
     "task",

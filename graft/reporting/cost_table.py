@@ -12,7 +12,7 @@ import pandas as pd
 
 from graft.measuring import measurements
 from graft.measuring.measurements import Measurement, Measurements
-from graft.reporting.compared import pair_of, ratios
+from graft.reporting.differences import pair_of, ratios
 from graft.study import families, records
 from graft.study.grid import Grid
 from graft.study.paths import Paths

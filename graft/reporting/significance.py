@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from graft.reporting.compared import Compared
+from graft.reporting.differences import Compared
 from graft.statistics.crossed import Crossed, Difference
 from graft.statistics.planning import Needed, needed
 

@@ -6,7 +6,6 @@ from graft.io import files
 from graft.reporting import cost_table, documents, latex, warm_start
 from graft.reporting import runs as gathering
 from graft.reporting.aggregate import aggregated
-from graft.reporting.compared import compared
 from graft.reporting.comparison import comparison
 from graft.reporting.csv_files import (
     AGGREGATE,
@@ -19,6 +18,7 @@ from graft.reporting.csv_files import (
     read_csv,
     write_csv,
 )
+from graft.reporting.differences import compared
 from graft.reporting.predictions import crossed
 from graft.reporting.significance import significance
 from graft.study.grid import Grid

@@ -5,8 +5,8 @@ from __future__ import annotations
 from graft.config.study import Study, Task
 from graft.reporting import csv_files
 from graft.reporting import runs as gathering
-from graft.reporting.compared import compared
 from graft.reporting.comparison import comparison
+from graft.reporting.differences import compared
 from graft.reporting.predictions import crossed
 from graft.study.grid import Grid
 from graft.study.paths import Paths

@@ -7,7 +7,7 @@ from typing import Any
 import pandas as pd
 
 from graft.reporting import formats
-from graft.reporting.compared import pair_of
+from graft.reporting.differences import pair_of
 from graft.study.grid import Grid
 from graft.study.grid_systems import System
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from graft.config.models import Pair
-from graft.config.sections import Section
+from graft.config.section import Section
 from graft.config.study import MEMBER_SEEDS, TRIAL_SEEDS, Study
 from graft.config.systems import FewShotSystem
 from graft.config.transfer import full_name

@@ -34,7 +34,7 @@ VARIABLE = "GRAFT_PRELOADED"
 # Environment variable of snakemake: 0 disables preloading.
 SWITCH = "GRAFT_PRELOAD"
 MODULES = (
-    "graft.making.building",
+    "graft.making.merges",
     "graft.training.finetuning",
     "graft.merging.calibration",
     "graft.encoders.features",

@@ -87,12 +87,12 @@ def shape_of():
 def make_parts(shape_of):
     """Parts of a merge from three encoders, with the options of a method."""
 
-    def make(large, small_finetuned, small_pretrained, statistics=None, method="theseus", **options) -> Parts:
+    def make(large, small_finetuned, small_pretrained, moments=None, method="theseus", **options) -> Parts:
         shapes = shape_of(large), shape_of(small_pretrained)
         depth_map = depth.uniform(shapes[1].layers, shapes[0].layers)
         options = methods.checked_options(method, options)
         bodies = (model.state_dict() for model in (large, small_finetuned, small_pretrained))
-        return Parts(*bodies, *shapes, depth_map, statistics, options)
+        return Parts(*bodies, *shapes, depth_map, moments, options)
 
     return make
 
@@ -127,7 +127,7 @@ def parts_of(encoder_shaped, pico_batches):
         depth_map = depth.named(options.depth, *layers, similarity)
         batches = pico_batches(examples=60, size=20) if batches is None else batches
         encoders = (encoder_of(body, shape) for body, shape in zip(bodies, shapes, strict=True))
-        statistics = calibrate(*encoders, depth_map, batches)
-        return Parts(bodies[1], tuned, bodies[0], *shapes[::-1], depth_map, statistics, options, batches)
+        moments = calibrate(*encoders, depth_map, batches)
+        return Parts(bodies[1], tuned, bodies[0], *shapes[::-1], depth_map, moments, options, batches)
 
     return make

@@ -10,8 +10,8 @@ from safetensors.torch import load_file
 
 from graft.config.study import MEMBER_SEEDS, parse
 from graft.io import files
-from graft.making.combining import multitask, soups
-from graft.making.combining.combination import Combination
+from graft.making.one_shape import multitask, soups
+from graft.making.one_shape.combination import Combination
 from graft.planning import sizes
 from graft.planning.sizes import sizes_of
 from graft.study import records

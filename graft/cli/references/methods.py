@@ -23,7 +23,7 @@ NEEDS = {
     "small_finetuned": "the fine-tuned small model",
     "small_pretrained": "the pre-trained small model",
     "large": "the pre-trained large model",
-    "statistics": "both pre-trained models' activations on unlabelled text (none with `evidence: weights`)",
+    "moments": "both pre-trained models' activations on unlabelled text (none with `evidence: weights`)",
     "texts": "unlabelled text to run the models on",
     "layers": "the large model's states of all tokens of train and select",
     "probe.large": "a probe on the large model",

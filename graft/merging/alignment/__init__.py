@@ -1,1 +1,1 @@
-"""Maps between the activations of two models, from their statistics."""
+"""Maps between the activations of two models, from their moments."""

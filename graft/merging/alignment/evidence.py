@@ -30,14 +30,14 @@ AT_A_TIME = 4096  # tokens
 
 
 def with_evidence(parts: Parts, method: str) -> Parts:
-    """Parts with statistics: a calibration's, or derived from weights with the option `evidence: weights`.
+    """Parts with moments: a calibration's, or derived from weights with the option `evidence: weights`.
 
     Raises ValueError if a calibration is needed and missing.
     """
     if parts.options.evidence == "weights":
-        return replace(parts, statistics=from_weights(parts))
-    if parts.statistics is None:
-        raise ValueError(f"{method} needs the statistics of a calibration; run calibrate for this pair of models")
+        return replace(parts, moments=from_weights(parts))
+    if parts.moments is None:
+        raise ValueError(f"{method} needs the moments of a calibration; run calibrate for this pair of models")
     return parts
 
 

@@ -24,7 +24,7 @@ from graft.io.progress import along
 from graft.merging import moments
 from graft.merging.alignment import transport
 from graft.merging.alignment.affine import Fit, missed
-from graft.merging.alignment.heads import match, per_head
+from graft.merging.alignment.attention_heads import match, per_head
 from graft.merging.alignment.maps import Maps
 from graft.merging.moments import Moments
 from graft.merging.protocol import Parts
@@ -80,7 +80,7 @@ def fit_spaces(parts: Parts, fit: Fit, residual: str = "pooled", heads: bool = F
     ffn = parts.small_shape.ffn, parts.large_shape.ffn
 
     def seen(m: int, g: int, site: str) -> Moments:
-        return moments.read(parts.statistics, site_name(m, g, site), *(ffn if site == "ffn" else width))
+        return moments.read(parts.moments, site_name(m, g, site), *(ffn if site == "ffn" else width))
 
     def gains(small_norm: str, large_norm: str) -> tuple[Tensor, Tensor]:
         return tuple(
@@ -106,7 +106,7 @@ def fit_spaces(parts: Parts, fit: Fit, residual: str = "pooled", heads: bool = F
     }
     names = {place: place if place == EMBEDDINGS else site_name(*place) for place in places}
     stream = {
-        place: moments.read(parts.statistics, names[place], *width).centred().with_direction(*norms[place], RESTORED)
+        place: moments.read(parts.moments, names[place], *width).centred().with_direction(*norms[place], RESTORED)
         for place in places
     }
     reads = [(m, g, ATTENTION_IN) for m, g in parts.depth_map]
@@ -144,7 +144,7 @@ def fit_spaces(parts: Parts, fit: Fit, residual: str = "pooled", heads: bool = F
             gaps.setdefault(space, []).append(missed(moment, inner[m, g, space]))
     writes = {
         place: transport.before_norm(
-            streams[place].forward, *norms[place], *parts.statistics[f"{names[place]}.spread"].tolist()
+            streams[place].forward, *norms[place], *parts.moments[f"{names[place]}.spread"].tolist()
         )
         for place in places
     }

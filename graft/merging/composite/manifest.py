@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from graft.encoders.architecture import check_tensors
 from graft.encoders.features import POOLINGS
 from graft.io.files import atomic_folder, read_json, sha256, write_json
-from graft.merging.heads.ridge import LinearMap
+from graft.merging.classifier_heads.ridge import LinearMap
 
 FILE = "composite.json"
 HEAD = "head.safetensors"

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from transformers.modeling_outputs import SequenceClassifierOutput
 
-from graft.merging.heads.ridge import LinearMap
+from graft.merging.classifier_heads.ridge import LinearMap
 from graft.training.loss import loss_of
 
 

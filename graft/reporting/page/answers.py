@@ -10,7 +10,7 @@ import pandas as pd
 from graft.config.sources import GeneratedData
 from graft.io.names import common_pair
 from graft.reporting import formats, summary
-from graft.reporting.compared import pair_of
+from graft.reporting.differences import pair_of
 from graft.statistics.verdicts import SEEDS_FOR_VERDICT
 from graft.study.grid import Grid
 from graft.study.records import RunRecord

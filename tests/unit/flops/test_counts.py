@@ -28,13 +28,13 @@ from graft.merging.alignment import affine, transport
 from graft.merging.alignment.cka import layer_similarity
 from graft.merging.alignment.maps import Maps
 from graft.merging.calibration import calibrate
+from graft.merging.classifier_heads import ridge
+from graft.merging.classifier_heads.fitting import fit_heads
+from graft.merging.classifier_heads.head import Head, head_logits
+from graft.merging.classifier_heads.ridge import LinearMap
 from graft.merging.composite.calm.maths import Calm
 from graft.merging.composite.ladder.maths import Ladder
 from graft.merging.composite.side_tuning.maths import SideTuned
-from graft.merging.heads import ridge
-from graft.merging.heads.fitting import fit_heads
-from graft.merging.heads.head import Head, head_logits
-from graft.merging.heads.ridge import LinearMap
 from graft.merging.heterogeneous.functional.maths import Functional
 from graft.merging.moments import Moments
 from graft.merging.protocol import extended
@@ -224,7 +224,7 @@ def test_refitting_is_counted_as_torch_counts_it(options, parts_of):
     if options.get("depth") == "extend":
         parts = extended(parts)
         small, large = encoder_of(parts.small_pretrained, parts.small_shape), encoder_of(parts.large, LARGE)
-        parts = replace(parts, statistics=calibrate(small, large, parts.depth_map, parts.texts))
+        parts = replace(parts, moments=calibrate(small, large, parts.depth_map, parts.texts))
     prepare, apply = parts.options.flops(SMALL, LARGE, EXAMPLES * TOKENS)
     # What is left out of the passes: attention's products in every block that runs, and the small model's pooler.
     scores = {shape: EXAMPLES * 4 * TOKENS**2 * shape.width for shape in (SMALL, LARGE)}

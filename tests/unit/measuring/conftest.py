@@ -6,12 +6,12 @@ from transformers import BertForSequenceClassification
 
 from graft.config.systems import LoraSystem
 from graft.encoders.bert import bert_config, load_classifier, load_encoder, set_labels
+from graft.merging.classifier_heads.head import Head
+from graft.merging.classifier_heads.ridge import LinearMap
 from graft.merging.composite import manifest
 from graft.merging.composite.calm.maths import Calm
 from graft.merging.composite.ladder.maths import Ladder
 from graft.merging.composite.side_tuning.maths import SideTuned
-from graft.merging.heads.head import Head
-from graft.merging.heads.ridge import LinearMap
 from graft.merging.saving import save_classifier
 from graft.registry import depth
 from graft.registry.cuts import cuts

@@ -4,9 +4,9 @@ import torch
 from graft.encoders.pooling import pool
 from graft.flops.counts import classifier_flops, encoder_flops
 from graft.io.files import read_json, write_json
+from graft.merging.classifier_heads.ridge import LinearMap
 from graft.merging.composite import manifest
 from graft.merging.composite.stitch.maths import Stitched
-from graft.merging.heads.ridge import LinearMap
 from graft.merging.loading import load
 from graft.registry.cuts import DIRECTIONS, cuts
 from tests.unit.counting import counting_flops

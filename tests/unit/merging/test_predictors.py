@@ -3,7 +3,7 @@ import torch
 
 from graft.encoders.pooling import pool
 from graft.flops.counts import classifier_flops, encoder_flops
-from graft.merging.heads.ridge import LinearMap
+from graft.merging.classifier_heads.ridge import LinearMap
 from graft.merging.predictors import ClassifierPredictor, ConstantPredictor, MixedPredictor, ProbePredictor
 
 

@@ -3,7 +3,7 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 from graft.io.files import sha256
-from graft.merging.heads.head import Head, head_logits
+from graft.merging.classifier_heads.head import Head, head_logits
 from graft.merging.saving import save_classifier, split_classifier
 
 LABELS = [("no", "yes"), ("a", "b", "c"), None]

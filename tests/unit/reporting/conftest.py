@@ -9,8 +9,8 @@ import pytest
 from graft.config.study import parse
 from graft.io import files
 from graft.reporting import predictions
-from graft.reporting.compared import compared
 from graft.reporting.comparison import comparison
+from graft.reporting.differences import compared
 from graft.study import records
 from graft.study.grid import Grid
 from graft.study.paths import Paths

@@ -11,8 +11,8 @@ from torch import Tensor, nn
 
 from graft.encoders.bert import attention_bias
 from graft.encoders.pooling import pool
+from graft.merging.classifier_heads.ridge import LinearMap
 from graft.merging.composite.trained import Trained, layer_of, zero_layer
-from graft.merging.heads.ridge import LinearMap
 from graft.registry.shapes import Shape
 
 INITIAL_DEVIATION = 0.02  # BERT's initializer_range

@@ -5,9 +5,9 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from graft.merging.heads import ridge
-from graft.merging.heads.labelled import label_targets
-from graft.merging.heads.ridge import LinearMap
+from graft.merging.classifier_heads import ridge
+from graft.merging.classifier_heads.labelled import label_targets
+from graft.merging.classifier_heads.ridge import LinearMap
 
 
 def fit(

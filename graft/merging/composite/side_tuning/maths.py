@@ -9,8 +9,8 @@ from torch import Tensor
 from transformers import BertModel
 
 from graft.encoders.pooling import pool
+from graft.merging.classifier_heads.ridge import LinearMap
 from graft.merging.composite.trained import Trained, layer_of, zero_layer
-from graft.merging.heads.ridge import LinearMap
 
 
 class SideTuned(Trained):

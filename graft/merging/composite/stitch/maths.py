@@ -11,8 +11,8 @@ from torch import Tensor, nn
 from transformers import BertModel
 
 from graft.encoders.bert import attention_bias
-from graft.merging.heads import ridge
-from graft.merging.heads.ridge import LinearMap
+from graft.merging.classifier_heads import ridge
+from graft.merging.classifier_heads.ridge import LinearMap
 from graft.registry.cuts import Cut
 
 Batch = Mapping[str, Tensor]

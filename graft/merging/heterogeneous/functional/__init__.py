@@ -11,7 +11,7 @@ from graft.registry.shapes import Shape
 
 class FunctionalOptions(Weights):
     name = "functional"
-    needs = ("small_finetuned", "small_pretrained", "large", "statistics", "texts")
+    needs = ("small_finetuned", "small_pretrained", "large", "moments", "texts")
     citation = "ours: linear layers refitted, one after another, to the small model's change in function"
     implementation = f"{__name__}.maths:Functional"
 

@@ -54,10 +54,8 @@ class Functional:
     def prepare(self, parts: Parts) -> Prepared:
         """Fit the maps, and compute how fine-tuning changed the small model's layer outputs on the texts."""
         check_parts(parts)
-        if parts.statistics is None or not parts.texts:
-            raise ValueError(
-                "functional transport needs the statistics of a calibration and texts; calibrate this pair"
-            )
+        if parts.moments is None or not parts.texts:
+            raise ValueError("functional transport needs the moments of a calibration and texts; calibrate this pair")
         maps = fit_spaces(parts, affine.fit("least_squares", parts.options.map_ridge))
         before = encoder_of(parts.small_pretrained, parts.small_shape)
         after = encoder_of(parts.small_finetuned, parts.small_shape)

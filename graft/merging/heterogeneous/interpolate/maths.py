@@ -5,7 +5,7 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from graft.merging.heads.head import Head
+from graft.merging.classifier_heads.head import Head
 from graft.merging.protocol import Parts, check_parts
 
 

@@ -12,7 +12,7 @@ from graft.registry.shapes import Shape
 
 class OTFusionOptions(Weights):
     name = "ot_fusion"
-    needs = ("small_finetuned", "small_pretrained", "large", "statistics")
+    needs = ("small_finetuned", "small_pretrained", "large", "moments")
     citation = (
         "Singh & Jaggi 2020, Model Fusion via Optimal Transport, arXiv 1910.05653; Imfeld et al. 2023, "
         "Transformer Fusion with Optimal Transport, arXiv 2310.05719"

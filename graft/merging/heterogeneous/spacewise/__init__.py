@@ -12,7 +12,7 @@ from graft.registry.shapes import Shape
 
 class SpacewiseOptions(Weights):
     name = "spacewise"
-    needs = ("small_finetuned", "small_pretrained", "large", "statistics")
+    needs = ("small_finetuned", "small_pretrained", "large", "moments")
     citation = "ours: Theseus (arXiv 2602.12952) with one affine map per space, shared by all that read or write it"
     implementation = f"{__name__}.maths:Spacewise"
 

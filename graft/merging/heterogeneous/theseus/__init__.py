@@ -11,7 +11,7 @@ from graft.registry.shapes import Shape
 
 class TheseusOptions(Weights):
     name = "theseus"
-    needs = ("small_finetuned", "small_pretrained", "large", "statistics")
+    needs = ("small_finetuned", "small_pretrained", "large", "moments")
     citation = (
         "Rinaldi et al. 2026, Transporting Task Vectors across Different Architectures without Training, "
         "arXiv 2602.12952"

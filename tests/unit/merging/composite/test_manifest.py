@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from graft.io.files import read_json
+from graft.merging.classifier_heads.ridge import LinearMap
 from graft.merging.composite import manifest
-from graft.merging.heads.ridge import LinearMap
 
 HEAD = LinearMap(torch.ones(2, 8), torch.zeros(2))
 
@@ -32,7 +32,7 @@ def test_a_head_of_another_width_is_named(pico_encoder, tmp_path):
 
 
 def test_an_unknown_pooling_or_an_empty_part_is_refused(tmp_path):
-    with pytest.raises(ValueError, match="pooling unknown pooling 'max'"):
+    with pytest.raises(ValueError, match="pooling 'max' is unknown"):
         write_probe(tmp_path / "probe", tmp_path, "max")
     with pytest.raises(ValueError, match="holds no model"):
         write_probe(tmp_path / "probe", tmp_path)

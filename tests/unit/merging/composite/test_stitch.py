@@ -2,8 +2,8 @@ import pytest
 import torch
 
 from graft.encoders.bert import encoder_of
+from graft.merging.classifier_heads.ridge import LinearMap
 from graft.merging.composite.stitch.maths import Stitched, joint, states
-from graft.merging.heads.ridge import LinearMap
 from graft.registry.cuts import cuts
 from tests.unit.merging import relatives
 

@@ -14,12 +14,12 @@ from torch.nn import functional
 from graft.encoders.bert import load_classifier, load_encoder
 from graft.encoders.states import Frozen
 from graft.io.files import read_json, write_json
+from graft.merging.classifier_heads.ridge import LinearMap
 from graft.merging.composite import manifest
 from graft.merging.composite.calm.maths import Calm
 from graft.merging.composite.ladder.maths import Ladder
 from graft.merging.composite.side_tuning.maths import SideTuned
 from graft.merging.composite.trained import Trained
-from graft.merging.heads.ridge import LinearMap
 from graft.merging.loading import load
 from graft.merging.predictors import TrainedPredictor
 from graft.registry import depth

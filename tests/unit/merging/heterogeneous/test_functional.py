@@ -80,5 +80,5 @@ def test_it_says_what_it_needs(related):
     from dataclasses import replace
 
     parts, _ = related(relatives.identical)
-    with pytest.raises(ValueError, match="needs the statistics of a calibration and texts"):
+    with pytest.raises(ValueError, match="needs the moments of a calibration and texts"):
         Functional().prepare(replace(parts, texts=()))

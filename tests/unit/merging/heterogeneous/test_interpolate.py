@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from graft.merging.heads.head import Head, head_logits
+from graft.merging.classifier_heads.head import Head, head_logits
 from graft.merging.heterogeneous.interpolate.maths import Interpolate, interpolated_head, padded_to
 
 

@@ -7,8 +7,8 @@ import torch
 from transformers import AutoModelForSequenceClassification
 
 from graft.encoders.bert import encoder_of
-from graft.merging.heads.fitting import fit_heads
-from graft.merging.heads.head import Head, head_logits
+from graft.merging.classifier_heads.fitting import fit_heads
+from graft.merging.classifier_heads.head import Head, head_logits
 from graft.merging.heterogeneous.interpolate.maths import interpolated_head
 from graft.merging.saving import save_classifier
 from graft.registry.methods import checked_options, facts, implementation, table

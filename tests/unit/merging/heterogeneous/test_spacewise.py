@@ -150,7 +150,7 @@ def test_a_small_model_made_deeper_is_exact_where_the_large_one_repeats_its_laye
     )
     statistics = calibrate(small, large, parts.depth_map, pico_batches(examples=60, size=20))
     method = Spacewise()
-    merged = method.apply(method.prepare(replace(parts, statistics=statistics)), 1.0)
+    merged = method.apply(method.prepare(replace(parts, moments=statistics)), 1.0)
     assert error(merged, expected, parts.large_shape, pico_batches(seed=4)) < 1e-9
 
 

@@ -146,5 +146,5 @@ def test_a_tensor_or_statistic_of_another_shape_is_named(pair, finetuned, make_p
     statistics["layer.0-1.context.cross"] = torch.zeros(4, 7)
     with pytest.raises(ValueError, match=r"layer.0-1.context.cross has shape \[4, 7\], not \[4, 8\]"):
         Theseus().prepare(make_parts(large, finetuned(small), small, statistics))
-    with pytest.raises(ValueError, match="needs the statistics"):
+    with pytest.raises(ValueError, match="needs the moments"):
         Theseus().prepare(make_parts(large, small, small))

@@ -87,7 +87,7 @@ def other_shape(file):
         (long_header, "truncated, or no safetensors file"),
         (other_dtype, "is F8_; supported: F64, "),
         (other_shape, "has 216 bytes, not its shape's size"),
-        (lambda file: file.unlink(), "neither model.safetensors nor pytorch_model.bin is there"),
+        (lambda file: file.unlink(), "contains neither model.safetensors nor pytorch_model.bin"),
     ],
 )
 def test_a_damaged_file_is_named_in_one_sentence(damage, message, folder):

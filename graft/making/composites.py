@@ -1,0 +1,254 @@
+"""Make composites in a study: systems that run parts of both models."""
+
+from __future__ import annotations
+
+import functools
+import tempfile
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import torch
+from torch import Tensor
+
+from graft.encoders import features
+from graft.encoders.bert import load_classifier, load_encoder, new_classifier
+from graft.encoders.inference import Batch, pass_flops, predict, run
+from graft.flops.counts import encoder_flops, linear_flops, ridge_flops
+from graft.io.progress import Report, part_of
+from graft.making.pair_inputs import Built, PairInputs
+from graft.merging.classifier_heads import ridge
+from graft.merging.classifier_heads.labelled import label_targets
+from graft.merging.classifier_heads.ridge import LinearMap
+from graft.merging.composite import manifest
+from graft.merging.composite.concat_probe import ConcatProbeOptions
+from graft.merging.composite.concat_probe import maths as concat_probe
+from graft.merging.composite.logit_ensemble import LogitEnsembleOptions
+from graft.merging.composite.logit_ensemble import maths as logit_ensemble
+from graft.merging.composite.proxy_tuning import ProxyTuningOptions
+from graft.merging.composite.proxy_tuning import maths as proxy_tuning
+from graft.merging.composite.stitch import StitchOptions, stitch_flops
+from graft.merging.composite.stitch import maths as stitch
+from graft.merging.loading import load
+from graft.merging.selection import Point, search
+from graft.registry.cuts import cuts as all_cuts
+from graft.registry.shapes import Shape
+from graft.study import runs
+from graft.study.grid import ALL_SEEDS
+from graft.study.grid_systems import System, probes_of
+from graft.tasks.splits import folds as text_folds
+
+SPLITS = ("train", "select")
+
+
+def mix_logits(inputs: PairInputs, system: System, out: Path, report: Report) -> Built:
+    """Make `logit_ensemble`: mix the fine-tuned small model and the large model's probe by a weight from `select`."""
+    options = inputs.options(system, LogitEnsembleOptions)
+    (probe,) = probes_of(system)
+    small_folder, flops = inputs.system(inputs.finetuned, inputs.seed)
+    probe_folder, probe_flops = inputs.system(probe, ALL_SEEDS)
+    logits = _small_logits(inputs, small_folder), _frozen_logits(inputs, probe_folder)
+    scores = inputs.row.labels is None
+    choice, scales = logit_ensemble.fit(*logits, options.strengths, inputs.score, scores)
+    parts = {"small": small_folder, "probe": probe_folder}
+    manifest.write(out, "logit_ensemble", parts, beta=choice.chosen.strength, scales=scales)
+    # The probe's parts already count the large model's states on select; the small model's pass is counted here.
+    asked = inputs.flops_over("select", load(small_folder).flops)
+    flops |= probe_flops | {f"{_name(inputs, system)}/small-on-select": asked}
+    return Built(choice, flops, {"scales": scales})
+
+
+def move_logits(inputs: PairInputs, system: System, out: Path, report: Report) -> Built:
+    """Make `proxy_tuning`: shift the large model's probe by the change of the small model's logits in fine-tuning."""
+    options = inputs.options(system, ProxyTuningOptions)
+    names = dict(zip(("probe", "untuned"), probes_of(system), strict=True))
+    folders = {"tuned": inputs.system(inputs.finetuned, inputs.seed)[0]}
+    flops = dict(inputs.system(inputs.finetuned, inputs.seed)[1])
+    for part, name in names.items():
+        folders[part], parts = inputs.system(name, ALL_SEEDS)
+        flops |= parts
+    untuned = load(folders["untuned"]).to(inputs.device)
+    logits = (
+        _frozen_logits(inputs, folders["probe"]),
+        _small_logits(inputs, folders["tuned"]),
+        torch.from_numpy(run(untuned.logits, inputs.tokens("select"), inputs.max_tokens, device=inputs.device)),
+    )
+    choice, scales = proxy_tuning.fit(*logits, options.strengths, inputs.score, inputs.row.labels is None)
+    manifest.write(out, "proxy_tuning", folders, alpha=choice.chosen.strength, scales=scales)
+    asked = [inputs.flops_over("select", model.flops) for model in (untuned, load(folders["tuned"]))]
+    flops[f"{_name(inputs, system)}/small-on-select"] = sum(asked)
+    return Built(choice, flops, {"scales": scales})
+
+
+def join_states(inputs: PairInputs, system: System, out: Path, report: Report) -> Built:
+    """Make `concat_probe`: a closed-form head on the concatenated pooled states of both models."""
+    merge, options = inputs.merge(system), inputs.options(system, ConcatProbeOptions)
+    pooling, name = options.pooling, _name(inputs, system)
+    flops: dict[str, int] = {}
+    folder, rows = inputs.small_folder, inputs.fit_rows(merge.settings.fit_rows)
+    if options.small == "finetuned":
+        folder, parts = inputs.system(inputs.finetuned, inputs.seed)
+        flops |= parts
+    body = functools.partial(features.last_states, load_encoder(folder).to(inputs.device))
+    if options.folds > 1:
+        fit, parts = _out_of_fold(inputs, pooling, rows, options.folds, report)
+        flops |= {f"{name}/folds/{part}": count for part, count in parts.items()}
+    else:
+        fit = _pooled(inputs, body, pooling, "train", rows)
+    select = _pooled(inputs, body, pooling, "select", rows)
+    found = concat_probe.fit(
+        fit,
+        torch.from_numpy(inputs.frozen[f"train.{pooling}"][rows]),
+        torch.from_numpy(runs.labels(inputs.paths, inputs.task, "train")[rows]),
+        None if inputs.row.labels is None else len(inputs.row.labels),
+        merge.settings.ridge,
+    )
+    states = torch.cat([select, torch.from_numpy(inputs.frozen[f"select.{pooling}"])], dim=1)
+    heads = {Point(0.0, size): head for size, head in found.items()}
+    choice = search(heads, lambda point: inputs.score(heads[point](states)))
+    models = {"small": folder, "large": inputs.large_folder}
+    manifest.write(out, "concat_probe", models, {manifest.HEAD: heads[choice.chosen]}, pooling=pooling)
+    large = f"embed.{inputs.pair.large}/{inputs.task}"
+    flops |= {
+        f"{large}/fit-{len(rows)}": inputs.passes(inputs.large_shape, "train", rows),
+        f"{large}/select": inputs.passes(inputs.large_shape, "select"),
+        f"{name}/small-on-fit": inputs.passes(inputs.small_shape, "train", rows),
+        f"{name}/small-on-select": inputs.passes(inputs.small_shape, "select"),
+        f"{name}/head": _head_flops(inputs, states.shape[1], len(rows), len(merge.settings.ridge)),
+    }
+    return Built(choice, flops, {"fit_rows": len(rows)})
+
+
+def stitch_layers(inputs: PairInputs, system: System, out: Path, report: Report) -> Built:
+    """Make `stitch`: try every cut in the configured directions, with map and head in closed form; best on `select`."""
+    merge, options = inputs.merge(system), inputs.options(system, StitchOptions)
+    sizes, name = merge.settings.ridge, _name(inputs, system)
+    layers = inputs.small_shape.layers, inputs.large_shape.layers
+    cuts = {cut.number: cut for cut in all_cuts(*layers, options.direction)}
+    small_folder, flops = inputs.system(inputs.finetuned, inputs.seed)
+    folders = {"small": small_folder, "large": inputs.large_folder}
+    shapes = {"small": inputs.small_shape, "large": inputs.large_shape}
+    models = {role: load_encoder(folder).to(inputs.device) for role, folder in folders.items()}
+    texts = inputs.texts(merge)
+    at = {role: {cut.layer_of(role) for cut in cuts.values()} for role in models}
+    seen = {role: stitch.states(model, at[role], texts) for role, model in models.items()}
+    rows = inputs.fit_rows(merge.settings.fit_rows)
+    labels = torch.from_numpy(runs.labels(inputs.paths, inputs.task, "train")[rows])
+    targets = label_targets(labels, None if inputs.row.labels is None else len(inputs.row.labels))
+    joints: dict[int, LinearMap] = {}
+    heads: dict[Point, LinearMap] = {}
+    select: dict[int, Tensor] = {}
+    joint_flops = fit_flops = select_flops = head_flops = 0
+    for done, (number, cut) in enumerate(cuts.items()):
+        first, second = cut.roles
+        joints[number] = stitch.joint(seen[first][cut.below], seen[second][cut.above], options.map_ridge)
+        model = stitch.Stitched(models[first], models[second], cut, joints[number]).eval()
+        fit, select[number] = (_pooled(inputs, model, options.pooling, split, rows) for split in SPLITS)
+        heads |= {Point(float(number), size): head for size, head in ridge.fit(fit, targets, sizes).items()}
+        cost = functools.partial(stitch_flops, shapes[first], shapes[second], cut)
+        joint_flops += ridge_flops(len(seen[first][cut.below]), shapes[first].width, shapes[second].width, 1)
+        fit_flops += pass_flops(cost, inputs.tokens("train"), inputs.max_tokens, rows)
+        select_flops += pass_flops(cost, inputs.tokens("select"), inputs.max_tokens)
+        head_flops += _head_flops(inputs, shapes[second].width, len(rows), len(sizes))
+        report(done + 1, len(cuts), cut.name)
+    choice = search(heads, lambda point: inputs.score(heads[point](select[int(point.strength)])))
+    number = int(choice.chosen.strength)
+    cut = cuts[number]
+    parts = {part: folders[role] for part, role in zip(("first", "second"), cut.roles, strict=True)}
+    maps = {manifest.HEAD: heads[choice.chosen], manifest.JOINT: joints[number]}
+    manifest.write(out, "stitch", parts, maps, cut=cut._asdict(), pooling=options.pooling)
+    flops |= {
+        f"{name}/texts": sum(_texts_flops(texts, shape) for shape in shapes.values()),
+        f"{name}/joint": joint_flops,
+        f"{name}/fit": fit_flops,
+        f"{name}/select": select_flops,
+        f"{name}/head": head_flops,
+    }
+    return Built(choice, flops, {"fit_rows": len(rows), "cut": cut.name}, searched="cut")
+
+
+# The function that makes each closed-form composite.
+COMPOSITES: dict[str, Callable[[PairInputs, System, Path, Report], Built]] = {
+    "logit_ensemble": mix_logits,
+    "proxy_tuning": move_logits,
+    "concat_probe": join_states,
+    "stitch": stitch_layers,
+}
+
+
+def _name(inputs: PairInputs, system: System) -> str:
+    return f"{system.name}/{inputs.task}/seed-{inputs.seed}"
+
+
+def _small_logits(inputs: PairInputs, folder: Path) -> Tensor:
+    """The fine-tuned small model's logits on `select`."""
+    small = load_classifier(folder).to(inputs.device)
+    return torch.from_numpy(predict(small, inputs.tokens("select"), inputs.max_tokens))
+
+
+def _frozen_logits(inputs: PairInputs, folder: Path) -> Tensor:
+    """Logits on `select` of a probe on the large model, from its saved states."""
+    probe = manifest.read(folder)
+    head = probe.linear(manifest.HEAD, inputs.large_shape.width)
+    return head(torch.from_numpy(inputs.frozen[f"select.{probe.fields['pooling']}"]))
+
+
+def _pooled(
+    inputs: PairInputs, hidden: Callable[[Batch], Tensor], pooling: str, split: str, rows: np.ndarray
+) -> Tensor:
+    """Pooled states [n, w] of `rows` of train, or of all of select."""
+    chosen = rows if split == "train" else None
+    found = features.pooled_states(hidden, pooling, inputs.tokens(split), inputs.max_tokens, chosen, inputs.device)
+    return torch.from_numpy(found)
+
+
+def _out_of_fold(
+    inputs: PairInputs, pooling: str, rows: np.ndarray, folds: int, report: Report
+) -> tuple[Tensor, dict[str, int]]:
+    """Out-of-fold pooled states [n, w_S] of `rows` of train, and FLOPs: each row's state comes from a small model
+    fine-tuned without the row's fold, with which no training row shares a text.
+
+    A model separates its own training rows better than new ones, so a head fitted on their states would trust it too
+    much.
+    """
+    from graft.training.finetuning import PassCost, finetune  # accelerate takes seconds to import
+
+    model, launch, seed = inputs.pair.small, inputs.grid.study.launch, int(inputs.seed)
+    splits = [runs.labelled(inputs.grid, inputs.paths, inputs.task, model, split) for split in SPLITS]
+    table = pd.read_parquet(inputs.paths.data(inputs.task) / "train.parquet")
+    settings = runs.chosen_settings(inputs.grid, inputs.paths, inputs.task, model)[0]
+    found = torch.empty(len(rows), inputs.small_shape.width)
+    flops: dict[str, int] = {}
+    for fold, (held, others) in enumerate(text_folds(table, inputs.row.groups, folds, features.FIT_SEED)):
+        classifier = new_classifier(inputs.small_folder, inputs.row.labels, seed)
+        train = replace(splits[0], rows=others)
+        with tempfile.TemporaryDirectory() as folder:
+            tuned = finetune(
+                classifier,
+                inputs.row,
+                train,
+                splits[1],
+                settings,
+                seed,
+                launch.alone(),
+                Path(folder) / "training.jsonl",
+                part_of(report, fold, folds),
+                cost=PassCost.of_classifier(inputs.small_shape, inputs.row.outputs),
+            )
+        body = functools.partial(features.last_states, tuned.model.bert.to(inputs.device))
+        inside = np.flatnonzero(np.isin(rows, held))
+        found[inside] = _pooled(inputs, body, pooling, "train", rows[inside])
+        flops = {part: flops.get(part, 0) + count for part, count in tuned.flops.items()}
+    return found, flops
+
+
+def _head_flops(inputs: PairInputs, width: int, rows: int, sizes: int) -> int:
+    """FLOPs of fitting heads with `sizes` ridge sizes, and of scoring them on `select`."""
+    outputs = inputs.row.outputs
+    return ridge_flops(rows, width, outputs, sizes) + sizes * len(inputs.select_labels) * linear_flops(width, outputs)
+
+
+def _texts_flops(texts: Sequence[Batch], shape: Shape) -> int:
+    return sum(len(batch["input_ids"]) * encoder_flops(shape, batch["input_ids"].shape[1]) for batch in texts)

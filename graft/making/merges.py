@@ -1,0 +1,202 @@
+"""Make merges of kind `weights` in a study: from finished parts to a saved model, its choices and its FLOPs."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from graft.encoders import features
+from graft.encoders.bert import load_classifier, load_encoder
+from graft.encoders.inference import pass_flops
+from graft.flops.counts import classifier_flops, head_flops
+from graft.io.progress import Report
+from graft.making.composites import COMPOSITES
+from graft.making.pair_inputs import Built, PairInputs
+from graft.merging.classifier_heads.fitting import fit_heads
+from graft.merging.classifier_heads.head import Head, head_logits
+from graft.merging.facts import Weights
+from graft.merging.heterogeneous.interpolate.maths import interpolated_head
+from graft.merging.saving import save_classifier, split_classifier
+from graft.merging.selection import Point, search
+from graft.registry import methods
+from graft.study import runs
+from graft.study.grid_systems import System
+from graft.study.steps.sweep import Sweep
+
+
+@dataclass(frozen=True)
+class Swept:
+    """A merged body at every strength other than 0.
+
+    `states`: its [CLS] states `fit.<strength>` and `select.<strength>` [rows, w_L] on the fit rows and on `select`;
+    `flops`: parts of the FLOPs; `diagnostics`: values that the method reports; `body`: the weights at a strength.
+    """
+
+    states: dict[str, np.ndarray]
+    flops: dict[str, int]
+    diagnostics: dict[str, float]
+    body: Callable[[float], dict[str, Tensor]]
+
+
+def sweep(inputs: PairInputs, merge: str, report: Report) -> Swept:
+    """Run the texts through a merged body at every strength other than 0."""
+    way = inputs.grid.merges[merge]
+    strengths = [s for s in way.options.grid(inputs.seed) if s != 0]
+    rows = inputs.fit_rows(way.settings.fit_rows)
+    assert isinstance(way.options, Weights)
+    merger = methods.implementation(way.method)()
+    state = merger.prepare(replace(inputs.parts(way), report=report))
+    # The strength tried last is often the one chosen.
+    body = functools.lru_cache(maxsize=1)(functools.partial(merger.apply, state))
+    model = load_encoder(inputs.large_folder).to(inputs.device)
+    states: dict[str, np.ndarray] = {}
+    for number, strength in enumerate(strengths):
+        model.load_state_dict(body(strength))
+        states[f"fit.{strength}"] = features.cls_states(model, inputs.tokens("train"), inputs.max_tokens, rows)
+        states[f"select.{strength}"] = features.cls_states(model, inputs.tokens("select"), inputs.max_tokens)
+        report(number + 1, len(strengths), f"strength {strength}")
+    tokens = sum(int(batch["attention_mask"].sum()) for batch in inputs.texts(way))
+    cost = way.options.flops(inputs.small_shape, inputs.large_shape, tokens)
+    name = f"sweep.{merge}.{inputs.pair.name}/{inputs.task}/seed-{inputs.seed}"
+    inherited = inputs.system(inputs.finetuned, inputs.seed)[1]
+    if way.depth:
+        inherited |= inputs.calibration_flops(way.depth)
+    parts = {
+        **inherited,
+        f"{name}/prepare": cost.prepare,
+        f"{name}/apply": len(strengths) * cost.apply,
+        f"{name}/fit": inputs.passes(inputs.large_shape, "train", rows, len(strengths)),
+        f"{name}/select": inputs.passes(inputs.large_shape, "select", times=len(strengths)),
+    }
+    return Swept(states, parts, dict(state.diagnostics), body)
+
+
+def read_sweep(inputs: PairInputs, merge: str) -> Swept:
+    """Read the results of the program `sweep`; `body` prepares the merge again."""
+    folder, made = inputs.finished(Sweep(inputs.task, merge, inputs.pair.name, inputs.seed))
+    way = inputs.grid.merges[merge]
+
+    def body(strength: float) -> dict[str, Tensor]:
+        merger = methods.implementation(way.method)()
+        return merger.apply(merger.prepare(inputs.parts(way)), strength)
+
+    return Swept(features.load_states(folder), made["train_flops_parts"], made["diagnostics"], body)
+
+
+def merge_with_head(inputs: PairInputs, system: System, out: Path, report: Report) -> Built:
+    """Make a `weights` merge (or, without a method, the untouched large body) with a fitted head; strength and ridge
+    size are chosen together on `select`."""
+    settings, head = system.settings, system.head
+    assert head is not None
+    rows = inputs.fit_rows(settings.fit_rows)
+    states = {0.0: (inputs.frozen["train.cls"][rows], inputs.frozen["select.cls"])}
+    name = f"{system.name}/{inputs.task}/seed-{inputs.seed}"
+    flops = {
+        f"embed.{inputs.pair.large}/{inputs.task}/fit-{len(rows)}": inputs.passes(inputs.large_shape, "train", rows),
+        f"embed.{inputs.pair.large}/{inputs.task}/select": inputs.passes(inputs.large_shape, "select"),
+    }
+    swept = None
+    if system.merge:
+        alone = not inputs.grid.has_sweep(system.merge)
+        swept = sweep(inputs, system.merge, report) if alone else read_sweep(inputs, system.merge)
+        flops |= swept.flops
+        for s in inputs.grid.merges[system.merge].options.grid(inputs.seed):
+            if s != 0:
+                states[s] = swept.states[f"fit.{s}"], swept.states[f"select.{s}"]
+
+    small_head = small_hidden = labels = None
+    if head == "labelled":
+        labels = torch.from_numpy(runs.labels(inputs.paths, inputs.task, "train")[rows])
+    else:
+        folder, parts = inputs.system(inputs.finetuned, inputs.seed)
+        model = load_classifier(folder).to(inputs.device)
+        small_hidden = torch.from_numpy(
+            features.cls_states(model.bert, inputs.tokens("train"), inputs.max_tokens, rows)
+        )
+        small_head = split_classifier(model.cpu())[1]
+        flops |= parts
+        flops[f"{name}/small-on-fit"] = inputs.passes(inputs.small_shape, "train", rows)
+    body = load_encoder(inputs.large_folder).state_dict()
+    # No method changes the pooler: heads are fitted on the merged body's state after the large model's own pooler.
+    pooler = body["pooler.dense.weight"], body["pooler.dense.bias"]
+    heads = {
+        Point(strength, ridge): fitted
+        for strength, (fit, _) in states.items()
+        for ridge, fitted in fit_heads(
+            head,
+            torch.from_numpy(fit),
+            pooler,
+            settings.ridge,
+            small_head=small_head,
+            small_hidden=small_hidden,
+            labels=labels,
+            classes=None if inputs.row.labels is None else len(inputs.row.labels),
+        ).items()
+    }
+
+    def score(point: Point) -> float:
+        hidden = torch.from_numpy(states[point.strength][1]).double()
+        return inputs.score(head_logits(heads[point], hidden))
+
+    choice = search(heads, score)
+    shapes, sizes = (inputs.small_shape, inputs.large_shape), len(settings.ridge)
+    one = head_flops(head, *shapes, inputs.row.outputs, len(rows), sizes, scored=len(inputs.select_labels))
+    flops[f"{name}/head"] = len(states) * one
+    if swept and choice.chosen.strength != 0:
+        body = swept.body(choice.chosen.strength)
+    save_classifier(body, heads[choice.chosen], inputs.large_folder, inputs.row.labels, out)
+    return Built(choice, flops, {"fit_rows": len(rows)}, swept.diagnostics if swept else {})
+
+
+def merge_with_own_head(inputs: PairInputs, system: System, out: Path, report: Report) -> Built:
+    """Make `interpolate`: body and head are interpolated together, so each strength is scored as a whole classifier on
+    `select`."""
+    merge = inputs.merge(system)
+    merger = methods.implementation(merge.method)()
+    state = merger.prepare(inputs.parts(merge))
+    folder, inherited = inputs.system(inputs.finetuned, inputs.seed)
+    model = load_classifier(folder)
+    small_head = split_classifier(model)[1]
+    strengths = merge.options.grid(inputs.seed)
+    large = load_encoder(inputs.large_folder).to(inputs.device)
+    tried = 0
+
+    def made(strength: float) -> tuple[dict[str, Tensor], Head]:
+        body = merger.apply(state, strength)
+        return body, interpolated_head(small_head, body, strength)
+
+    def score(point: Point) -> float:
+        nonlocal tried
+        body, head = made(point.strength)
+        large.load_state_dict(body)
+        hidden = features.cls_states(large, inputs.tokens("select"), inputs.max_tokens)
+        tried += 1
+        report(tried, len(strengths), f"strength {point.strength:.3f}")
+        return inputs.score(head_logits(head, torch.from_numpy(hidden)))
+
+    choice = search([Point(s) for s in strengths], score)
+    save_classifier(*made(choice.chosen.strength), inputs.large_folder, inputs.row.labels, out)
+    forward = functools.partial(classifier_flops, inputs.large_shape, outputs=inputs.row.outputs)
+    search_flops = len(strengths) * pass_flops(forward, inputs.tokens("select"), inputs.max_tokens)
+    name = f"{system.name}/{inputs.task}/seed-{inputs.seed}/select"
+    return Built(choice, inherited | {name: search_flops})
+
+
+def build(inputs: PairInputs, system: System, out: Path, report: Report) -> Built:
+    """Make one merge or control and save it in folder `out`."""
+    if system.head:
+        return merge_with_head(inputs, system, out, report)
+    method = inputs.merge(system).method
+    if methods.facts(method).kind == "weights":
+        return merge_with_own_head(inputs, system, out, report)
+    if method in COMPOSITES:
+        return COMPOSITES[method](inputs, system, out, report)
+    from graft.making.trained_composites import LINKED  # accelerate takes seconds to import
+
+    return LINKED[method](inputs, system, out, report)

@@ -1,0 +1,114 @@
+"""Merge one encoder for several tasks: embeddings and layers are merged, while each task keeps its own head, the pooler
+and classifier of its fine-tuned model."""
+
+from __future__ import annotations
+
+import functools
+import math
+from collections.abc import Mapping
+from pathlib import Path
+
+from safetensors.torch import load_file, save_file
+from torch import Tensor
+from transformers import BertForSequenceClassification
+
+from graft.encoders.bert import load_classifier, load_encoder
+from graft.flops.same_shape import merge_flops
+from graft.io import files
+from graft.making.one_shape.combination import Combination, Combined, Source, scratch
+from graft.merging.card import CARD
+from graft.merging.homogeneous import folders
+from graft.merging.homogeneous.checkpoint import WEIGHTS
+from graft.merging.homogeneous.orders import Plan
+from graft.merging.saving import save_classifier, split_classifier
+from graft.merging.selection import Point, search
+from graft.study.grid_systems import statistic_of
+
+# Name prefixes of the tensors of a classifier's head.
+HEAD = ("bert.pooler.", "classifier.")
+# Name of the encoders' metric in the record of a choice.
+SHARE = "mean over tasks of the metric as a share of the fine-tuned model's"
+
+
+def encoder(one: Combination, out: Path) -> Combined:
+    """Merge the encoders of all tasks' fine-tuned models into folder `out`; the strength is chosen on `select` of all
+    tasks together.
+
+    Writes encoder.safetensors, with tensor names as in a classifier, and the model card.
+    """
+    heads = {source.task: load_classifier(source.folder) for source in one.sources}
+    own = {source.task: source.made["select"]["value"] for source in one.sources}
+    scores: dict[float, dict[str, float]] = {}
+    strengths = one.settings["strengths"]
+    with scratch(out) as temporary:
+        models = [_without_head(source, temporary / source.task) for source in one.sources]
+        base = _encoder_folder(load_encoder(one.pretrained).state_dict(), one.pretrained, temporary / "base")
+        statistics = tuple(models) if statistic_of(one.system) else ()
+
+        @functools.lru_cache(maxsize=1)
+        def made(strength: float) -> tuple[dict[str, Tensor], Plan]:
+            with scratch(temporary) as folder:
+                plan = one.merged(models, base, folder / "merged", strength, statistics)
+                return load_file(folder / "merged" / WEIGHTS), plan
+
+        def score(point: Point) -> float:
+            body, _ = made(point.strength)
+            one.report(strengths.index(point.strength) + 1, len(strengths), f"strength {point.strength:g}")
+            scores[point.strength] = {task: one.score(task, with_encoder(model, body)) for task, model in heads.items()}
+            return share_of_own(scores[point.strength], own)
+
+        choice = search([Point(strength) for strength in strengths], score)
+        body, plan = made(choice.chosen.strength)
+        save_file(body, out / "encoder.safetensors")
+        note = "\nEmbeddings and layers were merged; pooler and classifier come from the task's own fine-tuning.\n"
+        (out / CARD).write_text(one.card(plan, one.sources, note))
+    flops, count = one.sources_flops(), len(choice.searched)
+    flops[f"{one.name}/merge"] = count * merge_flops(one.facts.name, one.shape, None, len(one.sources))
+    flops[f"{one.name}/select"] = count * sum(map(one.select_flops, heads))
+    records = choice.records(SHARE) if count > 1 else []
+    return Combined(records, scores[choice.chosen.strength], flops, {**one.settings, "tasks": list(heads)})
+
+
+def share_of_own(scores: Mapping[str, float], own: Mapping[str, float]) -> float:
+    """Mean over tasks of the score on `select` relative to that of the task's own fine-tuned model.
+
+    If that model's score is 0 or less, the task's score is not divided.
+    """
+    return math.fsum(score / own[task] if own[task] > 0 else score for task, score in scores.items()) / len(scores)
+
+
+def under_head(tuned: Path, merged: Path, pretrained: Path, labels: tuple[str, ...] | None, out: Path) -> None:
+    """Write a task's classifier: the encoder of `merged` with the pooler and classifier of the folder `tuned`."""
+    model = with_encoder(load_classifier(tuned), load_file(merged / "encoder.safetensors"))
+    save_classifier(*split_classifier(model), pretrained, labels, out)
+    files.copy_into(merged, out, (CARD,))
+
+
+def with_encoder(model: BertForSequenceClassification, body: Mapping[str, Tensor]) -> BertForSequenceClassification:
+    """Replace a classifier's embeddings and layers by `body`; raises ValueError unless `body` holds exactly these."""
+    found = model.load_state_dict(dict(body), strict=False)
+    if wrong := [*found.unexpected_keys, *(name for name in found.missing_keys if not name.startswith(HEAD))]:
+        raise ValueError(f"merged encoder: {wrong[0]} is not in the classifier's embeddings and layers")
+    return model
+
+
+def _without_head(source: Source, out: Path) -> Path:
+    """Write a folder with the encoder of a fine-tuned model and the encoder's part of its statistics."""
+    _encoder_folder(load_file(source.folder / WEIGHTS), source.folder, out)
+    if source.statistics:
+        save_file(_encoder_part(load_file(source.statistics)), out / source.statistics.name)
+    return out
+
+
+def _encoder_folder(tensors: Mapping[str, Tensor], like: Path, out: Path) -> Path:
+    out.mkdir()
+    whole = {name if name.startswith(("bert.", *HEAD)) else f"bert.{name}": tensor for name, tensor in tensors.items()}
+    save_file(_encoder_part(whole), out / WEIGHTS)
+    # Labels belong to the head.
+    config = {key: value for key, value in files.read_json(like / "config.json").items() if key not in folders.LABELS}
+    files.write_json(out / "config.json", config)
+    return out
+
+
+def _encoder_part(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
+    return {name: tensor.contiguous() for name, tensor in tensors.items() if not name.startswith(HEAD)}

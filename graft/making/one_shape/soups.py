@@ -1,0 +1,110 @@
+"""Make soups: merges of whole classifiers of one task, heads included, since all members start from the same head."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from transformers import BertForSequenceClassification
+
+from graft.config.study import MEMBER_SEEDS
+from graft.encoders.bert import load_classifier, new_classifier
+from graft.encoders.saving import save_model
+from graft.flops.same_shape import merge_flops
+from graft.io import files
+from graft.making.one_shape.combination import Combination, Combined, Source, scratch
+from graft.merging.card import CARD
+from graft.merging.homogeneous.greedy import greedy
+from graft.merging.homogeneous.orders import Plan
+from graft.merging.selection import Point, search
+from graft.registry.methods import GREEDY
+
+
+@dataclass(frozen=True)
+class Found:
+    """A chosen soup: the model, its plan and its members; the number of models in each soup tried; the records of
+    choices; and its score on `select`."""
+
+    model: BertForSequenceClassification
+    plan: Plan
+    sources: Sequence[Source]
+    tried: list[int]
+    choices: list[dict[str, Any]]
+    score: float
+
+
+def soup(one: Combination, out: Path) -> Combined:
+    """Merge the members of a soup into the model folder `out`; strength, or members, are chosen on `select`."""
+    row = one.grid.row(one.task)
+    with scratch(out.parent) as temporary:
+        (temporary / "base").mkdir()
+        save_model(new_classifier(one.pretrained, row.labels, MEMBER_SEEDS), temporary / "base")
+        find = _greedily if one.facts.kind == GREEDY else _by_strength
+        found = find(one, temporary)
+        with files.atomic_folder(out) as folder:
+            save_model(found.model, folder)
+            files.copy_into(one.pretrained, folder, files.TOKENIZER)
+            (folder / CARD).write_text(one.card(found.plan, found.sources))
+    flops, merge = one.sources_flops(), functools.partial(merge_flops, one.facts.name, one.shape, row.outputs)
+    flops[f"{one.name}/merge"] = sum(map(merge, found.tried))
+    flops[f"{one.name}/select"] = len(found.tried) * one.select_flops(one.task)
+    return Combined(found.choices, {one.task: found.score}, flops, {**one.settings, "members": len(found.sources)})
+
+
+def _by_strength(one: Combination, temporary: Path) -> Found:
+    models = [source.folder for source in one.sources]
+    statistics = tuple(source.statistics.parent for source in one.sources if source.statistics)
+
+    # The strength tried last is often the one chosen.
+    @functools.lru_cache(maxsize=1)
+    def made(strength: float) -> tuple[BertForSequenceClassification, Plan]:
+        with scratch(temporary) as folder:
+            plan = one.merged(models, temporary / "base", folder / "merged", strength, statistics)
+            return load_classifier(folder / "merged"), plan
+
+    def score(point: Point) -> float:
+        strengths = one.settings["strengths"]
+        one.report(strengths.index(point.strength) + 1, len(strengths), f"strength {point.strength:g}")
+        return one.score(one.task, made(point.strength)[0])
+
+    choice = search([Point(strength) for strength in one.settings["strengths"]], score)
+    model, plan = made(choice.chosen.strength)
+    metric = one.grid.row(one.task).primary_metric
+    records = choice.records(metric) if len(choice.searched) > 1 else []
+    return Found(model, plan, one.sources, [len(models)] * len(choice.searched), records, choice.score)
+
+
+def _greedily(one: Combination, temporary: Path) -> Found:
+    """Add members from the best down, keeping each if the average with it scores no worse on `select`."""
+    searched: list[dict[str, Any]] = []
+
+    def made(members: Sequence[int]) -> tuple[BertForSequenceClassification, Plan]:
+        with scratch(temporary) as folder:
+            models = [one.sources[member].folder for member in members]
+            plan = one.merged(models, temporary / "base", folder / "merged", 1.0)
+            return load_classifier(folder / "merged"), plan
+
+    def score(members: tuple[int, ...]) -> float:
+        searched.append({"value": _seeds(one, members), "score": one.score(one.task, made(members)[0])})
+        one.report(len(searched), len(one.sources) - 1, f"{len(members)} members")
+        return searched[-1]["score"]
+
+    alone = [source.made["select"]["value"] for source in one.sources]
+    chosen = greedy(alone, score)
+    tried = [len(point["value"]) for point in searched]
+    searched = [{"value": _seeds(one, (i,)), "score": value} for i, value in enumerate(alone)] + searched
+    record = {
+        "name": "members",
+        "metric": one.grid.row(one.task).primary_metric,
+        "chosen": _seeds(one, chosen),
+        "searched": searched,
+    }
+    reached = next(point["score"] for point in searched if point["value"] == record["chosen"])
+    return Found(*made(chosen), [one.sources[i] for i in chosen], tried, [record], reached)
+
+
+def _seeds(one: Combination, members: Sequence[int]) -> list[int]:
+    return [one.sources[member].made["seed"] for member in members]
