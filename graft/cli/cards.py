@@ -1,7 +1,5 @@
 """The model cards of a study's systems: README.md with the hub's metadata, beside the weights."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any

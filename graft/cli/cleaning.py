@@ -1,7 +1,5 @@
 """Find and delete what a finished study no longer needs: intermediate states, partial files, and unwanted models."""
 
-from __future__ import annotations
-
 import os
 import shutil
 from collections.abc import Iterable, Iterator

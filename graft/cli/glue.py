@@ -3,8 +3,6 @@
 Layout, labels and numbers of rows are those of gluebenchmark.com (Wang et al. 2019, GLUE, arXiv 1804.07461).
 """
 
-from __future__ import annotations
-
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path

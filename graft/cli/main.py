@@ -1,7 +1,5 @@
 """The command line: `python -m graft`. Everything heavy is imported by the command that needs it."""
 
-from __future__ import annotations
-
 import errno
 import os
 import sys

@@ -1,7 +1,5 @@
 """The model card and provenance of a small model merged into a large one."""
 
-from __future__ import annotations
-
 import dataclasses
 import time
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Merge the models of two folders into a third, without a study."""
 
-from __future__ import annotations
-
 import copy
 import math
 import tempfile

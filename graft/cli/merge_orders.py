@@ -1,7 +1,5 @@
 """The order for a `merge` of two shapes, and the plan made from it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Write a new study's config: the default study's text and comments with the user's name, tasks, models and methods."""
 
-from __future__ import annotations
-
 import os
 import re
 from collections.abc import Sequence

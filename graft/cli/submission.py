@@ -1,7 +1,5 @@
 """Predict GLUE's test sets with one system, and write the zip that GLUE's server takes."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Verify a study's results against its records: fingerprints, and the sha256 of data, models and predictions."""
 
-from __future__ import annotations
-
 import functools
 import math
 import os

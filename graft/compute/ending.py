@@ -3,8 +3,6 @@
 Used by both `python -m graft` and the programs of the workflow.
 """
 
-from __future__ import annotations
-
 import contextlib
 import errno
 import io

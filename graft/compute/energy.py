@@ -4,8 +4,6 @@ Both count everything that runs on their hardware, so a figure is one job's only
 Imports torch only to find out which GPU is in use.
 """
 
-from __future__ import annotations
-
 import ctypes
 import threading
 import time

@@ -1,7 +1,5 @@
 """Stop on a signal: the request is remembered, and honoured at a point from which the work can resume."""
 
-from __future__ import annotations
-
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager

@@ -1,7 +1,5 @@
 """Types and the base class shared by all parts of a study config. Imports no torch."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field

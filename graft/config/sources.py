@@ -1,7 +1,5 @@
 """The part of a study config that says where the rows of a data set come from. Imports no torch."""
 
-from __future__ import annotations
-
 from typing import Annotated, Literal
 
 from pydantic import Field

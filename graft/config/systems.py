@@ -1,7 +1,5 @@
 """The part of a study config that lists its systems. Imports no torch."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field

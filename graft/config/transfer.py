@@ -1,7 +1,5 @@
 """The part of a study config that lists other data sets for evaluating its systems. Imports no torch."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 

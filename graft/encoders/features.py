@@ -1,7 +1,5 @@
 """Hidden states of encoders on tokenised splits, on which heads and probes are fitted."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from pathlib import Path
 from typing import get_args

@@ -1,7 +1,5 @@
 """Run models over a tokenised split, in fp32, in batches of rows of similar length."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from typing import Protocol
 

@@ -1,7 +1,5 @@
 """Find the folder and the files of a pre-trained model that is already on this machine. Imports no torch."""
 
-from __future__ import annotations
-
 import importlib.util
 import os
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Convert a published BERT to a common form: a Hugging Face folder with float32 safetensors and a checked tokenizer."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any

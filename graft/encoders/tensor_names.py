@@ -4,8 +4,6 @@ A model with a head prefixes its encoder's tensors (`bert.encoder.layer.0...`), 
 old checkpoints say gamma and beta for a LayerNorm's weight and bias. transformers reads all of these the same way.
 """
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass

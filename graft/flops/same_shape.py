@@ -3,8 +3,6 @@
 Sums over models are counted as products of all their parameters with one weight per model.
 """
 
-from __future__ import annotations
-
 from graft.flops.counts import classifier_flops
 from graft.registry import methods
 from graft.registry.shapes import Shape

@@ -1,7 +1,5 @@
 """Write GitHub's Markdown."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable, Sequence
 

@@ -1,7 +1,5 @@
 """Find the weights in Hugging Face model folders as users have them, and refuse other folders. Imports no torch."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Mapping

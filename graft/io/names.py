@@ -1,7 +1,5 @@
 """Check names, suggest the known name that was meant, and shorten the names of systems. Imports no torch."""
 
-from __future__ import annotations
-
 import difflib
 import fnmatch
 import re

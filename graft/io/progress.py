@@ -1,7 +1,5 @@
 """Progress reports: a bar in a terminal, lines in a log."""
 
-from __future__ import annotations
-
 import sys
 import time
 from collections.abc import Callable, Iterator, Sequence

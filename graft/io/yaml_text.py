@@ -1,7 +1,5 @@
 """Edit YAML as text, key by key, so that its comments stay: for block mappings indented by two spaces."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import yaml

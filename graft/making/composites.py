@@ -1,7 +1,5 @@
 """Make composites in a study: systems that run parts of both models."""
 
-from __future__ import annotations
-
 import functools
 import tempfile
 from collections.abc import Callable, Sequence

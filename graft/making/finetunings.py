@@ -1,7 +1,5 @@
 """Make the fine-tuned systems of a study: the initial weights, training targets and settings of each."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial

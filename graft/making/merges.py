@@ -1,7 +1,5 @@
 """Make merges of kind `weights` in a study: from finished parts to a saved model, its choices and its FLOPs."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace

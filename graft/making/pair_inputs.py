@@ -3,8 +3,6 @@
 Connects merge methods, which know nothing of studies, to paths, splits and the search on `select`.
 """
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
 from dataclasses import dataclass, field

@@ -1,7 +1,5 @@
 """Make composites with trained weights in a study: a small module is trained beside a frozen large model."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Schema of costs/<task>.json, the measurements of a task's architectures by `measure_cost`. Imports no torch."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

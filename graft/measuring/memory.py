@@ -1,7 +1,5 @@
 """Peak memory of inference: from torch's allocator on a GPU, from a forked process on a CPU."""
 
-from __future__ import annotations
-
 import multiprocessing
 import re
 from collections.abc import Callable, Sequence

@@ -1,7 +1,5 @@
 """The model card of a merged model, beside its weights."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """What is known of the kinds of merge methods: their facts, and what they cost. Imports no torch."""
 
-from __future__ import annotations
-
 from typing import ClassVar, NamedTuple
 
 from graft.flops.counts import classifier_flops

@@ -1,7 +1,5 @@
 """Plan of a study before any job runs: jobs, FLOPs, GPU hours and disk space. Imports no torch."""
 
-from __future__ import annotations
-
 import contextlib
 from collections import Counter
 from collections.abc import Callable, Iterable

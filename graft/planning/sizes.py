@@ -1,7 +1,5 @@
 """Sizes of a study's tasks and models, as far as known before any job. Uses no network and no torch."""
 
-from __future__ import annotations
-
 import re
 import tempfile
 from collections.abc import Mapping

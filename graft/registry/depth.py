@@ -4,8 +4,6 @@ A depth map is a tuple of (small layer, large layer) in rising order. Each large
 layer may appear several times, and its change is then divided among its large layers.
 """
 
-from __future__ import annotations
-
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace

@@ -1,7 +1,5 @@
 """GPUs by name, with their published peak throughput."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 

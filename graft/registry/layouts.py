@@ -1,7 +1,5 @@
 """File layouts of generated tasks: GLUE's official columns."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 

@@ -4,8 +4,6 @@ Each method has a room: a module of `graft.merging` with its class, which has it
 mathematics there or beside it. No room imports torch; all are loaded when the first method is requested.
 """
 
-from __future__ import annotations
-
 import functools
 import importlib
 from collections.abc import Mapping

@@ -4,8 +4,6 @@ A field is annotated with its type, which says what values are right, and with w
 `epochs: Annotated[Count, "passes over train"] = 3`.
 """
 
-from __future__ import annotations
-
 import functools
 import math
 from collections.abc import Mapping

@@ -1,7 +1,5 @@
 """Published models that studies start from: names on the hub, licences, and training data like the tasks'."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path

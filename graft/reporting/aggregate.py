@@ -1,7 +1,5 @@
 """Aggregate the systems' scores over all tasks: aggregate.csv."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import pandas as pd

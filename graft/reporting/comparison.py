@@ -1,7 +1,5 @@
 """The comparison: one row per task and system, against the reference, the small model and the head alone."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from typing import Any

@@ -1,7 +1,5 @@
 """The cost of making and using every system: one row per task and system."""
 
-from __future__ import annotations
-
 import logging
 import math
 import re

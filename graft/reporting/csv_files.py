@@ -1,7 +1,5 @@
 """The CSV files of `results/<study>/tables`: their names, reading and writing them."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Compare every system of a study with the reference, the small model and the head alone: the source of all tables."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace

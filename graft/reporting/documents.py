@@ -1,7 +1,5 @@
 """Render the comparison as documents with the same cells: comparison.md and comparison.html."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

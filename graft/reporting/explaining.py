@@ -1,7 +1,5 @@
 """Explain where a number came from: a run's metrics, choices and cost, the steps behind it, and when it goes stale."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterable
 from dataclasses import dataclass

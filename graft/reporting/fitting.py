@@ -1,7 +1,5 @@
 """Tables that fit a terminal: cells are folded or columns dropped, but no word, name or number is broken."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Format the comparison's numbers for readers, both in documents and in the terminal."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pandas as pd

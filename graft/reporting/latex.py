@@ -1,7 +1,5 @@
 """The comparison for a paper: comparison.tex, a booktabs table per task."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pandas as pd

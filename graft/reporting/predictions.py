@@ -1,7 +1,5 @@
 """Read the predictions of all finished runs in the form the statistics take: one set of examples per task."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 import numpy as np

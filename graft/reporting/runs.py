@@ -1,7 +1,5 @@
 """Gather all runs of a study in one table, with a row per run that the config asks for."""
 
-from __future__ import annotations
-
 import logging
 from collections.abc import Sequence
 from typing import Any

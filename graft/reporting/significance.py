@@ -1,7 +1,5 @@
 """Every difference with its intervals, p values and verdict: significance.csv."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Summarise a study in one sentence, and list its files."""
 
-from __future__ import annotations
-
 import re
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Write the outputs in `results/<study>`: tables, figures and the report, each from the files before it."""
 
-from __future__ import annotations
-
 from graft.io import files
 from graft.reporting import cost_table, documents, latex, warm_start
 from graft.reporting import runs as gathering

@@ -1,7 +1,5 @@
 """The tables that `python -m graft` shows."""
 
-from __future__ import annotations
-
 import sys
 import time
 from collections import Counter

@@ -1,7 +1,5 @@
 """Compare the systems of a study on other data sets (transfers), in a separate table."""
 
-from __future__ import annotations
-
 from graft.config.study import Study, Task
 from graft.reporting import csv_files
 from graft.reporting import runs as gathering

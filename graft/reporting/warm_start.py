@@ -1,7 +1,5 @@
 """Warm starts as curves: metric and FLOPs spent, by number of training steps from each start."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pandas as pd

@@ -6,8 +6,6 @@ Applied Statistics 1, 386), which would resample the seeds too. Resampling examp
 had different examples, gives 95% intervals that cover only 85%.
 """
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property

@@ -1,7 +1,5 @@
 """Estimate how many seeds and examples a verdict would need."""
 
-from __future__ import annotations
-
 import math
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Random draws for the intervals and tests of one task, shared by all its systems and seeds."""
 
-from __future__ import annotations
-
 import zlib
 from collections.abc import Mapping
 from functools import cached_property

@@ -1,7 +1,5 @@
 """A randomisation test of paired differences over two crossed factors, seeds and examples."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 
 import numpy as np

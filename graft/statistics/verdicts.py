@@ -1,7 +1,5 @@
 """Turn differences into verdicts: Holm's correction, equivalence tests, and the words in the tables."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import TypeGuard
 

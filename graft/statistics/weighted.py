@@ -4,8 +4,6 @@ Weights are counts: of each example in a bootstrap draw, or 0 for an example tha
 the metric of the examples with each repeated as often as its weight says.
 """
 
-from __future__ import annotations
-
 import os
 from concurrent.futures import ThreadPoolExecutor
 

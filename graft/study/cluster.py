@@ -1,7 +1,5 @@
 """A study's jobs on a SLURM cluster: their state in the queue, and cleanup after a killed snakemake."""
 
-from __future__ import annotations
-
 import atexit
 import base64
 import getpass

@@ -1,7 +1,5 @@
 """Choose the Python that runs a job: the one that runs snakemake, or that of the job's conda environment (envs/)."""
 
-from __future__ import annotations
-
 import os
 import subprocess
 import sys

@@ -4,8 +4,6 @@ Weights merges, their controls, and all fine-tunings of the large model yield a 
 cost is measured once. Imports no torch.
 """
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The grid of a study: its systems and runs, and what they are built on."""
 
-from __future__ import annotations
-
 import functools
 from dataclasses import dataclass
 from typing import Any

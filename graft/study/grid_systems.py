@@ -1,7 +1,5 @@
 """The systems of a study: everything that gets a row in its tables, plus trials and soup members."""
 
-from __future__ import annotations
-
 import functools
 from dataclasses import dataclass
 from functools import partial

@@ -8,8 +8,6 @@ use CUDA; cluster jobs do not use it. No rule has a `benchmark:`, which would se
 time and memory are in its build.json or manifest.json.
 """
 
-from __future__ import annotations
-
 import contextlib
 import importlib
 import json

@@ -1,7 +1,5 @@
 """Shared parts of the workflow's programs: arguments, the study they belong to, one-line errors, progress."""
 
-from __future__ import annotations
-
 import argparse
 import sys
 from collections.abc import Callable

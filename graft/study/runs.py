@@ -1,7 +1,5 @@
 """Inputs and outputs of the programs that make systems: labelled splits in, build.json out."""
 
-from __future__ import annotations
-
 from pathlib import Path
 from typing import Any
 

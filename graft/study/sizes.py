@@ -1,7 +1,5 @@
 """Sizes that the work and bytes of a study's steps follow from. Imports no torch."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Check a study's local sources before any job: its tables, texts and models."""
 
-from __future__ import annotations
-
 from dataclasses import replace
 from pathlib import Path
 from typing import Any

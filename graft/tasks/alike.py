@@ -3,8 +3,6 @@
 Imports no torch.
 """
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Guess the text and label columns of a task's TSV file, and whether its labels are classes or a score."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Iterable
 from typing import Literal, get_args

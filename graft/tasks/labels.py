@@ -1,7 +1,5 @@
 """Parse labels from files: class names, class ids, scores. Imports no torch."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection
 from decimal import Decimal

@@ -1,7 +1,5 @@
 """Turn another data set into a report split on which the systems of a task are evaluated."""
 
-from __future__ import annotations
-
 import tempfile
 from collections.abc import Mapping
 from pathlib import Path

@@ -4,8 +4,6 @@ Whether quotation marks are text or quoting is decided from the whole file; ambi
 torch.
 """
 
-from __future__ import annotations
-
 import csv
 import io
 import re

@@ -1,7 +1,5 @@
 """Checkpoints of one training run: written atomically, verified by sha256 before use, the last two kept."""
 
-from __future__ import annotations
-
 import shutil
 import sys
 import time

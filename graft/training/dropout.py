@@ -1,7 +1,5 @@
 """Dropout with 16 random bits per element, where torch draws 64 for each, one after another."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any

@@ -3,8 +3,6 @@
 Launching over a thousand kernels from Python takes longer than the GPU needs to compute a batch of 32 sentences.
 """
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 

@@ -4,8 +4,6 @@ Most wrong launches do not fail on their own: every process trains its own model
 process compares its environment with `launch`, and stops with a one-line error if they differ.
 """
 
-from __future__ import annotations
-
 import copy
 import ctypes
 import os

@@ -1,7 +1,5 @@
 """Regenerate this checkout's reference pages: `python -m graft.cli.references` or `make docs`."""
 
-from __future__ import annotations
-
 import json
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Generate docs/configuration.md: every key of a study config, from its schema and its fields' docstrings."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any

@@ -1,7 +1,5 @@
 """Generate docs/methods.md: every merge method, from the registries and the docstrings of its implementation."""
 
-from __future__ import annotations
-
 import importlib
 import inspect
 from typing import Any

@@ -1,7 +1,5 @@
 """Merge fine-tuned models of one shape in a study: the common part of soups and multitask encoders."""
 
-from __future__ import annotations
-
 import contextlib
 import functools
 import tempfile

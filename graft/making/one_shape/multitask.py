@@ -1,8 +1,6 @@
 """Merge one encoder for several tasks: embeddings and layers are merged, while each task keeps its own head, the pooler
 and classifier of its fine-tuned model."""
 
-from __future__ import annotations
-
 import functools
 import math
 from collections.abc import Mapping

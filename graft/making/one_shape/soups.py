@@ -1,7 +1,5 @@
 """Make soups: merges of whole classifiers of one task, heads included, since all members start from the same head."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Sequence
 from dataclasses import dataclass

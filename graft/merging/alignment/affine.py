@@ -1,7 +1,5 @@
 """Fit linear maps between two models' coordinates of one space, in both directions, from moments of activations."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 
 import torch

@@ -1,7 +1,5 @@
 """Match the attention heads of two models, and fit maps between matched heads."""
 
-from __future__ import annotations
-
 import torch
 from scipy.optimize import linear_sum_assignment
 from torch import Tensor

@@ -1,7 +1,5 @@
 """The moments that maps are fitted to: a calibration's, from activations, or moments derived from weights alone."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
 

@@ -1,7 +1,5 @@
 """Maps from units to their most similar units, by optimal transport."""
 
-from __future__ import annotations
-
 import numpy as np
 import ot
 import torch

@@ -1,7 +1,5 @@
 """Fit one map per space of a pair of encoders to a calibration's moments."""
 
-from __future__ import annotations
-
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 

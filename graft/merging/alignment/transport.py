@@ -1,7 +1,5 @@
 """Transport a change of weights from one model's coordinates to another's."""
 
-from __future__ import annotations
-
 import torch
 from torch import Tensor
 

@@ -1,7 +1,5 @@
 """What is known of composites: facts, and the FLOPs of their making, part by part. Imports no torch."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import NamedTuple

@@ -1,7 +1,5 @@
 """The family of task arithmetic: how each change is made sparse, how changes agree, how they are scaled."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 from typing import Annotated, Any, ClassVar, Literal
 

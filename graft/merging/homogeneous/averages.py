@@ -1,7 +1,5 @@
 """Averages of models: the uniform and the weighted one."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

@@ -1,7 +1,5 @@
 """The model card and the provenance of a merge of models of one shape."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Iterable, Mapping
 from pathlib import Path

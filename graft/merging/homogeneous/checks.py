@@ -1,7 +1,5 @@
 """Check that weights, statistics and tokenizers fit the models to be merged. Each error is one sentence."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from pathlib import Path

@@ -3,8 +3,6 @@
 Files of any of the merged folders are kept; if folders disagree, the merge is refused.
 """
 
-from __future__ import annotations
-
 import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass

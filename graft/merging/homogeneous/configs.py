@@ -1,7 +1,5 @@
 """Compare the configs of models of one shape, and build the merged model's config."""
 
-from __future__ import annotations
-
 import json
 import re
 from collections.abc import Iterable, Mapping, Sequence

@@ -3,8 +3,6 @@
 Importing those classes would import torch, so their source files are parsed instead: defaults there are literals.
 """
 
-from __future__ import annotations
-
 import ast
 import functools
 import importlib.util

@@ -5,8 +5,6 @@ holds a few blocks in memory, or one whole tensor if the method factorises matri
 known beforehand, so none waits for another.
 """
 
-from __future__ import annotations
-
 import os
 from concurrent.futures import Executor, as_completed
 from typing import Any

@@ -1,7 +1,5 @@
 """Fisher merging: an average in which a model's parameter counts by how much its predictions depend on it."""
 
-from __future__ import annotations
-
 import math
 from typing import Annotated, Any
 

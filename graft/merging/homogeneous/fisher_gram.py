@@ -1,7 +1,5 @@
 """Compute the statistics that fisher and regmean need from batches of a model's inputs; stored as safetensors."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """Merging folders of models of one shape into another folder, without a study and without importing torch."""
 
-from __future__ import annotations
-
 import contextlib
 import math
 import shutil

@@ -1,7 +1,5 @@
 """Convert numbers between the dtypes that safetensors files store and those that merges compute in."""
 
-from __future__ import annotations
-
 from collections.abc import Collection
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The greedy soup: the uniform average of those models that make it better."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Sequence
 
 from graft.merging.homogeneous.averages import UniformOptions

@@ -1,7 +1,5 @@
 """Iso-C: the sum of the models' changes, with all its directions made equally strong."""
 
-from __future__ import annotations
-
 from typing import Any
 
 from graft.flops.counts import svd_flops

@@ -1,7 +1,5 @@
 """Lay out a merged model: which tensors it has, their names and dtypes, how each is made, and which are tied."""
 
-from __future__ import annotations
-
 import re
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field

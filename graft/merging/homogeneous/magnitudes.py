@@ -1,7 +1,5 @@
 """Find the exact k-th largest magnitude of numbers that come in blocks, in constant memory."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable, Sequence
 

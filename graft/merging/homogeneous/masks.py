@@ -1,7 +1,5 @@
 """Random numbers that depend on seed, tensor name and model number alone, not on sharding, threads or block size."""
 
-from __future__ import annotations
-
 import hashlib
 
 import numpy as np

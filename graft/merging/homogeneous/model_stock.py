@@ -1,7 +1,5 @@
 """Model Stock: the mean of fine-tuned models, drawn back towards the pre-trained one by how far they disagree."""
 
-from __future__ import annotations
-
 import itertools
 import math
 from typing import Any

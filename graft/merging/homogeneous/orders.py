@@ -1,7 +1,5 @@
 """The order for a merge of models of one shape, and the plan made from it. Does not import torch."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Mapping
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Inner products of blocks, and the matrix factorisations that some merges need, on the CPU or a GPU."""
 
-from __future__ import annotations
-
 import threading
 
 import numpy as np

@@ -1,7 +1,5 @@
 """The interface of methods that merge models of one shape: a change of the origin, computed block by block."""
 
-from __future__ import annotations
-
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """RegMean: linear layers merged so that they compute, on all models' inputs, nearly what each model's own one does."""
 
-from __future__ import annotations
-
 from typing import Annotated, Any
 
 import numpy as np

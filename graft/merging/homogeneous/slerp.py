@@ -1,7 +1,5 @@
 """Spherical interpolation between two models, tensor by tensor."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

@@ -1,7 +1,5 @@
 """Sparsify a model's change before it is merged with others: `sparsifier` of the methods in `arithmetic`."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from typing import Any

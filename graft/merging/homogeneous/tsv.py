@@ -1,7 +1,5 @@
 """TSV-Merge: the strongest directions of each model's change, kept apart from those of the others."""
 
-from __future__ import annotations
-
 from collections.abc import Sequence
 from typing import Any
 

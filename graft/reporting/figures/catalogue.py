@@ -1,7 +1,5 @@
 """List all figures by name, and write those that a study has data for."""
 
-from __future__ import annotations
-
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path

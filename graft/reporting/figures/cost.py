@@ -1,7 +1,5 @@
 """The primary metric against the cost of making or using a system, with the Pareto front."""
 
-from __future__ import annotations
-
 import functools
 import math
 from typing import Any

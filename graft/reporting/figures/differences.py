@@ -1,7 +1,5 @@
 """A forest plot of all systems' differences to the reference, with intervals and the equivalence margin."""
 
-from __future__ import annotations
-
 import pandas as pd
 from matplotlib.figure import Figure
 

@@ -1,7 +1,5 @@
 """Place numbers beside points so that they cover no point, bar, line or other number, if there is room."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field

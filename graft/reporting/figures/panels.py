@@ -1,7 +1,5 @@
 """Lay out figures of many small panels, two per row."""
 
-from __future__ import annotations
-
 import math
 from collections.abc import Iterable
 

@@ -1,7 +1,5 @@
 """Lay out figures with one row per system: names on the left, grouped by kind, the best of each kind first."""
 
-from __future__ import annotations
-
 import math
 from typing import Any
 

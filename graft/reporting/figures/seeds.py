@@ -1,7 +1,5 @@
 """Every run as a dot, beside its system's mean and interval."""
 
-from __future__ import annotations
-
 from typing import Any
 
 import pandas as pd

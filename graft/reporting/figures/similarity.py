@@ -1,7 +1,5 @@
 """Similarity (linear CKA) of a small and a large model's layers, and the pairs that depth maps join."""
 
-from __future__ import annotations
-
 import math
 from pathlib import Path
 

@@ -1,7 +1,5 @@
 """The data of figures: a study's tables, records and logs."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """The merges' scores on `select` at every strength tried, and the strengths chosen."""
 
-from __future__ import annotations
-
 from statistics import fmean
 
 import pandas as pd

@@ -1,7 +1,5 @@
 """The style of all figures: one column wide, readable without colour, the same bytes for the same data."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Training curves: the loss by step and the score on `select` by epoch, from training.jsonl."""
 
-from __future__ import annotations
-
 import json
 from pathlib import Path
 from typing import Any

@@ -1,7 +1,5 @@
 """Short fine-tunings from several starts: the metric against steps, and against all FLOPs spent."""
 
-from __future__ import annotations
-
 import pandas as pd
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D

@@ -1,7 +1,5 @@
 """Put a study's question, answers and limitations into words."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 from typing import Any
 

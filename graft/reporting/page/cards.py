@@ -1,7 +1,5 @@
 """Method cards: a merge method's description, formula and source, and its cost in a study."""
 
-from __future__ import annotations
-
 import ast
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """How a study was run (versions, hardware, time), and which runs are absent and why."""
 
-from __future__ import annotations
-
 import math
 from collections import Counter
 from collections.abc import Iterable

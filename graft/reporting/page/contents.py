@@ -1,7 +1,5 @@
 """Collect the contents of a report from a study's tables, records and figures; nothing here is HTML."""
 
-from __future__ import annotations
-
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path

@@ -1,7 +1,5 @@
 """Render a report as one HTML page: text is escaped, figures and scripts are inlined, nothing is fetched."""
 
-from __future__ import annotations
-
 import base64
 import hashlib
 import re

@@ -1,7 +1,5 @@
 """Gather the moments of both models' activations on the same texts, under a depth map."""
 
-from __future__ import annotations
-
 import functools
 from dataclasses import dataclass
 

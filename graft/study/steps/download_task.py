@@ -1,7 +1,5 @@
 """Read a task's data set and split it."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any

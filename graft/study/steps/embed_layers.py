@@ -1,7 +1,5 @@
 """Save the large model's states of all tokens of train and select at the layers that small layers map to."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Save the frozen states of a pre-trained model on train and select."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

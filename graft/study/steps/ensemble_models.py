@@ -1,7 +1,5 @@
 """Average the logits of fine-tuned models of different seeds."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from graft.study.grid import Grid

@@ -1,7 +1,5 @@
 """Run a finished system over `report`, which ends a run."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Fine-tune a large model on as many rows as the best merge's training FLOPs pay for."""
 
-from __future__ import annotations
-
 from graft.study.grid import Grid
 from graft.study.steps.finetune_model import Tuning
 from graft.study.steps.merge_models import MergeModels

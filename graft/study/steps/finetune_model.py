@@ -4,8 +4,6 @@ What needs a merge first (`fewshot_model`, `warm_start`) is a step of its own, s
 no other fine-tuning.
 """
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import ClassVar

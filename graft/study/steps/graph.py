@@ -1,7 +1,5 @@
 """The graph of a study's steps."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable
 
 from graft.study.families import measured_tasks

@@ -1,7 +1,5 @@
 """Find the step that makes a system."""
 
-from __future__ import annotations
-
 from graft.study.grid import Grid
 from graft.study.steps.ensemble_models import EnsembleModels
 from graft.study.steps.fewshot_model import FewshotModel

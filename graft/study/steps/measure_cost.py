@@ -1,7 +1,5 @@
 """Measure the inference costs of the architectures of a task's systems."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

@@ -1,7 +1,5 @@
 """Merge the encoders of one seed's fine-tunings of all tasks into one."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

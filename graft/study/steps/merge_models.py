@@ -1,7 +1,5 @@
 """Make one merged system, or its control: search on `select`, save the chosen model."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 import numpy as np

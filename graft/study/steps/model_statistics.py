@@ -1,7 +1,5 @@
 """Compute the Fisher diagonal or the Gram matrices of a fine-tuned model, for merges of models of one shape."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Iterator
 from dataclasses import dataclass

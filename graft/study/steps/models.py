@@ -1,7 +1,5 @@
 """Bring or make a pre-trained model: one step for each kind of source."""
 
-from __future__ import annotations
-
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Combine the encoder merged for all tasks with the head of one task's own fine-tuning."""
 
-from __future__ import annotations
-
 from graft.study.grid import Grid
 from graft.study.sizes import Sizes
 from graft.study.steps.finetune_model import FinetuneModel, classifier_bytes

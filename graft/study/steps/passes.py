@@ -1,7 +1,5 @@
 """FLOPs of passes and epochs over a task's rows, which several steps consist of. Imports no torch."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Callable
 

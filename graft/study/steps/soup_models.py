@@ -1,7 +1,5 @@
 """Merge fine-tunings of one task into a soup."""
 
-from __future__ import annotations
-
 import functools
 from collections.abc import Iterator
 

@@ -1,7 +1,5 @@
 """Run a merged body at every strength over the fit rows and `select`, once for all of its heads."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 from dataclasses import dataclass
 

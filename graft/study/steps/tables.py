@@ -1,7 +1,5 @@
 """The last steps, which read finished runs: tables, figures and the report."""
 
-from __future__ import annotations
-
 from pathlib import Path
 
 from graft.study.families import measured_tasks

@@ -1,7 +1,5 @@
 """Turn a task's texts into token ids."""
 
-from __future__ import annotations
-
 from dataclasses import dataclass
 
 from graft.study.grid import Grid

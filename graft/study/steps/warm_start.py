@@ -1,7 +1,5 @@
 """Fine-tune a large model for a few optimizer steps from one of several starts."""
 
-from __future__ import annotations
-
 from graft.study.sizes import Sizes
 from graft.study.steps.fewshot_model import FewshotModel
 from graft.study.steps.passes import classifier_pass, epoch

@@ -5,8 +5,6 @@ The difficulty is linguistic (negation, contrast, degree; synonyms, hypernyms, s
 only the dev split has), with a fixed share of wrong labels, so that no system reaches 100%.
 """
 
-from __future__ import annotations
-
 import random
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass

@@ -1,7 +1,5 @@
 """Functional transport: the large model is moved by the small model's change in function, not in weights."""
 
-from __future__ import annotations
-
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 

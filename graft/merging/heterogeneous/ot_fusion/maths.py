@@ -1,7 +1,5 @@
 """OT fusion: the fine-tuned small model brought into the large one's shape and order of units, and averaged with it."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from torch import Tensor

@@ -1,7 +1,5 @@
 """Spacewise: the small model's weight changes, carried over by one affine map per space."""
 
-from __future__ import annotations
-
 from collections.abc import Iterator
 
 from torch import Tensor
