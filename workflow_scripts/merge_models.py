@@ -18,7 +18,7 @@ def main() -> None:
     inputs = PairInputs(grid, paths, step.task, system.pair.name, step.seed, device)
     with program.progress(step.system) as report:
         built = build(inputs, system, step.output(paths).with_name("model"), report)
-    uses_small = system.merge is not None or system.head != "labelled"
+    uses_small = bool(system.merge) or system.head != "labelled"
     save_system(
         grid,
         paths,

@@ -74,11 +74,11 @@ def _models(grid: Grid, system: System) -> Iterator[str]:
 
 
 def _metadata(grid: Grid, task: str, system: System, origins: list[Origin], composite: bool) -> dict[str, Any]:
-    source, merged = grid.study.tasks[task].source, system.method is not None
+    source, merged = grid.study.tasks[task].source, bool(system.method)
     # The first word of a system's name is its family: finetune, probe, soup, ...
     tags = ["merge"] * merged + ["graft", system.method or system.name.split(".")[0]]
     return card.metadata(
-        system.method or "",
+        system.method,
         origins,
         library_name="graft" if composite else "transformers",
         tags=list(dict.fromkeys([*tags, *({"composite", "control"} & {system.kind})])),
@@ -110,7 +110,7 @@ def _control(system: System) -> str:
 
 def _made(built: Mapping[str, Any], system: System) -> str:
     """Describe in one paragraph the method, choices, options, labels seen and source."""
-    method = methods.table().get(system.method or "")
+    method = methods.table().get(system.method)
     searched = ("strengths", "ridge", "scales")
     options = [f"{name} {value}" for name, value in built["hyperparameters"].items() if name not in searched]
     chosen = [f"{choice['name']} {choice['chosen']}" for choice in built["choices"]]

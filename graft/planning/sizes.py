@@ -59,7 +59,7 @@ class _Published:
 
 # By repository (without its owner) and config. Rows as published; tokens of all rows of the official files with
 # bert-base-uncased's vocabulary. `dropped` of SST-2 was measured with the default 1000 rows of `select`.
-_PUBLISHED = {
+_PUBLISHED: dict[tuple[str, str | None], _Published] = {
     ("glue", "sst2"): _Published(
         whole=_Rows(6885, (4, 9, 17, 24, 32, 45, 54, 66)),
         inside=_Rows(60464, (3, 4, 6, 9, 16, 29, 41, 64)),

@@ -137,14 +137,14 @@ def _within_noise(sample: Crossed, name: str, best: str) -> bool:
 
 def _head_only(task: str, system: System, grid: Grid, runs: pd.DataFrame) -> str | None:
     """The head-only control of a merge: the one with its head, or the best on `select` if the merge has no head."""
-    if system.merge is None:
+    if not system.merge:
         return None
-    controls = [s for s in grid.systems.values() if s.kind == "control" and s.pair == system.pair and s.merge is None]
+    controls = [s for s in grid.systems.values() if s.kind == "control" and s.pair == system.pair and not s.merge]
     if system.head == "labelled" and not controls:
         # The labelled head does not depend on the small model, so another pair's control is the same.
-        controls = [s for s in grid.systems.values() if s.head == "labelled" and s.merge is None]
+        controls = [s for s in grid.systems.values() if s.head == "labelled" and not s.merge]
         controls = [s for s in controls if pair_of(s, grid).large == pair_of(system, grid).large]
-    if system.head is not None:
+    if system.head:
         return next((control.name for control in controls if control.head == system.head), None)
     of_task = runs[runs["task"] == task]
     scores = {control.name: select_score(of_task[of_task["system"] == control.name]) for control in controls}

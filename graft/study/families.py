@@ -48,7 +48,7 @@ def _kin(grid: Grid, task: str, system: System) -> tuple[Any, ...] | None:
     reads = grid.reads_as(system)
     texts = grid.study.tokenizer_of(reads), grid.max_tokens(task, reads)
     members = system.settings.members if system.program == "ensemble" else 1
-    return system.pooling, members, _shape(grid, system.model or system.pair.large), *texts
+    return system.pooling, members, _shape(grid, system.model or system.own_pair.large), *texts
 
 
 def _shape(grid: Grid, model: str) -> str:

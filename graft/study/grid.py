@@ -116,10 +116,10 @@ class Grid:
         Raises ValueError for a few-shot system on a task without a merge to take its FLOPs budget from.
         """
         if system.program == "ensemble":
-            return [(f"finetune.{system.model}", member) for member in self.members(system, seed)]
+            return [(f"finetune.{system.model}", member) for member in self.members(system, int(seed))]
         if isinstance(system.settings, FewShotSystem):
             merges = [run for run in self._merges_of(task) if run.seed in (seed, ALL_SEEDS)]
-            found = [(run.system.name, run.seed) for run in merges if run.system.pair.large == system.model]
+            found = [(run.system.name, run.seed) for run in merges if run.system.own_pair.large == system.model]
             if not found:
                 left = f"no merge into {system.model} is left on {task}"
                 raise ValueError(f"systems.fewshot: {left}; exclude {task}/{system.name}/* too, or keep one")
@@ -131,7 +131,7 @@ class Grid:
         if system.program == "soup":
             seeds = range(MEMBER_SEEDS, MEMBER_SEEDS + system.settings.members)
             return [(task, f"member.{system.model}", member) for member in seeds]
-        return [(own, f"finetune.{system.model}", seed) for own in self.study.tasks]
+        return [(own, f"finetune.{system.model}", int(seed)) for own in self.study.tasks]
 
     @functools.cache  # noqa: B019 - one grid per process
     def _merges_of(self, task: str) -> list[Run]:

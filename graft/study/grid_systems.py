@@ -8,7 +8,14 @@ from typing import Any
 
 from graft.config.models import FineTuning, Pair
 from graft.config.study import Study
-from graft.config.systems import MemberSystem, MergeSystem, OtherSmallControl, TrialSystem, WarmStartSystem
+from graft.config.systems import (
+    MemberSystem,
+    MergeSystem,
+    OtherSmallControl,
+    SameShapeMerge,
+    TrialSystem,
+    WarmStartSystem,
+)
 from graft.io.names import LONGEST_SYSTEM
 from graft.merging.facts import TwoShapes
 from graft.registry import methods
@@ -32,15 +39,21 @@ class System:
     label_use: str
     program: str
     seeded: bool
-    model: str | None = None
-    pooling: str | None = None
+    model: str = ""
+    pooling: str = ""
     pair: Pair | None = None
-    merge: str | None = None
-    method: str | None = None
-    head: str | None = None
+    merge: str = ""
+    method: str = ""
+    head: str = ""
     settings: Any = None
-    parent: str | None = None
-    steps: int | None = None
+    parent: str = ""
+    steps: int = 0
+
+    @property
+    def own_pair(self) -> Pair:
+        """The pair of a system that is made from one."""
+        assert self.pair is not None
+        return self.pair
 
 
 @dataclass(frozen=True)
@@ -97,11 +110,13 @@ def systems_of(study: Study, merges: dict[str, Merge]) -> list[System]:
                     settings=control,
                 )
             )
-    for pair in study.control_pairs:
-        for name in dict.fromkeys(spec.control.other_small.of):
-            found += _merged(name, merges[name], pair, spec.control.other_small)
-    for pair in study.pairs if spec.warm_start else ():
-        found += _warm_starts(pair, spec.warm_start)
+    if other := spec.control.other_small:
+        for pair in study.control_pairs:
+            for name in dict.fromkeys(other.of):
+                found += _merged(name, merges[name], pair, other)
+    if spec.warm_start:
+        for pair in study.pairs:
+            found += _warm_starts(pair, spec.warm_start)
     found += _same_shape_systems(study)
     found += _trials(study, [*models, *others])
     names = [system.name for system in found]
@@ -140,18 +155,21 @@ def _rivals(study: Study) -> list[System]:
 def _same_shape_systems(study: Study) -> list[System]:
     """Soups, the fine-tunings that go into them, and multitask encoders."""
     found, large = [], tuple(dict.fromkeys(pair.large for pair in study.pairs))
-    soup, multitask = study.systems.soup, study.systems.multitask
-    for model in (soup.models or large) if soup else ():
-        for name, merge in soup.methods.items():
-            settings = merge.model_copy(update={"members": merge.members or soup.members})
-            own = {"model": model, "method": merge.method or name, "settings": settings}
-            found.append(System(f"soup.{name}.{model}", "soup", "train", "soup", False, **own))
-        member = MemberSystem()
-        found.append(System(f"member.{model}", MEMBER, "train", "finetune", True, model=model, settings=member))
-    for model in (multitask.models or large) if multitask else ():
-        for name, merge in multitask.methods.items():
-            own = {"model": model, "method": merge.method or name, "settings": merge}
-            found.append(System(f"multitask.{name}.{model}", "multitask", "train", "multitask", True, **own))
+
+    def add(kind: str, model: str, name: str, merge: SameShapeMerge) -> None:
+        own = partial(System, model=model, method=merge.method or name, settings=merge)
+        found.append(own(f"{kind}.{name}.{model}", kind, "train", kind, kind == "multitask"))
+
+    if soup := study.systems.soup:
+        for model in soup.models or large:
+            for name, merge in soup.methods.items():
+                add("soup", model, name, merge.model_copy(update={"members": merge.members or soup.members}))
+            settings = MemberSystem()
+            found.append(System(f"member.{model}", MEMBER, "train", "finetune", True, model=model, settings=settings))
+    if multitask := study.systems.multitask:
+        for model in multitask.models or large:
+            for name, own_merge in multitask.methods.items():
+                add("multitask", model, name, own_merge)
     return found
 
 
@@ -159,7 +177,7 @@ def _warm_starts(pair: Pair, spec: WarmStartSystem) -> list[System]:
     """Short fine-tunings of the large model from four starts, with the same numbers of steps."""
     way = f"{spec.merge}.{spec.head}.{pair.name}"
     starts = {
-        "random-head": None,
+        "random-head": "",
         "closed-form-head": f"control.head-only.{spec.head}.{pair.name}",
         "merged": f"merge.{way}",
         "shuffled": f"control.shuffled.{way}",
@@ -230,7 +248,7 @@ def _merged(name: str, merge: Merge, pair: Pair, other: OtherSmallControl | None
             head=head,
             settings=merge.settings,
         )
-        for head in (other and other.heads) or merge.settings.heads or facts.heads or (None,)
+        for head in (other and other.heads) or merge.settings.heads or facts.heads or ("",)
     ]
 
 

@@ -10,6 +10,7 @@ time and memory are in its build.json or manifest.json.
 
 import contextlib
 import importlib
+import io
 import json
 import os
 import runpy
@@ -155,7 +156,7 @@ def _run(connection: socket.socket, files: list[int]) -> NoReturn:
         os._exit(status & 255)
 
 
-def _whole(stream: IO[bytes], size: int) -> bytes:
+def _whole(stream: io.RawIOBase | IO[bytes], size: int) -> bytes:
     """Read the next `size` bytes, in however many pieces they arrive."""
     found = b""
     while len(found) < size and (part := stream.read(size - len(found))):

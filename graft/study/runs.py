@@ -86,13 +86,16 @@ def labelled(grid: Grid, paths: Paths, task: str, model: str, split: str) -> Lab
     return Labelled(tokens(grid, paths, task, model, split), labels(paths, task, split))
 
 
-def chosen_settings(grid: Grid, paths: Paths, task: str, model: str) -> tuple[FineTuning, dict[str, int], dict | None]:
+def chosen_settings(
+    grid: Grid, paths: Paths, task: str, model: str
+) -> tuple[FineTuning, dict[str, int], dict[str, Any] | None]:
     """Hyperparameters of a model's fine-tuning, the FLOPs parts of its trials, and the record of the choice.
 
     Without a grid, those of the study; else the best of the trials, by the primary metric on `select` averaged over
     their seeds.
     """
-    settings, flops = grid.study.models[model].finetune[task], {}
+    settings = grid.study.models[model].finetune[task]
+    flops: dict[str, int] = {}
     if not settings.grid:
         return settings, flops, None
     scores: dict[str, list[float]] = {}

@@ -55,10 +55,10 @@ def _check_local_model(grid: Grid, name: str, config: Path) -> None:
     for pair in grid.pairs:
         if name in (pair.large, pair.small):
             _check_pair_shapes(grid, pair)
-    for student, model in grid.study.models.items():
-        if isinstance(model.source, DistilledModel) and model.source.teacher == name:
+    for student, other in grid.study.models.items():
+        if isinstance(other.source, DistilledModel) and other.source.teacher == name:
             try:
-                check_shapes(shape, replace(shape, **model.source.shape.model_dump()))
+                check_shapes(shape, replace(shape, **other.source.shape.model_dump()))
             except ValueError as error:
                 raise ValueError(f"models.{student}.source.shape: {error}") from None
 

@@ -22,7 +22,7 @@ def data(source: Source) -> pd.DataFrame:
     found = []
     for task, name, seed, folder in source.finished():
         system = source.grid.systems[name]
-        if system.merge is None:
+        if not system.merge:
             continue
         record = records.read(folder / "run.json")
         for choice in (choice for choice in record.choices if choice.name == "strength"):

@@ -4,6 +4,7 @@ import functools
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from graft.encoders.batches import padded_lengths
 from graft.flops import counts as count
@@ -43,14 +44,14 @@ class Evaluate(Step):
         return [self.making(grid), DownloadTask(self.task), self._tokens(grid)]
 
     def reads(self, grid: Grid, paths: Paths) -> list[Path]:
-        made, data, read = self.inputs(grid)
-        return [made.output(paths), data.answers(paths), read.output(paths)]
+        made, _, read = (step.output(paths) for step in self.inputs(grid))
+        return [made, DownloadTask(self.task).answers(paths), read]
 
     def outputs(self, grid: Grid, paths: Paths) -> list[Path]:
         return [self.output(paths), self.output(paths).with_name("predictions.parquet")]
 
     def hashed(self, grid: Grid) -> str:
-        inputs = [self.making(grid).fingerprint(grid), grid.row(self.task).metrics]
+        inputs: list[Any] = [self.making(grid).fingerprint(grid), grid.row(self.task).metrics]
         if self.task in grid.transfers:
             inputs += tokens_for(grid, self.task, grid.reads_as(grid.systems[self.system]))
         return hash_of("evaluate", *inputs)
@@ -84,7 +85,7 @@ def system_pass(sizes: Sizes, task: str, system: str) -> int:
     if not spec.merge:
         models = [spec.model] if spec.model else [spec.pair.large] if spec.pair else []
         return sum(classifier_flops(sizes.shape(model), outputs, lengths) for model in models)
-    small, large = sizes.shapes(spec.pair.name)
+    small, large = sizes.shapes(spec.own_pair.name)
     answers = functools.partial(grid.merges[spec.merge].options.answers, small, large, outputs=outputs)
     # The form that is chosen is not known yet: take the mean over all.
     forms = len(answers(tokens=1))

@@ -49,7 +49,7 @@ class Tuning(Making):
         inputs = [other.fingerprint(grid) for other in self.others(grid)]
         # A warm start's merge and head are among `others`; each number of steps is a system of its own.
         settings = spec.settings.model_dump(exclude={"merge", "head", "steps"})
-        return hash_of(type(spec.settings).__name__, settings, spec.steps, own, *inputs, recipe=self.recipe)
+        return hash_of(type(spec.settings).__name__, settings, spec.steps or None, own, *inputs, recipe=self.recipe)
 
     def depends_on(self, grid: Grid) -> str:
         spec = self.spec(grid)

@@ -20,15 +20,10 @@ from graft.study.steps.sweep import Sweep
 from graft.study.steps.tokenize_task import TokenizeTask
 
 # All steps by their rules: a new one goes in here.
-STEPS: dict[str, type[Step]] = {
-    step.rule: step
-    for step in (
-        *(DownloadTask, *BY_SOURCE.values(), TokenizeTask),
-        *(EmbedTask, EmbedLayers, Calibrate, Sweep, ModelStatistics, MergeEncoders, *MAKERS.values()),
-        *(Evaluate, MeasureCost),
-        *(tables.Gather, tables.Compare, tables.TabulateCosts, tables.Plot, tables.Transfer, tables.Report),
-    )
-}
+_ALL: list[type[Step]] = [DownloadTask, *BY_SOURCE.values(), TokenizeTask, EmbedTask, EmbedLayers, Calibrate, Sweep]
+_ALL += [ModelStatistics, MergeEncoders, *MAKERS.values(), Evaluate, MeasureCost, tables.Gather, tables.Compare]
+_ALL += [tables.TabulateCosts, tables.Plot, tables.Transfer, tables.Report]
+STEPS = {step.rule: step for step in _ALL}
 
 
 def of_study(grid: Grid) -> list[Step]:

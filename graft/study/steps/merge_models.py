@@ -6,6 +6,7 @@ import numpy as np
 
 from graft.encoders.batches import padded_lengths, training_batches
 from graft.flops import counts as count
+from graft.merging.composite.facts import Composite
 from graft.merging.composite.facts import Making as CompositeSizes
 from graft.registry import methods
 from graft.study.grid import ALL_SEEDS, Grid
@@ -39,38 +40,39 @@ class MergeModels(Making):
     def sweep(self, grid: Grid) -> Sweep | None:
         """The bodies that it reads or, where it is their only head, makes itself."""
         spec = self.spec(grid)
-        return Sweep(self.task, spec.merge, spec.pair.name, self.seed) if spec.merge and spec.head else None
+        return Sweep(self.task, spec.merge, spec.own_pair.name, self.seed) if spec.merge and spec.head else None
 
     def probes(self, grid: Grid) -> list[Step]:
         return [Probe(self.task, probe, ALL_SEEDS) for probe in probes_of(self.spec(grid))]
 
     def layers(self, grid: Grid) -> list[Step]:
         spec = self.spec(grid)
-        return [EmbedLayers(self.task, spec.pair.name)] if reads_layers(spec) else []
+        return [EmbedLayers(self.task, spec.own_pair.name)] if reads_layers(spec) else []
 
     def inputs(self, grid: Grid) -> list[Step]:
         spec = self.spec(grid)
-        found = [*parts(grid, self.task, spec.pair.name), tokens(grid, self.task, spec.pair.small)]
+        found = [*parts(grid, self.task, spec.own_pair.name), tokens(grid, self.task, spec.own_pair.small)]
         if spec.seeded:
-            found.append(FinetuneModel(self.task, f"finetune.{spec.pair.small}", self.seed))
+            found.append(FinetuneModel(self.task, f"finetune.{spec.own_pair.small}", self.seed))
+        if sweep := self.sweep(grid):
+            found += [sweep] if grid.has_sweep(spec.merge) else []
         if spec.merge:
-            found += [self.sweep(grid)] if grid.has_sweep(spec.merge) else []
-            found += moments(grid, self.task, spec.pair.name, spec.merge)
+            found += moments(grid, self.task, spec.own_pair.name, spec.merge)
         return [*found, *self.layers(grid), *self.probes(grid)]
 
     def hashed(self, grid: Grid) -> str:
         spec, sweep = self.spec(grid), self.sweep(grid)
-        inputs = [grid.row(self.task).primary_metric, EmbedTask(self.task, spec.pair.large).fingerprint(grid)]
+        inputs = [grid.row(self.task).primary_metric, EmbedTask(self.task, spec.own_pair.large).fingerprint(grid)]
         if spec.seeded:
-            inputs.append(plain(grid, self.task, spec.pair.small, self.seed))
+            inputs.append(plain(grid, self.task, spec.own_pair.small, self.seed))
         if sweep:
             inputs.append(sweep.fingerprint(grid))
         if spec.merge and not spec.seeded:
-            inputs.append(weights(grid, spec.pair.small).fingerprint(grid))
+            inputs.append(weights(grid, spec.own_pair.small).fingerprint(grid))
         if spec.merge and not spec.head and "texts" in methods.facts(spec.method).needs:
             inputs += grid.calibration_text().values()
         inputs += [step.fingerprint(grid) for step in (*self.layers(grid), *self.probes(grid))]
-        own = [spec.method, spec.head, effective(spec)]
+        own = [spec.method or None, spec.head or None, effective(spec)]
         return hash_of("merge", *own, *inputs, grid.study.launch.of_inference(), recipe=_RECIPE)
 
     def depends_on(self, grid: Grid) -> str:
@@ -85,18 +87,20 @@ class MergeModels(Making):
         if spec.head:
             yield from self._head(sizes)
         elif methods.facts(spec.method).kind == "weights":
-            (_, large), outputs = sizes.shapes(spec.pair.name), sizes.grid.row(self.task).outputs
-            select = sizes.lengths(self.task, "select", spec.pair.large)
+            (_, large), outputs = sizes.shapes(spec.own_pair.name), sizes.grid.row(self.task).outputs
+            select = sizes.lengths(self.task, "select", spec.own_pair.large)
             tried = len(sizes.grid.merges[spec.merge].options.grid(self.seed))
             yield Work(f"{self.name}/select", tried * classifier_flops(large, outputs, select))
         else:
-            for part, flops, mode in sizes.grid.merges[spec.merge].options.making(self._sizes(sizes)):
+            options = sizes.grid.merges[spec.merge].options
+            assert isinstance(options, Composite)
+            for part, flops, mode in options.making(self._sizes(sizes)):
                 yield Work(f"{self.name}/{part}", flops, mode)
 
     def _sizes(self, sizes: Sizes) -> CompositeSizes:
         """What the FLOPs of making a composite depend on."""
         grid, spec = sizes.grid, self.spec(sizes.grid)
-        (small, large), pair = sizes.shapes(spec.pair.name), spec.pair
+        (small, large), pair = sizes.shapes(spec.own_pair.name), spec.own_pair
         train, select = (sizes.lengths(self.task, split, pair.large) for split in ("train", "select"))
         batch = grid.study.models[pair.small].finetune[self.task].batch_size
 
@@ -121,7 +125,10 @@ class MergeModels(Making):
 
     def _head(self, sizes: Sizes) -> Iterator[Work]:
         spec, outputs = self.spec(sizes.grid), sizes.grid.row(self.task).outputs
-        (small, large), fit = sizes.shapes(spec.pair.name), fit_lengths(sizes, self.task, spec.pair.name, spec.merge)
+        (small, large), fit = (
+            sizes.shapes(spec.own_pair.name),
+            fit_lengths(sizes, self.task, spec.own_pair.name, spec.merge),
+        )
         if spec.head != "labelled":
             yield Work(f"{self.name}/small-on-fit", encoder_flops(small, fit))
         ridge, select = len(spec.settings.ridge), len(sizes.task(self.task).tokens["select"])
@@ -131,7 +138,7 @@ class MergeModels(Making):
 
     def bytes(self, sizes: Sizes) -> int:
         spec = self.spec(sizes.grid)
-        if spec.merge is None or methods.facts(spec.method).kind == "weights":
-            return classifier_bytes(sizes, self.task, spec.pair.large)
+        if not spec.merge or methods.facts(spec.method).kind == "weights":
+            return classifier_bytes(sizes, self.task, spec.own_pair.large)
         # A small model trains beside the frozen large one, or (calm) links of about the small model's size.
-        return classifier_bytes(sizes, self.task, spec.pair.small) if methods.facts(spec.method).trained else 0
+        return classifier_bytes(sizes, self.task, spec.own_pair.small) if methods.facts(spec.method).trained else 0

@@ -3,10 +3,19 @@
 import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import TypeVar
 
 import numpy as np
 
-from graft.config.models import HubModel, PretrainingOptions
+from graft.config.models import (
+    DistilledModel,
+    HubModel,
+    MaskedModel,
+    PackageModel,
+    PathModel,
+    PretrainingOptions,
+    RandomModel,
+)
 from graft.encoders.batches import guessed_tokens, training_batches, unlabelled_window
 from graft.encoders.local_models import model_files
 from graft.flops import counts as count
@@ -19,6 +28,7 @@ from graft.study.steps.step import NUMBER, PRETRAINED, Step, Work, hash_of
 
 # Bytes of the tokenizer's files beside every model, as measured with BERT's vocabulary.
 TOKENIZER = 700_000
+Source = TypeVar("Source")
 
 
 @dataclass(frozen=True)
@@ -27,6 +37,12 @@ class _Model(Step):
 
     made = "models/{model}/manifest.json"
     files = PRETRAINED
+
+    def source(self, grid: Grid, kind: type[Source]) -> Source:
+        """The source of the model in the config, which is of this kind."""
+        source = grid.study.models[self.model].source
+        assert isinstance(source, kind)
+        return source
 
     def depends_on(self, grid: Grid) -> str:
         return f"models.{self.model}.source"
@@ -47,6 +63,7 @@ class DownloadModel(_Model):
         source = grid.study.models[self.model].source
         if isinstance(source, HubModel):
             return hash_of("model", source.model_dump())
+        assert isinstance(source, PathModel | PackageModel)
         found = model_files(source, f"models.{self.model}.source")
         return hash_of("model", {path.name: files.sha256(path) for path in found})
 
@@ -60,10 +77,10 @@ class InitialiseModel(_Model):
     rule = "initialise_model"
 
     def inputs(self, grid: Grid) -> list[Step]:
-        return [weights(grid, grid.study.models[self.model].source.like)]
+        return [weights(grid, self.source(grid, RandomModel).like)]
 
     def hashed(self, grid: Grid) -> str:
-        source = grid.study.models[self.model].source
+        source = self.source(grid, RandomModel)
         return hash_of("initialise", weights(grid, source.like).fingerprint(grid), source.seed)
 
 
@@ -89,15 +106,15 @@ class DistilModel(_Pretraining):
     work_kind = "distillation"
 
     def inputs(self, grid: Grid) -> list[Step]:
-        return [*self._texts(grid), weights(grid, grid.study.models[self.model].source.teacher)]
+        return [*self._texts(grid), weights(grid, self.source(grid, DistilledModel).teacher)]
 
     def hashed(self, grid: Grid) -> str:
-        source = grid.study.models[self.model].source
+        source = self.source(grid, DistilledModel)
         own = [source.shape.model_dump(), source.options.model_dump(), source.seed]
         return hash_of("distil", *own, *self._launched(grid, source.teacher))
 
     def work(self, sizes: Sizes) -> Iterator[Work]:
-        source = sizes.grid.study.models[self.model].source
+        source = self.source(sizes.grid, DistilledModel)
         options, teacher, student = source.options, sizes.shape(source.teacher), sizes.shape(self.model)
         lengths = _text_lengths(sizes, options, teacher)
         rng = np.random.default_rng(source.seed)
@@ -119,14 +136,14 @@ class PretrainModel(_Pretraining):
     work_kind = "pre-training"
 
     def inputs(self, grid: Grid) -> list[Step]:
-        return [*self._texts(grid), weights(grid, grid.study.models[self.model].source.like)]
+        return [*self._texts(grid), weights(grid, self.source(grid, MaskedModel).like)]
 
     def hashed(self, grid: Grid) -> str:
-        source = grid.study.models[self.model].source
+        source = self.source(grid, MaskedModel)
         return hash_of("pretrain", source.options.model_dump(), source.seed, *self._launched(grid, source.like))
 
     def work(self, sizes: Sizes) -> Iterator[Work]:
-        grid, source, shape = sizes.grid, sizes.grid.study.models[self.model].source, sizes.shape(self.model)
+        grid, source, shape = sizes.grid, self.source(sizes.grid, MaskedModel), sizes.shape(self.model)
         options, lengths = source.options, _text_lengths(sizes, source.options, shape)
         special = [np.full(len(sizes.task(t).tokens["train"]), 1 + len(grid.row(t).text)) for t in grid.study.tasks]
         guessed = guessed_tokens(lengths - np.concatenate(special), options.masked)
@@ -138,7 +155,7 @@ class PretrainModel(_Pretraining):
 
 
 # By the kind of a model's source.
-BY_SOURCE = {
+BY_SOURCE: dict[str, type[Step]] = {
     "hub": DownloadModel,
     "path": DownloadModel,
     "python_package": DownloadModel,
@@ -150,7 +167,7 @@ BY_SOURCE = {
 
 def weights(grid: Grid, model: str) -> Step:
     """The step that brings or makes a model."""
-    return BY_SOURCE[grid.study.models[model].source.kind](model)
+    return BY_SOURCE[grid.study.models[model].source.kind].of({"model": model})
 
 
 def _text_lengths(sizes: Sizes, options: PretrainingOptions, shape: Shape) -> np.ndarray:

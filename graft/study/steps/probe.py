@@ -38,9 +38,12 @@ class Probe(Making):
     def inputs(self, grid: Grid) -> list[Step]:
         return [weights(grid, self.spec(grid).model), self.states(grid)]
 
+    def _ridge(self, grid: Grid) -> tuple[float, ...]:
+        probe = grid.study.systems.probe
+        return tuple(probe.ridge) if probe else ()
+
     def hashed(self, grid: Grid) -> str:
-        settings = grid.study.systems.probe
-        ridge, primary = settings.ridge if settings else (), grid.row(self.task).primary_metric
+        ridge, primary = self._ridge(grid), grid.row(self.task).primary_metric
         states = self.states(grid).fingerprint(grid)
         return hash_of("probe", states, self.spec(grid).pooling, ridge, primary, recipe=_RECIPE)
 
@@ -51,7 +54,7 @@ class Probe(Making):
         grid = sizes.grid
         width, outputs = sizes.shape(self.spec(grid).model).width, grid.row(self.task).outputs
         train, select = (len(sizes.task(self.task).tokens[split]) for split in ("train", "select"))
-        ridge = len(grid.study.systems.probe.ridge)
+        ridge = len(self._ridge(grid))
         scored = ridge * select * count.linear_flops(width, outputs)
         flops = count.ridge_flops(train, width, outputs, ridge) + scored
         yield Work(f"{self.system}/{self.task}/head", flops, "closed form")

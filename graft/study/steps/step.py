@@ -145,7 +145,7 @@ class Making(Step):
     seed: int | str
 
     made = "runs/{task}/{system}/seed-{seed}/build.json"
-    files = SAVED
+    files: ClassVar[str | None] = SAVED
 
     def spec(self, grid: Grid) -> System:
         return grid.systems[self.system]

@@ -3,6 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
+from graft.merging.facts import Weights
 from graft.registry import methods
 from graft.study.grid import Grid
 from graft.study.sizes import Sizes
@@ -50,6 +51,7 @@ class Sweep(Step):
     def work(self, sizes: Sizes) -> Iterator[Work]:
         (small, large), tried = sizes.shapes(self.pair), moved(sizes, self.merge, self.seed)
         merge, name = sizes.grid.merges[self.merge], f"sweep.{self.merge}.{self.pair}/{self.task}/seed-{self.seed}"
+        assert isinstance(merge.options, Weights)
         cost = merge.options.flops(small, large, merge.options.text_tokens)
         yield Work(f"{name}/prepare", cost.prepare, "closed form")
         yield Work(f"{name}/apply", tried * cost.apply, "closed form")
