@@ -97,7 +97,7 @@ wildcard_constraints:
 
 
 def asked_of_slurm(resource):
-    """What rules ask for by `resource`, where it is said in so many words: default-resources are expressions."""
+    """What rules ask for by `resource`, where it is spelt out: default-resources are expressions."""
     said = [str(rule.resources[resource].raw) for rule in workflow.rules if resource in rule.resources]
     return {name[2] for text in said if (name := re.fullmatch(r"(['\"]?)([\w.-]+)\1", text))}
 
@@ -183,7 +183,7 @@ TRAINER = launcher.start(STUDY.launch)
 
 
 def asking(gpus, nodes=1):
-    """Resources of a job with so many GPUs on each of so many nodes, in the way of this site (profiles/slurm)."""
+    """Resources of a job with this many GPUs on each node, as this site asks for them (profiles/slurm)."""
     gres, partition = os.environ.get("GRAFT_GRES"), os.environ.get("GRAFT_GPU_PARTITION")
     where = {"slurm_partition": partition} if partition and gpus else {}
     if nodes > 1:

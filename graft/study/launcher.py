@@ -34,7 +34,7 @@ class Node:
 
     @classmethod
     def of_slurm(cls, environment: Mapping[str, str]) -> Node:
-        """Read the node from an srun step with one task per node; raises ValueError outside of one."""
+        """Read the node from an srun step with one task per node; raises ValueError outside one."""
         try:
             rank, hosts = int(environment["SLURM_NODEID"]), environment["SLURM_STEP_NODELIST"]
             job = int(environment["SLURM_JOB_ID"])

@@ -1,7 +1,7 @@
 """Fine-tune a model on a task with one seed.
 
-What needs a merge first (`fewshot_model`, `warm_start`) is a step of its own, so that changing a merge's grid re-runs
-no other fine-tuning.
+Fine-tunings that need a merge first (`fewshot_model`, `warm_start`) are separate steps, so that changing a merge's grid
+re-runs no other fine-tuning.
 """
 
 from collections.abc import Iterator
@@ -47,7 +47,7 @@ class Tuning(Making):
         if spec.settings is None:
             return own
         inputs = [other.fingerprint(grid) for other in self.others(grid)]
-        # A warm start's merge and head are among `others`; each number of steps is a system of its own.
+        # A warm start's merge and head are among `others`; each number of optimizer steps is a separate system.
         settings = spec.settings.model_dump(exclude={"merge", "head", "steps"})
         return hash_of(type(spec.settings).__name__, settings, spec.steps or None, own, *inputs, recipe=self.recipe)
 

@@ -98,7 +98,7 @@ class MergeModels(Making):
                 yield Work(f"{self.name}/{part}", flops, mode)
 
     def _sizes(self, sizes: Sizes) -> CompositeSizes:
-        """What the FLOPs of making a composite depend on."""
+        """Collect what the FLOPs of making a composite depend on."""
         grid, spec = sizes.grid, self.spec(sizes.grid)
         (small, large), pair = sizes.shapes(spec.own_pair.name), spec.own_pair
         train, select = (sizes.lengths(self.task, split, pair.large) for split in ("train", "select"))

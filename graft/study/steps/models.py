@@ -91,7 +91,7 @@ class _Pretraining(_Model):
         return [DownloadTask(task) for task in grid.study.tasks]
 
     def _launched(self, grid: Grid, like: str) -> list[object]:
-        """What the result depends on, apart from its own settings."""
+        """Everything that the result depends on, apart from its own settings."""
         inputs = [weights(grid, like), *self._texts(grid)]
         return [*(step.fingerprint(grid) for step in inputs), grid.study.launch.of_one_process()]
 

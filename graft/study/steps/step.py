@@ -1,4 +1,4 @@
-"""What all steps have in common. A step is one job of a study. Imports no torch."""
+"""The common base of all steps. A step is one job of a study. Imports no torch."""
 
 from __future__ import annotations
 

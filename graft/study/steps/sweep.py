@@ -68,7 +68,7 @@ class Sweep(Step):
 
 
 def parts(grid: Grid, task: str, pair: str) -> list[Step]:
-    """What every merge of a pair reads, apart from the fine-tuned small model."""
+    """The steps that every merge of a pair reads, apart from the fine-tuned small model."""
     large, small = grid.pair(pair).large, grid.pair(pair).small
     return [weights(grid, large), weights(grid, small), tokens(grid, task, large), EmbedTask(task, large)]
 
