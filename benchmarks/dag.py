@@ -20,8 +20,11 @@ from pathlib import Path
 
 from graft.config import study
 from graft.io.strict_yaml import read_yaml
-from graft.study import steps
 from graft.study.grid import Grid
+from graft.study.steps import graph, tables
+from graft.study.steps.evaluate import Evaluate
+from graft.study.steps.measure_cost import MeasureCost
+from graft.study.steps.step import Step
 
 ROOT = Path(__file__).resolve().parents[1]
 
@@ -33,20 +36,20 @@ def study_of(seeds: int) -> dict:
 
 def seeds_for(jobs: int) -> int:
     """How many seeds make about so many jobs."""
-    few, more = (len(steps.of_study(Grid(study.parse(study_of(seeds))))) for seeds in (10, 20))
+    few, more = (len(graph.of_study(Grid(study.parse(study_of(seeds))))) for seeds in (10, 20))
     each = (more - few) / 10
     return max(1, round((jobs - few) / each + 10))
 
 
-def name_of(step: steps.Step) -> str:
+def name_of(step: Step) -> str:
     return "/".join(("out", step.rule, *map(str, step.wildcards), "done"))
 
 
-def write_bare(folder: Path, jobs: list[steps.Step], grid: Grid) -> None:
+def write_bare(folder: Path, jobs: list[Step], grid: Grid) -> None:
     """A Snakefile of these jobs, whose outputs stand in folders by rule and wildcards."""
-    needs = {name_of(step): [name_of(one) for one in steps.inputs(grid, step)] for step in jobs}
+    needs = {name_of(step): [name_of(one) for one in step.inputs(grid)] for step in jobs}
     (folder / "needs.json").write_text(json.dumps(needs))
-    ends = [name_of(step) for step in jobs if step.rule in ("evaluate", "measure_cost")]
+    ends = [name_of(step) for step in jobs if isinstance(step, Evaluate | MeasureCost)]
     text = [
         *("import json", "NEEDS = json.load(open('needs.json'))", f"ENDS = {ends!r}"),
         *("def minutes(wildcards, attempt):\n    return 60 * attempt", "rule all:\n    input: ENDS"),
@@ -94,7 +97,8 @@ def main() -> None:
     for wanted in args.jobs:
         values = study_of(seeds_for(wanted))
         grid = Grid(study.parse(values))
-        jobs = [step for step in steps.of_study(grid) if step.rule not in steps.LAST]
+        last = tables.last(grid)
+        jobs = [step for step in graph.of_study(grid) if step not in last]
         with tempfile.TemporaryDirectory() as temporary:
             ours, bare = Path(temporary) / "ours", Path(temporary) / "bare"
             ours.mkdir()
