@@ -1,6 +1,6 @@
 """Training speed of a MiniLM-shaped classifier on this CPU: eager attention against torch's fused one (sdpa).
 
-    python benchmarks/attention.py
+    python -m benchmarks.attention
 
 Random weights, bf16 autocast where the CPU computes in it, one thread; both in turn, medians of five rounds.
 """

@@ -1,5 +1,7 @@
 """Is a verdict right as often as it says? Simulated studies whose truth is known, and how long the statistics take.
 
+    python -m benchmarks.verdicts
+
 A study has tasks of GLUE's sizes, a reference and systems, seeds, and examples that are hard or easy for all of them.
 What is printed: how often a study without any effect has a false verdict, how often intervals hold the truth (of the
 usual percentile bootstrap over seeds beside ours), how often an effect of a given size is found, and the time for 30
