@@ -42,6 +42,7 @@ MODULES = (
 # First byte sent by the process that takes a job; the exit status follows when the job ends.
 TAKEN = b"T"
 LOST = 137  # exit status of a killed process
+forked = False  # whether this process was forked by a server to run a program
 _LENGTH = 8  # bytes of a request's length prefix
 
 
@@ -124,6 +125,8 @@ def serve(path: Path) -> None:
 
 def _run(connection: socket.socket, files: list[int]) -> NoReturn:
     """Turn this forked process into the requested program."""
+    global forked
+    forked = True
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     with connection.makefile("rb", buffering=0) as stream:
         size = int.from_bytes(_whole(stream, _LENGTH))

@@ -1,6 +1,8 @@
 """Shared parts of the workflow's programs: arguments, the study they belong to, one-line errors, progress."""
 
 import argparse
+import atexit
+import os
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -10,7 +12,7 @@ from graft.compute import ending, hardware
 from graft.config.study import load
 from graft.io import locks
 from graft.io.progress import progress as progress
-from graft.study import cluster
+from graft.study import cluster, preload
 from graft.study.grid import Grid
 from graft.study.paths import Paths
 from graft.study.steps.step import Step
@@ -54,7 +56,22 @@ def start(kind: type[S], purpose: str | None, threads: bool = True) -> tuple[S, 
 
 
 def run(main: Callable[[], None]) -> None:
-    """Run a program's `main` under `graft.compute.ending.run`."""
+    """Run a program's `main`, and end this process.
+
+    Python takes more than a second to take torch apart, and every job would wait for it: a process that is done only
+    runs its exit functions and flushes its output.
+    """
+    call(main)
+    if preload.forked:
+        return  # its server reports the status
+    atexit._run_exitfuncs()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    os._exit(0)
+
+
+def call(main: Callable[[], None]) -> None:
+    """Call a program's `main` under `graft.compute.ending.run`."""
     ending.run(Path(sys.argv[0]).stem, main)
     _leave_processes()
 

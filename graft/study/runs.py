@@ -129,7 +129,7 @@ def save_system(
     launch: Launch | None = None,
     diagnostics: dict[str, float] | None = None,
 ) -> None:
-    """Write build.json beside a finished `model/`; it is written last, since it contains the sha256 of the model's files.
+    """Write build.json beside a finished `model/`, last, since it contains the sha256 of the model's files.
 
     `flops`: parts of the training FLOPs, by a name that is unique in the study; `score`: the primary metric on
     `select`; `launch`: how it was computed, if not as the study says; `diagnostics`: values that the method reports
