@@ -1,6 +1,8 @@
 """Convert a published BERT to a common form: a Hugging Face folder with float32 safetensors and a checked tokenizer."""
 
 from collections.abc import Mapping
+from contextlib import suppress
+from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +22,7 @@ from graft.tasks import alike
 from graft.tasks.tokens import load_tokenizer
 
 SHARDS = ("model-*-of-*.safetensors", "model.safetensors.index.json", "pytorch_model-*-of-*.bin")
+PICKLES = "pytorch_model"
 HUB_FILES = (
     *("config.json", "model.safetensors", "pytorch_model.bin", "pytorch_model.bin.index.json", "added_tokens.json"),
     *(*SHARDS, *files.TOKENIZER),
@@ -112,11 +115,17 @@ def _projected(state: Mapping[str, Tensor]) -> dict[str, str]:
 
 def _source_folder(source: HubModel | PathModel | PackageModel, where: str) -> Path:
     if isinstance(source, HubModel):
-        from huggingface_hub import snapshot_download
+        from huggingface_hub import HfApi, snapshot_download
         from huggingface_hub.errors import HfHubHTTPError
 
+        listed: list[str] = []
+        with suppress(Exception):  # whatever is wrong, the download says it, or finds the files in the cache
+            listed = HfApi().list_repo_files(source.repo, revision=source.revision)
+        # Many models are published twice, as safetensors and as pickles of the same weights.
+        twice = any(fnmatch(name, "model*.safetensors") for name in listed)
+        wanted = [name for name in HUB_FILES if not (twice and name.startswith(PICKLES))]
         try:
-            return Path(snapshot_download(source.repo, revision=source.revision, allow_patterns=list(HUB_FILES)))
+            return Path(snapshot_download(source.repo, revision=source.revision, allow_patterns=wanted))
         except (HfHubHTTPError, OSError) as error:
             reason = " ".join(str(error).split())
             raise ValueError(f"{where}: {source.repo}@{source.revision} cannot be downloaded: {reason}") from None

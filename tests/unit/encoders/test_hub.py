@@ -106,6 +106,16 @@ def test_a_model_in_several_files_comes_from_the_hub(hub, tmp_path, pico_models)
     assert all(ours[name].equal(tensor) for name, tensor in theirs.items())
 
 
+def test_of_a_model_that_is_published_twice_only_the_safetensors_are_fetched(hub, tmp_path, pico_models):
+    shutil.copyfile(
+        pico_models / "small" / "model.safetensors", hub / "models" / "owner" / "tiny" / "model.safetensors"
+    )
+    done = fetch(MODEL, hub, tmp_path / "out")
+    assert done.returncode == 0, done.stderr
+    fetched = {path.name for path in (hub / "cache").rglob("*")}
+    assert "model.safetensors" in fetched and "pytorch_model.bin" not in fetched
+
+
 def test_a_data_set_on_the_hub_reads_like_its_tsv(hub, tmp_path):
     done = fetch(TASK, hub, tmp_path / "out")
     assert done.returncode == 0, done.stderr
