@@ -107,9 +107,7 @@ def test_a_model_in_several_files_comes_from_the_hub(hub, tmp_path, pico_models)
 
 
 def test_of_a_model_that_is_published_twice_only_the_safetensors_are_fetched(hub, tmp_path, pico_models):
-    shutil.copyfile(
-        pico_models / "small" / "model.safetensors", hub / "models" / "owner" / "tiny" / "model.safetensors"
-    )
+    files.copy_into(pico_models / "small", hub / "models" / "owner" / "tiny", ["model.safetensors"])
     done = fetch(MODEL, hub, tmp_path / "out")
     assert done.returncode == 0, done.stderr
     fetched = {path.name for path in (hub / "cache").rglob("*")}
