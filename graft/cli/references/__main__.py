@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 from graft.cli.references import configuration, methods, modules
@@ -13,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[3]
 PAGES: dict[str, Callable[[], str]] = {
     "docs/methods.md": methods.reference,
     "docs/configuration.md": configuration.reference,
-    "docs/architecture.md": lambda: modules.architecture(ROOT / "docs" / "architecture.md"),
+    "docs/architecture.md": partial(modules.architecture, ROOT / "docs" / "architecture.md"),
     "config/study.schema.json": lambda: json.dumps(Study.model_json_schema(), indent=2) + "\n",
 }
 
