@@ -4,7 +4,7 @@ from typing import ClassVar, NamedTuple
 
 from graft.flops.counts import classifier_flops
 from graft.registry.alignments import EASY_RIDGE
-from graft.registry.methods import HEADS, KINDS, NEEDS, ONE_SHAPE
+from graft.registry.methods import HEADS, KINDS, NEEDS
 from graft.registry.options import Options
 from graft.registry.shapes import Shape
 
@@ -76,25 +76,3 @@ class Weights(TwoShapes):
     def flops(self, small: Shape, large: Shape, tokens: int) -> Cost:
         """FLOPs of the two halves, without calibration and search; `tokens`: how many the texts have that it reads."""
         return Cost()
-
-
-class OneShape(Options):
-    """A method that merges models of one shape.
-
-    strength: the published default of the factor that a change is multiplied by.
-    base: whether a base model is required; if not, only strengths other than the default require one.
-    weighted: whether models may have weights. models: the fewest and the most that it takes (None: no limit).
-    statistics: the file that it reads for each model, or "".
-    """
-
-    kind = ONE_SHAPE
-    strength: ClassVar[float] = 1.0
-    base: ClassVar[bool] = True
-    weighted: ClassVar[bool] = True
-    models: ClassVar[tuple[int, int | None]] = (1, None)
-    statistics: ClassVar[str] = ""
-
-    @staticmethod
-    def factoring(shape: Shape, outputs: int | None, models: int) -> int:
-        """FLOPs of decompositions and least squares in a merge of so many models; the rest are sums."""
-        return 0

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Sequence
 
-from graft.merging.homogeneous.averages import UniformOptions
+from graft.merging.homogeneous.averages import Average
 from graft.registry.methods import GREEDY
 
 
-class GreedyOptions(UniformOptions):
+class Greedy(Average):
     name = kind = GREEDY
     implementation = f"{__name__}:greedy"
 

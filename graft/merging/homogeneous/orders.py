@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from graft.merging.facts import OneShape
+from graft.merging.homogeneous.protocol import Method
 from graft.merging.homogeneous.shards import Slot
 
 
@@ -37,7 +37,7 @@ class Plan:
 
     strength: float
     weights: tuple[float, ...]
-    options: OneShape
+    options: Method
     sources: dict[str, tuple[Path, tuple[Path, ...]]]
     files: list[list[Slot]]
     dtype: str | None
