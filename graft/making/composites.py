@@ -18,7 +18,7 @@ from graft.flops.counts import encoder_flops, linear_flops, ridge_flops
 from graft.io.progress import Report, part_of
 from graft.making.pair_inputs import Built, PairInputs
 from graft.merging.classifier_heads import ridge
-from graft.merging.classifier_heads.labelled import label_targets
+from graft.merging.classifier_heads.fitting import label_targets
 from graft.merging.classifier_heads.ridge import LinearMap
 from graft.merging.composite import manifest
 from graft.merging.composite.concat_probe import ConcatProbeOptions
