@@ -47,14 +47,14 @@ def mix_logits(inputs: PairInputs, system: System, out: Path, report: Report) ->
     (probe,) = probes_of(system)
     small_folder, flops = inputs.system(inputs.finetuned, inputs.seed)
     probe_folder, probe_flops = inputs.system(probe, ALL_SEEDS)
-    logits = _small_logits(inputs, small_folder), _frozen_logits(inputs, probe_folder)
+    logits = {"small": _small_logits(inputs, small_folder), "probe": _frozen_logits(inputs, probe_folder)}
     scores = inputs.row.labels is None
-    choice, scales = logit_ensemble.fit(*logits, options.strengths, inputs.score, scores)
+    choice, scales = logit_ensemble.fit(logit_ensemble.combine, logits, options.strengths, inputs.score, scores)
     parts = {"small": small_folder, "probe": probe_folder}
     manifest.write(out, "logit_ensemble", parts, beta=choice.chosen.strength, scales=scales)
     # The probe's parts already count the large model's states on select; the small model's pass is counted here.
     asked = inputs.flops_over("select", load(small_folder).flops)
-    flops |= probe_flops | {f"{_name(inputs, system)}/small-on-select": asked}
+    flops |= probe_flops | {f"{inputs.name(system)}/small-on-select": asked}
     return Built(choice, flops, {"scales": scales})
 
 
@@ -62,28 +62,30 @@ def move_logits(inputs: PairInputs, system: System, out: Path, report: Report) -
     """Make `proxy_tuning`: shift the large model's probe by the change of the small model's logits in fine-tuning."""
     options = inputs.options(system, ProxyTuningOptions)
     names = dict(zip(("probe", "untuned"), probes_of(system), strict=True))
-    folders = {"tuned": inputs.system(inputs.finetuned, inputs.seed)[0]}
-    flops = dict(inputs.system(inputs.finetuned, inputs.seed)[1])
+    small_folder, flops = inputs.system(inputs.finetuned, inputs.seed)
+    folders = {"tuned": small_folder}
     for part, name in names.items():
         folders[part], parts = inputs.system(name, ALL_SEEDS)
         flops |= parts
     untuned = load(folders["untuned"]).to(inputs.device)
-    logits = (
-        _frozen_logits(inputs, folders["probe"]),
-        _small_logits(inputs, folders["tuned"]),
-        torch.from_numpy(run(untuned.logits, inputs.tokens("select"), inputs.max_tokens, device=inputs.device)),
-    )
-    choice, scales = proxy_tuning.fit(*logits, options.strengths, inputs.score, inputs.row.labels is None)
+    answers = run(untuned.logits, inputs.tokens("select"), inputs.max_tokens, device=inputs.device)
+    logits = {
+        "probe": _frozen_logits(inputs, folders["probe"]),
+        "tuned": _small_logits(inputs, folders["tuned"]),
+        "untuned": torch.from_numpy(answers),
+    }
+    scores = inputs.row.labels is None
+    choice, scales = logit_ensemble.fit(proxy_tuning.combine, logits, options.strengths, inputs.score, scores)
     manifest.write(out, "proxy_tuning", folders, alpha=choice.chosen.strength, scales=scales)
     asked = [inputs.flops_over("select", model.flops) for model in (untuned, load(folders["tuned"]))]
-    flops[f"{_name(inputs, system)}/small-on-select"] = sum(asked)
+    flops[f"{inputs.name(system)}/small-on-select"] = sum(asked)
     return Built(choice, flops, {"scales": scales})
 
 
 def join_states(inputs: PairInputs, system: System, out: Path, report: Report) -> Built:
     """Make `concat_probe`: a closed-form head on the concatenated pooled states of both models."""
     merge, options = inputs.merge(system), inputs.options(system, ConcatProbeOptions)
-    pooling, name = options.pooling, _name(inputs, system)
+    pooling, name = options.pooling, inputs.name(system)
     flops: dict[str, int] = {}
     folder, rows = inputs.small_folder, inputs.fit_rows(merge.settings.fit_rows)
     if options.small == "finetuned":
@@ -122,7 +124,7 @@ def join_states(inputs: PairInputs, system: System, out: Path, report: Report) -
 def stitch_layers(inputs: PairInputs, system: System, out: Path, report: Report) -> Built:
     """Make `stitch`: try every cut in the configured directions, with map and head in closed form; best on `select`."""
     merge, options = inputs.merge(system), inputs.options(system, StitchOptions)
-    sizes, name = merge.settings.ridge, _name(inputs, system)
+    sizes, name = merge.settings.ridge, inputs.name(system)
     layers = inputs.small_shape.layers, inputs.large_shape.layers
     cuts = {cut.number: cut for cut in all_cuts(*layers, options.direction)}
     small_folder, flops = inputs.system(inputs.finetuned, inputs.seed)
@@ -174,10 +176,6 @@ COMPOSITES: dict[str, Callable[[PairInputs, System, Path, Report], Built]] = {
     "concat_probe": join_states,
     "stitch": stitch_layers,
 }
-
-
-def _name(inputs: PairInputs, system: System) -> str:
-    return f"{system.name}/{inputs.task}/seed-{inputs.seed}"
 
 
 def _small_logits(inputs: PairInputs, folder: Path) -> Tensor:

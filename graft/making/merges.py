@@ -94,7 +94,7 @@ def merge_with_head(inputs: PairInputs, system: System, out: Path, report: Repor
     assert head is not None
     rows = inputs.fit_rows(settings.fit_rows)
     states = {0.0: (inputs.frozen["train.cls"][rows], inputs.frozen["select.cls"])}
-    name = f"{system.name}/{inputs.task}/seed-{inputs.seed}"
+    name = inputs.name(system)
     flops = {
         f"embed.{inputs.pair.large}/{inputs.task}/fit-{len(rows)}": inputs.passes(inputs.large_shape, "train", rows),
         f"embed.{inputs.pair.large}/{inputs.task}/select": inputs.passes(inputs.large_shape, "select"),
@@ -182,8 +182,7 @@ def merge_with_own_head(inputs: PairInputs, system: System, out: Path, report: R
     save_classifier(*made(choice.chosen.strength), inputs.large_folder, inputs.row.labels, out)
     forward = functools.partial(classifier_flops, inputs.large_shape, outputs=inputs.row.outputs)
     search_flops = len(strengths) * pass_flops(forward, inputs.tokens("select"), inputs.max_tokens)
-    name = f"{system.name}/{inputs.task}/seed-{inputs.seed}/select"
-    return Built(choice, inherited | {name: search_flops})
+    return Built(choice, inherited | {f"{inputs.name(system)}/select": search_flops})
 
 
 def build(inputs: PairInputs, system: System, out: Path, report: Report) -> Built:
