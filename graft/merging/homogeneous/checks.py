@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from graft.merging.homogeneous import companions
 from graft.merging.homogeneous.models import Models
@@ -45,10 +44,6 @@ def check_weights(weights: Sequence[float], count: int) -> None:
     if len(weights) != count:
         raise ValueError(f"--weights: {len(weights)} are given for {count} models; give one for each")
     if not all(math.isfinite(weight) for weight in weights):
-        raise ValueError(f"--weights {_told(weights)}: must be finite numbers")
+        raise ValueError(f"--weights {', '.join(map(str, weights))}: must be finite numbers")
     if abs(math.fsum(weights)) <= 1e-9 * math.fsum(map(abs, weights)):
-        raise ValueError(f"--weights {_told(weights)}: sum to zero, so they say nothing about any model")
-
-
-def _told(values: Sequence[Any]) -> str:
-    return ", ".join(str(value) for value in values)
+        raise ValueError(f"--weights {', '.join(map(str, weights))}: sum to zero, so they say nothing about any model")
