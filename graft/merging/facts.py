@@ -1,4 +1,4 @@
-"""What is known of the kinds of merge methods: their facts, and what they cost. Imports no torch."""
+"""Facts of the kinds of merge methods, and their costs. Imports no torch."""
 
 from typing import ClassVar, NamedTuple
 
@@ -29,7 +29,7 @@ class TwoShapes(Options):
     label_use: ClassVar[str]
     heads: ClassVar[tuple[str, ...]] = ()
     inference: ClassVar[tuple[str, ...]]
-    # What holds of a method that has no such option.
+    # Values for methods that have no such option.
     depth, evidence, small = "uniform", "activations", "finetuned"
     alignment, map_ridge, text_tokens = "least_squares", 1, 0
 

@@ -1,4 +1,4 @@
-"""What is known of composites: facts, and the FLOPs of their making, part by part. Imports no torch."""
+"""Facts of composites, and the FLOPs of their making, part by part. Imports no torch."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -36,7 +36,7 @@ class LinkedFlops(NamedTuple):
 
 @dataclass(frozen=True)
 class Making:
-    """What the FLOPs of a making depend on.
+    """Sizes that the FLOPs of a making depend on.
 
     `outputs`: width of the head; `ridges`: number of ridge sizes tried. Lengths [rows] in tokens, padded: of `train`,
     also as `trained` on in batches; of `select`; and of the rows of train that a head is `fit` on. `texts`: function
@@ -73,7 +73,7 @@ class Composite(TwoShapes):
     """A method that runs parts of both models."""
 
     kind, label_use, inference = KINDS[1], "train", ("small", "large")
-    # Whether it has weights of its own that are trained.
+    # Whether it has its own weights, which are trained.
     trained = False
 
     def making(self, sizes: Making) -> Iterator[Part]:
@@ -82,7 +82,7 @@ class Composite(TwoShapes):
 
 
 class Linked(Composite):
-    """A composite with weights of its own that are trained."""
+    """A composite with its own weights, which are trained."""
 
     trained = True
 

@@ -81,7 +81,7 @@ def write(
 
     A map is a linear map or the state dict of a trained module.
 
-    Raises ValueError if a kind, part, map or key is unknown or missing, or if a part holds no model.
+    Raises ValueError if a kind, part, map or key is unknown or missing, or if a part has no model.
     """
     parts, maps = parts or {}, maps or {}
     if kind not in KINDS:
@@ -140,6 +140,6 @@ def _relative(part: str | Path, out_folder: str | Path) -> str:
 def _hashes(out_folder: str | Path, part: str | Path) -> dict[str, str]:
     found = [name for name in PART_FILES if (Path(part) / name).is_file()]
     if not found:
-        raise ValueError(f"{part}: holds no model; it must have model.safetensors or {FILE}")
+        raise ValueError(f"{part}: contains no model; it must have model.safetensors or {FILE}")
     relative = _relative(part, out_folder)
     return {f"{relative}/{name}": sha256(Path(part) / name) for name in found}

@@ -67,7 +67,7 @@ def text(
         f"{weights}{told}). Source of the method: {plan.options.citation}.",
         table_of(sources),
         *_notes(plan),
-        f"All about its making stands in {record}. {UNTRIED} each of its models before you use it.",
+        f"Its full provenance is in {record}. {UNTRIED} each of its models before you use it.",
     )
 
 

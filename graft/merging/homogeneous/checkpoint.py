@@ -60,7 +60,7 @@ class Checkpoint:
         for file in self.files:
             for info in _tensors(file):
                 if info.name in self.tensors:
-                    raise ValueError(f"{file}: {info.name} stands in {self.tensors[info.name].file.name} as well")
+                    raise ValueError(f"{file}: {info.name} is in {self.tensors[info.name].file.name} as well")
                 self.tensors[info.name] = info
         self._descriptors = {file: os.open(file, os.O_RDONLY) for file in self.files}
         self._scratch: tempfile.TemporaryDirectory | None = None
@@ -73,7 +73,7 @@ class Checkpoint:
         if model.index is not None:
             placed = json.loads(model.index.read_text(encoding="utf-8"))["weight_map"]
             if unlike := set(placed) ^ set(found.tensors):
-                raise ValueError(f"{folder}: {min(unlike)} stands either in the index alone or in a file alone")
+                raise ValueError(f"{folder}: {min(unlike)} is either in the index alone or in a file alone")
         return found
 
     def under(self, names: Mapping[str, str]) -> Checkpoint:
@@ -173,5 +173,5 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     """Build a JSON object from its pairs; raises ValueError if a name occurs twice."""
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError("a name stands twice")
+        raise ValueError("a name appears twice")
     return found

@@ -12,7 +12,7 @@ from graft.merging.homogeneous.shards import Slot
 
 @dataclass(frozen=True)
 class Order:
-    """What to merge, and how. None means the method's default."""
+    """Models to merge, and how. None means the method's default."""
 
     method: str
     models: tuple[Path, ...]
@@ -29,7 +29,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a merge will do, before anything is written.
+    """The effects of a merge, before anything is written.
 
     sources: by role, a folder and its weights files. averaged: tensors that the base lacks; tied: groups of tied
     tensors; left_out: tensors that some models have and the merged one does not.

@@ -44,7 +44,7 @@ class Functional:
     twice.
 
     LayerNorms are refitted unit by unit (`layernorm`: fit or leave); embeddings move as in spacewise, if asked to
-    (`embedding_delta`). Each strength is a walk of its own, many forward passes over the texts. Use it
+    (`embedding_delta`). Each strength is a separate walk, many forward passes over the texts. Use it
     where a change in function is small in weights of the small model but not of the large one; it costs more than
     spacewise and needs the texts again.
     Source: ours.
