@@ -122,10 +122,7 @@ def _check(small: BertModel, large: BertModel) -> None:
 
 
 def _watch(
-    model: BertModel,
-    layers: Iterable[int],
-    batch: Mapping[str, Tensor],
-    see: Callable[[Place, Tensor], None],
+    model: BertModel, layers: Iterable[int], batch: Mapping[str, Tensor], see: Callable[[Place, Tensor], None]
 ) -> None:
     """Run a model and pass its activations [real tokens, width] and LayerNorms' spreads to `see`.
 

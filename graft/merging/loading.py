@@ -8,7 +8,9 @@ import torch
 from torch import Tensor
 
 from graft.encoders.bert import load_classifier, load_encoder
+from graft.encoders.pooling import pool
 from graft.encoders.states import Frozen
+from graft.flops.counts import linear_flops
 from graft.merging import predictors
 from graft.merging.classifier_heads.ridge import LinearMap
 from graft.merging.composite import manifest
@@ -18,6 +20,7 @@ from graft.merging.composite.logit_ensemble import maths as logit_ensemble
 from graft.merging.composite.manifest import Composite
 from graft.merging.composite.proxy_tuning import maths as proxy_tuning
 from graft.merging.composite.side_tuning.maths import SideTuned
+from graft.merging.composite.stitch import stitch_flops
 from graft.merging.composite.stitch.maths import Stitched
 from graft.merging.composite.trained import Trained
 from graft.merging.predictors import Predictor
@@ -48,13 +51,19 @@ def _probe(composite: Composite, parts: tuple[str, ...]) -> Predictor:
 
 
 def _stitch(composite: Composite) -> Predictor:
+    """The first layers of one model, a linear map, the last layers of another, a pooling, and a linear head."""
     folders = composite.part("first"), composite.part("second")
-    first, second = (load_encoder(folder) for folder in folders)
-    shapes = Shape.of(folders[0]), Shape.of(folders[1])
-    cut = Cut(**composite.fields["cut"])
-    joint = composite.linear(manifest.JOINT, shapes[0].width)
-    head = composite.linear(manifest.HEAD, shapes[1].width)
-    return predictors.stitched(Stitched(first, second, cut, joint), shapes, cut, composite.fields["pooling"], head)
+    first, second = (Shape.of(folder) for folder in folders)
+    joint, head = composite.linear(manifest.JOINT, first.width), composite.linear(manifest.HEAD, second.width)
+    cut, pooling = Cut(**composite.fields["cut"]), composite.fields["pooling"]
+    model = Stitched(*(load_encoder(folder) for folder in folders), cut, joint)
+    on_states = linear_flops(second.width, len(head.bias))
+    return Predictor(
+        [model],
+        lambda batch: head(pool(model(batch), batch["attention_mask"], pooling)),
+        lambda tokens: stitch_flops(first, second, cut, tokens) + on_states,
+        [head],
+    )
 
 
 def _trained(composite: Composite) -> Predictor:

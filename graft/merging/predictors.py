@@ -11,10 +11,7 @@ from graft.encoders.pooling import pool
 from graft.encoders.states import Frozen
 from graft.flops.counts import classifier_flops, encoder_flops, linear_flops
 from graft.merging.classifier_heads.ridge import LinearMap
-from graft.merging.composite.stitch import stitch_flops
-from graft.merging.composite.stitch.maths import Stitched
 from graft.merging.composite.trained import Trained
-from graft.registry.cuts import Cut
 from graft.registry.shapes import Shape
 
 Batch = Mapping[str, Tensor]
@@ -30,11 +27,7 @@ class Predictor:
     """
 
     def __init__(
-        self,
-        modules: Iterable[nn.Module],
-        answer: Answer,
-        flops: Callable[[int], int],
-        heads: Sequence[LinearMap] = (),
+        self, modules: Iterable[nn.Module], answer: Answer, flops: Callable[[int], int], heads: Sequence[LinearMap] = ()
     ) -> None:
         self.modules, self.answer, self.flops = list(modules), answer, flops
         tensors = [tensor for module in self.modules for tensor in module.parameters()]
@@ -74,17 +67,6 @@ def probe(encoders: Sequence[BertModel], shapes: Sequence[Shape], pooling: str, 
 
     on_states = linear_flops(sum(shape.width for shape in shapes), len(head.bias))
     return Predictor(encoders, answer, lambda t: sum(encoder_flops(s, t) for s in shapes) + on_states, [head])
-
-
-def stitched(model: Stitched, shapes: tuple[Shape, Shape], cut: Cut, pooling: str, head: LinearMap) -> Predictor:
-    """The first layers of one model, a linear map, the last layers of another, a pooling, and a linear head."""
-    on_states = linear_flops(shapes[1].width, len(head.bias))
-    return Predictor(
-        [model],
-        lambda batch: head(pool(model(batch), batch["attention_mask"], pooling)),
-        lambda tokens: stitch_flops(*shapes, cut, tokens) + on_states,
-        [head],
-    )
 
 
 def trained(module: Trained, frozen: Mapping[str, Frozen], flops: Callable[[int], int]) -> Predictor:

@@ -16,10 +16,6 @@ class Head:
     classifier_weight: Tensor
     classifier_bias: Tensor
 
-    @property
-    def outputs(self) -> int:
-        return self.classifier_weight.shape[0]
-
     def to(self, like: Tensor) -> Self:
         """This head in the dtype and on the device of another tensor."""
         return type(self)(*(tensor.to(like) for tensor in vars(self).values()))

@@ -8,9 +8,9 @@ import math
 import os
 import tempfile
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 
@@ -45,7 +45,7 @@ class TensorInfo:
         return self.dtype in FLOATING
 
 
-class Checkpoint:
+class Checkpoint(AbstractContextManager["Checkpoint"]):
     """The tensors of one model, in any number of files. Several threads may read at once."""
 
     def __init__(self, name: str, files: Iterable[Path]) -> None:
@@ -100,10 +100,7 @@ class Checkpoint:
             view, place = view[count:], place + count
         return values
 
-    def __enter__(self) -> Checkpoint:
-        return self
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *error: object) -> None:
         for descriptor in self._descriptors.values():
             os.close(descriptor)
         if self._scratch is not None:

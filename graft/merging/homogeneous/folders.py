@@ -20,9 +20,6 @@ from graft.merging.homogeneous.protocol import Method
 from graft.merging.homogeneous.shards import Slot, Writer, shared_out, size
 from graft.registry import methods
 
-# Config keys of the head.
-LABELS = configs.LABELS
-
 
 def merge(order: Order, report: engine.Report, dry_run: bool = False) -> Plan:
     """Merge folders into `order.out`, or with `dry_run` only check the order and plan the merge.
@@ -142,9 +139,7 @@ def _opened(
     laid = layout.of(base, opened, family, configs.ties(known.values(), family), dtype)
     statistics = [
         layout.statistics_under(
-            stack.enter_context(Checkpoint(str(folder / method.statistics), [folder / method.statistics])),
-            laid,
-            family,
+            stack.enter_context(Checkpoint(str(folder / method.statistics), [folder / method.statistics])), laid, family
         )
         for folder in order.statistics
     ]

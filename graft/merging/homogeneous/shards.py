@@ -7,9 +7,9 @@ import math
 import os
 import re
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 from graft.merging.homogeneous.checkpoint import INDEX, WEIGHTS
 from graft.merging.homogeneous.formats import FLOATING, STORED, Array, narrowed
@@ -58,7 +58,7 @@ def shared_out(slots: Sequence[Slot], limit: int) -> list[list[Slot]]:
     return files
 
 
-class Writer:
+class Writer(AbstractContextManager["Writer"]):
     """The weights files of one model folder. A write cannot reach outside its tensor; `close` checks completeness."""
 
     def __init__(self, folder: Path, slots: Sequence[Slot], limit: int) -> None:
@@ -143,11 +143,8 @@ class Writer:
         while self._descriptors:
             os.close(self._descriptors.pop())
 
-    def __enter__(self) -> Writer:
-        return self
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if error is None:
+    def __exit__(self, kind: type | None, *error: object) -> None:
+        if kind is None:
             self.close()
         else:
             self._release()

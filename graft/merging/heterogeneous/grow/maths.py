@@ -134,11 +134,10 @@ def _empty(large: Mapping[str, Tensor], prefix: str, gain: Tensor, bias: Tensor)
     """A block that adds nothing to its input, and whose LayerNorms restore the input's usual mean and spread."""
     mean = bias.mean()
     spread = (gain.square().mean() + (bias - mean).square().mean()).sqrt()
-    for linear in LINEARS:
+    for linear in ("attention.output.dense", "output.dense"):
         for kind in ("weight", "bias"):
             name = f"{prefix}{linear}.{kind}"
-            if linear.endswith("output.dense"):
-                yield name, torch.zeros_like(large[name], dtype=torch.float64, device="cpu")
+            yield name, torch.zeros_like(large[name], dtype=torch.float64, device="cpu")
     for norm in NORMS:
         width = large[f"{prefix}{norm}.weight"].shape
         yield f"{prefix}{norm}.weight", torch.full(width, float(spread), dtype=torch.float64)
