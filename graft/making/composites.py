@@ -15,7 +15,7 @@ from torch import Tensor
 from graft.encoders import features
 from graft.encoders.bert import load_encoder, new_classifier
 from graft.encoders.inference import Batch, pass_flops, run
-from graft.flops.counts import encoder_flops, linear_flops, ridge_flops
+from graft.flops.counts import encoder_flops, ridge_flops
 from graft.io.progress import Report, part_of
 from graft.making.pair_inputs import Built, PairInputs
 from graft.merging.classifier_heads import ridge
@@ -109,13 +109,13 @@ def join_states(inputs: PairInputs, system: System, out: Path, report: Report) -
     choice = search(heads, lambda point: inputs.score(heads[point](states)))
     models = {"small": folder, "large": inputs.large_folder}
     manifest.write(out, "concat_probe", models, {manifest.HEAD: heads[choice.chosen]}, pooling=pooling)
-    large = f"embed.{inputs.pair.large}/{inputs.task}"
+    large, scored = f"embed.{inputs.pair.large}/{inputs.task}", len(inputs.select_labels)
     flops |= {
         f"{large}/fit-{len(rows)}": inputs.passes(inputs.large_shape, "train", rows),
         f"{large}/select": inputs.passes(inputs.large_shape, "select"),
         f"{name}/small-on-fit": inputs.passes(inputs.small_shape, "train", rows),
         f"{name}/small-on-select": inputs.passes(inputs.small_shape, "select"),
-        f"{name}/head": _head_flops(inputs, states.shape[1], len(rows), len(merge.settings.ridge)),
+        f"{name}/head": ridge_flops(len(rows), states.shape[1], inputs.row.outputs, len(merge.settings.ridge), scored),
     }
     return Built(choice, flops, {"fit_rows": len(rows)})
 
@@ -140,6 +140,7 @@ def stitch_layers(inputs: PairInputs, system: System, out: Path, report: Report)
     heads: dict[Point, LinearMap] = {}
     select: dict[int, Tensor] = {}
     taken: Counter[str] = Counter()
+    scored = len(inputs.select_labels)
     for done, (number, cut) in enumerate(cuts.items()):
         first, second = cut.roles
         joints[number] = stitch.joint(seen[first][cut.below], seen[second][cut.above], options.map_ridge)
@@ -150,7 +151,7 @@ def stitch_layers(inputs: PairInputs, system: System, out: Path, report: Report)
         taken["joint"] += ridge_flops(len(seen[first][cut.below]), shapes[first].width, shapes[second].width, 1)
         taken["fit"] += pass_flops(cost, inputs.tokens("train"), inputs.max_tokens, rows)
         taken["select"] += pass_flops(cost, inputs.tokens("select"), inputs.max_tokens)
-        taken["head"] += _head_flops(inputs, shapes[second].width, len(rows), len(sizes))
+        taken["head"] += ridge_flops(len(rows), shapes[second].width, inputs.row.outputs, len(sizes), scored)
         report(done + 1, len(cuts), cut.name)
     choice = search(heads, lambda point: inputs.score(heads[point](select[int(point.strength)])))
     number = int(choice.chosen.strength)
@@ -232,12 +233,6 @@ def _out_of_fold(
         found[inside] = _pooled(inputs, body, pooling, "train", rows[inside])
         flops = {part: flops.get(part, 0) + count for part, count in tuned.flops.items()}
     return found, flops
-
-
-def _head_flops(inputs: PairInputs, width: int, rows: int, sizes: int) -> int:
-    """FLOPs of fitting heads with `sizes` ridge sizes, and of scoring them on `select`."""
-    outputs = inputs.row.outputs
-    return ridge_flops(rows, width, outputs, sizes) + sizes * len(inputs.select_labels) * linear_flops(width, outputs)
 
 
 def _texts_flops(texts: Sequence[Batch], shape: Shape) -> int:

@@ -31,7 +31,7 @@ class TwoShapes(Options):
     inference: ClassVar[tuple[str, ...]]
     # Values for methods that have no such option.
     depth, evidence, small = "uniform", "activations", "finetuned"
-    alignment, map_ridge, text_tokens = "least_squares", 1, 0
+    alignment, map_ridge, text_tokens = "least_squares", 1.0, 0
 
     def __init_subclass__(cls) -> None:
         """Raise ValueError for an unknown need or head."""
@@ -60,7 +60,7 @@ class TwoShapes(Options):
 
     def grid(self, seed: int | str) -> tuple[float, ...]:
         """Strengths to try, in rising order and 0 among them; random ones depend on `seed` alone."""
-        return self.strengths
+        return tuple(self.values()["strengths"])
 
     def answers(self, small: Shape, large: Shape, tokens: int, outputs: int) -> list[int]:
         """FLOPs of one example padded to `tokens`, for each of the forms that a system may be made in."""
@@ -71,7 +71,9 @@ class TwoShapes(Options):
 class Weights(TwoShapes):
     """A method that makes one model of the large shape."""
 
-    kind, label_use, heads, inference = KINDS[0], "select", HEADS, ("large",)
+    kind, label_use = KINDS[0], "select"
+    heads: ClassVar[tuple[str, ...]] = HEADS
+    inference: ClassVar[tuple[str, ...]] = ("large",)
 
     def flops(self, small: Shape, large: Shape, tokens: int) -> Cost:
         """FLOPs of the two halves, without calibration and search; `tokens`: how many the texts have that it reads."""

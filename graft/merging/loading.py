@@ -56,7 +56,7 @@ def _stitch(composite: Composite) -> Predictor:
     first, second = (Shape.of(folder) for folder in folders)
     joint, head = composite.linear(manifest.JOINT, first.width), composite.linear(manifest.HEAD, second.width)
     cut, pooling = Cut(**composite.fields["cut"]), composite.fields["pooling"]
-    model = Stitched(*(load_encoder(folder) for folder in folders), cut, joint)
+    model = Stitched(load_encoder(folders[0]), load_encoder(folders[1]), cut, joint)
     on_states = linear_flops(second.width, len(head.bias))
     return Predictor(
         [model],

@@ -30,7 +30,7 @@ class Predictor:
         self, modules: Iterable[nn.Module], answer: Answer, flops: Callable[[int], int], heads: Sequence[LinearMap] = ()
     ) -> None:
         self.modules, self.answer, self.flops = list(modules), answer, flops
-        tensors = [tensor for module in self.modules for tensor in module.parameters()]
+        tensors: list[Tensor] = [tensor for module in self.modules for tensor in module.parameters()]
         tensors += [tensor for head in heads for tensor in (head.weight, head.bias)]
         self.parameters = sum(tensor.numel() for tensor in tensors)
         self.bytes = sum(tensor.nbytes for tensor in tensors)

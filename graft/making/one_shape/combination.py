@@ -155,15 +155,8 @@ class Combination:
             for role, named, weights in [*base, *members]
         }
         config = {"architectures": ["BertForSequenceClassification"]}
-        return (
-            card.text(
-                replace(plan, options=self.facts.checked(self.system.settings.options)),
-                config,
-                found,
-                "the build.json beside this folder",
-            )
-            + note
-        )
+        plan = replace(plan, options=self.facts.checked(self.system.settings.options))
+        return card.text(plan, config, found, "the build.json beside this folder") + note
 
 
 @contextlib.contextmanager

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from graft.flops.counts import classifier_flops, encoder_flops, linear_flops, ridge_flops, summed_flops
+from graft.flops.counts import classifier_flops, encoder_flops, ridge_flops, summed_flops
 from graft.merging.facts import TwoShapes
 from graft.registry.depth import DepthMap, uniform
 from graft.registry.methods import KINDS
@@ -65,14 +65,14 @@ class Making:
 
     def head(self, width: int) -> int:
         """FLOPs of fitting heads on states of this width, and of their answers on `select`."""
-        scored = self.ridges * len(self.select) * linear_flops(width, self.outputs)
-        return ridge_flops(len(self.fit), width, self.outputs, self.ridges) + scored
+        return ridge_flops(len(self.fit), width, self.outputs, self.ridges, scored=len(self.select))
 
 
 class Composite(TwoShapes):
     """A method that runs parts of both models."""
 
-    kind, label_use, inference = KINDS[1], "train", ("small", "large")
+    kind, label_use = KINDS[1], "train"
+    inference: ClassVar[tuple[str, ...]] = ("small", "large")
     # Whether it has its own weights, which are trained.
     trained = False
 

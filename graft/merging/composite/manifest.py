@@ -97,8 +97,8 @@ def write(
         raise ValueError(f"pooling {fields['pooling']!r} is unknown; available: {', '.join(POOLINGS)}")
     with atomic_folder(out_folder) as folder:
         hashes: dict[str, str] = {}
-        for file, given in maps.items():
-            tensors = vars(given) if isinstance(given, LinearMap) else given
+        for file, fitted in maps.items():
+            tensors = vars(fitted) if isinstance(fitted, LinearMap) else fitted
             save_file({name: t.cpu().float().contiguous() for name, t in tensors.items()}, folder / file)
             hashes[file] = sha256(folder / file)
         for part in parts.values():
