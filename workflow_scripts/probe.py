@@ -6,7 +6,7 @@ from graft.compute import hardware
 from graft.encoders.features import load_states
 from graft.flops.counts import linear_flops, ridge_flops
 from graft.merging.classifier_heads import ridge
-from graft.merging.classifier_heads.labelled import label_targets
+from graft.merging.classifier_heads.fitting import label_targets
 from graft.merging.composite import manifest
 from graft.merging.selection import Point, search
 from graft.study import program, runs

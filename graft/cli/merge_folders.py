@@ -28,9 +28,8 @@ from graft.io.model_folders import CONFIG, label_names, open_folder
 from graft.io.progress import Report
 from graft.merging.alignment.cka import layer_similarity
 from graft.merging.calibration import calibrate, check_tokens
-from graft.merging.classifier_heads.fitting import fit_heads
+from graft.merging.classifier_heads.fitting import fit_heads, label_targets
 from graft.merging.classifier_heads.head import Head, head_logits
-from graft.merging.classifier_heads.labelled import label_targets
 from graft.merging.facts import Weights
 from graft.merging.heterogeneous.interpolate.maths import interpolated_head
 from graft.merging.protocol import Parts, extended

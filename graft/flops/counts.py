@@ -101,13 +101,15 @@ def svd_flops(rows: int, columns: int) -> int:
     return 6 * n * m**2 + 20 * m**3
 
 
-def ridge_flops(rows: int, features: int, outputs: int, sizes: int = 1) -> int:
+def ridge_flops(rows: int, features: int, outputs: int, sizes: int = 1, scored: int = 0) -> int:
     """FLOPs of one closed-form ridge fit: Gram, cross products, one eigendecomposition, one solution per ridge size.
 
-    Each product with the eigenvectors, one into their basis and one back for every ridge size, is 2 f^2 c.
+    Each product with the eigenvectors, one into their basis and one back for every ridge size, is 2 f^2 c. `scored`:
+    rows that the map of every size is then applied to.
     """
     gram_and_cross = 2 * rows * features * (features + outputs)
-    return gram_and_cross + eigen_flops(features) + 2 * features**2 * outputs * (1 + sizes)
+    solutions = 2 * features**2 * outputs * (1 + sizes)
+    return gram_and_cross + eigen_flops(features) + solutions + sizes * scored * linear_flops(features, outputs)
 
 
 def head_flops(head: str, small: Shape, large: Shape, outputs: int, rows: int, sizes: int, scored: int = 0) -> int:

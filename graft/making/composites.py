@@ -2,6 +2,7 @@
 
 import functools
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -12,13 +13,13 @@ import torch
 from torch import Tensor
 
 from graft.encoders import features
-from graft.encoders.bert import load_classifier, load_encoder, new_classifier
-from graft.encoders.inference import Batch, pass_flops, predict, run
-from graft.flops.counts import encoder_flops, linear_flops, ridge_flops
+from graft.encoders.bert import load_encoder, new_classifier
+from graft.encoders.inference import Batch, pass_flops, run
+from graft.flops.counts import encoder_flops, ridge_flops
 from graft.io.progress import Report, part_of
 from graft.making.pair_inputs import Built, PairInputs
 from graft.merging.classifier_heads import ridge
-from graft.merging.classifier_heads.labelled import label_targets
+from graft.merging.classifier_heads.fitting import label_targets
 from graft.merging.classifier_heads.ridge import LinearMap
 from graft.merging.composite import manifest
 from graft.merging.composite.concat_probe import ConcatProbeOptions
@@ -30,6 +31,7 @@ from graft.merging.composite.proxy_tuning import maths as proxy_tuning
 from graft.merging.composite.stitch import StitchOptions, stitch_flops
 from graft.merging.composite.stitch import maths as stitch
 from graft.merging.loading import load
+from graft.merging.predictors import Predictor
 from graft.merging.selection import Point, search
 from graft.registry.cuts import cuts as all_cuts
 from graft.registry.shapes import Shape
@@ -47,14 +49,15 @@ def mix_logits(inputs: PairInputs, system: System, out: Path, report: Report) ->
     (probe,) = probes_of(system)
     small_folder, flops = inputs.system(inputs.finetuned, inputs.seed)
     probe_folder, probe_flops = inputs.system(probe, ALL_SEEDS)
-    logits = _small_logits(inputs, small_folder), _frozen_logits(inputs, probe_folder)
+    small = load(small_folder)
+    logits = {"small": _answers(inputs, small), "probe": _frozen_logits(inputs, probe_folder)}
     scores = inputs.row.labels is None
-    choice, scales = logit_ensemble.fit(*logits, options.strengths, inputs.score, scores)
+    choice, scales = logit_ensemble.fit(logit_ensemble.combine, logits, options.strengths, inputs.score, scores)
     parts = {"small": small_folder, "probe": probe_folder}
     manifest.write(out, "logit_ensemble", parts, beta=choice.chosen.strength, scales=scales)
     # The probe's parts already count the large model's states on select; the small model's pass is counted here.
-    asked = inputs.flops_over("select", load(small_folder).flops)
-    flops |= probe_flops | {f"{_name(inputs, system)}/small-on-select": asked}
+    asked = inputs.flops_over("select", small.flops)
+    flops |= probe_flops | {f"{inputs.name(system)}/small-on-select": asked}
     return Built(choice, flops, {"scales": scales})
 
 
@@ -62,28 +65,26 @@ def move_logits(inputs: PairInputs, system: System, out: Path, report: Report) -
     """Make `proxy_tuning`: shift the large model's probe by the change of the small model's logits in fine-tuning."""
     options = inputs.options(system, ProxyTuningOptions)
     names = dict(zip(("probe", "untuned"), probes_of(system), strict=True))
-    folders = {"tuned": inputs.system(inputs.finetuned, inputs.seed)[0]}
-    flops = dict(inputs.system(inputs.finetuned, inputs.seed)[1])
+    small_folder, flops = inputs.system(inputs.finetuned, inputs.seed)
+    folders = {"tuned": small_folder}
     for part, name in names.items():
         folders[part], parts = inputs.system(name, ALL_SEEDS)
         flops |= parts
-    untuned = load(folders["untuned"]).to(inputs.device)
-    logits = (
-        _frozen_logits(inputs, folders["probe"]),
-        _small_logits(inputs, folders["tuned"]),
-        torch.from_numpy(run(untuned.logits, inputs.tokens("select"), inputs.max_tokens, device=inputs.device)),
-    )
-    choice, scales = proxy_tuning.fit(*logits, options.strengths, inputs.score, inputs.row.labels is None)
+    models = {part: load(folders[part]) for part in ("tuned", "untuned")}
+    logits = {"probe": _frozen_logits(inputs, folders["probe"])}
+    logits |= {part: _answers(inputs, model) for part, model in models.items()}
+    scores = inputs.row.labels is None
+    choice, scales = logit_ensemble.fit(proxy_tuning.combine, logits, options.strengths, inputs.score, scores)
     manifest.write(out, "proxy_tuning", folders, alpha=choice.chosen.strength, scales=scales)
-    asked = [inputs.flops_over("select", model.flops) for model in (untuned, load(folders["tuned"]))]
-    flops[f"{_name(inputs, system)}/small-on-select"] = sum(asked)
+    asked = [inputs.flops_over("select", model.flops) for model in models.values()]
+    flops[f"{inputs.name(system)}/small-on-select"] = sum(asked)
     return Built(choice, flops, {"scales": scales})
 
 
 def join_states(inputs: PairInputs, system: System, out: Path, report: Report) -> Built:
     """Make `concat_probe`: a closed-form head on the concatenated pooled states of both models."""
     merge, options = inputs.merge(system), inputs.options(system, ConcatProbeOptions)
-    pooling, name = options.pooling, _name(inputs, system)
+    pooling, name = options.pooling, inputs.name(system)
     flops: dict[str, int] = {}
     folder, rows = inputs.small_folder, inputs.fit_rows(merge.settings.fit_rows)
     if options.small == "finetuned":
@@ -108,13 +109,13 @@ def join_states(inputs: PairInputs, system: System, out: Path, report: Report) -
     choice = search(heads, lambda point: inputs.score(heads[point](states)))
     models = {"small": folder, "large": inputs.large_folder}
     manifest.write(out, "concat_probe", models, {manifest.HEAD: heads[choice.chosen]}, pooling=pooling)
-    large = f"embed.{inputs.pair.large}/{inputs.task}"
+    large, scored = f"embed.{inputs.pair.large}/{inputs.task}", len(inputs.select_labels)
     flops |= {
         f"{large}/fit-{len(rows)}": inputs.passes(inputs.large_shape, "train", rows),
         f"{large}/select": inputs.passes(inputs.large_shape, "select"),
         f"{name}/small-on-fit": inputs.passes(inputs.small_shape, "train", rows),
         f"{name}/small-on-select": inputs.passes(inputs.small_shape, "select"),
-        f"{name}/head": _head_flops(inputs, states.shape[1], len(rows), len(merge.settings.ridge)),
+        f"{name}/head": ridge_flops(len(rows), states.shape[1], inputs.row.outputs, len(merge.settings.ridge), scored),
     }
     return Built(choice, flops, {"fit_rows": len(rows)})
 
@@ -122,7 +123,7 @@ def join_states(inputs: PairInputs, system: System, out: Path, report: Report) -
 def stitch_layers(inputs: PairInputs, system: System, out: Path, report: Report) -> Built:
     """Make `stitch`: try every cut in the configured directions, with map and head in closed form; best on `select`."""
     merge, options = inputs.merge(system), inputs.options(system, StitchOptions)
-    sizes, name = merge.settings.ridge, _name(inputs, system)
+    sizes, name = merge.settings.ridge, inputs.name(system)
     layers = inputs.small_shape.layers, inputs.large_shape.layers
     cuts = {cut.number: cut for cut in all_cuts(*layers, options.direction)}
     small_folder, flops = inputs.system(inputs.finetuned, inputs.seed)
@@ -138,7 +139,8 @@ def stitch_layers(inputs: PairInputs, system: System, out: Path, report: Report)
     joints: dict[int, LinearMap] = {}
     heads: dict[Point, LinearMap] = {}
     select: dict[int, Tensor] = {}
-    joint_flops = fit_flops = select_flops = head_flops = 0
+    taken: Counter[str] = Counter()
+    scored = len(inputs.select_labels)
     for done, (number, cut) in enumerate(cuts.items()):
         first, second = cut.roles
         joints[number] = stitch.joint(seen[first][cut.below], seen[second][cut.above], options.map_ridge)
@@ -146,10 +148,10 @@ def stitch_layers(inputs: PairInputs, system: System, out: Path, report: Report)
         fit, select[number] = (_pooled(inputs, model, options.pooling, split, rows) for split in SPLITS)
         heads |= {Point(float(number), size): head for size, head in ridge.fit(fit, targets, sizes).items()}
         cost = functools.partial(stitch_flops, shapes[first], shapes[second], cut)
-        joint_flops += ridge_flops(len(seen[first][cut.below]), shapes[first].width, shapes[second].width, 1)
-        fit_flops += pass_flops(cost, inputs.tokens("train"), inputs.max_tokens, rows)
-        select_flops += pass_flops(cost, inputs.tokens("select"), inputs.max_tokens)
-        head_flops += _head_flops(inputs, shapes[second].width, len(rows), len(sizes))
+        taken["joint"] += ridge_flops(len(seen[first][cut.below]), shapes[first].width, shapes[second].width, 1)
+        taken["fit"] += pass_flops(cost, inputs.tokens("train"), inputs.max_tokens, rows)
+        taken["select"] += pass_flops(cost, inputs.tokens("select"), inputs.max_tokens)
+        taken["head"] += ridge_flops(len(rows), shapes[second].width, inputs.row.outputs, len(sizes), scored)
         report(done + 1, len(cuts), cut.name)
     choice = search(heads, lambda point: inputs.score(heads[point](select[int(point.strength)])))
     number = int(choice.chosen.strength)
@@ -157,13 +159,8 @@ def stitch_layers(inputs: PairInputs, system: System, out: Path, report: Report)
     parts = {part: folders[role] for part, role in zip(("first", "second"), cut.roles, strict=True)}
     maps = {manifest.HEAD: heads[choice.chosen], manifest.JOINT: joints[number]}
     manifest.write(out, "stitch", parts, maps, cut=cut._asdict(), pooling=options.pooling)
-    flops |= {
-        f"{name}/texts": sum(_texts_flops(texts, shape) for shape in shapes.values()),
-        f"{name}/joint": joint_flops,
-        f"{name}/fit": fit_flops,
-        f"{name}/select": select_flops,
-        f"{name}/head": head_flops,
-    }
+    flops[f"{name}/texts"] = sum(_texts_flops(texts, shape) for shape in shapes.values())
+    flops |= {f"{name}/{part}": count for part, count in taken.items()}
     return Built(choice, flops, {"fit_rows": len(rows), "cut": cut.name}, searched="cut")
 
 
@@ -176,14 +173,10 @@ COMPOSITES: dict[str, Callable[[PairInputs, System, Path, Report], Built]] = {
 }
 
 
-def _name(inputs: PairInputs, system: System) -> str:
-    return f"{system.name}/{inputs.task}/seed-{inputs.seed}"
-
-
-def _small_logits(inputs: PairInputs, folder: Path) -> Tensor:
-    """The fine-tuned small model's logits on `select`."""
-    small = load_classifier(folder).to(inputs.device)
-    return torch.from_numpy(predict(small, inputs.tokens("select"), inputs.max_tokens))
+def _answers(inputs: PairInputs, system: Predictor) -> Tensor:
+    """A system's logits on `select`."""
+    answers = run(system.to(inputs.device).logits, inputs.tokens("select"), inputs.max_tokens, device=inputs.device)
+    return torch.from_numpy(answers)
 
 
 def _frozen_logits(inputs: PairInputs, folder: Path) -> Tensor:
@@ -240,12 +233,6 @@ def _out_of_fold(
         found[inside] = _pooled(inputs, body, pooling, "train", rows[inside])
         flops = {part: flops.get(part, 0) + count for part, count in tuned.flops.items()}
     return found, flops
-
-
-def _head_flops(inputs: PairInputs, width: int, rows: int, sizes: int) -> int:
-    """FLOPs of fitting heads with `sizes` ridge sizes, and of scoring them on `select`."""
-    outputs = inputs.row.outputs
-    return ridge_flops(rows, width, outputs, sizes) + sizes * len(inputs.select_labels) * linear_flops(width, outputs)
 
 
 def _texts_flops(texts: Sequence[Batch], shape: Shape) -> int:

@@ -4,6 +4,7 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
@@ -79,9 +80,9 @@ def read_sweep(inputs: PairInputs, merge: str) -> Swept:
     """Read the results of the program `sweep`; `body` prepares the merge again."""
     folder, made = inputs.finished(Sweep(inputs.task, merge, inputs.pair.name, inputs.seed))
     way = inputs.grid.merges[merge]
+    merger = methods.implementation(way.method)()
 
     def body(strength: float) -> dict[str, Tensor]:
-        merger = methods.implementation(way.method)()
         return merger.apply(merger.prepare(inputs.parts(way)), strength)
 
     return Swept(features.load_states(folder), made["train_flops_parts"], made["diagnostics"], body)
@@ -94,7 +95,7 @@ def merge_with_head(inputs: PairInputs, system: System, out: Path, report: Repor
     assert head is not None
     rows = inputs.fit_rows(settings.fit_rows)
     states = {0.0: (inputs.frozen["train.cls"][rows], inputs.frozen["select.cls"])}
-    name = f"{system.name}/{inputs.task}/seed-{inputs.seed}"
+    name = inputs.name(system)
     flops = {
         f"embed.{inputs.pair.large}/{inputs.task}/fit-{len(rows)}": inputs.passes(inputs.large_shape, "train", rows),
         f"embed.{inputs.pair.large}/{inputs.task}/select": inputs.passes(inputs.large_shape, "select"),
@@ -108,16 +109,16 @@ def merge_with_head(inputs: PairInputs, system: System, out: Path, report: Repor
             if s != 0:
                 states[s] = swept.states[f"fit.{s}"], swept.states[f"select.{s}"]
 
-    small_head = small_hidden = labels = None
+    known: dict[str, Any]
     if head == "labelled":
-        labels = torch.from_numpy(runs.labels(inputs.paths, inputs.task, "train")[rows])
+        classes = None if inputs.row.labels is None else len(inputs.row.labels)
+        labels = runs.labels(inputs.paths, inputs.task, "train")[rows]
+        known = {"labels": torch.from_numpy(labels), "classes": classes}
     else:
         folder, parts = inputs.system(inputs.finetuned, inputs.seed)
         model = load_classifier(folder).to(inputs.device)
-        small_hidden = torch.from_numpy(
-            features.cls_states(model.bert, inputs.tokens("train"), inputs.max_tokens, rows)
-        )
-        small_head = split_classifier(model.cpu())[1]
+        hidden = features.cls_states(model.bert, inputs.tokens("train"), inputs.max_tokens, rows)
+        known = {"small_hidden": torch.from_numpy(hidden), "small_head": split_classifier(model.cpu())[1]}
         flops |= parts
         flops[f"{name}/small-on-fit"] = inputs.passes(inputs.small_shape, "train", rows)
     body = load_encoder(inputs.large_folder).state_dict()
@@ -126,16 +127,7 @@ def merge_with_head(inputs: PairInputs, system: System, out: Path, report: Repor
     heads = {
         Point(strength, ridge): fitted
         for strength, (fit, _) in states.items()
-        for ridge, fitted in fit_heads(
-            head,
-            torch.from_numpy(fit),
-            pooler,
-            settings.ridge,
-            small_head=small_head,
-            small_hidden=small_hidden,
-            labels=labels,
-            classes=None if inputs.row.labels is None else len(inputs.row.labels),
-        ).items()
+        for ridge, fitted in fit_heads(head, torch.from_numpy(fit), pooler, settings.ridge, **known).items()
     }
 
     def score(point: Point) -> float:
@@ -182,8 +174,7 @@ def merge_with_own_head(inputs: PairInputs, system: System, out: Path, report: R
     save_classifier(*made(choice.chosen.strength), inputs.large_folder, inputs.row.labels, out)
     forward = functools.partial(classifier_flops, inputs.large_shape, outputs=inputs.row.outputs)
     search_flops = len(strengths) * pass_flops(forward, inputs.tokens("select"), inputs.max_tokens)
-    name = f"{system.name}/{inputs.task}/seed-{inputs.seed}/select"
-    return Built(choice, inherited | {name: search_flops})
+    return Built(choice, inherited | {f"{inputs.name(system)}/select": search_flops})
 
 
 def build(inputs: PairInputs, system: System, out: Path, report: Report) -> Built:

@@ -106,6 +106,10 @@ class PairInputs:
         """Score logits [rows, c] by the primary metric on `select`."""
         return metrics.primary(np.asarray(logits), self.select_labels, self.row)
 
+    def name(self, system: System) -> str:
+        """Name of a system's run, which parts of its FLOPs begin with."""
+        return f"{system.name}/{self.task}/seed-{self.seed}"
+
     def merge(self, system: System) -> Merge:
         """The merge of the study that makes a system."""
         assert system.merge is not None

@@ -66,9 +66,8 @@ def link(inputs: PairInputs, system: System, out: Path, report: Report) -> Built
     body = load_classifier(small).bert.to(inputs.device)
     layers = [m for m, _ in depth_map]
     own = {split: collect(body, layers, inputs.tokens(split), inputs.max_tokens) for split in SPLITS}
-    name = f"{system.name}/{inputs.task}/seed-{inputs.seed}"
     flops |= parts | inherited
-    flops[f"{name}/small"] = sum(inputs.passes(inputs.small_shape, split) for split in SPLITS)
+    flops[f"{inputs.name(system)}/small"] = sum(inputs.passes(inputs.small_shape, split) for split in SPLITS)
     module = Calm(inputs.small_shape, len(depth_map), head, pooling, int(inputs.seed))
     states = {split: {"large": large[split].batch, "small": own[split].batch} for split in SPLITS}
     keys = {"pooling": pooling, "depth_map": depth_map}
@@ -125,8 +124,7 @@ def _trained(
     parts = {"small": small, "large": inputs.large_folder}
     manifest.write(out, options.name, parts, {manifest.TRAINED: tuned.model.state_dict()}, **keys)
     epochs = tuple((Point(float(e["epoch"])), e["select"]) for e in tuned.epochs)
-    name = f"{system.name}/{inputs.task}/seed-{inputs.seed}"
-    flops |= {f"{name}/{part}": count for part, count in tuned.flops.items()}
+    flops |= {f"{inputs.name(system)}/{part}": count for part, count in tuned.flops.items()}
     return Built(Choice(epochs[tuned.best][0], tuned.score, epochs), flops, tuned.effective, searched="epoch")
 
 

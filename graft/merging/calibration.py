@@ -25,6 +25,7 @@ from graft.registry.shapes import Shape
 INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 # Tokens per forward pass, limited since all of the small model's activations are kept in memory.
 PART_TOKENS = 1024
+SPREAD = ".spread"
 # A place of activations in a model: (layer, site); the embeddings' output has layer -1.
 Place = tuple[int, str]
 
@@ -61,7 +62,7 @@ def calibrate(
     for name, moment in sums.items():
         if not torch.isfinite(moment.cross).all():
             raise ValueError(f"calibration: activations at {name} are not finite; one of the two models is damaged")
-    named = {f"{name}.spread": (spread / sums[name].count).cpu() for name, spread in spreads.items()}
+    named = {name: (spread / sums[name.removesuffix(SPREAD)].count).cpu() for name, spread in spreads.items()}
     return named | {name: tensor for site, moment in sums.items() for name, tensor in moment.tensors(site).items()}
 
 
@@ -92,26 +93,20 @@ def _add(
 ) -> None:
     """Add one batch to the sums and spreads of all sites; `source`: small layer by large layer."""
     seen: dict[Place, Tensor] = {}
-    seen_spreads: dict[Place, Tensor] = {}
-    _watch(small, source.values(), batch, seen.__setitem__, seen_spreads.__setitem__)
-
-    def name_of(layer: int, site: str) -> str:
-        return site if layer < 0 else site_name(source[layer], layer, site)
+    _watch(small, source.values(), batch, seen.__setitem__)
 
     def add(place: Place, in_large: Tensor) -> None:
         layer, site = place
-        name, in_small = name_of(*place), seen[source[layer], site].to(in_large.device)
-        if name in sums:
+        name = site if layer < 0 else site_name(source[layer], layer, site)
+        in_small = seen[source[layer], site].to(in_large.device)
+        if site.endswith(SPREAD):
+            spreads[name] = spreads.get(name, 0) + torch.stack([in_small, in_large])
+        elif name in sums:
             sums[name] = sums[name].added(in_small, in_large)
         else:
             sums[name] = Moments.of(in_small, in_large, grams=site == EMBEDDINGS or site in GRAM_SITES)
 
-    def add_spread(place: Place, in_large: Tensor) -> None:
-        layer, site = place
-        both = torch.stack([seen_spreads[source[layer], site].to(in_large), in_large])
-        spreads[name_of(*place)] = spreads.get(name_of(*place), 0) + both
-
-    _watch(large, source, batch, add, add_spread)
+    _watch(large, source, batch, add)
 
 
 def _check(small: BertModel, large: BertModel) -> None:
@@ -127,16 +122,13 @@ def _check(small: BertModel, large: BertModel) -> None:
 
 
 def _watch(
-    model: BertModel,
-    layers: Iterable[int],
-    batch: Mapping[str, Tensor],
-    see: Callable[[Place, Tensor], None],
-    see_spread: Callable[[Place, Tensor], None],
+    model: BertModel, layers: Iterable[int], batch: Mapping[str, Tensor], see: Callable[[Place, Tensor], None]
 ) -> None:
-    """Run a model and pass its activations [real tokens, width] to `see`, and LayerNorms' spreads to `see_spread`.
+    """Run a model and pass its activations [real tokens, width] and LayerNorms' spreads to `see`.
 
     Activations are those at the embeddings (layer -1) and at every site of `layers`, each once, as they are computed. A
-    spread is the sum over tokens of the standard deviation of a LayerNorm's input, by the LayerNorm's output site.
+    spread is the sum over tokens of the standard deviation of a LayerNorm's input; its place is the LayerNorm's output
+    site and SPREAD.
     """
     inputs = {name: batch[name].to(model.device) for name in INPUTS}
     real = inputs["attention_mask"].bool()
@@ -153,18 +145,18 @@ def _watch(
 
             stack.callback(model.get_submodule(module).register_forward_hook(keep).remove)
 
-        def watch_spread(norm: str, place: Place) -> None:
+        def watch_spread(norm: str, layer: int, site: str) -> None:
             def keep(_: nn.Module, given: tuple[Tensor, ...], made: Tensor) -> None:
-                see_spread(place, given[0][real].double().std(1, correction=0).sum())
+                see((layer, site + SPREAD), given[0][real].double().std(1, correction=0).sum())
 
             stack.callback(model.get_submodule(norm).register_forward_hook(keep).remove)
 
         watch("embeddings", None, (-1, EMBEDDINGS))
-        watch_spread(EMBEDDING_NORM, (-1, EMBEDDINGS))
+        watch_spread(EMBEDDING_NORM, -1, EMBEDDINGS)
         for layer in set(layers) - {-1}:
             for linear, (site_in, site_out) in LINEARS.items():
                 watch(layer_prefix(layer) + linear, (layer, site_in), (layer, site_out))
             watch(f"{layer_prefix(layer)}output", None, (layer, BLOCK_OUT))
             for norm, site in NORMS.items():
-                watch_spread(layer_prefix(layer) + norm, (layer, site))
+                watch_spread(layer_prefix(layer) + norm, layer, site)
         model(**inputs)

@@ -65,12 +65,7 @@ def table_of(sources: Mapping[str, Mapping[str, Any]]) -> str:
     return markdown.table(("part", "from", "file", "sha256"), rows)
 
 
-def text(
-    strength: float,
-    options: Weights,
-    head: str | None,
-    sources: Mapping[str, Mapping[str, Any]],
-) -> str:
+def text(strength: float, options: Weights, head: str | None, sources: Mapping[str, Mapping[str, Any]]) -> str:
     """Render the README.md of a merged model; sources: by role, a folder and the sha256 of its files."""
     origins = origins_of(sources)
     listed = ", ".join(f"{name} {value}" for name, value in options.values().items() if name != "strengths")

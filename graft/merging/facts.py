@@ -1,10 +1,10 @@
-"""What is known of the kinds of merge methods: their facts, and what they cost. Imports no torch."""
+"""Facts of the kinds of merge methods, and their costs. Imports no torch."""
 
 from typing import ClassVar, NamedTuple
 
 from graft.flops.counts import classifier_flops
 from graft.registry.alignments import EASY_RIDGE
-from graft.registry.methods import HEADS, KINDS, NEEDS, ONE_SHAPE
+from graft.registry.methods import HEADS, KINDS, NEEDS
 from graft.registry.options import Options
 from graft.registry.shapes import Shape
 
@@ -29,9 +29,9 @@ class TwoShapes(Options):
     label_use: ClassVar[str]
     heads: ClassVar[tuple[str, ...]] = ()
     inference: ClassVar[tuple[str, ...]]
-    # What holds of a method that has no such option.
+    # Values for methods that have no such option.
     depth, evidence, small = "uniform", "activations", "finetuned"
-    alignment, map_ridge, text_tokens = "least_squares", 1, 0
+    alignment, map_ridge, text_tokens = "least_squares", 1.0, 0
 
     def __init_subclass__(cls) -> None:
         """Raise ValueError for an unknown need or head."""
@@ -60,7 +60,7 @@ class TwoShapes(Options):
 
     def grid(self, seed: int | str) -> tuple[float, ...]:
         """Strengths to try, in rising order and 0 among them; random ones depend on `seed` alone."""
-        return self.strengths
+        return tuple(self.values()["strengths"])
 
     def answers(self, small: Shape, large: Shape, tokens: int, outputs: int) -> list[int]:
         """FLOPs of one example padded to `tokens`, for each of the forms that a system may be made in."""
@@ -71,30 +71,10 @@ class TwoShapes(Options):
 class Weights(TwoShapes):
     """A method that makes one model of the large shape."""
 
-    kind, label_use, heads, inference = KINDS[0], "select", HEADS, ("large",)
+    kind, label_use = KINDS[0], "select"
+    heads: ClassVar[tuple[str, ...]] = HEADS
+    inference: ClassVar[tuple[str, ...]] = ("large",)
 
     def flops(self, small: Shape, large: Shape, tokens: int) -> Cost:
         """FLOPs of the two halves, without calibration and search; `tokens`: how many the texts have that it reads."""
         return Cost()
-
-
-class OneShape(Options):
-    """A method that merges models of one shape.
-
-    strength: the published default of the factor that a change is multiplied by.
-    base: whether a base model is required; if not, only strengths other than the default require one.
-    weighted: whether models may have weights. models: the fewest and the most that it takes (None: no limit).
-    statistics: the file that it reads for each model, or "".
-    """
-
-    kind = ONE_SHAPE
-    strength: ClassVar[float] = 1.0
-    base: ClassVar[bool] = True
-    weighted: ClassVar[bool] = True
-    models: ClassVar[tuple[int, int | None]] = (1, None)
-    statistics: ClassVar[str] = ""
-
-    @staticmethod
-    def factoring(shape: Shape, outputs: int | None, models: int) -> int:
-        """FLOPs of decompositions and least squares in a merge of so many models; the rest are sums."""
-        return 0

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import functools
+import operator
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 
@@ -43,15 +45,8 @@ class Moments:
         return replace(self, count=self.count + len(small))
 
     def __add__(self, other: Moments) -> Moments:
-        grams = self.gram_small is not None and other.gram_small is not None
-        return Moments(
-            self.count + other.count,
-            self.small + other.small,
-            self.large + other.large,
-            self.cross + other.cross,
-            self.gram_small + other.gram_small if grams else None,
-            self.gram_large + other.gram_large if grams else None,
-        )
+        both = zip(vars(self).values(), vars(other).values(), strict=True)
+        return Moments(*(None if one is None or two is None else one + two for one, two in both))
 
     @property
     def mean_small(self) -> Tensor:
@@ -142,10 +137,7 @@ class Moments:
 
 def total(parts: Iterable[Moments]) -> Moments:
     """Pool the moments of several sites."""
-    first, *rest = parts
-    for part in rest:
-        first = first + part
-    return first
+    return functools.reduce(operator.add, parts)
 
 
 def read(sums: Mapping[str, Tensor], site: str, small: int, large: int) -> Moments:

@@ -82,19 +82,17 @@ def extended(parts: Parts) -> Parts:
 
     Each mapped large layer then has its own small layer, of the same number.
     """
-    layers = [m for m, _ in parts.depth_map]
+    layers, projections = [m for m, _ in parts.depth_map], parts.projections
+    if len(projections) > 1:
+        projections = [projections[0], *(projections[m + 1] for m in layers)]
     return replace(
         parts,
         small_finetuned=stacked(parts.small_finetuned, layers),
         small_pretrained=stacked(parts.small_pretrained, layers),
         small_shape=replace(parts.small_shape, layers=len(layers)),
         depth_map=tuple((g, g) for _, g in parts.depth_map),
-        projections=_repeated(parts.projections, layers),
+        projections=projections,
     )
-
-
-def _repeated(projections: Sequence[Tensor], layers: Sequence[int]) -> Sequence[Tensor]:
-    return [projections[0], *(projections[m + 1] for m in layers)] if len(projections) > 1 else projections
 
 
 def small_change(parts: Parts, name: str) -> Tensor:

@@ -43,7 +43,9 @@ def save_classifier(
     large_folder = Path(large_folder)
     shape = Shape.of(large_folder)
     check_body(body, shape, "body to be saved")
-    _check_head(head, shape, 1 if labels is None else len(labels))
+    width, outputs = shape.width, 1 if labels is None else len(labels)
+    sizes = (width, width), (width,), (outputs, width), (outputs,)
+    check_tensors(vars(head), dict(zip(vars(head), sizes, strict=True)), "head to be saved")
     pooler = {"pooler.dense.weight": head.pooler_weight, "pooler.dense.bias": head.pooler_bias}
     tensors = {f"bert.{name}": tensor for name, tensor in {**body, **pooler}.items()}
     tensors |= {"classifier.weight": head.classifier_weight, "classifier.bias": head.classifier_bias}
@@ -58,14 +60,3 @@ def save_classifier(
         save_file(plain, folder / "model.safetensors", metadata={"format": "pt"})
         config.save_pretrained(folder)
         files.copy_into(large_folder, folder, files.TOKENIZER)
-
-
-def _check_head(head: Head, shape: Shape, outputs: int) -> None:
-    width = shape.width
-    expected = {
-        "pooler_weight": (width, width),
-        "pooler_bias": (width,),
-        "classifier_weight": (outputs, width),
-        "classifier_bias": (outputs,),
-    }
-    check_tensors(vars(head), expected, "head to be saved")

@@ -6,11 +6,16 @@ from typing import Any
 
 from graft.io.model_folders import read_config
 
-# Config keys that define a BERT's shape.
-KEYS = (
-    *("num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size", "vocab_size"),
-    *("max_position_embeddings", "type_vocab_size"),
-)
+# Config keys that define a BERT's shape, by field of Shape.
+KEYS = {
+    "layers": "num_hidden_layers",
+    "width": "hidden_size",
+    "heads": "num_attention_heads",
+    "ffn": "intermediate_size",
+    "vocabulary": "vocab_size",
+    "positions": "max_position_embeddings",
+    "types": "type_vocab_size",
+}
 # Config keys that change what a BERT computes, with the only values supported.
 COMPUTED = {
     "hidden_act": "gelu",
@@ -46,23 +51,15 @@ class Shape:
             raise ValueError("model_type is missing, and not all keys are BERT's; only 'bert' is supported")
         if config.get("model_type", "bert") != "bert":
             raise ValueError(f"model_type is {config['model_type']!r}; only 'bert' is supported")
-        if missing := [key for key in KEYS if not isinstance(config.get(key), int)]:
+        if missing := [key for key in KEYS.values() if not isinstance(config.get(key), int)]:
             raise ValueError(f"{missing[0]} is missing or not a number; a BERT config needs it")
         for key, usual in COMPUTED.items():
             if config.get(key, usual) != usual:
                 raise ValueError(f"{key} is {config[key]!r}; only {usual!r} is supported")
-        width, heads = config["hidden_size"], config["num_attention_heads"]
-        if heads < 1 or width % heads:
-            raise ValueError(f"hidden_size {width} is not divisible by num_attention_heads {heads}")
-        return cls(
-            layers=config["num_hidden_layers"],
-            width=width,
-            heads=heads,
-            ffn=config["intermediate_size"],
-            vocabulary=config["vocab_size"],
-            positions=config["max_position_embeddings"],
-            types=config["type_vocab_size"],
-        )
+        shape = cls(**{field: config[key] for field, key in KEYS.items()})
+        if shape.heads < 1 or shape.width % shape.heads:
+            raise ValueError(f"hidden_size {shape.width} is not divisible by num_attention_heads {shape.heads}")
+        return shape
 
     @classmethod
     def of(cls, folder: str | Path) -> "Shape":
@@ -86,7 +83,7 @@ class Shape:
 def _says_bert(config: dict[str, Any]) -> bool:
     """Whether a config without a model_type can only be BERT's; RoBERTa has a single token type."""
     named = all(str(name).startswith("Bert") for name in config.get("architectures") or ())
-    whole = all(key in config for key in KEYS) and config["type_vocab_size"] == 2
+    whole = all(key in config for key in KEYS.values()) and config["type_vocab_size"] == 2
     return named and whole and not NOT_BERT & set(config)
 
 

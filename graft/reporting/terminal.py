@@ -14,7 +14,8 @@ from rich.text import Text
 from graft.config.study import load
 from graft.io import locks
 from graft.io.names import common_pair
-from graft.merging.facts import OneShape, TwoShapes
+from graft.merging.facts import TwoShapes
+from graft.merging.homogeneous.protocol import Method
 from graft.planning.plan import Plan
 from graft.planning.sizes import SPLITS
 from graft.registry.methods import GREEDY
@@ -204,7 +205,7 @@ def methods_table(methods: Iterable[type[TwoShapes]]) -> Fitted:
     return Fitted([*map(Column, headings), Column("citation", least=32)], rows, spaced=True)
 
 
-def same_shape_table(methods: Iterable[type[OneShape]]) -> Fitted:
+def same_shape_table(methods: Iterable[type[Method]]) -> Fitted:
     """The methods for models of one shape: needs, default strength and options, citation."""
     rows = []
     for facts in methods:

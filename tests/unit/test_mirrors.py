@@ -28,7 +28,6 @@ EXCUSED = {
     "merging/homogeneous/card": "test_folders",
     "merging/homogeneous/engine": "test_methods",
     "merging/homogeneous/layout": "test_saved_models",
-    "merging/homogeneous/sparsifiers": "test_methods",
     "study/grid_systems": "test_grid",
 }
 

@@ -6,9 +6,9 @@ from typing import Any
 
 from graft.flops.counts import classifier_flops
 from graft.io import markdown
-from graft.merging.facts import OneShape, TwoShapes
-from graft.merging.homogeneous.arithmetic import TaskArithmeticOptions
-from graft.merging.homogeneous.sparsifiers import Dense
+from graft.merging.facts import TwoShapes
+from graft.merging.homogeneous.arithmetic import TaskArithmetic
+from graft.merging.homogeneous.protocol import Method
 from graft.registry import methods
 from graft.registry.options import FARTHEST, Option, Options
 from graft.registry.shapes import Shape
@@ -94,7 +94,7 @@ def _two_shapes(facts: type[TwoShapes]) -> str:
     return _section(facts, _told(facts.implementation), rows)
 
 
-def _one_shape(facts: type[OneShape]) -> str:
+def _one_shape(facts: type[Method]) -> str:
     least, most = facts.models
     count = (
         ("one model" if least == 1 else f"{least} models") + " or more"
@@ -111,16 +111,16 @@ def _one_shape(facts: type[OneShape]) -> str:
         ("source", facts.citation),
     ]
     told = _told(facts.implementation)
-    if issubclass(facts, TaskArithmeticOptions):
+    if issubclass(facts, TaskArithmetic):
         told = _family(facts, told)
     return _section(facts, told, rows)
 
 
-def _family(facts: type[TaskArithmeticOptions], told: list[str]) -> list[str]:
+def _family(facts: type[TaskArithmetic], told: list[str]) -> list[str]:
     """Describe a method of the family of task arithmetic by what it is made of."""
-    if facts.sparsifier is Dense:
+    if facts.sparse is TaskArithmetic.sparse:
         return told
-    sparse, consensus = _paragraphs(facts.sparsifier), _paragraphs(facts.consensus)
+    sparse, consensus = _paragraphs(facts.sparse), _paragraphs(facts.consensus)
     scale = "the mean, the first over the second" if facts.mean else "the sum as it is"
     return [
         "theta = theta_0 + strength * consensus(sparse(tau_1), ..., sparse(tau_n)), with tau_i = theta_i - theta_0.",

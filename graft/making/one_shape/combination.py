@@ -3,10 +3,10 @@
 import contextlib
 import functools
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from threadpoolctl import threadpool_limits
 from transformers import BertForSequenceClassification
@@ -18,6 +18,7 @@ from graft.io.progress import Report
 from graft.merging.homogeneous import card, folders
 from graft.merging.homogeneous.checkpoint import WEIGHTS
 from graft.merging.homogeneous.orders import Order, Plan
+from graft.merging.selection import Choice, Point, search
 from graft.registry import methods
 from graft.registry.shapes import Shape
 from graft.study import runs
@@ -27,6 +28,8 @@ from graft.study.paths import Paths
 from graft.study.steps.finetune_model import FinetuneModel
 from graft.study.steps.model_statistics import ModelStatistics
 from graft.tasks import metrics
+
+Merged = TypeVar("Merged")
 
 
 @dataclass(frozen=True)
@@ -98,26 +101,47 @@ class Combination:
         return self.grid.row(task).outputs
 
     def merged(
-        self, models: Sequence[Path], base: Path, out: Path, strength: float, statistics: Sequence[Path] = ()
-    ) -> Plan:
-        """Merge the model folders `models` into folder `out`."""
+        self,
+        models: Sequence[Path],
+        temporary: Path,
+        strength: float,
+        read: Callable[[Path], Merged],
+        statistics: Sequence[Path] = (),
+    ) -> tuple[Merged, Plan]:
+        """Merge the model folders `models`, with the base in `temporary`, and read the result with `read`."""
         method = "uniform" if self.facts.kind == methods.GREEDY else self.facts.name
         # Without a base, merging identical models reproduces them bit for bit.
         needs_base = self.facts.base or (strength != 1 and method != "slerp")
-        order = Order(
-            method,
-            tuple(models),
-            out,
-            base=base if needs_base else None,
-            weights=self.system.settings.weights,
-            strength=strength,
-            options=self.system.settings.options,
-            statistics=tuple(statistics),
-            device=self.device,
-        )
         # The number of threads changes numpy's factorisations in the last digits.
-        with threadpool_limits(self.grid.study.launch.threads):
-            return folders.merge(order, lambda *_: None)
+        with scratch(temporary) as folder, threadpool_limits(self.grid.study.launch.threads):
+            order = Order(
+                method,
+                tuple(models),
+                folder / "merged",
+                base=temporary / "base" if needs_base else None,
+                weights=self.system.settings.weights,
+                strength=strength,
+                options=self.system.settings.options,
+                statistics=tuple(statistics),
+                device=self.device,
+            )
+            plan = folders.merge(order, lambda *_: None)
+            return read(folder / "merged"), plan
+
+    def best(
+        self, made: Callable[[float], tuple[Merged, Plan]], score: Callable[[float, Merged], float]
+    ) -> tuple[Choice, Merged, Plan]:
+        """The strength whose merge scores best, and that merge."""
+        strengths = self.settings["strengths"]
+        # The strength tried last is often the one chosen.
+        made = functools.lru_cache(maxsize=1)(made)
+
+        def scored(point: Point) -> float:
+            self.report(strengths.index(point.strength) + 1, len(strengths), f"strength {point.strength:g}")
+            return score(point.strength, made(point.strength)[0])
+
+        choice = search([Point(strength) for strength in strengths], scored)
+        return choice, *made(choice.chosen.strength)
 
     def card(self, plan: Plan, sources: Sequence[Source], note: str = "") -> str:
         """Write the text of the merged model's card."""
@@ -131,15 +155,8 @@ class Combination:
             for role, named, weights in [*base, *members]
         }
         config = {"architectures": ["BertForSequenceClassification"]}
-        return (
-            card.text(
-                replace(plan, options=self.facts.checked(self.system.settings.options)),
-                config,
-                found,
-                "the build.json beside this folder",
-            )
-            + note
-        )
+        plan = replace(plan, options=self.facts.checked(self.system.settings.options))
+        return card.text(plan, config, found, "the build.json beside this folder") + note
 
 
 @contextlib.contextmanager

@@ -1,7 +1,6 @@
 """Merge one encoder for several tasks: embeddings and layers are merged, while each task keeps its own head, the pooler
 and classifier of its fine-tuned model."""
 
-import functools
 import math
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,11 +14,10 @@ from graft.flops.same_shape import merge_flops
 from graft.io import files
 from graft.making.one_shape.combination import Combination, Combined, Source, scratch
 from graft.merging.card import CARD
-from graft.merging.homogeneous import folders
+from graft.merging.homogeneous import configs
 from graft.merging.homogeneous.checkpoint import WEIGHTS
 from graft.merging.homogeneous.orders import Plan
 from graft.merging.saving import save_classifier, split_classifier
-from graft.merging.selection import Point, search
 from graft.study.grid_systems import statistic_of
 
 # Name prefixes of the tensors of a classifier's head.
@@ -37,26 +35,19 @@ def encoder(one: Combination, out: Path) -> Combined:
     heads = {source.task: load_classifier(source.folder) for source in one.sources}
     own = {source.task: source.made["select"]["value"] for source in one.sources}
     scores: dict[float, dict[str, float]] = {}
-    strengths = one.settings["strengths"]
     with scratch(out) as temporary:
         models = [_without_head(source, temporary / source.task) for source in one.sources]
-        base = _encoder_folder(load_encoder(one.pretrained).state_dict(), one.pretrained, temporary / "base")
+        _encoder_folder(load_encoder(one.pretrained).state_dict(), one.pretrained, temporary / "base")
         statistics = tuple(models) if statistic_of(one.system) else ()
 
-        @functools.lru_cache(maxsize=1)
         def made(strength: float) -> tuple[dict[str, Tensor], Plan]:
-            with scratch(temporary) as folder:
-                plan = one.merged(models, base, folder / "merged", strength, statistics)
-                return load_file(folder / "merged" / WEIGHTS), plan
+            return one.merged(models, temporary, strength, lambda folder: load_file(folder / WEIGHTS), statistics)
 
-        def score(point: Point) -> float:
-            body, _ = made(point.strength)
-            one.report(strengths.index(point.strength) + 1, len(strengths), f"strength {point.strength:g}")
-            scores[point.strength] = {task: one.score(task, with_encoder(model, body)) for task, model in heads.items()}
-            return share_of_own(scores[point.strength], own)
+        def score(strength: float, body: dict[str, Tensor]) -> float:
+            scores[strength] = {task: one.score(task, with_encoder(model, body)) for task, model in heads.items()}
+            return share_of_own(scores[strength], own)
 
-        choice = search([Point(strength) for strength in strengths], score)
-        body, plan = made(choice.chosen.strength)
+        choice, body, plan = one.best(made, score)
         save_file(body, out / "encoder.safetensors")
         note = "\nEmbeddings and layers were merged; pooler and classifier come from the task's own fine-tuning.\n"
         (out / CARD).write_text(one.card(plan, one.sources, note))
@@ -103,7 +94,7 @@ def _encoder_folder(tensors: Mapping[str, Tensor], like: Path, out: Path) -> Pat
     whole = {name if name.startswith(("bert.", *HEAD)) else f"bert.{name}": tensor for name, tensor in tensors.items()}
     save_file(_encoder_part(whole), out / WEIGHTS)
     # Labels belong to the head.
-    config = {key: value for key, value in files.read_json(like / "config.json").items() if key not in folders.LABELS}
+    config = {key: value for key, value in files.read_json(like / "config.json").items() if key not in configs.LABELS}
     files.write_json(out / "config.json", config)
     return out
 

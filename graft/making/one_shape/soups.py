@@ -17,7 +17,6 @@ from graft.making.one_shape.combination import Combination, Combined, Source, sc
 from graft.merging.card import CARD
 from graft.merging.homogeneous.greedy import greedy
 from graft.merging.homogeneous.orders import Plan
-from graft.merging.selection import Point, search
 from graft.registry.methods import GREEDY
 
 
@@ -55,21 +54,10 @@ def soup(one: Combination, out: Path) -> Combined:
 def _by_strength(one: Combination, temporary: Path) -> Found:
     models = [source.folder for source in one.sources]
     statistics = tuple(source.statistics.parent for source in one.sources if source.statistics)
-
-    # The strength tried last is often the one chosen.
-    @functools.lru_cache(maxsize=1)
-    def made(strength: float) -> tuple[BertForSequenceClassification, Plan]:
-        with scratch(temporary) as folder:
-            plan = one.merged(models, temporary / "base", folder / "merged", strength, statistics)
-            return load_classifier(folder / "merged"), plan
-
-    def score(point: Point) -> float:
-        strengths = one.settings["strengths"]
-        one.report(strengths.index(point.strength) + 1, len(strengths), f"strength {point.strength:g}")
-        return one.score(one.task, made(point.strength)[0])
-
-    choice = search([Point(strength) for strength in one.settings["strengths"]], score)
-    model, plan = made(choice.chosen.strength)
+    choice, model, plan = one.best(
+        lambda strength: one.merged(models, temporary, strength, load_classifier, statistics),
+        lambda _, model: one.score(one.task, model),
+    )
     metric = one.grid.row(one.task).primary_metric
     records = choice.records(metric) if len(choice.searched) > 1 else []
     return Found(model, plan, one.sources, [len(models)] * len(choice.searched), records, choice.score)
@@ -80,10 +68,7 @@ def _greedily(one: Combination, temporary: Path) -> Found:
     searched: list[dict[str, Any]] = []
 
     def made(members: Sequence[int]) -> tuple[BertForSequenceClassification, Plan]:
-        with scratch(temporary) as folder:
-            models = [one.sources[member].folder for member in members]
-            plan = one.merged(models, temporary / "base", folder / "merged", 1.0)
-            return load_classifier(folder / "merged"), plan
+        return one.merged([one.sources[member].folder for member in members], temporary, 1.0, load_classifier)
 
     def score(members: tuple[int, ...]) -> float:
         searched.append({"value": _seeds(one, members), "score": one.score(one.task, made(members)[0])})

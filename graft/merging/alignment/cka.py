@@ -6,6 +6,9 @@ import torch
 from torch import Tensor
 from transformers import BertModel
 
+# A place of activations: (0 for the small model or 1 for the large one, layer).
+Place = tuple[int, int]
+
 
 @torch.no_grad()
 def layer_similarity(small: BertModel, large: BertModel, batches: Iterable[Mapping[str, Tensor]]) -> Tensor:
@@ -16,44 +19,38 @@ def layer_similarity(small: BertModel, large: BertModel, batches: Iterable[Mappi
     no batches.
     """
     count = 0
-    sums: list[list[Tensor]] | None = None
-    products: dict[tuple[int, int, int, int], Tensor] = {}
+    sums: dict[Place, Tensor] = {}
+    products: dict[tuple[Place, Place], Tensor] = {}
+    layers = [range(model.config.num_hidden_layers + 1) for model in (small, large)]
+    across = [((0, m), (1, g)) for m in layers[0] for g in layers[1]]
+    pairs = across + [((side, layer),) * 2 for side in (0, 1) for layer in layers[side]]
     for batch in batches:
         real = batch["attention_mask"].bool()
-        states = [
-            [h[real.to(h.device)].double() for h in _states(model, batch)] for model in (small, large)
-        ]  # [side][layer]: [n, w]
-        totals = [[h.sum(0) for h in side] for side in states]
-        sums = (
-            totals
-            if sums is None
-            else [[a + b for a, b in zip(*sides, strict=True)] for sides in zip(sums, totals, strict=True)]
-        )
+        states = {
+            (side, layer): h[real.to(h.device)].double()  # [n, w]
+            for side, model in enumerate((small, large))
+            for layer, h in enumerate(_states(model, batch))
+        }
+        for place, h in states.items():
+            sums[place] = sums.get(place, 0) + h.sum(0)
+        for one, other in pairs:
+            product = states[one].T @ states[other].to(states[one].device)
+            products[one, other] = products.get((one, other), 0) + product
         count += int(real.sum())
-        for key in _pairs(len(states[0]), len(states[1])):
-            product = states[key[0]][key[1]].T @ states[key[2]][key[3]].to(states[key[0]][key[1]].device)
-            products[key] = products[key] + product if key in products else product
-    if sums is None:
+    if not sums:
         raise ValueError("layer similarity got no batches; give at least one text")
 
-    def norm(*key: int) -> float:
-        a, m, b, g = key
-        return float((products[key] - torch.outer(sums[a][m], sums[b][g].to(sums[a][m].device)) / count).norm())
+    def norm(one: Place, other: Place) -> float:
+        outer = torch.outer(sums[one], sums[other].to(sums[one].device))
+        return float((products[one, other] - outer / count).norm())
 
-    result = torch.zeros(len(sums[0]), len(sums[1]), dtype=torch.float64)
-    for m in range(len(sums[0])):
-        for g in range(len(sums[1])):
-            own = norm(0, m, 0, m) * norm(1, g, 1, g)
-            result[m, g] = norm(0, m, 1, g) ** 2 / own if own > 0 else 0.0
+    result = torch.zeros(len(layers[0]), len(layers[1]), dtype=torch.float64)
+    for one, other in across:
+        own = norm(one, one) * norm(other, other)
+        result[one[1], other[1]] = norm(one, other) ** 2 / own if own > 0 else 0.0
     return result
 
 
 def _states(model: BertModel, batch: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
     inputs = {name: tensor.to(model.device) for name, tensor in batch.items()}
     return model(**inputs, output_hidden_states=True).hidden_states
-
-
-def _pairs(small: int, large: int) -> list[tuple[int, int, int, int]]:
-    """(side, layer, side, layer) of every product: each layer with itself, and small with large."""
-    own = [(side, layer, side, layer) for side, layers in ((0, small), (1, large)) for layer in range(layers)]
-    return own + [(0, m, 1, g) for m in range(small) for g in range(large)]

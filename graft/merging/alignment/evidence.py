@@ -21,21 +21,24 @@ from graft.encoders.architecture import (
 )
 from graft.io.progress import along
 from graft.merging.moments import Moments
-from graft.merging.protocol import Parts
+from graft.merging.protocol import Parts, check_parts
 
 EPSILON = 1e-12  # of BERT's LayerNorms
 AT_A_TIME = 4096  # tokens
 
 
-def with_evidence(parts: Parts, method: str) -> Parts:
+def with_evidence(parts: Parts) -> Parts:
     """Parts with moments: a calibration's, or derived from weights with the option `evidence: weights`.
 
-    Raises ValueError if a calibration is needed and missing.
+    Raises ValueError if a calibration is needed and missing, or if parts do not fit together (`check_parts`).
     """
+    check_parts(parts)
     if parts.options.evidence == "weights":
         return replace(parts, moments=from_weights(parts))
     if parts.moments is None:
-        raise ValueError(f"{method} needs the moments of a calibration; run calibrate for this pair of models")
+        raise ValueError(
+            f"{parts.options.name} needs the moments of a calibration; run calibrate for this pair of models"
+        )
     return parts
 
 

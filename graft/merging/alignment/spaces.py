@@ -113,18 +113,17 @@ def fit_spaces(parts: Parts, fit: Fit, residual: str = "pooled", heads: bool = F
             before = gains(norm_before(m), norm_before(g))
             stream[m, g, site] = seen(m, g, site).centred().with_direction(*before, RESTORED)
         streams = {place: fit(moment) for place, moment in stream.items()}
-        gaps = {RESIDUAL: [missed(moment, streams[place]) for place, moment in stream.items()]}
     else:
         pooled = moments.total(stream.values())
         shared = fit(pooled)
         streams = dict.fromkeys([*places, *reads], shared)
         if residual == "fit_dense":
             streams = {place: replace(shared, forward=_projection(parts, place)) for place in streams}
-        if len(parts.projections) > 1 and residual == "fit_dense":
-            gaps = {RESIDUAL: [missed(moment, streams[place]) for place, moment in stream.items()]}
-        else:
-            # Over all sites together, as the map was fitted; only this share never falls as the ridge grows.
-            gaps = {RESIDUAL: [missed(pooled, streams[EMBEDDINGS])]}
+    if residual == "per_site" or (residual == "fit_dense" and len(parts.projections) > 1):
+        gaps = {RESIDUAL: [missed(moment, streams[place]) for place, moment in stream.items()]}
+    else:
+        # Over all sites together, as the map was fitted; only this share never falls as the ridge grows.
+        gaps = {RESIDUAL: [missed(pooled, streams[EMBEDDINGS])]}
 
     inner: dict[tuple[int, int, str], Maps] = {}
     for m, g in along(parts.depth_map, parts.report, "layers with maps between the models"):

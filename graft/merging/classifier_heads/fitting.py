@@ -1,11 +1,12 @@
-"""Fit a head of a named kind."""
+"""Fit classification heads of a named kind to a merged body, in closed form."""
 
 from collections.abc import Iterable
 
+import torch
 from torch import Tensor
 
-from graft.merging.classifier_heads import label_free, labelled, transplant
-from graft.merging.classifier_heads.head import Head, head_logits
+from graft.merging.classifier_heads import ridge
+from graft.merging.classifier_heads.head import Head, head_logits, pooled
 from graft.registry.methods import HEADS
 
 
@@ -32,9 +33,48 @@ def fit_heads(
     if kind == "labelled":
         if labels is None:
             raise ValueError("head 'labelled' needs the labels of the fit subset")
-        return labelled.fit(hidden, pooler, labels, classes, sizes)
+        return _on_pooler(hidden, pooler, label_targets(labels, classes), sizes)
     if small_head is None or small_hidden is None:
         raise ValueError(f"head {kind!r} needs the fine-tuned small model's head and its first-token states")
     if kind == "transplant":
-        return transplant.fit(hidden, small_hidden, small_head, sizes)
-    return label_free.fit(hidden, pooler, head_logits(small_head, small_hidden.double()), sizes)
+        return {size: _transplanted(map_, small_head) for size, map_ in ridge.fit(hidden, small_hidden, sizes).items()}
+    return _on_pooler(hidden, pooler, head_logits(small_head, small_hidden.double()), sizes)
+
+
+def label_targets(labels: Tensor, classes: int | None) -> Tensor:
+    """Least-squares targets, float64: one-hot [n, c] or scores [n, 1]; raises ValueError if a label is out of range."""
+    if classes is None:
+        return labels.double().reshape(-1, 1)
+    if labels.min() < 0 or labels.max() >= classes:
+        raise ValueError(
+            f"labels from {int(labels.min())} to {int(labels.max())}; they must be from 0 to {classes - 1}"
+        )
+    return torch.nn.functional.one_hot(labels.long(), classes).double()
+
+
+def _on_pooler(
+    hidden: Tensor, pooler: tuple[Tensor, Tensor], targets: Tensor, sizes: Iterable[float]
+) -> dict[float, Head]:
+    """Keep the body's own pooler, and fit the classifier as a ridge map from tanh(W_p h + b_p) to targets [n, c]."""
+    weight, bias = (tensor.to(hidden).double() for tensor in pooler)
+    maps = ridge.fit(pooled(weight, bias, hidden.double()), targets.to(hidden.device), sizes)
+    return {size: Head(weight, bias, map_.weight, map_.bias) for size, map_ in maps.items()}
+
+
+def _transplanted(map_: ridge.LinearMap, small_head: Head) -> Head:
+    """Transplant the small model's head through a ridge map h_L -> M h_L + m onto its first-token states.
+
+    The first w_S rows of the pooler are W_p M with bias W_p m + b_p, the others are zero, and the classifier is
+    [W_c, 0]: the head computes exactly the small head of the mapped state, and no labels are used. Raises ValueError if
+    the small model is wider than the large one.
+    """
+    small, large = map_.weight.shape
+    if small > large:
+        raise ValueError(f"transplant: a head {small} wide does not fit into a model {large} wide")
+    head, rest = small_head.to(map_.weight), large - small
+    return Head(
+        pooler_weight=torch.cat([head.pooler_weight @ map_.weight, map_.weight.new_zeros(rest, large)]),
+        pooler_bias=torch.cat([head.pooler_weight @ map_.bias + head.pooler_bias, map_.bias.new_zeros(rest)]),
+        classifier_weight=torch.nn.functional.pad(head.classifier_weight, (0, rest)),
+        classifier_bias=head.classifier_bias,
+    )

@@ -1,6 +1,7 @@
 """The head of a BERT classifier, pooler and classifier together, as Hugging Face computes it."""
 
 from dataclasses import dataclass
+from typing import Self
 
 import torch
 from torch import Tensor
@@ -15,9 +16,9 @@ class Head:
     classifier_weight: Tensor
     classifier_bias: Tensor
 
-    @property
-    def outputs(self) -> int:
-        return self.classifier_weight.shape[0]
+    def to(self, like: Tensor) -> Self:
+        """This head in the dtype and on the device of another tensor."""
+        return type(self)(*(tensor.to(like) for tensor in vars(self).values()))
 
 
 def pooled(weight: Tensor, bias: Tensor, cls_hidden: Tensor) -> Tensor:
@@ -27,8 +28,5 @@ def pooled(weight: Tensor, bias: Tensor, cls_hidden: Tensor) -> Tensor:
 
 def head_logits(head: Head, cls_hidden: Tensor) -> Tensor:
     """Logits [n, c] for the first token's hidden states [n, w], in their dtype."""
-    pooler_weight, pooler_bias, weight, bias = (
-        tensor.to(cls_hidden)
-        for tensor in (head.pooler_weight, head.pooler_bias, head.classifier_weight, head.classifier_bias)
-    )
-    return pooled(pooler_weight, pooler_bias, cls_hidden) @ weight.T + bias
+    head = head.to(cls_hidden)
+    return pooled(head.pooler_weight, head.pooler_bias, cls_hidden) @ head.classifier_weight.T + head.classifier_bias

@@ -1,12 +1,12 @@
-"""What is known of composites: facts, and the FLOPs of their making, part by part. Imports no torch."""
+"""Facts of composites, and the FLOPs of their making, part by part. Imports no torch."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import ClassVar, NamedTuple
 
 import numpy as np
 
-from graft.flops.counts import classifier_flops, encoder_flops, linear_flops, ridge_flops, summed_flops
+from graft.flops.counts import classifier_flops, encoder_flops, ridge_flops, summed_flops
 from graft.merging.facts import TwoShapes
 from graft.registry.depth import DepthMap, uniform
 from graft.registry.methods import KINDS
@@ -36,7 +36,7 @@ class LinkedFlops(NamedTuple):
 
 @dataclass(frozen=True)
 class Making:
-    """What the FLOPs of a making depend on.
+    """Sizes that the FLOPs of a making depend on.
 
     `outputs`: width of the head; `ridges`: number of ridge sizes tried. Lengths [rows] in tokens, padded: of `train`,
     also as `trained` on in batches; of `select`; and of the rows of train that a head is `fit` on. `texts`: function
@@ -65,15 +65,15 @@ class Making:
 
     def head(self, width: int) -> int:
         """FLOPs of fitting heads on states of this width, and of their answers on `select`."""
-        scored = self.ridges * len(self.select) * linear_flops(width, self.outputs)
-        return ridge_flops(len(self.fit), width, self.outputs, self.ridges) + scored
+        return ridge_flops(len(self.fit), width, self.outputs, self.ridges, scored=len(self.select))
 
 
 class Composite(TwoShapes):
     """A method that runs parts of both models."""
 
-    kind, label_use, inference = KINDS[1], "train", ("small", "large")
-    # Whether it has weights of its own that are trained.
+    kind, label_use = KINDS[1], "train"
+    inference: ClassVar[tuple[str, ...]] = ("small", "large")
+    # Whether it has its own weights, which are trained.
     trained = False
 
     def making(self, sizes: Making) -> Iterator[Part]:
@@ -82,7 +82,7 @@ class Composite(TwoShapes):
 
 
 class Linked(Composite):
-    """A composite with weights of its own that are trained."""
+    """A composite with its own weights, which are trained."""
 
     trained = True
 

@@ -81,7 +81,7 @@ def write(
 
     A map is a linear map or the state dict of a trained module.
 
-    Raises ValueError if a kind, part, map or key is unknown or missing, or if a part holds no model.
+    Raises ValueError if a kind, part, map or key is unknown or missing, or if a part has no model.
     """
     parts, maps = parts or {}, maps or {}
     if kind not in KINDS:
@@ -97,8 +97,8 @@ def write(
         raise ValueError(f"pooling {fields['pooling']!r} is unknown; available: {', '.join(POOLINGS)}")
     with atomic_folder(out_folder) as folder:
         hashes: dict[str, str] = {}
-        for file, given in maps.items():
-            tensors = vars(given) if isinstance(given, LinearMap) else given
+        for file, fitted in maps.items():
+            tensors = vars(fitted) if isinstance(fitted, LinearMap) else fitted
             save_file({name: t.cpu().float().contiguous() for name, t in tensors.items()}, folder / file)
             hashes[file] = sha256(folder / file)
         for part in parts.values():
@@ -140,6 +140,6 @@ def _relative(part: str | Path, out_folder: str | Path) -> str:
 def _hashes(out_folder: str | Path, part: str | Path) -> dict[str, str]:
     found = [name for name in PART_FILES if (Path(part) / name).is_file()]
     if not found:
-        raise ValueError(f"{part}: holds no model; it must have model.safetensors or {FILE}")
+        raise ValueError(f"{part}: contains no model; it must have model.safetensors or {FILE}")
     relative = _relative(part, out_folder)
     return {f"{relative}/{name}": sha256(Path(part) / name) for name in found}

@@ -27,9 +27,10 @@ class Trained(nn.Module, ABC):
         """Logits (or scores) [b, c]."""
 
 
-def layer_of(given: LinearMap) -> nn.Linear:
-    """Convert a linear map to a trainable layer, in float32."""
-    layer = nn.Linear(*reversed(given.weight.shape))
+def layer_of(given: LinearMap, dtype: torch.dtype = torch.float32) -> nn.Linear:
+    """Convert a linear map to a trainable layer."""
+    outputs, inputs = given.weight.shape
+    layer = nn.Linear(inputs, outputs, dtype=dtype)
     with torch.no_grad():
         layer.weight.copy_(given.weight)
         layer.bias.copy_(given.bias)

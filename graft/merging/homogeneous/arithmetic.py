@@ -5,12 +5,12 @@ from typing import Annotated, Any, ClassVar, Literal
 
 import numpy as np
 
-from graft.merging.facts import OneShape
 from graft.merging.homogeneous.averages import weighted_sum
 from graft.merging.homogeneous.formats import Array
+from graft.merging.homogeneous.magnitudes import of_changes
+from graft.merging.homogeneous.masks import RANGE, draws
 from graft.merging.homogeneous.models import Block, Models
-from graft.merging.homogeneous.protocol import Each, Method, Settings
-from graft.merging.homogeneous.sparsifiers import Dense, Drop, MagPrune, Middle, Trim
+from graft.merging.homogeneous.protocol import Each, Method
 from graft.registry.options import Seed, Share, Size
 
 # Maps changes and weights to the weighted sum and the total weight in it, a scalar or one per element.
@@ -44,10 +44,12 @@ Density = Annotated[Share, "share of each change that is kept"]
 MaskSeed = Annotated[Seed, "of the random masks, which depend on it and on the tensor's name alone"]
 
 
-class TaskArithmeticOptions(OneShape):
-    """A method of the family: base + strength * scaling(consensus(sparsifier(model_i - base))).
+class TaskArithmetic(Method):
+    """theta = theta_0 + strength * merged(tau_1, ..., tau_n), with changes ("task vectors") tau_i = theta_i - theta_0.
 
-    If `mean`, the scaling divides the consensus' sum by the weights in it; otherwise it leaves the sum unchanged.
+    Ilharco et al. 2022, Editing Models with Task Arithmetic, arXiv 2212.04089: the sum of the tau_i as they are. The
+    other methods here first make them sparse (see their `sparse` for formulas and sources), and merge either by that
+    sum, or by TIES' mean over the models that agree in sign.
     """
 
     name = "task_arithmetic"
@@ -55,41 +57,91 @@ class TaskArithmeticOptions(OneShape):
     implementation = f"{__name__}:TaskArithmetic"
     # The paper's best for eight tasks, and its advice if no strength can be tried.
     strength = 0.3
-    sparsifier: ClassVar[type[Dense]] = Dense
+    # Merges the sparse changes; if `mean`, its sum is divided by the weights in it.
     consensus: ClassVar[Consensus] = staticmethod(everyone)
     mean: ClassVar[bool] = False
 
+    def sparse(self, block: Block, model: int, measured: Any) -> Array:
+        """The sparse change of one model in this block. [rows, columns]"""
+        return block.deltas[model]
 
-class TiesOptions(TaskArithmeticOptions):
+    def change(self, models: Models, block: Block, measured: Any) -> Array:
+        sparse = [self.sparse(block, model, measured) for model in range(len(block.deltas))]
+        total, counted = self.consensus(sparse, models.weights)
+        if self.mean:
+            # The total weight is 0 only where nothing is merged. (numpy's own `where` takes twenty times as long.)
+            total *= counted != 0
+            total /= counted + (counted == 0)
+        return total if models.strength == 1 else models.strength * total
+
+
+class Ties(TaskArithmetic):
     name = "ties"
     citation = "Yadav et al. 2023, TIES-Merging, arXiv 2306.01708"
-    sparsifier, consensus, mean = Trim, staticmethod(elected), True
+    consensus, mean = staticmethod(elected), True
     # 1 and 20%: the paper's settings without validation data.
     strength = 1.0
 
     density: Density = 0.2
     scope: Annotated[Literal["model", "tensor"], "largest of the whole model (the paper) or of each tensor"] = "model"
 
+    def survey(self, models: Models, each: Each) -> list[float] | None:
+        whole = self.scope == "model" and self.density < 1
+        return self._smallest(models, models.names, each) if whole else None
 
-class DareLinearOptions(TaskArithmeticOptions):
+    def measure(self, models: Models, name: str, survey: list[float] | None) -> list[float]:
+        if self.density >= 1:
+            return [0.0] * len(models.tuned)
+        return survey if survey is not None else self._smallest(models, [name], map)
+
+    def _smallest(self, models: Models, names: Sequence[str], each: Each) -> list[float]:
+        """The smallest magnitude that is kept, for each model."""
+        rank = max(1, int(self.density * sum(models.origin.tensors[name].count for name in names)))
+        return [of_changes(models, model, names, each, [rank])[0] for model in range(len(models.tuned))]
+
+    def sparse(self, block: Block, model: int, measured: list[float]) -> Array:
+        """TIES' first step: the share `density` of the change that is largest in magnitude, the rest 0.
+
+        scope "model" is the paper's: the largest of the whole model (Yadav et al. 2023, arXiv 2306.01708, and
+        `topk_values_mask` of its code, which flattens the model); "tensor" is mergekit's: the largest of each tensor.
+        floor(density n) are kept, 1 at least, and with the smallest of them all that are as large.
+        """
+        delta = block.deltas[model]
+        delta *= np.abs(delta) >= measured[model]
+        return delta
+
+
+class DareLinear(TaskArithmetic):
     name = "dare_linear"
     citation = "Yu et al. 2023, Language Models are Super Mario, arXiv 2311.03099"
-    sparsifier = Drop
 
     # The paper tries p from 0.1 to 0.9.
     density: Density = 0.5
     seed: MaskSeed = 0
 
+    def sparse(self, block: Block, model: int, measured: None) -> Array:
+        """DARE: each element is dropped with probability p = 1 - density, and what is left divided by 1 - p, so that
+        the change stays the same in expectation.
 
-class DareTiesOptions(DareLinearOptions):
+        Source: Yu et al. 2023, Language Models are Super Mario, arXiv 2311.03099. mergekit (0.1) rescales each
+        tensor to the sum of magnitudes that it had instead; that is not done here.
+        """
+        delta = block.deltas[model]
+        if self.density < 1:
+            drawn = draws(self.seed, block.name, model, block.start, delta.size).reshape(delta.shape)
+            delta *= drawn < round(self.density * RANGE)
+            delta *= 1 / self.density
+        return delta
+
+
+class DareTies(DareLinear):
     # As TIES, with dropping in place of trimming.
     name, strength, consensus, mean = "dare_ties", 1.0, staticmethod(elected), True
 
 
-class BreadcrumbsOptions(TaskArithmeticOptions):
+class Breadcrumbs(TaskArithmetic):
     name = "breadcrumbs"
     citation = "Davari & Belilovsky 2023, Model Breadcrumbs, arXiv 2312.06795"
-    sparsifier = Middle
     # The start of the authors' own search (their code): alpha 0.2, beta 0.15, gamma 0.006.
     strength = 0.2
 
@@ -100,11 +152,32 @@ class BreadcrumbsOptions(TaskArithmeticOptions):
         if self.outliers + self.density > 1 and self.density < 1 or self.outliers >= 1:
             raise ValueError(f"outliers {self.outliers} and density {self.density} are more than 1 together")
 
+    def measure(self, models: Models, name: str, survey: None) -> list[tuple[float, float]]:
+        """The smallest magnitude that is kept and the smallest one above it that is not, for each model."""
+        count = models.origin.tensors[name].count
+        dropped, kept = int(self.outliers * count), int(self.density * count)
+        ranks = [min(count, max(1, dropped + kept)), max(1, dropped)]
+        if self.density >= 1 or count == 0:
+            return [(0.0, np.inf)] * len(models.tuned)
+        limits = (of_changes(models, model, [name], map, ranks) for model in range(len(models.tuned)))
+        return [(low, high if dropped else np.inf) for low, high in limits]
 
-class DellaLinearOptions(TaskArithmeticOptions):
+    def sparse(self, block: Block, model: int, measured: list[tuple[float, float]]) -> Array:
+        """Breadcrumbs' mask: without the share `outliers` of each tensor's change that is largest in magnitude, and
+        without the smallest, so that the share `density` is left.
+
+        Source: Davari & Belilovsky 2023, Model Breadcrumbs, arXiv 2312.06795, a mask for each layer. (Their code ranks
+        within rows; mergekit within tensors, as here.) floor(share n) are meant; equal magnitudes share their fate.
+        """
+        delta, (low, high) = block.deltas[model], measured[model]
+        size = np.abs(delta)
+        delta *= (size >= low) & (size < high)
+        return delta
+
+
+class DellaLinear(TaskArithmetic):
     name = "della_linear"
     citation = "Deep et al. 2024, DELLA-Merging, arXiv 2406.11617"
-    sparsifier = MagPrune
 
     density: Density = 0.5
     # The default follows the authors' code, 0.05 to either side.
@@ -116,34 +189,29 @@ class DellaLinearOptions(TaskArithmeticOptions):
         if self.density < 1 and not 0 < low <= high <= 1:
             raise ValueError(f"density {self.density} and epsilon {self.epsilon} leave probabilities of 0 to 1")
 
+    def sparse(self, block: Block, model: int, measured: None) -> Array:
+        """DELLA's MagPrune: elements are dropped at random, the larger ones of a row less often, and what is left is
+        divided by the probability with which it is kept.
 
-class DellaOptions(DellaLinearOptions):
+        In a row of n elements, that of rank r by magnitude (0 the smallest) is kept with probability
+        density - epsilon / 2 + epsilon r / (n - 1). Source: Deep et al. 2024, DELLA-Merging, arXiv 2406.11617
+        (p_i = p_min + Delta_i, p_min = p - epsilon / 2). In mergekit the window is twice as wide for the same epsilon,
+        and tensors are rescaled to their sum of magnitudes; here as in the paper.
+        """
+        delta = block.deltas[model]
+        if self.density >= 1:
+            return delta
+        columns = delta.shape[1]
+        ranks = np.empty(delta.shape, np.float32)
+        order = np.abs(delta).argsort(axis=1, kind="stable")
+        steps = np.linspace(0, 1, columns, dtype=np.float32) if columns > 1 else np.float32([0.5])
+        np.put_along_axis(ranks, order, np.broadcast_to(steps, delta.shape), axis=1)
+        kept = self.density - self.epsilon / 2 + self.epsilon * ranks
+        drawn = draws(self.seed, block.name, model, block.start, delta.size).reshape(delta.shape)
+        delta *= drawn < kept.astype(np.float64) * RANGE
+        delta /= kept
+        return delta
+
+
+class Della(DellaLinear):
     name, strength, consensus, mean = "della", 1.0, staticmethod(elected), True
-
-
-class TaskArithmetic(Method):
-    """theta = theta_0 + strength * merged(tau_1, ..., tau_n), with changes ("task vectors") tau_i = theta_i - theta_0.
-
-    Ilharco et al. 2022, Editing Models with Task Arithmetic, arXiv 2212.04089: the sum of the tau_i as they are. The
-    other methods here first make them sparse (see the sparsifiers for formulas and sources), and merge either by that
-    sum, or by TIES' mean over the models that agree in sign.
-    """
-
-    def __init__(self, settings: Settings) -> None:
-        super().__init__(settings)
-        self._sparsifier = settings.options.sparsifier(settings.options)
-
-    def survey(self, models: Models, each: Each) -> Any:
-        return self._sparsifier.survey(models, each)
-
-    def measure(self, models: Models, name: str, survey: Any) -> Any:
-        return self._sparsifier.measure(models, name, survey)
-
-    def change(self, models: Models, block: Block, measured: Any) -> Array:
-        sparse = [self._sparsifier.sparse(block, model, measured) for model in range(len(block.deltas))]
-        total, counted = self.settings.options.consensus(sparse, models.weights)
-        if self.settings.options.mean:
-            # The total weight is 0 only where nothing is merged. (numpy's own `where` takes twenty times as long.)
-            total *= counted != 0
-            total /= counted + (counted == 0)
-        return total if self.settings.strength == 1 else self.settings.strength * total

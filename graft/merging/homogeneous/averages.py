@@ -3,21 +3,9 @@
 from collections.abc import Sequence
 from typing import Any
 
-from graft.merging.facts import OneShape
 from graft.merging.homogeneous.formats import Array
 from graft.merging.homogeneous.models import Block, Models
 from graft.merging.homogeneous.protocol import Method
-
-
-class UniformOptions(OneShape):
-    name = "uniform"
-    citation = "Wortsman et al. 2022, Model soups, arXiv 2203.05482"
-    implementation = f"{__name__}:Average"
-    base = weighted = False
-
-
-class LinearOptions(UniformOptions):
-    name, weighted = "linear", True
 
 
 def weighted_sum(deltas: Sequence[Array], weights: Sequence[float]) -> Array:
@@ -40,6 +28,15 @@ class Average(Method):
     Source: Wortsman et al. 2022, Model soups, arXiv 2203.05482, uniform soup (all w_i = 1), its published default.
     """
 
+    name = "uniform"
+    citation = "Wortsman et al. 2022, Model soups, arXiv 2203.05482"
+    implementation = f"{__name__}:Average"
+    base = weighted = False
+
     def change(self, models: Models, block: Block, measured: Any) -> Array:
         mean = weighted_mean(block.deltas, models.weights)
-        return mean if self.settings.strength == 1 else self.settings.strength * mean
+        return mean if models.strength == 1 else models.strength * mean
+
+
+class Linear(Average):
+    name, weighted = "linear", True

@@ -22,7 +22,10 @@ def write(
     config: the merged model's; digests: sha256 of every file that was read; embeds: whether the folder holds a
     sentence-transformers model.
     """
-    sources = {role: _source(place, found, digests) for role, (place, found) in plan.sources.items()}
+    sources = {
+        role: {"folder": str(place), "sha256": {file.name: digests[file] for file in found}}
+        for role, (place, found) in plan.sources.items()
+    }
     made = {
         "method": plan.options.name,
         "citation": plan.options.citation,
@@ -67,7 +70,7 @@ def text(
         f"{weights}{told}). Source of the method: {plan.options.citation}.",
         table_of(sources),
         *_notes(plan),
-        f"All about its making stands in {record}. {UNTRIED} each of its models before you use it.",
+        f"Its full provenance is in {record}. {UNTRIED} each of its models before you use it.",
     )
 
 
@@ -85,7 +88,3 @@ def _notes(plan: Plan) -> list[str]:
     if plan.left_out:
         notes.append(f"Left out, since not all models have it: {told(plan.left_out)}.")
     return notes
-
-
-def _source(place: Path, found: tuple[Path, ...], digests: Mapping[Path, str]) -> dict[str, Any]:
-    return {"folder": str(place), "sha256": {file.name: digests[file] for file in found}}

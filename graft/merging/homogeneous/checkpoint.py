@@ -8,9 +8,9 @@ import math
 import os
 import tempfile
 from collections.abc import Iterable, Mapping
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
 from pathlib import Path
-from types import TracebackType
 
 import numpy as np
 
@@ -45,7 +45,7 @@ class TensorInfo:
         return self.dtype in FLOATING
 
 
-class Checkpoint:
+class Checkpoint(AbstractContextManager["Checkpoint"]):
     """The tensors of one model, in any number of files. Several threads may read at once."""
 
     def __init__(self, name: str, files: Iterable[Path]) -> None:
@@ -60,7 +60,7 @@ class Checkpoint:
         for file in self.files:
             for info in _tensors(file):
                 if info.name in self.tensors:
-                    raise ValueError(f"{file}: {info.name} stands in {self.tensors[info.name].file.name} as well")
+                    raise ValueError(f"{file}: {info.name} is in {self.tensors[info.name].file.name} as well")
                 self.tensors[info.name] = info
         self._descriptors = {file: os.open(file, os.O_RDONLY) for file in self.files}
         self._scratch: tempfile.TemporaryDirectory | None = None
@@ -73,7 +73,7 @@ class Checkpoint:
         if model.index is not None:
             placed = json.loads(model.index.read_text(encoding="utf-8"))["weight_map"]
             if unlike := set(placed) ^ set(found.tensors):
-                raise ValueError(f"{folder}: {min(unlike)} stands either in the index alone or in a file alone")
+                raise ValueError(f"{folder}: {min(unlike)} is either in the index alone or in a file alone")
         return found
 
     def under(self, names: Mapping[str, str]) -> Checkpoint:
@@ -100,10 +100,7 @@ class Checkpoint:
             view, place = view[count:], place + count
         return values
 
-    def __enter__(self) -> Checkpoint:
-        return self
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
+    def __exit__(self, *error: object) -> None:
         for descriptor in self._descriptors.values():
             os.close(descriptor)
         if self._scratch is not None:
@@ -173,5 +170,5 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     """Build a JSON object from its pairs; raises ValueError if a name occurs twice."""
     found = dict(pairs)
     if len(found) < len(pairs):
-        raise ValueError("a name stands twice")
+        raise ValueError("a name appears twice")
     return found

@@ -3,7 +3,6 @@
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
 
 from graft.merging.homogeneous import companions
 from graft.merging.homogeneous.models import Models
@@ -30,7 +29,7 @@ def check_statistics(kind: str, models: Models) -> None:
                 ours = f"{found.dtype} {list(found.shape)}"
                 raise ValueError(f"{statistics.name}: {name} is {ours}, which is not what {models.origin.name} needs")
         if extra := set(statistics.tensors) - set(expected):
-            raise ValueError(f"{statistics.name}: {min(extra)} belongs to no tensor of all models")
+            raise ValueError(f"{statistics.name}: {min(extra)} does not belong to any tensor that all models have")
 
 
 def check_readers(folders: Sequence[Path]) -> None:
@@ -42,13 +41,10 @@ def check_readers(folders: Sequence[Path]) -> None:
 
 def check_weights(weights: Sequence[float], count: int) -> None:
     """Raise ValueError unless there is one finite weight per model and the weights do not sum to zero."""
+    told = ", ".join(map(str, weights))
     if len(weights) != count:
         raise ValueError(f"--weights: {len(weights)} are given for {count} models; give one for each")
     if not all(math.isfinite(weight) for weight in weights):
-        raise ValueError(f"--weights {_told(weights)}: must be finite numbers")
+        raise ValueError(f"--weights {told}: must be finite numbers")
     if abs(math.fsum(weights)) <= 1e-9 * math.fsum(map(abs, weights)):
-        raise ValueError(f"--weights {_told(weights)}: sum to zero, so they say nothing about any model")
-
-
-def _told(values: Sequence[Any]) -> str:
-    return ", ".join(str(value) for value in values)
+        raise ValueError(f"--weights {told}: sum to zero, so they carry no information about any model")

@@ -13,17 +13,8 @@ from graft.io import files
 from graft.io.model_folders import read_keys
 
 TOKENIZER = (
-    "tokenizer.json",
-    "tokenizer_config.json",
-    "special_tokens_map.json",
-    "added_tokens.json",
-    "vocab.txt",
-    "vocab.json",
-    "merges.txt",
-    "spm.model",
-    "spiece.model",
-    "sentencepiece.bpe.model",
-    "tokenizer.model",
+    *("tokenizer.json", "tokenizer_config.json", "special_tokens_map.json", "added_tokens.json", "vocab.txt"),
+    *("vocab.json", "merges.txt", "spm.model", "spiece.model", "sentencepiece.bpe.model", "tokenizer.model"),
     "chat_template.jinja",
 )
 # A folder with any of these has a tokenizer.
@@ -38,14 +29,8 @@ MODULES = "modules.json"
 SETTINGS = ("sentence_bert_config.json", "config_sentence_transformers.json")
 # Keys that record how a file was written and have no effect.
 NOTES = ("__version__", "transformers_version", "_from_model_config", "_commit_hash")
-# Pooling modes of sentence-transformers 5, and the suffixes of the boolean keys that older versions have instead.
-_POOLING = {
-    "cls": "cls_token",
-    "max": "max_tokens",
-    "mean": "mean_tokens",
-    "mean_sqrt_len_tokens": "mean_sqrt_len_tokens",
-}
-_POOLING |= {"weightedmean": "weightedmean_tokens", "lasttoken": "lasttoken"}
+# Pooling modes of sentence-transformers 5 whose boolean keys in older versions have another suffix.
+_POOLING = {"cls": "cls_token", "max": "max_tokens", "mean": "mean_tokens", "weightedmean": "weightedmean_tokens"}
 
 
 @dataclass(frozen=True)
@@ -113,18 +98,12 @@ def _tokenizer(base: Path | None, tuned: Sequence[Path]) -> dict[str, Path]:
                 told = f"{key} is {json.dumps(value)}, in {where / TOKENIZER_CONFIG} {json.dumps(said)}"
                 raise ValueError(f"{folder / TOKENIZER_CONFIG}: {told}; must be the same in all")
 
-    def place(folder: Path) -> tuple:
-        have = [name for name in TOKENIZER if (folder / name).is_file()]
-        fast, limits = "tokenizer.json" in have, _limits(folder)
+    def place(folder: Path) -> tuple[Any, ...]:
+        have, limits = [name for name in TOKENIZER if (folder / name).is_file()], _limits(folder)
         differs = any(limits.get(key) != value for key, (value, _) in wanted.items())
-        return (
-            differs,
-            not fast,
-            "tokenizer_config.json" not in have,
-            folder != base,
-            -len(have),
-            _contents(folder, have),
-        )
+        lacks = ["tokenizer.json" not in have, TOKENIZER_CONFIG not in have]
+        contents = [(name, files.sha256(folder / name)) for name in have]
+        return differs, *lacks, folder != base, -len(have), contents
 
     chosen = min(found, key=place)
     return {name: chosen / name for name in TOKENIZER if (chosen / name).is_file()}
@@ -139,10 +118,6 @@ def _limits(folder: Path) -> dict[str, Any]:
         for key in LIMITS
         if key in said and not (isinstance(said[key], (int, float)) and said[key] > 1e18)
     }
-
-
-def _contents(folder: Path, names: Sequence[str]) -> list[tuple[str, str]]:
-    return [(name, files.sha256(folder / name)) for name in names]
 
 
 def _united(name: str, folders: Sequence[Path]) -> dict[str, Any] | None:
@@ -183,7 +158,7 @@ def _modules(folders: Sequence[Path]) -> tuple[dict[str, Path], dict[str, Any]]:
                 written[name] = min((read_keys(folder / name) for folder in have), key=json.dumps)
             elif other := next((folder for folder in folders if not _equal(first / name, folder / name)), None):
                 raise ValueError(
-                    f"{other / module['path']}: {_kind(module)} has weights of its own, which differ from those "
+                    f"{other / module['path']}: {_kind(module)} has its own weights, which differ from those "
                     f"of {first} and are not merged; give all models one"
                 )
             else:
@@ -208,7 +183,7 @@ def _list(folder: Path) -> list[dict[str, Any]]:
         if path.is_absolute() or ".." in path.parts:
             raise ValueError(f"{folder / MODULES}: path {module['path']!r} must be a folder in this one")
         if not kind.startswith("sentence_transformers."):
-            raise ValueError(f"{folder / MODULES}: {kind} is code of its own; modules must be of sentence-transformers")
+            raise ValueError(f"{folder / MODULES}: {kind} is custom code; modules must be of sentence-transformers")
     return modules
 
 

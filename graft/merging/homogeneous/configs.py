@@ -88,13 +88,13 @@ def check_classes(configs: Mapping[Path, Mapping[str, Any]]) -> None:
     found = {
         folder: tuple(config["architectures"]) for folder, config in configs.items() if config.get("architectures")
     }
-    _check_same(found, "its class is", lambda names: ", ".join(map(str, names)))
+    _check_same(found, "its class is")
 
 
 def check_heads(configs: Mapping[Path, Mapping[str, Any]]) -> None:
     """Raise ValueError unless all heads are of one kind and have the same labels in the same order."""
     known = {folder: labels for folder, config in configs.items() if (labels := _labels(config))}
-    _check_same(known, "its head has the labels", _listed)
+    _check_same(known, "its head has the labels")
     _check_same({folder: kind for folder, config in configs.items() if (kind := _kind(config))}, "its head is for")
 
 
@@ -195,17 +195,14 @@ def _told(config: Mapping[str, Any], key: str, family: str) -> str:
     return "left out" if default is None else f"left out (which means {default!r})"
 
 
-def _check_same(found: Mapping[Path, Any], what: str, told: Any = str) -> None:
-    if not found:
-        return
-    (first, expected), *others = found.items()
-    for folder, value in others:
-        if value != expected:
-            raise ValueError(f"{folder}: {what} {told(value)}, that of {first} {told(expected)}; must be the same")
-
-
-def _listed(names: Any) -> str:
-    return ", ".join(map(str, names)) if isinstance(names, list) else str(names)
+def _check_same(found: Mapping[Path, Any], what: str) -> None:
+    first = next(iter(found), None)
+    for folder, value in found.items():
+        if value != found[first]:
+            one, other = (
+                told if isinstance(told, str) else ", ".join(map(str, told)) for told in (value, found[first])
+            )
+            raise ValueError(f"{folder}: {what} {one}, that of {first} {other}; must be the same")
 
 
 def _kind(config: Mapping[str, Any]) -> str | None:

@@ -15,7 +15,7 @@ from graft.io.progress import Report
 from graft.merging.homogeneous.averages import Average
 from graft.merging.homogeneous.formats import STORED
 from graft.merging.homogeneous.models import Models
-from graft.merging.homogeneous.protocol import Method, Settings
+from graft.merging.homogeneous.protocol import Method
 from graft.merging.homogeneous.shards import Writer
 
 
@@ -32,7 +32,7 @@ def merge_all(method: Method, models: Models, writer: Writer, pool: Executor, re
     report(0, 0, "reading the models")
     parts: list[tuple[Method, Models, Any]] = [(method, models, method.survey(models, pool.map))]
     if heads := models.without_change:
-        parts.append((Average(Settings()), heads, None))
+        parts.append((Average(), heads, None))
     tensors = [(info.count, name, part) for part in parts for name, info in part[1].origin.tensors.items()]
     # The largest first, so that threads end together.
     tensors.sort(key=lambda tensor: -tensor[0])

@@ -5,7 +5,6 @@ from typing import Annotated, Any
 
 import numpy as np
 
-from graft.merging.facts import OneShape
 from graft.merging.homogeneous.formats import Array
 from graft.merging.homogeneous.models import Block, Models, read
 from graft.merging.homogeneous.products import inner
@@ -13,17 +12,6 @@ from graft.merging.homogeneous.protocol import Each, Method
 from graft.registry.options import Size
 
 FISHER = "fisher.safetensors"
-
-
-class FisherOptions(OneShape):
-    name = "fisher"
-    citation = "Matena & Raffel 2021, Merging Models with Fisher-Weighted Averaging, arXiv 2111.09832"
-    implementation = f"{__name__}:Fisher"
-    base = False
-    statistics = FISHER
-
-    floor: Annotated[Size, "smallest value of a Fisher diagonal"] = 1e-6
-    normalise: Annotated[bool, "divide each model's Fisher diagonal by its norm"] = True
 
 
 class Fisher(Method):
@@ -35,9 +23,18 @@ class Fisher(Method):
     floor for the first ("target") model alone unless asked; here all models are alike.
     """
 
+    name = "fisher"
+    citation = "Matena & Raffel 2021, Merging Models with Fisher-Weighted Averaging, arXiv 2111.09832"
+    implementation = f"{__name__}:Fisher"
+    base = False
+    statistics = FISHER
+
+    floor: Annotated[Size, "smallest value of a Fisher diagonal"] = 1e-6
+    normalise: Annotated[bool, "divide each model's Fisher diagonal by its norm"] = True
+
     def survey(self, models: Models, each: Each) -> list[float]:
         """The norm of each model's Fisher diagonal, or 1."""
-        if not self.settings.options.normalise:
+        if not self.normalise:
             return [1.0] * len(models.tuned)
 
         def squares(name: str) -> Array:
@@ -56,10 +53,10 @@ class Fisher(Method):
         total, counted = np.zeros_like(block.origin), np.zeros_like(block.origin)
         diagonals = self._diagonals(models, block)
         for delta, diagonal, weight, norm in zip(block.deltas, diagonals, models.weights, measured, strict=True):
-            share = (weight / norm) * np.maximum(diagonal, self.settings.options.floor)
+            share = (weight / norm) * np.maximum(diagonal, self.floor)
             counted += share
             total += share * delta
-        return self.settings.strength * total / counted
+        return models.strength * total / counted
 
     def _diagonals(self, models: Models, block: Block) -> list[Array]:
         dtype: Any = block.origin.dtype.type

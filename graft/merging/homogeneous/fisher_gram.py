@@ -1,6 +1,7 @@
 """Compute the statistics that fisher and regmean need from batches of a model's inputs; stored as safetensors."""
 
 from collections.abc import Iterable, Iterator, Mapping
+from contextlib import ExitStack
 from pathlib import Path
 
 import torch
@@ -78,14 +79,12 @@ def gram_matrices(model: nn.Module, batches: Iterable[Batch]) -> dict[str, Tenso
         return layer.register_forward_pre_hook(hear)
 
     layers = {f"{name}.weight": part for name, part in model.named_modules() if isinstance(part, nn.Linear)}
-    handles = [listen(name, layer) for name, layer in layers.items()]
-    try:
+    with ExitStack() as stack:
+        for name, layer in layers.items():
+            stack.callback(listen(name, layer).remove)
         for batch in batches:
             mask = batch["attention_mask"].bool() if "attention_mask" in batch else None
             model(**batch)
-    finally:
-        for handle in handles:
-            handle.remove()
     if not sums:
         raise ValueError("Gram matrices are computed on examples; there are none")
     return {name: (total / counts[name]).float() for name, total in sums.items()}

@@ -9,7 +9,6 @@ from pathlib import Path
 from typing import Any
 
 from graft.io import files
-from graft.merging.facts import OneShape
 from graft.merging.homogeneous import card, checks, companions, configs, engine, layout
 from graft.merging.homogeneous.checkpoint import Checkpoint
 from graft.merging.homogeneous.companions import Companions
@@ -17,12 +16,9 @@ from graft.merging.homogeneous.formats import FLOATING, NAMES, widest
 from graft.merging.homogeneous.layout import Layout
 from graft.merging.homogeneous.models import Models, in_order_of_content
 from graft.merging.homogeneous.orders import Order, Plan
-from graft.merging.homogeneous.protocol import Settings
+from graft.merging.homogeneous.protocol import Method
 from graft.merging.homogeneous.shards import Slot, Writer, shared_out, size
 from graft.registry import methods
-
-# Config keys of the head.
-LABELS = configs.LABELS
 
 
 def merge(order: Order, report: engine.Report, dry_run: bool = False) -> Plan:
@@ -38,17 +34,16 @@ def merge(order: Order, report: engine.Report, dry_run: bool = False) -> Plan:
     OSError if the disk fills up or is not writable.
     """
     weights = order.weights or (1.0,) * len(order.models)
-    options = _checked(order).checked(order.options)
-    strength = options.strength if order.strength is None else order.strength
+    method = _checked(order).checked(order.options)
     limit = size(order.max_shard_size)
     with contextlib.ExitStack() as stack:
         known = {folder: configs.read(folder) for folder in _folders(order)}
         configs.check(known)
         configs.check_classes({folder: known[folder] for folder in order.models})
-        models, laid = _opened(order, options, weights, known, stack)
+        models, laid = _opened(order, method, weights, known, stack)
         beside, config = _beside(order, known, laid)
         plan = Plan(
-            strength, weights, options, _sources(order, models), shared_out(laid.slots, limit), order.dtype,
+            models.strength, weights, method, _sources(order, models), shared_out(laid.slots, limit), order.dtype,
             order.device, laid.averaged, tuple((one, *others) for one, others in sorted(laid.ties.items())),
             laid.left_out,
         )  # fmt: skip
@@ -56,9 +51,8 @@ def merge(order: Order, report: engine.Report, dry_run: bool = False) -> Plan:
         if dry_run:
             return plan
         # For slerp, the order of the two models matters.
-        if options.name != "slerp":
+        if method.name != "slerp":
             models = in_order_of_content(models)
-        method = methods.implementation(options.name)(Settings(strength, options, order.device))
         with files.atomic_folder(order.out, new=True) as target:
             digests = _write(method, models, target, laid.slots, limit, report)
             files.write_json(target / "config.json", config)
@@ -95,7 +89,7 @@ def _folders(order: Order) -> list[Path]:
     return list(dict.fromkeys([*([order.base] if order.base else []), *order.models]))
 
 
-def _checked(order: Order) -> type[OneShape]:
+def _checked(order: Order) -> type[Method]:
     """Check all of the order that needs no model opened; returns the method's facts."""
     facts = methods.facts(order.method, methods.ONE_SHAPE)
     count, (least, most) = len(order.models), facts.models
@@ -132,7 +126,7 @@ def _sees_gpu() -> bool:
 
 def _opened(
     order: Order,
-    options: OneShape,
+    method: Method,
     weights: tuple[float, ...],
     known: Mapping[Path, Mapping[str, Any]],
     stack: contextlib.ExitStack,
@@ -145,18 +139,18 @@ def _opened(
     laid = layout.of(base, opened, family, configs.ties(known.values(), family), dtype)
     statistics = [
         layout.statistics_under(
-            stack.enter_context(Checkpoint(str(folder / options.statistics), [folder / options.statistics])),
-            laid,
-            family,
+            stack.enter_context(Checkpoint(str(folder / method.statistics), [folder / method.statistics])), laid, family
         )
         for folder in order.statistics
     ]
     origin, tuned = laid.base or laid.tuned[0], laid.tuned
-    if options.name == "slerp" and laid.base is None:
+    if method.name == "slerp" and laid.base is None:
         tuned = tuned[1:]
-    models = Models(origin, tuned, weights[: len(tuned)], tuple(statistics), laid.ties)
+    strength = method.strength if order.strength is None else order.strength
+    weights = weights[: len(tuned)]
+    models = Models(origin, tuned, weights, tuple(statistics), laid.ties, strength, order.device)
     if statistics:
-        checks.check_statistics(options.statistics, models)
+        checks.check_statistics(method.statistics, models)
     return models, laid
 
 
@@ -187,7 +181,7 @@ def _sources(order: Order, models: Models) -> dict[str, tuple[Path, tuple[Path, 
 
 
 def _write(
-    method: Any, models: Models, target: Path, slots: Sequence[Slot], limit: int, report: engine.Report
+    method: Method, models: Models, target: Path, slots: Sequence[Slot], limit: int, report: engine.Report
 ) -> dict[Path, str]:
     """Write the merged weights; returns the sha256 of every file read."""
     read = {file for model in (models.origin, *models.tuned, *models.statistics) for file in model.files}

@@ -2,11 +2,11 @@
 
 from collections.abc import Callable, Sequence
 
-from graft.merging.homogeneous.averages import UniformOptions
+from graft.merging.homogeneous.averages import Average
 from graft.registry.methods import GREEDY
 
 
-class GreedyOptions(UniformOptions):
+class Greedy(Average):
     name = kind = GREEDY
     implementation = f"{__name__}:greedy"
 
@@ -16,10 +16,10 @@ def greedy(scores: Sequence[float], score: Callable[[tuple[int, ...]], float]) -
 
     From the best model down, each goes in if the average of what is in and itself scores no worse on held-out data than
     without it (arXiv 2203.05482, recipe 1). scores: of each model alone; score: of the uniform average of some models,
-    higher is better. Raises ValueError where there is no model.
+    higher is better. Raises ValueError if there are none.
     """
     if not scores:
-        raise ValueError("a greedy soup needs one model at least")
+        raise ValueError("a greedy soup needs at least one model")
     best, *rest = sorted(range(len(scores)), key=lambda i: (-scores[i], i))
     chosen, reached = (best,), scores[best]
     for model in rest:

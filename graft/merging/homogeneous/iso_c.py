@@ -4,24 +4,12 @@ from typing import Any
 
 from graft.flops.counts import svd_flops
 from graft.flops.same_shape import matrices
-from graft.merging.facts import OneShape
 from graft.merging.homogeneous.averages import weighted_mean, weighted_sum
 from graft.merging.homogeneous.formats import Array
 from graft.merging.homogeneous.models import Block, Models
 from graft.merging.homogeneous.products import svd
 from graft.merging.homogeneous.protocol import Method
 from graft.registry.shapes import Shape
-
-
-class IsoCOptions(OneShape):
-    name = "iso_c"
-    citation = "Marczak et al. 2025, No Task Left Behind: Isotropic Model Merging, arXiv 2502.04959"
-    implementation = f"{__name__}:IsoC"
-
-    @staticmethod
-    def factoring(shape: Shape, outputs: int | None, models: int) -> int:
-        """FLOPs of every matrix's decomposition and the product of its factors."""
-        return sum(svd_flops(m, n) + 2 * m * n * min(m, n) for m, n in matrices(shape, outputs))
 
 
 def flattened(matrix: Array, device: str) -> Array:
@@ -39,10 +27,19 @@ class IsoC(Method):
     for tensors that are no matrices, their code.
     """
 
+    name = "iso_c"
+    citation = "Marczak et al. 2025, No Task Left Behind: Isotropic Model Merging, arXiv 2502.04959"
+    implementation = f"{__name__}:IsoC"
+
+    @staticmethod
+    def factoring(shape: Shape, outputs: int | None, models: int) -> int:
+        """FLOPs of every matrix's decomposition and the product of its factors."""
+        return sum(svd_flops(m, n) + 2 * m * n * min(m, n) for m, n in matrices(shape, outputs))
+
     def whole(self, models: Models, name: str) -> bool:
         return len(models.origin.tensors[name].shape) == 2
 
     def change(self, models: Models, block: Block, measured: Any) -> Array:
         if not self.whole(models, block.name):
-            return self.settings.strength * weighted_mean(block.deltas, models.weights)
-        return self.settings.strength * flattened(weighted_sum(block.deltas, models.weights), self.settings.device)
+            return models.strength * weighted_mean(block.deltas, models.weights)
+        return models.strength * flattened(weighted_sum(block.deltas, models.weights), models.device)

@@ -79,7 +79,7 @@ def of(base: Checkpoint | None, tuned: Sequence[Checkpoint], model_type: str, ti
 def statistics_under(statistics: Checkpoint, layout: Layout, model_type: str) -> Checkpoint:
     """View a model's statistics under the merged model's names, without averaged and tied tensors.
 
-    Statistics that belong to no tensor keep their names.
+    Statistics that do not belong to any tensor keep their names.
     """
     merged = {tensor_names.canonical(slot.name, model_type): slot.name for slot in layout.slots}
     idle = {*layout.averaged, *(name for others in layout.ties.values() for name in others)}
@@ -114,7 +114,7 @@ def _chosen(
         elif tied and all(_copied(model, named[model].stored, plain) for model in have):
             lost.add(name)
         elif base and plain in named[have[0]].body and plain not in before:
-            raise ValueError(f"{have[0].name}: {name} is there, which {base.name} has not")
+            raise ValueError(f"{have[0].name}: {name} is in it, but not in {base.name}")
         else:
             lacks = next(model for model in tuned if model not in have)
             raise ValueError(
@@ -130,7 +130,7 @@ def _chosen(
     for plain in averaged:
         if plain in named[tuned[0]].body and not tensor_names.is_pooler(plain):
             name = named[tuned[0]].stored[plain]
-            raise ValueError(f"{tuned[0].name}: {name} is there, which {base.name} has not")
+            raise ValueError(f"{tuned[0].name}: {name} is in it, but not in {base.name}")
     return kept, averaged, sorted(lost)
 
 

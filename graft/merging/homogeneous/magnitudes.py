@@ -2,10 +2,13 @@
 
 import functools
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 
 import numpy as np
 
 from graft.merging.homogeneous.formats import Array
+from graft.merging.homogeneous.models import Models
+from graft.merging.homogeneous.protocol import Each
 
 DIGIT = 16
 DIGITS = 1 << DIGIT
@@ -43,3 +46,20 @@ def kth_largest(count: Counting, ranks: Sequence[int], dtype: type) -> list[floa
             prefix = prefix << DIGIT | digit
         found.append(float(np.array(prefix, f"u{whole.itemsize}").view(whole)))
     return found
+
+
+def of_changes(models: Models, model: int, names: Sequence[str], each: Each, ranks: Sequence[int]) -> list[float]:
+    """Find the magnitudes of these ranks among one model's changes of some tensors; 0 if these have no elements."""
+    if not any(models.origin.tensors[name].count for name in names):
+        return [0.0] * len(ranks)
+    alone = replace(models, tuned=(models.tuned[model],), weights=(1.0,))
+    dtype = np.float64 if any(alone.dtype(name) is np.float64 for name in names) else np.float32
+
+    def count(shift: int, prefix: int) -> Array:
+        def of(name: str) -> Array:
+            changes = (block.deltas[0].astype(dtype, copy=False) for block in alone.blocks(name))
+            return sum((digits(change, shift, prefix) for change in changes), np.zeros(DIGITS, np.int64))
+
+        return sum(each(of, names), np.zeros(DIGITS, np.int64))
+
+    return kth_largest(count, ranks, dtype)

@@ -4,20 +4,11 @@ import itertools
 import math
 from typing import Any
 
-from graft.merging.facts import OneShape
 from graft.merging.homogeneous.averages import weighted_mean
 from graft.merging.homogeneous.formats import Array
 from graft.merging.homogeneous.models import Block, Models
 from graft.merging.homogeneous.products import inner
 from graft.merging.homogeneous.protocol import Method
-
-
-class ModelStockOptions(OneShape):
-    name = "model_stock"
-    citation = "Jang et al. 2024, Model Stock, arXiv 2403.19522"
-    implementation = f"{__name__}:ModelStock"
-    weighted = False
-    models = (2, None)
 
 
 def ratio(cosine: float, models: int) -> float:
@@ -33,6 +24,12 @@ class ModelStock(Method):
     it). Source: Jang et al. 2024, Model Stock, arXiv 2403.19522, in its form for N models.
     """
 
+    name = "model_stock"
+    citation = "Jang et al. 2024, Model Stock, arXiv 2403.19522"
+    implementation = f"{__name__}:ModelStock"
+    weighted = False
+    models = (2, None)
+
     def measure(self, models: Models, name: str, survey: Any) -> float:
         count = len(models.tuned)
         products = dict.fromkeys(itertools.combinations_with_replacement(range(count), 2), 0.0)
@@ -47,4 +44,4 @@ class ModelStock(Method):
         return ratio(max(0.0, min(1.0, cosine)), count)
 
     def change(self, models: Models, block: Block, measured: float) -> Array:
-        return self.settings.strength * measured * weighted_mean(block.deltas, models.weights)
+        return models.strength * measured * weighted_mean(block.deltas, models.weights)

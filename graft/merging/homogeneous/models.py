@@ -38,7 +38,8 @@ class Models:
 
     origin: the model that changes are relative to: the base, or the first model if there is none. weights: one per
     tuned model. statistics: one checkpoint per tuned model, for methods that need them. ties: for a merged tensor, its
-    copies. Tensors that the origin lacks have no change.
+    copies. strength: factor of the change (lambda or alpha in the papers). device: where matrices are factorised, cpu
+    or cuda. Tensors that the origin lacks have no change.
     """
 
     origin: Checkpoint
@@ -46,6 +47,8 @@ class Models:
     weights: tuple[float, ...]
     statistics: tuple[Checkpoint, ...] = ()
     ties: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    strength: float = 1.0
+    device: str = "cpu"
 
     @property
     def without_change(self) -> Models | None:
@@ -54,7 +57,7 @@ class Models:
         if not lacking:
             return None
         tuned = tuple(model.under(lacking) for model in self.tuned)
-        return replace(self, origin=tuned[0], tuned=tuned, statistics=())
+        return replace(self, origin=tuned[0], tuned=tuned, statistics=(), strength=1.0)
 
     @property
     def names(self) -> list[str]:

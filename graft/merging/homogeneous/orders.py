@@ -6,13 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from graft.merging.facts import OneShape
+from graft.merging.homogeneous.protocol import Method
 from graft.merging.homogeneous.shards import Slot
 
 
 @dataclass(frozen=True)
 class Order:
-    """What to merge, and how. None means the method's default."""
+    """Models to merge, and how. None means the method's default."""
 
     method: str
     models: tuple[Path, ...]
@@ -29,7 +29,7 @@ class Order:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a merge will do, before anything is written.
+    """The effects of a merge, before anything is written.
 
     sources: by role, a folder and its weights files. averaged: tensors that the base lacks; tied: groups of tied
     tensors; left_out: tensors that some models have and the merged one does not.
@@ -37,7 +37,7 @@ class Plan:
 
     strength: float
     weights: tuple[float, ...]
-    options: OneShape
+    options: Method
     sources: dict[str, tuple[Path, tuple[Path, ...]]]
     files: list[list[Slot]]
     dtype: str | None

@@ -2,38 +2,41 @@
 
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar
 
 from graft.merging.homogeneous.formats import Array
 from graft.merging.homogeneous.models import Block, Models
+from graft.registry.methods import ONE_SHAPE
+from graft.registry.options import Options
+from graft.registry.shapes import Shape
 
 # Like `map`, but possibly in several threads.
 Each = Callable[[Callable[[str], Any], Iterable[str]], Iterable[Any]]
 
 
-@dataclass(frozen=True)
-class Settings:
-    """Settings of a method.
-
-    strength: factor of the change (lambda or alpha in the papers); options: from
-    `methods.checked_options`; device: where matrices are factorised, cpu or cuda.
-    """
-
-    strength: float = 1.0
-    options: Any = None
-    device: str = "cpu"
-
-
-class Method(ABC):
-    """A merge method: a merged tensor is origin + change.
+class Method(Options, ABC):
+    """A method that merges models of one shape: a merged tensor is origin + change.
 
     Models that all equal the origin therefore give the origin exactly, as does a change of strength 0. Every block
     passes through `change` once; `survey` and `measure` compute beforehand what it needs.
+
+    strength: the published default of the factor that a change is multiplied by.
+    base: whether a base model is required; if not, only strengths other than the default require one.
+    weighted: whether models may have weights. models: the fewest and the most that it takes (None: no limit).
+    statistics: the file that it reads for each model, or "".
     """
 
-    def __init__(self, settings: Settings) -> None:
-        self.settings = settings
+    kind = ONE_SHAPE
+    strength: ClassVar[float] = 1.0
+    base: ClassVar[bool] = True
+    weighted: ClassVar[bool] = True
+    models: ClassVar[tuple[int, int | None]] = (1, None)
+    statistics: ClassVar[str] = ""
+
+    @staticmethod
+    def factoring(shape: Shape, outputs: int | None, models: int) -> int:
+        """FLOPs of decompositions and least squares in a merge of a number of models; the rest are sums."""
+        return 0
 
     def survey(self, models: Models, each: Each) -> Any:
         """Compute once what the method needs from all tensors together."""
@@ -49,4 +52,4 @@ class Method(ABC):
 
     @abstractmethod
     def change(self, models: Models, block: Block, measured: Any) -> Array:
-        """The merged block minus its origin, [rows, columns], strength included."""
+        """The merged block minus its origin, [rows, columns], `models.strength` included."""

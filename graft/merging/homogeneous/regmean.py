@@ -6,7 +6,6 @@ import numpy as np
 
 from graft.flops.counts import cholesky_flops
 from graft.flops.same_shape import linear_layers
-from graft.merging.facts import OneShape
 from graft.merging.homogeneous.averages import weighted_mean
 from graft.merging.homogeneous.formats import Array
 from graft.merging.homogeneous.models import Block, Models, read
@@ -18,7 +17,20 @@ from graft.registry.shapes import Shape
 GRAM = "gram.safetensors"
 
 
-class RegMeanOptions(OneShape):
+def damped(gram: Array, off_diagonal: float) -> Array:
+    """Multiply a Gram matrix's off-diagonal entries by `off_diagonal`."""
+    return off_diagonal * gram + (1 - off_diagonal) * np.diag(np.diagonal(gram))
+
+
+class RegMean(Method):
+    """W = (sum_i w_i W_i G_i) (sum_i w_i G_i)^-1 for the weight [out, in] of a linear layer; other tensors: their mean.
+
+    G_i = X_i^T X_i [in, in] is the Gram matrix of the layer's inputs in model i, per token
+    (`statistics.gram_matrices`), with what is off its diagonal times `off_diagonal`: 0.9, or 0.1 for T5-base.
+    Inputs that are 0 in all models carry no information; their columns are averaged. Computed in float64. Source: Jin
+    et al. 2022, Dataless Knowledge Fusion by Merging Weights of Language Models, arXiv 2212.09849.
+    """
+
     name = "regmean"
     citation = "Jin et al. 2022, Dataless Knowledge Fusion by Merging Weights of Language Models, arXiv 2212.09849"
     implementation = f"{__name__}:RegMean"
@@ -39,27 +51,12 @@ class RegMeanOptions(OneShape):
             for out, wide in linear_layers(shape, outputs)
         )
 
-
-def damped(gram: Array, off_diagonal: float) -> Array:
-    """Multiply a Gram matrix's off-diagonal entries by `off_diagonal`."""
-    return off_diagonal * gram + (1 - off_diagonal) * np.diag(np.diagonal(gram))
-
-
-class RegMean(Method):
-    """W = (sum_i w_i W_i G_i) (sum_i w_i G_i)^-1 for the weight [out, in] of a linear layer; other tensors: their mean.
-
-    G_i = X_i^T X_i [in, in] is the Gram matrix of the layer's inputs in model i, per token
-    (`statistics.gram_matrices`), with what is off its diagonal times `off_diagonal`: 0.9, or 0.1 for T5-base.
-    Inputs that are 0 in all models tell nothing; their columns are averaged. Computed in float64. Source: Jin et al.
-    2022, Dataless Knowledge Fusion by Merging Weights of Language Models, arXiv 2212.09849.
-    """
-
     def whole(self, models: Models, name: str) -> bool:
         return name in models.statistics[0].tensors
 
     def change(self, models: Models, block: Block, measured: Any) -> Array:
         if not self.whole(models, block.name):
-            return self.settings.strength * weighted_mean(block.deltas, models.weights)
+            return models.strength * weighted_mean(block.deltas, models.weights)
         width = block.origin.shape[1]
         product = np.zeros(block.origin.shape)  # [out, in]
         grams = np.zeros((width, width))
@@ -67,13 +64,13 @@ class RegMean(Method):
         for delta, statistics, weight in zip(block.deltas, models.statistics, models.weights, strict=True):
             gram = read(statistics, block.name, 0, width * width, np.float64).reshape(width, width)
             unseen &= np.diagonal(gram) == 0
-            gram = damped(gram, self.settings.options.off_diagonal)
+            gram = damped(gram, self.off_diagonal)
             product += weight * (delta.astype(np.float64) @ gram)
             grams += weight * gram
         product[:, unseen] = weighted_mean([delta[:, unseen] for delta in block.deltas], models.weights)
         grams[unseen, unseen] = 1
         try:
-            merged = solve(grams, product.T, self.settings.device).T
+            merged = solve(grams, product.T, models.device).T
         except np.linalg.LinAlgError:
             raise ValueError(f"{block.name}: its Gram matrices are singular; compute them on more examples") from None
-        return (self.settings.strength * merged).astype(block.origin.dtype)
+        return (models.strength * merged).astype(block.origin.dtype)

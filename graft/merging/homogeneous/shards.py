@@ -7,9 +7,9 @@ import math
 import os
 import re
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
-from types import TracebackType
 
 from graft.merging.homogeneous.checkpoint import INDEX, WEIGHTS
 from graft.merging.homogeneous.formats import FLOATING, STORED, Array, narrowed
@@ -58,7 +58,7 @@ def shared_out(slots: Sequence[Slot], limit: int) -> list[list[Slot]]:
     return files
 
 
-class Writer:
+class Writer(AbstractContextManager["Writer"]):
     """The weights files of one model folder. A write cannot reach outside its tensor; `close` checks completeness."""
 
     def __init__(self, folder: Path, slots: Sequence[Slot], limit: int) -> None:
@@ -70,7 +70,7 @@ class Writer:
         # For each tensor, the byte range [first, stop) of every write; `close` checks that they cover it.
         self._written: dict[str, list[tuple[int, int]]] = {slot.name: [] for slot in slots}
         if len(self._written) < len(slots):
-            raise ValueError("a tensor is to be written twice under one name")
+            raise ValueError("two tensors are to be written under one name")
         self._descriptors: list[int] = []
         parts = shared_out(slots, limit)
         placed = {}
@@ -107,7 +107,7 @@ class Writer:
     def write(self, name: str, start: int, values: Array) -> None:
         """Write values at element `start` of a tensor, rounding floating-point ones to its dtype.
 
-        Raises OverflowError if the dtype cannot hold a value, and ValueError for an unknown tensor, integers of another
+        Raises OverflowError if a value exceeds the dtype, and ValueError for an unknown tensor, integers of another
         dtype or a range that reaches outside the tensor.
         """
         if name not in self._places:
@@ -120,7 +120,7 @@ class Writer:
             raise ValueError(f"{name} is to be written as {slot.dtype}, and {stored.dtype} is given")
         first, stop = start * slot.item, start * slot.item + stored.nbytes
         if first < 0 or stop > slot.bytes:
-            raise ValueError(f"{name} has {slot.bytes} bytes; {first} to {stop} would lie outside of them")
+            raise ValueError(f"{name} has {slot.bytes} bytes; {first} to {stop} would lie outside them")
         _write(descriptor, memoryview(stored.reshape(-1)).cast("B"), place + first)
         self._written[name].append((first, stop))
 
@@ -143,11 +143,8 @@ class Writer:
         while self._descriptors:
             os.close(self._descriptors.pop())
 
-    def __enter__(self) -> Writer:
-        return self
-
-    def __exit__(self, kind: type | None, error: BaseException | None, trace: TracebackType | None) -> None:
-        if error is None:
+    def __exit__(self, kind: type | None, *error: object) -> None:
+        if kind is None:
             self.close()
         else:
             self._release()

@@ -3,7 +3,6 @@
 import math
 from typing import Any
 
-from graft.merging.facts import OneShape
 from graft.merging.homogeneous.formats import Array
 from graft.merging.homogeneous.models import Block, Models
 from graft.merging.homogeneous.products import inner
@@ -11,15 +10,6 @@ from graft.merging.homogeneous.protocol import Method
 
 # Above this cosine the arc is practically a line, and sin(angle) is too small to divide by.
 PARALLEL = 0.9995
-
-
-class SlerpOptions(OneShape):
-    name = "slerp"
-    citation = "Shoemake 1985, Animating rotation with quaternion curves, SIGGRAPH"
-    implementation = f"{__name__}:Slerp"
-    strength = 0.5
-    base = weighted = False
-    models = (1, 2)
 
 
 def coefficients(cosine: float, share: float) -> tuple[float, float]:
@@ -39,6 +29,13 @@ class Slerp(Method):
     quaternion curves (SIGGRAPH); as a merge of models, and with that threshold, it comes from mergekit.
     """
 
+    name = "slerp"
+    citation = "Shoemake 1985, Animating rotation with quaternion curves, SIGGRAPH"
+    implementation = f"{__name__}:Slerp"
+    strength = 0.5
+    base = weighted = False
+    models = (1, 2)
+
     def measure(self, models: Models, name: str, survey: Any) -> tuple[float, float]:
         squares = [0.0, 0.0, 0.0]
         for block in models.blocks(name):
@@ -47,7 +44,7 @@ class Slerp(Method):
             squares = [total + inner(*pair) for total, pair in zip(squares, pairs, strict=True)]
         norms = math.sqrt(squares[0] * squares[1])
         cosine = 1.0 if norms == 0 else max(-1.0, min(1.0, squares[2] / norms))
-        return coefficients(cosine, self.settings.strength)
+        return coefficients(cosine, models.strength)
 
     def change(self, models: Models, block: Block, measured: tuple[float, float]) -> Array:
         first, second = measured

@@ -7,30 +7,12 @@ import numpy as np
 
 from graft.flops.counts import svd_flops
 from graft.flops.same_shape import matrices
-from graft.merging.facts import OneShape
 from graft.merging.homogeneous.averages import weighted_mean
 from graft.merging.homogeneous.formats import Array
 from graft.merging.homogeneous.models import Block, Models
 from graft.merging.homogeneous.products import svd
 from graft.merging.homogeneous.protocol import Method
 from graft.registry.shapes import Shape
-
-
-class TaskSingularVectorsOptions(OneShape):
-    name = "tsv"
-    citation = "Gargiulo et al. 2024, Task Singular Vectors, arXiv 2412.00081"
-    implementation = f"{__name__}:TaskSingularVectors"
-
-    @staticmethod
-    def factoring(shape: Shape, outputs: int | None, models: int) -> int:
-        """FLOPs of `joined` for every matrix."""
-
-        def joining(m: int, n: int) -> int:
-            joint = models * max(1, min(m, n) // models)
-            orthogonal = sum(svd_flops(side, joint) + 2 * side * joint * min(side, joint) for side in (m, n))
-            return models * svd_flops(m, n) + orthogonal + 2 * m * joint * n
-
-        return sum(joining(m, n) for m, n in matrices(shape, outputs))
 
 
 def nearest_orthogonal(matrix: Array, device: str) -> Array:
@@ -62,10 +44,25 @@ class TaskSingularVectors(Method):
     Gargiulo et al. 2024, Task Singular Vectors, arXiv 2412.00081 (TSV-Merge).
     """
 
+    name = "tsv"
+    citation = "Gargiulo et al. 2024, Task Singular Vectors, arXiv 2412.00081"
+    implementation = f"{__name__}:TaskSingularVectors"
+
+    @staticmethod
+    def factoring(shape: Shape, outputs: int | None, models: int) -> int:
+        """FLOPs of `joined` for every matrix."""
+
+        def joining(m: int, n: int) -> int:
+            joint = models * max(1, min(m, n) // models)
+            orthogonal = sum(svd_flops(side, joint) + 2 * side * joint * min(side, joint) for side in (m, n))
+            return models * svd_flops(m, n) + orthogonal + 2 * m * joint * n
+
+        return sum(joining(m, n) for m, n in matrices(shape, outputs))
+
     def whole(self, models: Models, name: str) -> bool:
         return len(models.origin.tensors[name].shape) == 2
 
     def change(self, models: Models, block: Block, measured: Any) -> Array:
         if not self.whole(models, block.name):
-            return self.settings.strength * weighted_mean(block.deltas, models.weights)
-        return self.settings.strength * joined(block.deltas, models.weights, self.settings.device)
+            return models.strength * weighted_mean(block.deltas, models.weights)
+        return models.strength * joined(block.deltas, models.weights, models.device)

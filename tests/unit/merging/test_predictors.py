@@ -3,14 +3,14 @@ import torch
 
 from graft.encoders.pooling import pool
 from graft.flops.counts import classifier_flops, encoder_flops
+from graft.merging import predictors
 from graft.merging.classifier_heads.ridge import LinearMap
-from graft.merging.predictors import ClassifierPredictor, ConstantPredictor, MixedPredictor, ProbePredictor
 
 
 @pytest.fixture
 def classifier(pico_classifier, shape_of):
     model = pico_classifier()
-    return ClassifierPredictor(model, shape_of(model)), model
+    return predictors.classifier(model, shape_of(model)), model
 
 
 def test_a_classifier_has_its_parameters_bytes_and_flops(classifier, pico_batches, shape_of):
@@ -30,7 +30,7 @@ def test_a_probe_reads_its_encoders_in_their_order_without_their_poolers(pico_en
     head = LinearMap(torch.randn(3, 12, dtype=torch.float64), torch.randn(3, dtype=torch.float64))
     (batch,) = pico_batches(examples=4)
     states = [pool(model(**batch).last_hidden_state, batch["attention_mask"], pooling) for model in (one, other)]
-    probe = ProbePredictor([one, other], shapes, pooling, head)
+    probe = predictors.probe([one, other], shapes, pooling, head)
     torch.testing.assert_close(probe.logits(batch), head(torch.cat(states, dim=1)))
     assert probe.parameters == parameters + 3 * 12 + 3 and probe.bytes == 8 * probe.parameters
     assert probe.flops(10) > encoder_flops(shapes[0], 10) + encoder_flops(shapes[1], 10)
@@ -39,8 +39,8 @@ def test_a_probe_reads_its_encoders_in_their_order_without_their_poolers(pico_en
 def test_a_mix_costs_and_weighs_what_its_parts_do(classifier, pico_batches):
     found, _ = classifier
     (batch,) = pico_batches(examples=4)
-    constant = ConstantPredictor([1.0, -1.0])
-    mix = MixedPredictor([found, constant], lambda one, other: 2 * one - other)
+    constant = predictors.constant([1.0, -1.0])
+    mix = predictors.mixed([found, constant], lambda one, other: 2 * one - other)
     expected = 2 * found.logits(batch) - torch.tensor([[1.0, -1.0]])
     torch.testing.assert_close(mix.to("cpu").logits(batch), expected)
     assert (mix.parameters, mix.bytes, mix.flops(7)) == (found.parameters, found.bytes, found.flops(7))
@@ -48,6 +48,6 @@ def test_a_mix_costs_and_weighs_what_its_parts_do(classifier, pico_batches):
 
 def test_a_constant_says_the_same_of_every_text(pico_batches):
     (batch,) = pico_batches(examples=3)
-    constant = ConstantPredictor([0.25, 0.75])
+    constant = predictors.constant([0.25, 0.75])
     assert constant.logits(batch).tolist() == [[0.25, 0.75]] * 3
     assert (constant.parameters, constant.bytes, constant.flops(128)) == (0, 0, 0)

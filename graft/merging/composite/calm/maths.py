@@ -1,8 +1,8 @@
 """Two frozen models and trained links: cross-attention from the large model's states to the small one's.
 
 Source: Bansal et al. 2024, LLM Augmented LLMs: Expanding Capabilities through Composition (CALM), arXiv 2401.02412.
-There what a link adds goes through the large model's later layers. Here it goes past them, in a stream r of its own
-that is added to the last state, so that no backward pass runs through the large model and both models' states can be
+There what a link adds goes through the large model's later layers. Here it goes past them, in a separate stream
+r that is added to the last state, so that no backward pass runs through the large model and both models' states can be
 computed once.
 """
 
@@ -54,7 +54,7 @@ class Calm(Trained):
 
     `small` is the small model's shape; `head` [c, w_L] is that of a closed-form probe on the large model's last states
     in this `pooling`. As the links' outputs start at zero, at first this is the probe. Links and head train; the links'
-    weights are drawn by a generator of their own, so that they depend on `seed` alone.
+    weights are drawn by a separate generator, so that they depend on `seed` alone.
     """
 
     def __init__(self, small: Shape, links: int, head: LinearMap, pooling: str, seed: int) -> None:

@@ -17,7 +17,7 @@ class ConcatProbeOptions(Composite):
     folds: Annotated[
         int,
         Bounds("a whole number from 1 on", 1, 100),
-        "from 2 on: so many more fine-tunings, each without one part of train, make the small model's states of that "
+        "from 2 on: that many more fine-tunings, each without one part of train, make the small model's states of that "
         "part, on which the head is fitted",
     ] = 1
     pooling: Annotated[Pooling, "the [CLS] state, or the mean over tokens"] = "mean"

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor
 
 from graft.merging.classifier_heads import ridge
-from graft.merging.classifier_heads.labelled import label_targets
+from graft.merging.classifier_heads.fitting import label_targets
 from graft.merging.classifier_heads.ridge import LinearMap
 
 

@@ -1,6 +1,6 @@
 """The weighted mean of the fine-tuned small model's logits and those of a probe on the large model."""
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 
 import torch
 from torch import Tensor
@@ -9,26 +9,24 @@ from graft.merging.selection import Choice, Point, search
 
 
 def fit(
-    small_logits: Tensor,
-    probe_logits: Tensor,
+    combine: Callable[..., Tensor],
+    logits: Mapping[str, Tensor],
     strengths: Iterable[float],
     score: Callable[[Tensor], float],
     scores: bool,
-) -> tuple[Choice, tuple[float, float] | None]:
-    """Choose the small model's weight on `select`, from both models' logits (or `scores`) [n, c] there.
+) -> tuple[Choice, tuple[float, ...] | None]:
+    """Choose the strength by which logits (or `scores`) [n, c] are combined, from those of each system on `select`.
 
-    `score` is the metric of combined logits [n, c]. Returns the choice and the scales to store with it (None for
-    scores). Raises ValueError if the two models give different numbers of rows or outputs.
+    `combine(*logits, strength, scales)` gives combined logits [n, c], and `score` is their metric. Returns the choice
+    and the scales to store with it (None for scores). Raises ValueError if systems give different numbers of rows or
+    outputs.
     """
-    if small_logits.shape != probe_logits.shape:
-        raise ValueError(
-            f"logit_ensemble: the small model gives logits {list(small_logits.shape)}, the probe "
-            f"{list(probe_logits.shape)}; both must answer the same texts and classes"
-        )
-    scales = None if scores else (scale(small_logits), scale(probe_logits))
-    points = [Point(float(beta)) for beta in strengths]
-    choice = search(points, lambda point: score(combine(small_logits, probe_logits, point.strength, scales)))
-    return choice, scales
+    if len({tensor.shape for tensor in logits.values()}) > 1:
+        given = ", ".join(f"{name} {list(tensor.shape)}" for name, tensor in logits.items())
+        raise ValueError(f"logits are of unlike shapes: {given}; all systems must answer the same texts and classes")
+    scales = None if scores else tuple(map(scale, logits.values()))
+    points = [Point(float(strength)) for strength in strengths]
+    return search(points, lambda point: score(combine(*logits.values(), point.strength, scales))), scales
 
 
 def combine(small_logits: Tensor, probe_logits: Tensor, beta: float, scales: tuple[float, float] | None) -> Tensor:

@@ -13,6 +13,7 @@ from transformers import BertModel
 from graft.encoders.bert import attention_bias
 from graft.merging.classifier_heads import ridge
 from graft.merging.classifier_heads.ridge import LinearMap
+from graft.merging.composite.trained import layer_of
 from graft.registry.cuts import Cut
 
 Batch = Mapping[str, Tensor]
@@ -25,10 +26,7 @@ class Stitched(nn.Module):
         super().__init__()
         self.embeddings = first.embeddings
         self.below = first.encoder.layer[: cut.below]
-        self.joint = nn.Linear(*reversed(joint.weight.shape)).to(first.device, first.dtype)
-        with torch.no_grad():
-            self.joint.weight.copy_(joint.weight)
-            self.joint.bias.copy_(joint.bias)
+        self.joint = layer_of(joint, first.dtype).to(first.device)
         self.above = second.encoder.layer[cut.above :]
 
     def forward(self, batch: Batch) -> Tensor:

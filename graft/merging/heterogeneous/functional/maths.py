@@ -1,6 +1,7 @@
 """Functional transport: the large model is moved by the small model's change in function, not in weights."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 
 import torch
@@ -43,7 +44,7 @@ class Functional:
     twice.
 
     LayerNorms are refitted unit by unit (`layernorm`: fit or leave); embeddings move as in spacewise, if asked to
-    (`embedding_delta`). Each strength is a walk of its own, many forward passes over the texts. Use it
+    (`embedding_delta`). Each strength is a separate walk, many forward passes over the texts. Use it
     where a change in function is small in weights of the small model but not of the large one; it costs more than
     spacewise and needs the texts again.
     Source: ours.
@@ -59,7 +60,7 @@ class Functional:
         after = encoder_of(parts.small_finetuned, parts.small_shape)
         changes: dict[str, list[Tensor]] = {}
         for batch in _on(before.device, along(parts.texts, parts.report, "batches read by the small models")):
-            outputs = [dict(_outputs(model, batch)) for model in (before, after)]
+            outputs = [_outputs(model, batch) for model in (before, after)]
             for name, output in outputs[1].items():
                 changes.setdefault(name, []).append((output - outputs[0][name]).cpu())
         return Prepared(parts, maps, {name: torch.cat(seen) for name, seen in changes.items()})
@@ -154,17 +155,9 @@ def _plain_pass(walk: Sequence[_Walk], block: nn.Module) -> dict[str, tuple[Tens
 
     Returns inputs and outputs [real tokens, units] of its linear layers and LayerNorms, by name.
     """
-    seen: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in (*LINEAR_SPACES, *NORMS)}
-    handles = [
-        block.get_submodule(name).register_forward_hook(lambda _, given, made, see=see: see.append((given[0], made)))
-        for name, see in seen.items()
-    ]
-    try:
+    with _watching(block, (*LINEAR_SPACES, *NORMS)) as seen:
         for texts in walk:
             texts.plain = block(texts.plain, texts.bias)
-    finally:
-        for handle in handles:
-            handle.remove()
     return {name: tuple(_real(walk, both) for both in zip(*found, strict=True)) for name, found in seen.items()}
 
 
@@ -206,20 +199,25 @@ def _on(device: torch.device, texts: Iterable[Batch]) -> Iterator[Batch]:
         yield {name: tensor.to(device) for name, tensor in batch.items()}
 
 
-def _outputs(model: BertModel, batch: Batch) -> Iterator[tuple[str, Tensor]]:
+@torch.no_grad()
+def _outputs(model: BertModel, batch: Batch) -> dict[str, Tensor]:
     """Outputs [real tokens, out] of every linear layer and LayerNorm, by name."""
-    seen: dict[str, Tensor] = {}
     layers = range(len(model.encoder.layer))
     names = [EMBEDDING_NORM, *(layer_prefix(n) + module for n in layers for module in (*LINEAR_SPACES, *NORMS))]
-    handles = [
-        model.get_submodule(name).register_forward_hook(lambda _, __, output, name=name: seen.update({name: output}))
-        for name in names
-    ]
-    try:
-        with torch.no_grad():
-            model(**batch)
-    finally:
-        for handle in handles:
-            handle.remove()
+    with _watching(model, names) as seen:
+        model(**batch)
     real = batch["attention_mask"].bool()
-    yield from ((name, seen[name][real]) for name in names)
+    return {name: made[real] for name, ((_, made),) in seen.items()}
+
+
+@contextmanager
+def _watching(model: nn.Module, names: Iterable[str]) -> Iterator[dict[str, list[tuple[Tensor, Tensor]]]]:
+    """Collect inputs and outputs of submodules, by name, in every pass until the block ends."""
+    seen: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in names}
+    with ExitStack() as stack:
+        for name, found in seen.items():
+            handle = model.get_submodule(name).register_forward_hook(
+                lambda _, given, made, found=found: found.append((given[0], made))
+            )
+            stack.callback(handle.remove)
+        yield seen

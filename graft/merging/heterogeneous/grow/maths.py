@@ -20,7 +20,7 @@ class Grow(Method):
     """(1 - a) large + a grown, `strength` a in [0, 1]; at a = 1 the large shape computes what the small model did.
 
     Hidden units are copied as often as they fit and the rest padded with the units' mean, weights that read copies
-    divided among them; small heads stand in the first units of large ones, with queries scaled by sqrt(d_L / d_S);
+    divided among them; small heads become the first units of large ones, with queries scaled by sqrt(d_L / d_S);
     feed-forward units in the first of the large ones; large layers outside the depth map do nothing. A post-LN block
     cannot do quite nothing, nor keep padded units at the mean, so the result is exact only for widths that are
     multiples and equal depths; otherwise `diagnostics` hold the last states' relative error on the texts. The grown
@@ -134,11 +134,10 @@ def _empty(large: Mapping[str, Tensor], prefix: str, gain: Tensor, bias: Tensor)
     """A block that adds nothing to its input, and whose LayerNorms restore the input's usual mean and spread."""
     mean = bias.mean()
     spread = (gain.square().mean() + (bias - mean).square().mean()).sqrt()
-    for linear in LINEARS:
+    for linear in ("attention.output.dense", "output.dense"):
         for kind in ("weight", "bias"):
             name = f"{prefix}{linear}.{kind}"
-            if linear.endswith("output.dense"):
-                yield name, torch.zeros_like(large[name], dtype=torch.float64, device="cpu")
+            yield name, torch.zeros_like(large[name], dtype=torch.float64, device="cpu")
     for norm in NORMS:
         width = large[f"{prefix}{norm}.weight"].shape
         yield f"{prefix}{norm}.weight", torch.full(width, float(spread), dtype=torch.float64)

@@ -21,7 +21,7 @@ from graft.merging.alignment import affine
 from graft.merging.alignment.evidence import with_evidence
 from graft.merging.alignment.maps import Maps
 from graft.merging.alignment.spaces import fit_spaces
-from graft.merging.protocol import Deltas, Method, Parts, check_parts
+from graft.merging.protocol import Deltas, Method, Parts
 
 
 class OTFusion(Method):
@@ -37,8 +37,7 @@ class OTFusion(Method):
 
     def prepare(self, parts: Parts) -> Deltas:
         """Compute T(small) - large for every tensor that changes, float64."""
-        check_parts(parts)
-        parts = with_evidence(parts, "ot_fusion")
+        parts = with_evidence(parts)
         maps = fit_spaces(parts, affine.fit(parts.options.alignment, 0.0))
         moved: dict[str, Tensor] = {}
         for m, g in along(parts.depth_map, parts.report, "layers carried over"):

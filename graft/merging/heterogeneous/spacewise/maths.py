@@ -19,7 +19,7 @@ from graft.merging.alignment import affine, transport
 from graft.merging.alignment.evidence import with_evidence
 from graft.merging.alignment.maps import Maps
 from graft.merging.alignment.spaces import SpaceMaps, fit_spaces
-from graft.merging.protocol import Deltas, Method, Parts, check_parts, small_change
+from graft.merging.protocol import Deltas, Method, Parts, small_change
 from graft.registry import depth
 
 
@@ -42,8 +42,7 @@ class Spacewise(Method):
 
     def prepare(self, parts: Parts) -> Deltas:
         """Changes of the large body's tensors at strength 1, float64."""
-        check_parts(parts)
-        parts = with_evidence(parts, "spacewise")
+        parts = with_evidence(parts)
         options = parts.options
         fit = affine.fit(options.alignment, options.map_ridge)
         maps = fit_spaces(parts, fit, residual=options.residual, heads=options.per_head)
@@ -57,11 +56,9 @@ class Spacewise(Method):
                     layer |= _norm(parts, *names, site_name(m, g, site), maps.residual[m, g, site])
             deltas |= {name: share[m, g] * delta for name, delta in layer.items()}
         if options.embedding_delta:
-            stream = maps.residual[EMBEDDINGS]
-            write = maps.writes[EMBEDDINGS]
-            deltas |= {name: small_change(parts, name) @ write for name in EMBEDDING_TABLES}
+            deltas |= {name: small_change(parts, name) @ maps.writes[EMBEDDINGS] for name in EMBEDDING_TABLES}
             if options.layernorm != "leave":
-                deltas |= _norm(parts, EMBEDDING_NORM, EMBEDDING_NORM, EMBEDDINGS, stream)
+                deltas |= _norm(parts, EMBEDDING_NORM, EMBEDDING_NORM, EMBEDDINGS, maps.residual[EMBEDDINGS])
         return Deltas(parts.large, deltas, maps.missed)
 
 

@@ -7,7 +7,7 @@ from graft.io.progress import along
 from graft.merging import moments
 from graft.merging.alignment.evidence import with_evidence
 from graft.merging.alignment.procrustes import procrustes
-from graft.merging.protocol import Deltas, Method, Parts, check_parts, small_change
+from graft.merging.protocol import Deltas, Method, Parts, small_change
 from graft.registry import depth
 
 
@@ -26,8 +26,7 @@ class Theseus(Method):
 
     def prepare(self, parts: Parts) -> Deltas:
         """Changes of the large body's tensors at strength 1, float64."""
-        check_parts(parts)
-        parts = with_evidence(parts, "theseus")
+        parts = with_evidence(parts)
         share = depth.shares(parts.depth_map)
         deltas: dict[str, Tensor] = {}
         for m, g in along(parts.depth_map, parts.report, "layers carried over"):

@@ -61,7 +61,7 @@ def test_theseus_too_can_do_without_data_and_activations_must_be_there_where_the
     assert all(torch.isfinite(delta).all() for delta in Theseus().prepare(parts).by_name.values())
     parts, _ = related(relatives.identical, evidence="activations")
     with pytest.raises(ValueError, match="needs the moments of a calibration"):
-        with_evidence(parts, "spacewise")
+        with_evidence(parts)
 
 
 def test_likeness_of_layers_needs_activations():

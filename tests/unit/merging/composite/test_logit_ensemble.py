@@ -40,7 +40,7 @@ def test_the_better_parents_weight_is_found_and_recorded():
     labels = torch.arange(30) % 2
     small = torch.nn.functional.one_hot(labels, 2).float()
     choice, scales = fit(
-        small, torch.tensor([0.0, 1.0]).repeat(30, 1), [0, 0.25, 1],
+        combine, {"small": small, "probe": torch.tensor([0.0, 1.0]).repeat(30, 1)}, [0, 0.25, 1],
         lambda logits: (logits.argmax(1) == labels).float().mean().item(), scores=False,
     )  # fmt: skip
     assert choice.chosen.strength == 1 and choice.score == 1.0 and len(choice.searched) == 3
@@ -48,9 +48,11 @@ def test_the_better_parents_weight_is_found_and_recorded():
 
 
 def test_for_scores_no_scale_is_stored():
-    assert fit(torch.ones(3, 1), torch.ones(3, 1), [0, 1], lambda z: 0.0, scores=True)[1] is None
+    logits = {"small": torch.ones(3, 1), "probe": torch.ones(3, 1)}
+    assert fit(combine, logits, [0, 1], lambda z: 0.0, scores=True)[1] is None
 
 
 def test_parents_that_answer_differently_are_refused():
-    with pytest.raises(ValueError, match=r"\[3, 2\], the probe \[3, 3\]"):
-        fit(torch.ones(3, 2), torch.ones(3, 3), [0], lambda z: 0.0, scores=False)
+    logits = {"small": torch.ones(3, 2), "probe": torch.ones(3, 3)}
+    with pytest.raises(ValueError, match=r"small \[3, 2\], probe \[3, 3\]"):
+        fit(combine, logits, [0], lambda z: 0.0, scores=False)

@@ -34,7 +34,7 @@ def test_a_head_of_another_width_is_named(pico_encoder, tmp_path):
 def test_an_unknown_pooling_or_an_empty_part_is_refused(tmp_path):
     with pytest.raises(ValueError, match="pooling 'max' is unknown"):
         write_probe(tmp_path / "probe", tmp_path, "max")
-    with pytest.raises(ValueError, match="holds no model"):
+    with pytest.raises(ValueError, match="contains no model"):
         write_probe(tmp_path / "probe", tmp_path)
     assert not (tmp_path / "probe").exists()
 

@@ -14,6 +14,7 @@ from torch.nn import functional
 from graft.encoders.bert import load_classifier, load_encoder
 from graft.encoders.states import Frozen
 from graft.io.files import read_json, write_json
+from graft.merging import predictors
 from graft.merging.classifier_heads.ridge import LinearMap
 from graft.merging.composite import manifest
 from graft.merging.composite.calm.maths import Calm
@@ -21,7 +22,6 @@ from graft.merging.composite.ladder.maths import Ladder
 from graft.merging.composite.side_tuning.maths import SideTuned
 from graft.merging.composite.trained import Trained
 from graft.merging.loading import load
-from graft.merging.predictors import TrainedPredictor
 from graft.registry import depth
 from graft.registry.depth import DepthMap
 from graft.registry.shapes import Shape
@@ -159,7 +159,7 @@ def test_padding_does_not_change_the_answers(make_case, pico_batches, kind, labe
 def test_training_moves_all_of_it_and_nothing_of_the_frozen_models(make_case, pico_batches, kind, labels, setting):
     case = make_case(kind, labels, setting)
     module, frozen = case.module(), case.frozen()
-    live = TrainedPredictor(module, frozen, lambda tokens: 0)
+    live = predictors.trained(module, frozen, lambda tokens: 0)
     before = {name: digest(model) for name, model in frozen.items()}
     batch = pico_batches()[0]
     wanted = torch.arange(4) % len(labels) if labels else torch.linspace(0, 5, 4)

@@ -157,7 +157,8 @@ def head_of(kind, body, parts, small_head):
     if kind is None:
         return interpolated_head(small_head, body, 0.5)
     hidden = first_states(encoder_of(body, parts.large_shape), parts.texts)
-    classes = None if small_head.outputs == 1 else small_head.outputs
+    outputs = len(small_head.classifier_bias)
+    classes = None if outputs == 1 else outputs
     return fit_heads(
         kind,
         hidden,

@@ -103,7 +103,7 @@ def test_an_index_that_is_not_of_its_files_is_an_error(tmp_path):
     placed = json.loads(index.read_text())
     del placed["weight_map"]["scale"]
     index.write_text(json.dumps(placed))
-    with pytest.raises(ValueError, match="scale stands either in the index alone or in a file alone"):
+    with pytest.raises(ValueError, match="scale is either in the index alone or in a file alone"):
         Checkpoint.of_folder(folder)
     index.write_text("{}")
     with pytest.raises(ValueError, match="not an index of weights files"):
@@ -113,7 +113,7 @@ def test_an_index_that_is_not_of_its_files_is_an_error(tmp_path):
 def test_a_tensor_in_two_files_is_an_error(tmp_path):
     for file in ("a", "b"):
         save_file({"scale": np.zeros(2)}, tmp_path / file)
-    with pytest.raises(ValueError, match="b: scale stands in a as well"):
+    with pytest.raises(ValueError, match="b: scale is in a as well"):
         Checkpoint("both", [tmp_path / "a", tmp_path / "b"])
 
 

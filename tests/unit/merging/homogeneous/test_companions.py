@@ -115,11 +115,11 @@ WRONG = {
     ),
     "other weights of a module": (
         lambda f: save_file({"linear.weight": np.zeros((2, 6), np.float32)}, f / "2_Dense" / "model.safetensors"),
-        "2_Dense: Dense has weights of its own, which differ from those of .* and are not merged",
+        "2_Dense: Dense has its own weights, which differ from those of .* and are not merged",
     ),
     "weights of a module missing": (
         lambda f: (f / "2_Dense" / "model.safetensors").unlink(),
-        "2_Dense: Dense has weights of its own",
+        "2_Dense: Dense has its own weights",
     ),
     "fewer modules": (
         lambda f: write_json(f / "modules.json", MODULES[:2]),
@@ -141,9 +141,9 @@ WRONG = {
         lambda f: write_json(f / "modules.json", [MODULES[0], MODULES[1] | {"path": "../m1/1_Pooling"}]),
         "path '../m1/1_Pooling' must be a folder in this one",
     ),
-    "code of its own": (
+    "custom code": (
         lambda f: write_json(f / "modules.json", [MODULES[0] | {"type": "custom_st.Transformer"}]),
-        "custom_st.Transformer is code of its own",
+        "custom_st.Transformer is custom code",
     ),
     "nothing where modules are": (lambda f: write_json(f / "modules.json", {}), "modules.json: not a list of modules"),
     "no list of modules": (lambda f: write_json(f / "modules.json", {"a": 1}), "modules.json: not a list of modules"),

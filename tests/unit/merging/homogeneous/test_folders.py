@@ -177,7 +177,7 @@ WRONG = {
     ),
     "an extra tensor": (
         with_model(lambda w: changed(w, extra=np.zeros(2, np.float32))),
-        "changed: extra is there, which .*base has not",
+        "changed: extra is in it, but not in .*base",
     ),
     "a head of another size": (
         with_model(lambda w: changed(w, **{"classifier.weight": np.zeros((3, 5), np.float32)})),
@@ -270,7 +270,7 @@ WRONG = {
     "a tensor without statistics": (lambda w: fisher_of(w, scale=None), "scale is missing; compute the statistics"),
     "statistics of another tensor": (
         lambda w: fisher_of(w, extra=np.zeros(2, np.float32)),
-        "extra belongs to no tensor of all models",
+        "extra does not belong to any tensor that all models have",
     ),
     "statistics that are not finite": (
         lambda w: fisher_of(w, scale=np.float32(np.nan)),

@@ -18,5 +18,5 @@ def test_a_greedy_soup_takes_from_the_best_down_what_does_not_hurt():
 
 def test_a_greedy_soup_of_one_model_asks_for_nothing_and_of_none_is_an_error():
     assert greedy([0.3], lambda models: 1 / 0) == (0,)
-    with pytest.raises(ValueError, match="one model at least"):
+    with pytest.raises(ValueError, match="at least one model"):
         greedy([], lambda models: 0.0)

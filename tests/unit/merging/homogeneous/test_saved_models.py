@@ -319,7 +319,7 @@ def test_halves_of_two_kinds_are_merged_in_what_holds_both(world):
 def test_what_the_body_of_one_lacks_is_refused(world):
     name = "encoder.layer.0.output.dense.bias"
     renamed(world / "base", lambda t: {key: t[key] for key in t if key != name})
-    with pytest.raises(ValueError, match=f"m1: bert.{name} is there, which .*base has not"):
+    with pytest.raises(ValueError, match=f"m1: bert.{name} is in it, but not in .*base"):
         merged(world)
 
 

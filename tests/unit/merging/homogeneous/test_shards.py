@@ -54,8 +54,8 @@ def test_several_files_have_an_index(tmp_path):
 @pytest.mark.parametrize(
     ("start", "values", "message"),
     [
-        (3, [4, 5], "ids has 16 bytes; 12 to 20 would lie outside of them"),
-        (-1, [4], "ids has 16 bytes; -4 to 0 would lie outside of them"),
+        (3, [4, 5], "ids has 16 bytes; 12 to 20 would lie outside them"),
+        (-1, [4], "ids has 16 bytes; -4 to 0 would lie outside them"),
         (0, np.int64([0, 1, 2, 3]), "ids is to be written as I32, and int64 is given"),
     ],
 )
@@ -71,7 +71,7 @@ def test_nothing_is_written_outside_of_a_tensor_or_in_another_width(start, value
 def test_a_tensor_that_was_not_announced_is_an_error(tmp_path):
     with pytest.raises(ValueError, match="b is not among the tensors"), Writer(tmp_path, [], 1000) as writer:
         writer.write("b", 0, np.float32([1]))
-    with pytest.raises(ValueError, match="twice under one name"):
+    with pytest.raises(ValueError, match="two tensors are to be written under one name"):
         Writer(tmp_path, [Slot("a", "F32", (1,))] * 2, 1000)
 
 
