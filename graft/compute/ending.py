@@ -20,6 +20,8 @@ from graft.compute.stopping import Stopped
 
 # Python turns only Ctrl-C into an exception. SIGHUP: the terminal is gone; SIGUSR1: sent by SLURM on request.
 SIGNALS = (signal.SIGTERM, signal.SIGHUP, signal.SIGUSR1)
+# False in a process that was forked to run a program, which reports how it ended (graft.study.preload).
+owns_process = True
 FULL = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
 _WORDS = {
     errno.ENOENT: "there is no such file or folder",

@@ -26,7 +26,7 @@ import traceback
 from pathlib import Path
 from typing import IO, Any, NoReturn
 
-from graft.compute.ending import SIGNALS
+from graft.compute import ending
 
 # Environment variable of jobs: path of the server's socket.
 VARIABLE = "GRAFT_PRELOADED"
@@ -42,7 +42,6 @@ MODULES = (
 # First byte sent by the process that takes a job; the exit status follows when the job ends.
 TAKEN = b"T"
 LOST = 137  # exit status of a killed process
-forked = False  # whether this process was forked by a server to run a program
 _LENGTH = 8  # bytes of a request's length prefix
 
 
@@ -87,7 +86,7 @@ def run_there(module: str, arguments: list[str]) -> None:
                 return
         except OSError:
             return
-        for number in SIGNALS:
+        for number in ending.SIGNALS:
             signal.signal(number, lambda number, _: connection.sendall(bytes([number])))
         status = connection.recv(1)
     os._exit(status[0] if status else LOST)
@@ -125,8 +124,7 @@ def serve(path: Path) -> None:
 
 def _run(connection: socket.socket, files: list[int]) -> NoReturn:
     """Turn this forked process into the requested program."""
-    global forked
-    forked = True
+    ending.owns_process = False
     signal.signal(signal.SIGCHLD, signal.SIG_DFL)
     with connection.makefile("rb", buffering=0) as stream:
         size = int.from_bytes(_whole(stream, _LENGTH))

@@ -12,7 +12,7 @@ from graft.compute import ending, hardware
 from graft.config.study import load
 from graft.io import locks
 from graft.io.progress import progress as progress
-from graft.study import cluster, preload
+from graft.study import cluster
 from graft.study.grid import Grid
 from graft.study.paths import Paths
 from graft.study.steps.step import Step
@@ -62,8 +62,8 @@ def run(main: Callable[[], None]) -> None:
     runs its exit functions and flushes its output.
     """
     call(main)
-    if preload.forked:
-        return  # its server reports the status
+    if not ending.owns_process:
+        return
     atexit._run_exitfuncs()
     sys.stdout.flush()
     sys.stderr.flush()
