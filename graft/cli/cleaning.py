@@ -13,8 +13,6 @@ from graft.study.paths import Paths
 from graft.study.steps.graph import STEPS
 from graft.study.steps.step import Step
 
-_COMPOSITE = "composite.json"
-
 
 @dataclass(frozen=True)
 class Item:
@@ -65,9 +63,9 @@ def _models(paths: Paths, patterns: list[str]) -> list[Path]:
 
 def _parts(folder: Path) -> Iterator[Path]:
     """The folders of a composite's parts."""
-    if (folder / _COMPOSITE).is_file():
-        for relative in files.read_json(folder / _COMPOSITE)["sha256"]:
-            yield Path(os.path.normpath(folder / relative)).parent
+    manifest = folder / "composite.json"
+    for relative in files.read_json(manifest)["sha256"] if manifest.is_file() else ():
+        yield Path(os.path.normpath(folder / relative)).parent
 
 
 def _folder(step: type[Step], paths: Paths) -> Path:

@@ -240,13 +240,7 @@ def _fit_texts(order: Order, given: _Given) -> _FitTexts:
     return _FitTexts(texts, rows, None if values is None else torch.from_numpy(values[rows]))
 
 
-def _plan(
-    order: Order,
-    options: Weights,
-    given: _Given,
-    fit: _FitTexts | None,
-    report: Report,
-) -> Plan:
+def _plan(order: Order, options: Weights, given: _Given, fit: _FitTexts | None, report: Report) -> Plan:
     shapes = given.small_shape, given.large_shape
     layers = given.small_shape.layers, given.large_shape.layers
     named = options.depth

@@ -3,15 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
 from graft.io import files
-
-
-class Part(BaseModel):
-    """Base class of the record's parts: immutable, and unknown fields are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+from graft.study.records import Part, read_as
 
 
 class Measurement(Part):
@@ -50,12 +43,7 @@ class Measurements(Part):
 
 def read(path: str | Path) -> Measurements:
     """Read one costs/<task>.json; raises ValueError that names the file and the field."""
-    try:
-        return Measurements.model_validate(files.read_json(path))
-    except ValidationError as error:
-        problem = error.errors()[0]
-        field = ".".join(str(part) for part in problem["loc"])
-        raise ValueError(f"{path}: {field}: {problem['msg']}; delete it and run snakemake again") from None
+    return read_as(Measurements, path)
 
 
 def write(path: str | Path, found: Measurements) -> None:

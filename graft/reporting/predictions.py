@@ -7,6 +7,7 @@ import pandas as pd
 
 from graft.config.study import Study
 from graft.registry.tasks import TaskRow
+from graft.reporting.runs import finished
 from graft.statistics.crossed import Crossed
 from graft.study.paths import Paths
 from graft.tasks.metrics import predictions
@@ -19,11 +20,10 @@ def crossed(runs: pd.DataFrame, study: Study, paths: Paths) -> dict[str, Crossed
     """
     found = {}
     for task, of_task in runs.groupby("task", sort=False):
-        done = of_task[of_task["state"] == "done"]
         row, labels = study.tasks[task].row(task), None
         by_system: dict[str, dict[str, np.ndarray]] = {}
-        for system, seed in zip(done["system"], done["seed"], strict=True):
-            path = paths.run(task, system, seed) / "predictions.parquet"
+        for _, system, seed, folder in finished(of_task, paths):
+            path = folder / "predictions.parquet"
             answers, told = read(path, row)
             if labels is not None and not answers.equals(labels):
                 raise ValueError(f"{path}: its examples differ from other runs' of {task}; delete it and run again")

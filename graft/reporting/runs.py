@@ -1,7 +1,8 @@
 """Gather all runs of a study in one table, with a row per run that the config asks for."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
@@ -10,21 +11,12 @@ from graft.reporting.states import run_json, states
 from graft.study import records
 from graft.study.grid import Grid, Run
 from graft.study.paths import Paths
-from graft.study.records import RunRecord
+from graft.study.records import Cost, RunRecord
 
 log = logging.getLogger(__name__)
 
-_COSTS = (
-    "train_flops",
-    "pretraining_flops",
-    "inference_flops",
-    "inference_flops_real",
-    "parameters",
-    "bytes",
-    "peak_memory_bytes",
-    "wall_seconds",
-    "energy_joules",
-)
+# All but the parts of the FLOPs, in the order of the record.
+_COSTS = tuple(name for name in Cost.model_fields if name != "train_flops_parts")
 
 
 def gather(grid: Grid, paths: Paths, refuse_stale: bool = True, runs: Sequence[Run] | None = None) -> pd.DataFrame:
@@ -61,6 +53,13 @@ def gather(grid: Grid, paths: Paths, refuse_stale: bool = True, runs: Sequence[R
     return table
 
 
+def finished(runs: pd.DataFrame, paths: Paths) -> Iterator[tuple[str, str, int | str, Path]]:
+    """Task, system, seed and folder of every finished run of a table from `gather`."""
+    done = runs[runs["state"] == "done"]
+    for task, system, seed in zip(done["task"], done["system"], done["seed"], strict=True):
+        yield task, system, seed, paths.run(task, system, seed)
+
+
 def _columns(metrics: list[str]) -> list[str]:
     wide = [column for metric in metrics for column in (metric, f"{metric}_stderr")]
     head = ["task", "system", "kind", "label_use", "seed", "state", "metric", "value", "stderr", "n", "degenerate"]
@@ -92,13 +91,10 @@ def _values(record: RunRecord) -> dict[str, Any]:
     if record.select is not None:
         values |= {"select_metric": record.select.metric, "select_value": record.select.value}
     values |= {name: getattr(record.cost, name) for name in _COSTS}
-    return values | {
-        "fingerprint": record.provenance.fingerprint,
-        "code_version": record.provenance.code_version,
-    }
+    return values | {name: getattr(record.provenance, name) for name in ("fingerprint", "code_version")}
 
 
-def _check_belongs(record: RunRecord, run: Run, path: Any) -> None:
+def _check_belongs(record: RunRecord, run: Run, path: Path) -> None:
     if (record.task, record.system, str(record.seed)) != (run.task, run.system.name, str(run.seed)):
         other = f"{record.task}/{record.system}/seed-{record.seed}"
         raise ValueError(f"{path}: records {other}, not {run.id}; delete it and run snakemake again")

@@ -61,22 +61,22 @@ class Unbeaten:
 
 def controls_not_beaten(rows: list[Row], chosen: list[Row], common: str) -> list[Unbeaten]:
     """Find controls and baselines that are as good as their task's chosen merge, or as the merge they control for."""
-    merges = {row["task"]: row for row in chosen}
+    merges = {row["task"]: row["mean"] for row in chosen}
     means = {(row["task"], row["system"]): row["mean"] for row in rows}
     known = list(dict.fromkeys(row["system"] for row in rows))
     found = []
     for row in rows:
-        merge = merges.get(row["task"])
-        if merge and _is_control(row) and row["mean"] is not None and row["mean"] >= merge["mean"]:
-            found.append(Unbeaten(row["task"], row["system"].removesuffix(common)))
-        for own in _merges_of(row["system"], known):
-            mean = means.get((row["task"], own))
-            if mean is not None and row["mean"] is not None and row["mean"] >= mean:
-                name, merge_name = (system.removesuffix(common) for system in (row["system"], own))
-                found.append(Unbeaten(row["task"], name, merge_name))
+        task, name, mean = row["task"], row["system"].removesuffix(common), row["mean"]
+        rivals: dict[str | None, float | None] = {None: merges[task]} if task in merges and _is_control(row) else {}
+        rivals |= {own.removesuffix(common): means.get((task, own)) for own in _merges_of(row["system"], known)}
+        found += [
+            Unbeaten(task, name, merge)
+            for merge, theirs in rivals.items()
+            if None not in (mean, theirs) and mean >= theirs
+        ]
         own_head, delta = any(f".{head}." in row["system"] for head in HEADS), row["delta_vs_head_only"]
         if row["kind"] in KINDS and own_head and delta is not None and delta <= 0:
-            found.append(Unbeaten(row["task"], "the head alone", row["system"].removesuffix(common)))
+            found.append(Unbeaten(task, "the head alone", name))
     return found
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -26,6 +26,9 @@ class Part(BaseModel):
     """Base class of the record's parts: immutable, and unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, populate_by_name=True)
+
+
+PartT = TypeVar("PartT", bound=Part)
 
 
 class Metric(Part):
@@ -157,9 +160,14 @@ class RunRecord(Part):
 
 def read(path: str | Path) -> RunRecord:
     """Read one run.json; raises ValueError that names the file and the field."""
+    return read_as(RunRecord, path)
+
+
+def read_as(schema: type[PartT], path: str | Path) -> PartT:
+    """Read a JSON file with this schema; raises ValueError that names the file and the field."""
     values = files.read_json(path)
     try:
-        return RunRecord.model_validate(values)
+        return schema.model_validate(values)
     except ValidationError as error:
         problem = error.errors()[0]
         field = ".".join(str(part) for part in problem["loc"]) or "the record"

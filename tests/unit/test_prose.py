@@ -24,11 +24,7 @@ LISTED = (
 LEFT_OUT = (
     "graft/merging/",
     "graft/planning/",
-    "graft/reporting/explaining.py",
-    "graft/reporting/states.py",
     "graft/study/",
-    "graft/cli/cleaning.py",
-    "graft/cli/verifying.py",
     "rules/",
     "workflow_scripts/",
     "docs/methods.md",

@@ -16,7 +16,7 @@ from graft.reporting.comparison import pareto_front
 from graft.reporting.figures import labels
 from graft.reporting.figures.labels import Page, around
 from graft.reporting.figures.source import Source
-from graft.reporting.figures.style import GRID, KINDS, MARKER, REFERENCE, WIDTH, marks, styled
+from graft.reporting.figures.style import KINDS, MARKER, REFERENCE, WIDTH, marks, name_task, styled
 
 COLUMNS = ("task", "number", "system", "kind", "metric", "cost", "mean", "low", "high", "pareto", "reference", "noted")
 # Up to this many systems are all numbered; of more, only the most interesting are.
@@ -65,21 +65,14 @@ def draw(data: pd.DataFrame, label: str) -> Figure:
     _limits(axis, rows)
     axis.set_xlabel(label)
     axis.set_ylabel(rows[0]["metric"])
-    figure.text(0.02, 1 - (above - 0.03) / height, rows[0]["task"], fontsize=8, fontweight="bold", va="bottom")
+    name_task(figure, rows[0]["task"], above - 0.03, va="bottom")
     corners = _front(axis, rows)
     for row in rows:
         _point(axis, row)
     _number(axis, rows, corners)
     _key(figure, noted, common, height)
-    figure.legend(
-        handles=handles,
-        loc="upper left",
-        bbox_to_anchor=(0.0, 1 - 0.01 / height),
-        ncols=3,
-        handletextpad=0.4,
-        columnspacing=0.9,
-        labelspacing=0.25,
-    )
+    gaps = {"handletextpad": 0.4, "columnspacing": 0.9, "labelspacing": 0.25}
+    figure.legend(handles=handles, loc="upper left", bbox_to_anchor=(0, 1 - 0.01 / height), ncols=3, **gaps)
     return figure
 
 
@@ -92,12 +85,10 @@ def _point(axis: Axes, row: Row) -> None:
     if row["cost"] <= 0:
         axis.axhline(row["mean"], color=colour, lw=0.9, ls=":", zorder=1)
         return
+    width, how, zorder = (0.8, {}, 4) if row["noted"] else (0.4, {"ms": 4}, 3)
     if row["low"] is not None:
-        axis.vlines(
-            row["cost"], row["low"], row["high"], color=colour, lw=0.8 if row["noted"] else 0.4, zorder=2, **back
-        )
-    how = marks(row["kind"]) | ({} if row["noted"] else {"ms": 4})
-    axis.plot(row["cost"], row["mean"], **how, zorder=4 if row["noted"] else 3, **back)
+        axis.vlines(row["cost"], row["low"], row["high"], color=colour, lw=width, zorder=2, **back)
+    axis.plot(row["cost"], row["mean"], **marks(row["kind"]) | how, zorder=zorder, **back)
 
 
 def _limits(axis: Axes, rows: list[Row]) -> None:
@@ -108,16 +99,14 @@ def _limits(axis: Axes, rows: list[Row]) -> None:
     costs = [math.log10(row["cost"]) for row in rows if row["cost"] > 0] or [0.0]
     margin = max(0.15, 0.09 * (max(costs) - min(costs)))
     axis.set_xlim(10 ** (min(costs) - margin), 10 ** (max(costs) + margin))
-    axis.grid(True, axis="y", **GRID)
-    axis.set_axisbelow(True)
+    axis.grid(axis="y")
     axis.tick_params(which="minor", length=1.5, width=0.4, pad=5.5)  # in line with the others
     # Ticks are formatted as in the tables; over two decades or less, ticks at 2 and 5 are labelled too.
     wide = max(costs) - min(costs) + 2 * margin > 2
-    axis.xaxis.set_major_formatter(lambda value, _: formats.flops(value).replace(".0", ""))
+    written = FuncFormatter(lambda value, _: formats.flops(value).replace(".0", ""))
+    axis.xaxis.set_major_formatter(written)
     axis.xaxis.set_minor_locator(LogLocator(subs=(2, 5) if not wide else "auto", numticks=30))
-    axis.xaxis.set_minor_formatter(
-        NullFormatter() if wide else FuncFormatter(lambda value, _: formats.flops(value).replace(".0", ""))
-    )
+    axis.xaxis.set_minor_formatter(NullFormatter() if wide else written)
 
 
 def _front(axis: Axes, rows: list[Row]) -> list[tuple[float, float]]:
@@ -166,17 +155,9 @@ def _number(axis: Axes, rows: list[Row], corners: list[tuple[float, float]]) -> 
         far = math.hypot(dx, dy) > labels.FAR and row["cost"] > 0
         arrow = {"arrowstyle": "-", "lw": 0.4, "color": KINDS[row["kind"]][1], "shrinkA": 3.5, "shrinkB": 0}
         axis.annotate(
-            str(row["number"]),
-            (row["cost"] or right, row["mean"]),
-            (dx, dy),
-            textcoords="offset points",
-            ha="center",
-            va="center",
-            fontsize=labels.SIZE,
-            fontweight="bold" if row["pareto"] else "normal",
-            zorder=5,
-            arrowprops=arrow if far else None,
-        )
+            str(row["number"]), (row["cost"] or right, row["mean"]), (dx, dy), textcoords="offset points", ha="center",
+            va="center", fontsize=labels.SIZE, fontweight=_weight(row), zorder=5, arrowprops=arrow if far else None,
+        )  # fmt: skip
 
 
 def _handles(rows: list[Row]) -> list[Line2D]:
@@ -195,14 +176,13 @@ def _key(figure: Figure, noted: list[Row], common: str, height: float) -> None:
     """Write the key below the panel: the noted systems' names by number."""
     for index, row in enumerate(noted):
         y = (_LINE * (len(noted) - index) - 0.02) / height
-        weight = "bold" if row["pareto"] else "normal"
-        figure.text(0.3 / WIDTH, y, str(row["number"]), ha="right", va="center", fontsize=6, fontweight=weight)
-        name = row["system"].removesuffix(common)
-        marker = Line2D(
-            [0.4 / WIDTH], [y], transform=figure.transFigure, figure=figure, **marks(row["kind"]) | {"ms": 4}
-        )
-        figure.add_artist(marker)
-        figure.text(0.48 / WIDTH, y, name, ha="left", va="center", fontsize=6)
+        figure.text(0.3 / WIDTH, y, str(row["number"]), ha="right", va="center", fontsize=6, fontweight=_weight(row))
+        figure.add_artist(Line2D([0.4 / WIDTH], [y], transform=figure.transFigure, **marks(row["kind"]) | {"ms": 4}))
+        figure.text(0.48 / WIDTH, y, row["system"].removesuffix(common), ha="left", va="center", fontsize=6)
+
+
+def _weight(row: Row) -> str:
+    return "bold" if row["pareto"] else "normal"
 
 
 training = functools.partial(data, cost="train_flops")

@@ -10,7 +10,7 @@ from matplotlib.lines import Line2D
 
 from graft.registry import depth
 from graft.reporting.figures.source import Source
-from graft.reporting.figures.style import WIDTH, styled
+from graft.reporting.figures.style import WIDTH, name_task, styled
 from graft.study.steps import graph
 from graft.study.steps.calibrate import Calibrate
 
@@ -67,7 +67,7 @@ def draw(data: pd.DataFrame) -> Figure:
         Line2D([], [], ls="", marker=_MARKS[name][0], ms=3.5, mfc="none", mec="#000000", mew=0.7, label=f"depth {name}")
         for name in names
     ]
-    figure.text(0.02, 1 - 0.03 / figure.get_figheight(), data["task"].iloc[0], fontsize=8, fontweight="bold", va="top")
+    name_task(figure, data["task"].iloc[0])
     figure.legend(handles=handles, loc="upper right", ncols=4, handletextpad=0.1, columnspacing=1)
     return figure
 

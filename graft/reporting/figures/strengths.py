@@ -11,6 +11,7 @@ from graft.reporting.figures.panels import grid_of
 from graft.reporting.figures.rows import folded
 from graft.reporting.figures.source import Source
 from graft.reporting.figures.style import LINES, styled
+from graft.reporting.runs import finished
 from graft.study import records
 
 COLUMNS = ("task", "merge", "head", "system", "metric", "seed", "strength", "score", "chosen")
@@ -20,7 +21,7 @@ _HEADLESS = "no choice of head"
 def data(source: Source) -> pd.DataFrame:
     """One row per run and strength with the best score over ridge sizes, from the choices in run.json."""
     found = []
-    for task, name, seed, folder in source.finished():
+    for task, name, seed, folder in finished(source.runs, source.paths):
         system = source.grid.systems[name]
         if system.merge is None:
             continue
