@@ -4,8 +4,7 @@ import functools
 import math
 import os
 from collections import Counter
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -26,31 +25,13 @@ from graft.study.steps.tokenize_task import TokenizeTask
 from graft.tasks import scores
 
 
-@dataclass(frozen=True)
 class Verified:
     """The number of items checked, by kind, and a sentence for every deviation from the records."""
-
-    counts: Mapping[str, int]
-    problems: list[str]
-
-
-def verify(grid: Grid, paths: Paths, report: Report) -> Verified:
-    """Check all existing results; missing ones (not made yet, or cleaned) are counted but no problem."""
-    check = _Check(grid, paths)
-    problems, listed, runs = [*check.inputs()], check.listed(), [*grid.runs, *grid.transfer_runs]
-    for done, run in enumerate(runs):
-        report(done, len(runs), run.id)
-        problems += check.run(run, listed)
-    report(len(runs), len(runs), "")
-    return Verified(check.counts, problems)
-
-
-class _Check:
-    """The deviations of a study from its records, one sentence each, and counts of what was checked."""
 
     def __init__(self, grid: Grid, paths: Paths) -> None:
         self.grid, self.paths = grid, paths
         self.counts: Counter[str] = Counter()
+        self.problems: list[str] = []
         # Composites share parts; hash each once.
         self.sha256 = functools.cache(files.sha256)
 
@@ -132,3 +113,15 @@ class _Check:
             if len(answers) != metric.n or not math.isclose(values[name], metric.value, rel_tol=1e-6, abs_tol=1e-9):
                 recorded = f"{path} records {metric.value} on {metric.n}"
                 yield f"{table}: gives {name} {values[name]} on {len(answers)} examples; {recorded}"
+
+
+def verify(grid: Grid, paths: Paths, report: Report) -> Verified:
+    """Check all existing results; missing ones (not made yet, or cleaned) are counted but no problem."""
+    found = Verified(grid, paths)
+    listed, runs = found.listed(), [*grid.runs, *grid.transfer_runs]
+    found.problems += found.inputs()
+    for done, run in enumerate(runs):
+        report(done, len(runs), run.id)
+        found.problems += found.run(run, listed)
+    report(len(runs), len(runs), "")
+    return found

@@ -45,14 +45,14 @@ def sections(
     found = []
     for task, table in comparison.groupby("task", sort=False):
         rows, best = formats.records(table), formats.best_rows(table)
-        columns = formats.HEADINGS | {"mean": table["metric"].iloc[0]}
+        headings = {key: heading for key, (heading, _) in formats.COLUMNS.items()} | {"mean": table["metric"].iloc[0]}
         cells = tuple(
             tuple(_cell(key, text, index in best, row) for key, text in formats.row_cells(row).items())
             for index, row in enumerate(rows)
         )
         caption = formats.caption(table["metric"].iloc[0], max(table["n_expected"]), confidence)
         notes = [caption, *_needed(significance[significance["task"] == task], rows)]
-        found.append(Section(task, tuple(columns.values()), cells, tuple(notes)))
+        found.append(Section(task, tuple(headings.values()), cells, tuple(notes)))
     if len(aggregate):
         found.append(_together(aggregate, confidence))
     return found
@@ -93,9 +93,9 @@ def to_html(parts: list[Section], study: str) -> str:
 
 
 def _cell(key: str, text: str, best: bool, row: dict[str, Any]) -> Cell:
-    shown = key == "mean"
-    order = row[formats.NUMBERS[key]] if key in formats.NUMBERS else None
-    return Cell(text, best=shown and best, near=shown and not best and row["near_best"] is True, order=order)
+    shown, (_, by) = key == "mean", formats.COLUMNS[key]
+    near = shown and not best and row["near_best"] is True
+    return Cell(text, best=shown and best, near=near, order=row[by] if by else None)
 
 
 def _written(row: dict[str, Any], column: str, write: Callable[[Any], str], low: str = "", high: str = "") -> Cell:

@@ -5,33 +5,22 @@ from typing import Any
 import pandas as pd
 
 NOTHING = "–"
-# Keys of `row_cells` in the order of the columns; the heading of `mean` is the metric's name.
-HEADINGS = {
-    "system": "system",
-    "kind": "kind",
-    "labels": "labels seen",
-    "mean": "mean",
-    "delta": "Δ reference",
-    "small": "Δ small",
-    "head_only": "Δ head only",
-    "training": "training FLOPs (× reference)",
-    "inference": "inference FLOPs (× reference)",
-    "parameters": "parameters",
-    "pareto": "Pareto",
-    "verdict": "verdict",
-    "runs": "runs",
-}
-
-# The columns of comparison.csv by which numeric columns are sorted.
-NUMBERS = {
-    "mean": "mean",
-    "delta": "delta_vs_reference",
-    "small": "delta_vs_small",
-    "head_only": "delta_vs_head_only",
-    "training": "train_flops",
-    "inference": "inference_flops",
-    "parameters": "parameters",
-    "runs": "n_seeds",
+# By key of `row_cells`, in the order of the columns: the heading (of `mean`: the metric's name), and the column of
+# comparison.csv by which a numeric column is sorted.
+COLUMNS = {
+    "system": ("system", None),
+    "kind": ("kind", None),
+    "labels": ("labels seen", None),
+    "mean": ("mean", "mean"),
+    "delta": ("Δ reference", "delta_vs_reference"),
+    "small": ("Δ small", "delta_vs_small"),
+    "head_only": ("Δ head only", "delta_vs_head_only"),
+    "training": ("training FLOPs (× reference)", "train_flops"),
+    "inference": ("inference FLOPs (× reference)", "inference_flops"),
+    "parameters": ("parameters", "parameters"),
+    "pareto": ("Pareto", None),
+    "verdict": ("verdict", None),
+    "runs": ("runs", "n_seeds"),
 }
 
 
@@ -48,7 +37,7 @@ def best_rows(table: pd.DataFrame) -> set[int]:
 
 
 def row_cells(row: dict[str, Any]) -> dict[str, str]:
-    """Format a row of the comparison as text, by the keys of HEADINGS."""
+    """Format a row of the comparison as text, by the keys of COLUMNS."""
     return {
         "system": row["system"],
         "kind": row["kind"],

@@ -18,7 +18,7 @@ def crossed(runs: pd.DataFrame, study: Study, paths: Paths) -> dict[str, Crossed
 
     Raises ValueError if a run's examples or labels differ from those of the task's other runs.
     """
-    found = {}
+    settings, found = study.statistics, {}
     for task, of_task in runs.groupby("task", sort=False):
         row, labels = study.tasks[task].row(task), None
         by_system: dict[str, dict[str, np.ndarray]] = {}
@@ -30,12 +30,8 @@ def crossed(runs: pd.DataFrame, study: Study, paths: Paths) -> dict[str, Crossed
             labels = answers
             by_system.setdefault(system, {})[str(seed)] = told
         if labels is not None:
-            statistics = study.statistics
-            found[task] = Crossed(
-                *(task, row.primary_metric, labels["label"].to_numpy(), by_system),
-                draws=statistics.draws,
-                confidence=statistics.confidence,
-            )
+            given = labels["label"].to_numpy()
+            found[task] = Crossed(task, row.primary_metric, given, by_system, settings.draws, settings.confidence)
     return found
 
 

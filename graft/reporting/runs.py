@@ -7,7 +7,7 @@ from typing import Any
 
 import pandas as pd
 
-from graft.reporting.states import run_json, states
+from graft.reporting.states import RunState, run_json, states
 from graft.study import records
 from graft.study.grid import Grid, Run
 from graft.study.paths import Paths
@@ -39,16 +39,17 @@ def gather(grid: Grid, paths: Paths, refuse_stale: bool = True, runs: Sequence[R
     metrics = list(dict.fromkeys(m for name, task in grid.study.tasks.items() for m in task.row(name).metrics))
     rows = []
     for state in found:
-        # A running job counts as missing: the tables show finished runs.
-        row = _head(grid, state.run)
-        row["state"] = "missing" if state.state in ("running", "stale") else state.state
+        row = _head(grid, state)
         if state.state == "done":
             path = run_json(paths, state.run)
             record = records.read(path)
             _check_belongs(record, state.run, path)
             row |= _values(record)
         rows.append(row)
-    table = pd.DataFrame(rows, columns=_columns(metrics), dtype=object)
+    head = ("task", "system", "kind", "label_use", "seed", "state", "metric", "value", "stderr", "n", "degenerate")
+    wide = [column for metric in metrics for column in (metric, f"{metric}_stderr")]
+    columns = [*head, *wide, "select_metric", "select_value", *_COSTS, "fingerprint", "code_version"]
+    table = pd.DataFrame(rows, columns=columns, dtype=object)
     _warn_of_versions(table)
     return table
 
@@ -60,32 +61,23 @@ def finished(runs: pd.DataFrame, paths: Paths) -> Iterator[tuple[str, str, int |
         yield task, system, seed, paths.run(task, system, seed)
 
 
-def _columns(metrics: list[str]) -> list[str]:
-    wide = [column for metric in metrics for column in (metric, f"{metric}_stderr")]
-    head = ["task", "system", "kind", "label_use", "seed", "state", "metric", "value", "stderr", "n", "degenerate"]
-    return [*head, *wide, "select_metric", "select_value", *_COSTS, "fingerprint", "code_version"]
-
-
-def _head(grid: Grid, run: Run) -> dict[str, Any]:
+def _head(grid: Grid, state: RunState) -> dict[str, Any]:
     """The columns that are known before a run is made."""
+    run = state.run
     return {
         "task": run.task,
         "system": run.system.name,
         "kind": run.system.kind,
         "label_use": run.system.label_use,
         "seed": run.seed,
+        # A running job counts as missing: the tables show finished runs.
+        "state": "missing" if state.state in ("running", "stale") else state.state,
         "metric": grid.row(run.task).primary_metric,
     }
 
 
 def _values(record: RunRecord) -> dict[str, Any]:
-    values: dict[str, Any] = {
-        "metric": record.primary_metric,
-        "value": record.primary.value,
-        "stderr": record.primary.stderr,
-        "n": record.primary.n,
-        "degenerate": record.degenerate,
-    }
+    values = {"metric": record.primary_metric, "degenerate": record.degenerate} | record.primary.model_dump()
     for name, metric in record.metrics.items():
         values |= {name: metric.value, f"{name}_stderr": metric.stderr}
     if record.select is not None:

@@ -93,7 +93,8 @@ def _written(whole: Node, section: Section, places: Mapping[str, Section]) -> st
             text = f"{text} By kind: {', '.join(markdown.link(place.heading, place.kind) for place in below)}."
         elif below:
             (place,) = below
-            text = f"{text or _said(place.schema)} See {markdown.link(place.heading, f'`{place.path}`')}."
+            said = place.schema.get("description", "").split("\n\n")[0].replace("\n", " ")
+            text = f"{text or said} See {markdown.link(place.heading, f'`{place.path}`')}."
         unit = UNITS.get(key, "") if _is_number(value) else ""
         rows.append((f"`{key}`", _type(whole, value), default, unit, text))
     table = markdown.table(("key", "type", "default", "unit", "what"), rows) if rows else "No keys: write `{}`."
@@ -122,10 +123,6 @@ def _path(path: str, key: str, value: Node) -> str:
 def _kinds(schema: Node) -> str:
     kind = schema["properties"].get("kind", {})
     return " or ".join(f"`{name}`" for name in kind.get("enum", [kind["const"]] if "const" in kind else []))
-
-
-def _said(schema: Node) -> str:
-    return schema.get("description", "").split("\n\n")[0].replace("\n", " ")
 
 
 def _type(whole: Node, value: Node) -> str:

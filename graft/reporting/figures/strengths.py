@@ -1,6 +1,7 @@
 """The merges' scores on `select` at every strength tried, and the strengths chosen."""
 
 from statistics import fmean
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -45,9 +46,8 @@ def draw(data: pd.DataFrame) -> Figure:
     heads = list(dict.fromkeys(data["head"]))
     looks = dict(zip(heads, LINES, strict=False))
     handles = [Line2D([], [], lw=1.2, ms=3, **looks[head], label=head) for head in heads]
-    handles.append(
-        Line2D([], [], ls="", marker="o", ms=6, mfc="none", mec="#555555", mew=0.6, label="chosen by a seed")
-    )
+    circle: dict[str, Any] = {"ls": "", "marker": "o", "ms": 6, "mfc": "none", "mew": 0.6}
+    handles.append(Line2D([], [], **circle, mec="#555555", label="chosen by a seed"))
     merges = list(dict.fromkeys(data["merge"]))
     figure, axes = grid_of(len(merges), data["task"].iloc[0], handles, 0.85)
     for index, (axis, merge) in enumerate(zip(axes, merges, strict=True)):
@@ -61,8 +61,7 @@ def draw(data: pd.DataFrame) -> Figure:
             for _, run in of_head.groupby("seed", sort=False):
                 axis.plot(run["strength"], run["score"], color=look["color"], lw=0.4, alpha=0.5, zorder=2)
                 chosen = run[run["chosen"].astype(bool)]
-                how = {"ls": "", "marker": "o", "ms": 6, "mfc": "none", "mec": look["color"], "mew": 0.6}
-                axis.plot(chosen["strength"], chosen["score"], **how, zorder=4)
+                axis.plot(chosen["strength"], chosen["score"], **circle, mec=look["color"], zorder=4)
             # Random strengths differ between seeds, so they have no mean.
             by_strength = of_head.groupby("strength")["score"].agg(list)
             if by_strength.map(len).nunique() == 1:

@@ -17,21 +17,12 @@ from graft.study.paths import Paths
 
 
 @dataclass(frozen=True)
-class FigureFile:
-    """A drawn figure: its heading, caption and svg file."""
-
-    heading: str
-    caption: str
-    file: Path
-
-
-@dataclass(frozen=True)
 class TaskPart:
-    """A report's part on one task."""
+    """A report's part on one task; `figures`: heading, caption and svg file of each."""
 
     name: str
     comparison: Section
-    figures: tuple[FigureFile, ...]
+    figures: tuple[tuple[str, str, Path], ...]
 
 
 @dataclass(frozen=True)
@@ -54,9 +45,8 @@ class Contents:
 def contents(grid: Grid, paths: Paths) -> Contents:
     """Read a study's outputs so far; raises FileNotFoundError if a table is missing, and says how to make it."""
     comparison, runs = csv_files.read_comparison(paths), csv_files.read_csv(paths.tables / csv_files.RUNS)
-    significance, aggregate = (
-        csv_files.read_csv(paths.tables / name) for name in (csv_files.SIGNIFICANCE, csv_files.AGGREGATE)
-    )
+    significance = csv_files.read_csv(paths.tables / csv_files.SIGNIFICANCE)
+    aggregate = csv_files.read_csv(paths.tables / csv_files.AGGREGATE)
     found = [records.read(folder / "run.json") for *_, folder in finished(runs, paths)]
     parts = documents.sections(comparison, significance, aggregate, grid.study.statistics.confidence)
     by_heading = {part.heading: part for part in parts}
@@ -76,9 +66,9 @@ def contents(grid: Grid, paths: Paths) -> Contents:
     )
 
 
-def _figures(paths: Paths, task: str) -> tuple[FigureFile, ...]:
-    files = {name: paths.figures / f"{name}.{task}.svg" for name in captions.FIGURES}
-    return tuple(FigureFile(*captions.FIGURES[name], file) for name, file in files.items() if file.is_file())
+def _figures(paths: Paths, task: str) -> tuple[tuple[str, str, Path], ...]:
+    found = ((*texts, paths.figures / f"{name}.{task}.svg") for name, texts in captions.FIGURES.items())
+    return tuple(figure for figure in found if figure[2].is_file())
 
 
 def _costs(paths: Paths) -> list[Section]:
