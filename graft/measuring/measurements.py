@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from graft.io import files
-from graft.study.records import Part, read_as
+from graft.study.records import Part
 
 
 class Measurement(Part):
@@ -14,12 +14,12 @@ class Measurement(Part):
     """Of one text alone, over all timed answers."""
     latency_p90_seconds: float
     examples_per_second: float
-    """In batches of texts of like length; the median over rounds."""
+    """In batches of texts of similar length; the median over rounds."""
     inference_peak_memory_bytes: int | None = None
-    """Weights and all that a pass over these batches takes beside them: on a GPU by torch's allocator, on a CPU the
+    """Weights and everything else that a pass over these batches needs: on a GPU by torch's allocator, on a CPU the
     growth of a separate process; None if it cannot be read."""
     energy_joules_per_example: float | None = None
-    """In these batches, of the whole GPU or of the CPU packages; None where no counter can be read."""
+    """In these batches, of the whole GPU or of the CPU packages; None if no counter can be read."""
 
 
 class Measurements(Part):
@@ -28,7 +28,7 @@ class Measurements(Part):
     fingerprint: str
     task: str
     texts: int
-    """Of report, on which was measured."""
+    """Number of texts of report that were run."""
     batch_size: int
     rounds: int
     device: str
@@ -43,7 +43,7 @@ class Measurements(Part):
 
 def read(path: str | Path) -> Measurements:
     """Read one costs/<task>.json; raises ValueError that names the file and the field."""
-    return read_as(Measurements, path)
+    return Measurements.of_file(path)
 
 
 def write(path: str | Path, found: Measurements) -> None:

@@ -98,13 +98,10 @@ def _link(grid: Grid, paths: Paths, step: Step) -> Link:
     elif expected is None:
         state = "unknown"
     else:
-        state = "done" if _fingerprint_in(output) == expected else "stale"
+        made = files.read_json(output)
+        found = made.get("fingerprint") or made.get("provenance", {}).get("fingerprint")
+        state = "done" if found == expected else "stale"
     return Link(step, output, log, state, expected, step.depends_on(grid))
-
-
-def _fingerprint_in(output: Path) -> str | None:
-    made = files.read_json(output)
-    return made.get("fingerprint") or made.get("provenance", {}).get("fingerprint")
 
 
 def _head(run: Run, state: RunState, path: Path, chain: list[Link]) -> Block:

@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
@@ -13,7 +12,6 @@ from graft.reporting.csv_files import COMPARISON
 from graft.statistics.verdicts import SEEDS_FOR_VERDICT
 from graft.study.paths import Paths
 
-Row = dict[str, Any]
 _OTHER_SMALL = re.compile(rf"control\.other-small\.(?P<merge>.+\.(?:{'|'.join(HEADS)}))\..+-into-(?P<large>.+)")
 
 
@@ -59,7 +57,7 @@ class Unbeaten:
         return f"{self.control}{'' if self.merge is None else f' against {self.merge}'} on {self.task}"
 
 
-def controls_not_beaten(rows: list[Row], chosen: list[Row], common: str) -> list[Unbeaten]:
+def controls_not_beaten(rows: list[formats.Row], chosen: list[formats.Row], common: str) -> list[Unbeaten]:
     """Find controls and baselines that are as good as their task's chosen merge, or as the merge they control for."""
     merges = {row["task"]: row["mean"] for row in chosen}
     means = {(row["task"], row["system"]): row["mean"] for row in rows}
@@ -82,12 +80,9 @@ def controls_not_beaten(rows: list[Row], chosen: list[Row], common: str) -> list
 
 def places(paths: Paths) -> list[tuple[str, str]]:
     """Names and paths of the outputs that exist."""
-    known = (
-        ("table", (paths.tables / COMPARISON).with_suffix(".md")),
-        ("figures", paths.figures),
-        ("report", paths.report),
-    )
-    return [(what, str(path)) for what, path in known if path.exists()]
+    table = (paths.tables / COMPARISON).with_suffix(".md")
+    known = {"table": table, "figures": paths.figures, "report": paths.report}
+    return [(what, str(path)) for what, path in known.items() if path.exists()]
 
 
 def _merges_of(system: str, known: list[str]) -> list[str]:
@@ -105,11 +100,11 @@ def _merges_of(system: str, known: list[str]) -> list[str]:
     return []
 
 
-def _is_control(row: Row) -> bool:
+def _is_control(row: formats.Row) -> bool:
     return row["kind"] in ("control", "baseline")
 
 
-def _reached(row: Row, rows: list[Row], common: str, reference: str) -> str:
+def _reached(row: formats.Row, rows: list[formats.Row], common: str, reference: str) -> str:
     """State one merge's score beside the reference's; `reference`: what to call the latter."""
     goal = formats.score(formats.reference_mean(row, rows))
     times = row["train_flops_ratio"]
@@ -118,7 +113,7 @@ def _reached(row: Row, rows: list[Row], common: str, reference: str) -> str:
     return f"{got} where {reference} has {goal} ({row['system'].removesuffix(common)}{share})"
 
 
-def _tasks_ahead(chosen: list[Row], column: str) -> str:
+def _tasks_ahead(chosen: list[formats.Row], column: str) -> str:
     known = [row for row in chosen if row[column] is not None]
     ahead = [row["task"] for row in known if row[column] > 0]
     return f"{len(ahead)} of {len(known)} {'task' if len(known) == 1 else 'tasks'}"

@@ -24,7 +24,6 @@ _ALL_NUMBERED = 12
 _FRONT: dict[str, Any] = {"color": "#999999", "lw": 1.0}
 _LINE = 0.125  # inches per line of the key
 _PANEL = 2.3  # inches
-Row = dict[str, Any]
 
 
 def data(source: Source, cost: str) -> pd.DataFrame:
@@ -76,7 +75,7 @@ def draw(data: pd.DataFrame, label: str) -> Figure:
     return figure
 
 
-def _point(axis: Axes, row: Row) -> None:
+def _point(axis: Axes, row: formats.Row) -> None:
     colour = KINDS[row["kind"]][1]
     # Points that are not noted stay in the background.
     back: dict[str, Any] = {} if row["noted"] else {"alpha": 0.6}
@@ -91,7 +90,7 @@ def _point(axis: Axes, row: Row) -> None:
     axis.plot(row["cost"], row["mean"], **marks(row["kind"]) | how, zorder=zorder, **back)
 
 
-def _limits(axis: Axes, rows: list[Row]) -> None:
+def _limits(axis: Axes, rows: list[formats.Row]) -> None:
     ends = [row[key] for row in rows for key in ("mean", "low", "high") if row[key] is not None]
     pad = 0.07 * (max(ends) - min(ends)) or 0.05
     axis.set_ylim(min(ends) - pad, max(ends) + pad)
@@ -109,7 +108,7 @@ def _limits(axis: Axes, rows: list[Row]) -> None:
     axis.xaxis.set_minor_formatter(NullFormatter() if wide else written)
 
 
-def _front(axis: Axes, rows: list[Row]) -> list[tuple[float, float]]:
+def _front(axis: Axes, rows: list[formats.Row]) -> list[tuple[float, float]]:
     """Draw the Pareto front as a step line, and return its corners as (cost, metric).
 
     If a system on the front costs 0, the line starts at the left edge.
@@ -128,7 +127,7 @@ def _front(axis: Axes, rows: list[Row]) -> list[tuple[float, float]]:
     return corners
 
 
-def _number(axis: Axes, rows: list[Row], corners: list[tuple[float, float]]) -> None:
+def _number(axis: Axes, rows: list[formats.Row], corners: list[tuple[float, float]]) -> None:
     to_points = 72 / axis.figure.dpi
     frame = axis.get_window_extent()
     left, right = axis.get_xlim()
@@ -160,7 +159,7 @@ def _number(axis: Axes, rows: list[Row], corners: list[tuple[float, float]]) -> 
         )  # fmt: skip
 
 
-def _handles(rows: list[Row]) -> list[Line2D]:
+def _handles(rows: list[formats.Row]) -> list[Line2D]:
     """Legend handles: the kinds that occur, and the lines."""
     handles = []
     for kind, (_, colour, label) in KINDS.items():
@@ -172,7 +171,7 @@ def _handles(rows: list[Row]) -> list[Line2D]:
     return [*handles, Line2D([], [], **REFERENCE, label="reference")]
 
 
-def _key(figure: Figure, noted: list[Row], common: str, height: float) -> None:
+def _key(figure: Figure, noted: list[formats.Row], common: str, height: float) -> None:
     """Write the key below the panel: the noted systems' names by number."""
     for index, row in enumerate(noted):
         y = (_LINE * (len(noted) - index) - 0.02) / height
@@ -181,7 +180,7 @@ def _key(figure: Figure, noted: list[Row], common: str, height: float) -> None:
         figure.text(0.48 / WIDTH, y, row["system"].removesuffix(common), ha="left", va="center", fontsize=6)
 
 
-def _weight(row: Row) -> str:
+def _weight(row: formats.Row) -> str:
     return "bold" if row["pareto"] else "normal"
 
 

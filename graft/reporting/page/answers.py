@@ -1,7 +1,6 @@
 """Put a study's question, answers and limitations into words."""
 
 from collections.abc import Iterable
-from typing import Any
 
 import pandas as pd
 
@@ -13,8 +12,6 @@ from graft.reporting.differences import pair_of
 from graft.statistics.verdicts import SEEDS_FOR_VERDICT
 from graft.study.grid import Grid
 from graft.study.records import RunRecord
-
-Row = dict[str, Any]
 
 
 def question(grid: Grid) -> str:
@@ -76,7 +73,7 @@ def warnings(comparison: pd.DataFrame, runs: pd.DataFrame, records: Iterable[Run
     return [*found, *_without_merge(records)]
 
 
-def _answer(task: str, rows: list[Row], common: str, grid: Grid) -> str:
+def _answer(task: str, rows: list[formats.Row], common: str, grid: Grid) -> str:
     row = next((row for row in rows if row["chosen"] is True), None)
     if row is None:
         return f"On {task} there is no answer: no merge has finished."
@@ -100,7 +97,7 @@ def _answer(task: str, rows: list[Row], common: str, grid: Grid) -> str:
     return f"On {task} the best merge, chosen on select ({name}), reaches {reached}{at}; {_told(row)}."
 
 
-def _told(row: Row) -> str:
+def _told(row: formats.Row) -> str:
     low, high = row["delta_ci_low"], row["delta_ci_high"]
     interval = "" if low is None else f" [{formats.points(low)}, {formats.points(high)}]"
     difference = f"the difference is {formats.points(row['delta_vs_reference'])} points{interval}"
