@@ -11,7 +11,7 @@ import pandas as pd
 from graft.measuring import measurements
 from graft.measuring.measurements import Measurement, Measurements
 from graft.reporting.differences import pair_of, ratios
-from graft.reporting.runs import finished
+from graft.reporting.runs import finished_runs
 from graft.study import families, records
 from graft.study.grid import Grid
 from graft.study.paths import Paths
@@ -61,7 +61,7 @@ def table(runs: pd.DataFrame, grid: Grid, made: Made, measured: Mapping[str, Mea
 def read_made(runs: pd.DataFrame, paths: Paths) -> dict[tuple[str, str], list[Cost]]:
     """Read the costs from the run.json of every run that is done in `runs`, a table from `runs.gather`."""
     found: dict[tuple[str, str], list[Cost]] = {}
-    for task, system, _, folder in finished(runs, paths):
+    for task, system, _, folder in finished_runs(runs, paths):
         found.setdefault((task, system), []).append(records.read(folder / "run.json").cost)
     return found
 

@@ -7,7 +7,7 @@ import pandas as pd
 
 from graft.config.study import Study
 from graft.registry.tasks import TaskRow
-from graft.reporting.runs import finished
+from graft.reporting.runs import finished_runs
 from graft.statistics.crossed import Crossed
 from graft.study.paths import Paths
 from graft.tasks.metrics import predictions
@@ -22,7 +22,7 @@ def crossed(runs: pd.DataFrame, study: Study, paths: Paths) -> dict[str, Crossed
     for task, of_task in runs.groupby("task", sort=False):
         row, labels = study.tasks[task].row(task), None
         by_system: dict[str, dict[str, np.ndarray]] = {}
-        for _, system, seed, folder in finished(of_task, paths):
+        for _, system, seed, folder in finished_runs(of_task, paths):
             path = folder / "predictions.parquet"
             answers, told = read(path, row)
             if labels is not None and not answers.equals(labels):

@@ -54,7 +54,7 @@ def gather(grid: Grid, paths: Paths, refuse_stale: bool = True, runs: Sequence[R
     return table
 
 
-def finished(runs: pd.DataFrame, paths: Paths) -> Iterator[tuple[str, str, int | str, Path]]:
+def finished_runs(runs: pd.DataFrame, paths: Paths) -> Iterator[tuple[str, str, int | str, Path]]:
     """Task, system, seed and folder of every finished run of a table from `gather`."""
     done = runs[runs["state"] == "done"]
     for task, system, seed in zip(done["task"], done["system"], done["seed"], strict=True):

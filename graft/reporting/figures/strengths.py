@@ -12,7 +12,7 @@ from graft.reporting.figures.panels import grid_of
 from graft.reporting.figures.rows import folded
 from graft.reporting.figures.source import Source
 from graft.reporting.figures.style import LINES, styled
-from graft.reporting.runs import finished
+from graft.reporting.runs import finished_runs
 from graft.study import records
 
 COLUMNS = ("task", "merge", "head", "system", "metric", "seed", "strength", "score", "chosen")
@@ -22,7 +22,7 @@ _HEADLESS = "no choice of head"
 def data(source: Source) -> pd.DataFrame:
     """One row per run and strength with the best score over ridge sizes, from the choices in run.json."""
     found = []
-    for task, name, seed, folder in finished(source.runs, source.paths):
+    for task, name, seed, folder in finished_runs(source.runs, source.paths):
         system = source.grid.systems[name]
         if system.merge is None:
             continue

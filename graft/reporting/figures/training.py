@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from graft.reporting.figures.source import Source
 from graft.reporting.figures.style import WIDTH, name_task, styled
-from graft.reporting.runs import finished
+from graft.reporting.runs import finished_runs
 
 COLUMNS = ("task", "system", "metric", "seed", "step", "epoch", "loss", "select")
 LOG = "training.jsonl"
@@ -19,7 +19,7 @@ _ROW = 0.72  # inches
 def data(source: Source) -> pd.DataFrame:
     """One row per log line of finished runs: steps have a `step`, ends of epochs a score on `select`."""
     found = []
-    for task, system, seed, folder in finished(source.runs, source.paths):
+    for task, system, seed, folder in finished_runs(source.runs, source.paths):
         lines = _read(folder / LOG) if (folder / LOG).is_file() else []
         metric = next((line["metric"] for line in lines if "metric" in line), None)
         for line in lines:

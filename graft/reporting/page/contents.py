@@ -10,7 +10,7 @@ from graft.reporting import captions, csv_files, documents, formats, transfer
 from graft.reporting.documents import Section
 from graft.reporting.page import answers, circumstances
 from graft.reporting.page.cards import Card, cards
-from graft.reporting.runs import finished
+from graft.reporting.runs import finished_runs
 from graft.study import records
 from graft.study.grid import Grid
 from graft.study.paths import Paths
@@ -47,7 +47,7 @@ def contents(grid: Grid, paths: Paths) -> Contents:
     comparison, runs = csv_files.read_comparison(paths), csv_files.read_csv(paths.tables / csv_files.RUNS)
     significance = csv_files.read_csv(paths.tables / csv_files.SIGNIFICANCE)
     aggregate = csv_files.read_csv(paths.tables / csv_files.AGGREGATE)
-    found = [records.read(folder / "run.json") for *_, folder in finished(runs, paths)]
+    found = [records.read(folder / "run.json") for *_, folder in finished_runs(runs, paths)]
     parts = documents.sections(comparison, significance, aggregate, grid.study.statistics.confidence)
     by_heading = {part.heading: part for part in parts}
     own = tuple(TaskPart(task, by_heading.pop(task), _figures(paths, task)) for task in comparison["task"].unique())

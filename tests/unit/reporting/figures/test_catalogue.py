@@ -13,7 +13,7 @@ DRAWN = ("metric-vs-training-flops", "metric-vs-inference-flops", "differences",
 def without_records(source, monkeypatch):
     """A study of whose runs there are tables only."""
     for module in (strengths, training):
-        monkeypatch.setattr(module, "finished", lambda runs, paths: iter(()))
+        monkeypatch.setattr(module, "finished_runs", lambda runs, paths: iter(()))
     return source
 
 
