@@ -1,6 +1,6 @@
 """The model cards of a study's systems: README.md with the hub's metadata, beside the weights."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from graft.study.records import RunRecord
 from graft.tasks.readers import HUB_SPLITS
 
 RESULTS = "## Results"
+CONTROL = "> This is a control: a system that must not win and is useless by itself."
 # The hub's names of metrics that it calls differently.
 METRICS = {"f1_macro": "f1", "pearson": "pearsonr", "spearman": "spearmanr"}
 
@@ -47,13 +48,15 @@ def page(grid: Grid, paths: Paths, built: Mapping[str, Any]) -> str:
     task, system = built["task"], grid.systems[built["system"]]
     folder = paths.run(task, system.name, built["seed"]) / "model"
     composite = (folder / manifest.FILE).is_file()
-    models = list(dict.fromkeys(_models(grid, system)))
+    # The first is the one whose shape the system has.
+    named = (system.model, *((system.pair.large, system.pair.small) if system.pair else ()))
+    models = list(dict.fromkeys(name for name in named if name))
     origins = [published.of_folder(paths.model(model)) for model in models]
     return card.page(
         _metadata(grid, task, system, origins, composite),
         f"# {system.name} on {task}, seed {built['seed']}",
         card.warned(origins),
-        _control(system),
+        CONTROL if system.kind == "control" else "",
         _made(built, system),
         markdown.table(("pre-trained model", "from", "sha256"), [_row(paths, m) for m in models]) if models else "",
         _use(composite),
@@ -63,14 +66,6 @@ def page(grid: Grid, paths: Paths, built: Mapping[str, Any]) -> str:
 def _write(folder: Path, text: str) -> None:
     with files.atomic_file(folder / "model" / card.CARD) as temporary:
         temporary.write_text(text)
-
-
-def _models(grid: Grid, system: System) -> Iterator[str]:
-    """The pre-trained models that a system is made of, first the one whose shape it has."""
-    if system.model:
-        yield system.model
-    if system.pair:
-        yield from (system.pair.large, system.pair.small)
 
 
 def _metadata(grid: Grid, task: str, system: System, origins: list[Origin], composite: bool) -> dict[str, Any]:
@@ -100,12 +95,6 @@ def _evaluated(grid: Grid, record: RunRecord) -> dict[str, Any]:
             for name, metric in record.metrics.items()
         ],
     }
-
-
-def _control(system: System) -> str:
-    return (
-        "> This is a control: a system that must not win and is useless by itself." if system.kind == "control" else ""
-    )
 
 
 def _made(built: Mapping[str, Any], system: System) -> str:

@@ -11,9 +11,6 @@ from graft.io.names import check_patterns, common_pair, matches
 from graft.study.grid import RUN
 from graft.study.paths import Paths
 from graft.study.steps.graph import STEPS
-from graft.study.steps.step import Step
-
-_COMPOSITE = "composite.json"
 
 
 @dataclass(frozen=True)
@@ -31,7 +28,8 @@ def removable(paths: Paths, models: Iterable[str] = ()) -> list[Item]:
     """
     temporary = [step for step in STEPS.values() if step.temporary]
     # Each folder is deleted whole, with its manifests: snakemake makes it again if, and only if, a later job needs it.
-    found = [*(_folder(step, paths) for step in temporary), paths.checkpoints("any").parent]
+    folders = [step.pattern().output(paths).relative_to(paths.root).parts[0] for step in temporary]
+    found = [*(paths.root / folder for folder in folders), paths.checkpoints("any").parent]
     found = [path for path in (*found, *(paths.logs / step.rule for step in temporary)) if path.exists()]
     for model in _models(paths, list(models)):
         # build.json goes too, since it states that the model exists.
@@ -65,14 +63,9 @@ def _models(paths: Paths, patterns: list[str]) -> list[Path]:
 
 def _parts(folder: Path) -> Iterator[Path]:
     """The folders of a composite's parts."""
-    if (folder / _COMPOSITE).is_file():
-        for relative in files.read_json(folder / _COMPOSITE)["sha256"]:
-            yield Path(os.path.normpath(folder / relative)).parent
-
-
-def _folder(step: type[Step], paths: Paths) -> Path:
-    """The folder of results/<study>/ that steps of a kind fill."""
-    return paths.root / step.pattern().output(paths).relative_to(paths.root).parts[0]
+    manifest = folder / "composite.json"
+    for relative in files.read_json(manifest)["sha256"] if manifest.is_file() else ():
+        yield Path(os.path.normpath(folder / relative)).parent
 
 
 def _size(path: Path) -> int:

@@ -6,7 +6,6 @@ Layout, labels and numbers of rows are those of gluebenchmark.com (Wang et al. 2
 import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from types import MappingProxyType
 from typing import NamedTuple
 
 import numpy as np
@@ -25,23 +24,21 @@ class TestSet(NamedTuple):
     constant: str
 
 
-TEST_SETS: Mapping[str, TestSet] = MappingProxyType(
-    {
-        "CoLA": TestSet(1063, "0"),
-        "SST-2": TestSet(1821, "0"),
-        "MRPC": TestSet(1725, "1"),
-        "STS-B": TestSet(1379, "2.500"),
-        "QQP": TestSet(390_965, "0"),
-        "MNLI-m": TestSet(9796, "entailment"),
-        "MNLI-mm": TestSet(9847, "entailment"),
-        "QNLI": TestSet(5463, "entailment"),
-        "RTE": TestSet(3000, "entailment"),
-        "WNLI": TestSet(146, "0"),
-        "AX": TestSet(1104, "entailment"),
-    }
-)
+TEST_SETS: Mapping[str, TestSet] = {
+    "CoLA": TestSet(1063, "0"),
+    "SST-2": TestSet(1821, "0"),
+    "MRPC": TestSet(1725, "1"),
+    "STS-B": TestSet(1379, "2.500"),
+    "QQP": TestSet(390_965, "0"),
+    "MNLI-m": TestSet(9796, "entailment"),
+    "MNLI-mm": TestSet(9847, "entailment"),
+    "QNLI": TestSet(5463, "entailment"),
+    "RTE": TestSet(3000, "entailment"),
+    "WNLI": TestSet(146, "0"),
+    "AX": TestSet(1104, "entailment"),
+}
 # GLUE's names for tasks of the task table.
-NAMES: Mapping[str, str] = MappingProxyType({"sst2": "SST-2", "stsb": "STS-B", "rte": "RTE"})
+NAMES: Mapping[str, str] = {"sst2": "SST-2", "stsb": "STS-B", "rte": "RTE"}
 # Tasks whose classes are written as numbers.
 _NUMBERED = ("sst2",)
 

@@ -25,6 +25,9 @@ OF_TWO_SHAPES = ("large", "small_finetuned", "small_pretrained", "text", "head",
 OF_ONE_SHAPE = ("models", "base", "weights", "statistics", "dtype", "max_shard_size")
 KINDS = "one shape (--models DIR DIR ...)", "two shapes (--large DIR ...)"
 NamedStudy = Annotated[str, typer.Argument(help="Study: the name of a folder in results/.")]
+GivenModel = Annotated[str | None, typer.Option(metavar="MODEL", help="A folder, owner/repo or owner/repo@commit.")]
+UNLABELLED = typer.Option(help="Unlabelled text: one per line, or pairs separated by a tab.")
+CUT = typer.Option(min=4, help="Longer texts are truncated to this length.")
 AnyStudy = Annotated[str | None, typer.Argument(help="Study; optional if results/ contains only one.")]
 
 
@@ -79,6 +82,7 @@ def tables(study: NamedStudy) -> None:
     from graft.config.study import load
     from graft.io.progress import progress
     from graft.reporting import tables as making
+    from graft.reporting import transfer
     from graft.study.grid import Grid
 
     grid = Grid(load(paths.study))
@@ -91,8 +95,6 @@ def tables(study: NamedStudy) -> None:
         report(0, 0, "drawing the figures")
         making.write_figures(grid, paths)
         if grid.transfers:
-            from graft.reporting import transfer
-
             transfer.write_transfer(grid, paths, refuse_stale=False)
         report(0, 0, "writing the report")
         making.write_report(grid, paths)
@@ -108,12 +110,8 @@ def new(
     task: Annotated[
         list[str] | None, typer.Option(metavar="NAME=FOLDER", help="Your task: a folder with train.tsv and dev.tsv.")
     ] = None,
-    large: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="A folder, owner/repo or owner/repo@commit.")
-    ] = None,
-    small: Annotated[
-        str | None, typer.Option(metavar="MODEL", help="A folder, owner/repo or owner/repo@commit.")
-    ] = None,
+    large: GivenModel = None,
+    small: GivenModel = None,
     method: Annotated[list[str] | None, typer.Option(help="Merge method to use (see `methods`); default: all.")] = None,
     seeds: Annotated[int | None, typer.Option(metavar="N", help="Number of seeds.")] = None,
     kind: Annotated[
@@ -153,16 +151,14 @@ def merge(
     out: Annotated[Path, typer.Option(help="New folder for the merged model.")],
     large: Annotated[Path | None, typer.Option(help="Folder of the pre-trained large model.")] = None,
     small_finetuned: Annotated[Path | None, typer.Option(help="Folder of the fine-tuned small classifier.")] = None,
-    text: Annotated[
-        Path | None, typer.Option(help="Unlabelled text: one per line, or pairs separated by a tab.")
-    ] = None,
+    text: Annotated[Path | None, UNLABELLED] = None,
     small_pretrained: Annotated[Path | None, typer.Option(help="Folder of the small model before fine-tuning.")] = None,
     head: Annotated[str, typer.Option(help="transplant, label-free or labelled.")] = "transplant",
     labelled: Annotated[
         Path | None, typer.Option(help="TSV for the labelled head: a header, texts, the label last.")
     ] = None,
     tokens: Annotated[int, typer.Option(min=1, help="Tokens of text on which to compare the models.")] = 50_000,
-    max_tokens: Annotated[int, typer.Option(min=4, help="Longer texts are truncated to this length.")] = 128,
+    max_tokens: Annotated[int, CUT] = 128,
     models: Annotated[list[Path] | None, typer.Option(metavar="DIR...", help="Models of one shape.")] = None,
     base: Annotated[Path | None, typer.Option(help="Model from which these were fine-tuned.")] = None,
     weights: Annotated[list[float] | None, typer.Option(metavar="X...", help="One weight per model.")] = None,
@@ -249,10 +245,10 @@ def _check_kind(method: str, one_shape: bool) -> None:
 def statistics(
     kind: Annotated[str, typer.Option(help="Statistics that the merge needs: fisher, or gram (for regmean).")],
     model: Annotated[Path, typer.Option(help="Folder of the fine-tuned classifier.")],
-    text: Annotated[Path, typer.Option(help="Unlabelled text: one per line, or pairs separated by a tab.")],
+    text: Annotated[Path, UNLABELLED],
     out: Annotated[Path, typer.Option(help="Output folder, to pass to merge --statistics.")],
     examples: Annotated[int, typer.Option(min=1, help="Number of texts to read (a fixed draw).")] = 256,
-    max_tokens: Annotated[int, typer.Option(min=4, help="Longer texts are truncated to this length.")] = 128,
+    max_tokens: Annotated[int, CUT] = 128,
 ) -> None:
     """Compute the statistics of a model that fisher and regmean need to merge it with others of its shape."""
     from graft.io.progress import progress
@@ -325,9 +321,8 @@ def verify(study: NamedStudy) -> None:
         found = verifying.verify(Grid(load(paths.study)), paths, report)
     for what, count in found.counts.items():
         print(f"{count:>6}  {what}")
-    for problem in found.problems:
-        print(problem, file=sys.stderr)
     if found.problems:
+        print(*found.problems, sep="\n", file=sys.stderr)
         raise ValueError(f"study {study} is not as recorded: see the lines above ({len(found.problems)})")
     print("everything is as recorded")
 
@@ -353,8 +348,7 @@ def submission(
     target = out or paths.root / "submissions" / f"{system}.zip"
     with progress("submission") as report:
         parts = submission.submit(grid, paths, system, seed, target, report)
-    for part in parts:
-        print(part)
+    print(*parts, sep="\n")
     others = [name for name in glue.TEST_SETS if name not in {part.name for part in parts}]
     print(f"{', '.join(others)}: one answer for all rows, since the server needs all tasks; ignore their scores")
     print(f"the submission is in {target}")

@@ -25,13 +25,8 @@ def write(folder: Path, order: Order, plan: Plan, diagnostics: dict[str, float])
         "depth_map": [list(pair) for pair in plan.depth_map] if plan.options.heads else None,
         "shapes": {"large": dataclasses.asdict(plan.large), "small": dataclasses.asdict(plan.small)},
         "sources": {role: {"folder": str(path), "sha256": _weights(path)} for role, path in sources.items()},
-        "text": {
-            "file": str(order.text),
-            "sha256": files.sha256(order.text),
-            "texts": plan.texts,
-            "tokens": plan.tokens,
-        },
-        "labelled": {"file": str(order.labelled), "sha256": files.sha256(order.labelled)} if order.labelled else None,
+        "text": _file(order.text) | {"texts": plan.texts, "tokens": plan.tokens},
+        "labelled": _file(order.labelled) if order.labelled else None,
         "max_tokens": order.max_tokens,
         "device": order.device,
         "flops": plan.flops,
@@ -43,6 +38,10 @@ def write(folder: Path, order: Order, plan: Plan, diagnostics: dict[str, float])
     }
     files.write_json(folder / card.PROVENANCE, made)
     (folder / card.CARD).write_text(card.text(order.strength, plan.options, made["head"], made["sources"]))
+
+
+def _file(path: Path) -> dict[str, Any]:
+    return {"file": str(path), "sha256": files.sha256(path)}
 
 
 def _weights(folder: Path) -> dict[str, str]:

@@ -81,8 +81,8 @@ class _Given:
     small: BertModel
     finetuned: BertForSequenceClassification
     large_folder: Path
-    large_shape: Shape
-    small_shape: Shape
+    shapes: tuple[Shape, Shape]
+    """Of the small and of the large model."""
     tokenizer: Tokenizer
     texts: TokenisedSplit
     max_tokens: int
@@ -102,11 +102,6 @@ class _Given:
         """
         unsaid = MULTI_LABEL if len(self.outputs) == 1 else "single_label_classification"
         return self.finetuned.config.problem_type or unsaid
-
-    @property
-    def unsaid(self) -> bool:
-        """Whether the fine-tuned model's config has no `problem_type`."""
-        return self.finetuned.config.problem_type is None
 
     @property
     def labels(self) -> tuple[str, ...] | None:
@@ -202,8 +197,7 @@ def _read(order: Order, pretrained: Path, scratch: Path) -> _Given:
         small,
         finetuned,
         large_folder=scratch / "--large",
-        large_shape=large_shape,
-        small_shape=small_shape,
+        shapes=(small_shape, large_shape),
         tokenizer=tokenizer,
         texts=texts,
         max_tokens=min(order.max_tokens, large_shape.positions, small_shape.positions),
@@ -223,7 +217,7 @@ def _fit_texts(order: Order, given: _Given) -> _FitTexts:
     texts, values = given.texts, None
     if order.labelled is not None:
         if given.kind == MULTI_LABEL or (given.labels is None and len(given.outputs) > 1):
-            if given.unsaid and len(given.outputs) == 1:
+            if given.finetuned.config.problem_type is None and len(given.outputs) == 1:
                 raise ValueError(
                     f"--small-finetuned has one output, and {order.small_finetuned / CONFIG} does not say which kind: "
                     'write "problem_type": "regression" there if it is a score'
@@ -239,15 +233,8 @@ def _fit_texts(order: Order, given: _Given) -> _FitTexts:
     return _FitTexts(texts, rows, None if values is None else torch.from_numpy(values[rows]))
 
 
-def _plan(
-    order: Order,
-    options: Weights,
-    given: _Given,
-    fit: _FitTexts | None,
-    report: Report,
-) -> Plan:
-    shapes = given.small_shape, given.large_shape
-    layers = given.small_shape.layers, given.large_shape.layers
+def _plan(order: Order, options: Weights, given: _Given, fit: _FitTexts | None, report: Report) -> Plan:
+    shapes, layers = given.shapes, (given.shapes[0].layers, given.shapes[1].layers)
     named = options.depth
     depth_map = () if named == "cka" else depth.named(named, *layers, ())
     again = given.count(given.first(options.text_tokens)) if "texts" in options.needs else 0
@@ -257,7 +244,7 @@ def _plan(
     if options.needs_calibration:
         rows = given.first(order.tokens)
         texts, tokens = len(rows), given.count(rows)
-        check_tokens(tokens, given.large_shape, str(order.text))
+        check_tokens(tokens, shapes[1], str(order.text))
         if named == "cka":
             report(0, 0, "comparing all layers, for the depth map")
             few = given.first(depth.SIMILARITY_TOKENS)
@@ -270,19 +257,18 @@ def _plan(
         flops["calibrate"] = sum(calibration_flops(*deep, len(depth_map), 1, int(length)) for length in lengths)
     if fit is not None:
         flops["head"] = _head_flops(order.head, given, fit)
-    return Plan(given.large_shape, given.small_shape, depth_map, options, texts, tokens, flops)
+    return Plan(shapes[1], shapes[0], depth_map, options, texts, tokens, flops)
 
 
 def _head_flops(kind: str, given: _Given, fit: _FitTexts) -> int:
     """FLOPs of `_head`: the models' passes over the texts, the fit at every ridge size, and the final fit."""
     outputs, rows, held = given.finetuned.config.num_labels, len(fit.rows), int(fit.held.sum())
-    flops = given.pass_flops(given.large_shape, fit.texts, fit.rows)
+    small, large = given.shapes
+    flops = given.pass_flops(large, fit.texts, fit.rows)
     if fit.labels is None:
-        flops += given.pass_flops(given.small_shape, fit.texts, fit.rows)
-        flops += rows * logits_flops(given.small_shape, outputs)
-    shapes = given.small_shape, given.large_shape
-    flops += head_flops(kind, *shapes, outputs, rows - held, len(RIDGE), scored=held)
-    return flops + head_flops(kind, *shapes, outputs, rows, 1)
+        flops += given.pass_flops(small, fit.texts, fit.rows) + rows * logits_flops(small, outputs)
+    flops += head_flops(kind, small, large, outputs, rows - held, len(RIDGE), scored=held)
+    return flops + head_flops(kind, small, large, outputs, rows, 1)
 
 
 def _carry_out(order: Order, plan: Plan, given: _Given, fit: _FitTexts | None, report: Report) -> None:

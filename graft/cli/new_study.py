@@ -170,7 +170,11 @@ def config_text(asked: Asked, default: str) -> str:
         raise ValueError(f"--task: {', '.join(names)} names a task twice")
     lines = default.splitlines()
     # The text before the first empty line describes the default study.
-    lines = _opening(asked.name) + lines[lines.index("") :]
+    opening = [
+        "# yaml-language-server: $schema=study.schema.json",
+        f"# The study {asked.name}: snakemake --profile profiles/local --configfile {CONFIGS / asked.name}.yaml",
+    ]
+    lines = opening + lines[lines.index("") :]
     lines = yaml_text.replaced(lines, ("name",), [f"name: {flow(asked.name)}"])
     if asked.seeds is not None:
         lines = yaml_text.replaced(lines, ("seeds",), [f"seeds: {asked.seeds}"])
@@ -191,14 +195,6 @@ def config_text(asked: Asked, default: str) -> str:
     if asked.methods:
         lines = _with_methods(lines, systems, asked.methods)
     return "\n".join(lines) + "\n"
-
-
-def _opening(name: str) -> Lines:
-    path = CONFIGS / f"{name}.yaml"
-    return [
-        "# yaml-language-server: $schema=study.schema.json",
-        f"# The study {name}: snakemake --profile profiles/local --configfile {path}",
-    ]
 
 
 def _with_tasks(lines: Lines, values: dict[str, Any], tasks: tuple[OwnTask, ...]) -> Lines:

@@ -5,7 +5,6 @@ import math
 import os
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -25,48 +24,24 @@ from graft.study.steps.models import DownloadModel
 from graft.study.steps.tokenize_task import TokenizeTask
 from graft.tasks import scores
 
-_COMPOSITE = "composite.json"
 
-
-@dataclass(frozen=True)
 class Verified:
     """The number of items checked, by kind, and a sentence for every deviation from the records."""
 
-    counts: dict[str, int]
-    problems: list[str]
-
-
-def verify(grid: Grid, paths: Paths, report: Report) -> Verified:
-    """Check all existing results; missing ones (not made yet, or cleaned) are counted but no problem."""
-    return _Check(grid, paths).all(report)
-
-
-class _Check:
     def __init__(self, grid: Grid, paths: Paths) -> None:
         self.grid, self.paths = grid, paths
         self.counts: Counter[str] = Counter()
+        self.problems: list[str] = []
         # Composites share parts; hash each once.
         self.sha256 = functools.cache(files.sha256)
 
-    def all(self, report: Report) -> Verified:
-        problems = [problem for manifest in self._manifests() for problem in self._manifest(manifest)]
-        found = [*self.grid.runs, *self.grid.transfer_runs]
-        listed = self._listed()
-        for done, run in enumerate(found):
-            report(done, len(found), run.id)
-            problems += self._run(run, listed)
-        report(len(found), len(found), "")
-        return Verified(dict(self.counts), problems)
-
-    def _manifests(self) -> list[Path]:
-        """The manifests of data, tokens and pre-trained models."""
-        root, steps = self.paths.root, (DownloadTask("*"), TokenizeTask("*", "*"), DownloadModel("*"))
-        patterns = (str(step.output(self.paths).relative_to(root)) for step in steps)
-        return [path for pattern in patterns for path in sorted(root.glob(pattern))]
-
-    def _manifest(self, manifest: Path) -> Iterator[str]:
-        self.counts["folders of data, tokens and models"] += 1
-        yield from self._files(manifest.parent, files.read_json(manifest)["sha256"], manifest)
+    def inputs(self) -> Iterator[str]:
+        """Check data, tokens and pre-trained models against their manifests."""
+        for step in (DownloadTask("*"), TokenizeTask("*", "*"), DownloadModel("*")):
+            pattern = str(step.output(self.paths).relative_to(self.paths.root))
+            for manifest in sorted(self.paths.root.glob(pattern)):
+                self.counts["folders of data, tokens and models"] += 1
+                yield from self._files(manifest.parent, files.read_json(manifest)["sha256"], manifest)
 
     def _files(self, folder: Path, recorded: dict[str, str], by: Path) -> Iterator[str]:
         for name, expected in recorded.items():
@@ -76,13 +51,13 @@ class _Check:
             elif self.sha256(path) != expected:
                 yield f"{path}: not the file that {by} records (sha256 differs)"
 
-    def _listed(self) -> dict[tuple[str, ...], Any]:
+    def listed(self) -> dict[tuple[str, ...], Any]:
         """The values in runs.csv by task, system and seed; they should equal the records."""
         path = self.paths.tables / csv_files.RUNS
         table = csv_files.read_csv(path) if path.is_file() else pd.DataFrame()
         return {tuple(map(str, (row["task"], row["system"], row["seed"]))): row["value"] for _, row in table.iterrows()}
 
-    def _run(self, run: Run, listed: dict[tuple[str, ...], Any]) -> Iterator[str]:
+    def run(self, run: Run, listed: dict[tuple[str, ...], Any]) -> Iterator[str]:
         path = run_json(self.paths, run)
         if not path.is_file():
             self.counts["runs that are not finished"] += 1
@@ -105,7 +80,7 @@ class _Check:
         try:
             expected = evaluation(run).fingerprint(self.grid)
         except ValueError:  # a local source that no longer exists
-            self.counts["runs whose source is not here, so that their fingerprints cannot be told"] += 1
+            self.counts["runs whose source is not here, so that their fingerprints are unknown"] += 1
             return
         if (found := record.provenance.fingerprint) != expected:
             yield f"{path}: made by another config ({found}, not {expected}); run snakemake again"
@@ -117,7 +92,7 @@ class _Check:
             return
         self.counts["models"] += run.trained_on is None
         yield from self._files(folder / "model", record.provenance.model_sha256, path)
-        composite = folder / "model" / _COMPOSITE
+        composite = folder / "model" / "composite.json"
         if composite.is_file():
             yield from self._files(composite.parent, files.read_json(composite)["sha256"], composite)
 
@@ -138,3 +113,15 @@ class _Check:
             if len(answers) != metric.n or not math.isclose(values[name], metric.value, rel_tol=1e-6, abs_tol=1e-9):
                 recorded = f"{path} records {metric.value} on {metric.n}"
                 yield f"{table}: gives {name} {values[name]} on {len(answers)} examples; {recorded}"
+
+
+def verify(grid: Grid, paths: Paths, report: Report) -> Verified:
+    """Check all existing results; missing ones (not made yet, or cleaned) are counted but no problem."""
+    found = Verified(grid, paths)
+    listed, runs = found.listed(), [*grid.runs, *grid.transfer_runs]
+    found.problems += found.inputs()
+    for done, run in enumerate(runs):
+        report(done, len(runs), run.id)
+        found.problems += found.run(run, listed)
+    report(len(runs), len(runs), "")
+    return found

@@ -3,15 +3,8 @@
 from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
-
 from graft.io import files
-
-
-class Part(BaseModel):
-    """Base class of the record's parts: immutable, and unknown fields are refused."""
-
-    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+from graft.study.records import Part
 
 
 class Measurement(Part):
@@ -21,12 +14,12 @@ class Measurement(Part):
     """Of one text alone, over all timed answers."""
     latency_p90_seconds: float
     examples_per_second: float
-    """In batches of texts of like length; the median over rounds."""
+    """In batches of texts of similar length; the median over rounds."""
     inference_peak_memory_bytes: int | None = None
-    """Weights and all that a pass over these batches takes beside them: on a GPU by torch's allocator, on a CPU the
+    """Weights and everything else that a pass over these batches needs: on a GPU by torch's allocator, on a CPU the
     growth of a separate process; None if it cannot be read."""
     energy_joules_per_example: float | None = None
-    """In these batches, of the whole GPU or of the CPU packages; None where no counter can be read."""
+    """In these batches, of the whole GPU or of the CPU packages; None if no counter can be read."""
 
 
 class Measurements(Part):
@@ -35,7 +28,7 @@ class Measurements(Part):
     fingerprint: str
     task: str
     texts: int
-    """Of report, on which was measured."""
+    """Number of texts of report that were run."""
     batch_size: int
     rounds: int
     device: str
@@ -50,12 +43,7 @@ class Measurements(Part):
 
 def read(path: str | Path) -> Measurements:
     """Read one costs/<task>.json; raises ValueError that names the file and the field."""
-    try:
-        return Measurements.model_validate(files.read_json(path))
-    except ValidationError as error:
-        problem = error.errors()[0]
-        field = ".".join(str(part) for part in problem["loc"])
-        raise ValueError(f"{path}: {field}: {problem['msg']}; delete it and run snakemake again") from None
+    return Measurements.of_file(path)
 
 
 def write(path: str | Path, found: Measurements) -> None:

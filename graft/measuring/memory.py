@@ -33,7 +33,8 @@ def _on_gpu(load: Callable[[], Answer], batches: Sequence[Batch]) -> int:
     before = torch.cuda.memory_allocated()
     answer = load()
     torch.cuda.reset_peak_memory_stats()
-    _answer(answer, batches)
+    for batch in batches:
+        answer(batch)
     return torch.cuda.max_memory_allocated() - before
 
 
@@ -61,13 +62,9 @@ def _grow(sender: Connection, load: Callable[[], Answer], batches: Sequence[Batc
     except OSError:
         sender.send(None)
         return
-    _answer(answer, batches)
-    sender.send(_resident("VmHWM") - before)
-
-
-def _answer(answer: Answer, batches: Sequence[Batch]) -> None:
     for batch in batches:
         answer(batch)
+    sender.send(_resident("VmHWM") - before)
 
 
 def _resident(what: str) -> int:

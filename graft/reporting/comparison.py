@@ -1,45 +1,20 @@
 """The comparison: one row per task and system, against the reference, the small model and the head alone."""
 
-import math
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any
 
 import pandas as pd
 
 from graft.config.study import Study
-from graft.reporting.differences import Compared, ratios
+from graft.reporting.differences import Compared, finished_mean, ratios
 
 COLUMNS = (
-    "task",
-    "system",
-    "kind",
-    "label_use",
-    "n_seeds",
-    "metric",
-    "mean",
-    "ci_low",
-    "ci_high",
-    "delta_vs_reference",
-    "delta_ci_low",
-    "delta_ci_high",
-    "p_value",
-    "p_holm",
-    "verdict",
-    "delta_vs_small",
-    "delta_vs_head_only",
-    "train_flops",
-    "train_flops_ratio",
-    "inference_flops",
-    "inference_flops_ratio",
-    "parameters",
-    "pareto",
-    "n_expected",
-    "n_missing",
-    "n_failed",
-    "degenerate",
-    "sd",
-    "near_best",
-    "chosen",
+    *("task", "system", "kind", "label_use", "n_seeds", "metric", "mean", "ci_low", "ci_high"),
+    *("delta_vs_reference", "delta_ci_low", "delta_ci_high", "p_value", "p_holm", "verdict"),
+    *("delta_vs_small", "delta_vs_head_only"),
+    *("train_flops", "train_flops_ratio", "inference_flops", "inference_flops_ratio", "parameters", "pareto"),
+    *("n_expected", "n_missing", "n_failed", "degenerate", "sd", "near_best", "chosen"),
 )
 
 
@@ -51,11 +26,8 @@ def comparison(rows: list[Compared], runs: pd.DataFrame, study: Study) -> pd.Dat
     """
     groups = {key: group for key, group in runs.groupby(["task", "system"], sort=False)}
     costs = {key: _costs(group) for key, group in groups.items()}
-    table = pd.DataFrame(
-        [_row(row, groups[row.task, row.system.name], costs, study) for row in rows],
-        columns=list(COLUMNS),
-        dtype=object,
-    )
+    found = [_row(row, groups[row.task, row.system.name], costs, study) for row in rows]
+    table = pd.DataFrame(found, columns=list(COLUMNS), dtype=object)
     table = table.where(table.notna(), None)
     for task in table["task"].unique():
         of_task = table["task"] == task
@@ -102,22 +74,16 @@ def pareto_front(costs: pd.Series, metrics: pd.Series) -> list[bool]:
 
 
 def _counts(group: pd.DataFrame) -> dict[str, int]:
-    done = group[group["state"] == "done"]
+    counts = Counter(group["state"])
     return {
-        "n_seeds": len(done),
+        "n_seeds": counts["done"],
         "n_expected": len(group),
-        "n_missing": int((group["state"] == "missing").sum()),
-        "n_failed": int((group["state"] == "failed").sum()),
-        "degenerate": sum(str(value) == "True" for value in done["degenerate"]),
+        "n_missing": counts["missing"],
+        "n_failed": counts["failed"],
+        "degenerate": sum(str(value) == "True" for value in group.loc[group["state"] == "done", "degenerate"]),
     }
 
 
 def _costs(group: pd.DataFrame) -> dict[str, float | int | None]:
-    done = group[group["state"] == "done"]
-    means = {name: _mean(done[name]) for name in ("train_flops", "inference_flops", "parameters")}
+    means = {name: finished_mean(group, name) for name in ("train_flops", "inference_flops", "parameters")}
     return {name: int(mean) if mean is not None and mean.is_integer() else mean for name, mean in means.items()}
-
-
-def _mean(values: pd.Series) -> float | None:
-    known = [float(value) for value in values if not pd.isna(value)]
-    return math.fsum(known) / len(known) if known else None

@@ -11,6 +11,7 @@ import pandas as pd
 from graft.measuring import measurements
 from graft.measuring.measurements import Measurement, Measurements
 from graft.reporting.differences import pair_of, ratios
+from graft.reporting.runs import finished_runs
 from graft.study import families, records
 from graft.study.grid import Grid
 from graft.study.paths import Paths
@@ -23,26 +24,11 @@ _WITH_RATIO = ("train_flops", "inference_flops", "inference_flops_real")
 _MAKING = ("wall_seconds", "peak_memory_bytes", "energy_joules")
 _MEANS = (*_WITH_RATIO, "pretraining_flops", "parameters", "bytes", *_MAKING)
 COLUMNS = (
-    "task",
-    "system",
-    "kind",
-    "n_seeds",
-    "train_flops",
-    "train_flops_ratio",
-    "train_flops_parts",
-    "pretraining_flops",
-    "inference_flops",
-    "inference_flops_ratio",
-    "inference_flops_real",
-    "inference_flops_real_ratio",
-    "parameters",
-    "bytes",
-    *Measurement.model_fields,
-    *_MAKING,
-    "device",
-    "hardware",
-    "threads",
-    "architecture",
+    *("task", "system", "kind", "n_seeds"),
+    *("train_flops", "train_flops_ratio", "train_flops_parts", "pretraining_flops"),
+    *("inference_flops", "inference_flops_ratio", "inference_flops_real", "inference_flops_real_ratio"),
+    *("parameters", "bytes", *Measurement.model_fields, *_MAKING),
+    *("device", "hardware", "threads", "architecture"),
 )
 _SEED = re.compile(r"seed-(\d+|all)")
 # Costs of the finished runs, by task and system.
@@ -62,24 +48,21 @@ def table(runs: pd.DataFrame, grid: Grid, made: Made, measured: Mapping[str, Mea
         means = _means(own)
         reference = _means(made.get((task, f"finetune.{pair_of(system, grid).large}"), ()))
         rows.append(
-            dict.fromkeys(COLUMNS)
-            | {"task": task, "system": name, "kind": system.kind, "n_seeds": len(own)}
+            {"task": task, "system": name, "kind": system.kind, "n_seeds": len(own)}
             | means
             | ratios(means, reference, _WITH_RATIO)
             | {"train_flops_parts": _text(mean_parts(own, task))}
             | _measurement(measured.get(task), grid, task, name)
         )
-    # Built by column, since pandas would otherwise convert integers beside empty cells to floats.
-    return pd.DataFrame({name: pd.Series([row[name] for row in rows], dtype=object) for name in COLUMNS})
+    table = pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
+    return table.where(table.notna(), None)
 
 
 def read_made(runs: pd.DataFrame, paths: Paths) -> dict[tuple[str, str], list[Cost]]:
     """Read the costs from the run.json of every run that is done in `runs`, a table from `runs.gather`."""
     found: dict[tuple[str, str], list[Cost]] = {}
-    done = runs[runs["state"] == "done"]
-    for task, system, seed in zip(done["task"], done["system"], done["seed"], strict=True):
-        cost = records.read(paths.run(task, system, seed) / "run.json").cost
-        found.setdefault((task, system), []).append(cost)
+    for task, system, _, folder in finished_runs(runs, paths):
+        found.setdefault((task, system), []).append(records.read(folder / "run.json").cost)
     return found
 
 

@@ -72,15 +72,15 @@ def best_on_select(runs: pd.DataFrame, grid: Grid) -> dict[str, str]:
     """The merge with the highest mean metric on `select` over its finished runs, by task."""
     best: dict[str, tuple[float, str]] = {}
     for (task, name), group in runs.groupby(["task", "system"], sort=False):
-        score = select_score(group)
+        score = finished_mean(group, "select_value")
         if grid.systems[name].kind in KINDS and score is not None and (task not in best or score > best[task][0]):
             best[task] = (score, name)
     return {task: name for task, (_, name) in best.items()}
 
 
-def select_score(group: pd.DataFrame) -> float | None:
-    """The mean metric on `select` over the finished runs of one system; None if there are none."""
-    known = [float(value) for value in group.loc[group["state"] == "done", "select_value"] if not pd.isna(value)]
+def finished_mean(group: pd.DataFrame, column: str) -> float | None:
+    """The mean of a column of `runs.gather` over the finished runs of one system; None if none has a value."""
+    known = [float(value) for value in group.loc[group["state"] == "done", column] if not pd.isna(value)]
     return math.fsum(known) / len(known) if known else None
 
 
@@ -147,6 +147,6 @@ def _head_only(task: str, system: System, grid: Grid, runs: pd.DataFrame) -> str
     if system.head:
         return next((control.name for control in controls if control.head == system.head), None)
     of_task = runs[runs["task"] == task]
-    scores = {control.name: select_score(of_task[of_task["system"] == control.name]) for control in controls}
-    known = {name: score for name, score in scores.items() if score is not None}
+    groups = {control.name: of_task[of_task["system"] == control.name] for control in controls}
+    known = {n: score for n, own in groups.items() if (score := finished_mean(own, "select_value")) is not None}
     return max(known, key=known.__getitem__, default=None)

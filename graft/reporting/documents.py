@@ -1,5 +1,6 @@
 """Render the comparison as documents with the same cells: comparison.md and comparison.html."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -44,17 +45,28 @@ def sections(
     found = []
     for task, table in comparison.groupby("task", sort=False):
         rows, best = formats.records(table), formats.best_rows(table)
-        columns = formats.HEADINGS | {"mean": table["metric"].iloc[0]}
+        headings = {key: heading for key, (heading, _) in formats.COLUMNS.items()} | {"mean": table["metric"].iloc[0]}
         cells = tuple(
             tuple(_cell(key, text, index in best, row) for key, text in formats.row_cells(row).items())
             for index, row in enumerate(rows)
         )
         caption = formats.caption(table["metric"].iloc[0], max(table["n_expected"]), confidence)
         notes = [caption, *_needed(significance[significance["task"] == task], rows)]
-        found.append(Section(task, tuple(columns.values()), cells, tuple(notes)))
+        found.append(Section(task, tuple(headings.values()), cells, tuple(notes)))
     if len(aggregate):
         found.append(_together(aggregate, confidence))
     return found
+
+
+def section(heading: str, table: pd.DataFrame, columns: Mapping[str, tuple[Any, ...]], note: str) -> Section:
+    """Make a section from a table.
+
+    columns: by heading, a column, the function that formats its values and, if these have intervals, the two columns of
+    their ends. Empty columns are left out.
+    """
+    shown = {title: column for title, column in columns.items() if table[column[0]].notna().any()}
+    rows = tuple(tuple(_written(row, *column) for column in shown.values()) for row in formats.records(table))
+    return Section(heading, tuple(title.strip() for title in shown), rows, (note,))
 
 
 def to_markdown(parts: list[Section]) -> str:
@@ -81,9 +93,15 @@ def to_html(parts: list[Section], study: str) -> str:
 
 
 def _cell(key: str, text: str, best: bool, row: dict[str, Any]) -> Cell:
-    shown = key == "mean"
-    order = row[formats.NUMBERS[key]] if key in formats.NUMBERS else None
-    return Cell(text, best=shown and best, near=shown and not best and row["near_best"] is True, order=order)
+    shown, (_, by) = key == "mean", formats.COLUMNS[key]
+    near = shown and not best and row["near_best"] is True
+    return Cell(text, best=shown and best, near=near, order=row[by] if by else None)
+
+
+def _written(row: dict[str, Any], column: str, write: Callable[[Any], str], low: str = "", high: str = "") -> Cell:
+    value = row[column]
+    text = formats.NOTHING if value is None else formats.with_interval(value, row.get(low), row.get(high), write)
+    return Cell(text, order=value if isinstance(value, int | float) else None)
 
 
 def _needed(significance: pd.DataFrame, rows: list[dict[str, Any]]) -> list[str]:
@@ -100,24 +118,15 @@ def _needed(significance: pd.DataFrame, rows: list[dict[str, Any]]) -> list[str]
 
 
 def _together(aggregate: pd.DataFrame, confidence: float) -> Section:
-    rows = tuple(
-        (
-            Cell(row["system"]),
-            Cell(row["kind"]),
-            Cell(
-                formats.with_interval(row["iqm"], row["iqm_low"], row["iqm_high"], formats.score),
-                order=row["iqm"],
-            ),
-            Cell(
-                formats.with_interval(row["mean_rank"], row["rank_low"], row["rank_high"], "{:.1f}".format),
-                order=row["mean_rank"],
-            ),
-        )
-        for row in formats.records(aggregate)
-    )
+    columns = {
+        "system": ("system", str),
+        "kind": ("kind", str),
+        "normalised score": ("iqm", formats.score, "iqm_low", "iqm_high"),
+        "mean rank": ("mean_rank", "{:.1f}".format, "rank_low", "rank_high"),
+    }
     note = (
         f"Over {', '.join(aggregate['tasks'].iloc[0].split())}: tasks on which the reference is clearly better than a "
         "constant label. Normalised score: 0 is a constant label, 1 the reference; interquartile mean over runs. "
         f"Rank 1 is the best. {confidence:.0%} intervals for new seeds and examples."
     )
-    return Section("all tasks", ("system", "kind", "normalised score", "mean rank"), rows, (note,))
+    return section("all tasks", aggregate, columns, note)

@@ -23,7 +23,7 @@ _ABSENT = "not in it: made before this run, or not made yet"
 
 
 @dataclass(frozen=True)
-class Section:
+class Block:
     """A part of an explanation: rows of text under headings (without headings: name and value), and a remark."""
 
     title: str
@@ -63,7 +63,7 @@ def find_run(grid: Grid, task: str, system: str, seed: str) -> Run:
     return seeds[seed]
 
 
-def explain(grid: Grid, paths: Paths, run: Run) -> list[Section]:
+def explain(grid: Grid, paths: Paths, run: Run) -> list[Block]:
     """Collect all that is known of a run, finished or not, most wanted first.
 
     Raises ValueError if its run.json has another schema.
@@ -98,38 +98,30 @@ def _link(grid: Grid, paths: Paths, step: Step) -> Link:
     elif expected is None:
         state = "unknown"
     else:
-        state = "done" if _fingerprint_in(output) == expected else "stale"
+        made = files.read_json(output)
+        found = made.get("fingerprint") or made.get("provenance", {}).get("fingerprint")
+        state = "done" if found == expected else "stale"
     return Link(step, output, log, state, expected, step.depends_on(grid))
 
 
-def _fingerprint_in(output: Path) -> str | None:
-    made = files.read_json(output)
-    return made.get("fingerprint") or made.get("provenance", {}).get("fingerprint")
+def _head(run: Run, state: RunState, path: Path, chain: list[Link]) -> Block:
+    stale = next((link.step for link in chain if link.state == "stale"), None)
+    rows = {
+        "state": f"{state.state}: {state.why}".removesuffix(": "),
+        "record": str(path),
+        "evaluates": f"the model of {'/'.join(map(str, run.made[:2]))}/seed-{run.seed}" if run.trained_on else "",
+        "system": f"{run.system.kind}; labels seen: {run.system.label_use}",
+        "stale since": f"{stale}: made by another config; run snakemake again" if stale else "",
+        "log": str(state.log or ""),
+    }
+    return Block(run.id, tuple((name, value) for name, value in rows.items() if value))
 
 
-def _head(run: Run, state: RunState, path: Path, chain: list[Link]) -> Section:
-    rows = [("state", f"{state.state}{': ' if state.why else ''}{state.why}"), ("record", str(path))]
-    if run.trained_on:
-        rows.append(("evaluates", f"the model of {'/'.join(map(str, run.made[:2]))}/seed-{run.seed}"))
-    rows.append(("system", f"{run.system.kind}; labels seen: {run.system.label_use}"))
-    stale = [link for link in chain if link.state == "stale"]
-    if stale:
-        rows.append(("stale since", f"{stale[0].step}: made by another config; run snakemake again"))
-    if state.log is not None:
-        rows.append(("log", str(state.log)))
-    return Section(run.id, tuple(rows))
-
-
-def _metrics(record: RunRecord, path: Path) -> Section:
-    rows = [
-        (
-            f"{name} (primary)" if name == record.primary_metric else name,
-            formats.score(metric.value),
-            formats.score(metric.stderr),
-            str(metric.n),
-        )
-        for name, metric in record.metrics.items()
-    ]
+def _metrics(record: RunRecord, path: Path) -> Block:
+    rows = []
+    for name, metric in record.metrics.items():
+        title = f"{name} (primary)" if name == record.primary_metric else name
+        rows.append((title, formats.score(metric.value), formats.score(metric.stderr), str(metric.n)))
     predictions = path.with_name("predictions.parquet")
     told = f"sha256 {files.sha256(predictions)}" if predictions.is_file() else "missing"
     remark = f"from {predictions} ({told})"
@@ -137,28 +129,26 @@ def _metrics(record: RunRecord, path: Path) -> Section:
         remark += "; all predictions are the same"
     if record.select is not None:
         remark += f"; {record.select.metric} on select, for choices alone: {formats.score(record.select.value)}"
-    return Section("metrics on report", tuple(rows), ("metric", "value", "standard error", "examples"), remark)
+    return Block("metrics on report", tuple(rows), ("metric", "value", "standard error", "examples"), remark)
 
 
-def _tables(paths: Paths, run: Run, record: RunRecord) -> Section:
-    """The rows of the tables that hold the run's number, or a note that it is not in them."""
-    rows = []
+def _tables(paths: Paths, run: Run, record: RunRecord) -> Block:
+    """The rows of the tables that contain the run's number, or a note that it is not in them."""
+    found = {}
     if run.trained_on is None:
-        row = _row_of(paths.tables / csv_files.RUNS, run, seed=True)
-        value = row and row["value"]
-        told = _ABSENT if value is None else formats.score(value)
-        if value is not None and value != record.primary.value:
-            told += ": another value, made before this run"
-        rows.append((str(paths.tables / csv_files.RUNS), told))
-    name = transfer.TRANSFER if run.trained_on else csv_files.COMPARISON
-    row = _row_of(paths.tables / name, run)
-    if row is None:
-        rows.append((str(paths.tables / name), _ABSENT))
-    else:
+        path = paths.tables / csv_files.RUNS
+        row = _row_of(path, run, seed=True)
+        if row and row["value"] is not None:
+            other = "" if row["value"] == record.primary.value else ": another value, made before this run"
+            found[path] = formats.score(row["value"]) + other
+        else:
+            found[path] = _ABSENT
+    path = paths.tables / (transfer.TRANSFER if run.trained_on else csv_files.COMPARISON)
+    found[path] = _ABSENT
+    if row := _row_of(path, run):
         cells = formats.row_cells(row)
-        told = f"mean {cells['mean']} of runs {cells['runs']}; Δ reference {cells['delta']}; {cells['verdict']}"
-        rows.append((str(paths.tables / name), told))
-    return Section("in the tables", tuple(rows))
+        found[path] = f"mean {cells['mean']} of runs {cells['runs']}; Δ reference {cells['delta']}; {cells['verdict']}"
+    return Block("in the tables", tuple((str(path), told) for path, told in found.items()))
 
 
 def _row_of(path: Path, run: Run, seed: bool = False) -> dict[str, Any] | None:
@@ -171,14 +161,11 @@ def _row_of(path: Path, run: Run, seed: bool = False) -> dict[str, Any] | None:
     return formats.records(own)[0] if len(own) else None
 
 
-def _choices(record: RunRecord) -> list[Section]:
+def _choices(record: RunRecord) -> list[Block]:
     if not record.choices:
-        return [Section("choices on select", remark="none: nothing was searched")]
-    rows = [
-        (choice.name, _value(choice.chosen), choice.metric, _searched(choice.chosen, choice.searched))
-        for choice in record.choices
-    ]
-    return [Section("choices on select", tuple(rows), ("choice", "chosen", "by", "searched: value: score"))]
+        return [Block("choices on select", remark="none: nothing was searched")]
+    rows = tuple((c.name, _value(c.chosen), c.metric, _searched(c.chosen, c.searched)) for c in record.choices)
+    return [Block("choices on select", rows, ("choice", "chosen", "by", "searched: value: score"))]
 
 
 def _searched(chosen: Any, points: Iterable[records.Tried]) -> str:
@@ -190,29 +177,30 @@ def _searched(chosen: Any, points: Iterable[records.Tried]) -> str:
     return ", ".join(shown)
 
 
-def _settings(record: RunRecord) -> list[Section]:
-    found = []
-    for title, values in (("hyperparameters", record.hyperparameters), ("diagnostics", record.diagnostics)):
-        if values:
-            found.append(Section(title, tuple((name, _value(value)) for name, value in values.items())))
-    return found
-
-
-def _cost(record: RunRecord) -> Section:
-    cost = record.cost
-    parts = sorted(cost.train_flops_parts.items(), key=lambda part: -part[1])
-    rows = [(name, formats.flops(flops)) for name, flops in parts]
-    rows.append(("all training", formats.flops(cost.train_flops)))
-    rows += [
-        ("making the small model (not in it)", formats.flops(cost.pretraining_flops)),
-        ("inference, 128 tokens", formats.flops(cost.inference_flops)),
-        ("inference, real lengths", formats.flops(cost.inference_flops_real)),
+def _settings(record: RunRecord) -> list[Block]:
+    known: dict[str, dict[str, Any]] = {"hyperparameters": record.hyperparameters, "diagnostics": record.diagnostics}
+    return [
+        Block(title, tuple((name, _value(value)) for name, value in values.items()))
+        for title, values in known.items()
+        if values
     ]
+
+
+def _cost(record: RunRecord) -> Block:
+    cost = record.cost
+    known: list[tuple[str, float]] = [
+        *sorted(cost.train_flops_parts.items(), key=lambda part: -part[1]),
+        ("all training", cost.train_flops),
+        ("making the small model (not in it)", cost.pretraining_flops),
+        ("inference, 128 tokens", cost.inference_flops),
+        ("inference, real lengths", cost.inference_flops_real),
+    ]
+    rows = tuple((name, formats.flops(flops)) for name, flops in known)
     remark = f"{formats.count(cost.parameters)} parameters, {formats.size(cost.bytes)}"
-    return Section("cost", tuple(rows), ("part", "FLOPs"), remark)
+    return Block("cost", rows, ("part", "FLOPs"), remark)
 
 
-def _measured(record: RunRecord) -> list[Section]:
+def _measured(record: RunRecord) -> list[Block]:
     cost = record.cost
     known = {
         "peak memory of its making": (cost.peak_memory_bytes, "{:,} bytes"),
@@ -220,19 +208,19 @@ def _measured(record: RunRecord) -> list[Section]:
         "energy of its making": (cost.energy_joules, "{:.4g} J"),
     }
     rows = tuple((name, shape.format(value)) for name, (value, shape) in known.items() if value is not None)
-    return [Section("measured", rows)] if rows else []
+    return [Block("measured", rows)] if rows else []
 
 
-def _chain(chain: list[Link]) -> Section:
+def _chain(chain: list[Link]) -> Block:
     rows = tuple(
         (str(link.step), link.state, link.fingerprint or formats.NOTHING, str(link.output), str(link.log))
         for link in chain
     )
     missing = "missing: never made, or no longer needed and cleaned" if any(x.state == "missing" for x in chain) else ""
-    return Section("made by, inputs first", rows, ("step", "state", "fingerprint", "output", "log"), missing)
+    return Block("made by, inputs first", rows, ("step", "state", "fingerprint", "output", "log"), missing)
 
 
-def _outside(chain: list[Link]) -> list[Section]:
+def _outside(chain: list[Link]) -> list[Block]:
     """The inputs from outside: data sets and published models."""
     rows = []
     for link in chain:
@@ -241,35 +229,34 @@ def _outside(chain: list[Link]) -> list[Section]:
         source = files.read_json(link.output)["source"]
         known = [f"{name} {_value(value)}" for name, value in source.items() if value is not None]
         rows.append((str(link.output.parent), ", ".join(known)))
-    return [Section("from outside", tuple(rows))] if rows else []
+    return [Block("from outside", tuple(rows))] if rows else []
 
 
-def _circumstances(record: RunRecord) -> Section:
+def _circumstances(record: RunRecord) -> Block:
     made, evaluated = record.provenance, record.provenance.evaluated
     own = made.model_dump()
     names = ("code_version", "host", "slurm_job_id", "hardware", "device", "precision", "threads", "finished")
     rows = [(name.replace("_", " "), _value(own[name]), _value(evaluated.get(name))) for name in names]
-    rows.append(("packages", *(_packages(values) for values in (made.packages, evaluated.get("packages") or {}))))
-    return Section("computed with", tuple(rows), ("", "made", "evaluated"))
+    packages = [
+        ", ".join(f"{name} {version}" for name, version in versions.items()) or formats.NOTHING
+        for versions in (made.packages, evaluated.get("packages") or {})
+    ]
+    return Block("computed with", (*rows, ("packages", *packages)), ("", "made", "evaluated"))
 
 
-def _packages(versions: dict[str, str]) -> str:
-    return ", ".join(f"{name} {version}" for name, version in versions.items()) or formats.NOTHING
-
-
-def _hashes(record: RunRecord) -> Section:
+def _hashes(record: RunRecord) -> Block:
     found = {"data": record.provenance.data_sha256, "model": record.provenance.model_sha256}
     rows = tuple((f"{what}: {name}", value) for what, values in found.items() for name, value in values.items())
-    return Section("sha256", rows)
+    return Block("sha256", rows)
 
 
-def _stale_when(chain: list[Link]) -> Section:
+def _stale_when(chain: list[Link]) -> Block:
     rows = tuple(dict.fromkeys((link.step.rule, link.depends_on) for link in chain))
     remark = (
         "or when the meaning of one of these steps changes in Graft; never by other systems, seeds or tasks than "
         "these, by resources, or by newer code and packages alone (mixed versions are warned of)"
     )
-    return Section("stale when this changes", rows, ("step", "what"), remark)
+    return Block("stale when this changes", rows, ("step", "what"), remark)
 
 
 def _value(value: Any) -> str:

@@ -1,7 +1,7 @@
 """Tables that fit a terminal: cells are folded or columns dropped, but no word, name or number is broken."""
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from rich.cells import cell_len
@@ -30,8 +30,10 @@ class Fitted:
     are dropped; failing that, every cell gets one. `spaced`: separate rows by an empty line if any cell is folded.
     """
 
-    def __init__(self, columns: Sequence[Column], rows: Sequence[Sequence[Text]], spaced: bool = False) -> None:
-        self._columns, self._rows, self._spaced = list(columns), [list(row) for row in rows], spaced
+    def __init__(self, columns: Sequence[Column], rows: Iterable[Sequence[str | Text]], spaced: bool = False) -> None:
+        self._columns, self._spaced = list(columns), spaced
+        # Text objects, since rich would parse square brackets in a plain string as markup.
+        self._rows = [[Text(cell) if isinstance(cell, str) else cell for cell in row] for row in rows]
 
     def __rich_console__(self, console: Console, options: ConsoleOptions) -> Iterator[Text]:
         width, everything = options.max_width, list(range(len(self._columns)))

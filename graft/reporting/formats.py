@@ -5,37 +5,27 @@ from typing import Any
 import pandas as pd
 
 NOTHING = "–"
-# Keys of `row_cells` in the order of the columns; the heading of `mean` is the metric's name.
-HEADINGS = {
-    "system": "system",
-    "kind": "kind",
-    "labels": "labels seen",
-    "mean": "mean",
-    "delta": "Δ reference",
-    "small": "Δ small",
-    "head_only": "Δ head only",
-    "training": "training FLOPs (× reference)",
-    "inference": "inference FLOPs (× reference)",
-    "parameters": "parameters",
-    "pareto": "Pareto",
-    "verdict": "verdict",
-    "runs": "runs",
-}
-
-# The columns of comparison.csv by which numeric columns are sorted.
-NUMBERS = {
-    "mean": "mean",
-    "delta": "delta_vs_reference",
-    "small": "delta_vs_small",
-    "head_only": "delta_vs_head_only",
-    "training": "train_flops",
-    "inference": "inference_flops",
-    "parameters": "parameters",
-    "runs": "n_seeds",
+Row = dict[str, Any]
+# By key of `row_cells`, in the order of the columns: the heading (of `mean`: the metric's name), and the column of
+# comparison.csv by which a numeric column is sorted.
+COLUMNS = {
+    "system": ("system", None),
+    "kind": ("kind", None),
+    "labels": ("labels seen", None),
+    "mean": ("mean", "mean"),
+    "delta": ("Δ reference", "delta_vs_reference"),
+    "small": ("Δ small", "delta_vs_small"),
+    "head_only": ("Δ head only", "delta_vs_head_only"),
+    "training": ("training FLOPs (× reference)", "train_flops"),
+    "inference": ("inference FLOPs (× reference)", "inference_flops"),
+    "parameters": ("parameters", "parameters"),
+    "pareto": ("Pareto", None),
+    "verdict": ("verdict", None),
+    "runs": ("runs", "n_seeds"),
 }
 
 
-def records(table: pd.DataFrame) -> list[dict[str, Any]]:
+def records(table: pd.DataFrame) -> list[Row]:
     """Convert a table to one dict per row, with None for empty cells (NaN in a table read from CSV)."""
     return table.astype(object).where(table.notna(), None).to_dict("records")
 
@@ -47,8 +37,8 @@ def best_rows(table: pd.DataFrame) -> set[int]:
     return {index for index, mean in enumerate(means) if known and mean == max(known)}
 
 
-def row_cells(row: dict[str, Any]) -> dict[str, str]:
-    """Format a row of the comparison as text, by the keys of HEADINGS."""
+def row_cells(row: Row) -> dict[str, str]:
+    """Format a row of the comparison as text, by the keys of COLUMNS."""
     return {
         "system": row["system"],
         "kind": row["kind"],
@@ -68,7 +58,7 @@ def row_cells(row: dict[str, Any]) -> dict[str, str]:
     }
 
 
-def is_reference(row: dict[str, Any]) -> bool:
+def is_reference(row: Row) -> bool:
     """Whether a row is its own reference."""
     return row["kind"] == "finetune" and row["delta_vs_reference"] == 0 and row["train_flops_ratio"] == 1
 
@@ -102,7 +92,7 @@ def _signed(value: float, digits: int) -> str:
     return text[1:] if float(text) == 0 else text.replace("-", "−")
 
 
-def reference_mean(row: dict[str, Any], rows: list[dict[str, Any]]) -> float:
+def reference_mean(row: Row, rows: list[Row]) -> float:
     """The mean of the fine-tuned large model, among `rows`, that the merge in `row` is compared with."""
     name = f"finetune.{row['system'].rsplit('-into-', 1)[1]}"
     return next(other["mean"] for other in rows if (other["task"], other["system"]) == (row["task"], name))
@@ -147,7 +137,7 @@ def size(value: float) -> str:
     return f"{value / number:.3g} {unit}"
 
 
-def runs(row: dict[str, Any]) -> str:
+def runs(row: Row) -> str:
     """Format finished and expected runs and the number of faulty ones: `2/3, 1 failed`."""
     words = (("n_missing", "missing"), ("n_failed", "failed"), ("degenerate", "constant"))
     others = [f"{row[key]} {word}" for key, word in words if row[key]]

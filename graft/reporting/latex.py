@@ -11,6 +11,8 @@ from graft.reporting import formats
 _COMMANDS = str.maketrans({"−": "$-$", "×": r"$\times$", "Δ": r"$\Delta$", "–": "--"})
 # Shrinks a table to the width of its column, but never enlarges it.
 _FITTED = r"\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{"
+# Escapes LaTeX's special characters, as pandas does in cells.
+_ESCAPED = str.maketrans({special: f"\\{special}" for special in "&%$#_{}"})
 _BEST, _NEAR = "textbf:--rwrap;", "underline:--rwrap;"
 
 
@@ -41,7 +43,7 @@ def _table(task: str, table: pd.DataFrame, confidence: float) -> str:
     styled = shown.style.hide(axis="index").apply(lambda _: styles, axis=None)
     styled = styled.format(escape="latex").format_index(escape="latex", axis=1)
     text = styled.to_latex(
-        hrules=True, position="t", position_float="centering", label=f"tab:{task}", caption=_escaped(caption),
+        hrules=True, position="t", position_float="centering", label=f"tab:{task}", caption=caption.translate(_ESCAPED),
         column_format="l" + "r" * 4 + "l" * judged,
     )  # fmt: skip
     for part, fitted in ((r"\begin{tabular}", rf"{_FITTED}\begin{{tabular}}"), (r"\end{tabular}", r"\end{tabular}}")):
@@ -59,10 +61,3 @@ def _cells(row: dict[str, Any], common: str, metric: str, judged: bool) -> dict[
         "inference": f"×{formats.ratio(row['inference_flops_ratio'])}".removeprefix(f"×{formats.NOTHING}"),
     }
     return found | ({"verdict": cells["verdict"]} if judged else {})
-
-
-def _escaped(text: str) -> str:
-    """Escape LaTeX's special characters as pandas does in cells."""
-    for special in "&%$#_{}":
-        text = text.replace(special, f"\\{special}")
-    return text

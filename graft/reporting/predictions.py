@@ -7,6 +7,7 @@ import pandas as pd
 
 from graft.config.study import Study
 from graft.registry.tasks import TaskRow
+from graft.reporting.runs import finished_runs
 from graft.statistics.crossed import Crossed
 from graft.study.paths import Paths
 from graft.tasks.metrics import predictions
@@ -17,25 +18,20 @@ def crossed(runs: pd.DataFrame, study: Study, paths: Paths) -> dict[str, Crossed
 
     Raises ValueError if a run's examples or labels differ from those of the task's other runs.
     """
-    found = {}
+    settings, found = study.statistics, {}
     for task, of_task in runs.groupby("task", sort=False):
-        done = of_task[of_task["state"] == "done"]
         row, labels = study.tasks[task].row(task), None
         by_system: dict[str, dict[str, np.ndarray]] = {}
-        for system, seed in zip(done["system"], done["seed"], strict=True):
-            path = paths.run(task, system, seed) / "predictions.parquet"
+        for _, system, seed, folder in finished_runs(of_task, paths):
+            path = folder / "predictions.parquet"
             answers, told = read(path, row)
             if labels is not None and not answers.equals(labels):
                 raise ValueError(f"{path}: its examples differ from other runs' of {task}; delete it and run again")
             labels = answers
             by_system.setdefault(system, {})[str(seed)] = told
         if labels is not None:
-            statistics = study.statistics
-            found[task] = Crossed(
-                *(task, row.primary_metric, labels["label"].to_numpy(), by_system),
-                draws=statistics.draws,
-                confidence=statistics.confidence,
-            )
+            given = labels["label"].to_numpy()
+            found[task] = Crossed(task, row.primary_metric, given, by_system, settings.draws, settings.confidence)
     return found
 
 

@@ -1,30 +1,22 @@
 """Gather all runs of a study in one table, with a row per run that the config asks for."""
 
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from pathlib import Path
 from typing import Any
 
 import pandas as pd
 
-from graft.reporting.states import run_json, states
+from graft.reporting.states import RunState, run_json, states
 from graft.study import records
 from graft.study.grid import Grid, Run
 from graft.study.paths import Paths
-from graft.study.records import RunRecord
+from graft.study.records import Cost, RunRecord
 
 log = logging.getLogger(__name__)
 
-_COSTS = (
-    "train_flops",
-    "pretraining_flops",
-    "inference_flops",
-    "inference_flops_real",
-    "parameters",
-    "bytes",
-    "peak_memory_bytes",
-    "wall_seconds",
-    "energy_joules",
-)
+# All but the parts of the FLOPs, in the order of the record.
+_COSTS = tuple(name for name in Cost.model_fields if name != "train_flops_parts")
 
 
 def gather(grid: Grid, paths: Paths, refuse_stale: bool = True, runs: Sequence[Run] | None = None) -> pd.DataFrame:
@@ -47,58 +39,54 @@ def gather(grid: Grid, paths: Paths, refuse_stale: bool = True, runs: Sequence[R
     metrics = list(dict.fromkeys(m for name, task in grid.study.tasks.items() for m in task.row(name).metrics))
     rows = []
     for state in found:
-        # A running job counts as missing: the tables show finished runs.
-        row = _head(grid, state.run)
-        row["state"] = "missing" if state.state in ("running", "stale") else state.state
+        row = _head(grid, state)
         if state.state == "done":
             path = run_json(paths, state.run)
             record = records.read(path)
             _check_belongs(record, state.run, path)
             row |= _values(record)
         rows.append(row)
-    table = pd.DataFrame(rows, columns=_columns(metrics), dtype=object)
+    head = ("task", "system", "kind", "label_use", "seed", "state", "metric", "value", "stderr", "n", "degenerate")
+    wide = [column for metric in metrics for column in (metric, f"{metric}_stderr")]
+    columns = [*head, *wide, "select_metric", "select_value", *_COSTS, "fingerprint", "code_version"]
+    table = pd.DataFrame(rows, columns=columns, dtype=object)
     _warn_of_versions(table)
     return table
 
 
-def _columns(metrics: list[str]) -> list[str]:
-    wide = [column for metric in metrics for column in (metric, f"{metric}_stderr")]
-    head = ["task", "system", "kind", "label_use", "seed", "state", "metric", "value", "stderr", "n", "degenerate"]
-    return [*head, *wide, "select_metric", "select_value", *_COSTS, "fingerprint", "code_version"]
+def finished_runs(runs: pd.DataFrame, paths: Paths) -> Iterator[tuple[str, str, int | str, Path]]:
+    """Task, system, seed and folder of every finished run of a table from `gather`."""
+    done = runs[runs["state"] == "done"]
+    for task, system, seed in zip(done["task"], done["system"], done["seed"], strict=True):
+        yield task, system, seed, paths.run(task, system, seed)
 
 
-def _head(grid: Grid, run: Run) -> dict[str, Any]:
+def _head(grid: Grid, state: RunState) -> dict[str, Any]:
     """The columns that are known before a run is made."""
+    run = state.run
     return {
         "task": run.task,
         "system": run.system.name,
         "kind": run.system.kind,
         "label_use": run.system.label_use,
         "seed": run.seed,
+        # A running job counts as missing: the tables show finished runs.
+        "state": "missing" if state.state in ("running", "stale") else state.state,
         "metric": grid.row(run.task).primary_metric,
     }
 
 
 def _values(record: RunRecord) -> dict[str, Any]:
-    values: dict[str, Any] = {
-        "metric": record.primary_metric,
-        "value": record.primary.value,
-        "stderr": record.primary.stderr,
-        "n": record.primary.n,
-        "degenerate": record.degenerate,
-    }
+    values = {"metric": record.primary_metric, "degenerate": record.degenerate} | record.primary.model_dump()
     for name, metric in record.metrics.items():
         values |= {name: metric.value, f"{name}_stderr": metric.stderr}
     if record.select is not None:
         values |= {"select_metric": record.select.metric, "select_value": record.select.value}
     values |= {name: getattr(record.cost, name) for name in _COSTS}
-    return values | {
-        "fingerprint": record.provenance.fingerprint,
-        "code_version": record.provenance.code_version,
-    }
+    return values | {name: getattr(record.provenance, name) for name in ("fingerprint", "code_version")}
 
 
-def _check_belongs(record: RunRecord, run: Run, path: Any) -> None:
+def _check_belongs(record: RunRecord, run: Run, path: Path) -> None:
     if (record.task, record.system, str(record.seed)) != (run.task, run.system.name, str(run.seed)):
         other = f"{record.task}/{record.system}/seed-{record.seed}"
         raise ValueError(f"{path}: records {other}, not {run.id}; delete it and run snakemake again")

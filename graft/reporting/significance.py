@@ -10,27 +10,9 @@ from graft.statistics.crossed import Crossed, Difference
 from graft.statistics.planning import Needed, needed
 
 COLUMNS = (
-    "task",
-    "system",
-    "versus",
-    "other",
-    "n_seeds",
-    "n_examples",
-    "difference",
-    "seed_sd",
-    "example_sd",
-    "these_low",
-    "these_high",
-    "new_low",
-    "new_high",
-    "margin",
-    "inner_low",
-    "inner_high",
-    "p_value",
-    "p_holm",
-    "verdict",
-    "seeds_needed",
-    "examples_needed",
+    *("task", "system", "versus", "other", "n_seeds", "n_examples", "difference", "seed_sd", "example_sd"),
+    *("these_low", "these_high", "new_low", "new_high", "margin", "inner_low", "inner_high"),
+    *("p_value", "p_holm", "verdict", "seeds_needed", "examples_needed"),
 )
 
 
@@ -51,9 +33,7 @@ def significance(rows: list[Compared], tasks: Mapping[str, Crossed]) -> pd.DataF
             own |= {"n_seeds": difference.n_seeds, "n_examples": n_examples, "difference": difference.mean}
             own |= {"seed_sd": difference.sd, "example_sd": difference.example_variance**0.5, "margin": row.margin}
             for name in ("these", "new", "inner"):
-                own |= dict(
-                    zip((f"{name}_low", f"{name}_high"), getattr(difference, name) or (None, None), strict=True)
-                )
+                own[f"{name}_low"], own[f"{name}_high"] = getattr(difference, name) or (None, None)
             own["p_value"] = difference.p_value
             if versus == "reference":
                 own |= {"p_holm": row.p_holm, "verdict": row.verdict}

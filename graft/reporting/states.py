@@ -4,10 +4,9 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from types import MappingProxyType
 
 from graft.io import locks
 from graft.study import cluster
@@ -28,7 +27,6 @@ _ERROR = re.compile(
     re.IGNORECASE,
 )
 _TAIL_BYTES = 16_384
-NOTHING: Mapping[Path, Queued] = MappingProxyType({})
 # Seconds for which a starting job may have a log without holding its lock: it imports torch first.
 _STARTING = 60.0
 
@@ -45,7 +43,7 @@ class RunState:
 
 @dataclass(frozen=True)
 class StepState:
-    """A step that belongs to no single run (data, models, calibration, tables), running or failed."""
+    """A running or failed step that is not of a single run (data, models, calibration, tables)."""
 
     step: Step
     state: str
@@ -70,28 +68,16 @@ def run_json(paths: Paths, run: Run) -> Path:
     return paths.run(run.task, run.system.name, run.seed) / "run.json"
 
 
-def last_error(log: Path, rule: str) -> str | None:
-    """The last line of a rule's log that reports an error, or None."""
-    return _error_in(_tail(log), rule)
-
-
-def state_of(
-    run: Run,
-    paths: Paths,
-    fingerprint: Callable[[Run], str | None],
-    clock: Clock,
-    queued: Mapping[Path, Queued] = NOTHING,
-) -> RunState:
+def _state_of(run: Run, paths: Paths, grid: Grid | None, clock: Clock, queued: Mapping[Path, Queued]) -> RunState:
     """Find the state of one run.
 
-    `fingerprint` returns the config's fingerprint of a run, or None if it is unknown; `queued` maps an output or a log
-    to the cluster job that writes it.
+    `grid`: to compare the config's fingerprint, or None; `queued`: by output or log, the cluster job that writes it.
     """
     record = run_json(paths, run)
     if record.is_file():
         from graft.study import records
 
-        found, expected = records.read(record).provenance.fingerprint, fingerprint(run)
+        found, expected = records.read(record).provenance.fingerprint, grid and evaluation(run).fingerprint(grid)
         if expected is not None and found != expected:
             return RunState(run, "stale", f"fingerprint {found} in run.json, {expected} by the config")
         return RunState(run, "done")
@@ -114,27 +100,24 @@ def states(
 
     The reason of a run that waits for a failed step names that step.
     """
-
-    def fingerprint(run: Run) -> str | None:
-        return evaluation(run).fingerprint(grid) if check else None
-
-    clock, queued = Clock.of(paths, now), cluster.queued(paths.root)
-    found = [state_of(run, paths, fingerprint, clock, queued) for run in (grid.runs if runs is None else runs)]
+    clock, queued, checked = Clock.of(paths, now), cluster.queued(paths.root), grid if check else None
+    found = [_state_of(run, paths, checked, clock, queued) for run in (grid.runs if runs is None else runs)]
     others = _shared_steps(grid, paths, found, clock)
     failed = {other.step: str(other.step) for other in others if other.state == "failed"}
-    failed |= {_making(state.run): state.run.id for state in found if state.state == "failed" and not _transfer(state)}
+    # A transfer only evaluates another run's model.
+    own = [state.run for state in found if state.state == "failed" and state.run.trained_on is None]
+    failed |= {_making(run): run.id for run in own}
     return [_blocked(grid, state, failed) if failed else state for state in found]
 
 
-def step_states(grid: Grid, paths: Paths, found: list[RunState], now: float | None = None) -> list[StepState]:
-    """Running or failed steps that belong to no single run: those unfinished runs wait for, measurements and tables."""
-    clock = Clock.of(paths, now)
+def step_states(grid: Grid, paths: Paths, found: list[RunState]) -> list[StepState]:
+    """Running or failed steps not of a single run: those that unfinished runs wait for, measurements and tables."""
     failed = []
     for step in tables.last(grid):
         log = step.log(paths)
-        if log.is_file() and (error := last_error(log, step.rule)):
+        if log.is_file() and (error := _error_in(_tail(log), step.rule)):
             failed.append(StepState(step, "failed", error, log))
-    return [*_shared_steps(grid, paths, found, clock), *failed]
+    return [*_shared_steps(grid, paths, found, Clock.of(paths)), *failed]
 
 
 def _shared_steps(grid: Grid, paths: Paths, found: list[RunState], clock: Clock) -> list[StepState]:
@@ -187,11 +170,6 @@ def _blocked(grid: Grid, state: RunState, failed: dict[Step, str]) -> RunState:
 
 def _making(run: Run) -> Making:
     return MAKERS[run.system.program](*run.made)
-
-
-def _transfer(state: RunState) -> bool:
-    """Whether a run only evaluates another run's model."""
-    return state.run.trained_on is not None
 
 
 def _error_in(lines: list[str], rule: str) -> str | None:

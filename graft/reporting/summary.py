@@ -2,7 +2,6 @@
 
 import re
 from dataclasses import dataclass
-from typing import Any
 
 import pandas as pd
 
@@ -13,7 +12,6 @@ from graft.reporting.csv_files import COMPARISON
 from graft.statistics.verdicts import SEEDS_FOR_VERDICT
 from graft.study.paths import Paths
 
-Row = dict[str, Any]
 _OTHER_SMALL = re.compile(rf"control\.other-small\.(?P<merge>.+\.(?:{'|'.join(HEADS)}))\..+-into-(?P<large>.+)")
 
 
@@ -59,35 +57,32 @@ class Unbeaten:
         return f"{self.control}{'' if self.merge is None else f' against {self.merge}'} on {self.task}"
 
 
-def controls_not_beaten(rows: list[Row], chosen: list[Row], common: str) -> list[Unbeaten]:
+def controls_not_beaten(rows: list[formats.Row], chosen: list[formats.Row], common: str) -> list[Unbeaten]:
     """Find controls and baselines that are as good as their task's chosen merge, or as the merge they control for."""
-    merges = {row["task"]: row for row in chosen}
+    merges = {row["task"]: row["mean"] for row in chosen}
     means = {(row["task"], row["system"]): row["mean"] for row in rows}
     known = list(dict.fromkeys(row["system"] for row in rows))
     found = []
     for row in rows:
-        merge = merges.get(row["task"])
-        if merge and _is_control(row) and row["mean"] is not None and row["mean"] >= merge["mean"]:
-            found.append(Unbeaten(row["task"], row["system"].removesuffix(common)))
-        for own in _merges_of(row["system"], known):
-            mean = means.get((row["task"], own))
-            if mean is not None and row["mean"] is not None and row["mean"] >= mean:
-                name, merge_name = (system.removesuffix(common) for system in (row["system"], own))
-                found.append(Unbeaten(row["task"], name, merge_name))
+        task, name, mean = row["task"], row["system"].removesuffix(common), row["mean"]
+        rivals: dict[str | None, float | None] = {None: merges[task]} if task in merges and _is_control(row) else {}
+        rivals |= {own.removesuffix(common): means.get((task, own)) for own in _merges_of(row["system"], known)}
+        found += [
+            Unbeaten(task, name, merge)
+            for merge, theirs in rivals.items()
+            if None not in (mean, theirs) and mean >= theirs
+        ]
         own_head, delta = any(f".{head}." in row["system"] for head in HEADS), row["delta_vs_head_only"]
         if row["kind"] in KINDS and own_head and delta is not None and delta <= 0:
-            found.append(Unbeaten(row["task"], "the head alone", row["system"].removesuffix(common)))
+            found.append(Unbeaten(task, "the head alone", name))
     return found
 
 
 def places(paths: Paths) -> list[tuple[str, str]]:
     """Names and paths of the outputs that exist."""
-    known = (
-        ("table", (paths.tables / COMPARISON).with_suffix(".md")),
-        ("figures", paths.figures),
-        ("report", paths.report),
-    )
-    return [(what, str(path)) for what, path in known if path.exists()]
+    table = (paths.tables / COMPARISON).with_suffix(".md")
+    known = {"table": table, "figures": paths.figures, "report": paths.report}
+    return [(what, str(path)) for what, path in known.items() if path.exists()]
 
 
 def _merges_of(system: str, known: list[str]) -> list[str]:
@@ -105,11 +100,11 @@ def _merges_of(system: str, known: list[str]) -> list[str]:
     return []
 
 
-def _is_control(row: Row) -> bool:
+def _is_control(row: formats.Row) -> bool:
     return row["kind"] in ("control", "baseline")
 
 
-def _reached(row: Row, rows: list[Row], common: str, reference: str) -> str:
+def _reached(row: formats.Row, rows: list[formats.Row], common: str, reference: str) -> str:
     """State one merge's score beside the reference's; `reference`: what to call the latter."""
     goal = formats.score(formats.reference_mean(row, rows))
     times = row["train_flops_ratio"]
@@ -118,7 +113,7 @@ def _reached(row: Row, rows: list[Row], common: str, reference: str) -> str:
     return f"{got} where {reference} has {goal} ({row['system'].removesuffix(common)}{share})"
 
 
-def _tasks_ahead(chosen: list[Row], column: str) -> str:
+def _tasks_ahead(chosen: list[formats.Row], column: str) -> str:
     known = [row for row in chosen if row[column] is not None]
     ahead = [row["task"] for row in known if row[column] > 0]
     return f"{len(ahead)} of {len(known)} {'task' if len(known) == 1 else 'tasks'}"

@@ -1,21 +1,11 @@
 """Write the outputs in `results/<study>`: tables, figures and the report, each from the files before it."""
 
 from graft.io import files
-from graft.reporting import cost_table, documents, latex, warm_start
+from graft.reporting import cost_table, csv_files, documents, latex, warm_start
 from graft.reporting import runs as gathering
 from graft.reporting.aggregate import aggregated
 from graft.reporting.comparison import comparison
-from graft.reporting.csv_files import (
-    AGGREGATE,
-    COMPARISON,
-    COSTS,
-    RUNS,
-    SIGNIFICANCE,
-    WARM_START,
-    read_comparison,
-    read_csv,
-    write_csv,
-)
+from graft.reporting.csv_files import COMPARISON, RUNS, read_csv, write_csv
 from graft.reporting.differences import compared
 from graft.reporting.predictions import crossed
 from graft.reporting.significance import significance
@@ -37,7 +27,7 @@ def write_comparison(grid: Grid, paths: Paths) -> None:
     tasks = crossed(runs, grid.study, paths)
     rows = compared(runs, grid, tasks)
     table, tests, together = comparison(rows, runs, grid.study), significance(rows, tasks), aggregated(rows, tasks)
-    for name, written in ((COMPARISON, table), (SIGNIFICANCE, tests), (AGGREGATE, together)):
+    for name, written in ((COMPARISON, table), (csv_files.SIGNIFICANCE, tests), (csv_files.AGGREGATE, together)):
         write_csv(written, paths.tables / name)
     parts = documents.sections(table, tests, together, grid.study.statistics.confidence)
     texts = {"md": documents.to_markdown(parts), "html": documents.to_html(parts, grid.study.name)}
@@ -45,14 +35,14 @@ def write_comparison(grid: Grid, paths: Paths) -> None:
         with files.atomic_file((paths.tables / COMPARISON).with_suffix(f".{ending}")) as temporary:
             temporary.write_text(text)
     if grid.study.systems.warm_start:
-        write_csv(warm_start.curves(table, grid), paths.tables / WARM_START)
+        write_csv(warm_start.curves(table, grid), paths.tables / csv_files.WARM_START)
 
 
 def write_costs(grid: Grid, paths: Paths) -> None:
     """Combine the costs that runs in runs.csv record with the measurements: cost.csv."""
     runs = read_csv(paths.tables / RUNS)
     table = cost_table.table(runs, grid, cost_table.read_made(runs, paths), cost_table.read_measured(grid, paths))
-    write_csv(table, paths.tables / COSTS)
+    write_csv(table, paths.tables / csv_files.COSTS)
 
 
 def write_figures(grid: Grid, paths: Paths) -> None:
@@ -60,7 +50,7 @@ def write_figures(grid: Grid, paths: Paths) -> None:
     from graft.reporting.figures import catalogue
     from graft.reporting.figures.source import Source
 
-    source = Source(grid, paths, read_comparison(paths), read_csv(paths.tables / RUNS))
+    source = Source(grid, paths, csv_files.read_comparison(paths), read_csv(paths.tables / RUNS))
     catalogue.write(source, paths.figures)
 
 

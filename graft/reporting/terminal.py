@@ -20,7 +20,7 @@ from graft.planning.plan import Plan
 from graft.planning.sizes import SPLITS
 from graft.registry.methods import GREEDY
 from graft.reporting import formats
-from graft.reporting.explaining import Section
+from graft.reporting.explaining import Block
 from graft.reporting.fitting import Column, Fitted, Prose
 from graft.reporting.states import STATES, RunState, StepState, states, step_states
 from graft.study.grid import Grid
@@ -89,18 +89,17 @@ def ending(sentence: str, places: Iterable[tuple[str, str]]) -> list[Part]:
 def status(paths: Paths) -> list[Part]:
     """Show what is done, running, failed, missing or stale in a study, and why."""
     grid = Grid(load(paths.study))
+    unchecked = None
     try:
         check_sources(grid, rows=False)
-        unchecked = None
     except ValueError as error:
         unchecked = error
     found = states(grid, paths, check=unchecked is None, runs=[*grid.runs, *grid.transfer_runs])
     parts = status_tables(found, step_states(grid, paths, found))
     holder = locks.holder(paths.lock)
-    parts.append(
-        Prose("snakemake is not running this study" if holder is None else f"snakemake is running it ({holder})")
-    )
-    if unchecked is not None:
+    running = "snakemake is not running this study" if holder is None else f"snakemake is running it ({holder})"
+    parts.append(Prose(running))
+    if unchecked:
         parts.append(Prose(f"stale runs cannot be detected: {unchecked}", "yellow"))
     return parts
 
@@ -139,14 +138,10 @@ def plan_tables(plan: Plan) -> list[Part]:
     gpu, title = plan.gpu, Text(f"{plan.study}: the whole study from scratch", style="bold")
     jobs = plain_table(("job", "number"), [*plan.jobs.items(), ("total", sum(plan.jobs.values()))])
     parts: list[Part] = [title, jobs]
-    rows = [
-        (
-            t.kind,
-            t.jobs,
-            *(_at_least(text, not t.unknown, t.flops) for text in (formats.flops(t.flops), _time(t.hours))),
-        )
-        for t in plan.kinds
-    ]
+    rows = []
+    for t in plan.kinds:
+        needed = (_at_least(text, not t.unknown, t.flops) for text in (formats.flops(t.flops), _time(t.hours)))
+        rows.append((t.kind, t.jobs, *needed))
     total = [more + formats.flops(sum(t.flops for t in plan.kinds)), more + _time(sum(t.hours for t in plan.kinds))]
     rows.append(("total", sum(t.jobs for t in plan.kinds), *total))
     parts.append(plain_table(("kind of step", "jobs", "FLOPs", f"time on one {gpu.name}"), rows))
@@ -176,18 +171,18 @@ def plan_tables(plan: Plan) -> list[Part]:
     return [*parts, *(Prose(f"unknown: {what}", "yellow") for what in plan.unknown)]
 
 
-def explanation(sections: Iterable[Section]) -> list[Part]:
-    """Show where a number came from, with a heading, a table and a remark per section."""
+def explanation(blocks: Iterable[Block]) -> list[Part]:
+    """Show where a number came from, with a heading, a table and a remark per block."""
     parts: list[Part] = []
-    for section in sections:
-        parts.append(Text(section.title, style="bold"))
-        if section.rows:
-            headings = section.headings or [""] * len(section.rows[0])
-            parts.append(Fitted([*map(Column, headings)], [[*map(Text, row)] for row in section.rows]))
-        if section.remark:
-            parts.append(Prose(section.remark, "dim"))
+    for block in blocks:
+        parts.append(Text(block.title, style="bold"))
+        if block.rows:
+            headings = block.headings or [""] * len(block.rows[0])
+            parts.append(Fitted([*map(Column, headings)], block.rows))
+        if block.remark:
+            parts.append(Prose(block.remark, "dim"))
         # A table already ends with an empty line.
-        if section.remark or not section.rows:
+        if block.remark or not block.rows:
             parts.append(Text())
     return parts
 
@@ -197,11 +192,8 @@ def methods_table(methods: Iterable[type[TwoShapes]]) -> Fitted:
     headings = ("method", "kind", "needs", "label use", "heads", "runs per example")
     rows = []
     for facts in methods:
-        cells = (facts.name, facts.kind, ", ".join(facts.needs), facts.label_use, ", ".join(facts.heads))
-        # Text objects, since rich would parse square brackets in a plain string as markup.
-        rows.append(
-            [*map(Text, (*cells[:4], cells[4] or formats.NOTHING, " + ".join(facts.inference), facts.citation))]
-        )
+        heads, inference = ", ".join(facts.heads) or formats.NOTHING, " + ".join(facts.inference)
+        rows.append((facts.name, facts.kind, ", ".join(facts.needs), facts.label_use, heads, inference, facts.citation))
     return Fitted([*map(Column, headings), Column("citation", least=32)], rows, spaced=True)
 
 
@@ -212,15 +204,9 @@ def same_shape_table(methods: Iterable[type[Method]]) -> Fitted:
         needs = ["models"] + ["base"] * facts.base + [facts.statistics] * bool(facts.statistics)
         needs += ["a study's scores on select"] * (facts.kind == GREEDY)
         options = ", ".join(f"{name} {option.default}" for name, option in facts.known().items())
-        cells = (facts.name, ", ".join(needs), f"{facts.strength:g}", options or formats.NOTHING, facts.citation)
-        rows.append([*map(Text, cells)])
-    columns = [
-        Column("method for one shape"),
-        Column("needs", least=12),
-        Column("strength"),
-        Column("options", least=12),
-    ]
-    return Fitted([*columns, Column("citation", least=32)], rows, spaced=True)
+        rows.append((facts.name, ", ".join(needs), f"{facts.strength:g}", options or formats.NOTHING, facts.citation))
+    widths = {"method for one shape": 0, "needs": 12, "strength": 0, "options": 12, "citation": 32}
+    return Fitted([Column(heading, least=least) for heading, least in widths.items()], rows, spaced=True)
 
 
 def _comparison_table(table: pd.DataFrame, common: str) -> Fitted:
@@ -245,10 +231,10 @@ def _comparison_table(table: pd.DataFrame, common: str) -> Fitted:
 
 def plain_table(headings: Sequence[str], rows: Iterable[Sequence[object]]) -> Fitted:
     """A table of values as text, with columns of numbers aligned to the right."""
-    cells = [[Text(str(cell)) for cell in row] for row in rows]
+    cells = [[str(cell) for cell in row] for row in rows]
     columns = []
     for heading, column in zip(headings, zip(*cells, strict=True), strict=True):
-        numbers = column[0].plain[:1].isdigit()
+        numbers = column[0][:1].isdigit()
         # Keep several numbers in one cell (12 x 768) on one line.
         columns.append(Column(heading, right=numbers, least=max(map(len, column)) if numbers else 0))
     return Fitted(columns, cells)
@@ -271,20 +257,16 @@ def _counts_table(states: list[RunState]) -> Fitted:
     rows: dict[tuple[str, str], Counter[str]] = {}
     for state in states:
         rows.setdefault((state.run.task, state.run.system.name), Counter())[state.state] += 1
-    lines = [
-        [Text(f"{task}/{system}"), *(Text(str(counts[name] or ""), style=_COLOURS[name]) for name in present)]
+    lines: list[list[str | Text]] = [
+        [f"{task}/{system}", *(Text(str(counts[name] or ""), style=_COLOURS[name]) for name in present)]
         for (task, system), counts in rows.items()
     ]
     return Fitted([Column("system"), *(Column(name, right=True) for name in present)], lines)
 
 
 def _reasons_table(states: list[RunState]) -> Fitted:
-    rows = [
-        [
-            Text(state.run.id),
-            Text(state.state, style=_COLOURS[state.state]),
-            Text(state.why if state.log is None else f"{state.why}\n{state.log}"),
-        ]
-        for state in states
-    ]
+    rows = []
+    for one in states:
+        why = one.why if one.log is None else f"{one.why}\n{one.log}"
+        rows.append((one.run.id, Text(one.state, style=_COLOURS[one.state]), why))
     return Fitted([Column("run"), Column("state"), Column("why", least=32)], rows, spaced=True)

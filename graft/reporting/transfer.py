@@ -28,15 +28,8 @@ def as_tasks(grid: Grid) -> Study:
     """
     study, tasks = grid.study, {}
     for task, (_, transfer) in grid.transfers.items():
-        row = grid.row(task)
-        tasks[task] = Task(
-            source=transfer.source,
-            text=row.text,
-            label=row.label,
-            labels=row.labels,
-            metrics=row.metrics,
-            groups=row.groups,
-        )
+        own = {name: getattr(grid.row(task), name) for name in ("text", "label", "labels", "metrics", "groups")}
+        tasks[task] = Task(source=transfer.source, **own)
     margins = {t: m for t in tasks if (m := study.margin(grid.trained_on(t))) is not None}
     statistics = study.statistics.model_copy(update={"primary_family": (), "margins": margins})
     changes = {"tasks": tasks, "statistics": statistics, "include": ("*",), "exclude": (), "transfer": {}}

@@ -7,7 +7,6 @@ import pandas as pd
 from graft.reporting import formats
 from graft.reporting.differences import pair_of
 from graft.study.grid import Grid
-from graft.study.grid_systems import System
 
 COLUMNS = ("task", "merge", "arm", "steps", "n_seeds", "mean", "ci_low", "ci_high", "train_flops", "without_small")
 
@@ -22,7 +21,7 @@ def curves(comparison: pd.DataFrame, grid: Grid) -> pd.DataFrame:
     found: dict[tuple[Any, ...], dict[str, Any]] = {}
     for task in grid.study.tasks:
         for system in systems:
-            arm, merge = _arm(system)
+            _, arm, _, merge = system.name.split(".", 3)
             small = rows.get((task, f"finetune.{pair_of(system, grid).small}"))
             for steps, name in ((0, system.parent), (system.steps, system.name)):
                 row = rows.get((task, name))
@@ -31,12 +30,6 @@ def curves(comparison: pd.DataFrame, grid: Grid) -> pd.DataFrame:
                     own = {"task": task, "merge": merge, "arm": arm, "steps": steps, "without_small": spent}
                     found[task, merge, arm, steps] = {**row, **own}
     return pd.DataFrame(list(found.values()), columns=list(COLUMNS), dtype=object)
-
-
-def _arm(system: System) -> tuple[str, str]:
-    """Arm and merge of a warm start."""
-    _, arm, _, merge = system.name.split(".", 3)
-    return arm, merge
 
 
 def _without(row: dict[str, Any], small: dict[str, Any] | None, arm: str, head: str) -> float | None:

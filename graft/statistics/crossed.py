@@ -100,8 +100,7 @@ class Crossed:
         if not values:
             return None
         drawn = np.mean([self.drawn(system, seed) for seed in values], axis=0)
-        bounds = _RANGES.get(self.metric, (0, 1))
-        return Estimate(*self._estimate(values, drawn, bounds))
+        return self._estimate(values, drawn, _RANGES.get(self.metric, (0, 1)))
 
     def of_difference(self, system: str, other: str) -> Difference | None:
         """The mean of system - other over their common seeds; None if there are none."""
@@ -112,13 +111,13 @@ class Crossed:
         rows, others = (np.array(rows) for rows in zip(*pairs.values(), strict=True))
         drawn = (self._under_draws[rows] - self._under_draws[others]).mean(axis=0)
         low, high = _RANGES.get(self.metric, (0, 1))
-        mean, sd, n, new, these = self._estimate(values, drawn, (low - high, high - low))
-        contributions = mean + (self._influence[rows] - self._influence[others]).mean(axis=0)
+        found = self._estimate(values, drawn, (low - high, high - low))
+        contributions = found.mean + (self._influence[rows] - self._influence[others]).mean(axis=0)
         return Difference(
-            *(mean, sd, n, new, these),
-            inner=self._interval(values, drawn, 2 * self.confidence - 1) if new else None,
-            p_value=p_value(values, contributions, self.sampling) if new else None,
-            seed_variance=(sd or 0.0) ** 2,
+            **vars(found),
+            inner=self._interval(values, drawn, 2 * self.confidence - 1) if found.new else None,
+            p_value=p_value(values, contributions, self.sampling) if found.new else None,
+            seed_variance=(found.sd or 0.0) ** 2,
             example_variance=float(np.var(contributions, ddof=1)),
         )
 
@@ -134,16 +133,14 @@ class Crossed:
         at = self._at
         return {s: (at[system, ALL if ALL in left else s], at[other, ALL if ALL in right else s]) for s in seeds}
 
-    def _estimate(
-        self, values: dict[str, float], drawn: np.ndarray, bounds: tuple[float, float]
-    ) -> tuple[float, float | None, int, Interval, Interval]:
+    def _estimate(self, values: dict[str, float], drawn: np.ndarray, bounds: tuple[float, float]) -> Estimate:
         known, n = np.array(list(values.values())), len(values)
         mean, sd = float(known.mean()), float(known.std(ddof=1)) if n > 1 else None
         if n == 1 and ALL not in values:
-            return mean, sd, n, None, None
+            return Estimate(mean, sd, n, None, None)
         half = stats.t.ppf((1 + self.confidence) / 2, n - 1) * sd / np.sqrt(n) if n > 1 else 0.0
         these, new = (mean - half, mean + half), self._interval(values, drawn, self.confidence)
-        return mean, sd, n, _within(new, bounds), _within(these, bounds)
+        return Estimate(mean, sd, n, _within(new, bounds), _within(these, bounds))
 
     def _interval(self, values: dict[str, float], drawn: np.ndarray, confidence: float) -> tuple[float, float]:
         tail = (1 - confidence) / 2

@@ -8,6 +8,8 @@ from scipy import stats
 from graft.statistics.crossed import Difference
 from graft.statistics.verdicts import SEEDS_FOR_VERDICT
 
+POWER = 0.8
+
 
 @dataclass(frozen=True)
 class Needed:
@@ -17,16 +19,14 @@ class Needed:
     examples: int
 
 
-def needed(
-    difference: Difference, n_examples: int, margin: float, confidence: float = 0.95, power: float = 0.8
-) -> Needed:
-    """Seeds and examples needed to detect a difference of the margin with this power, without correction.
+def needed(difference: Difference, n_examples: int, margin: float, confidence: float = 0.95) -> Needed:
+    """Seeds and examples needed to detect a difference of the margin with a power of 80%, without correction.
 
     The variance of the mean is the seeds' variance over their number plus the examples' variance over theirs. If the
     existing examples use at most half of the allowed variance, more seeds suffice; otherwise seeds and examples get
     half of it each. The result never has fewer seeds than a verdict requires, or fewer examples than exist.
     """
-    quantiles = stats.norm.ppf((1 + confidence) / 2) + stats.norm.ppf(power)
+    quantiles = stats.norm.ppf((1 + confidence) / 2) + stats.norm.ppf(POWER)
     allowed = (margin / quantiles) ** 2
     left = allowed - difference.example_variance / n_examples
     examples = n_examples

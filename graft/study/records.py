@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError, model_validator
 
@@ -26,6 +26,17 @@ class Part(BaseModel):
     """Base class of the record's parts: immutable, and unknown fields are refused."""
 
     model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True, populate_by_name=True)
+
+    @classmethod
+    def of_file(cls, path: str | Path) -> Self:
+        """Read a JSON file; raises ValueError that names the file and the field."""
+        values = files.read_json(path)
+        try:
+            return cls.model_validate(values)
+        except ValidationError as error:
+            problem = error.errors()[0]
+            field = ".".join(str(part) for part in problem["loc"]) or "the record"
+            raise ValueError(f"{path}: {field}: {problem['msg']}; delete it and run snakemake again") from None
 
 
 class Metric(Part):
@@ -157,13 +168,7 @@ class RunRecord(Part):
 
 def read(path: str | Path) -> RunRecord:
     """Read one run.json; raises ValueError that names the file and the field."""
-    values = files.read_json(path)
-    try:
-        return RunRecord.model_validate(values)
-    except ValidationError as error:
-        problem = error.errors()[0]
-        field = ".".join(str(part) for part in problem["loc"]) or "the record"
-        raise ValueError(f"{path}: {field}: {problem['msg']}; delete it and run snakemake again") from None
+    return RunRecord.of_file(path)
 
 
 def write(path: str | Path, record: RunRecord) -> None:

@@ -27,34 +27,20 @@ NEEDED = "needed"
 FAR = 1_000_000
 # Units of numeric keys, by the last part of the key.
 UNITS = {
-    "train": "rows",
-    "select": "rows",
-    "report": "rows",
-    "dev": "rows",
-    "rows": "rows",
-    "fit_rows": "rows",
-    "tokens": "tokens",
-    "max_tokens": "tokens",
-    "pass_tokens": "tokens",
-    "batch_size": "examples",
-    "examples": "examples",
-    "start_texts": "texts",
-    "texts": "texts",
+    **dict.fromkeys(("train", "select", "report", "dev", "rows", "fit_rows"), "rows"),
+    **dict.fromkeys(("tokens", "max_tokens", "pass_tokens"), "tokens"),
+    **dict.fromkeys(("batch_size", "examples"), "examples"),
+    **dict.fromkeys(("start_texts", "texts"), "texts"),
+    **dict.fromkeys(("width", "ffn"), "units"),
+    **{name: name for name in ("layers", "heads", "nodes", "threads", "draws")},
     "epochs": "passes over train",
     "steps": "optimizer steps",
     "log_every": "steps",
     "warmup": "share of the steps",
     "masked": "share of tokens",
     "dropout": "share",
-    "layers": "layers",
-    "width": "units",
-    "ffn": "units",
-    "heads": "heads",
     "checkpoint_minutes": "minutes",
     "gpus": "processes",
-    "nodes": "nodes",
-    "threads": "threads",
-    "draws": "draws",
     "rounds": "visits",
     "members": "models",
     "confidence": "probability",
@@ -107,15 +93,15 @@ def _written(whole: Node, section: Section, places: Mapping[str, Section]) -> st
             text = f"{text} By kind: {', '.join(markdown.link(place.heading, place.kind) for place in below)}."
         elif below:
             (place,) = below
-            text = f"{text or _said(place.schema)} See {markdown.link(place.heading, f'`{place.path}`')}."
+            said = place.schema.get("description", "").split("\n\n")[0].replace("\n", " ")
+            text = f"{text or said} See {markdown.link(place.heading, f'`{place.path}`')}."
         unit = UNITS.get(key, "") if _is_number(value) else ""
         rows.append((f"`{key}`", _type(whole, value), default, unit, text))
     table = markdown.table(("key", "type", "default", "unit", "what"), rows) if rows else "No keys: write `{}`."
-    also = ""
-    if schema.get("additionalProperties") is True:
-        also = "All other keys are options of the method: see [methods.md](methods.md)."
-    own = "" if section.path == "" else markdown.prose(schema.get("description", ""))
-    return markdown.page(f"## {section.heading}", own, table, also)
+    also = "All other keys are options of the method: see [methods.md](methods.md)."
+    own = markdown.prose(schema.get("description", "")) if section.path else ""
+    open_ended = schema.get("additionalProperties") is True
+    return markdown.page(f"## {section.heading}", own, table, also if open_ended else "")
 
 
 def _inner(whole: Node, value: Node) -> list[tuple[str, Node]]:
@@ -139,18 +125,12 @@ def _kinds(schema: Node) -> str:
     return " or ".join(f"`{name}`" for name in kind.get("enum", [kind["const"]] if "const" in kind else []))
 
 
-def _said(schema: Node) -> str:
-    return schema.get("description", "").split("\n\n")[0].replace("\n", " ")
-
-
 def _type(whole: Node, value: Node) -> str:
     """Describe the type of a key's value."""
     if "const" in value or "enum" in value:
         return " or ".join(f"`{name}`" for name in value.get("enum", [value.get("const")]))
-    for several in ("anyOf", "oneOf"):
-        if several in value:
-            told = dict.fromkeys(_type(whole, option) for option in value[several])
-            return " or ".join(told)
+    if options := value.get("anyOf") or value.get("oneOf"):
+        return " or ".join(dict.fromkeys(_type(whole, option) for option in options))
     if "$ref" in value:
         return "section"
     match value.get("type"):
@@ -158,10 +138,8 @@ def _type(whole: Node, value: Node) -> str:
             return "null"
         case "boolean":
             return "true or false"
-        case "integer":
-            return _bounded("whole number", value)
-        case "number":
-            return _bounded("number", value)
+        case "integer" | "number" as kind:
+            return _bounded("whole number" if kind == "integer" else kind, value)
         case "string":
             return f"text like `{value['pattern']}`" if "pattern" in value else "text"
         case "array" if "prefixItems" in value:

@@ -16,7 +16,7 @@ from graft.reporting.comparison import pareto_front
 from graft.reporting.figures import labels
 from graft.reporting.figures.labels import Page, around
 from graft.reporting.figures.source import Source
-from graft.reporting.figures.style import GRID, KINDS, MARKER, REFERENCE, WIDTH, marks, styled
+from graft.reporting.figures.style import KINDS, MARKER, REFERENCE, WIDTH, marks, name_task, styled
 
 COLUMNS = ("task", "number", "system", "kind", "metric", "cost", "mean", "low", "high", "pareto", "reference", "noted")
 # Up to this many systems are all numbered; of more, only the most interesting are.
@@ -24,7 +24,6 @@ _ALL_NUMBERED = 12
 _FRONT: dict[str, Any] = {"color": "#999999", "lw": 1.0}
 _LINE = 0.125  # inches per line of the key
 _PANEL = 2.3  # inches
-Row = dict[str, Any]
 
 
 def data(source: Source, cost: str) -> pd.DataFrame:
@@ -65,25 +64,18 @@ def draw(data: pd.DataFrame, label: str) -> Figure:
     _limits(axis, rows)
     axis.set_xlabel(label)
     axis.set_ylabel(rows[0]["metric"])
-    figure.text(0.02, 1 - (above - 0.03) / height, rows[0]["task"], fontsize=8, fontweight="bold", va="bottom")
+    name_task(figure, rows[0]["task"], above - 0.03, va="bottom")
     corners = _front(axis, rows)
     for row in rows:
         _point(axis, row)
     _number(axis, rows, corners)
     _key(figure, noted, common, height)
-    figure.legend(
-        handles=handles,
-        loc="upper left",
-        bbox_to_anchor=(0.0, 1 - 0.01 / height),
-        ncols=3,
-        handletextpad=0.4,
-        columnspacing=0.9,
-        labelspacing=0.25,
-    )
+    gaps = {"handletextpad": 0.4, "columnspacing": 0.9, "labelspacing": 0.25}
+    figure.legend(handles=handles, loc="upper left", bbox_to_anchor=(0, 1 - 0.01 / height), ncols=3, **gaps)
     return figure
 
 
-def _point(axis: Axes, row: Row) -> None:
+def _point(axis: Axes, row: formats.Row) -> None:
     colour = KINDS[row["kind"]][1]
     # Points that are not noted stay in the background.
     back: dict[str, Any] = {} if row["noted"] else {"alpha": 0.6}
@@ -92,15 +84,13 @@ def _point(axis: Axes, row: Row) -> None:
     if row["cost"] <= 0:
         axis.axhline(row["mean"], color=colour, lw=0.9, ls=":", zorder=1)
         return
+    width, how, zorder = (0.8, {}, 4) if row["noted"] else (0.4, {"ms": 4}, 3)
     if row["low"] is not None:
-        axis.vlines(
-            row["cost"], row["low"], row["high"], color=colour, lw=0.8 if row["noted"] else 0.4, zorder=2, **back
-        )
-    how = marks(row["kind"]) | ({} if row["noted"] else {"ms": 4})
-    axis.plot(row["cost"], row["mean"], **how, zorder=4 if row["noted"] else 3, **back)
+        axis.vlines(row["cost"], row["low"], row["high"], color=colour, lw=width, zorder=2, **back)
+    axis.plot(row["cost"], row["mean"], **marks(row["kind"]) | how, zorder=zorder, **back)
 
 
-def _limits(axis: Axes, rows: list[Row]) -> None:
+def _limits(axis: Axes, rows: list[formats.Row]) -> None:
     ends = [row[key] for row in rows for key in ("mean", "low", "high") if row[key] is not None]
     pad = 0.07 * (max(ends) - min(ends)) or 0.05
     axis.set_ylim(min(ends) - pad, max(ends) + pad)
@@ -108,19 +98,17 @@ def _limits(axis: Axes, rows: list[Row]) -> None:
     costs = [math.log10(row["cost"]) for row in rows if row["cost"] > 0] or [0.0]
     margin = max(0.15, 0.09 * (max(costs) - min(costs)))
     axis.set_xlim(10 ** (min(costs) - margin), 10 ** (max(costs) + margin))
-    axis.grid(True, axis="y", **GRID)
-    axis.set_axisbelow(True)
+    axis.grid(axis="y")
     axis.tick_params(which="minor", length=1.5, width=0.4, pad=5.5)  # in line with the others
     # Ticks are formatted as in the tables; over two decades or less, ticks at 2 and 5 are labelled too.
     wide = max(costs) - min(costs) + 2 * margin > 2
-    axis.xaxis.set_major_formatter(lambda value, _: formats.flops(value).replace(".0", ""))
+    written = FuncFormatter(lambda value, _: formats.flops(value).replace(".0", ""))
+    axis.xaxis.set_major_formatter(written)
     axis.xaxis.set_minor_locator(LogLocator(subs=(2, 5) if not wide else "auto", numticks=30))
-    axis.xaxis.set_minor_formatter(
-        NullFormatter() if wide else FuncFormatter(lambda value, _: formats.flops(value).replace(".0", ""))
-    )
+    axis.xaxis.set_minor_formatter(NullFormatter() if wide else written)
 
 
-def _front(axis: Axes, rows: list[Row]) -> list[tuple[float, float]]:
+def _front(axis: Axes, rows: list[formats.Row]) -> list[tuple[float, float]]:
     """Draw the Pareto front as a step line, and return its corners as (cost, metric).
 
     If a system on the front costs 0, the line starts at the left edge.
@@ -139,7 +127,7 @@ def _front(axis: Axes, rows: list[Row]) -> list[tuple[float, float]]:
     return corners
 
 
-def _number(axis: Axes, rows: list[Row], corners: list[tuple[float, float]]) -> None:
+def _number(axis: Axes, rows: list[formats.Row], corners: list[tuple[float, float]]) -> None:
     to_points = 72 / axis.figure.dpi
     frame = axis.get_window_extent()
     left, right = axis.get_xlim()
@@ -166,20 +154,12 @@ def _number(axis: Axes, rows: list[Row], corners: list[tuple[float, float]]) -> 
         far = math.hypot(dx, dy) > labels.FAR and row["cost"] > 0
         arrow = {"arrowstyle": "-", "lw": 0.4, "color": KINDS[row["kind"]][1], "shrinkA": 3.5, "shrinkB": 0}
         axis.annotate(
-            str(row["number"]),
-            (row["cost"] or right, row["mean"]),
-            (dx, dy),
-            textcoords="offset points",
-            ha="center",
-            va="center",
-            fontsize=labels.SIZE,
-            fontweight="bold" if row["pareto"] else "normal",
-            zorder=5,
-            arrowprops=arrow if far else None,
-        )
+            str(row["number"]), (row["cost"] or right, row["mean"]), (dx, dy), textcoords="offset points", ha="center",
+            va="center", fontsize=labels.SIZE, fontweight=_weight(row), zorder=5, arrowprops=arrow if far else None,
+        )  # fmt: skip
 
 
-def _handles(rows: list[Row]) -> list[Line2D]:
+def _handles(rows: list[formats.Row]) -> list[Line2D]:
     """Legend handles: the kinds that occur, and the lines."""
     handles = []
     for kind, (_, colour, label) in KINDS.items():
@@ -191,18 +171,17 @@ def _handles(rows: list[Row]) -> list[Line2D]:
     return [*handles, Line2D([], [], **REFERENCE, label="reference")]
 
 
-def _key(figure: Figure, noted: list[Row], common: str, height: float) -> None:
+def _key(figure: Figure, noted: list[formats.Row], common: str, height: float) -> None:
     """Write the key below the panel: the noted systems' names by number."""
     for index, row in enumerate(noted):
         y = (_LINE * (len(noted) - index) - 0.02) / height
-        weight = "bold" if row["pareto"] else "normal"
-        figure.text(0.3 / WIDTH, y, str(row["number"]), ha="right", va="center", fontsize=6, fontweight=weight)
-        name = row["system"].removesuffix(common)
-        marker = Line2D(
-            [0.4 / WIDTH], [y], transform=figure.transFigure, figure=figure, **marks(row["kind"]) | {"ms": 4}
-        )
-        figure.add_artist(marker)
-        figure.text(0.48 / WIDTH, y, name, ha="left", va="center", fontsize=6)
+        figure.text(0.3 / WIDTH, y, str(row["number"]), ha="right", va="center", fontsize=6, fontweight=_weight(row))
+        figure.add_artist(Line2D([0.4 / WIDTH], [y], transform=figure.transFigure, **marks(row["kind"]) | {"ms": 4}))
+        figure.text(0.48 / WIDTH, y, row["system"].removesuffix(common), ha="left", va="center", fontsize=6)
+
+
+def _weight(row: formats.Row) -> str:
+    return "bold" if row["pareto"] else "normal"
 
 
 training = functools.partial(data, cost="train_flops")

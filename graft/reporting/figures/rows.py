@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from graft.io.names import common_pair
-from graft.reporting.figures.style import GRID, KINDS, WIDTH, marks
+from graft.reporting.figures.style import KINDS, WIDTH, marks, name_task
 
 Row = dict[str, Any]
 _LETTERS = 30  # letters per line of a name
@@ -38,22 +38,14 @@ def panel(rows: list[Row], xlabel: str) -> tuple[Figure, Axes]:
     axis.set_yticks(range(len(rows)), names, fontsize=6, linespacing=0.95)
     axis.tick_params(axis="y", length=0)
     axis.set_xlabel(xlabel)
-    axis.grid(True, axis="x", **GRID)
-    axis.set_axisbelow(True)
+    axis.grid(axis="x")
     for index, (one, two) in enumerate(zip(rows, rows[1:], strict=False)):
         if one["kind"] != two["kind"]:
             axis.axhline(index + 0.5, color="#bbbbbb", lw=0.4, zorder=0)
     handles = [Line2D([], [], **marks(kind), label=KINDS[kind][2]) for kind in kinds]
-    figure.legend(
-        handles=handles,
-        loc="upper center",
-        bbox_to_anchor=(0.5, 1 - 0.02 / height),
-        ncols=3,
-        handletextpad=0.1,
-        columnspacing=1,
-        labelspacing=0.3,
-    )
-    figure.text(0.02, 1 - (above - 0.04) / height, rows[0]["task"], fontsize=8, fontweight="bold", va="bottom")
+    gaps = {"handletextpad": 0.1, "columnspacing": 1, "labelspacing": 0.3}
+    figure.legend(handles=handles, loc="upper center", bbox_to_anchor=(0.5, 1 - 0.02 / height), ncols=3, **gaps)
+    name_task(figure, rows[0]["task"], above - 0.04, va="bottom")
     return figure, axis
 
 

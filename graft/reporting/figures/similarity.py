@@ -1,7 +1,6 @@
 """Similarity (linear CKA) of a small and a large model's layers, and the pairs that depth maps join."""
 
 import math
-from pathlib import Path
 
 import pandas as pd
 from matplotlib.axes import Axes
@@ -10,7 +9,7 @@ from matplotlib.lines import Line2D
 
 from graft.registry import depth
 from graft.reporting.figures.source import Source
-from graft.reporting.figures.style import WIDTH, styled
+from graft.reporting.figures.style import WIDTH, name_task, styled
 from graft.study.steps import graph
 from graft.study.steps.calibrate import Calibrate
 
@@ -25,12 +24,14 @@ def data(source: Source) -> pd.DataFrame:
 
     Layer 0 is the embeddings. The table is empty once a study's statistics are cleaned away.
     """
+    from safetensors.numpy import load_file
+
     found: dict[tuple[str, str], tuple[list[list[float]], list[str]]] = {}
     for step in graph.of_study(source.grid):
-        if isinstance(step, Calibrate):
-            file = step.output(source.paths).with_name("statistics.safetensors")
-            if file.is_file():
-                found.setdefault((step.task, step.pair), (_similarity(file), []))[1].append(step.depth)
+        file = step.output(source.paths).with_name("statistics.safetensors")
+        if isinstance(step, Calibrate) and file.is_file():
+            similarity = load_file(file)["cka"].tolist()
+            found.setdefault((step.task, step.pair), (similarity, []))[1].append(step.depth)
     rows = []
     for (task, pair), (similarity, names) in found.items():
         small, large = len(similarity) - 1, len(similarity[0]) - 1
@@ -41,12 +42,6 @@ def data(source: Source) -> pd.DataFrame:
                 joined = " ".join(name for name in depth.DEPTHS if name in maps and (m, g) in maps[name])
                 rows.append((task, pair, m, g, cka, joined))
     return pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)
-
-
-def _similarity(file: Path) -> list[list[float]]:
-    from safetensors.numpy import load_file
-
-    return load_file(file)["cka"].tolist()
 
 
 @styled
@@ -67,7 +62,7 @@ def draw(data: pd.DataFrame) -> Figure:
         Line2D([], [], ls="", marker=_MARKS[name][0], ms=3.5, mfc="none", mec="#000000", mew=0.7, label=f"depth {name}")
         for name in names
     ]
-    figure.text(0.02, 1 - 0.03 / figure.get_figheight(), data["task"].iloc[0], fontsize=8, fontweight="bold", va="top")
+    name_task(figure, data["task"].iloc[0])
     figure.legend(handles=handles, loc="upper right", ncols=4, handletextpad=0.1, columnspacing=1)
     return figure
 

@@ -1,6 +1,7 @@
 """The merges' scores on `select` at every strength tried, and the strengths chosen."""
 
 from statistics import fmean
+from typing import Any
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -11,6 +12,7 @@ from graft.reporting.figures.panels import grid_of
 from graft.reporting.figures.rows import folded
 from graft.reporting.figures.source import Source
 from graft.reporting.figures.style import LINES, styled
+from graft.reporting.runs import finished_runs
 from graft.study import records
 
 COLUMNS = ("task", "merge", "head", "system", "metric", "seed", "strength", "score", "chosen")
@@ -20,7 +22,7 @@ _HEADLESS = "no choice of head"
 def data(source: Source) -> pd.DataFrame:
     """One row per run and strength with the best score over ridge sizes, from the choices in run.json."""
     found = []
-    for task, name, seed, folder in source.finished():
+    for task, name, seed, folder in finished_runs(source.runs, source.paths):
         system = source.grid.systems[name]
         if not system.merge:
             continue
@@ -44,9 +46,8 @@ def draw(data: pd.DataFrame) -> Figure:
     heads = list(dict.fromkeys(data["head"]))
     looks = dict(zip(heads, LINES, strict=False))
     handles = [Line2D([], [], lw=1.2, ms=3, **looks[head], label=head) for head in heads]
-    handles.append(
-        Line2D([], [], ls="", marker="o", ms=6, mfc="none", mec="#555555", mew=0.6, label="chosen by a seed")
-    )
+    circle: dict[str, Any] = {"ls": "", "marker": "o", "ms": 6, "mfc": "none", "mew": 0.6}
+    handles.append(Line2D([], [], **circle, mec="#555555", label="chosen by a seed"))
     merges = list(dict.fromkeys(data["merge"]))
     figure, axes = grid_of(len(merges), data["task"].iloc[0], handles, 0.85)
     for index, (axis, merge) in enumerate(zip(axes, merges, strict=True)):
@@ -60,8 +61,7 @@ def draw(data: pd.DataFrame) -> Figure:
             for _, run in of_head.groupby("seed", sort=False):
                 axis.plot(run["strength"], run["score"], color=look["color"], lw=0.4, alpha=0.5, zorder=2)
                 chosen = run[run["chosen"].astype(bool)]
-                how = {"ls": "", "marker": "o", "ms": 6, "mfc": "none", "mec": look["color"], "mew": 0.6}
-                axis.plot(chosen["strength"], chosen["score"], **how, zorder=4)
+                axis.plot(chosen["strength"], chosen["score"], **circle, mec=look["color"], zorder=4)
             # Random strengths differ between seeds, so they have no mean.
             by_strength = of_head.groupby("strength")["score"].agg(list)
             if by_strength.map(len).nunique() == 1:

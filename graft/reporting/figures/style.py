@@ -32,7 +32,6 @@ LINES: tuple[dict[str, Any], ...] = (
     {"color": "#E69F00", "ls": (0, (6, 2)), "marker": "X"},
 )
 REFERENCE: dict[str, Any] = {"color": "#000000", "lw": 0.6, "ls": (0, (5, 4))}
-GRID: dict[str, Any] = {"lw": 0.3, "color": "#dddddd", "zorder": 0}
 MARKER = 5.5  # points
 WIDTH = 3.4  # inches, one column of a two-column paper
 FORMATS = ("svg", "png", "pdf")
@@ -44,6 +43,9 @@ _STYLE: dict[Any, Any] = {
     "axes.spines.top": False,
     "axes.spines.right": False,
     "axes.linewidth": 0.6,
+    "axes.axisbelow": True,
+    "grid.linewidth": 0.3,
+    "grid.color": "#dddddd",
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,
     "xtick.labelsize": 6.5,
@@ -73,6 +75,12 @@ def marks(kind: str) -> dict[str, Any]:
     """Plot options for the points of a kind of system."""
     marker, colour, _ = KINDS[kind]
     return {"marker": marker, "mfc": colour, "mec": "white", "mew": 0.5, "ms": MARKER, "ls": ""}
+
+
+def name_task(figure: Figure, task: str, below: float = 0.03, va: str = "top") -> None:
+    """Write the task's name at the left of a figure, `below` inches from its top."""
+    top = 1 - below / figure.get_figheight()
+    figure.text(0.02, top, task, fontsize=8, fontweight="bold", va=va)
 
 
 def save(figure: Figure, path: str | Path) -> None:

@@ -8,7 +8,8 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from graft.reporting.figures.source import Source
-from graft.reporting.figures.style import GRID, WIDTH, styled
+from graft.reporting.figures.style import WIDTH, name_task, styled
+from graft.reporting.runs import finished_runs
 
 COLUMNS = ("task", "system", "metric", "seed", "step", "epoch", "loss", "select")
 LOG = "training.jsonl"
@@ -18,7 +19,7 @@ _ROW = 0.72  # inches
 def data(source: Source) -> pd.DataFrame:
     """One row per log line of finished runs: steps have a `step`, ends of epochs a score on `select`."""
     found = []
-    for task, system, seed, folder in source.finished():
+    for task, system, seed, folder in finished_runs(source.runs, source.paths):
         lines = _read(folder / LOG) if (folder / LOG).is_file() else []
         metric = next((line["metric"] for line in lines if "metric" in line), None)
         for line in lines:
@@ -60,14 +61,12 @@ def draw(data: pd.DataFrame) -> Figure:
                 best = scores.idxmax()
                 select.plot(epochs[best], scores[best], "o", ms=3, color="#D55E00")
         for axis in (loss, select):
-            axis.grid(True, axis="y", **GRID)
-            axis.set_axisbelow(True)
+            axis.grid(axis="y")
     axes[-1][0].set_xlabel("step")
     axes[-1][1].set_xlabel("epoch")
     axes[-1][1].xaxis.get_major_locator().set_params(integer=True)
     metric = next((value for value in data["metric"] if value is not None), "score")
-    top = 1 - 0.03 / height
-    figure.text(0.02, top, data["task"].iloc[0], fontsize=8, fontweight="bold", va="top")
+    name_task(figure, data["task"].iloc[0])
     for x, text in ((0.42 / WIDTH, "training loss"), (0.56, f"{metric} on select")):
         figure.text(x, 1 - 0.19 / height, text, fontsize=7, va="top")
     return figure

@@ -1,19 +1,17 @@
 """Put a study's question, answers and limitations into words."""
 
 from collections.abc import Iterable
-from typing import Any
 
 import pandas as pd
 
 from graft.config.sources import GeneratedData
 from graft.io.names import common_pair
+from graft.registry.methods import KINDS
 from graft.reporting import formats, summary
 from graft.reporting.differences import pair_of
 from graft.statistics.verdicts import SEEDS_FOR_VERDICT
 from graft.study.grid import Grid
 from graft.study.records import RunRecord
-
-Row = dict[str, Any]
 
 
 def question(grid: Grid) -> str:
@@ -52,10 +50,8 @@ def warnings(comparison: pd.DataFrame, runs: pd.DataFrame, records: Iterable[Run
     rows, study = formats.records(comparison), grid.study
     counts = {what: sum(row[f"n_{what}"] for row in rows) for what in ("expected", "failed", "missing")}
     found = []
-    absent = [
-        f"{counts[what]} {verb}" for what, verb in (("failed", "failed"), ("missing", "are missing")) if counts[what]
-    ]
-    if absent:
+    verbs = {"failed": "failed", "missing": "are missing"}
+    if absent := [f"{counts[what]} {verb}" for what, verb in verbs.items() if counts[what]]:
         counted = f"Of {counts['expected']} runs {' and '.join(absent)}"
         found.append(f"{counted}: they are listed below and enter no number here.")
     seeds = max((row["n_seeds"] for row in rows), default=0)
@@ -66,34 +62,32 @@ def warnings(comparison: pd.DataFrame, runs: pd.DataFrame, records: Iterable[Run
         found.append("One seed gives no intervals: how much another seed would differ is unknown.")
     if len(study.tasks) == 1:
         found.append("A single task says nothing about others.")
-    generated = [name for name, task in study.tasks.items() if isinstance(task.source, GeneratedData)]
-    if generated:
+    if generated := [name for name, task in study.tasks.items() if isinstance(task.source, GeneratedData)]:
         found.append(f"Generated from a grammar, not real data: {', '.join(generated)}.")
     found += [f"{name}: {model.note}" for name, model in study.models.items() if model.note]
-    constant = [row["system"] for row in rows if row["degenerate"] and row["kind"] != "baseline"]
-    if constant:
-        named = ", ".join(dict.fromkeys(constant))
-        found.append(f"Some runs of {named} predict the same for every example.")
+    if constant := [row["system"] for row in rows if row["degenerate"] and row["kind"] != "baseline"]:
+        found.append(f"Some runs of {', '.join(dict.fromkeys(constant))} predict the same for every example.")
     versions = sorted({str(version) for version in runs["code_version"].dropna()}) if "code_version" in runs else []
     if len(versions) > 1:
         found.append(f"Runs were made with different versions of the code: {', '.join(versions)}.")
     return [*found, *_without_merge(records)]
 
 
-def _answer(task: str, rows: list[Row], common: str, grid: Grid) -> str:
+def _answer(task: str, rows: list[formats.Row], common: str, grid: Grid) -> str:
     row = next((row for row in rows if row["chosen"] is True), None)
     if row is None:
         return f"On {task} there is no answer: no merge has finished."
     name, large = row["system"].removesuffix(common), pair_of(grid.systems[row["system"]], grid).large
+    score = formats.score(row["mean"])
     if row["delta_vs_reference"] is None:
         why = f"the fine-tuned {large} has no run to compare it with"
-        return f"On {task} the best merge, chosen on select, is {name} with {row['metric']} {_score(row)}; {why}."
+        return f"On {task} the best merge, chosen on select, is {name} with {row['metric']} {score}; {why}."
     goal = formats.reference_mean(row, rows)
     reached = f"{row['mean'] / goal:.0%} of the fine-tuned {large}" if goal > 0 and row["mean"] >= 0 else "less"
     if reached == "less":
-        reached = f"{row['metric']} {_score(row)} where the fine-tuned {large} has {formats.score(goal)}"
+        reached = f"{row['metric']} {score} where the fine-tuned {large} has {formats.score(goal)}"
     else:
-        reached += f" ({row['metric']} {_score(row)} of {formats.score(goal)})"
+        reached += f" ({row['metric']} {score} of {formats.score(goal)})"
     costs = [
         f"{formats.ratio(100 * row[f'{cost}_flops_ratio'])}% of its {what} FLOPs"
         for cost, what in (("train", "training"), ("inference", "inference"))
@@ -103,7 +97,7 @@ def _answer(task: str, rows: list[Row], common: str, grid: Grid) -> str:
     return f"On {task} the best merge, chosen on select ({name}), reaches {reached}{at}; {_told(row)}."
 
 
-def _told(row: Row) -> str:
+def _told(row: formats.Row) -> str:
     low, high = row["delta_ci_low"], row["delta_ci_high"]
     interval = "" if low is None else f" [{formats.points(low)}, {formats.points(high)}]"
     difference = f"the difference is {formats.points(row['delta_vs_reference'])} points{interval}"
@@ -116,12 +110,7 @@ def _told(row: Row) -> str:
 
 def _without_merge(records: Iterable[RunRecord]) -> list[str]:
     """State how many runs of merges chose strength 0 on `select`, if any."""
-    chosen = [
-        c.chosen for r in records if r.kind in ("weights", "composite") for c in r.choices if c.name == "strength"
-    ]
+    choices = [choice for record in records if record.kind in KINDS for choice in record.choices]
+    chosen = [choice.chosen for choice in choices if choice.name == "strength"]
     zeros = sum(value == 0 for value in chosen)
     return [f"{zeros} of {len(chosen)} runs of merges chose strength 0 on select, that is, no merge."] if zeros else []
-
-
-def _score(row: Row) -> str:
-    return formats.score(row["mean"])

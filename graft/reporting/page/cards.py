@@ -52,12 +52,11 @@ def _card(method: str, systems: list[str], comparison: pd.DataFrame, grid: Grid)
     what, paragraphs = documentation(method)
     rows = [row for row in formats.records(comparison) if row["system"] in systems]
     merges = dict.fromkeys(merge for name in systems if (merge := grid.systems[name].merge))
-    runs = " + ".join(known.inference)
     told = [
         ("kind", f"{known.kind}, {'one model of the large shape' if known.kind == 'weights' else 'runs both models'}"),
         ("reads", ", ".join(known.needs)),
         ("labels seen", known.label_use + (", and those its head sees" if known.heads else "")),
-        ("runs per example", runs),
+        ("runs per example", " + ".join(known.inference)),
         ("training FLOPs", _range(rows, "train_flops_ratio")),
         ("inference FLOPs", _range(rows, "inference_flops_ratio")),
         *((f"options of {merge}", _options(grid.merges[merge].options.values())) for merge in merges),

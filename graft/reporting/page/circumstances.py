@@ -23,7 +23,7 @@ def circumstances(records: list[RunRecord]) -> list[tuple[str, str]]:
         ("finished runs", str(len(records))),
         ("total time of their last jobs", f"{math.fsum(seconds) / 3600:.2f} h" if seconds else "not measured"),
         ("total energy of these jobs", f"{math.fsum(joules) / 3.6e6:.3g} kWh" if joules else "not measured"),
-        ("hardware", _counted(_hardware(one.hardware) for one in made)),
+        ("hardware", _counted(_listed(one.hardware) or "not recorded" for one in made)),
         ("device", _counted(one.device for one in made)),
         ("precision of training", _counted(one.precision for one in made)),
         ("threads", _counted(str(one.threads) for one in made)),
@@ -40,10 +40,6 @@ def absent(grid: Grid, paths: Paths) -> list[tuple[str, str, str]]:
     except ValueError:  # a local source no longer exists, so stale runs cannot be recognised
         check = False
     return [(one.run.id, one.state, one.why) for one in states(grid, paths, check=check) if one.state != "done"]
-
-
-def _hardware(values: dict[str, Any]) -> str:
-    return _listed(values) or "not recorded"
 
 
 def _listed(values: dict[str, Any]) -> str:

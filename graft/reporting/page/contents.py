@@ -1,41 +1,28 @@
 """Collect the contents of a report from a study's tables, records and figures; nothing here is HTML."""
 
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import pandas as pd
 import yaml
 
 from graft.reporting import captions, csv_files, documents, formats, transfer
-from graft.reporting.documents import Cell, Section
+from graft.reporting.documents import Section
 from graft.reporting.page import answers, circumstances
 from graft.reporting.page.cards import Card, cards
+from graft.reporting.runs import finished_runs
 from graft.study import records
 from graft.study.grid import Grid
 from graft.study.paths import Paths
-from graft.study.records import RunRecord
-
-Write = Callable[[Any], str]
-
-
-@dataclass(frozen=True)
-class FigureFile:
-    """A drawn figure: its heading, caption and svg file."""
-
-    heading: str
-    caption: str
-    file: Path
 
 
 @dataclass(frozen=True)
 class TaskPart:
-    """A report's part on one task."""
+    """A report's part on one task; `figures`: heading, caption and svg file of each."""
 
     name: str
     comparison: Section
-    figures: tuple[FigureFile, ...]
+    figures: tuple[tuple[str, str, Path], ...]
 
 
 @dataclass(frozen=True)
@@ -58,10 +45,9 @@ class Contents:
 def contents(grid: Grid, paths: Paths) -> Contents:
     """Read a study's outputs so far; raises FileNotFoundError if a table is missing, and says how to make it."""
     comparison, runs = csv_files.read_comparison(paths), csv_files.read_csv(paths.tables / csv_files.RUNS)
-    significance, aggregate = (
-        csv_files.read_csv(paths.tables / name) for name in (csv_files.SIGNIFICANCE, csv_files.AGGREGATE)
-    )
-    finished = _finished(runs, paths)
+    significance = csv_files.read_csv(paths.tables / csv_files.SIGNIFICANCE)
+    aggregate = csv_files.read_csv(paths.tables / csv_files.AGGREGATE)
+    found = [records.read(folder / "run.json") for *_, folder in finished_runs(runs, paths)]
     parts = documents.sections(comparison, significance, aggregate, grid.study.statistics.confidence)
     by_heading = {part.heading: part for part in parts}
     own = tuple(TaskPart(task, by_heading.pop(task), _figures(paths, task)) for task in comparison["task"].unique())
@@ -70,25 +56,19 @@ def contents(grid: Grid, paths: Paths) -> Contents:
         question=answers.question(grid),
         answers=tuple(answers.answers(comparison, grid)),
         not_beaten=tuple(answers.not_beaten(comparison)),
-        warnings=tuple(answers.warnings(comparison, runs, finished, grid)),
+        warnings=tuple(answers.warnings(comparison, runs, found, grid)),
         tasks=own,
         more=(*by_heading.values(), *_costs(paths), _tests(significance), *_transfers(grid, paths)),
         absent=tuple(circumstances.absent(grid, paths)),
         cards=tuple(cards(comparison, grid)),
-        circumstances=tuple(circumstances.circumstances(finished)),
+        circumstances=tuple(circumstances.circumstances(found)),
         config=yaml.safe_dump(grid.study.model_dump(mode="json", by_alias=True), sort_keys=False, allow_unicode=True),
     )
 
 
-def _finished(runs: pd.DataFrame, paths: Paths) -> list[RunRecord]:
-    done = runs[runs["state"] == "done"]
-    keys = zip(done["task"], done["system"], done["seed"], strict=True)
-    return [records.read(paths.run(*key) / "run.json") for key in keys]
-
-
-def _figures(paths: Paths, task: str) -> tuple[FigureFile, ...]:
-    files = {name: paths.figures / f"{name}.{task}.svg" for name in captions.FIGURES}
-    return tuple(FigureFile(*captions.FIGURES[name], file) for name, file in files.items() if file.is_file())
+def _figures(paths: Paths, task: str) -> tuple[tuple[str, str, Path], ...]:
+    found = ((*texts, paths.figures / f"{name}.{task}.svg") for name, texts in captions.FIGURES.items())
+    return tuple(figure for figure in found if figure[2].is_file())
 
 
 def _costs(paths: Paths) -> list[Section]:
@@ -96,7 +76,7 @@ def _costs(paths: Paths) -> list[Section]:
     path = paths.tables / csv_files.COSTS
     if not path.is_file():
         return []
-    columns: dict[str, tuple[str, Write]] = {
+    columns = {
         "task": ("task", str),
         "system": ("system", str),
         "training FLOPs": ("train_flops", formats.flops),
@@ -119,24 +99,18 @@ def _costs(paths: Paths) -> list[Section]:
         "measured: for inference once per architecture, one example at a time (ms) and in batches (examples per s); "
         "s to make is the time of the last job alone, without the jobs it builds on."
     )
-    return [_section("Cost", csv_files.read_csv(path), columns, note)]
+    return [documents.section("Cost", csv_files.read_csv(path), columns, note)]
 
 
 def _tests(significance: pd.DataFrame) -> Section:
-    table = significance.assign(
-        interval=[
-            formats.with_interval(row["difference"], row["new_low"], row["new_high"], formats.difference)
-            for row in formats.records(significance)
-        ]
-    )
-    columns: dict[str, tuple[str, Write]] = {
+    columns = {
         "task": ("task", str),
         "system": ("system", str),
         "against": ("versus", lambda versus: str(versus).replace("_", " ")),
         "which is": ("other", str),
         "seeds": ("n_seeds", str),
         "examples": ("n_examples", "{:,}".format),
-        "difference": ("interval", str),
+        "difference": ("difference", formats.difference, "new_low", "new_high"),
         "sd over seeds": ("seed_sd", formats.score),
         "margin": ("margin", "{:g}".format),
         "p": ("p_value", "{:.2g}".format),
@@ -150,7 +124,7 @@ def _tests(significance: pd.DataFrame) -> Section:
         "the verdict are for the primary family. Needed: what would detect a true difference of one margin in four "
         "of five studies."
     )
-    return _section("Every difference", table, columns, note, {"difference": "difference"})
+    return documents.section("Every difference", significance, columns, note)
 
 
 def _transfers(grid: Grid, paths: Paths) -> list[Section]:
@@ -160,27 +134,3 @@ def _transfers(grid: Grid, paths: Paths) -> list[Section]:
         return []
     nothing = pd.DataFrame(columns=["task", "system", "versus"])
     return documents.sections(csv_files.read_csv(path), nothing, pd.DataFrame(), grid.study.statistics.confidence)
-
-
-def _section(
-    heading: str,
-    table: pd.DataFrame,
-    columns: Mapping[str, tuple[str, Write]],
-    note: str,
-    orders: Mapping[str, str] | None = None,
-) -> Section:
-    """Make a section from a table.
-
-    columns: by heading, a column and the function that formats its values; empty columns are left out. orders: by
-    heading, the column to sort by if it is another one.
-    """
-    shown = {heading: column for heading, column in columns.items() if table[column[0]].notna().any()}
-    rows = []
-    for row in formats.records(table):
-        cells = []
-        for title, (column, write) in shown.items():
-            value, order = row[column], row[(orders or {}).get(title, column)]
-            text = formats.NOTHING if value is None else write(value)
-            cells.append(Cell(text, order=order if isinstance(order, int | float) else None))
-        rows.append(tuple(cells))
-    return Section(heading, tuple(title.strip() for title in shown), tuple(rows), (note,))

@@ -37,9 +37,7 @@ def inline_svg(file: Path) -> Markup:
     text = file.read_text()
     text = text[text.index("<svg") :]
     text = re.sub(r"<metadata>.*?</metadata>|<!--.*?-->", "", text, flags=re.DOTALL)
-    prefix = file.stem
-    text = re.sub(r'( id="|xlink:href="#|url\(#)', lambda match: f"{match[1]}{prefix}.", text)
-    return Markup(text)
+    return Markup(re.sub(r'( id="|xlink:href="#|url\(#)', lambda match: f"{match[1]}{file.stem}.", text))
 
 
 def linked(text: str) -> Markup:

@@ -4,7 +4,7 @@ import re
 import pytest
 
 from graft.io import files
-from graft.reporting.figures import catalogue, style
+from graft.reporting.figures import catalogue, strengths, style, training
 
 DRAWN = ("metric-vs-training-flops", "metric-vs-inference-flops", "differences", "seeds")
 
@@ -12,7 +12,8 @@ DRAWN = ("metric-vs-training-flops", "metric-vs-inference-flops", "differences",
 @pytest.fixture
 def without_records(source, monkeypatch):
     """A study of whose runs there are tables only."""
-    monkeypatch.setattr(type(source), "finished", lambda self: iter(()))
+    for module in (strengths, training):
+        monkeypatch.setattr(module, "finished_runs", lambda runs, paths: iter(()))
     return source
 
 

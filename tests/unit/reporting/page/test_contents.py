@@ -8,10 +8,10 @@ VALUES = {"finetune.big": {0: 0.9, 1: 0.91}, "finetune.tiny": {0: 0.8, 1: 0.8}, 
 def test_a_task_has_its_comparison_and_its_figures_in_the_order_of_the_report(reported):
     (part,) = reported(VALUES).tasks
     assert part.name == "rte" and len(part.comparison.rows) >= 3
-    drawn = [figure.file.name.removesuffix(".rte.svg") for figure in part.figures]
+    drawn = [file.name.removesuffix(".rte.svg") for *_, file in part.figures]
     assert len(drawn) == 4 and drawn == [name for name in captions.FIGURES if name in drawn]
-    assert all(figure.file.is_file() for figure in part.figures)
-    assert [(f.heading, f.caption) for f in part.figures] == [captions.FIGURES[name] for name in drawn]
+    assert all(file.is_file() for *_, file in part.figures)
+    assert [texts for *texts, _ in part.figures] == [list(captions.FIGURES[name]) for name in drawn]
 
 
 def test_a_report_names_its_study_config_and_methods(reported):
