@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from graft.config.sources import FileData, GeneratedData, HubData
-from graft.config.study import Task
+from graft.config.tasks import Task
 from graft.io import files
 from graft.registry.tasks import TaskRow
 from graft.tasks import generated

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from transformers import BertTokenizerFast
 
-from graft.config.study import Task
+from graft.config.tasks import Task
 from graft.io import files
 from graft.tasks.prepare import prepare_task
 from graft.tasks.tokens import TokenisedSplit, cut_lengths, load_tokenizer, tokenize_task
