@@ -9,7 +9,6 @@ of a text, since softmax is invariant to a shift shared by all keys; and the stu
 """
 
 import math
-import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -28,8 +27,8 @@ from graft.training.distil_start import fit_pooler, start_from_teacher, state_ba
 from graft.training.unlabelled import (
     Autocast,
     Batch,
-    Pretrained,
-    Progress,
+    Running,
+    Steps,
     Text,
     autocast_for,
     encode,
@@ -47,26 +46,22 @@ def distil_model(
     options: DistilOptions,
     out_folder: str | Path,
     seed: int,
-    *,
-    precision: str = "fp32",
-    device: str = "cpu",
-    progress: Progress | None = None,
-    log_path: str | Path | None = None,
-) -> Pretrained:
+    running: Running | None = None,
+) -> Steps:
     """Distil the teacher into a new encoder of `shape`, saved in `out_folder` with the teacher's tokenizer.
 
     A text is one string, or a pair that is joined as [CLS] a [SEP] b [SEP]. The folder holds `model.safetensors`,
     `config.json`, the tokenizer files and `fit_dense.safetensors`: weight [w_L, w_S], bias [w_L]. Output is
-    byte-identical for equal seeds, texts, options and thread counts. `progress` and the JSONL file `log_path` get a
-    record every `options.log_every` steps: step, loss, hidden, attention, learning_rate, examples_per_second, padding.
-    Raises ValueError if `shape` cannot follow the teacher's, or if there are no texts.
+    byte-identical for equal seeds, texts, options and thread counts. Records: step, loss, hidden, attention,
+    learning_rate, examples_per_second, padding. Raises ValueError if `shape` cannot follow the teacher's, or if there
+    are no texts.
     """
-    teacher_folder = Path(teacher_folder)
+    teacher_folder, running = Path(teacher_folder), running or Running()
+    device, autocast = running.device, autocast_for(running.device, running.precision)
     teacher_shape = Shape.of(teacher_folder)
     check_shapes(teacher_shape, shape)
     if not texts:
         raise ValueError(f"distilling {teacher_folder}: no texts; give the train texts of the study's tasks")
-    started = time.monotonic()
     torch.manual_seed(seed)
     teacher = load_encoder(teacher_folder).to(device).requires_grad_(False)
     student = BertModel(student_config(teacher.config, shape, options.dropout)).to(device)
@@ -74,7 +69,6 @@ def distil_model(
         # On a CPU torch's fused attention is slower than eager attention: 3 times, for heads of width 16 with backward.
         teacher.set_attn_implementation("eager")
         student.set_attn_implementation("eager")
-    autocast = autocast_for(device, precision)
     encoded = encode(teacher_folder, texts, min(options.max_tokens, teacher_shape.positions, shape.positions))
     order = torch.Generator().manual_seed(seed)
     sample = torch.randperm(len(encoded), generator=order)[: options.start_texts].tolist()
@@ -102,19 +96,13 @@ def distil_model(
         step_flops,
         options,
         f"distilling {teacher_folder}",
-        autocast=autocast,
-        device=device,
-        started=started,
-        progress=progress,
-        log_path=log_path,
+        running,
     )
     loss_of.close()
     student.eval()
     fit_pooler(student, teacher, start_batches, autocast)
-    seconds = time.monotonic() - started
     _save(Path(out_folder), teacher_folder, student, fit_dense)
-    flops = start_flops + done.flops
-    return Pretrained(Path(out_folder), options.steps, flops, seconds, done.examples / seconds, done.curve)
+    return Steps(start_flops + done.flops, done.curve)
 
 
 def student_config(teacher: BertConfig, shape: Shape, dropout: float) -> BertConfig:
