@@ -110,15 +110,8 @@ def cut_lengths(first: int, second: int | None, max_tokens: int) -> tuple[int, i
     room = max_tokens - 3
     if first + second <= room:
         return first, second
-    short = min(first, second)
-    if short > room:
-        long = short
-    else:
-        long = max(short, room - short)
-    if short + long > room:
-        short = room // 2
-        long = short + room % 2
-    return (short, long) if first <= second else (long, short)
+    short = min(first, second, room // 2)
+    return (short, room - short) if first <= second else (room - short, short)
 
 
 def load_tokenizer(folder: str | Path) -> Tokenizer:
