@@ -10,20 +10,7 @@ from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from graft.config.section import (
-    Commit,
-    Few,
-    Fraction,
-    Name,
-    Positive,
-    Rate,
-    Repo,
-    Section,
-    Seed,
-    Share,
-    Tokens,
-    Weight,
-)
+from graft.config.section import Commit, Few, Fraction, Name, Positive, Rate, Repo, Section, Seed, Share, Tokens, Weight
 from graft.io.names import check_known
 from graft.registry.tasks import TASKS
 

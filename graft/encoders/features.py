@@ -22,10 +22,7 @@ FIT_SEED = 0
 
 
 def embed(
-    model: BertModel,
-    splits: dict[str, TokenisedSplit],
-    max_tokens: int,
-    progress: Callable[[int, int, str], None],
+    model: BertModel, splits: dict[str, TokenisedSplit], max_tokens: int, progress: Callable[[int, int, str], None]
 ) -> tuple[dict[str, np.ndarray], int]:
     """Return the pooled last hidden states `<split>.cls` and `<split>.mean` [rows, w], and the forward FLOPs."""
     shape = Shape.from_config(model.config.to_dict())

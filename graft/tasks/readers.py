@@ -21,17 +21,17 @@ def source_files(source: FileData, where: str, splits: Sequence[str] = OF_A_TASK
 
     Raises ValueError for a missing folder or file.
     """
-    folder = Path(os.path.expandvars(os.path.expanduser(source.folder)))
+    folder = os.path.expandvars(os.path.expanduser(source.folder))
     wanted = " and ".join(f"{split}.{source.kind}" for split in splits)
-    if "$" in (expanded := str(folder)):
-        name = expanded[expanded.index("$") :].split("/")[0].strip("${}")
+    if "$" in folder:
+        name = folder[folder.index("$") :].split("/")[0].strip("${}")
         raise ValueError(f"{where}.folder: {source.folder} needs the environment variable {name}; export {name}=FOLDER")
-    if not folder.is_dir():
+    if not Path(folder).is_dir():
         raise ValueError(f"{where}.folder: {folder} is not a folder; it should contain {wanted}")
-    found = {split: folder / f"{split}.{source.kind}" for split in splits}
+    found = {split: Path(folder) / f"{split}.{source.kind}" for split in splits}
     for file in found.values():
         if not file.is_file():
-            others = sorted(other.name for other in folder.glob("*.*") if other.is_file())[:9]
+            others = sorted(other.name for other in file.parent.glob("*.*") if other.is_file())[:9]
             listed = f" (it contains {', '.join(others)})" if others else ""
             raise ValueError(f"{where}.folder: {file} is missing; the folder needs {wanted}{listed}")
     return found

@@ -8,8 +8,9 @@ of a text, since softmax is invariant to a shift shared by all keys; and the stu
 (`graft.training.distil_start`).
 """
 
+import functools
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -133,16 +134,13 @@ class _Losses:
             for index in range(student.config.num_hidden_layers):
                 attention = model.encoder.layer[(index + 1) * step - 1].attention.self
                 for part in ("query", "key"):
-                    hook = self._keep(f"{who}.{index}.{part}")
+                    hook = functools.partial(self._keep, f"{who}.{index}.{part}")
                     self.handles.append(getattr(attention, part).register_forward_hook(hook))
         self.hidden_variance = [1.0] * (student.config.num_hidden_layers + 1)
         self.score_variance = [1.0] * student.config.num_hidden_layers
 
-    def _keep(self, name: str) -> Callable[..., None]:
-        def keep(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            self.caught[name] = output
-
-        return keep
+    def _keep(self, name: str, _module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        self.caught[name] = output
 
     def close(self) -> None:
         """Remove the hooks."""
@@ -204,11 +202,7 @@ class _Losses:
 
 
 def _start(
-    student: BertModel,
-    teacher: BertModel,
-    batches: Sequence[Batch],
-    autocast: Autocast,
-    start: str,
+    student: BertModel, teacher: BertModel, batches: Sequence[Batch], autocast: Autocast, start: str
 ) -> tuple[Tensor, Tensor]:
     """Initialise the student in place; returns the projection's weight [w_L, w_S] and bias [w_L]."""
     if start == "teacher":
