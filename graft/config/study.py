@@ -157,11 +157,10 @@ class Study(Section):
 
     def keeps(self, run_id: str, ending: str) -> bool:
         """Whether the include and exclude patterns keep this run; `ending`: the suffix that short names omit."""
-
-        def among(patterns: tuple[str, ...]) -> bool:
-            return any(matches(run_id, pattern, ending) for pattern in patterns)
-
-        return among(self.include) and not among(self.exclude)
+        kept, left_out = (
+            any(matches(run_id, pattern, ending) for pattern in patterns) for patterns in (self.include, self.exclude)
+        )
+        return kept and not left_out
 
 
 def parse(values: dict[str, Any]) -> Study:

@@ -10,7 +10,7 @@ from safetensors.numpy import load_file, save_file
 from transformers import BertModel
 
 from graft.encoders.inference import Batch, pass_flops, run
-from graft.encoders.pooling import pool
+from graft.encoders.states import pool
 from graft.flops.counts import encoder_flops
 from graft.registry.options import Pooling
 from graft.registry.shapes import Shape

@@ -90,15 +90,8 @@ def distil_model(
         return rows * distil_step_flops(teacher_shape, shape, length)
 
     student.train()
-    done = train(
-        [*student.parameters(), *fit_dense.parameters()],
-        epochs(encoded, options.batch_size, order),
-        loss_of,
-        step_flops,
-        options,
-        f"distilling {teacher_folder}",
-        running,
-    )
+    parameters, batches = [*student.parameters(), *fit_dense.parameters()], epochs(encoded, options.batch_size, order)
+    done = train(parameters, batches, loss_of, step_flops, options, f"distilling {teacher_folder}", running)
     loss_of.close()
     student.eval()
     fit_pooler(student, teacher, start_batches, autocast)

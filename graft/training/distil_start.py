@@ -171,17 +171,13 @@ def _start_embeddings(student: BertModel, teacher: BertModel, basis: Basis, outp
         for table in (large.word_embeddings, large.position_embeddings, large.token_type_embeddings)
     )
     gain, bias = large.LayerNorm.weight.cpu().double(), large.LayerNorm.bias.cpu().double()
-    position_mean, kind_mean = position.mean(0), kind.mean(0)
-    whole = word + position_mean + kind_mean
+    whole = word + position.mean(0) + kind.mean(0)
     deviation = whole.std(1, keepdim=True, correction=0).clamp_min(1e-6)
     into = gain[:, None] * basis.directions * basis.scale  # [w_L, w_S]
     offset = basis.scale * (bias - outputs.double().mean(0)) @ basis.directions
     small.word_embeddings.weight.copy_((whole - whole.mean(1, keepdim=True)) / deviation @ into + offset)
-    for table, values, mean in (
-        (small.position_embeddings, position, position_mean),
-        (small.token_type_embeddings, kind, kind_mean),
-    ):
-        difference = values - mean
+    for table, values in ((small.position_embeddings, position), (small.token_type_embeddings, kind)):
+        difference = values - values.mean(0)
         rows = (difference - difference.mean(1, keepdim=True)) / deviation.mean() @ into
         table.weight.copy_(rows[: len(table.weight)])  # a student may have fewer positions
 
@@ -201,19 +197,9 @@ def _start_layer(
     Returns the fitted layer's output states [n, w_S].
     """
     theirs, ours = target.attention.self, layer.attention.self
-    want = captured(
-        teacher,
-        batches,
-        {
-            "q": (theirs.query, "output"),
-            "k": (theirs.key, "output"),
-            "v": (theirs.value, "output"),
-            "attended": (target.attention.output, "output"),
-            "inner": (target.intermediate.dense, "output"),
-            "state": (target, "output"),
-        },
-        autocast,
-    )
+    parts = {"q": theirs.query, "k": theirs.key, "v": theirs.value}
+    parts |= {"attended": target.attention.output, "inner": target.intermediate.dense, "state": target}
+    want = captured(teacher, batches, {name: (module, "output") for name, module in parts.items()}, autocast)
     out_weight = target.attention.output.dense.weight.cpu().double().T @ basis.directions  # [w_L, w_S]
     reduced = _reduced_heads(
         want["q"], want["k"], want["v"], out_weight, ours.num_attention_heads, ours.attention_head_size
@@ -241,13 +227,8 @@ def _reduced_heads(
     shared by all keys), of C_v^½ W_O for outputs. `out_weight` is W_Oᵀ in student coordinates [heads * d, w_S].
     """
     reduced = []
-    for q_h, k_h, v_h, out_h in zip(
-        q.double().chunk(heads, 1),
-        k.double().chunk(heads, 1),
-        v.double().chunk(heads, 1),
-        out_weight.chunk(heads, 0),
-        strict=True,
-    ):
+    by_head = (states.double().chunk(heads, 1) for states in (q, k, v))
+    for q_h, k_h, v_h, out_h in zip(*by_head, out_weight.chunk(heads, 0), strict=True):
         q_root, q_inverse = _roots(q_h.T @ q_h / len(q_h))
         k_centred = k_h - k_h.mean(0)
         k_root, k_inverse = _roots(k_centred.T @ k_centred / len(k_h))

@@ -202,10 +202,10 @@ class _Loop:
                 log.write_bytes(b"")
             else:
                 os.truncate(log, self.position.log_bytes)
-        names = {"wandb": {"name": name}, "mlflow": {"run_name": name}}
-        if asked := self.world.launch.trackers:
+        if self.world.launch.trackers:
             config = {key: str(value) for key, value in self.effective().items()}
-            self.world.accelerator.init_trackers("graft", config, {k: v for k, v in names.items() if k in asked})
+            names = {"wandb": {"name": name}, "mlflow": {"run_name": name}}
+            self.world.accelerator.init_trackers("graft", config, names)
 
     def run(self) -> None:
         """Train to the end, scoring epochs on the way."""
@@ -334,19 +334,15 @@ class _Loop:
     def score_epoch(self, **values: float) -> None:
         """Score the model on `select`, and keep its weights if it is the best so far."""
         position, raw = self.position, self.world.whole()
-        predicted = self.predict(raw)
-        if predicted is None:
-            self.asked = True
-            return self.save()  # it raises Stopped
-        score = metrics.primary(predicted, self.training.select.labels, self.training.row)
+        score = metrics.primary(self.predict(raw), self.training.select.labels, self.training.row)
         position.flops["select"] += self.select_flops
         if not position.epochs or score > position.epochs[position.best]["select"]:
             position.best = len(position.epochs)
             self.best_state = {k: v.detach().to("cpu", copy=True) for k, v in raw.state_dict().items()}
         position.epochs.append({**values, "select": score})
 
-    def predict(self, raw: nn.Module) -> np.ndarray | None:
-        """Logits of `select` [n, c], its batches shared among the processes; None if one was stopped meanwhile."""
+    def predict(self, raw: nn.Module) -> np.ndarray:
+        """Logits of `select` [n, c], its batches shared among the processes; raises Stopped if one was asked to stop."""
         tokens, longest, world = self.training.select.tokens, self.settings.max_tokens, self.world
         raw.eval()
 
@@ -364,7 +360,8 @@ class _Loop:
             found, stopped = None, True
         shares = world.gather((rows, found, stopped))
         if any(stopped for *_, stopped in shares):
-            return None
+            self.asked = True
+            self.save()  # it raises Stopped
         parts = [(rows, found) for rows, found, _ in shares if found is not None]
         result = np.empty((len(tokens), parts[0][1].shape[1]), dtype=np.float32)
         for rows, found in parts:

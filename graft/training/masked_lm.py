@@ -61,20 +61,17 @@ def pretrain_model(
     # Removed during training: no loss depends on it.
     pooler, encoder.pooler = encoder.pooler, None
 
+    def losses(batch: Batch) -> dict[str, Tensor]:
+        return {"loss": guesser.loss(encoder, batch)}
+
     def step_flops(batch: Batch) -> int:
         rows, length = batch["input_ids"].shape
         return masked_lm_flops(shape, rows, length, int((batch["labels"] != NOTHING).sum()))
 
     encoder.train()
-    done = train(
-        [*encoder.parameters(), *guesser.parameters()],
-        masked_batches(epochs(encoded, options.batch_size, draws), vocabulary, options.masked, draws),
-        lambda batch: {"loss": guesser.loss(encoder, batch)},
-        step_flops,
-        options,
-        f"pre-training like {like_folder}",
-        running,
-    )
+    parameters = [*encoder.parameters(), *guesser.parameters()]
+    batches = masked_batches(epochs(encoded, options.batch_size, draws), vocabulary, options.masked, draws)
+    done = train(parameters, batches, losses, step_flops, options, f"pre-training like {like_folder}", running)
     encoder.pooler = pooler
     save_encoder(encoder.eval(), like_folder, out_folder)
     return done

@@ -50,10 +50,15 @@ class World:
             _keep_memory()
         self.backend = "gloo" if on_cpu else "nccl"
         handlers = [InitProcessGroupKwargs(backend=self.backend)] if launch.distributed else []
+        plugin = None
+        if launch.stage:
+            from accelerate import DeepSpeedPlugin  # deepspeed takes seconds to import
+
+            plugin = DeepSpeedPlugin(hf_ds_config=deepspeed_config(launch, self.precision, clip))
         self.accelerator = Accelerator(
             mixed_precision="bf16" if self.precision == "bf16" and not launch.stage else "no",
             cpu=on_cpu and not launch.stage,
-            deepspeed_plugin=self._deepspeed() if launch.stage else None,
+            deepspeed_plugin=plugin,
             kwargs_handlers=handlers,
             log_with=list(launch.trackers) or None,
             project_dir=log_folder if launch.trackers else None,
@@ -193,11 +198,6 @@ class World:
             "packed": self.packs,
             "pass_tokens": self.launch.pass_tokens,
         }
-
-    def _deepspeed(self) -> Any:
-        from accelerate import DeepSpeedPlugin  # deepspeed takes seconds to import
-
-        return DeepSpeedPlugin(hf_ds_config=deepspeed_config(self.launch, self.precision, self.clip))
 
     def _check_processes(self) -> None:
         found = self.accelerator

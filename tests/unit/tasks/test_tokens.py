@@ -17,7 +17,7 @@ def test_cut_lengths_equal_hugging_face_longest_first(pico_models):
         ids = tokenizer(" ".join(["film"] * first), " ".join(["dog"] * second), truncation=True, max_length=limit)
         types = np.array(ids["token_type_ids"])
         theirs = int((types == 0).sum()) - 2, int((types == 1).sum()) - 1
-        assert cut_lengths(first, second, limit) == theirs, (first, second, limit)
+        assert cut_lengths(first, second, max_tokens=limit) == theirs, (first, second, limit)
 
 
 @pytest.mark.parametrize("task", ["sst2", "rte"])
