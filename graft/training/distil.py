@@ -79,7 +79,6 @@ def distil_model(
     with torch.no_grad():
         fit_dense.weight.copy_(weight)
         fit_dense.bias.copy_(bias)
-
     loss_of = _Losses(student, teacher, fit_dense, options)
     loss_of.measure_variance(start_batches, autocast)
     start_sizes = [(len(ids), ids.shape[1]) for ids in (batch["input_ids"] for batch in start_batches)]
@@ -95,7 +94,11 @@ def distil_model(
     loss_of.close()
     student.eval()
     fit_pooler(student, teacher, start_batches, autocast)
-    _save(Path(out_folder), teacher_folder, student, fit_dense)
+    projection = {"weight": fit_dense.weight.detach().cpu().contiguous(), "bias": fit_dense.bias.detach().cpu()}
+    with files.atomic_folder(out_folder) as folder:
+        save_model(student, folder)
+        save_file(projection, folder / "fit_dense.safetensors")
+        files.copy_into(teacher_folder, folder, files.TOKENIZER)
     return Steps(start_flops + done.flops, done.curve)
 
 
@@ -208,11 +211,3 @@ def _start(
             own = getattr(small, name).weight
             own.copy_((table @ basis.directions)[: len(own)])
     return basis.weight.float(), basis.mean.float()
-
-
-def _save(out: Path, teacher_folder: Path, student: BertModel, fit_dense: nn.Linear) -> None:
-    with files.atomic_folder(out) as folder:
-        save_model(student, folder)
-        projection = {"weight": fit_dense.weight.detach().cpu().contiguous(), "bias": fit_dense.bias.detach().cpu()}
-        save_file(projection, folder / "fit_dense.safetensors")
-        files.copy_into(teacher_folder, folder, files.TOKENIZER)

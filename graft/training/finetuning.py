@@ -342,7 +342,7 @@ class _Loop:
         position.epochs.append({**values, "select": score})
 
     def predict(self, raw: nn.Module) -> np.ndarray:
-        """Logits of `select` [n, c], its batches shared among the processes; raises Stopped if one was asked to stop."""
+        """Logits of `select` [n, c], its batches shared among the processes; raises Stopped if one is to stop."""
         tokens, longest, world = self.training.select.tokens, self.settings.max_tokens, self.world
         raw.eval()
 
