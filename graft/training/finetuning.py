@@ -22,6 +22,7 @@ from graft.config.models import FineTuning
 from graft.encoders.batches import INFERENCE_BATCH, WINDOW, inference_batches, padding_waste, passes, training_batches
 from graft.encoders.inference import Batch, Split, pass_flops, run
 from graft.flops.counts import classifier_flops, training_flops
+from graft.io.progress import Report
 from graft.registry.shapes import Shape
 from graft.registry.tasks import TaskRow
 from graft.tasks import metrics
@@ -126,7 +127,7 @@ class Training:
     """Training resumes where an earlier attempt was stopped or killed, and reaches the same weights."""
 
 
-def finetune(model: nn.Module, training: Training, progress: Callable[[int, int, str], None]) -> FineTuned:
+def finetune(model: nn.Module, training: Training, progress: Report) -> FineTuned:
     """Fine-tune `model` in place and return it with the weights of its best epoch on `select`.
 
     `model` returns logits for a batch of its splits, and the loss if it is given labels, as Hugging Face's classifiers
@@ -146,14 +147,7 @@ def finetune(model: nn.Module, training: Training, progress: Callable[[int, int,
 class _Loop:
     """The loop of a training in one of its processes; `position` is how far it has come."""
 
-    def __init__(
-        self,
-        world: World,
-        request: Request,
-        model: nn.Module,
-        training: Training,
-        progress: Callable[[int, int, str], None],
-    ) -> None:
+    def __init__(self, world: World, request: Request, model: nn.Module, training: Training, progress: Report) -> None:
         self.world, self.request, self.training, self.progress = world, request, training, progress
         self.settings, train = training.settings, training.train
         # Processes draw different dropout masks.
