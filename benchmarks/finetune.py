@@ -36,7 +36,7 @@ from transformers import BertForSequenceClassification, Trainer, TrainingArgumen
 from graft.compute.hardware import device_of, precision_of, use_threads
 from graft.config.launch import Launch
 from graft.config.models import FineTuning, PackageModel
-from graft.config.study import Task
+from graft.config.tasks import Task
 from graft.encoders.bert import bert_config, new_classifier, set_labels
 from graft.encoders.local_models import local_folder
 from graft.registry.shapes import Shape
@@ -44,7 +44,7 @@ from graft.registry.tasks import TaskRow
 from graft.study import launcher
 from graft.tasks.prepare import prepare_task
 from graft.tasks.tokens import TokenisedSplit, tokenize_task
-from graft.training.finetuning import FineTuned, Labelled, PassCost, _Training, finetune
+from graft.training.finetuning import FineTuned, Labelled, PassCost, Training, _Loop, finetune
 from graft.training.graphs import Replayed
 from graft.training.world import World
 
@@ -78,7 +78,7 @@ class Inside:
     def timing(self) -> ExitStack:
         """While it is open, forward and backward passes and optimizer steps are timed."""
         stack = ExitStack()
-        for owner, name in ((_Training, "add_gradients"), (Replayed, "__call__"), (World, "step")):
+        for owner, name in ((_Loop, "add_gradients"), (Replayed, "__call__"), (World, "step")):
             stack.enter_context(patch.object(owner, name, self._timed(getattr(owner, name))))
         return stack
 
@@ -136,10 +136,9 @@ def ours(name: str, row: TaskRow, train: Labelled, select: Labelled, launch: Lau
     def run() -> tuple[dict, FineTuned, Shape]:
         """What is logged of the epoch, the outcome, and the model's shape."""
         model, shape = model_of(name, row)
-        result = finetune(
-            model.to(device_of(launch)), row, train, select, SETTINGS, 0, launch, log, lambda *_: None,
-            cost=PassCost.of_classifier(shape, row.outputs),
-        )  # fmt: skip
+        cost = PassCost.of_classifier(shape, row.outputs)
+        training = Training(row, train, select, SETTINGS, 0, launch, log, cost)
+        result = finetune(model.to(device_of(launch)), training, lambda *_: None)
         AcceleratorState._reset_state()  # else a second DeepSpeed is refused
         return json.loads(log.read_text().splitlines()[-1]) if RANK == 0 else {}, result, shape
 

@@ -9,6 +9,7 @@ from graft.study.steps.models import DistilModel
 from graft.tasks.texts import train_texts
 from graft.training.distil import distil_model
 from graft.training.saving import write_manifest
+from graft.training.unlabelled import Running
 
 
 def main() -> None:
@@ -25,6 +26,8 @@ def main() -> None:
             text = f"loss {record['loss']:.4f} {record['examples_per_second']:.0f} examples/s"
             report(int(record["step"]), source.options.steps, text)
 
+        log = paths.logs / f"distil_model/{step.model}.jsonl"
+        running = Running(hardware.device_of(launch), hardware.precision_of(launch), show, log)
         result = distil_model(
             teacher,
             texts,
@@ -32,10 +35,7 @@ def main() -> None:
             source.options,
             out,
             source.seed,
-            precision=hardware.precision_of(launch),
-            device=hardware.device_of(launch),
-            progress=show,
-            log_path=paths.logs / f"distil_model/{step.model}.jsonl",
+            running,
         )
     facts = {"texts": len(texts), "pretraining_flops": result.flops, "curve": result.curve}
     write_manifest(out, step.fingerprint(grid), source, launch, started, **facts)

@@ -6,6 +6,7 @@ from graft.study.steps.models import PretrainModel
 from graft.tasks.texts import train_texts
 from graft.training.masked_lm import pretrain_model
 from graft.training.saving import write_manifest
+from graft.training.unlabelled import Running
 
 
 def main() -> None:
@@ -20,19 +21,18 @@ def main() -> None:
             text = f"loss {record['loss']:.4f} {record['examples_per_second']:.0f} examples/s"
             report(int(record["step"]), source.options.steps, text)
 
+        log = paths.logs / f"pretrain_model/{step.model}.jsonl"
+        running = Running(hardware.device_of(launch), hardware.precision_of(launch), show, log)
         result = pretrain_model(
             runs.model_folder(grid, paths, source.like),
             texts,
             source.options,
             paths.model(step.model),
             source.seed,
-            precision=hardware.precision_of(launch),
-            device=hardware.device_of(launch),
-            progress=show,
-            log_path=paths.logs / f"pretrain_model/{step.model}.jsonl",
+            running,
         )
     facts = {"texts": len(texts), "pretraining_flops": result.flops, "curve": result.curve}
-    write_manifest(result.folder, step.fingerprint(grid), source, launch, started, **facts)
+    write_manifest(paths.model(step.model), step.fingerprint(grid), source, launch, started, **facts)
 
 
 if __name__ == "__main__":

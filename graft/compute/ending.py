@@ -35,8 +35,6 @@ _WORDS = {
     errno.EIO: "its disk failed, or is full",
     errno.ESTALE: "its file server no longer knows it; try again",
 }
-
-
 _WITHOUT_PLACE = {
     errno.ENOENT: "the working folder no longer exists; change to another",
     errno.ENOSPC: "no space is left for this output; free some, or redirect it elsewhere",
@@ -106,14 +104,11 @@ def _full(place: Path, number: int) -> str:
         return "your quota on its disk is exhausted; free some space, or name another place"
     folder = _existing(place)
     free = f" ({shutil.disk_usage(folder).free / 1e6:.1f} MB are free)" if folder else ""
-    other = "set TMPDIR to a folder with more space" if _is_scratch(place) else "name another place"
+    # Temporary folders that were made by tempfile for this call.
+    scratch = tuple(f"{tempfile.gettempdir()}/{prefix}" for prefix in ("graft-", tempfile.gettempprefix()))
+    own = str(place.absolute()).startswith(scratch)
+    other = "set TMPDIR to a folder with more space" if own else "name another place"
     return f"no space is left on its disk{free}; free some, or {other}"
-
-
-def _is_scratch(place: Path) -> bool:
-    """Whether a path lies in a temporary folder made by tempfile for this call."""
-    own = tuple(f"{tempfile.gettempdir()}/{prefix}" for prefix in ("graft-", tempfile.gettempprefix()))
-    return str(place.absolute()).startswith(own)
 
 
 def _refused(place: Path) -> str:

@@ -26,7 +26,11 @@ class Meter(Protocol):
 def meter(device: str) -> Meter | None:
     """Return the energy meter for a device, "cpu" or "cuda"; None if it has none that can be read."""
     try:
-        return Nvml(_uuid()) if device == "cuda" else Rapl()
+        if device != "cuda":
+            return Rapl()
+        import torch
+
+        return Nvml(f"GPU-{torch.cuda.get_device_properties(torch.cuda.current_device()).uuid}")
     except OSError:
         return None
 
@@ -89,13 +93,6 @@ class Nvml:
 
 def _counter(zone: Path) -> int:
     return int((zone / "energy_uj").read_text())
-
-
-def _uuid() -> str:
-    """Return the UUID of the GPU on which torch computes."""
-    import torch
-
-    return f"GPU-{torch.cuda.get_device_properties(torch.cuda.current_device()).uuid}"
 
 
 def _check(call: str, status: int) -> None:

@@ -19,17 +19,7 @@ if TYPE_CHECKING:
     # It imports pydantic; a merge without a study starts faster without it.
     from graft.config.launch import Launch
 
-PACKAGES = (
-    "torch",
-    "transformers",
-    "tokenizers",
-    "datasets",
-    "accelerate",
-    "evaluate",
-    "numpy",
-    "scipy",
-    "safetensors",
-)
+PACKAGES = tuple("torch transformers tokenizers datasets accelerate evaluate numpy scipy safetensors".split())
 
 
 @functools.cache

@@ -3,6 +3,7 @@
 import signal
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from types import FrameType
 
 # SIGTERM comes from kill, and from SLURM before it ends a job; SIGUSR1 from SLURM with `--signal=USR1@90`.
@@ -13,24 +14,25 @@ class Stopped(RuntimeError):
     """Raised by a run that stopped on request at a point from which the next attempt resumes."""
 
 
+@dataclass
 class Request:
     """Whether this process was asked to stop, and by which signal."""
 
-    def __init__(self) -> None:
-        self.name: str | None = None
+    name: str | None = None
 
     def __bool__(self) -> bool:
         return self.name is not None
-
-    def _take(self, number: int, frame: FrameType | None) -> None:
-        self.name = signal.Signals(number).name
 
 
 @contextmanager
 def listening() -> Iterator[Request]:
     """Turn SIGTERM and SIGUSR1 into requests within this block, which must run in the main thread."""
     request = Request()
-    before = {number: signal.signal(number, request._take) for number in SIGNALS}
+
+    def take(number: int, frame: FrameType | None) -> None:
+        request.name = signal.Signals(number).name
+
+    before = {number: signal.signal(number, take) for number in SIGNALS}
     try:
         yield request
     finally:

@@ -5,24 +5,14 @@ Imports no torch.
 
 from __future__ import annotations
 
+from collections.abc import Collection, Mapping, Sequence
 from typing import Annotated, Literal
 
 from pydantic import Field, field_validator
 
-from graft.config.section import (
-    Commit,
-    Few,
-    Fraction,
-    Name,
-    Positive,
-    Rate,
-    Repo,
-    Section,
-    Seed,
-    Share,
-    Tokens,
-    Weight,
-)
+from graft.config.section import Commit, Few, Fraction, Name, Positive, Rate, Repo, Section, Seed, Share, Tokens, Weight
+from graft.io.names import check_known
+from graft.registry.tasks import TASKS
 
 # For AdamW, and for the norm of the gradient.
 Decay = Annotated[float, Field(ge=0, le=1)]
@@ -240,3 +230,82 @@ class Pair(Section):
     @property
     def name(self) -> str:
         return f"{self.small}-into-{self.large}"
+
+
+def tokenizer_of(models: Mapping[str, Model], name: str) -> str:
+    """Return the name of the model whose tokenizer a model uses."""
+    source = models[name].source
+    if isinstance(source, Like):
+        return tokenizer_of(models, source.like)
+    if (own := models[name].tokenizer) is not None:
+        return own
+    return tokenizer_of(models, source.teacher) if isinstance(source, DistilledModel) else name
+
+
+def check_models(models: Mapping[str, Model], tasks: Collection[str]) -> None:
+    """Raise ValueError, naming the key, if a model does not fit the models it refers to, or the study's tasks."""
+    for name, model in models.items():
+        where, source = f"models.{name}", model.source
+        if isinstance(source, DistilledModel):
+            check_known(f"{where}.source.teacher", source.teacher, models)
+            if isinstance(models[source.teacher].source, Made):
+                raise ValueError(f"{where}.source.teacher: {source.teacher} is made in this study itself")
+            if source.shape.width % source.shape.heads:
+                raise ValueError(f"{where}.source.shape: width must be a multiple of heads")
+        if isinstance(source, Like):
+            _check_like(where, model, source.like, models)
+        elif model.tokenizer is not None:
+            check_known(f"{where}.tokenizer", model.tokenizer, models)
+            if isinstance(models[model.tokenizer].source, Made):
+                raise ValueError(
+                    f"{where}.tokenizer: {model.tokenizer} uses another model's tokenizer; name that model"
+                )
+        for task in model.finetune:
+            if task not in TASKS:
+                check_known(f"{where}.finetune", task, tasks)
+
+
+def _check_like(where: str, model: Model, like: str, models: Mapping[str, Model]) -> None:
+    at = f"{where}.source.like"
+    check_known(at, like, models)
+    other = models[like]
+    if isinstance(other.source, Like):
+        raise ValueError(f"{at}: {like} is itself like {other.source.like}; name that model")
+    if other.role != "small":
+        raise ValueError(f"{at}: {like} has the role {other.role}; name a small model")
+    if model.role != "small":
+        raise ValueError(f"{where}.role: {model.role}; it must be small, like {like}")
+    if model.tokenizer is not None:
+        raise ValueError(f"{where}.tokenizer: it always uses the tokenizer of {like}; leave the key out")
+
+
+def check_pairs(pairs: Sequence[Pair], models: Mapping[str, Model], tasks: Collection[str]) -> None:
+    """Raise ValueError, naming the key, if the models of a pair cannot be fine-tuned and merged."""
+    for pair in pairs:
+        check_role("pairs.large", "large", pair.large, models, tasks)
+        check_role("pairs.small", "small", pair.small, models, tasks)
+        check_vocabulary("pairs", pair, models)
+        if pairs.count(pair) > 1:
+            raise ValueError(f"pairs: {pair.name} appears twice; give each pair once")
+
+
+def check_role(where: str, role: str, name: str, models: Mapping[str, Model], tasks: Collection[str]) -> None:
+    """Raise ValueError unless a model has a role, and hyperparameters for all tasks."""
+    check_known(where, name, models)
+    if models[name].role != role:
+        raise ValueError(f"{where}: {name} has the role {models[name].role}; name a {role} model")
+    for task in tasks:
+        if task not in models[name].finetune:
+            raise ValueError(f"models.{name}.finetune: no hyperparameters for task {task}")
+
+
+def check_vocabulary(where: str, pair: Pair, models: Mapping[str, Model]) -> None:
+    """Raise ValueError if the models of a pair use different tokenizers."""
+    large, small = (tokenizer_of(models, name) for name in (pair.large, pair.small))
+    if large != small:
+        source = models[pair.small].source
+        changed = source.like if isinstance(source, Like) else pair.small
+        raise ValueError(
+            f"{where}: {pair.large} and {pair.small} use different tokenizers, but a merge needs one vocabulary; "
+            f"set models.{changed}.tokenizer to {large} (the two will be compared)"
+        )

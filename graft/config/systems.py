@@ -20,6 +20,17 @@ from graft.config.section import (
 from graft.io.strict_yaml import typed
 
 
+class WithOptions(Section):
+    """A method and its options, which are all keys that the section does not define."""
+
+    model_config = ConfigDict(extra="allow", frozen=True)
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """The method's options; strings from `snakemake --config` are read as the values they spell."""
+        return {name: typed(value) for name, value in (self.model_extra or {}).items()}
+
+
 class ProbeSystems(Section):
     """`probe.<pooling>.<model>`: a closed-form linear head on the frozen model's last states."""
 
@@ -33,10 +44,8 @@ class MajoritySystem(Section):
     """`majority`: the most frequent class of train, or its mean score."""
 
 
-class MergeSystem(Section):
+class MergeSystem(WithOptions):
     """`merge.<name>[.<head>].<small>-into-<large>`."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
 
     method: str | None = None
     """Merge method; by default the system's name. Set it to use one method under several names."""
@@ -46,11 +55,6 @@ class MergeSystem(Section):
     """Rows of train (a fixed draw) on which heads and maps are fitted."""
     ridge: RidgeSizes = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
     """Ridge sizes of the head to try on `select`, as shares of the mean diagonal."""
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """The method's options; strings from `snakemake --config` are read as the values they spell."""
-        return {name: typed(value) for name, value in (self.model_extra or {}).items()}
 
 
 class LoraSystem(Section):
@@ -137,10 +141,8 @@ class MemberSystem(Section):
     """`member.<model>`: a fine-tuning used only in soups; all start from the same head. It does not count as a run."""
 
 
-class SameShapeMerge(Section):
+class SameShapeMerge(WithOptions):
     """One way to merge fine-tuned models of one shape, with the method's options."""
-
-    model_config = ConfigDict(extra="allow", frozen=True)
 
     method: str | None = None
     """Method for models of one shape; by default the key. Set it to use one method under several keys."""
@@ -148,11 +150,6 @@ class SameShapeMerge(Section):
     """Factors of the change to try on `select`; by default only the method's published one."""
     weights: tuple[Factor, ...] | None = None
     """One weight per model, for methods that take weights; by default all are equal."""
-
-    @property
-    def options(self) -> dict[str, Any]:
-        """The method's options; strings from `snakemake --config` are read as the values they spell."""
-        return {name: typed(value) for name, value in (self.model_extra or {}).items()}
 
 
 class SoupMerge(SameShapeMerge):

@@ -7,7 +7,7 @@ from pydantic import BeforeValidator, Field
 
 from graft.config.section import Name, Positive, Section, Tokens
 from graft.config.sources import FileData, GeneratedData, HubData
-from graft.io.names import matches, unknown
+from graft.io.names import check_known, matches
 from graft.registry.layouts import LAYOUTS
 from graft.registry.tasks import TaskRow
 
@@ -72,8 +72,7 @@ def check_transfers(transfers: Mapping[str, Transfer], tasks: Mapping[str, TaskR
     """Raise ValueError, naming the key, if a transfer does not fit the tasks of the study."""
     for name, transfer in transfers.items():
         where = f"transfer.{name}"
-        if transfer.task not in tasks:
-            raise unknown(f"{where}.from", transfer.task, tasks)
+        check_known(f"{where}.from", transfer.task, tasks)
         row = tasks[transfer.task]
         if len(transfer.text) != len(row.text):
             raise ValueError(f"{where}.text: {len(transfer.text)} columns, but {transfer.task} has {len(row.text)}")
@@ -107,8 +106,7 @@ def _check_generated(where: str, transfer: Transfer, source: GeneratedData) -> N
         raise ValueError(f"{where}.split: {transfer.split}; generated data has only dev")
     for key, columns, known in (("text", transfer.text, layout.text), ("label", (transfer.label,), (layout.label,))):
         for column in columns:
-            if column not in known:
-                raise unknown(f"{where}.{key}", column, known)
+            check_known(f"{where}.{key}", column, known)
     if (layout.labels is None) != (transfer.labels is None):
         has = "a score" if layout.labels is None else "classes"
         raise ValueError(f"{where}.source: {source.grammar} has {has}, unlike {transfer.task}; use another grammar")

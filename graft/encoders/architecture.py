@@ -14,48 +14,30 @@ from graft.registry.shapes import Shape
 EMBEDDINGS = "embeddings"
 WORD_EMBEDDINGS = "embeddings.word_embeddings.weight"
 
-# Linear layers of a block: name -> (site of its input, site of its output). `intermediate.out` is before the
-# non-linearity, `ffn` after it; `attention_output.out` and `output.out` are before the residual sum.
-LINEARS = {
-    "attention.self.query": ("attention.in", "query.out"),
-    "attention.self.key": ("attention.in", "key.out"),
-    "attention.self.value": ("attention.in", "value.out"),
-    "attention.output.dense": ("context", "attention_output.out"),
-    "intermediate.dense": ("intermediate.in", "intermediate.out"),
-    "output.dense": ("ffn", "output.out"),
-}
-# The output of the block's last LayerNorm.
+# The output of a block's last LayerNorm.
 BLOCK_OUT = "block.out"
 # Sites at which a space is observed, so that maps in both directions can be fitted there.
 GRAM_SITES = ("attention.in", "query.out", "key.out", "value.out", "intermediate.in", "ffn", BLOCK_OUT)
 
 RESIDUAL, QUERY_KEY, VALUE, FFN = "residual", "query_key", "value", "ffn"
-# Linear layers of a block: name -> (space of its input, space of its output).
-LINEAR_SPACES = {
-    "attention.self.query": (RESIDUAL, QUERY_KEY),
-    "attention.self.key": (RESIDUAL, QUERY_KEY),
-    "attention.self.value": (RESIDUAL, VALUE),
-    "attention.output.dense": (VALUE, RESIDUAL),
-    "intermediate.dense": (RESIDUAL, FFN),
-    "output.dense": (FFN, RESIDUAL),
+# Linear layers of a block: name -> sites of its input and output, spaces of its input and output, and the site of the
+# residual stream that it reads, or whose LayerNorm it writes to. `intermediate.out` is before the non-linearity, `ffn`
+# after it; `attention_output.out` and `output.out` are before the residual sum.
+_LINEARS = {
+    "attention.self.query": ("attention.in", "query.out", RESIDUAL, QUERY_KEY, "attention.in"),
+    "attention.self.key": ("attention.in", "key.out", RESIDUAL, QUERY_KEY, "attention.in"),
+    "attention.self.value": ("attention.in", "value.out", RESIDUAL, VALUE, "attention.in"),
+    "attention.output.dense": ("context", "attention_output.out", VALUE, RESIDUAL, "intermediate.in"),
+    "intermediate.dense": ("intermediate.in", "intermediate.out", RESIDUAL, FFN, "intermediate.in"),
+    "output.dense": ("ffn", "output.out", FFN, RESIDUAL, BLOCK_OUT),
 }
-# Site of the residual stream that a linear layer reads, or whose LayerNorm it writes to.
-STREAM = {
-    "attention.self.query": "attention.in",
-    "attention.self.key": "attention.in",
-    "attention.self.value": "attention.in",
-    "attention.output.dense": "intermediate.in",
-    "intermediate.dense": "intermediate.in",
-    "output.dense": BLOCK_OUT,
-}
+LINEARS = {name: row[:2] for name, row in _LINEARS.items()}
+LINEAR_SPACES = {name: row[2:4] for name, row in _LINEARS.items()}
+STREAM = {name: row[4] for name, row in _LINEARS.items()}
 # LayerNorms of a block: name -> site of its output.
 NORMS = {"attention.output.LayerNorm": "intermediate.in", "output.LayerNorm": BLOCK_OUT}
 EMBEDDING_NORM = "embeddings.LayerNorm"
-EMBEDDING_TABLES = (
-    WORD_EMBEDDINGS,
-    "embeddings.position_embeddings.weight",
-    "embeddings.token_type_embeddings.weight",
-)
+EMBEDDING_TABLES = (WORD_EMBEDDINGS, "embeddings.position_embeddings.weight", "embeddings.token_type_embeddings.weight")
 
 
 def layer_prefix(layer: int) -> str:

@@ -10,8 +10,9 @@ from safetensors.numpy import load_file, save_file
 from transformers import BertModel
 
 from graft.encoders.inference import Batch, pass_flops, run
-from graft.encoders.pooling import pool
+from graft.encoders.states import pool
 from graft.flops.counts import encoder_flops
+from graft.io.progress import Report
 from graft.registry.options import Pooling
 from graft.registry.shapes import Shape
 from graft.tasks.tokens import TokenisedSplit
@@ -22,10 +23,7 @@ FIT_SEED = 0
 
 
 def embed(
-    model: BertModel,
-    splits: dict[str, TokenisedSplit],
-    max_tokens: int,
-    progress: Callable[[int, int, str], None],
+    model: BertModel, splits: dict[str, TokenisedSplit], max_tokens: int, progress: Report
 ) -> tuple[dict[str, np.ndarray], int]:
     """Return the pooled last hidden states `<split>.cls` and `<split>.mean` [rows, w], and the forward FLOPs."""
     shape = Shape.from_config(model.config.to_dict())

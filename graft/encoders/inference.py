@@ -12,8 +12,6 @@ from graft.flops.counts import summed_flops
 
 # Texts are drawn once for all seeds, since they serve to analyse pre-trained models, which have no seed.
 TEXT_SEED = 0
-
-
 # The inputs of a batch, by name.
 Batch = dict[str, Tensor]
 

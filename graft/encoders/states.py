@@ -1,4 +1,4 @@
-"""Hidden states of a frozen encoder at the outputs of some of its layers, which trained composites read."""
+"""Hidden states of a frozen encoder at the outputs of some of its layers, which trained composites read; pooling."""
 
 from collections.abc import Mapping, Sequence
 
@@ -7,7 +7,6 @@ from torch import Tensor, nn
 from transformers import BertModel
 
 from graft.encoders.bert import attention_bias
-from graft.encoders.pooling import pool
 
 Batch = Mapping[str, Tensor]
 
@@ -46,3 +45,16 @@ def layer_states(model: BertModel, layers: Sequence[int], batch: Batch) -> Tenso
         if number in layers:
             found[number] = state
     return torch.stack([found[number] for number in layers], dim=2)
+
+
+def pool(hidden: Tensor, mask: Tensor, how: str) -> Tensor:
+    """Pool hidden states [b, t, w] with their attention mask [b, t] into [b, w]: "cls" (first token) or "mean".
+
+    The mean is over all tokens but padding. Raises ValueError for any other name.
+    """
+    if how == "cls":
+        return hidden[:, 0]
+    if how == "mean":
+        weights = mask.to(hidden.dtype).unsqueeze(-1)
+        return (hidden * weights).sum(1) / weights.sum(1)
+    raise ValueError(f"unknown pooling {how!r}; available: cls, mean")

@@ -9,27 +9,18 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-# transformers' `base_model_prefix` by model_type, if it is not the type itself.
-PREFIXES: Mapping[str, str] = MappingProxyType(
-    {
-        "xlm-roberta": "roberta",
-        "xlm-roberta-xl": "roberta",
-        "camembert": "roberta",
-        "xmod": "roberta",
-        "deberta-v2": "deberta",
-        "megatron-bert": "bert",
-        "big_bird": "bert",
-        "data2vec-text": "data2vec_text",
-        "squeezebert": "transformer",
-        "xlnet": "transformer",
-        "gpt2": "transformer",
-    }
-    | dict.fromkeys(
-        ("modernbert", "eurobert", "llama", "mistral", "qwen2", "qwen3", "gemma", "gemma2", "gemma3_text", "opt"),
-        "model",
-    )
-    | dict.fromkeys(("phi", "phi3", "bart", "mbart"), "model")
-)
+# transformers' `base_model_prefix`, and the model types that have it, if it is not the type itself.
+_TYPES = {
+    "roberta": ("xlm-roberta", "xlm-roberta-xl", "camembert", "xmod"),
+    "deberta": ("deberta-v2",),
+    "bert": ("megatron-bert", "big_bird"),
+    "data2vec_text": ("data2vec-text",),
+    "transformer": ("squeezebert", "xlnet", "gpt2"),
+    "model": tuple(
+        "modernbert eurobert llama mistral qwen2 qwen3 gemma gemma2 gemma3_text opt phi phi3 bart mbart".split()
+    ),
+}
+PREFIXES = MappingProxyType({model_type: prefix for prefix, types in _TYPES.items() for model_type in types})
 # Names of a LayerNorm's parts in old checkpoints, made with TensorFlow, and today's names.
 _OLD = (("LayerNorm.gamma", "LayerNorm.weight"), ("LayerNorm.beta", "LayerNorm.bias"))
 # Constants such as 0, 1, 2, ... that a model computes when it is built, and that older transformers saved.

@@ -13,7 +13,6 @@ from pathlib import Path
 NO_LOCKS = (errno.ENOSYS, errno.EOPNOTSUPP, errno.ENOLCK)
 READ_ONLY = (errno.EACCES, errno.EPERM, errno.EROFS)
 
-
 # Environment variable that gives a job the text its snakemake wrote into the study's lock.
 RUN = "GRAFT_RUN"
 _STDERR = 2

@@ -49,7 +49,12 @@ def open_folder(folder: Path, where: str = "") -> ModelFolder:
         raise ValueError(f"{said}: its weights are quantised; use the model in full precision")
     found = next((folder / name for name in LAYOUTS if (folder / name).is_file()), None)
     if found is None:
-        raise ValueError(f"{said}: {_no_weights(folder)}")
+        other = next((kind for name, kind in ELSEWHERE.items() if (folder / name).is_file()), None)
+        if other:
+            raise ValueError(
+                f"{said}: contains weights for {other} only; convert them to {SAFETENSORS} (transformers 4 can)"
+            )
+        raise ValueError(f"{said}: contains neither {SAFETENSORS} nor {PICKLED}, nor an index of either")
     index = found if found.name.endswith(INDEX) else None
     weights = _shards(index) if index else (found,)
     for file in weights:
@@ -115,13 +120,6 @@ def _inside(folder: Path) -> str:
     """Suggest subfolders that contain a model, in case their parent was named instead."""
     inside = sorted(path.parent.name for path in folder.glob(f"*/{CONFIG}"))
     return f", perhaps {', '.join(inside[:3])}{', ...' if len(inside) > 3 else ''} inside it" if inside else ""
-
-
-def _no_weights(folder: Path) -> str:
-    other = next((kind for name, kind in ELSEWHERE.items() if (folder / name).is_file()), None)
-    if other:
-        return f"contains weights for {other} only; convert them to {SAFETENSORS} (transformers 4 can)"
-    return f"contains neither {SAFETENSORS} nor {PICKLED}, nor an index of either"
 
 
 def _shards(index: Path) -> tuple[Path, ...]:

@@ -3,7 +3,7 @@
 import difflib
 import fnmatch
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 
 NAME = re.compile(r"[a-z0-9][a-z0-9._-]*")
 LONGEST = 64
@@ -67,6 +67,12 @@ def unknown(where: str, given: object, known: Iterable[str]) -> ValueError:
     """Return the error for a name that is not among the known ones."""
     known = list(known)
     return ValueError(f"{where}: unknown {given!r}; available: {', '.join(known) or 'none'}{meant(given, known)}")
+
+
+def check_known(where: str, given: str, known: Collection[str]) -> None:
+    """Raise ValueError, which begins with `where`, unless a name is among the known ones."""
+    if given not in known:
+        raise unknown(where, given, known)
 
 
 def near(given: str, known: Iterable[str]) -> str:

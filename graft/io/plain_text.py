@@ -27,14 +27,19 @@ def read(path: str | Path) -> str:
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
+        at, byte = error.start, data[error.start : error.start + 1]
+        # Windows-1252 has the letters of Latin-1 at the same places.
+        letter = byte.decode("cp1252", errors="ignore")
+        perhaps = f", {letter!r} in Latin-1" if letter.isprintable() and letter else ""
         raise ValueError(
-            f"{path}: line {_line(data, error.start)} is not UTF-8 (byte {error.start} of the file is "
-            f"0x{data[error.start]:02x}{_perhaps(data, error.start)}); save the file as UTF-8"
+            f"{path}: line {_line(data, at)} is not UTF-8 (byte {at} of the file is 0x{byte.hex()}{perhaps}); "
+            "save the file as UTF-8"
         ) from None
     if "\0" in text:
+        at = data.index(0)
         raise ValueError(
-            f"{path}: line {_line(data, data.index(0))} has a NUL byte (byte {data.index(0)} of the file), so it is "
-            "UTF-16 without a byte order mark, or damaged; save the file as UTF-8"
+            f"{path}: line {_line(data, at)} has a NUL byte (byte {at} of the file), so it is UTF-16 without a byte "
+            "order mark, or damaged; save the file as UTF-8"
         )
     # Concatenated files keep their byte order marks.
     return text.replace(f"\n{BOM}", "\n")
@@ -48,9 +53,3 @@ def lines(text: str) -> list[str]:
 
 def _line(data: bytes, at: int) -> int:
     return data.count(b"\n", 0, at) + 1
-
-
-def _perhaps(data: bytes, at: int) -> str:
-    """Say which letter the byte is in Windows-1252, which has the letters of Latin-1 at the same places."""
-    letter = data[at : at + 1].decode("cp1252", errors="ignore")
-    return f", {letter!r} in Latin-1" if letter.isprintable() and letter else ""

@@ -27,6 +27,7 @@ _OTHER_NUMBER = re.compile(
 _OTHER_TRUTH = re.compile(r"yes|Yes|YES|no|No|NO|on|On|ON|off|Off|OFF")
 # More than any study needs, yet quick to read: nested aliases grow without bound.
 _DEPTH, _VALUES, _DIGITS = 50, 100_000, 100
+_TOO_DEEP = f"nested more than {_DEPTH} levels deep; a study config has fewer than ten"
 
 
 def read_yaml(path: str | Path) -> dict[str, Any]:
@@ -143,7 +144,7 @@ def _read(text: str, where: str, lines: bool) -> Any:
     except yaml.YAMLError as error:
         raise ValueError(f"{where}: {' '.join(str(error).split())}") from None
     except RecursionError:
-        raise ValueError(_too_deep(where)) from None
+        raise ValueError(f"{where}: {_TOO_DEEP}") from None
     _check_size(values, where)
     return values
 
@@ -165,10 +166,6 @@ def _in_words(error: yaml.MarkedYAMLError) -> str:
     return problem
 
 
-def _too_deep(where: str) -> str:
-    return f"{where}: nested more than {_DEPTH} levels deep; a study config has fewer than ten"
-
-
 def _check_size(values: Any, where: str) -> None:
     """Raise ValueError if values are nested too deep, contain themselves, or grow too large through aliases."""
     count, left = 0, [(values, 0)]
@@ -176,7 +173,7 @@ def _check_size(values: Any, where: str) -> None:
         value, depth = left.pop()
         count += 1
         if depth > _DEPTH:
-            raise ValueError(_too_deep(where))
+            raise ValueError(f"{where}: {_TOO_DEEP}")
         if count > _VALUES:
             raise ValueError(f"{where}: contains more than {_VALUES} values with aliases; a study config has fewer")
         inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else ()

@@ -204,7 +204,7 @@ def _out_of_fold(
     A model separates its own training rows better than new ones, so a head fitted on their states would trust it too
     much.
     """
-    from graft.training.finetuning import PassCost, finetune  # accelerate takes seconds to import
+    from graft.training.finetuning import PassCost, Training, finetune  # accelerate takes seconds to import
 
     model, launch, seed = inputs.pair.small, inputs.grid.study.launch, int(inputs.seed)
     splits = [runs.labelled(inputs.grid, inputs.paths, inputs.task, model, split) for split in SPLITS]
@@ -216,8 +216,7 @@ def _out_of_fold(
         classifier = new_classifier(inputs.small_folder, inputs.row.labels, seed)
         train = replace(splits[0], rows=others)
         with tempfile.TemporaryDirectory() as folder:
-            tuned = finetune(
-                classifier,
+            training = Training(
                 inputs.row,
                 train,
                 splits[1],
@@ -225,9 +224,9 @@ def _out_of_fold(
                 seed,
                 launch.alone(),
                 Path(folder) / "training.jsonl",
-                part_of(report, fold, folds),
-                cost=PassCost.of_classifier(inputs.small_shape, inputs.row.outputs),
+                PassCost.of_classifier(inputs.small_shape, inputs.row.outputs),
             )
+            tuned = finetune(classifier, training, part_of(report, fold, folds))
         body = functools.partial(features.last_states, tuned.model.bert.to(inputs.device))
         inside = np.flatnonzero(np.isin(rows, held))
         found[inside] = _pooled(inputs, body, pooling, "train", rows[inside])

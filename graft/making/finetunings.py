@@ -36,7 +36,7 @@ from graft.study.grid_systems import TRIAL, System
 from graft.study.paths import Paths
 from graft.study.steps.making import making
 from graft.training.checkpoints import Checkpoints
-from graft.training.finetuning import FineTuned, Labelled, PassCost, finetune
+from graft.training.finetuning import FineTuned, Labelled, PassCost, Training, finetune
 
 
 @dataclass(frozen=True)
@@ -110,8 +110,7 @@ class Tuning:
         `of_several`: this is one of several runs of the system, each with its own log.
         """
         launch, log = self.grid.study.launch, log or self.log
-        return finetune(
-            model,
+        training = Training(
             self.row,
             train or self.train,
             self.select,
@@ -119,12 +118,12 @@ class Tuning:
             self.seed,
             launch,
             log,
-            report,
-            cost=cost or PassCost.of_classifier(self.shape, self.row.outputs),
+            cost or PassCost.of_classifier(self.shape, self.row.outputs),
             name=self.name,
             steps=steps,
             checkpoints=Checkpoints(self.checkpoints / log.stem, launch.checkpoint_minutes, of_several),
         )
+        return finetune(model, training, report)
 
     def tuned(self, result: FineTuned, **hyperparameters: Any) -> Tuned:
         """Convert a result to the form that its program saves."""

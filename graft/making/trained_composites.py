@@ -26,7 +26,7 @@ from graft.study import runs
 from graft.study.grid import ALL_SEEDS
 from graft.study.grid_systems import System, probes_of
 from graft.study.steps.embed_layers import EmbedLayers
-from graft.training.finetuning import Labelled, PassCost, finetune
+from graft.training.finetuning import Labelled, PassCost, Training, finetune
 
 SPLITS = ("train", "select")
 # By split and input name: a function from rows and a length to the frozen models' states, padded to that length.
@@ -108,8 +108,7 @@ def _trained(
     def cost(tokens: int) -> LinkedFlops:
         return options.linked(*shapes, depth_map, tokens, outputs)
 
-    tuned = finetune(
-        module,
+    training = Training(
         inputs.row,
         train,
         select,
@@ -117,10 +116,10 @@ def _trained(
         int(inputs.seed),
         launch.alone(),
         out.parent / "training.jsonl",
-        report,
-        cost=PassCost(lambda tokens: cost(tokens).given, lambda tokens: cost(tokens).step),
+        PassCost(lambda tokens: cost(tokens).given, lambda tokens: cost(tokens).step),
         or_untrained=True,
     )
+    tuned = finetune(module, training, report)
     parts = {"small": small, "large": inputs.large_folder}
     manifest.write(out, options.name, parts, {manifest.TRAINED: tuned.model.state_dict()}, **keys)
     epochs = tuple((Point(float(e["epoch"])), e["select"]) for e in tuned.epochs)

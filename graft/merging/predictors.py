@@ -7,8 +7,7 @@ import torch
 from torch import Tensor, nn
 from transformers import BertForSequenceClassification, BertModel
 
-from graft.encoders.pooling import pool
-from graft.encoders.states import Frozen
+from graft.encoders.states import Frozen, pool
 from graft.flops.counts import classifier_flops, encoder_flops, linear_flops
 from graft.merging.classifier_heads.ridge import LinearMap
 from graft.merging.composite.trained import Trained

@@ -12,7 +12,7 @@ import pandas as pd
 
 from graft.config.models import DistilledModel, HubModel, Like
 from graft.config.sources import FileData, HubData
-from graft.config.study import Limits, Task
+from graft.config.tasks import Limits, Task
 from graft.encoders.local_models import local_folder
 from graft.io import files
 from graft.registry.shapes import Shape

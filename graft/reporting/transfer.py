@@ -1,6 +1,7 @@
 """Compare the systems of a study on other data sets (transfers), in a separate table."""
 
-from graft.config.study import Study, Task
+from graft.config.study import Study
+from graft.config.tasks import Task
 from graft.reporting import csv_files
 from graft.reporting import runs as gathering
 from graft.reporting.comparison import comparison

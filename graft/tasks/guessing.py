@@ -1,7 +1,6 @@
 """Guess the text and label columns of a task's TSV file, and whether its labels are classes or a score."""
 
 import re
-from collections.abc import Iterable
 from typing import Literal, get_args
 
 import pandas as pd
@@ -82,13 +81,13 @@ def check_names(row: TaskRow, file: object, table: pd.DataFrame) -> None:
     if row.labels and (number := min(filter(_is_number, numbers), default=None)) is not None:
         raise ValueError(
             f"{file}: the label column {row.label} contains {number!r}, but train has names "
-            f"({_listed(row.labels[:3])}); write the labels alike in both"
+            f"({', '.join(row.labels[:3])}); write the labels alike in both"
         )
 
 
 def in_words(row: TaskRow, table: pd.DataFrame) -> str:
     """Describe the guess in one line: columns, kind of label, and the number of rows of `table` in each class."""
-    columns = f"text in {_listed(row.text)}; label in {row.label}"
+    columns = f"text in {', '.join(row.text)}; label in {row.label}"
     values = table[row.label].map(labels.written)
     if row.labels is None:
         numbers = pd.to_numeric(values)
@@ -97,7 +96,7 @@ def in_words(row: TaskRow, table: pd.DataFrame) -> str:
     shown = [f"{name}: {counts[name]} rows" for name in row.labels]
     if len(shown) > MOST_CLASSES:
         shown = [f"{counts.index[0]}: {counts.iloc[0]} rows", "…", f"{counts.index[-1]}: {counts.iloc[-1]} rows"]
-    return f"{columns}, {len(row.labels)} classes ({_listed(shown)})"
+    return f"{columns}, {len(row.labels)} classes ({', '.join(shown)})"
 
 
 def _label_column(table: pd.DataFrame, file: object) -> str:
@@ -105,8 +104,8 @@ def _label_column(table: pd.DataFrame, file: object) -> str:
     found = named or [column for column in table if not _is_text(table[column])]
     if len(found) == 1:
         return found[0]
-    which = f"several columns may be the label ({_listed(found)})" if found else "no column looks like a label"
-    raise ValueError(f"{file}: {which} among {_listed(table)}; name one of them label, or {BY_HAND}")
+    which = f"several columns may be the label ({', '.join(found)})" if found else "no column looks like a label"
+    raise ValueError(f"{file}: {which} among {', '.join(table)}; name one of them label, or {BY_HAND}")
 
 
 def _text_columns(table: pd.DataFrame, file: object) -> tuple[str, ...]:
@@ -117,7 +116,9 @@ def _text_columns(table: pd.DataFrame, file: object) -> tuple[str, ...]:
     found = tuple(column for column in table if _is_text(table[column]))
     if len(found) in (1, 2):
         return found
-    which = f"{len(found)} columns contain text ({_listed(found)})" if found else f"no text column in {_listed(table)}"
+    which = (
+        f"{len(found)} columns contain text ({', '.join(found)})" if found else f"no text column in {', '.join(table)}"
+    )
     wanted = "rename one to sentence, or two to sentence1 and sentence2"
     raise ValueError(f"{file}: {which}; {wanted}, or {BY_HAND}")
 
@@ -201,7 +202,3 @@ def _is_text(column: pd.Series) -> bool:
 
 def _is_number(value: str) -> bool:
     return bool(re.fullmatch(r"[-+]?\d+([.,]\d+)?", value))
-
-
-def _listed(names: Iterable[str]) -> str:
-    return ", ".join(names)

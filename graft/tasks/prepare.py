@@ -7,7 +7,7 @@ import numpy as np
 import pandas as pd
 
 from graft.config.sources import FileData, GeneratedData, HubData
-from graft.config.study import Task
+from graft.config.tasks import Task
 from graft.io import files
 from graft.registry.tasks import TaskRow
 from graft.tasks import generated
@@ -23,11 +23,7 @@ def prepare_task(name: str, task: Task, out: Path, fingerprint: str) -> dict[str
     row = task.row(name)
     with files.atomic_folder(out) as folder:
         splits, carving, published = read_splits(name, task, readable(task.source, folder))
-        labels = splits["report"][["id", "label"]]
-        tables = {**splits, "report": splits["report"].drop(columns="label"), "report_labels": labels}
-        for split, table in tables.items():
-            table.reset_index(drop=True).to_parquet(folder / f"{split}.parquet", index=False)
-        manifest = {
+        facts = {
             "task": name,
             "fingerprint": fingerprint,
             "source": task.source.model_dump(),
@@ -42,9 +38,19 @@ def prepare_task(name: str, task: Task, out: Path, fingerprint: str) -> dict[str
                 **{split: len(table) for split, table in splits.items()},
             },
             "label_balance": {split: balance(table["label"], row) for split, table in splits.items()},
-            "sha256": {f"{split}.parquet": files.sha256(folder / f"{split}.parquet") for split in tables},
         }
-        files.write_json(folder / "manifest.json", manifest)
+        return write_splits(splits, folder, facts)
+
+
+def write_splits(splits: dict[str, pd.DataFrame], folder: Path, facts: dict[str, Any]) -> dict[str, Any]:
+    """Write splits as parquet files, report without its labels and these apart; returns the manifest, with `facts`."""
+    report = splits["report"]
+    tables = {**splits, "report": report.drop(columns="label"), "report_labels": report[["id", "label"]]}
+    for split, table in tables.items():
+        table.reset_index(drop=True).to_parquet(folder / f"{split}.parquet", index=False)
+    written = {f"{split}.parquet": files.sha256(folder / f"{split}.parquet") for split in tables}
+    manifest = facts | {"sha256": written}
+    files.write_json(folder / "manifest.json", manifest)
     return manifest
 
 

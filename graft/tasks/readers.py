@@ -16,34 +16,25 @@ HUB_SPLITS = {"train": "train", "dev": "validation", "test": "test"}
 OF_A_TASK = ("train", "dev")
 
 
-def folder_of(source: FileData, where: str, splits: Sequence[str] = OF_A_TASK) -> Path:
-    """Return the source's folder with $VARIABLES expanded; raises ValueError if it does not exist."""
+def source_files(source: FileData, where: str, splits: Sequence[str] = OF_A_TASK) -> dict[str, Path]:
+    """Return the files of the given splits of a local source, whose folder may begin with $VARIABLES.
+
+    Raises ValueError for a missing folder or file.
+    """
     folder = os.path.expandvars(os.path.expanduser(source.folder))
+    wanted = " and ".join(f"{split}.{source.kind}" for split in splits)
     if "$" in folder:
         name = folder[folder.index("$") :].split("/")[0].strip("${}")
         raise ValueError(f"{where}.folder: {source.folder} needs the environment variable {name}; export {name}=FOLDER")
     if not Path(folder).is_dir():
-        raise ValueError(f"{where}.folder: {folder} is not a folder; it should contain {_wanted(source, splits)}")
-    return Path(folder)
-
-
-def source_files(source: FileData, where: str, splits: Sequence[str] = OF_A_TASK) -> dict[str, Path]:
-    """Return the files of the given splits of a local source; raises ValueError for a missing folder or file."""
-    return {split: _local_file(source, where, split, splits) for split in splits}
-
-
-def _local_file(source: FileData, where: str, split: str, splits: Sequence[str]) -> Path:
-    folder = folder_of(source, where, splits)
-    file = folder / f"{split}.{source.kind}"
-    if not file.is_file():
-        others = sorted(other.name for other in folder.glob("*.*") if other.is_file())[:9]
-        found = f" (it contains {', '.join(others)})" if others else ""
-        raise ValueError(f"{where}.folder: {file} is missing; the folder needs {_wanted(source, splits)}{found}")
-    return file
-
-
-def _wanted(source: FileData, splits: Sequence[str]) -> str:
-    return " and ".join(f"{split}.{source.kind}" for split in splits)
+        raise ValueError(f"{where}.folder: {folder} is not a folder; it should contain {wanted}")
+    found = {split: Path(folder) / f"{split}.{source.kind}" for split in splits}
+    for file in found.values():
+        if not file.is_file():
+            others = sorted(other.name for other in file.parent.glob("*.*") if other.is_file())[:9]
+            listed = f" (it contains {', '.join(others)})" if others else ""
+            raise ValueError(f"{where}.folder: {file} is missing; the folder needs {wanted}{listed}")
+    return found
 
 
 def read_split(source: HubData | FileData, row: TaskRow, split: str, where: str) -> pd.DataFrame:
@@ -104,14 +95,12 @@ def _texts(column: pd.Series, name: object) -> pd.Series:
     """Return the texts, stripped of surrounding white space; raises ValueError if the column is not text."""
     kind = pd.api.types.infer_dtype(column.astype(object), skipna=True)
     texts = column.astype(object).where(column.notna(), "").astype(str).str.strip()
-    if kind not in ("string", "empty") or (len(texts) and all(map(_all_numbers, (texts[:9], texts)))):
+    # Most columns of text are recognised by their first rows.
+    numbers = len(texts) and all(pd.to_numeric(some, errors="coerce").notna().all() for some in (texts[:9], texts))
+    if kind not in ("string", "empty") or numbers:
         found = "numbers" if kind in ("string", "integer", "floating", "mixed-integer-float") else f"{kind} values"
         raise ValueError(f"{name}: column {column.name} contains {found}, not text; name the text column")
     return texts
-
-
-def _all_numbers(texts: pd.Series) -> bool:
-    return bool(pd.to_numeric(texts, errors="coerce").notna().all())
 
 
 def _read_parquet(path: Path) -> pd.DataFrame:

@@ -1,6 +1,6 @@
 """The metrics' formulas, by name; scipy and scikit-learn are imported only by those that need them."""
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 import numpy as np
 
@@ -14,20 +14,10 @@ def values(predictions: np.ndarray, references: np.ndarray, names: Sequence[str]
     return {name: 0.0 if constant else float(FORMULAS[name](predictions, references)) for name in names}
 
 
-def _accuracy(x: np.ndarray, y: np.ndarray) -> float:
-    return np.mean(x == y)
-
-
-def _f1(x: np.ndarray, y: np.ndarray) -> float:
+def _f1(x: np.ndarray, y: np.ndarray, average: str) -> float:
     from sklearn.metrics import f1_score
 
-    return f1_score(y, x, average="binary", zero_division=0.0)
-
-
-def _f1_macro(x: np.ndarray, y: np.ndarray) -> float:
-    from sklearn.metrics import f1_score
-
-    return f1_score(y, x, average="macro", zero_division=0.0)
+    return f1_score(y, x, average=average, zero_division=0.0)
 
 
 def _matthews(x: np.ndarray, y: np.ndarray) -> float:
@@ -36,28 +26,18 @@ def _matthews(x: np.ndarray, y: np.ndarray) -> float:
     return matthews_corrcoef(y, x)
 
 
-def _pearson(x: np.ndarray, y: np.ndarray) -> float:
-    from scipy.stats import pearsonr
+def _correlation(x: np.ndarray, y: np.ndarray, name: str) -> float:
+    from scipy import stats
 
-    return pearsonr(x, y)[0]
-
-
-def _spearman(x: np.ndarray, y: np.ndarray) -> float:
-    from scipy.stats import spearmanr
-
-    return spearmanr(x, y)[0]
+    return getattr(stats, name)(x, y)[0]
 
 
-def _both(x: np.ndarray, y: np.ndarray) -> float:
-    return (_pearson(x, y) + _spearman(x, y)) / 2
-
-
-FORMULAS = {
-    "accuracy": _accuracy,
-    "f1": _f1,
-    "f1_macro": _f1_macro,
+FORMULAS: dict[str, Callable[[np.ndarray, np.ndarray], float]] = {
+    "accuracy": lambda x, y: np.mean(x == y),
+    "f1": lambda x, y: _f1(x, y, "binary"),
+    "f1_macro": lambda x, y: _f1(x, y, "macro"),
     "matthews_correlation": _matthews,
-    "pearson": _pearson,
-    "spearman": _spearman,
-    "correlation": _both,
+    "pearson": lambda x, y: _correlation(x, y, "pearsonr"),
+    "spearman": lambda x, y: _correlation(x, y, "spearmanr"),
+    "correlation": lambda x, y: (_correlation(x, y, "pearsonr") + _correlation(x, y, "spearmanr")) / 2,
 }

@@ -64,13 +64,10 @@ def folds(table: pd.DataFrame, groups: str, count: int, seed: int) -> list[tuple
     found = []
     for fold in range(count):
         held = everything[fold_of == fold]
-        near = {words[0][i] for i in held} if inside else set()
-        within = set().union(*(inside.get(phrase, set()) for phrase in near)) if near else set()
-        train = [
-            i
-            for i in everything[fold_of != fold]
-            if not near or (words[0][i] not in within and near.isdisjoint(inside.get(words[0][i], ())))
-        ]
+        near = {words[0][i] for i in held}
+        within = set().union(*(inside.get(phrase, ()) for phrase in near))
+        others = [i for i in everything[fold_of != fold] if words[0][i] not in within]
+        train = [i for i in others if near.isdisjoint(inside.get(words[0][i], ()))]
         if not train:
             raise ValueError(f"{count} folds: in one of them, no text is left to train on; use more folds, or none")
         found.append((held, np.array(train, dtype=np.int64)))
@@ -132,18 +129,14 @@ def _carve_sentences(phrases: list[str], rows: int, rng: np.random.Generator) ->
     for i, phrase in enumerate(phrases):
         rows_of.setdefault(phrase, []).append(i)
     inside = contained_phrases(list(rows_of))
-    children = set().union(*inside.values()) if inside else set()
+    children = set().union(*inside.values())
     sentences = [phrase for phrase in rows_of if phrase not in children]
     select: set[int] = set()
     dropped: set[int] = set()
-    for number in rng.permutation(len(sentences)):
-        if len(select) >= rows:
-            break
-        sentence = sentences[number]
-        select.add(rows_of[sentence][0])
-        dropped.update(rows_of[sentence][1:])
-        for phrase in inside.get(sentence, ()):
-            dropped.update(rows_of[phrase])
+    for number in rng.permutation(len(sentences))[:rows]:
+        first, *again = rows_of[sentences[number]]
+        select.add(first)
+        dropped.update(again, *(rows_of[phrase] for phrase in inside.get(sentences[number], ())))
     return select, dropped, {row for phrase in children for row in rows_of[phrase]}
 
 
@@ -154,11 +147,8 @@ def contained_phrases(phrases: list[str]) -> dict[str, set[str]]:
     inside: dict[str, set[str]] = {}
     for phrase in phrases:
         words = phrase.split(" ")
-        for length in lengths:
-            if length >= len(words):
-                break
-            for start in range(len(words) - length + 1):
-                run = " ".join(words[start : start + length])
-                if run in known:
-                    inside.setdefault(phrase, set()).add(run)
+        for length in (length for length in lengths if length < len(words)):
+            runs = {" ".join(words[start : start + length]) for start in range(len(words) - length + 1)} & known
+            if runs:
+                inside.setdefault(phrase, set()).update(runs)
     return inside

@@ -36,13 +36,9 @@ class Column:
 
 @dataclass(frozen=True)
 class TokenisedSplit:
-    """One split of a task as token ids.
+    """One split of a task as token ids: one column, or two of pairs. `special`: ids of [PAD], [CLS], [SEP]."""
 
-    `special`: ids of [PAD], [CLS], [SEP]. `second` is None for tasks with one text.
-    """
-
-    first: Column
-    second: Column | None
+    columns: list[Column]
     special: tuple[int, ...]
 
     @classmethod
@@ -54,24 +50,21 @@ class TokenisedSplit:
             Column(*(np.load(folder / f"{split}.{name}.{part}.npy", mmap_mode="r") for part in ("ids", "offsets")))
             for name in ("first", "second")[: manifest["columns"]]
         ]
-        return cls(columns[0], columns[1] if len(columns) == 2 else None, tuple(manifest["special"]))
+        return cls(columns, tuple(manifest["special"]))
 
     @classmethod
     def of_texts(cls, tokenizer: Tokenizer, columns: list[list[str]], where: str) -> TokenisedSplit:
         """Tokenise one column of texts, or two of pairs; raises ValueError if too many tokens are unknown."""
         encoded = [Column(*_encode(tokenizer, texts, where)) for texts in columns]
         vocabulary = tokenizer.get_vocab()
-        special = tuple(vocabulary[token] for token in SPECIAL)
-        return cls(encoded[0], encoded[1] if len(encoded) == 2 else None, special)
+        return cls(encoded, tuple(vocabulary[token] for token in SPECIAL))
 
     def __len__(self) -> int:
-        return len(self.first.offsets) - 1
+        return len(self.columns[0].offsets) - 1
 
     def lengths(self, max_tokens: int) -> np.ndarray:
         """Number of tokens per row, special ones included, after truncation to `max_tokens`. [rows]"""
-        if self.second is None:
-            return np.minimum(self.first.lengths() + 2, max_tokens)
-        return np.minimum(self.first.lengths() + self.second.lengths() + 3, max_tokens)
+        return np.minimum(1 + sum(column.lengths() + 1 for column in self.columns), max_tokens)
 
     def batch(self, rows: np.ndarray, max_tokens: int) -> dict[str, torch.Tensor]:
         """Build `input_ids`, `attention_mask`, `token_type_ids` [rows, t], padded to the longest of these rows."""
@@ -84,41 +77,28 @@ class TokenisedSplit:
         types = np.zeros_like(input_ids)
         mask = np.zeros_like(input_ids)
         for line, row in enumerate(rows):
-            first = self.first.ids[self.first.offsets[row] : self.first.offsets[row + 1]]
-            second = None
-            if self.second is not None:
-                second = self.second.ids[self.second.offsets[row] : self.second.offsets[row + 1]]
-            a, b = cut_lengths(len(first), None if second is None else len(second), max_tokens)
-            input_ids[line, 0] = cls_id
-            input_ids[line, 1 : a + 1] = first[:a]
-            input_ids[line, a + 1] = sep
-            end = a + 2
-            if second is not None:
-                input_ids[line, end : end + b] = second[:b]
-                input_ids[line, end + b] = sep
-                types[line, end : end + b + 1] = 1
-                end += b + 1
+            texts = [column.ids[column.offsets[row] : column.offsets[row + 1]] for column in self.columns]
+            kept = cut_lengths(*map(len, texts), max_tokens=max_tokens)
+            input_ids[line, 0], end = cls_id, 1
+            for number, (text, count) in enumerate(zip(texts, kept, strict=False)):
+                input_ids[line, end : end + count] = text[:count]
+                input_ids[line, end + count] = sep
+                types[line, end : end + count + 1] = number
+                end += count + 1
             mask[line, :end] = 1
         names = ("input_ids", "attention_mask", "token_type_ids")
         return {n: torch.from_numpy(v) for n, v in zip(names, (input_ids, mask, types), strict=True)}
 
 
-def cut_lengths(first: int, second: int | None, max_tokens: int) -> tuple[int, int]:
+def cut_lengths(first: int, second: int | None = None, *, max_tokens: int) -> tuple[int, int]:
     """Lengths of both texts after Hugging Face's `longest_first` truncation to `max_tokens` with special tokens."""
     if second is None:
         return min(first, max_tokens - 2), 0
     room = max_tokens - 3
     if first + second <= room:
         return first, second
-    short = min(first, second)
-    if short > room:
-        long = short
-    else:
-        long = max(short, room - short)
-    if short + long > room:
-        short = room // 2
-        long = short + room % 2
-    return (short, long) if first <= second else (long, short)
+    short = min(first, second, room // 2)
+    return (short, room - short) if first <= second else (room - short, short)
 
 
 def load_tokenizer(folder: str | Path) -> Tokenizer:

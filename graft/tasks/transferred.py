@@ -11,7 +11,7 @@ from graft.config.transfer import Transfer
 from graft.io import files
 from graft.registry.tasks import TaskRow
 from graft.tasks.labels import written
-from graft.tasks.prepare import balance, limited, readable
+from graft.tasks.prepare import balance, limited, readable, write_splits
 from graft.tasks.readers import read_table, rows_of
 
 # Placeholders for rows without an agreed label: -1 in SNLI on the hub, a dash in its original files.
@@ -25,10 +25,7 @@ def prepare_transfer(name: str, transfer: Transfer, trained_on: TaskRow, out: Pa
     """
     with files.atomic_folder(out) as folder:
         report, published, dropped = read_report(name, transfer, trained_on, folder)
-        tables = {"report": report.drop(columns="label"), "report_labels": report[["id", "label"]]}
-        for split, table in tables.items():
-            table.reset_index(drop=True).to_parquet(folder / f"{split}.parquet", index=False)
-        manifest = {
+        facts = {
             "transfer": name,
             "from": transfer.task,
             "fingerprint": fingerprint,
@@ -38,10 +35,8 @@ def prepare_transfer(name: str, transfer: Transfer, trained_on: TaskRow, out: Pa
             "labels": transfer.labels,
             "rows": {"published": published, "dropped_since_unlabelled": dropped, "report": len(report)},
             "label_balance": {"report": balance(report["label"], trained_on)},
-            "sha256": {f"{split}.parquet": files.sha256(folder / f"{split}.parquet") for split in tables},
         }
-        files.write_json(folder / "manifest.json", manifest)
-    return manifest
+        return write_splits({"report": report}, folder, facts)
 
 
 def read_report(

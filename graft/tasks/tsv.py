@@ -57,7 +57,9 @@ def rows(path: str | Path, header: bool = False) -> list[Record]:
         if any("\t" in cell and "\n" in cell for _, cells in quoted for cell in cells):
             raise ValueError(f"{path}: a quotation mark is never closed; {QUOTE_ALL}")
         return quoted
-    return _unquoted(plain) if _is_quoted(path, plain, header) else plain
+    if not _is_quoted(path, plain, header):
+        return plain
+    return [(i, [cell[1:-1].replace('""', '"') if cell[:1] == '"' else cell for cell in cells]) for i, cells in plain]
 
 
 def numbers_rows(column: pd.Series) -> bool:
@@ -86,10 +88,6 @@ def _is_quoted(path: str | Path, records: Sequence[Record], header: bool) -> boo
             f"{QUOTE_ALL}"
         )
     return bool(doubled or named)
-
-
-def _unquoted(records: Sequence[Record]) -> list[Record]:
-    return [(i, [c[1:-1].replace('""', '"') if c[:1] == '"' else c for c in cells]) for i, cells in records]
 
 
 def _parsed(text: str) -> list[Record]:

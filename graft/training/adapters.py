@@ -5,9 +5,6 @@ from transformers import BertForSequenceClassification
 
 from graft.config.systems import LoraSystem
 
-# Trained in full, without adapters.
-WHOLE = ("pooler", "classifier")
-
 
 def with_adapters(model: BertForSequenceClassification, settings: LoraSystem) -> PeftModel:
     """Freeze the classifier and add adapters, which change nothing at first; pooler and classifier stay trainable.
@@ -19,7 +16,7 @@ def with_adapters(model: BertForSequenceClassification, settings: LoraSystem) ->
         lora_alpha=settings.alpha,
         lora_dropout=settings.dropout,
         target_modules=list(settings.targets),
-        modules_to_save=list(WHOLE),
+        modules_to_save=["pooler", "classifier"],
     )
     return get_peft_model(model, config)
 

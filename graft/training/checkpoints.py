@@ -37,7 +37,8 @@ class Checkpoints:
         at = self.folder / f"step-{step:08d}"
         with files.atomic_folder(at) if world.main else nullcontext(at) as own:
             folder = world.of_main(own)
-            torch.save(_random_state(), folder / f"random-{world.rank}.pt")
+            cuda = {"cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else {}
+            torch.save({"cpu": torch.get_rng_state(), **cuda}, folder / f"random-{world.rank}.pt")
             world.save_state(folder)
             if world.main:
                 torch.save(tensors, folder / "tensors.pt")
@@ -62,7 +63,10 @@ class Checkpoints:
         if folder is None:
             return None
         world.load_state(folder)
-        _set_random_state(_read(folder / f"random-{world.rank}.pt"))
+        random = _read(folder / f"random-{world.rank}.pt")
+        torch.set_rng_state(random["cpu"])
+        if "cuda" in random:
+            torch.cuda.set_rng_state(random["cuda"])
         return files.read_json(folder / "position.json"), _read(folder / "tensors.pt")
 
     def _found(self) -> list[Path]:
@@ -94,14 +98,3 @@ def _damage(folder: Path) -> str | None:
 
 def _read(path: Path) -> Any:
     return torch.load(path, map_location="cpu", weights_only=True)
-
-
-def _random_state() -> dict[str, torch.Tensor]:
-    cuda = {"cuda": torch.cuda.get_rng_state()} if torch.cuda.is_available() else {}
-    return {"cpu": torch.get_rng_state(), **cuda}
-
-
-def _set_random_state(state: dict[str, torch.Tensor]) -> None:
-    torch.set_rng_state(state["cpu"])
-    if "cuda" in state:
-        torch.cuda.set_rng_state(state["cuda"])

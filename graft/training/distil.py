@@ -8,9 +8,9 @@ of a text, since softmax is invariant to a shift shared by all keys; and the stu
 (`graft.training.distil_start`).
 """
 
+import functools
 import math
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
 import torch
@@ -28,8 +28,8 @@ from graft.training.distil_start import fit_pooler, start_from_teacher, state_ba
 from graft.training.unlabelled import (
     Autocast,
     Batch,
-    Pretrained,
-    Progress,
+    Running,
+    Steps,
     Text,
     autocast_for,
     encode,
@@ -47,26 +47,22 @@ def distil_model(
     options: DistilOptions,
     out_folder: str | Path,
     seed: int,
-    *,
-    precision: str = "fp32",
-    device: str = "cpu",
-    progress: Progress | None = None,
-    log_path: str | Path | None = None,
-) -> Pretrained:
+    running: Running | None = None,
+) -> Steps:
     """Distil the teacher into a new encoder of `shape`, saved in `out_folder` with the teacher's tokenizer.
 
     A text is one string, or a pair that is joined as [CLS] a [SEP] b [SEP]. The folder holds `model.safetensors`,
     `config.json`, the tokenizer files and `fit_dense.safetensors`: weight [w_L, w_S], bias [w_L]. Output is
-    byte-identical for equal seeds, texts, options and thread counts. `progress` and the JSONL file `log_path` get a
-    record every `options.log_every` steps: step, loss, hidden, attention, learning_rate, examples_per_second, padding.
-    Raises ValueError if `shape` cannot follow the teacher's, or if there are no texts.
+    byte-identical for equal seeds, texts, options and thread counts. Records: step, loss, hidden, attention,
+    learning_rate, examples_per_second, padding. Raises ValueError if `shape` cannot follow the teacher's, or if there
+    are no texts.
     """
-    teacher_folder = Path(teacher_folder)
+    teacher_folder, running = Path(teacher_folder), running or Running()
+    device, autocast = running.device, autocast_for(running.device, running.precision)
     teacher_shape = Shape.of(teacher_folder)
     check_shapes(teacher_shape, shape)
     if not texts:
         raise ValueError(f"distilling {teacher_folder}: no texts; give the train texts of the study's tasks")
-    started = time.monotonic()
     torch.manual_seed(seed)
     teacher = load_encoder(teacher_folder).to(device).requires_grad_(False)
     student = BertModel(student_config(teacher.config, shape, options.dropout)).to(device)
@@ -74,7 +70,6 @@ def distil_model(
         # On a CPU torch's fused attention is slower than eager attention: 3 times, for heads of width 16 with backward.
         teacher.set_attn_implementation("eager")
         student.set_attn_implementation("eager")
-    autocast = autocast_for(device, precision)
     encoded = encode(teacher_folder, texts, min(options.max_tokens, teacher_shape.positions, shape.positions))
     order = torch.Generator().manual_seed(seed)
     sample = torch.randperm(len(encoded), generator=order)[: options.start_texts].tolist()
@@ -84,7 +79,6 @@ def distil_model(
     with torch.no_grad():
         fit_dense.weight.copy_(weight)
         fit_dense.bias.copy_(bias)
-
     loss_of = _Losses(student, teacher, fit_dense, options)
     loss_of.measure_variance(start_batches, autocast)
     start_sizes = [(len(ids), ids.shape[1]) for ids in (batch["input_ids"] for batch in start_batches)]
@@ -95,26 +89,17 @@ def distil_model(
         return rows * distil_step_flops(teacher_shape, shape, length)
 
     student.train()
-    done = train(
-        [*student.parameters(), *fit_dense.parameters()],
-        epochs(encoded, options.batch_size, order),
-        loss_of,
-        step_flops,
-        options,
-        f"distilling {teacher_folder}",
-        autocast=autocast,
-        device=device,
-        started=started,
-        progress=progress,
-        log_path=log_path,
-    )
+    parameters, batches = [*student.parameters(), *fit_dense.parameters()], epochs(encoded, options.batch_size, order)
+    done = train(parameters, batches, loss_of, step_flops, options, f"distilling {teacher_folder}", running)
     loss_of.close()
     student.eval()
     fit_pooler(student, teacher, start_batches, autocast)
-    seconds = time.monotonic() - started
-    _save(Path(out_folder), teacher_folder, student, fit_dense)
-    flops = start_flops + done.flops
-    return Pretrained(Path(out_folder), options.steps, flops, seconds, done.examples / seconds, done.curve)
+    projection = {"weight": fit_dense.weight.detach().cpu().contiguous(), "bias": fit_dense.bias.detach().cpu()}
+    with files.atomic_folder(out_folder) as folder:
+        save_model(student, folder)
+        save_file(projection, folder / "fit_dense.safetensors")
+        files.copy_into(teacher_folder, folder, files.TOKENIZER)
+    return Steps(start_flops + done.flops, done.curve)
 
 
 def student_config(teacher: BertConfig, shape: Shape, dropout: float) -> BertConfig:
@@ -145,16 +130,13 @@ class _Losses:
             for index in range(student.config.num_hidden_layers):
                 attention = model.encoder.layer[(index + 1) * step - 1].attention.self
                 for part in ("query", "key"):
-                    hook = self._keep(f"{who}.{index}.{part}")
+                    hook = functools.partial(self._keep, f"{who}.{index}.{part}")
                     self.handles.append(getattr(attention, part).register_forward_hook(hook))
         self.hidden_variance = [1.0] * (student.config.num_hidden_layers + 1)
         self.score_variance = [1.0] * student.config.num_hidden_layers
 
-    def _keep(self, name: str) -> Callable[..., None]:
-        def keep(_module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
-            self.caught[name] = output
-
-        return keep
+    def _keep(self, name: str, _module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
+        self.caught[name] = output
 
     def close(self) -> None:
         """Remove the hooks."""
@@ -216,11 +198,7 @@ class _Losses:
 
 
 def _start(
-    student: BertModel,
-    teacher: BertModel,
-    batches: Sequence[Batch],
-    autocast: Autocast,
-    start: str,
+    student: BertModel, teacher: BertModel, batches: Sequence[Batch], autocast: Autocast, start: str
 ) -> tuple[Tensor, Tensor]:
     """Initialise the student in place; returns the projection's weight [w_L, w_S] and bias [w_L]."""
     if start == "teacher":
@@ -233,11 +211,3 @@ def _start(
             own = getattr(small, name).weight
             own.copy_((table @ basis.directions)[: len(own)])
     return basis.weight.float(), basis.mean.float()
-
-
-def _save(out: Path, teacher_folder: Path, student: BertModel, fit_dense: nn.Linear) -> None:
-    with files.atomic_folder(out) as folder:
-        save_model(student, folder)
-        projection = {"weight": fit_dense.weight.detach().cpu().contiguous(), "bias": fit_dense.bias.detach().cpu()}
-        save_file(projection, folder / "fit_dense.safetensors")
-        files.copy_into(teacher_folder, folder, files.TOKENIZER)

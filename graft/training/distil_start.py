@@ -5,8 +5,9 @@ principal subspace: z = c (h - mean) E, with E [w_L, w_S]. Each row of E sums to
 LayerNorm removes the mean over units and would otherwise destroy one direction of the subspace.
 """
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor, nn
@@ -119,10 +120,7 @@ def fit_pooler(student: BertModel, teacher: BertModel, batches: Sequence[Batch],
 
 
 def captured(
-    model: BertModel,
-    batches: Iterable[Batch],
-    points: dict[str, tuple[nn.Module, str]],
-    autocast: Autocast,
+    model: BertModel, batches: Iterable[Batch], points: dict[str, tuple[nn.Module, str]], autocast: Autocast
 ) -> dict[str, Tensor]:
     """Capture inputs or outputs [n, d] of modules over the real tokens of `batches` (of the pooler: one per text).
 
@@ -131,15 +129,12 @@ def captured(
     seen: dict[str, list[Tensor]] = {name: [] for name in points}
     mask: Tensor
 
-    def hook(name: str, side: str) -> Callable[..., None]:
-        def keep(_module: nn.Module, inputs: tuple[Tensor, ...], output: Tensor | tuple[Tensor, ...]) -> None:
-            value = inputs[0] if side == "input" else output
-            value = value[0] if isinstance(value, tuple) else value
-            seen[name].append((value[mask] if value.dim() == 3 else value).float().cpu())
+    def keep(name: str, side: str, _: nn.Module, inputs: tuple[Tensor, ...], output: Tensor | tuple[Tensor]) -> None:
+        value = inputs[0] if side == "input" else output
+        value = value[0] if isinstance(value, tuple) else value
+        seen[name].append((value[mask] if value.dim() == 3 else value).float().cpu())
 
-        return keep
-
-    handles = [module.register_forward_hook(hook(name, side)) for name, (module, side) in points.items()]
+    handles = [module.register_forward_hook(partial(keep, name, side)) for name, (module, side) in points.items()]
     was_training = model.training
     model.eval()
     try:
@@ -176,17 +171,13 @@ def _start_embeddings(student: BertModel, teacher: BertModel, basis: Basis, outp
         for table in (large.word_embeddings, large.position_embeddings, large.token_type_embeddings)
     )
     gain, bias = large.LayerNorm.weight.cpu().double(), large.LayerNorm.bias.cpu().double()
-    position_mean, kind_mean = position.mean(0), kind.mean(0)
-    whole = word + position_mean + kind_mean
+    whole = word + position.mean(0) + kind.mean(0)
     deviation = whole.std(1, keepdim=True, correction=0).clamp_min(1e-6)
     into = gain[:, None] * basis.directions * basis.scale  # [w_L, w_S]
     offset = basis.scale * (bias - outputs.double().mean(0)) @ basis.directions
     small.word_embeddings.weight.copy_((whole - whole.mean(1, keepdim=True)) / deviation @ into + offset)
-    for table, values, mean in (
-        (small.position_embeddings, position, position_mean),
-        (small.token_type_embeddings, kind, kind_mean),
-    ):
-        difference = values - mean
+    for table, values in ((small.position_embeddings, position), (small.token_type_embeddings, kind)):
+        difference = values - values.mean(0)
         rows = (difference - difference.mean(1, keepdim=True)) / deviation.mean() @ into
         table.weight.copy_(rows[: len(table.weight)])  # a student may have fewer positions
 
@@ -206,19 +197,9 @@ def _start_layer(
     Returns the fitted layer's output states [n, w_S].
     """
     theirs, ours = target.attention.self, layer.attention.self
-    want = captured(
-        teacher,
-        batches,
-        {
-            "q": (theirs.query, "output"),
-            "k": (theirs.key, "output"),
-            "v": (theirs.value, "output"),
-            "attended": (target.attention.output, "output"),
-            "inner": (target.intermediate.dense, "output"),
-            "state": (target, "output"),
-        },
-        autocast,
-    )
+    parts = {"q": theirs.query, "k": theirs.key, "v": theirs.value}
+    parts |= {"attended": target.attention.output, "inner": target.intermediate.dense, "state": target}
+    want = captured(teacher, batches, {name: (module, "output") for name, module in parts.items()}, autocast)
     out_weight = target.attention.output.dense.weight.cpu().double().T @ basis.directions  # [w_L, w_S]
     reduced = _reduced_heads(
         want["q"], want["k"], want["v"], out_weight, ours.num_attention_heads, ours.attention_head_size
@@ -245,26 +226,22 @@ def _reduced_heads(
     Data-weighted low-rank approximation: of C_q^½ C_k^½ for scores (keys centred, since softmax is invariant to a shift
     shared by all keys), of C_v^½ W_O for outputs. `out_weight` is W_Oᵀ in student coordinates [heads * d, w_S].
     """
-    reduced: tuple[list[Tensor], list[Tensor], list[Tensor]] = ([], [], [])
-    for q_h, k_h, v_h, out_h in zip(
-        q.double().chunk(heads, 1),
-        k.double().chunk(heads, 1),
-        v.double().chunk(heads, 1),
-        out_weight.chunk(heads, 0),
-        strict=True,
-    ):
+    reduced = []
+    by_head = (states.double().chunk(heads, 1) for states in (q, k, v))
+    for q_h, k_h, v_h, out_h in zip(*by_head, out_weight.chunk(heads, 0), strict=True):
         q_root, q_inverse = _roots(q_h.T @ q_h / len(q_h))
         k_centred = k_h - k_h.mean(0)
         k_root, k_inverse = _roots(k_centred.T @ k_centred / len(k_h))
         left, values, right = torch.linalg.svd(q_root @ k_root)
         # Scores are divided by the square root of the head width, which differs between the two models.
         gain = values[:size].sqrt() * (size / q_h.shape[1]) ** 0.25
-        reduced[0].append(q_h @ q_inverse @ left[:, :size] * gain)
-        reduced[1].append(k_centred @ k_inverse @ right.T[:, :size] * gain)
+        query = q_h @ q_inverse @ left[:, :size] * gain
+        key = k_centred @ k_inverse @ right.T[:, :size] * gain
         v_centred = v_h - v_h.mean(0)
         v_root, v_inverse = _roots(v_centred.T @ v_centred / len(v_h))
-        reduced[2].append(v_centred @ v_inverse @ torch.linalg.svd(v_root @ out_h)[0][:, :size])
-    return torch.cat(reduced[0], 1), torch.cat(reduced[1], 1), torch.cat(reduced[2], 1)
+        reduced.append((query, key, v_centred @ v_inverse @ torch.linalg.svd(v_root @ out_h)[0][:, :size]))
+    query, key, value = (torch.cat(parts, 1) for parts in zip(*reduced, strict=True))
+    return query, key, value
 
 
 def _roots(covariance: Tensor) -> tuple[Tensor, Tensor]:

@@ -22,6 +22,7 @@ from graft.config.models import FineTuning
 from graft.encoders.batches import INFERENCE_BATCH, WINDOW, inference_batches, padding_waste, passes, training_batches
 from graft.encoders.inference import Batch, Split, pass_flops, run
 from graft.flops.counts import classifier_flops, training_flops
+from graft.io.progress import Report
 from graft.registry.shapes import Shape
 from graft.registry.tasks import TaskRow
 from graft.tasks import metrics
@@ -99,87 +100,79 @@ class Position:
     seconds: float = 0.0
 
 
-def finetune(
-    model: nn.Module,
-    row: TaskRow,
-    train: Labelled,
-    select: Labelled,
-    settings: FineTuning,
-    seed: int,
-    launch: Launch,
-    log: Path,
-    progress: Callable[[int, int, str], None],
-    *,
-    cost: PassCost,
-    name: str = "fine-tuning",
-    steps: int | None = None,
-    or_untrained: bool = False,
-    checkpoints: Checkpoints | None = None,
-) -> FineTuned:
-    """Fine-tune `model` in place on `train` and return it with the weights of its best epoch on `select`.
+@dataclass(frozen=True)
+class Training:
+    """Data, settings and files of one fine-tuning.
+
+    The loss is cross-entropy, or mean squared error for a score.
+    """
+
+    row: TaskRow
+    train: Labelled
+    select: Labelled
+    settings: FineTuning
+    seed: int
+    launch: Launch
+    """Precision, and the processes that train together, this one among them."""
+    log: Path
+    """Gets one JSON line per 20 steps and per epoch."""
+    cost: PassCost
+    name: str = "fine-tuning"
+    """Name for trackers."""
+    steps: int | None = None
+    """Replaces the epochs: training and schedule end after this many optimizer steps, and the last weights are kept."""
+    or_untrained: bool = False
+    """Whether the untrained model may be the best."""
+    checkpoints: Checkpoints | None = None
+    """Training resumes where an earlier attempt was stopped or killed, and reaches the same weights."""
+
+
+def finetune(model: nn.Module, training: Training, progress: Report) -> FineTuned:
+    """Fine-tune `model` in place and return it with the weights of its best epoch on `select`.
 
     `model` returns logits for a batch of its splits, and the loss if it is given labels, as Hugging Face's classifiers
-    do; `cost` gives the FLOPs of that. Loss: cross-entropy, or mean squared error for a score. `launch`: precision, and
-    the processes that train together, this one among them. `steps` replaces `settings.epochs`: training and schedule
-    end after that many optimizer steps, and the last weights are kept; `or_untrained`: the untrained model may be the
-    best. One JSON line per 20 steps and per epoch goes to `log`; `progress(step, steps, text)` is called at each step.
-
-    With `checkpoints`, training resumes where an earlier attempt was stopped or killed and reaches the same weights.
-    Raises Stopped after SIGTERM or SIGUSR1, leaving a checkpoint; FloatingPointError with step and rows if the loss is
-    not finite; ValueError if the processes are not those of `launch`.
+    do; `progress(step, steps, text)` is called at each step. Raises Stopped after SIGTERM or SIGUSR1, leaving a
+    checkpoint; FloatingPointError with step and rows if the loss is not finite; ValueError if the processes are not
+    those of the launch.
     """
-    world = World(launch, settings.clip, log.with_suffix(""))
+    world = World(training.launch, training.settings.clip, training.log.with_suffix(""))
     with listening() as request:
-        training = _Training(world, request, model, row, train, select, settings, seed, log, cost, steps, checkpoints)
-        training.go_on()
-        training.begin_log(name)
-        training.run(progress, or_untrained)
-        return training.result()
+        loop = _Loop(world, request, model, training, progress)
+        loop.go_on()
+        loop.begin_log()
+        loop.run()
+        return loop.result()
 
 
-class _Training:
-    """One training run in one of its processes; `position` is how far it has come."""
+class _Loop:
+    """The loop of a training in one of its processes; `position` is how far it has come."""
 
-    def __init__(
-        self,
-        world: World,
-        request: Request,
-        model: nn.Module,
-        row: TaskRow,
-        train: Labelled,
-        select: Labelled,
-        settings: FineTuning,
-        seed: int,
-        log: Path,
-        cost: PassCost,
-        steps: int | None,
-        checkpoints: Checkpoints | None,
-    ) -> None:
-        self.world, self.request, self.row, self.train, self.select = world, request, row, train, select
-        self.settings, self.seed, self.log, self.cost, self.checkpoints = settings, seed, log, cost, checkpoints
+    def __init__(self, world: World, request: Request, model: nn.Module, training: Training, progress: Report) -> None:
+        self.world, self.request, self.training, self.progress = world, request, training, progress
+        self.settings, train = training.settings, training.train
         # Processes draw different dropout masks.
-        torch.manual_seed(seed + 1_000_003 * world.rank)
-        self.rng = np.random.default_rng(seed)
+        torch.manual_seed(training.seed + 1_000_003 * world.rank)
+        self.rng = np.random.default_rng(training.seed)
         self.chosen = np.arange(len(train.tokens)) if train.rows is None else train.rows
-        self.lengths = train.tokens.lengths(settings.max_tokens)[self.chosen]
-        self.in_epoch = math.ceil(len(self.lengths) / settings.batch_size)
-        self.every_epoch, self.steps = steps is None, steps or settings.epochs * self.in_epoch
-        self.warmup = math.ceil(settings.warmup * self.steps)
+        self.lengths = train.tokens.lengths(self.settings.max_tokens)[self.chosen]
+        self.in_epoch = math.ceil(len(self.lengths) / self.settings.batch_size)
+        self.steps = training.steps or self.settings.epochs * self.in_epoch
+        self.warmup = math.ceil(self.settings.warmup * self.steps)
         for module in model.modules():
             if isinstance(module, PreTrainedModel):
                 module.set_attn_implementation(world.attention)
         optimizer = torch.optim.AdamW(
-            parameter_groups(model.parameters(), settings.weight_decay),
-            lr=settings.learning_rate,
-            betas=settings.adam_betas,
-            eps=settings.adam_epsilon,
+            parameter_groups(model.parameters(), self.settings.weight_decay),
+            lr=self.settings.learning_rate,
+            betas=self.settings.adam_betas,
+            eps=self.settings.adam_epsilon,
             fused=True,
         )
         world.prepare(model, optimizer)
-        self.replayed = Replayed(self.add_gradients, settings.max_tokens) if world.records_graphs else None
-        soft = row.labels is None or train.labels.ndim == 2
+        self.replayed = Replayed(self.add_gradients, self.settings.max_tokens) if world.records_graphs else None
+        soft = training.row.labels is None or train.labels.ndim == 2
         self.labels = torch.tensor(train.labels, dtype=torch.float32 if soft else torch.int64)
-        self.select_flops = pass_flops(cost.forward, select.tokens, settings.max_tokens)
+        self.select_flops = pass_flops(training.cost.forward, training.select.tokens, self.settings.max_tokens)
         self.position = Position(self.rng.bit_generator.state)
         self.best_state: dict[str, Tensor] = {}
         self.started, self.earlier = time.perf_counter(), 0.0
@@ -189,38 +182,38 @@ class _Training:
 
     def go_on(self) -> None:
         """Resume from the newest checkpoint, if there is one."""
-        found = self.checkpoints and self.checkpoints.load(self.world)
+        found = self.training.checkpoints and self.training.checkpoints.load(self.world)
         if found:
             self.position, self.best_state = Position(**found[0]), found[1]
             self.earlier = self.position.seconds
 
-    def begin_log(self, name: str) -> None:
+    def begin_log(self) -> None:
         """Truncate the log to the lines written up to the checkpoint, and start the trackers."""
+        log, name = self.training.log, self.training.name
         if self.world.main:
-            written = self.log.stat().st_size if self.log.is_file() else 0
+            written = log.stat().st_size if log.is_file() else 0
             if written < self.position.log_bytes or not self.position.step:
-                self.log.write_bytes(b"")
+                log.write_bytes(b"")
             else:
-                os.truncate(self.log, self.position.log_bytes)
-        names = {"wandb": {"name": name}, "mlflow": {"run_name": name}}
-        asked = self.world.launch.trackers
-        if asked:
+                os.truncate(log, self.position.log_bytes)
+        if self.world.launch.trackers:
             config = {key: str(value) for key, value in self.effective().items()}
-            self.world.accelerator.init_trackers("graft", config, {k: v for k, v in names.items() if k in asked})
+            names = {"wandb": {"name": name}, "mlflow": {"run_name": name}}
+            self.world.accelerator.init_trackers("graft", config, names)
 
-    def run(self, progress: Callable[[int, int, str], None], or_untrained: bool) -> None:
+    def run(self) -> None:
         """Train to the end, scoring epochs on the way."""
-        if or_untrained and not self.position.epochs:
+        if self.training.or_untrained and not self.position.epochs:
             self.score_epoch(epoch=0)
-            self.record(**self.position.epochs[-1], metric=self.row.primary_metric)
+            self.record(**self.position.epochs[-1], metric=self.training.row.primary_metric)
         while self.position.epoch < math.ceil(self.steps / self.in_epoch):
-            self.run_epoch(progress)
+            self.run_epoch()
         for tracker in self.world.accelerator.trackers:
             tracker.finish()
-        if self.checkpoints and self.checkpoints.end_too:
+        if self.training.checkpoints and self.training.checkpoints.end_too:
             self.save()
 
-    def run_epoch(self, progress: Callable[[int, int, str], None]) -> None:
+    def run_epoch(self) -> None:
         position, settings = self.position, self.settings
         self.rng.bit_generator.state = position.order
         first = position.epoch * self.in_epoch
@@ -238,7 +231,7 @@ class _Training:
             loss = float(np.mean(position.losses[-LOG_EVERY:])) if position.losses else math.nan
             epoch = position.epoch + 1
             shown = f"loss {loss:.4f} " if position.losses else ""
-            progress(position.step, self.steps, f"epoch {epoch} {shown}{speed:.0f} examples/s")
+            self.progress(position.step, self.steps, f"epoch {epoch} {shown}{speed:.0f} examples/s")
             if logged:
                 rate = settings.learning_rate * linear_schedule(position.step, self.warmup, self.steps)
                 self.record(step=position.step, epoch=epoch, loss=loss, learning_rate=rate, examples_per_second=speed)
@@ -248,11 +241,11 @@ class _Training:
         speed = examples / (time.perf_counter() - started)
         if self.asked:
             self.save()
-        if self.every_epoch or position.step == self.steps:
+        if self.training.steps is None or position.step == self.steps:
             self.score_epoch(epoch=position.epoch + 1, loss=float(np.mean(position.losses)))
             self.record(
                 **position.epochs[-1],
-                metric=self.row.primary_metric,
+                metric=self.training.row.primary_metric,
                 examples_per_second=speed,
                 padding_waste=padding_waste(self.lengths, [own for p in shared for s in p for own in s if len(own)]),
             )
@@ -272,12 +265,14 @@ class _Training:
                 taken, weight = (own, len(own) / len(rows)) if len(own) else (rows[:1], 0.0)
                 values[0] += weight * self.one_pass(self.chosen[taken], weight * world.size, last)
                 position.flops["train"] += sum(
-                    len(one) * self.cost.step(int(self.lengths[one].max())) for one in parts if len(one)
+                    len(one) * self.training.cost.step(int(self.lengths[one].max())) for one in parts if len(one)
                 )
             world.step()
         position.step += 1
         # All processes must save or stop at the same step, so the request travels with the loss.
-        wishes = torch.tensor([float(self.checkpoint_is_due()), float(bool(self.request))])
+        checkpoints = self.training.checkpoints
+        due = world.main and checkpoints is not None and checkpoints.due()
+        wishes = torch.tensor([float(due), float(bool(self.request))])
         values[1:].copy_(wishes, non_blocking=True)
         self.read()
         self.unread = position.step, self.chosen[rows], world.sum(values)
@@ -285,7 +280,7 @@ class _Training:
     def one_pass(self, rows: np.ndarray, factor: float, last: bool) -> Tensor:
         """Add the gradients of `factor` times the mean loss of these rows of train; returns that loss."""
         world = self.world
-        batch = self.train.tokens.batch(rows, self.settings.max_tokens)
+        batch = self.training.train.tokens.batch(rows, self.settings.max_tokens)
         batch = {name: tensor.to(world.device, non_blocking=True) for name, tensor in batch.items()}
         wanted = self.labels[rows].to(world.device, non_blocking=True)
         if self.replayed and len(rows) == self.settings.batch_size:
@@ -317,18 +312,15 @@ class _Training:
         self.position.losses.append(loss)
         self.due, self.asked = due > 0, asked > 0
 
-    def checkpoint_is_due(self) -> bool:
-        return self.world.main and self.checkpoints is not None and self.checkpoints.due()
-
     def save(self) -> None:
         """Write a checkpoint of the last step; raises Stopped if a stop was requested."""
         self.read()
-        position = self.position
+        position, checkpoints = self.position, self.training.checkpoints
         position.seconds = self.earlier + time.perf_counter() - self.started
-        if self.checkpoints:
-            self.checkpoints.save(self.world, position.step, asdict(position), self.best_state)
+        if checkpoints:
+            checkpoints.save(self.world, position.step, asdict(position), self.best_state)
         if self.asked:
-            kept = "a checkpoint was saved to resume from" if self.checkpoints else "nothing was saved"
+            kept = "a checkpoint was saved to resume from" if checkpoints else "nothing was saved"
             by = self.request.name or "in another process"
             raise Stopped(f"stopped on request ({by}) at step {position.step} of {self.steps}; {kept}")
         self.due = False
@@ -336,20 +328,16 @@ class _Training:
     def score_epoch(self, **values: float) -> None:
         """Score the model on `select`, and keep its weights if it is the best so far."""
         position, raw = self.position, self.world.whole()
-        predicted = self.predict(raw)
-        if predicted is None:
-            self.asked = True
-            return self.save()  # it raises Stopped
-        score = metrics.primary(predicted, self.select.labels, self.row)
+        score = metrics.primary(self.predict(raw), self.training.select.labels, self.training.row)
         position.flops["select"] += self.select_flops
         if not position.epochs or score > position.epochs[position.best]["select"]:
             position.best = len(position.epochs)
             self.best_state = {k: v.detach().to("cpu", copy=True) for k, v in raw.state_dict().items()}
         position.epochs.append({**values, "select": score})
 
-    def predict(self, raw: nn.Module) -> np.ndarray | None:
-        """Logits of `select` [n, c], its batches shared among the processes; None if one was stopped meanwhile."""
-        tokens, longest, world = self.select.tokens, self.settings.max_tokens, self.world
+    def predict(self, raw: nn.Module) -> np.ndarray:
+        """Logits of `select` [n, c], its batches shared among the processes; raises Stopped if one is to stop."""
+        tokens, longest, world = self.training.select.tokens, self.settings.max_tokens, self.world
         raw.eval()
 
         def logits(batch: Batch) -> Tensor:
@@ -366,7 +354,8 @@ class _Training:
             found, stopped = None, True
         shares = world.gather((rows, found, stopped))
         if any(stopped for *_, stopped in shares):
-            return None
+            self.asked = True
+            self.save()  # it raises Stopped
         parts = [(rows, found) for rows, found, _ in shares if found is not None]
         result = np.empty((len(tokens), parts[0][1].shape[1]), dtype=np.float32)
         for rows, found in parts:
@@ -376,9 +365,9 @@ class _Training:
     def record(self, **values: Any) -> None:
         """Write one line to the log, and send its numbers to the trackers."""
         if self.world.main:
-            with self.log.open("a") as handle:
+            with self.training.log.open("a") as handle:
                 handle.write(json.dumps(values) + "\n")
-            self.position.log_bytes = self.log.stat().st_size
+            self.position.log_bytes = self.training.log.stat().st_size
         if self.world.launch.trackers:
             numbers = {key: value for key, value in values.items() if isinstance(value, int | float)}
             self.world.accelerator.log(numbers, step=self.position.step)
@@ -390,9 +379,9 @@ class _Training:
             "warmup_steps": self.warmup,
             "optimizer": "AdamW (fused, bias-corrected)",
             "schedule": "linear warm-up, linear decay to 0",
-            "loss": "mean squared error" if self.row.labels is None else "cross-entropy",
+            "loss": "mean squared error" if self.training.row.labels is None else "cross-entropy",
             "bucketing": f"length windows of {WINDOW} batches",
-            "seed": self.seed,
+            "seed": self.training.seed,
             **self.world.effective(),
         }
 

@@ -52,16 +52,13 @@ class Replayed:
         if shape not in self.recorded:
             self.recorded[shape] = None
             return self.run(batch, labels)
-        recorded = self.recorded[shape] or self._record(batch, labels)
-        self.recorded[shape] = recorded
+        if (recorded := self.recorded[shape]) is None:
+            graph = torch.cuda.CUDAGraph()
+            with torch.cuda.graph(graph, pool=self.pool):
+                loss = self.run(batch, labels)
+            recorded = self.recorded[shape] = _Recorded(graph, batch, labels, loss)
         for name, tensor in batch.items():
             recorded.batch[name].copy_(tensor)
         recorded.labels.copy_(labels)
         recorded.graph.replay()
         return recorded.loss
-
-    def _record(self, batch: Batch, labels: Tensor) -> _Recorded:
-        graph = torch.cuda.CUDAGraph()
-        with torch.cuda.graph(graph, pool=self.pool):
-            loss = self.run(batch, labels)
-        return _Recorded(graph, batch, labels, loss)

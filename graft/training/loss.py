@@ -10,9 +10,8 @@ def loss_of(logits: Tensor, labels: Tensor) -> Tensor:
 
     Raises ValueError if the labels do not fit the logits.
     """
-    if labels.shape == logits.shape[:1] and not labels.is_floating_point():
-        return functional.cross_entropy(logits, labels)
-    if labels.shape == logits.shape and logits.shape[1] > 1:
+    classes = labels.shape == logits.shape[:1] and not labels.is_floating_point()
+    if classes or (labels.shape == logits.shape and logits.shape[1] > 1):
         return functional.cross_entropy(logits, labels)
     if labels.shape == logits.shape[:1] and logits.shape[1] == 1:
         return functional.mse_loss(logits[:, 0], labels)

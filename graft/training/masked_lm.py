@@ -6,7 +6,6 @@ arXiv 1907.11692, section 4), masks are drawn anew each time a text is seen and 
 loss reaches the pooler, which keeps its initial weights.
 """
 
-import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,7 +23,7 @@ from graft.registry.shapes import Shape
 from graft.tasks.tokens import load_tokenizer
 from graft.training.initial import config_of, draw_weights, initial_encoder
 from graft.training.saving import save_encoder
-from graft.training.unlabelled import Batch, Pretrained, Progress, Text, autocast_for, encode, epochs, train
+from graft.training.unlabelled import Batch, Running, Steps, Text, encode, epochs, train
 
 SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 # Shares of the tokens to predict that are replaced by [MASK], and by a random token.
@@ -39,22 +38,16 @@ def pretrain_model(
     options: MaskedOptions,
     out_folder: str | Path,
     seed: int,
-    *,
-    precision: str = "fp32",
-    device: str = "cpu",
-    progress: Progress | None = None,
-    log_path: str | Path | None = None,
-) -> Pretrained:
+    running: Running | None = None,
+) -> Steps:
     """Train a new encoder with the config and tokenizer of `like_folder`, saved in `out_folder`.
 
     Its initial weights are those of `initialise_model` with the same seed. A text is one string, or a pair that is
     joined as [CLS] a [SEP] b [SEP]; texts without a maskable token are left out. Output is byte-identical for equal
-    seeds, texts, options and thread counts. `progress` and the JSONL file `log_path` get a record every
-    `options.log_every` steps: step, loss (nats per predicted token), learning_rate, examples_per_second, padding.
-    Raises ValueError if there are no texts.
+    seeds, texts, options and thread counts. Records: step, loss (nats per predicted token), learning_rate,
+    examples_per_second, padding. Raises ValueError if there are no texts.
     """
-    like_folder = Path(like_folder)
-    started = time.monotonic()
+    like_folder, running = Path(like_folder), running or Running()
     torch.manual_seed(seed)  # for dropout
     draws = torch.Generator().manual_seed(seed)
     shape, config = Shape.of(like_folder), config_of(like_folder)
@@ -63,8 +56,8 @@ def pretrain_model(
     encoded = [text for text in encoded if not vocabulary.special.issuperset(text[0])]
     if not encoded:
         raise ValueError(f"pre-training like {like_folder}: no texts; give the train texts of the study's tasks")
-    encoder = initial_encoder(config, draws).to(device)
-    guesser = Guesser(config, draws).to(device)
+    encoder = initial_encoder(config, draws).to(running.device)
+    guesser = Guesser(config, draws).to(running.device)
     # Removed during training: no loss depends on it.
     pooler, encoder.pooler = encoder.pooler, None
 
@@ -76,23 +69,12 @@ def pretrain_model(
         return masked_lm_flops(shape, rows, length, int((batch["labels"] != NOTHING).sum()))
 
     encoder.train()
-    done = train(
-        [*encoder.parameters(), *guesser.parameters()],
-        masked_batches(epochs(encoded, options.batch_size, draws), vocabulary, options.masked, draws),
-        losses,
-        step_flops,
-        options,
-        f"pre-training like {like_folder}",
-        autocast=autocast_for(device, precision),
-        device=device,
-        started=started,
-        progress=progress,
-        log_path=log_path,
-    )
+    parameters = [*encoder.parameters(), *guesser.parameters()]
+    batches = masked_batches(epochs(encoded, options.batch_size, draws), vocabulary, options.masked, draws)
+    done = train(parameters, batches, losses, step_flops, options, f"pre-training like {like_folder}", running)
     encoder.pooler = pooler
-    seconds = time.monotonic() - started
-    folder = save_encoder(encoder.eval(), like_folder, out_folder)
-    return Pretrained(folder, options.steps, done.flops, seconds, done.examples / seconds, done.curve)
+    save_encoder(encoder.eval(), like_folder, out_folder)
+    return done
 
 
 class Guesser(nn.Module):

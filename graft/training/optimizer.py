@@ -15,8 +15,11 @@ def parameter_groups(parameters: Iterable[nn.Parameter], weight_decay: float) ->
     ]
 
 
-def linear_schedule(step: int, warmup: int, steps: int) -> float:
-    """Factor of the learning rate at a step counted from 0: a linear rise in `warmup` steps, a linear fall to 0."""
+def linear_schedule(step: int, warmup: int, steps: int, first: int = 0) -> float:
+    """Factor of the learning rate at a step counted from 0: a linear rise in `warmup` steps, a linear fall to 0.
+
+    The rise begins at `first / warmup`.
+    """
     if step < warmup:
-        return step / max(1, warmup)
+        return (step + first) / max(1, warmup)
     return max(0.0, (steps - step) / max(1, steps - warmup))

@@ -5,7 +5,7 @@ import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, nullcontext
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 import torch
@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from graft.config.models import PretrainingOptions
 from graft.encoders.batches import unlabelled_window
 from graft.training.dropout import quick_dropout
-from graft.training.optimizer import parameter_groups
+from graft.training.optimizer import linear_schedule, parameter_groups
 
 Text = str | tuple[str, str]
 Encoded = tuple[list[int], list[int]]
@@ -25,23 +25,30 @@ Progress = Callable[[dict[str, float]], None]
 
 
 @dataclass(frozen=True)
-class Pretrained:
-    """Outcome of a pre-training on unlabelled texts: all FLOPs (padding included), loss curve, texts per second."""
+class Running:
+    """Where a training runs, and who gets its records: `progress`, and the JSONL file `log_path`."""
 
-    folder: Path
-    steps: int
-    flops: int
-    seconds: float
-    examples_per_second: float
-    curve: tuple[dict[str, float], ...]
+    device: str = "cpu"
+    precision: str = "fp32"
+    """fp32, or bf16 for forward passes."""
+    progress: Progress | None = None
+    log_path: Path | None = None
+    started: float = field(default_factory=time.monotonic)
+
+    def record(self, values: dict[str, float]) -> None:
+        """Pass on a record."""
+        if self.log_path is not None:
+            with self.log_path.open("a") as handle:
+                handle.write(json.dumps(values) + "\n")
+        if self.progress is not None:
+            self.progress(values)
 
 
 @dataclass(frozen=True)
 class Steps:
-    """Outcome of the training loop: FLOPs of its steps, texts seen, and step and losses of each log line."""
+    """Outcome of the training loop: FLOPs of its steps (padding included), and step and losses of each log line."""
 
     flops: int
-    examples: int
     curve: tuple[dict[str, float], ...]
 
 
@@ -52,33 +59,31 @@ def train(
     flops: Callable[[Batch], int],
     options: PretrainingOptions,
     what: str,
-    *,
-    autocast: Autocast,
-    device: str,
-    started: float,
-    progress: Progress | None,
-    log_path: str | Path | None,
+    running: Running,
 ) -> Steps:
     """Train `parameters` in place by `options.steps` steps of AdamW on one batch each.
 
-    `losses` returns a batch's scalars by name, of which `loss` is minimised; `flops` counts a step on a batch.
-    `progress` and the JSONL file `log_path` get a record every `options.log_every` steps: step, each loss's mean,
-    learning_rate, examples_per_second (since `started`, time.monotonic), padding. Raises ValueError, with a message
-    that starts with `what`, if the loss is not finite.
+    `losses` returns a batch's scalars by name, of which `loss` is minimised; `flops` counts a step on a batch. Every
+    `options.log_every` steps there is a record: step, each loss's mean, learning_rate, examples_per_second (since
+    `running.started`), padding. Raises ValueError, with a message that starts with `what`, if the loss is not finite.
     """
     optimiser = torch.optim.AdamW(
         parameter_groups(parameters, options.weight_decay), lr=options.learning_rate, fused=True
     )
-    schedule = torch.optim.lr_scheduler.LambdaLR(optimiser, lambda step: _rate(step, options))
-    if log_path is not None:
-        Path(log_path).parent.mkdir(parents=True, exist_ok=True)
-        Path(log_path).write_text("")
+    warmup = max(1, round(options.warmup * options.steps))
+    schedule = torch.optim.lr_scheduler.LambdaLR(
+        optimiser, lambda step: linear_schedule(step, warmup, options.steps, first=1)
+    )
+    autocast = autocast_for(running.device, running.precision)
+    if running.log_path is not None:
+        running.log_path.parent.mkdir(parents=True, exist_ok=True)
+        running.log_path.write_text("")
     log: list[dict[str, float]] = []
     total = seen = tokens = real = 0
     sums: dict[str, Tensor] = {}
     for step, batch in zip(range(1, options.steps + 1), batches, strict=False):
-        batch = on_device(batch, device)
-        with autocast(), quick_dropout(torch.device(device).type):
+        batch = on_device(batch, running.device)
+        with autocast(), quick_dropout(torch.device(running.device).type):
             terms = losses(batch)
         optimiser.zero_grad(set_to_none=True)
         terms["loss"].backward()
@@ -99,15 +104,11 @@ def train(
                 raise ValueError(f"{what}: the loss is not finite at step {step}; lower learning_rate")
             log.append(dict(record))
             record["learning_rate"] = float(schedule.get_last_lr()[0])
-            record["examples_per_second"] = seen / (time.monotonic() - started)
+            record["examples_per_second"] = seen / (time.monotonic() - running.started)
             record["padding"] = 1 - real / tokens
             sums = {}
-            if log_path is not None:
-                with open(log_path, "a") as handle:
-                    handle.write(json.dumps(record) + "\n")
-            if progress is not None:
-                progress(record)
-    return Steps(total, seen, tuple(log))
+            running.record(record)
+    return Steps(total, tuple(log))
 
 
 def encode(folder: Path, texts: Sequence[Text], max_tokens: int) -> list[Encoded]:
@@ -150,11 +151,3 @@ def autocast_for(device: str, precision: str) -> Autocast:
     if precision == "bf16":
         return lambda: torch.autocast(device, dtype=torch.bfloat16)
     return nullcontext
-
-
-def _rate(step: int, options: PretrainingOptions) -> float:
-    """Factor of the learning rate at a step counted from 0: linear warm-up, then linear decay to 0."""
-    warm = max(1, round(options.warmup * options.steps))
-    if step < warm:
-        return (step + 1) / warm
-    return max(0.0, (options.steps - step) / max(1, options.steps - warm))

@@ -7,7 +7,7 @@ process compares its environment with `launch`, and stops with a one-line error 
 import copy
 import ctypes
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
 from typing import Any, TypeVar
@@ -48,11 +48,17 @@ class World:
         on_cpu = self.device_kind == "cpu"
         if on_cpu:
             _keep_memory()
-        handlers = [InitProcessGroupKwargs(backend="gloo" if on_cpu else "nccl")] if launch.distributed else []
+        self.backend = "gloo" if on_cpu else "nccl"
+        handlers = [InitProcessGroupKwargs(backend=self.backend)] if launch.distributed else []
+        plugin = None
+        if launch.stage:
+            from accelerate import DeepSpeedPlugin  # deepspeed takes seconds to import
+
+            plugin = DeepSpeedPlugin(hf_ds_config=deepspeed_config(launch, self.precision, clip))
         self.accelerator = Accelerator(
             mixed_precision="bf16" if self.precision == "bf16" and not launch.stage else "no",
             cpu=on_cpu and not launch.stage,
-            deepspeed_plugin=self._deepspeed() if launch.stage else None,
+            deepspeed_plugin=plugin,
             kwargs_handlers=handlers,
             log_with=list(launch.trackers) or None,
             project_dir=log_folder if launch.trackers else None,
@@ -193,27 +199,18 @@ class World:
             "pass_tokens": self.launch.pass_tokens,
         }
 
-    def _deepspeed(self) -> Any:
-        from accelerate import DeepSpeedPlugin  # deepspeed takes seconds to import
-
-        return DeepSpeedPlugin(hf_ds_config=deepspeed_config(self.launch, self.precision, self.clip))
-
     def _check_processes(self) -> None:
         found = self.accelerator
         if found.num_processes != self.launch.processes:
             raise ValueError(_wrong(self.launch, f"accelerate sees {found.num_processes}"))
-        kinds: Sequence[DistributedType] = [DistributedType.NO]
-        if self.launch.stage:
-            kinds = [DistributedType.DEEPSPEED]
-        elif self.launch.distributed:
-            kinds = [DistributedType.MULTI_CPU if self.device_kind == "cpu" else DistributedType.MULTI_GPU]
-        if found.distributed_type not in kinds:
-            wanted = kinds[0].value
-            raise ValueError(f"launch: accelerate runs processes of type {found.distributed_type.value}, not {wanted}")
-        if self.launch.distributed:
-            backend, wanted = dist.get_backend(), "gloo" if self.device_kind == "cpu" else "nccl"
-            if backend != wanted:
-                raise ValueError(f"launch: processes use {backend}, but on {self.device_kind} {wanted} is needed")
+        of_ddp = DistributedType.MULTI_CPU if self.device_kind == "cpu" else DistributedType.MULTI_GPU
+        kind = of_ddp if self.launch.distributed else DistributedType.NO
+        kind = DistributedType.DEEPSPEED if self.launch.stage else kind
+        if found.distributed_type != kind:
+            given = found.distributed_type.value
+            raise ValueError(f"launch: accelerate runs processes of type {given}, not {kind.value}")
+        if self.launch.distributed and (backend := dist.get_backend()) != self.backend:
+            raise ValueError(f"launch: processes use {backend}, but on {self.device_kind} {self.backend} is needed")
 
 
 def _keep_memory() -> None:

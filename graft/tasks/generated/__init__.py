@@ -7,10 +7,9 @@ only the dev split has), with a fixed share of wrong labels, so that no system r
 
 import random
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
 from pathlib import Path
 
-from graft.registry.layouts import LAYOUTS, Layout
+from graft.registry.layouts import LAYOUTS
 from graft.tasks.generated import entailment, sentiment, similarity
 
 # Part of the fingerprint: raise it when a grammar changes, so that whatever depends on it is made again.
@@ -21,33 +20,14 @@ WRONG_LABELS = 0.03
 _MOST_TRIES = 1000
 
 
-@dataclass(frozen=True)
-class Grammar:
-    """A kind of task: how its rows are drawn and written.
-
-    `draw(rng, split, label)`: the texts of a row of class `label`; for a score (`labels` None) the texts and the score.
-    `line(number, texts, label)`: the cells in the order of the layout's header.
-    """
-
-    layout: Layout
-    draw: Callable[[random.Random, str, str], tuple[str, ...]]
-    line: Callable[[int, tuple[str, ...], str], tuple[str, ...]]
-
-
-GRAMMARS = {
-    "sentiment": Grammar(LAYOUTS["sentiment"], sentiment.row, lambda number, texts, label: (*texts, label)),
-    "similarity": Grammar(
-        LAYOUTS["similarity"],
-        similarity.row,
-        lambda number, texts, label: (
-            *(str(number), "generated", "scenes", "none", f"{number:04d}", "none", "none"),
-            *(*texts, label),
-        ),
-    ),
-    "entailment": Grammar(
-        LAYOUTS["entailment"], entailment.row, lambda number, texts, label: (str(number), *texts, label)
-    ),
+# Draws a row of class `label`, `draw(rng, split, label)`: its texts, and the score if the grammar has one.
+GRAMMARS: dict[str, Callable[[random.Random, str, str], tuple[str, ...]]] = {
+    "sentiment": sentiment.row,
+    "similarity": similarity.row,
+    "entailment": entailment.row,
 }
+# STS-B's columns that say where a pair comes from.
+_ORIGIN = {"genre": "generated", "filename": "scenes", "year": "none", "source1": "none", "source2": "none"}
 
 
 def write(grammar: str, seed: int, train: int, dev: int, folder: Path) -> None:
@@ -56,26 +36,26 @@ def write(grammar: str, seed: int, train: int, dev: int, folder: Path) -> None:
     Classes are equally frequent, and no text appears twice, within a split or across the two. Raises ValueError if the
     grammar has too few texts for these rows.
     """
-    found = GRAMMARS[grammar]
+    layout = LAYOUTS[grammar]
     seen: set[str] = set()
     # dev first, so that it does not change with the number of train rows.
     for split, count in (("dev", dev), ("train", train)):
         rng = random.Random(f"{VERSION}/{grammar}/{seed}/{split}")
-        lines = ["\t".join(found.layout.header)]
-        for number, (texts, label) in enumerate(_rows(found, rng, split, count, seen)):
-            lines.append("\t".join(found.line(number, texts, label)))
+        lines = ["\t".join(layout.header)]
+        for number, (texts, label) in enumerate(_rows(grammar, rng, split, count, seen)):
+            cells = {"index": str(number), "old_index": f"{number:04d}", **_ORIGIN, layout.label: label}
+            cells |= zip(layout.text, texts, strict=True)
+            lines.append("\t".join(cells[column] for column in layout.header))
         (folder / f"{split}.tsv").write_text("\n".join(lines) + "\n", encoding="utf-8", newline="\n")
 
 
 def _rows(
-    grammar: Grammar, rng: random.Random, split: str, count: int, seen: set[str]
+    grammar: str, rng: random.Random, split: str, count: int, seen: set[str]
 ) -> Iterator[tuple[tuple[str, ...], str]]:
-    layout = grammar.layout
-    labels = _labels(layout.labels, rng, count)
-    for number in range(count):
-        label, written = labels[number]
+    layout = LAYOUTS[grammar]
+    for number, (label, written) in enumerate(_labels(layout.labels, rng, count)):
         for _ in range(_MOST_TRIES):
-            cells = grammar.draw(rng, split, label)
+            cells = GRAMMARS[grammar](rng, split, label)
             texts, score = (cells, written) if layout.labels else (cells[:-1], cells[-1])
             if len({*texts} - seen) == len(layout.text):
                 break

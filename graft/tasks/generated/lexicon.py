@@ -21,6 +21,11 @@ def words(seen: str, held: str = "") -> Words:
     return Words(tuple(seen.split()), tuple(held.split()))
 
 
+def pairs(text: str) -> dict[str, str]:
+    """Split `one/other` words into a mapping from one to the other."""
+    return dict(pair.split("/") for pair in text.split())
+
+
 # ------------------------------------------------------------------------------------------------- for sentiment
 PRAISE = words(
     "good great wonderful excellent lovely brilliant delightful charming superb clever warm funny moving fresh "
@@ -61,68 +66,23 @@ THINGS = {
     "container": words("bottle basket box bag", "bucket"),
 }
 # What people and animals do to things and to one another: "is carrying", "is being carried".
-ACTIONS = {
-    "carrying": "carried",
-    "pushing": "pushed",
-    "pulling": "pulled",
-    "washing": "washed",
-    "watching": "watched",
-    "lifting": "lifted",
-    "hiding": "hidden",
-    "holding": "held",
-    "finding": "found",
-    "catching": "caught",
-    "throwing": "thrown",
-    "guarding": "guarded",
-    "touching": "touched",
-    "shaking": "shaken",
-    "dragging": "dragged",
-    "cleaning": "cleaned",
-    "observing": "observed",
-    "raising": "raised",
-    "concealing": "concealed",
-    "gripping": "gripped",
-    "discovering": "discovered",
-    "seizing": "seized",
-    "tossing": "tossed",
-    "protecting": "protected",
-}
+ACTIONS = pairs(
+    "carrying/carried pushing/pushed pulling/pulled washing/washed watching/watched lifting/lifted hiding/hidden "
+    "holding/held finding/found catching/caught throwing/thrown guarding/guarded touching/touched shaking/shaken "
+    "dragging/dragged cleaning/cleaned observing/observed raising/raised concealing/concealed gripping/gripped "
+    "discovering/discovered seizing/seized tossing/tossed protecting/protected"
+)
 VERBS = words(
     "carrying pushing pulling washing watching lifting hiding holding finding catching throwing guarding",
     "touching shaking",
 )
 # Synonyms; the second word appears only in place of the first.
-SYNONYMS = {
-    "man": "gentleman",
-    "woman": "lady",
-    "boy": "lad",
-    "doctor": "physician",
-    "teacher": "instructor",
-    "student": "pupil",
-    "dog": "hound",
-    "rabbit": "bunny",
-    "car": "automobile",
-    "truck": "lorry",
-    "bicycle": "bike",
-    "coat": "jacket",
-    "hat": "cap",
-    "bag": "sack",
-    "violin": "fiddle",
-    "pulling": "dragging",
-    "washing": "cleaning",
-    "watching": "observing",
-    "lifting": "raising",
-    "hiding": "concealing",
-    "holding": "gripping",
-    "finding": "discovering",
-    "catching": "seizing",
-    "throwing": "tossing",
-    "guarding": "protecting",
-    "big": "large",
-    "small": "little",
-    "happy": "cheerful",
-    "tired": "exhausted",
-}
+SYNONYMS = pairs(
+    "man/gentleman woman/lady boy/lad doctor/physician teacher/instructor student/pupil dog/hound rabbit/bunny "
+    "car/automobile truck/lorry bicycle/bike coat/jacket hat/cap bag/sack violin/fiddle pulling/dragging "
+    "washing/cleaning watching/observing lifting/raising hiding/concealing holding/gripping finding/discovering "
+    "catching/seizing throwing/tossing guarding/protecting big/large small/little happy/cheerful tired/exhausted"
+)
 OF_ACTORS = words("young old tall tired happy", "angry")
 OF_THINGS = words("red blue small big new broken", "green")
 PLACES = {
@@ -133,15 +93,7 @@ PLACES = {
         ("in the kitchen", "in the hall", "at the station", "in the museum", "in the shop"), ("in the library",)
     ),
 }
-PLURALS = {
-    "man": "men",
-    "woman": "women",
-    "gentleman": "gentlemen",
-    "lady": "ladies",
-    "bunny": "bunnies",
-    "fox": "foxes",
-    "person": "people",
-}
+PLURALS = pairs("man/men woman/women gentleman/gentlemen lady/ladies bunny/bunnies fox/foxes person/people")
 
 # The hypernym of each word that has one.
 KIND_OF = {

@@ -1,7 +1,6 @@
 """Scenes: somebody does something to something somewhere. Draws them, edits them and puts them into words."""
 
 import random
-from collections.abc import Callable
 from dataclasses import dataclass, fields, replace
 
 from graft.tasks.generated.lexicon import (
@@ -49,7 +48,7 @@ def draw(rng: random.Random, split: str, quantities: dict[str, int]) -> Scene:
         verb=VERBS.draw(rng, split),
         thing=thing,
         thing_quality=_quality(rng, split, thing) if rng.random() < _QUALITY else None,
-        place=rng.choice(list(PLACES.values())).draw(rng, split) if rng.random() < _PLACE else None,
+        place=_other_place(None, rng, split) if rng.random() < _PLACE else None,
     )
 
 
@@ -62,7 +61,7 @@ def edited(scene: Scene, rng: random.Random, split: str, quantities: dict[str, i
     if slot in ("actor", "thing"):
         if slot == "thing" and _is_actor(scene.thing) and rng.random() < 0.6:
             return replace(scene, actor=scene.thing, thing=scene.actor)
-        return replace(scene, **{slot: rng.choice(_NOUN_EDITS)(value, rng, split)})
+        return replace(scene, **{slot: rng.choice((_synonym, _broader, _sibling, _other_noun))(value, rng, split)})
     if slot == "verb":
         return replace(scene, verb=rng.choice((_synonym, _other_verb))(value, rng, split))
     if value is not None and rng.random() < 0.5:
@@ -116,8 +115,7 @@ def _broader(word: str, rng: random.Random, split: str) -> str:
 
 
 def _sibling(word: str, rng: random.Random, split: str) -> str:
-    groups = {**ACTORS, **THINGS}
-    return groups[KIND_OF.get(word, word)].draw(rng, split)
+    return (ACTORS | THINGS)[KIND_OF.get(word, word)].draw(rng, split)
 
 
 def _other_noun(word: str, rng: random.Random, split: str) -> str:
@@ -130,6 +128,3 @@ def _other_verb(word: str, rng: random.Random, split: str) -> str:
 
 def _other_place(word: str | None, rng: random.Random, split: str) -> str:
     return rng.choice(list(PLACES.values())).draw(rng, split)
-
-
-_NOUN_EDITS: tuple[Callable[[str, random.Random, str], str], ...] = (_synonym, _broader, _sibling, _other_noun)

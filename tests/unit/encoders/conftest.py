@@ -1,6 +1,6 @@
 import pytest
 
-from graft.config.study import Task
+from graft.config.tasks import Task
 from graft.tasks.prepare import prepare_task
 from graft.tasks.tokens import TokenisedSplit, tokenize_task
 

@@ -24,7 +24,7 @@ fetch_model(HubModel(kind="hub", repo="owner/tiny", revision="%s"), "models.tiny
 TASK = """
 import sys
 from pathlib import Path
-from graft.config.study import Task
+from graft.config.tasks import Task
 from graft.tasks.prepare import prepare_task
 source = {"kind": "hub", "repo": "owner/glue", "config": "rte", "revision": "%s"}
 prepare_task("rte", Task.model_validate({"source": source}), Path(sys.argv[1]), "x")

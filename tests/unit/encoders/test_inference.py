@@ -9,7 +9,7 @@ def test_rows_come_back_in_their_order_whatever_the_batches(tokens):
         ends = batch["attention_mask"].sum(1) - 2
         return batch["input_ids"].gather(1, ends[:, None])
 
-    expected = [int(tokens.second.ids[end - 1]) for end in tokens.second.offsets[1:]]
+    expected = [int(tokens.columns[1].ids[end - 1]) for end in tokens.columns[1].offsets[1:]]
     assert run(last_word, tokens, 32)[:, 0].tolist() == expected
     rows = np.array([7, 3, 50])
     assert run(last_word, tokens, 32, rows)[:, 0].tolist() == [expected[i] for i in rows]

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 import torch
 
-from graft.config.study import Task
+from graft.config.tasks import Task
 from graft.encoders.bert import load_encoder
 from graft.encoders.layer_states import LayerStates, WithStates, collect
 from graft.tasks.prepare import prepare_task

@@ -1,8 +1,7 @@
 import pytest
 import torch
 
-from graft.encoders.pooling import pool
-from graft.encoders.states import Frozen, layer_states
+from graft.encoders.states import Frozen, layer_states, pool
 from graft.flops.counts import encoder_flops
 from tests.unit.conftest import LARGE
 from tests.unit.counting import counting_flops
@@ -33,3 +32,17 @@ def test_a_frozen_encoder_gives_the_same_and_has_only_what_runs(pooling, encoder
     assert not any(p.requires_grad for p in frozen.parameters())
     pooled = Frozen(encoder_shaped(LARGE), [3], pooling)(batch)
     assert torch.equal(pooled, pool(expected[:, :, 1], batch["attention_mask"], pooling))
+
+
+HIDDEN = torch.tensor([[[1.0, 2.0], [3.0, 6.0], [100.0, 100.0]]])
+MASK = torch.tensor([[1, 1, 0]])
+
+
+def test_the_first_token_and_the_mean_without_padding():
+    assert pool(HIDDEN, MASK, "cls").tolist() == [[1.0, 2.0]]
+    assert pool(HIDDEN, MASK, "mean").tolist() == [[2.0, 4.0]]
+
+
+def test_an_unknown_pooling_is_named():
+    with pytest.raises(ValueError, match="unknown pooling 'max'"):
+        pool(HIDDEN, MASK, "max")

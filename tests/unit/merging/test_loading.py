@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from graft.encoders.pooling import pool
+from graft.encoders.states import pool
 from graft.flops.counts import classifier_flops, encoder_flops
 from graft.io.files import read_json, write_json
 from graft.merging.classifier_heads.ridge import LinearMap

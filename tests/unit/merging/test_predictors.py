@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from graft.encoders.pooling import pool
+from graft.encoders.states import pool
 from graft.flops.counts import classifier_flops, encoder_flops
 from graft.merging import predictors
 from graft.merging.classifier_heads.ridge import LinearMap

@@ -3,7 +3,7 @@ import shutil
 import pandas as pd
 import pytest
 
-from graft.config.study import Task
+from graft.config.tasks import Task
 from graft.io import files
 from graft.tasks import generated
 from graft.tasks.prepare import prepare_task

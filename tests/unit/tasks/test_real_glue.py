@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from graft.config.study import Task
+from graft.config.tasks import Task
 from graft.tasks.prepare import prepare_task
 from graft.tasks.splits import normalised
 

@@ -5,7 +5,7 @@ import pandas as pd
 import pytest
 from transformers import BertTokenizerFast
 
-from graft.config.study import Task
+from graft.config.tasks import Task
 from graft.io import files
 from graft.tasks.prepare import prepare_task
 from graft.tasks.tokens import TokenisedSplit, cut_lengths, load_tokenizer, tokenize_task
@@ -17,7 +17,7 @@ def test_cut_lengths_equal_hugging_face_longest_first(pico_models):
         ids = tokenizer(" ".join(["film"] * first), " ".join(["dog"] * second), truncation=True, max_length=limit)
         types = np.array(ids["token_type_ids"])
         theirs = int((types == 0).sum()) - 2, int((types == 1).sum()) - 1
-        assert cut_lengths(first, second, limit) == theirs, (first, second, limit)
+        assert cut_lengths(first, second, max_tokens=limit) == theirs, (first, second, limit)
 
 
 @pytest.mark.parametrize("task", ["sst2", "rte"])

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from graft.config.study import Task
+from graft.config.tasks import Task
 from graft.study.paths import Paths
 from graft.study.runs import labels
 from graft.tasks.prepare import prepare_task

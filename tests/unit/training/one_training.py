@@ -21,7 +21,7 @@ from graft.registry.tasks import TASKS
 from graft.study.program import run as run_program
 from graft.tasks.tokens import TokenisedSplit
 from graft.training.checkpoints import Checkpoints
-from graft.training.finetuning import Labelled, PassCost, finetune
+from graft.training.finetuning import Labelled, PassCost, Training, finetune
 
 SETTINGS = FineTuning(learning_rate=3e-3, batch_size=16, epochs=3, max_tokens=32)
 
@@ -45,18 +45,17 @@ def train(folder: Path, out: Path, launch: Launch, settings: FineTuning = SETTIN
             steps.write(f"{step}\n")
             steps.flush()
 
-        result = finetune(
-            model,
+        training = Training(
             row,
             *splits,
             settings,
             0,
             launch,
             out / "training.jsonl",
-            progress,
-            cost=PassCost.of_classifier(Shape.of(folder / "model"), row.outputs),
+            PassCost.of_classifier(Shape.of(folder / "model"), row.outputs),
             checkpoints=Checkpoints(out / "checkpoints", launch.checkpoint_minutes),
         )
+        result = finetune(model, training, progress)
     if int(os.environ.get("RANK", 0)) == 0:
         torch.save(result.model.state_dict(), out / "weights.pt")
         found = {"epochs": result.epochs, "best": result.best, "flops": result.flops, "effective": result.effective}

@@ -14,6 +14,7 @@ from graft.flops.counts import distil_step_flops, encoder_flops
 from graft.io.files import sha256
 from graft.registry.shapes import Shape, check_shapes
 from graft.training.distil import _Losses, autocast_for, distil_model
+from graft.training.unlabelled import Running
 
 WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", *(f"w{i}" for i in range(56))]
 LARGE = Shape(layers=4, width=16, heads=2, ffn=32, vocabulary=60, positions=16)
@@ -52,7 +53,8 @@ def texts():
 def test_loss_falls_and_the_log_says_so(teacher, texts, tmp_path):
     seen = []
     result = distil_model(
-        teacher, texts, SMALL, OPTIONS, tmp_path / "out", 0, progress=seen.append, log_path=tmp_path / "log.jsonl"
+        *(teacher, texts, SMALL, OPTIONS, tmp_path / "out", 0),
+        Running(progress=seen.append, log_path=tmp_path / "log.jsonl"),
     )
     assert [record["step"] for record in result.curve] == [10, 20, 30, 40]
     assert result.curve[-1]["loss"] < 0.95 * result.curve[0]["loss"]
@@ -61,7 +63,8 @@ def test_loss_falls_and_the_log_says_so(teacher, texts, tmp_path):
 
 
 def test_result_is_an_encoder_of_the_shape_with_its_projection_and_tokenizer(teacher, texts, tmp_path):
-    out = distil_model(teacher, texts, SMALL, changed_options(steps=2), tmp_path / "out", 0).folder
+    out = tmp_path / "out"
+    distil_model(teacher, texts, SMALL, changed_options(steps=2), out, 0)
     assert Shape.of(out) == SMALL
     encoder = load_encoder(out)
     assert all(torch.isfinite(tensor).all() for tensor in encoder.state_dict().values())
@@ -73,10 +76,9 @@ def test_result_is_an_encoder_of_the_shape_with_its_projection_and_tokenizer(tea
 
 def test_equal_seeds_give_equal_bytes_and_other_seeds_do_not(teacher, texts, tmp_path):
     options = changed_options(steps=3)
-    folders = [
-        distil_model(teacher, texts, SMALL, options, tmp_path / name, seed).folder
-        for name, seed in (("a", 0), ("b", 0), ("c", 1))
-    ]
+    folders = [tmp_path / name for name in "abc"]
+    for folder, seed in zip(folders, (0, 0, 1), strict=True):
+        distil_model(teacher, texts, SMALL, options, folder, seed)
     for file in ("model.safetensors", "fit_dense.safetensors"):
         first, again, other = (sha256(folder / file) for folder in folders)
         assert first == again != other
@@ -100,7 +102,8 @@ def test_closed_form_start_beats_random_layers(teacher, texts, tmp_path):
 @pytest.mark.parametrize("changed", [{"positions": 12}, {"positions": 12, "width": 16, "ffn": 32}])
 def test_student_with_fewer_positions_is_made(changed, teacher, texts, tmp_path):
     shape = replace(SMALL, **changed)
-    assert Shape.of(distil_model(teacher, texts, shape, changed_options(steps=1), tmp_path / "out", 0).folder) == shape
+    distil_model(teacher, texts, shape, changed_options(steps=1), tmp_path / "out", 0)
+    assert Shape.of(tmp_path / "out") == shape
 
 
 @pytest.fixture

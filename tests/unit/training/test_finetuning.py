@@ -7,7 +7,7 @@ import torch
 
 from graft.config.launch import Launch
 from graft.config.models import FineTuning
-from graft.config.study import Task
+from graft.config.tasks import Task
 from graft.encoders.bert import load_classifier, new_classifier
 from graft.encoders.inference import predict
 from graft.flops.counts import classifier_flops
@@ -18,7 +18,7 @@ from graft.tasks import metrics
 from graft.tasks.prepare import prepare_task
 from graft.tasks.tokens import TokenisedSplit, tokenize_task
 from graft.training import dropout
-from graft.training.finetuning import Labelled, PassCost, finetune
+from graft.training.finetuning import Labelled, PassCost, Training, finetune
 from graft.training.world import World
 
 SETTINGS = {"learning_rate": 3e-3, "batch_size": 16, "epochs": 4, "max_tokens": 32}
@@ -59,8 +59,9 @@ def trained(
             module.p = drop
     cost = PassCost.of_classifier(Shape.of(folder), row.outputs)
     launch = Launch(precision="fp32", device="cpu", trackers=trackers, attention=attention)
-    setting = settings, seed, launch, tmp_path / "log.jsonl", lambda *_: None
-    return finetune(model, row, train or splits["train"], splits["select"], *setting, cost=cost, **how)
+    setting = settings, seed, launch, tmp_path / "log.jsonl", cost
+    training = Training(row, train or splits["train"], splits["select"], *setting, **how)
+    return finetune(model, training, lambda *_: None)
 
 
 def test_training_learns_and_returns_the_best_epoch(prepared, tmp_path):

@@ -155,5 +155,5 @@ def test_started_without_accelerates_variables_they_are_together_all_the_same(
 
 def test_more_processes_than_asked_for_do_not_train_twice(prepared_folder, tmp_path):
     said = finish(start(prepared_folder, tmp_path, TWO.alone(), TORCHRUN), well=False)
-    assert "asks for 1 processes" in said and "one of 2" in said
+    assert "needs 1 processes" in said and "2 were started" in said
     assert not (tmp_path / "training.jsonl").exists()

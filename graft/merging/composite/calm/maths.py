@@ -10,7 +10,7 @@ import torch
 from torch import Tensor, nn
 
 from graft.encoders.bert import attention_bias
-from graft.encoders.pooling import pool
+from graft.encoders.states import pool
 from graft.merging.classifier_heads.ridge import LinearMap
 from graft.merging.composite.trained import Trained, layer_of, zero_layer
 from graft.registry.shapes import Shape

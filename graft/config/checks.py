@@ -1,0 +1,134 @@
+"""Checks of a study's systems against its models, pairs and tasks, and against one another. Imports no torch."""
+
+from collections.abc import Collection, Mapping, Sequence
+
+from graft.config.models import Like, Model, Pair, check_role, check_vocabulary
+from graft.config.systems import MergeSystem, OtherSmallControl, SameShapeMerge, SoupMerge, Systems
+from graft.io.names import check_known
+from graft.registry import methods
+
+
+def check_systems(systems: Systems, pairs: Sequence[Pair], models: Mapping[str, Model], tasks: Collection[str]) -> None:
+    """Raise ValueError, naming the key, if a system lacks what it is built on, or a method cannot do what it should."""
+    for name, merge in systems.merge.items():
+        _check_merge(f"systems.merge.{name}", name, merge, systems)
+    control = systems.control
+    for key, of in (("shuffled", control.shuffled), ("random", control.random), ("other-small", control.other_small)):
+        for name in of.of if of else ():
+            _check_control(f"systems.control.{key}.of", name, systems.merge)
+    _check_other_small(systems, pairs, models, tasks)
+    _check_warm_start(systems)
+    paired = dict.fromkeys(model for pair in pairs for model in (pair.large, pair.small))
+    for key, spec in (("soup", systems.soup), ("multitask", systems.multitask)):
+        for name in (spec.models or ()) if spec else ():
+            check_known(f"systems.{key}.models", name, paired)
+    _check_soup(systems)
+    _check_multitask(systems, tasks)
+    if systems.fewshot and not systems.merge:
+        raise ValueError("systems.fewshot: it spends the FLOPs of the best merge, but systems.merge is empty")
+
+
+def control_pairs(control: OtherSmallControl | None, pairs: Sequence[Pair]) -> tuple[Pair, ...]:
+    """Return the pairs' large models, each with every small model of the control other-small."""
+    models = control.models if control else ()
+    return tuple(dict.fromkeys(Pair(large=pair.large, small=name) for pair in pairs for name in models))
+
+
+def _check_merge(where: str, name: str, merge: MergeSystem, systems: Systems) -> None:
+    try:
+        options = methods.facts(merge.method or name, *methods.KINDS).checked(merge.options)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+    if merge.heads is not None and not options.heads:
+        raise ValueError(f"{where}.heads: {options.name} has no choice of heads; leave the key out")
+    probe, needed = systems.probe, any(need.startswith("probe.") for need in options.needs)
+    if needed and (probe is None or options.probe not in probe.pooling):
+        raise ValueError(f"{where}: needs probe.{options.probe}; add {options.probe} to systems.probe.pooling")
+
+
+def _check_control(where: str, name: str, merges: Mapping[str, MergeSystem]) -> None:
+    check_known(where, name, merges)
+    method = merges[name].method or name
+    if not methods.facts(method).heads:
+        raise ValueError(f"{where}: {name} (method {method}) transfers no change; name a merge with heads")
+
+
+def _check_other_small(
+    systems: Systems, pairs: Sequence[Pair], models: Mapping[str, Model], tasks: Collection[str]
+) -> None:
+    control, where = systems.control.other_small, "systems.control.other-small"
+    if control is None:
+        return
+    projected = [name for name in control.of if systems.merge[name].options.get("residual") == "fit_dense"]
+    for name in control.models:
+        check_role(f"{where}.models", "small", name, models, tasks)
+        if any(name == pair.small for pair in pairs):
+            raise ValueError(f"{where}.models: {name} is the small model of a pair; name a model in no pair")
+        if projected and isinstance(models[name].source, Like):
+            raise ValueError(
+                f"{where}.of: {projected[0]} uses a distillation's projection (residual: fit_dense), but {name} "
+                "was not distilled; leave it out"
+            )
+    for pair in control_pairs(control, pairs):
+        check_vocabulary(f"{where}.models", pair, models)
+
+
+def _check_warm_start(systems: Systems) -> None:
+    spec, where = systems.warm_start, "systems.warm-start"
+    if spec is None:
+        return
+    check_known(f"{where}.merge", spec.merge, systems.merge)
+    merge, control = systems.merge[spec.merge], systems.control
+    heads = merge.heads or methods.facts(merge.method or spec.merge).heads
+    if spec.head not in heads:
+        raise ValueError(f"{where}.head: {spec.merge} has no head {spec.head}; available: {', '.join(heads) or 'none'}")
+    if control.head_only is None or spec.head not in control.head_only.heads:
+        raise ValueError(f"{where}: needs control.head-only.{spec.head}; add it to systems.control.head-only")
+    shuffled = control.shuffled
+    if shuffled is None or spec.merge not in shuffled.of or spec.head not in (shuffled.heads or heads):
+        raise ValueError(f"{where}: needs control.shuffled.{spec.merge}.{spec.head}; add it to its `of`")
+
+
+def _check_soup(systems: Systems) -> None:
+    spec = systems.soup
+    if spec is None:
+        return
+    for name, merge in spec.methods.items():
+        where = f"systems.soup.methods.{name}"
+        if (merge.members or 0) > spec.members:
+            raise ValueError(f"{where}.members: {merge.members}; systems.soup.members is {spec.members}")
+        _check_same_shape(where, name, merge, merge.members or spec.members)
+
+
+def _check_multitask(systems: Systems, tasks: Collection[str]) -> None:
+    spec = systems.multitask
+    if spec is None:
+        return
+    if len(tasks) < 2:
+        raise ValueError(f"systems.multitask: {next(iter(tasks))} is the only task; two or more are needed")
+    for name, merge in spec.methods.items():
+        where = f"systems.multitask.methods.{name}"
+        if (merge.method or name) == methods.GREEDY:
+            raise ValueError(f"{where}: greedy works on one task only; put it under systems.soup")
+        _check_same_shape(where, name, merge, len(tasks))
+
+
+def _check_same_shape(where: str, name: str, merge: SameShapeMerge, count: int) -> None:
+    """Raise ValueError unless a method can merge `count` models with these settings."""
+    try:
+        facts = methods.facts(merge.method or name, methods.ONE_SHAPE, methods.GREEDY)
+        facts.checked(merge.options)
+    except ValueError as error:
+        raise ValueError(f"{where}: {error}") from None
+    _, most = facts.models
+    if most is not None and count > most:
+        advice = f"set members: {most}" if isinstance(merge, SoupMerge) else "use another method"
+        raise ValueError(f"{where}: {facts.name} merges {most} models, not {count}; {advice}")
+    if facts.kind == methods.GREEDY and merge.strengths:
+        raise ValueError(f"{where}.strengths: a greedy soup has no strength; leave the key out")
+    if merge.weights is None:
+        return
+    if not facts.weighted:
+        raise ValueError(f"{where}.weights: {facts.name} weights all models equally; leave the key out")
+    if len(merge.weights) != count or sum(merge.weights) == 0:
+        raise ValueError(f"{where}.weights: {list(merge.weights)}; give {count} numbers that do not sum to zero")
