@@ -8,8 +8,7 @@ import torch
 from torch import Tensor
 
 from graft.encoders.bert import load_classifier, load_encoder
-from graft.encoders.pooling import pool
-from graft.encoders.states import Frozen
+from graft.encoders.states import Frozen, pool
 from graft.flops.counts import linear_flops
 from graft.merging import predictors
 from graft.merging.classifier_heads.ridge import LinearMap
