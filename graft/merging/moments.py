@@ -6,6 +6,7 @@ import functools
 import operator
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -39,14 +40,22 @@ class Moments:
         self.small.add_(small.sum(0))
         self.large.add_(large.sum(0))
         self.cross.addmm_(small.T, large)
-        if self.gram_small is not None:
+        if self.gram_small is not None and self.gram_large is not None:
             self.gram_small.addmm_(small.T, small)
             self.gram_large.addmm_(large.T, large)
         return replace(self, count=self.count + len(small))
 
     def __add__(self, other: Moments) -> Moments:
         both = zip(vars(self).values(), vars(other).values(), strict=True)
-        return Moments(*(None if one is None or two is None else one + two for one, two in both))
+        sums: Iterable[Any] = (None if one is None or two is None else one + two for one, two in both)
+        return Moments(*sums)
+
+    @property
+    def grams(self) -> tuple[Tensor, Tensor]:
+        """The Gram matrices, small and large; raises ValueError if they were not requested."""
+        if self.gram_small is None or self.gram_large is None:
+            raise ValueError("least squares needs Gram matrices, which this site was not calibrated for")
+        return self.gram_small, self.gram_large
 
     @property
     def mean_small(self) -> Tensor:
@@ -62,11 +71,11 @@ class Moments:
 
     def centred_small(self) -> Tensor:
         """Sum of (small - mean)^T (small - mean). [w_S, w_S]"""
-        return self.gram_small - torch.outer(self.small, self.small) / self.count
+        return self.grams[0] - torch.outer(self.small, self.small) / self.count
 
     def centred_large(self) -> Tensor:
         """Sum of (large - mean)^T (large - mean). [w_L, w_L]"""
-        return self.gram_large - torch.outer(self.large, self.large) / self.count
+        return self.grams[1] - torch.outer(self.large, self.large) / self.count
 
     def centred(self) -> Moments:
         """The moments after subtracting this site's mean; constant units become zero.
@@ -75,8 +84,8 @@ class Moments:
         for example, is arbitrary.
         """
         small, large = self.centred_small(), self.centred_large()
-        varies_small = small.diagonal() > CONSTANT * self.gram_small.diagonal()
-        varies_large = large.diagonal() > CONSTANT * self.gram_large.diagonal()
+        varies_small = small.diagonal() > CONSTANT * self.grams[0].diagonal()
+        varies_large = large.diagonal() > CONSTANT * self.grams[1].diagonal()
         return Moments(
             self.count,
             torch.zeros_like(self.small),
@@ -90,7 +99,6 @@ class Moments:
         """The moments of the outputs of linear layers (weight [out, in], bias [out]) on these activations."""
         (weight_s, bias_s), (weight_l, bias_l) = small, large
         n, sum_s, sum_l = self.count, weight_s @ self.small, weight_l @ self.large
-        grams = self.gram_small is not None
 
         def product(inner: Tensor, left: tuple[Tensor, ...], right: tuple[Tensor, ...]) -> Tensor:
             (weight, bias, total), (other_weight, other_bias, other_total) = left, right
@@ -103,8 +111,8 @@ class Moments:
             sum_s + n * bias_s,
             sum_l + n * bias_l,
             product(self.cross, a, b),
-            product(self.gram_small, a, a) if grams else None,
-            product(self.gram_large, b, b) if grams else None,
+            None if self.gram_small is None else product(self.gram_small, a, a),
+            None if self.gram_large is None else product(self.gram_large, b, b),
         )
 
     def with_direction(self, small: Tensor, large: Tensor, share: float) -> Moments:
@@ -113,8 +121,8 @@ class Moments:
         return replace(
             self,
             cross=self.cross + weight * torch.outer(small, large),
-            gram_small=self.gram_small + weight * torch.outer(small, small),
-            gram_large=self.gram_large + weight * torch.outer(large, large),
+            gram_small=self.grams[0] + weight * torch.outer(small, small),
+            gram_large=self.grams[1] + weight * torch.outer(large, large),
         )
 
     def block(self, small: Tensor, large: Tensor) -> Moments:

@@ -36,6 +36,15 @@ class Parts:
     projections: Sequence[Tensor] = ()
     report: Report = silent
 
+    @property
+    def sums(self) -> Mapping[str, Tensor]:
+        """The moments; raises ValueError if there are none."""
+        if self.moments is None:
+            raise ValueError(
+                f"{self.options.name} needs the moments of a calibration; run calibrate for this pair of models"
+            )
+        return self.moments
+
 
 class Method(Protocol):
     """A merge method in two halves."""
@@ -98,6 +107,11 @@ def extended(parts: Parts) -> Parts:
 def small_change(parts: Parts, name: str) -> Tensor:
     """Fine-tuned minus pre-trained tensor of the small model, float64 on the CPU."""
     return (parts.small_finetuned[name].double() - parts.small_pretrained[name].double()).cpu()
+
+
+def weight_and_bias(body: Mapping[str, Tensor], layer: str) -> tuple[Tensor, Tensor]:
+    """A linear layer's or LayerNorm's tensors, float64 on the CPU."""
+    return body[f"{layer}.weight"].double().cpu(), body[f"{layer}.bias"].double().cpu()
 
 
 def check_parts(parts: Parts) -> None:

@@ -38,19 +38,17 @@ def least_squares(moments: Moments, ridge: float) -> Maps:
     `ridge` is a share of the mean diagonal of the standardised Gram matrix (1 per token). Constant units and null
     directions (see NULL) are left out. Raises ValueError if Gram matrices are missing.
     """
-    if moments.gram_small is None:
-        raise ValueError("least squares needs Gram matrices, which this site was not calibrated for")
     centred = moments.centred()
-    forward = ridge_map(centred.gram_small, centred.cross, moments.count, ridge)
-    backward = ridge_map(centred.gram_large, centred.cross.T, moments.count, ridge)
-    return Maps(forward, backward)
+    gram_small, gram_large = centred.grams
+    forward = ridge_map(gram_small, centred.cross, moments.count, ridge)
+    return Maps(forward, ridge_map(gram_large, centred.cross.T, moments.count, ridge))
 
 
 def missed(moments: Moments, maps: Maps) -> float:
     """Share of the large activations' variance that the mapped small ones miss: |A_S P - A_L|^2 / |A_L|^2, centred."""
     centred, there = moments.centred(), maps.forward
-    mapped = (there * (centred.gram_small @ there)).sum()
-    total = centred.gram_large.trace()
+    gram_small, gram_large = centred.grams
+    mapped, total = (there * (gram_small @ there)).sum(), gram_large.trace()
     return float((mapped - 2 * (there * centred.cross).sum() + total) / total.clamp(min=1e-300))
 
 
@@ -62,11 +60,10 @@ def orthogonal(moments: Moments, scaled: bool) -> Maps:
     """
     cross = moments.centred_cross()
     turn = procrustes(cross)
-    there = back = 1.0
-    if scaled:
-        agreement = (turn * cross).sum()
-        there = agreement / moments.centred_small().trace()
-        back = agreement / moments.centred_large().trace()
+    if not scaled:
+        return Maps(turn, turn.T)
+    agreement = (turn * cross).sum()
+    there, back = agreement / moments.centred_small().trace(), agreement / moments.centred_large().trace()
     return Maps(there * turn, back * turn.T)
 
 
@@ -79,9 +76,7 @@ def whitened(moments: Moments, ridge: float) -> Maps:
     1512.00809) for whitening by the inverse square root.
     """
     centred = moments.centred()
-    (white_s, colour_s), (white_l, colour_l) = (
-        _roots(gram / moments.count, ridge) for gram in (centred.gram_small, centred.gram_large)
-    )
+    (white_s, colour_s), (white_l, colour_l) = (_roots(gram / moments.count, ridge) for gram in centred.grams)
     turn = procrustes(white_s @ (centred.cross / moments.count) @ white_l)
     return Maps(white_s @ turn @ colour_l, white_l @ turn.T @ colour_s)
 

@@ -21,7 +21,7 @@ from graft.encoders.architecture import (
 )
 from graft.io.progress import along
 from graft.merging.moments import Moments
-from graft.merging.protocol import Parts, check_parts
+from graft.merging.protocol import Parts, check_parts, weight_and_bias
 
 EPSILON = 1e-12  # of BERT's LayerNorms
 AT_A_TIME = 4096  # tokens
@@ -33,13 +33,7 @@ def with_evidence(parts: Parts) -> Parts:
     Raises ValueError if a calibration is needed and missing, or if parts do not fit together (`check_parts`).
     """
     check_parts(parts)
-    if parts.options.evidence == "weights":
-        return replace(parts, moments=from_weights(parts))
-    if parts.moments is None:
-        raise ValueError(
-            f"{parts.options.name} needs the moments of a calibration; run calibrate for this pair of models"
-        )
-    return parts
+    return replace(parts, moments=from_weights(parts) if parts.options.evidence == "weights" else parts.sums)
 
 
 def from_weights(parts: Parts) -> dict[str, Tensor]:
@@ -51,7 +45,7 @@ def from_weights(parts: Parts) -> dict[str, Tensor]:
     non-linearity they have only the rank of the stream. Source: ours.
     """
     bodies = parts.small_pretrained, parts.large
-    embedded = [_embedded(body) for body in bodies]
+    embedded = _embedded(parts.small_pretrained), _embedded(parts.large)
     stream = Moments.of(*embedded, grams=True)
     spread = torch.stack([tokens.std(1, correction=0).mean() for tokens in embedded])
     found = stream.tensors(EMBEDDINGS) | {f"{EMBEDDINGS}.spread": spread}
@@ -61,7 +55,7 @@ def from_weights(parts: Parts) -> dict[str, Tensor]:
         for linear, (site_in, site_out) in LINEARS.items():
             space_in, space_out = LINEAR_SPACES[linear]
             into = made[space_in]
-            weights = [_linear(body, layer, linear) for body, layer in zip(bodies, (m, g), strict=True)]
+            weights = [weight_and_bias(body, layer_prefix(n) + linear) for body, n in zip(bodies, (m, g), strict=True)]
             sites |= {site_in: into, site_out: into.through(*weights)}
             if space_out == FFN:
                 made[FFN] = _after_gelu(embedded, weights)
@@ -79,21 +73,17 @@ def _after_gelu(embedded: Sequence[Tensor], weights: Sequence[tuple[Tensor, Tens
     """Moments of feed-forward units over all tokens, in chunks."""
     found: Moments | None = None
     for tokens in zip(*(states.split(AT_A_TIME) for states in embedded), strict=True):
-        both = [
+        small, large = (
             torch.nn.functional.gelu(states @ weight.T + bias)
             for states, (weight, bias) in zip(tokens, weights, strict=True)
-        ]
-        found = found.added(*both) if found else Moments.of(*both, grams=True)
+        )
+        found = found.added(small, large) if found else Moments.of(small, large, grams=True)
+    assert found is not None  # a vocabulary has tokens
     return found
 
 
 def _embedded(body: Mapping[str, Tensor]) -> Tensor:
     """The embedding block's output [vocabulary, w] for every token, at the mean position, with token type 0."""
     words, positions, types = (body[name].double().cpu() for name in EMBEDDING_TABLES)
-    gain, bias = (body[f"{EMBEDDING_NORM}.{kind}"].double().cpu() for kind in ("weight", "bias"))
+    gain, bias = weight_and_bias(body, EMBEDDING_NORM)
     return torch.nn.functional.layer_norm(words + positions.mean(0) + types[0], gain.shape, gain, bias, EPSILON)
-
-
-def _linear(body: Mapping[str, Tensor], layer: int, linear: str) -> tuple[Tensor, Tensor]:
-    weight, bias = (body[f"{layer_prefix(layer)}{linear}.{kind}"].double().cpu() for kind in ("weight", "bias"))
-    return weight, bias

@@ -28,6 +28,8 @@ from graft.merging.moments import Moments
 from graft.merging.protocol import Parts
 
 ATTENTION_IN = "attention.in"
+# Of the residual stream: EMBEDDINGS, or a small layer, a large layer and a site.
+Place = str | tuple[int, int, str]
 
 
 @dataclass(frozen=True)
@@ -41,9 +43,9 @@ class SpaceMaps:
     averaged over sites.
     """
 
-    residual: Mapping[str | tuple[int, int, str], Maps]
+    residual: Mapping[Place, Maps]
     inner: Mapping[tuple[int, int, str], Maps]
-    writes: Mapping[str | tuple[int, int, str], Tensor]
+    writes: Mapping[Place, Tensor]
     missed: Mapping[str, float]
 
     def entry(self, m: int, g: int, linear: str) -> Maps:
@@ -78,33 +80,31 @@ def fit_spaces(parts: Parts, fit: Fit, residual: str = "pooled", heads: bool = F
     ffn = parts.small_shape.ffn, parts.large_shape.ffn
 
     def seen(m: int, g: int, site: str) -> Moments:
-        return moments.read(parts.moments, site_name(m, g, site), *(ffn if site == "ffn" else width))
+        return moments.read(parts.sums, site_name(m, g, site), *(ffn if site == "ffn" else width))
 
     def gains(small_norm: str, large_norm: str) -> tuple[Tensor, Tensor]:
-        return tuple(
-            body[f"{norm}.weight"].double().cpu()
-            for body, norm in ((parts.small_pretrained, small_norm), (parts.large, large_norm))
-        )
+        small, large = parts.small_pretrained[f"{small_norm}.weight"], parts.large[f"{large_norm}.weight"]
+        return small.double().cpu(), large.double().cpu()
 
     def read_by(linear: str, m: int, g: int) -> Moments:
         """Moments of a linear layer's output, with the image of the direction that its input lacks."""
         missing = gains(norm_before(m), norm_before(g))
-        made = (
+        small, large = (
             body[f"{layer_prefix(layer)}attention.self.{linear}.weight"].double().cpu() @ gain
             for body, layer, gain in zip((parts.small_pretrained, parts.large), (m, g), missing, strict=True)
         )
-        return seen(m, g, f"{linear}.out").centred().with_direction(*made, RESTORED)
+        return seen(m, g, f"{linear}.out").centred().with_direction(small, large, RESTORED)
 
     parts.report(0, 0, "mapping the residual stream")
-    places = [EMBEDDINGS, *((m, g, site) for m, g in parts.depth_map for site in NORMS.values())]
+    places: list[Place] = [EMBEDDINGS, *((m, g, site) for m, g in parts.depth_map for site in NORMS.values())]
     norms = {EMBEDDINGS: gains(EMBEDDING_NORM, EMBEDDING_NORM)} | {
         (m, g, site): gains(layer_prefix(m) + norm, layer_prefix(g) + norm)
         for m, g in parts.depth_map
         for norm, site in NORMS.items()
     }
-    names = {place: place if place == EMBEDDINGS else site_name(*place) for place in places}
+    names = {place: place if isinstance(place, str) else site_name(*place) for place in places}
     stream = {
-        place: moments.read(parts.moments, names[place], *width).centred().with_direction(*norms[place], RESTORED)
+        place: moments.read(parts.sums, names[place], *width).centred().with_direction(*norms[place], RESTORED)
         for place in places
     }
     reads = [(m, g, ATTENTION_IN) for m, g in parts.depth_map]
@@ -141,7 +141,7 @@ def fit_spaces(parts: Parts, fit: Fit, residual: str = "pooled", heads: bool = F
             gaps.setdefault(space, []).append(missed(moment, inner[m, g, space]))
     writes = {
         place: transport.before_norm(
-            streams[place].forward, *norms[place], *parts.moments[f"{names[place]}.spread"].tolist()
+            streams[place].forward, *norms[place], *parts.sums[f"{names[place]}.spread"].tolist()
         )
         for place in places
     }
@@ -149,7 +149,7 @@ def fit_spaces(parts: Parts, fit: Fit, residual: str = "pooled", heads: bool = F
     return SpaceMaps(streams, inner, writes, shares)
 
 
-def _projection(parts: Parts, place: str | tuple[int, int, str]) -> Tensor:
+def _projection(parts: Parts, place: Place) -> Tensor:
     """The forward map [w_S, w_L] at a place of the residual stream, from the small model's distillation.
 
     A block's input has the projection of the previous layer (or the embeddings); from its attention's output on, the
@@ -159,7 +159,7 @@ def _projection(parts: Parts, place: str | tuple[int, int, str]) -> Tensor:
         raise ValueError(
             "residual fit_dense: the small model came without the projection of its distillation; use pooled instead"
         )
-    state = 0 if place == EMBEDDINGS else place[0] + (place[2] != ATTENTION_IN)
+    state = 0 if isinstance(place, str) else place[0] + (place[2] != ATTENTION_IN)
     projection = parts.projections[state if len(parts.projections) > 1 else 0]
     if projection.shape != (parts.large_shape.width, parts.small_shape.width):
         raise ValueError(

@@ -51,7 +51,7 @@ def norm(
     offset = change[1] - small[1] * slope
     covariance = ((slope[:, None] * maps.forward) * seen.centred_cross()).sum(0)  # of the mapped change with h_L
     variance = seen.centred_large().diagonal()
-    varies = variance > 1e-14 * seen.gram_large.diagonal()
+    varies = variance > 1e-14 * seen.grams[1].diagonal()
     on_output = covariance * varies / torch.where(varies, variance, 1.0)
     mean_change = (seen.mean_small * slope + offset) @ maps.forward
     return on_output * large[0], mean_change + on_output * (large[1] - seen.mean_large)

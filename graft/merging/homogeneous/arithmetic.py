@@ -1,7 +1,7 @@
 """The family of task arithmetic: how each change is made sparse, how changes agree, how they are scaled."""
 
-from collections.abc import Callable, Sequence
-from typing import Annotated, Any, ClassVar, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, ClassVar, Literal, Protocol
 
 import numpy as np
 
@@ -13,8 +13,11 @@ from graft.merging.homogeneous.models import Block, Models
 from graft.merging.homogeneous.protocol import Each, Method
 from graft.registry.options import Seed, Share, Size
 
-# Maps changes and weights to the weighted sum and the total weight in it, a scalar or one per element.
-Consensus = Callable[[Sequence[Array], Sequence[float]], tuple[Array, Array | float]]
+
+class Consensus(Protocol):
+    """Maps changes and weights to the weighted sum and the total weight in it, a scalar or one per element."""
+
+    def __call__(self, deltas: Sequence[Array], weights: Sequence[float]) -> tuple[Array, Array | float]: ...
 
 
 def everyone(deltas: Sequence[Array], weights: Sequence[float]) -> tuple[Array, float]:
@@ -204,7 +207,7 @@ class DellaLinear(TaskArithmetic):
         columns = delta.shape[1]
         ranks = np.empty(delta.shape, np.float32)
         order = np.abs(delta).argsort(axis=1, kind="stable")
-        steps = np.linspace(0, 1, columns, dtype=np.float32) if columns > 1 else np.float32([0.5])
+        steps = np.linspace(0, 1, columns, dtype=np.float32) if columns > 1 else np.array([0.5], np.float32)
         np.put_along_axis(ranks, order, np.broadcast_to(steps, delta.shape), axis=1)
         kept = self.density - self.epsilon / 2 + self.epsilon * ranks
         drawn = draws(self.seed, block.name, model, block.start, delta.size).reshape(delta.shape)

@@ -63,7 +63,7 @@ class Checkpoint(AbstractContextManager["Checkpoint"]):
                     raise ValueError(f"{file}: {info.name} is in {self.tensors[info.name].file.name} as well")
                 self.tensors[info.name] = info
         self._descriptors = {file: os.open(file, os.O_RDONLY) for file in self.files}
-        self._scratch: tempfile.TemporaryDirectory | None = None
+        self._scratch: tempfile.TemporaryDirectory[str] | None = None
 
     @classmethod
     def of_folder(cls, folder: Path) -> Checkpoint:
@@ -82,7 +82,7 @@ class Checkpoint(AbstractContextManager["Checkpoint"]):
         view.tensors = {name: replace(self.tensors[stored], name=name) for name, stored in names.items()}
         return view
 
-    def read(self, name: str, start: int = 0, stop: int | None = None, dtype: type = np.float32) -> Array:
+    def read(self, name: str, start: int = 0, stop: int | None = None, dtype: type[np.generic] = np.float32) -> Array:
         """Read elements start to stop of a floating-point tensor, in row-major order, as float32 or float64."""
         return widened(self.stored(name, start, stop), self.tensors[name].dtype, np.dtype(dtype))
 
@@ -91,7 +91,7 @@ class Checkpoint(AbstractContextManager["Checkpoint"]):
         info = self.tensors[name]
         values = np.empty((info.count if stop is None else stop) - start, STORED[info.dtype])
         # An empty array cannot be viewed as bytes.
-        view = memoryview(values).cast("B") if values.size else memoryview(b"")
+        view = values.data.cast("B") if values.size else memoryview(b"")
         place = info.start + start * values.itemsize
         while len(view):
             count = os.preadv(self._descriptors[info.file], [view], place)

@@ -34,9 +34,9 @@ def check_statistics(kind: str, models: Models) -> None:
 
 def check_readers(folders: Sequence[Path]) -> None:
     """Raise ValueError unless all folders with a tokenizer produce the same tokens (see `alike.check_alike`)."""
-    first, *others = companions.reading(folders) or [None]
-    for folder in others:
-        alike.check_alike(first, folder)
+    readers = companions.reading(folders)
+    for folder in readers[1:]:
+        alike.check_alike(readers[0], folder)
 
 
 def check_weights(weights: Sequence[float], count: int) -> None:

@@ -18,8 +18,8 @@ TOKENIZER = (
     "chat_template.jinja",
 )
 # A folder with any of these has a tokenizer.
-READERS = ("tokenizer.json", "vocab.txt", "vocab.json", "spm.model", "spiece.model", "sentencepiece.bpe.model")
-READERS += ("tokenizer.model",)
+READERS: tuple[str, ...] = ("tokenizer.json", "vocab.txt", "vocab.json", "spm.model", "spiece.model")
+READERS += ("sentencepiece.bpe.model", "tokenizer.model")
 GENERATION = "generation_config.json"
 TOKENIZER_CONFIG = "tokenizer_config.json"
 # Keys of tokenizer_config.json that decide how texts are truncated and padded.

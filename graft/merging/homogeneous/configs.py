@@ -40,8 +40,8 @@ BLIND_TO_PADDING = (
     *("bert", "distilbert", "electra", "albert", "deberta", "deberta-v2", "mobilebert", "convbert", "megatron-bert"),
     *("squeezebert", "ernie", "nystromformer", "roformer", "rembert", "funnel", "layoutlm", "big_bird"),
 )
-FINDS = {"eos_token_id": ("bart", "mbart", "plbart", "mvp", "led", "bigbird_pegasus", "t5", "mt5", "umt5")}
-FINDS |= {"sep_token_id": ("longformer", "big_bird")}
+FINDS: dict[str, tuple[str, ...]] = {"sep_token_id": ("longformer", "big_bird")}
+FINDS |= {"eos_token_id": ("bart", "mbart", "plbart", "mvp", "led", "bigbird_pegasus", "t5", "mt5", "umt5")}
 # A head's kind if the config does not state one: one label out of several.
 SINGLE = "single_label_classification"
 
@@ -146,9 +146,8 @@ def _computing(config: Mapping[str, Any], family: str) -> dict[str, Any]:
             kept.pop(key, None)
     rope = kept.pop("rope_parameters", None)
     if isinstance(rope, dict) and all(not isinstance(value, dict) for value in rope.values()):
-        scaling = {key: value for key, value in rope.items() if key != "rope_theta"}
         kept |= {"rope_theta": rope["rope_theta"]} if "rope_theta" in rope else {}
-        kept["rope_scaling"] = scaling
+        kept["rope_scaling"] = {key: value for key, value in rope.items() if key != "rope_theta"}
     elif rope is not None:
         kept["rope_parameters"] = rope
     scaling = kept.get("rope_scaling")
@@ -196,12 +195,10 @@ def _told(config: Mapping[str, Any], key: str, family: str) -> str:
 
 
 def _check_same(found: Mapping[Path, Any], what: str) -> None:
-    first = next(iter(found), None)
     for folder, value in found.items():
-        if value != found[first]:
-            one, other = (
-                told if isinstance(told, str) else ", ".join(map(str, told)) for told in (value, found[first])
-            )
+        first, wanted = next(iter(found.items()))
+        if value != wanted:
+            one, other = (told if isinstance(told, str) else ", ".join(map(str, told)) for told in (value, wanted))
             raise ValueError(f"{folder}: {what} {one}, that of {first} {other}; must be the same")
 
 

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from graft.io import files
+from graft.io.progress import Report
 from graft.merging.homogeneous import card, checks, companions, configs, engine, layout
 from graft.merging.homogeneous.checkpoint import Checkpoint
 from graft.merging.homogeneous.companions import Companions
@@ -21,7 +22,7 @@ from graft.merging.homogeneous.shards import Slot, Writer, shared_out, size
 from graft.registry import methods
 
 
-def merge(order: Order, report: engine.Report, dry_run: bool = False) -> Plan:
+def merge(order: Order, report: Report, dry_run: bool = False) -> Plan:
     """Merge folders into `order.out`, or with `dry_run` only check the order and plan the merge.
 
     The result is a Hugging Face folder with the models' class and tensor names, their tokenizer and other companion
@@ -163,7 +164,7 @@ def _beside(order: Order, known: Mapping[Path, Mapping[str, Any]], laid: Layout)
     checks.check_readers(_folders(order))
     stored = widest({slot.dtype for slot in laid.slots if slot.dtype in FLOATING} or {"F32"})
     dtype = next(name for name, called in NAMES.items() if called == stored)
-    config = configs.united(known.get(order.base), tuned, dtype, laid.same_head)
+    config = configs.united(known[order.base] if order.base else None, tuned, dtype, laid.same_head)
     if order.dtype:
         config.pop("torch_dtype", None)
         config["dtype"] = order.dtype
@@ -181,7 +182,7 @@ def _sources(order: Order, models: Models) -> dict[str, tuple[Path, tuple[Path, 
 
 
 def _write(
-    method: Method, models: Models, target: Path, slots: Sequence[Slot], limit: int, report: engine.Report
+    method: Method, models: Models, target: Path, slots: Sequence[Slot], limit: int, report: Report
 ) -> dict[Path, str]:
     """Write the merged weights; returns the sha256 of every file read."""
     read = {file for model in (models.origin, *models.tuned, *models.statistics) for file in model.files}

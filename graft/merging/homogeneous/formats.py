@@ -1,12 +1,13 @@
 """Convert numbers between the dtypes that safetensors files store and those that merges compute in."""
 
 from collections.abc import Collection
+from typing import Any
 
 import numpy as np
 
 Array = np.ndarray
 # The numpy dtype of each safetensors dtype. numpy has no bfloat16; its 16 bits are the upper half of a float32's.
-STORED = {
+STORED: dict[str, np.dtype[Any]] = {
     "F64": np.dtype("<f8"),
     "F32": np.dtype("<f4"),
     "F16": np.dtype("<f2"),

@@ -21,7 +21,8 @@ def greedy(scores: Sequence[float], score: Callable[[tuple[int, ...]], float]) -
     if not scores:
         raise ValueError("a greedy soup needs at least one model")
     best, *rest = sorted(range(len(scores)), key=lambda i: (-scores[i], i))
-    chosen, reached = (best,), scores[best]
+    chosen: tuple[int, ...] = (best,)
+    reached = scores[best]
     for model in rest:
         tried = score((*chosen, model))
         if tried >= reached:

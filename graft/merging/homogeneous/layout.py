@@ -117,18 +117,17 @@ def _chosen(
             raise ValueError(f"{have[0].name}: {name} is in it, but not in {base.name}")
         else:
             lacks = next(model for model in tuned if model not in have)
-            raise ValueError(
-                f"{lacks.name}: {name} is missing, which {(base if plain in before else have[0]).name} has"
-            )
+            holder = base if base and plain in before else have[0]
+            raise ValueError(f"{lacks.name}: {name} is missing, which {holder.name} has")
     for plain, name in before.items():
-        if plain not in kept:
+        if base and plain not in kept:
             lost.add(name)
             copied = tied and _copied(base, before, plain)
             if plain in named[base].body and not tensor_names.is_pooler(plain) and not copied:
                 raise ValueError(f"{tuned[0].name}: {name} is missing, which {base.name} has")
     averaged = [plain for plain in kept if base and plain not in before and not tensor_names.is_buffer(plain)]
     for plain in averaged:
-        if plain in named[tuned[0]].body and not tensor_names.is_pooler(plain):
+        if base and plain in named[tuned[0]].body and not tensor_names.is_pooler(plain):
             name = named[tuned[0]].stored[plain]
             raise ValueError(f"{tuned[0].name}: {name} is in it, but not in {base.name}")
     return kept, averaged, sorted(lost)
@@ -214,12 +213,12 @@ def _known(plain: Collection[str]) -> list[tuple[str, str]]:
     inputs = min((name for name in plain if _INPUT.search(name)), default=None)
     pairs = [(inputs, name) for name in plain if inputs and name != inputs and _OUTPUT.search(name)]
     biases = [(name.removesuffix("decoder.bias") + "bias", name) for name in plain if name.endswith(".decoder.bias")]
-    return [tuple(sorted(pair)) for pair in (*pairs, *biases) if pair[0] in plain]
+    return [(min(pair), max(pair)) for pair in (*pairs, *biases) if pair[0] in plain]
 
 
 def _alike(part: Checkpoint, stored: Mapping[str, str]) -> list[tuple[str, str]]:
     """Pairs of a part's tensors that may be tied, judging by their first bytes."""
-    found: dict[tuple, str] = {}
+    found: dict[tuple[str, tuple[int, ...], bytes], str] = {}
     pairs = []
     for plain, name in sorted(stored.items()):
         info = part.tensors[name]

@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
@@ -64,7 +65,7 @@ class Models:
         """Names of the floating-point tensors, in the order of the origin's files."""
         return [name for name, info in self.origin.tensors.items() if info.floating]
 
-    def dtype(self, name: str) -> type:
+    def dtype(self, name: str) -> type[np.generic]:
         """The compute dtype: float32, or float64 if any model stores the tensor so."""
         wide = any(model.tensors[name].dtype == "F64" for model in (self.origin, *self.tuned))
         return np.float64 if wide else np.float32
@@ -91,7 +92,7 @@ class Models:
             yield Block(name, place[0], origin.reshape(-1, columns), [delta.reshape(-1, columns) for delta in deltas])
 
 
-def read(checkpoint: Checkpoint, name: str, start: int, stop: int, dtype: type = np.float32) -> Array:
+def read(checkpoint: Checkpoint, name: str, start: int, stop: int, dtype: type[np.generic] = np.float32) -> Array:
     """Like `Checkpoint.read`, but raises ValueError if a value is not finite."""
     values = checkpoint.read(name, start, stop, dtype)
     if not finite(values):
@@ -119,7 +120,7 @@ def in_order_of_content(models: Models) -> Models:
 
     order = sorted(range(len(models.tuned)), key=functools.cmp_to_key(compare))
 
-    def picked(values: Sequence) -> tuple:
+    def picked(values: Sequence[Any]) -> tuple[Any, ...]:
         return tuple(values[i] for i in order) if values else ()
 
     tuned = picked(models.tuned)

@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from graft.merging.homogeneous.checkpoint import INDEX, WEIGHTS
 from graft.merging.homogeneous.formats import FLOATING, STORED, Array, narrowed
@@ -73,7 +74,7 @@ class Writer(AbstractContextManager["Writer"]):
             raise ValueError("two tensors are to be written under one name")
         self._descriptors: list[int] = []
         parts = shared_out(slots, limit)
-        placed = {}
+        placed: dict[str, str] = {}
         for number, part in enumerate(parts, 1):
             name = WEIGHTS if len(parts) == 1 else f"model-{number:05d}-of-{len(parts):05d}.safetensors"
             placed |= {slot.name: name for slot in part}
@@ -84,7 +85,7 @@ class Writer(AbstractContextManager["Writer"]):
             (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n")
 
     def _start(self, file: Path, slots: Sequence[Slot]) -> None:
-        header: dict[str, dict] = {"__metadata__": {"format": "pt"}}
+        header: dict[str, dict[str, Any]] = {"__metadata__": {"format": "pt"}}
         end = 0
         for slot in slots:
             place = [end, end + slot.bytes]
@@ -121,7 +122,7 @@ class Writer(AbstractContextManager["Writer"]):
         first, stop = start * slot.item, start * slot.item + stored.nbytes
         if first < 0 or stop > slot.bytes:
             raise ValueError(f"{name} has {slot.bytes} bytes; {first} to {stop} would lie outside them")
-        _write(descriptor, memoryview(stored.reshape(-1)).cast("B"), place + first)
+        _write(descriptor, stored.reshape(-1).data.cast("B"), place + first)
         self._written[name].append((first, stop))
 
     def close(self) -> None:

@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -109,13 +110,13 @@ def _move_embeddings(state: Prepared, walk: Sequence[_Walk], merged: BertModel, 
     if parts.options.layernorm == "fit":
         change = strength * state.changes[EMBEDDING_NORM].double() @ stream.forward
         wanted = _real(walk, [texts.plain for texts in walk]) + change
-        _refit_norm(merged.get_submodule(EMBEDDING_NORM), _real(walk, made()), wanted)
+        _refit_norm(merged.embeddings.LayerNorm, _real(walk, made()), wanted)
     for texts, embedded in zip(walk, made(), strict=True):
         texts.merged = embedded
 
 
 def _move_block(
-    state: Prepared, walk: Sequence[_Walk], blocks: tuple[nn.Module, nn.Module], pair: tuple[int, int], strength: float
+    state: Prepared, walk: Sequence[_Walk], blocks: tuple[Any, Any], pair: tuple[int, int], strength: float
 ) -> None:
     """Move the second of two equal blocks, layer by layer as inputs become known, and advance both states."""
     (m, g), (plain, merged) = pair, blocks
@@ -158,7 +159,7 @@ def _plain_pass(walk: Sequence[_Walk], block: nn.Module) -> dict[str, tuple[Tens
     with _watching(block, (*LINEAR_SPACES, *NORMS)) as seen:
         for texts in walk:
             texts.plain = block(texts.plain, texts.bias)
-    return {name: tuple(_real(walk, both) for both in zip(*found, strict=True)) for name, found in seen.items()}
+    return {n: (_real(walk, [x for x, _ in both]), _real(walk, [y for _, y in both])) for n, both in seen.items()}
 
 
 def _real(walk: Sequence[_Walk], batches: Sequence[Tensor]) -> Tensor:
@@ -179,8 +180,8 @@ def _refit_linears(
     offset = wanted.mean(0) - mean @ solution
     sizes = [linear.out_features for linear in linears]
     for linear, weight, bias in zip(linears, solution.split(sizes, dim=1), offset.split(sizes), strict=True):
-        linear.weight += weight.T.to(linear.weight)
-        linear.bias += bias.to(linear.bias)
+        linear.weight.add_(weight.T.to(linear.weight))
+        linear.bias.add_(bias.to(linear.bias))
 
 
 def _refit_norm(norm: nn.LayerNorm, made: Tensor, wanted: Tensor) -> None:

@@ -19,7 +19,7 @@ from graft.merging.alignment import affine, transport
 from graft.merging.alignment.evidence import with_evidence
 from graft.merging.alignment.maps import Maps
 from graft.merging.alignment.spaces import SpaceMaps, fit_spaces
-from graft.merging.protocol import Deltas, Method, Parts, small_change
+from graft.merging.protocol import Deltas, Method, Parts, small_change, weight_and_bias
 from graft.registry import depth
 
 
@@ -67,7 +67,7 @@ def _linear_layers(parts: Parts, maps: SpaceMaps, m: int, g: int) -> Iterator[tu
         source, target = layer_prefix(m) + name, layer_prefix(g) + name
         change = small_change(parts, f"{source}.weight"), small_change(parts, f"{source}.bias")
         widths = change[0].shape[1], parts.large[f"{target}.weight"].shape[1]
-        seen = moments.read(parts.moments, site_name(m, g, site_in), *widths)
+        seen = moments.read(parts.sums, site_name(m, g, site_in), *widths)
         means = seen.mean_small, seen.mean_large
         weight, bias = transport.linear(*change, maps.entry(m, g, name), maps.exit(m, g, name), means)
         yield f"{target}.weight", weight
@@ -79,10 +79,7 @@ def _norm(parts: Parts, small: str, large: str, site: str, maps: Maps) -> dict[s
     if parts.options.layernorm == "map":
         moved = change[0] @ maps.forward, change[1] @ maps.forward
     else:
-        seen = moments.read(parts.moments, site, parts.small_shape.width, parts.large_shape.width)
-        before = [
-            tuple(body[f"{name}.{kind}"].double().cpu() for kind in ("weight", "bias"))
-            for body, name in ((parts.small_pretrained, small), (parts.large, large))
-        ]
+        seen = moments.read(parts.sums, site, parts.small_shape.width, parts.large_shape.width)
+        before = weight_and_bias(parts.small_pretrained, small), weight_and_bias(parts.large, large)
         moved = transport.norm(change, *before, seen, maps)
     return {f"{large}.weight": moved[0], f"{large}.bias": moved[1]}

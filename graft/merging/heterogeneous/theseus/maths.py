@@ -54,4 +54,4 @@ def _layer_deltas(parts: Parts, small_layer: int, large_layer: int) -> dict[str,
 
 
 def _map(parts: Parts, site: str, small: int, large: int) -> Tensor:
-    return procrustes(moments.read(parts.moments, site, small, large).centred_cross())
+    return procrustes(moments.read(parts.sums, site, small, large).centred_cross())
