@@ -21,8 +21,11 @@ def _packages(folder: Path) -> list[Path]:
 
 def _lines(layer: Path, root: Path) -> Iterator[str]:
     for path in sorted(layer.rglob("*.py")):
-        told = ast.get_docstring(ast.parse(path.read_text())) or ""
+        module = ast.parse(path.read_text())
+        purpose = (ast.get_docstring(module) or "").partition("\n\n")[0]
         # A package's own line says something only if it has code.
-        if told and (path.stem != "__init__" or "\n" in path.read_text().strip()):
+        if len(module.body) > 1 or path.stem != "__init__":
             name = path.relative_to(layer).as_posix().removesuffix("/__init__.py")
-            yield f"- `{name}`: {' '.join(told.split(chr(10) * 2)[0].split())}"
+            names = [node.name for node in module.body if isinstance(node, ast.ClassDef | ast.FunctionDef)]
+            public = ", ".join(f"`{one}`" for one in names if not one.startswith("_"))
+            yield f"- `{name}`: {' '.join(purpose.split())}{' ' if public else ''}{public}"

@@ -6,12 +6,15 @@ def test_the_map_replaces_what_is_below_its_heading_and_leaves_the_rest(tmp_path
     page = tmp_path / "docs" / "architecture.md"
     page.parent.mkdir()
     page.write_text(f"# Words\n\nkept\n\n{modules.HEADING}\n\n- `gone.py`: of old\n")
-    for name, text in (("io/__init__.py", '"""Disk."""\n'), ("io/files.py", '"""Write whole\nfiles.\n\nMore."""\n')):
+    for name, text in (
+        ("io/__init__.py", '"""Disk."""\n'),
+        ("io/files.py", '"""Write whole\nfiles.\n\nMore."""\ndef write(): ...\ndef _mark(): ...\n'),
+    ):
         (tmp_path / "graft" / name).parent.mkdir(parents=True, exist_ok=True)
         (tmp_path / "graft" / name).write_text(text)
     found = modules.architecture(page)
     assert found.startswith("# Words\n\nkept\n") and "gone.py" not in found
-    assert found.endswith("**io**\n\n- `files.py`: Write whole files.\n")
+    assert found.endswith("**io**\n\n- `files.py`: Write whole files. `write`\n")
 
 
 def test_every_module_is_on_it():
