@@ -2,7 +2,6 @@
 
 from collections.abc import Mapping
 from contextlib import suppress
-from fnmatch import fnmatch
 from pathlib import Path
 from typing import Any
 
@@ -122,7 +121,7 @@ def _source_folder(source: HubModel | PathModel | PackageModel, where: str) -> P
         with suppress(Exception):  # whatever is wrong, the download says it, or finds the files in the cache
             listed = HfApi().list_repo_files(source.repo, revision=source.revision)
         # Many models are published twice, as safetensors and as pickles of the same weights.
-        twice = any(fnmatch(name, "model*.safetensors") for name in listed)
+        twice = bool({"model.safetensors", "model.safetensors.index.json"} & set(listed))
         wanted = [name for name in HUB_FILES if not (twice and name.startswith(PICKLES))]
         try:
             return Path(snapshot_download(source.repo, revision=source.revision, allow_patterns=wanted))

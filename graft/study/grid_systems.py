@@ -28,7 +28,7 @@ TRIAL, MEMBER = "trial", "member"
 class System:
     """A row of the tables (or a trial or soup member), with the settings that its program needs.
 
-    `program`: the program that makes it, a key of `steps.RULES`. `seeded`: one run per seed; otherwise one run
+    `program`: how it is made, a key of `steps.making.MAKERS`. `seeded`: one run per seed; otherwise one run
     (`seed-all`) stands for all. `merge`: key under `systems.merge`; `settings`: that entry, or the system's own
     section. `parent`: the system whose model a fine-tuning starts from, or whose outputs it learns; `steps`: number of
     training steps, if not given by epochs.

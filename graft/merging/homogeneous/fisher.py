@@ -17,7 +17,7 @@ FISHER = "fisher.safetensors"
 class Fisher(Method):
     """theta = sum_i w_i F_i theta_i / sum_i w_i F_i, elementwise.
 
-    F_i is the diagonal of model i's Fisher information (`statistics.fisher_diagonal`), `floor` at least (1e-6, as the
+    F_i is the diagonal of model i's Fisher information (`fisher_gram.fisher_diagonal`), `floor` at least (1e-6, as the
     authors' code) and, where `normalise` says so (as their code does), divided by its norm over the whole model.
     Source: Matena & Raffel 2021, Merging Models with Fisher-Weighted Averaging, arXiv 2111.09832. Their code has the
     floor for the first ("target") model alone unless asked; here all models are alike.

@@ -26,7 +26,7 @@ class RegMean(Method):
     """W = (sum_i w_i W_i G_i) (sum_i w_i G_i)^-1 for the weight [out, in] of a linear layer; other tensors: their mean.
 
     G_i = X_i^T X_i [in, in] is the Gram matrix of the layer's inputs in model i, per token
-    (`statistics.gram_matrices`), with what is off its diagonal times `off_diagonal`: 0.9, or 0.1 for T5-base.
+    (`fisher_gram.gram_matrices`), with what is off its diagonal times `off_diagonal`: 0.9, or 0.1 for T5-base.
     Inputs that are 0 in all models carry no information; their columns are averaged. Computed in float64. Source: Jin
     et al. 2022, Dataless Knowledge Fusion by Merging Weights of Language Models, arXiv 2212.09849.
     """

@@ -1,6 +1,7 @@
 """The real download code, against a local stand-in for the hub."""
 
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -112,6 +113,15 @@ def test_of_a_model_that_is_published_twice_only_the_safetensors_are_fetched(hub
     assert done.returncode == 0, done.stderr
     fetched = {path.name for path in (hub / "cache").rglob("*")}
     assert "model.safetensors" in fetched and "pytorch_model.bin" not in fetched
+
+
+def test_a_pickle_is_fetched_beside_safetensors_of_another_kind(hub, tmp_path, pico_models):
+    model = hub / "models" / "owner" / "tiny"
+    (model / "onnx").mkdir()
+    for name in ("model.fp16.safetensors", "onnx/model.safetensors"):
+        shutil.copyfile(pico_models / "small" / "model.safetensors", model / name)
+    done = fetch(MODEL, hub, tmp_path / "out")
+    assert done.returncode == 0, done.stderr
 
 
 def test_a_data_set_on_the_hub_reads_like_its_tsv(hub, tmp_path):
