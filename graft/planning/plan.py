@@ -92,7 +92,8 @@ def _totals(sizes: Sizes, jobs: list[Step], hours: Callable[[Work], float]) -> l
             continue
         number[kind] += 1
         try:
-            found[kind] += step.work(sizes)
+            # Whole steps only: one whose sizes are unknown is counted as unknown, not in part.
+            found[kind] += list(step.work(sizes))
         except Unknown:
             unknown[kind] += 1
     return [

@@ -102,6 +102,14 @@ def test_what_is_unknown_is_counted_and_told_and_the_rest_is_planned(values, pat
     assert by_kind["fine-tuning large"].flops > 0 and sorted(found.tasks) == ["sst2", "stsb"]
 
 
+def test_a_step_of_unknown_size_is_not_counted_in_part(values, paths):
+    for task in values["tasks"].values():
+        task["source"] = {"kind": "hub", "repo": "someone/else", "revision": "0" * 40}
+    found = {total.kind: total for total in plan(Grid(parse(values)), paths, gpu("a100"), 0.3).kinds}
+    assert found["sweeps"].unknown == found["sweeps"].jobs and found["sweeps"].flops == 0
+    assert found["merging"].unknown == found["merging"].jobs and found["merging"].flops == 0
+
+
 def test_twice_the_seeds_and_epochs_are_four_times_the_fine_tuning(values, paths):
     def flops(values):
         found = plan(Grid(parse(values)), paths, gpu("a100"), 0.3)
