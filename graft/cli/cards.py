@@ -103,25 +103,27 @@ def _made(built: Mapping[str, Any], system: System) -> str:
     searched = ("strengths", "ridge", "scales")
     options = [f"{name} {value}" for name, value in built["hyperparameters"].items() if name not in searched]
     chosen = [f"{choice['name']} {choice['chosen']}" for choice in built["choices"]]
-    told = [
+    sentences = [
         f"Made by Graft as a {system.kind} system"
         + (f" by the method `{method.name}`" if method else "")
         + (f" with the head `{system.head}`" if system.head else "")
         + "."
     ]
-    told += [f"Chosen on `select`, a part of train: {', '.join(chosen)}."] if chosen else []
+    sentences += [f"Chosen on `select`, a part of train: {', '.join(chosen)}."] if chosen else []
     if any(choice["name"] == "strength" and choice["chosen"] == 0 for choice in built["choices"]) and system.head:
-        told += ["Strength 0 was chosen: this is the large model with a fitted head, and nothing was merged into it."]
-    told += [f"Options: {', '.join(options)}."] if options else []
-    told += [f"Labels seen: `{system.label_use}`."]
-    told += [f"Source of the method: {method.citation}."] if method else []
-    return " ".join(told)
+        sentences += [
+            "Strength 0 was chosen: this is the large model with a fitted head, and nothing was merged into it."
+        ]
+    sentences += [f"Options: {', '.join(options)}."] if options else []
+    sentences += [f"Labels seen: `{system.label_use}`."]
+    sentences += [f"Source of the method: {method.citation}."] if method else []
+    return " ".join(sentences)
 
 
 def _row(paths: Paths, model: str) -> tuple[str, str, str]:
     manifest_ = files.read_json(paths.model(model) / "manifest.json")
     source = manifest_["source"]
-    told = {
+    origin = {
         "hub": "{repo} at {revision:.12}",
         "python_package": "the Python package {package}",
         "path": "a local folder",
@@ -129,7 +131,7 @@ def _row(paths: Paths, model: str) -> tuple[str, str, str]:
         "random": "never trained, with the shape of {like}",
         "masked_lm": "pre-trained here, with the shape of {like}",
     }[source["kind"]].format(**source)
-    return f"`{model}`", told, f"`{manifest_['sha256']['model.safetensors'][:16]}`"
+    return f"`{model}`", origin, f"`{manifest_['sha256']['model.safetensors'][:16]}`"
 
 
 def _results(record: RunRecord) -> str:

@@ -56,8 +56,8 @@ def written(task: str, row: TaskRow, predictions: np.ndarray) -> list[str]:
     known = [name for name in row.labels if name in (*names, *numbers.values())]
     if len(known) < len(row.labels):
         raise ValueError(f"tasks.{task}.labels: {list(row.labels)} differ from GLUE's, which are {', '.join(names)}")
-    told = [name if name in names else names[int(name)] for name in known]
-    answers = [numbers[name] if task in _NUMBERED else name for name in told]
+    named = [name if name in names else names[int(name)] for name in known]
+    answers = [numbers[name] if task in _NUMBERED else name for name in named]
     return [answers[label] for label in predictions]
 
 
@@ -66,7 +66,7 @@ def write(path: str | Path, answers: Mapping[str, tuple[Sequence[object], Sequen
     with atomic_file(path) as temporary, zipfile.ZipFile(temporary, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, (rows, constant) in TEST_SETS.items():
             index, predictions = answers.get(name, (range(rows), [constant] * rows))
-            lines = [f"{i}\t{told}\n" for i, told in zip(index, predictions, strict=True)]
+            lines = [f"{i}\t{answer}\n" for i, answer in zip(index, predictions, strict=True)]
             info = zipfile.ZipInfo(f"{name}.tsv", _TIME)
             info.compress_type = zipfile.ZIP_DEFLATED
             archive.writestr(info, "index\tprediction\n" + "".join(lines))

@@ -203,7 +203,7 @@ def merge(
             tuple(statistics or ()), device, dtype, max_shard_size,
         )  # fmt: skip
         with progress("merge") as report:
-            print(same_shape.told(same_shape.merge(asked, report, dry_run)))
+            print(same_shape.summary(same_shape.merge(asked, report, dry_run)))
     else:
         if large is None or small_finetuned is None or text is None:
             needed = {"--large": large, "--small-finetuned": small_finetuned, "--text": text}
@@ -219,7 +219,7 @@ def merge(
         )  # fmt: skip
         with progress("merge") as report:
             plan = merge_folders.merge(order, report, dry_run)
-        terminal.show(merge_orders.told(plan))
+        terminal.show(merge_orders.summary(plan))
     print(f"nothing was written to {out}: this was a dry run" if dry_run else f"the merged model is in {out}")
 
 

@@ -43,7 +43,7 @@ class Plan:
     flops: dict[str, int]
 
 
-def told(plan: Plan) -> list[terminal.Part]:
+def summary(plan: Plan) -> list[terminal.Part]:
     """Show what a merge of two folders does: shapes, layers, options and FLOPs."""
     sizes = [(n, getattr(plan.small, n), getattr(plan.large, n)) for n in ("layers", "width", "ffn", "heads")]
     layers = ", ".join(f"{m} → {g}" for m, g in plan.depth_map)

@@ -56,8 +56,8 @@ def submit(grid: Grid, paths: Paths, system: str, seed: str | None, out: Path, r
     parts = []
     for done, (task, (run, select)) in enumerate(chosen.items()):
         report(done, len(chosen), task)
-        index, told = _answers(grid, paths, run, texts[task])
-        parts.append(Part(glue.NAMES[task], run, select, index, told))
+        index, predicted = _answers(grid, paths, run, texts[task])
+        parts.append(Part(glue.NAMES[task], run, select, index, predicted))
     report(len(chosen), len(chosen), "")
     glue.write(out, {part.name: (part.index, part.predictions) for part in parts})
     return parts

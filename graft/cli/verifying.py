@@ -73,8 +73,8 @@ class Verified:
         yield from self._predictions(run, path, record)
         value = listed.get((run.task, run.system.name, str(run.seed)))
         if value is not None and value != record.primary.value:
-            told = f"{value}, and {path} {record.primary.value}"
-            yield f"{self.paths.tables / csv_files.RUNS}: {run.id} has {told}; call `python -m graft tables`"
+            both = f"{value}, and {path} {record.primary.value}"
+            yield f"{self.paths.tables / csv_files.RUNS}: {run.id} has {both}; call `python -m graft tables`"
 
     def _fingerprint(self, run: Run, path: Path, record: RunRecord) -> Iterator[str]:
         try:
@@ -100,7 +100,7 @@ class Verified:
         """Check the predictions' sha256 (older records have none), and that they give the recorded metrics."""
         table, row = path.with_name("predictions.parquet"), self.grid.row(run.task)
         try:
-            answers, told = predictions.read(table, row)
+            answers, predicted = predictions.read(table, row)
         except ValueError as error:
             yield str(error)
             return
@@ -108,7 +108,7 @@ class Verified:
         expected = record.provenance.predictions_sha256
         if expected is not None and self.sha256(table) != expected:
             yield f"{table}: not the file that {path} records (sha256 differs)"
-        values = scores.values(told, answers["label"].to_numpy(), list(record.metrics), row.kind)
+        values = scores.values(predicted, answers["label"].to_numpy(), list(record.metrics), row.kind)
         for name, metric in record.metrics.items():
             if len(answers) != metric.n or not math.isclose(values[name], metric.value, rel_tol=1e-6, abs_tol=1e-9):
                 recorded = f"{path} records {metric.value} on {metric.n}"

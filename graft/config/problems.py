@@ -25,10 +25,10 @@ def _causes(problems: list[ErrorDetails], schema: Schema) -> list[ErrorDetails]:
     misspelt = [p["loc"] for p in problems if p["type"] == "extra_forbidden"]
     follow = {("missing", (*at[:-1], closest(at[-1], _keys_at(schema, at[:-1])))) for at in misspelt}
     follow |= {("too_short", at) for at in bad}
-    told = [p for p in problems if (p["type"], p["loc"]) not in follow]
+    causes = [p for p in problems if (p["type"], p["loc"]) not in follow]
     # An invalid name may appear in many places.
-    first = {p["msg"]: p for p in reversed(told) if "is not a name" in p["msg"]}
-    return [p for p in told if first.get(p["msg"], p) is p]
+    first = {p["msg"]: p for p in reversed(causes) if "is not a name" in p["msg"]}
+    return [p for p in causes if first.get(p["msg"], p) is p]
 
 
 def _sentence(problem: ErrorDetails, schema: Schema) -> str:

@@ -141,7 +141,7 @@ def _flock(descriptor: int, operation: int) -> bool:
     return True
 
 
-def _wait(descriptor: int, told: str) -> None:
+def _wait(descriptor: int, message: str) -> None:
     """Lock it exclusively as soon as it is free, printing one message if that means waiting."""
     said = False
     while True:
@@ -150,6 +150,6 @@ def _wait(descriptor: int, told: str) -> None:
             return
         except BlockingIOError:
             if not said:
-                print(told, file=sys.stderr, flush=True)
+                print(message, file=sys.stderr, flush=True)
                 said = True
             time.sleep(0.5)

@@ -82,7 +82,7 @@ def _lines(what: str) -> Report:
         if done == total or time.monotonic() - last >= PROGRESS_EVERY:
             last = time.monotonic()
             count = f"{done}/{total}" if total else ""
-            told = " ".join(part for part in (time.strftime("%H:%M:%S"), what, count, text) if part)
-            print(told, file=sys.stderr, flush=True)
+            line = " ".join(part for part in (time.strftime("%H:%M:%S"), what, count, text) if part)
+            print(line, file=sys.stderr, flush=True)
 
     return report

@@ -69,8 +69,8 @@ def facts(name: str, *kinds: str) -> type[Any]:
     if name in known:
         return known[name]
     if ONE_SHAPE in kinds:
-        told = ", ".join(known) + meant(name, known)
-        raise ValueError(f"no method for models of one shape is called {name!r}; available: {told}")
+        listed = ", ".join(known) + meant(name, known)
+        raise ValueError(f"no method for models of one shape is called {name!r}; available: {listed}")
     raise ValueError(f"no merge method is called {name!r}; available: {', '.join(sorted(known))}{meant(name, known)}")
 
 

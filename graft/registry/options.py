@@ -100,10 +100,10 @@ class Options:
         """All options by name."""
         found, hints = {}, get_type_hints(cls, include_extras=True)
         for field in fields(cls):
-            kind, *told = get_args(hints[field.name])
-            bounds = next((one for one in told if isinstance(one, Bounds)), None)
+            kind, *notes = get_args(hints[field.name])
+            bounds = next((one for one in notes if isinstance(one, Bounds)), None)
             choices = get_args(kind) if get_origin(kind) is Literal else ()
-            found[field.name] = Option(field.default, told[-1], get_origin(kind) or kind, choices, bounds)
+            found[field.name] = Option(field.default, notes[-1], get_origin(kind) or kind, choices, bounds)
         return found
 
     @classmethod
@@ -115,8 +115,8 @@ class Options:
         who, known, given = f"method {cls.name!r}", cls.known(), given or {}
         for name in given:
             if name not in known:
-                told = (", ".join(sorted(known)) or "none") + meant(name, known)
-                raise ValueError(f"{who} has no option {name!r}; available: {told}")
+                listed = (", ".join(sorted(known)) or "none") + meant(name, known)
+                raise ValueError(f"{who} has no option {name!r}; available: {listed}")
         values = {name: given.get(name, option.default) for name, option in known.items()}
         checked = {name: known[name].checked(f"option {name!r} of {who}", value) for name, value in values.items()}
         options = cls(**checked)

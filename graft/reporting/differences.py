@@ -119,11 +119,11 @@ def _judged(rows: list[Compared], grid: Grid) -> list[Compared]:
     corrected = dict(zip(family, holm([*family.values()]), strict=True))
     judged = []
     for index, row in enumerate(rows):
-        told, p_holm = DESCRIPTIVE if row.mean else None, corrected.get(index)
+        judged_as, p_holm = DESCRIPTIVE if row.mean else None, corrected.get(index)
         if row.to_reference and p_holm is not None:
-            told = verdict(row.to_reference, p_holm, row.margin, statistics.confidence)
+            judged_as = verdict(row.to_reference, p_holm, row.margin, statistics.confidence)
         p_value = None if row.system.name == row.others["reference"][0] else p_values[index]
-        judged.append(replace(row, p_value=p_value, p_holm=p_holm, verdict=told))
+        judged.append(replace(row, p_value=p_value, p_holm=p_holm, verdict=judged_as))
     return judged
 
 

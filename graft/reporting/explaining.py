@@ -71,15 +71,15 @@ def explain(grid: Grid, paths: Paths, run: Run) -> list[Block]:
     chain = links(grid, paths, run)
     (state,) = states(grid, paths, runs=[run], check=chain[-1].fingerprint is not None)
     path = run_json(paths, run)
-    told = [_head(run, state, path, chain)]
+    blocks = [_head(run, state, path, chain)]
     if path.is_file():
         record = records.read(path)
-        told += [_metrics(record, path), _tables(paths, run, record), *_choices(record), *_settings(record)]
-        told += [_cost(record), *_measured(record)]
-    told += [_chain(chain), *_outside(chain)]
+        blocks += [_metrics(record, path), _tables(paths, run, record), *_choices(record), *_settings(record)]
+        blocks += [_cost(record), *_measured(record)]
+    blocks += [_chain(chain), *_outside(chain)]
     if path.is_file():
-        told += [_circumstances(record), _hashes(record)]
-    return [*told, _stale_when(chain)]
+        blocks += [_circumstances(record), _hashes(record)]
+    return [*blocks, _stale_when(chain)]
 
 
 def links(grid: Grid, paths: Paths, run: Run) -> list[Link]:
@@ -123,8 +123,8 @@ def _metrics(record: RunRecord, path: Path) -> Block:
         title = f"{name} (primary)" if name == record.primary_metric else name
         rows.append((title, formats.score(metric.value), formats.score(metric.stderr), str(metric.n)))
     predictions = path.with_name("predictions.parquet")
-    told = f"sha256 {files.sha256(predictions)}" if predictions.is_file() else "missing"
-    remark = f"from {predictions} ({told})"
+    digest = f"sha256 {files.sha256(predictions)}" if predictions.is_file() else "missing"
+    remark = f"from {predictions} ({digest})"
     if record.degenerate:
         remark += "; all predictions are the same"
     if record.select is not None:
@@ -148,7 +148,7 @@ def _tables(paths: Paths, run: Run, record: RunRecord) -> Block:
     if row := _row_of(path, run):
         cells = formats.row_cells(row)
         found[path] = f"mean {cells['mean']} of runs {cells['runs']}; Δ reference {cells['delta']}; {cells['verdict']}"
-    return Block("in the tables", tuple((str(path), told) for path, told in found.items()))
+    return Block("in the tables", tuple((str(path), text) for path, text in found.items()))
 
 
 def _row_of(path: Path, run: Run, seed: bool = False) -> dict[str, Any] | None:
@@ -172,8 +172,8 @@ def _searched(chosen: Any, points: Iterable[records.Tried]) -> str:
     shown = []
     for point in points:
         ridge = "" if point.ridge is None else f" (ridge {point.ridge:g})"
-        told = f"{_value(point.value)}{ridge}: {formats.score(point.score)}"
-        shown.append(f"{told} ←" if point.value == chosen else told)
+        text = f"{_value(point.value)}{ridge}: {formats.score(point.score)}"
+        shown.append(f"{text} ←" if point.value == chosen else text)
     return ", ".join(shown)
 
 

@@ -24,11 +24,11 @@ def crossed(runs: pd.DataFrame, study: Study, paths: Paths) -> dict[str, Crossed
         by_system: dict[str, dict[str, np.ndarray]] = {}
         for _, system, seed, folder in finished_runs(of_task, paths):
             path = folder / "predictions.parquet"
-            answers, told = read(path, row)
+            answers, predicted = read(path, row)
             if labels is not None and not answers.equals(labels):
                 raise ValueError(f"{path}: its examples differ from other runs' of {task}; delete it and run again")
             labels = answers
-            by_system.setdefault(system, {})[str(seed)] = told
+            by_system.setdefault(system, {})[str(seed)] = predicted
         if labels is not None:
             given = labels["label"].to_numpy()
             found[task] = Crossed(task, row.primary_metric, given, by_system, settings.draws, settings.confidence)

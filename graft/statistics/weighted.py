@@ -30,33 +30,33 @@ def _accuracy(predictions: np.ndarray, labels: np.ndarray, weights: np.ndarray) 
 
 
 def _f1(predictions: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    hit, told, true = _counts(predictions, labels, weights, 1)
-    return _ratio(2 * hit, told + true)
+    hit, predicted, true = _counts(predictions, labels, weights, 1)
+    return _ratio(2 * hit, predicted + true)
 
 
 def _f1_macro(predictions: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
     total = classes = np.zeros(1)
     for c in np.union1d(predictions, labels):
-        hit, told, true = _counts(predictions, labels, weights, c)
-        total, classes = total + _ratio(2 * hit, told + true), classes + (told + true > 0)
+        hit, predicted, true = _counts(predictions, labels, weights, c)
+        total, classes = total + _ratio(2 * hit, predicted + true), classes + (predicted + true > 0)
     return _ratio(total, classes)
 
 
 def _matthews(predictions: np.ndarray, labels: np.ndarray, weights: np.ndarray) -> np.ndarray:
-    """Gorodkin 2004, R_K: (n hits - sum told true) / sqrt((n^2 - sum told^2) (n^2 - sum true^2))."""
+    """Gorodkin 2004, R_K: (n hits - sum predicted true) / sqrt((n^2 - sum predicted^2) (n^2 - sum true^2))."""
     n = weights.sum(axis=0, dtype=np.float64)
     hits = both = told_squared = true_squared = np.zeros(1)
     for c in np.union1d(predictions, labels):
-        hit, told, true = _counts(predictions, labels, weights, c)
-        hits, both = hits + hit, both + told * true
-        told_squared, true_squared = told_squared + told**2, true_squared + true**2
+        hit, predicted, true = _counts(predictions, labels, weights, c)
+        hits, both = hits + hit, both + predicted * true
+        told_squared, true_squared = told_squared + predicted**2, true_squared + true**2
     return _ratio(n * hits - both, np.sqrt((n**2 - told_squared) * (n**2 - true_squared)))
 
 
 def _counts(predictions: np.ndarray, labels: np.ndarray, weights: np.ndarray, c: int) -> tuple[np.ndarray, ...]:
     """A class's weight of true positives [r, b], of predictions [r, b] and of labels [1, b]."""
-    told, true = predictions == c, (labels == c)[None]
-    return _weight(told & true, weights), _weight(told, weights), _weight(true, weights)
+    predicted, true = predictions == c, (labels == c)[None]
+    return _weight(predicted & true, weights), _weight(predicted, weights), _weight(true, weights)
 
 
 def _weight(chosen: np.ndarray, weights: np.ndarray) -> np.ndarray:

@@ -96,13 +96,15 @@ def queue() -> dict[str, Queued]:
     """This user's waiting and running jobs by id; empty if SLURM is absent or does not answer."""
     if shutil.which("squeue") is None:
         return {}
-    told = subprocess.run(
+    printed = subprocess.run(
         ["squeue", "--me", "--noheader", "--format=%A|%T|%R"],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
     ).stdout
-    return {job.id: job for job in (Queued(*line.split("|", 2)) for line in told.splitlines() if line.count("|") > 1)}
+    return {
+        job.id: job for job in (Queued(*line.split("|", 2)) for line in printed.splitlines() if line.count("|") > 1)
+    }
 
 
 def refuse_unknown(accounts: set[str], partitions: set[str]) -> None:

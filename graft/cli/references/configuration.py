@@ -158,8 +158,8 @@ def _bounded(what: str, value: Node) -> str:
     if value.get("type") == "integer" and bounds.pop("exclusiveMinimum", None) == 0:
         bounds["minimum"] = 1
     # Leave out bounds too large to matter.
-    told = [f"{word} {bounds[bound]:g}" for bound, word in words.items() if abs(bounds.get(bound, FAR)) < FAR]
-    return " ".join([what, *told])
+    limits = [f"{word} {bounds[bound]:g}" for bound, word in words.items() if abs(bounds.get(bound, FAR)) < FAR]
+    return " ".join([what, *limits])
 
 
 def _is_number(value: Node) -> bool:

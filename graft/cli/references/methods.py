@@ -78,8 +78,8 @@ def inference(facts: type[TwoShapes]) -> str:
     """The inference cost of one example, in GFLOPs and as a multiple of the large model's."""
     costs = facts().answers(SMALL, LARGE, TOKENS, OUTPUTS)
     whole = classifier_flops(LARGE, TOKENS, OUTPUTS)
-    told = [f"{cost / 1e9:.1f} GFLOPs (×{cost / whole:.2f})" for cost in sorted({min(costs), max(costs)})]
-    return f"{'parts of ' * (len(costs) > 1)}{' + '.join(facts.inference)}: {' to '.join(told)}"
+    paragraphs = [f"{cost / 1e9:.1f} GFLOPs (×{cost / whole:.2f})" for cost in sorted({min(costs), max(costs)})]
+    return f"{'parts of ' * (len(costs) > 1)}{' + '.join(facts.inference)}: {' to '.join(paragraphs)}"
 
 
 def _two_shapes(facts: type[TwoShapes]) -> str:
@@ -110,16 +110,16 @@ def _one_shape(facts: type[Method]) -> str:
         ("weights of models", "yes (`--weights`)" if facts.weighted else "no: all count alike"),
         ("source", facts.citation),
     ]
-    told = _told(facts.implementation)
+    paragraphs = _told(facts.implementation)
     if issubclass(facts, TaskArithmetic):
-        told = _family(facts, told)
-    return _section(facts, told, rows)
+        paragraphs = _family(facts, paragraphs)
+    return _section(facts, paragraphs, rows)
 
 
-def _family(facts: type[TaskArithmetic], told: list[str]) -> list[str]:
+def _family(facts: type[TaskArithmetic], paragraphs: list[str]) -> list[str]:
     """Describe a method of the family of task arithmetic by what it is made of."""
     if facts.sparse is TaskArithmetic.sparse:
-        return told
+        return paragraphs
     sparse, consensus = _paragraphs(facts.sparse), _paragraphs(facts.consensus)
     scale = "the mean, the first over the second" if facts.mean else "the sum as it is"
     return [
@@ -131,24 +131,24 @@ def _family(facts: type[TaskArithmetic], told: list[str]) -> list[str]:
     ]
 
 
-def _section(facts: type[Options], told: list[str], rows: list[tuple[str, str]]) -> str:
+def _section(facts: type[Options], paragraphs: list[str], rows: list[tuple[str, str]]) -> str:
     listed = [(f"`{option}`", _values(o), f"`{_written(o.default)}`", o.help) for option, o in facts.known().items()]
     shown = markdown.table(("option", "values", "default", "what"), listed) if listed else "No options."
-    return markdown.page(f"### {facts.name}", *told, markdown.table(("", ""), rows), shown)
+    return markdown.page(f"### {facts.name}", *paragraphs, markdown.table(("", ""), rows), shown)
 
 
 def _told(implementation: str) -> list[str]:
     """Paragraphs of the docstrings of a method's module and implementation, with sources last."""
     module_name, attribute = implementation.split(":")
     module = importlib.import_module(module_name)
-    told = [*_paragraphs(module), *_paragraphs(getattr(module, attribute))]
-    return sorted(told, key=lambda text: text.startswith("Source: "))
+    paragraphs = [*_paragraphs(module), *_paragraphs(getattr(module, attribute))]
+    return sorted(paragraphs, key=lambda text: text.startswith("Source: "))
 
 
 def _paragraphs(thing: Any) -> list[str]:
     """Paragraphs of a docstring, without those about errors, which do not concern users."""
-    told = inspect.getdoc(thing) or ""
-    return [markdown.prose(text) for text in told.split("\n\n") if not text.startswith("Raises ")]
+    paragraphs = inspect.getdoc(thing) or ""
+    return [markdown.prose(text) for text in paragraphs.split("\n\n") if not text.startswith("Raises ")]
 
 
 def _values(option: Option) -> str:

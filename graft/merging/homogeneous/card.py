@@ -58,7 +58,7 @@ def text(
     origins = origins_of(sources)
     kind = next((task for name in config.get("architectures") or () for end, task in TASKS.items() if end in name), "")
     weights = f", weights {', '.join(f'{weight:g}' for weight in plan.weights)}" if plan.options.weighted else ""
-    told = "".join(f", {name} {value}" for name, value in plan.options.values().items())
+    options = "".join(f", {name} {value}" for name, value in plan.options.values().items())
     hub: dict[str, Any] = {"pipeline_tag": kind}
     if embeds:
         hub = {"library_name": "sentence-transformers", "pipeline_tag": "sentence-similarity"}
@@ -67,7 +67,7 @@ def text(
         f"# A {plan.options.name} merge",
         warned(origins),
         f"{len(plan.weights)} models of one shape were merged by `{plan.options.name}` (strength {plan.strength:g}"
-        f"{weights}{told}). Source of the method: {plan.options.citation}.",
+        f"{weights}{options}). Source of the method: {plan.options.citation}.",
         table_of(sources),
         *_notes(plan),
         f"Its full provenance is in {record}. {UNTRIED} each of its models before you use it.",
@@ -77,14 +77,14 @@ def text(
 def _notes(plan: Plan) -> list[str]:
     """List the tensors that the method did not merge, one line for each reason."""
 
-    def told(names: Iterable[str]) -> str:
+    def listed(names: Iterable[str]) -> str:
         return ", ".join(f"`{name}`" for name in names)
 
     notes = []
     if plan.averaged:
-        notes.append(f"The base lacks {told(plan.averaged)}: the weighted average of the models'.")
+        notes.append(f"The base lacks {listed(plan.averaged)}: the weighted average of the models'.")
     if plan.tied:
-        notes.append(f"One tensor, merged once: {'; '.join(map(told, plan.tied))}.")
+        notes.append(f"One tensor, merged once: {'; '.join(map(listed, plan.tied))}.")
     if plan.left_out:
-        notes.append(f"Left out, since not all models have it: {told(plan.left_out)}.")
+        notes.append(f"Left out, since not all models have it: {listed(plan.left_out)}.")
     return notes

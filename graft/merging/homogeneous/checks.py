@@ -41,10 +41,10 @@ def check_readers(folders: Sequence[Path]) -> None:
 
 def check_weights(weights: Sequence[float], count: int) -> None:
     """Raise ValueError unless there is one finite weight per model and the weights do not sum to zero."""
-    told = ", ".join(map(str, weights))
+    listed = ", ".join(map(str, weights))
     if len(weights) != count:
         raise ValueError(f"--weights: {len(weights)} are given for {count} models; give one for each")
     if not all(math.isfinite(weight) for weight in weights):
-        raise ValueError(f"--weights {told}: must be finite numbers")
+        raise ValueError(f"--weights {listed}: must be finite numbers")
     if abs(math.fsum(weights)) <= 1e-9 * math.fsum(map(abs, weights)):
-        raise ValueError(f"--weights {told}: sum to zero, so they carry no information about any model")
+        raise ValueError(f"--weights {listed}: sum to zero, so they carry no information about any model")

@@ -95,8 +95,8 @@ def _tokenizer(base: Path | None, tuned: Sequence[Path]) -> dict[str, Path]:
         for key, value in _limits(folder).items():
             said, where = wanted.setdefault(key, (value, folder))
             if said != value:
-                told = f"{key} is {json.dumps(value)}, in {where / TOKENIZER_CONFIG} {json.dumps(said)}"
-                raise ValueError(f"{folder / TOKENIZER_CONFIG}: {told}; must be the same in all")
+                difference = f"{key} is {json.dumps(value)}, in {where / TOKENIZER_CONFIG} {json.dumps(said)}"
+                raise ValueError(f"{folder / TOKENIZER_CONFIG}: {difference}; must be the same in all")
 
     def place(folder: Path) -> tuple[Any, ...]:
         have, limits = [name for name in TOKENIZER if (folder / name).is_file()], _limits(folder)
@@ -134,8 +134,8 @@ def _united(name: str, folders: Sequence[Path]) -> dict[str, Any] | None:
             elif key not in found or found[key][0] in (None, {}, []):
                 found[key] = value, folder
             elif found[key][0] != value:
-                told = f"{key} is {json.dumps(value)}, in {found[key][1] / name} {json.dumps(found[key][0])}"
-                raise ValueError(f"{folder / name}: {told}; must be the same in all")
+                difference = f"{key} is {json.dumps(value)}, in {found[key][1] / name} {json.dumps(found[key][0])}"
+                raise ValueError(f"{folder / name}: {difference}; must be the same in all")
     return {key: found[key][0] for key in sorted(found)} if have else None
 
 
@@ -146,8 +146,8 @@ def _modules(folders: Sequence[Path]) -> tuple[dict[str, Path], dict[str, Any]]:
     for folder, modules in lists.items():
         ours, theirs = ([(_kind(one), one["path"]) for one in lists[place]] for place in (folder, first))
         if ours != theirs:
-            told = (" > ".join(f"{kind} {path}".strip() for kind, path in modules) for modules in (ours, theirs))
-            raise ValueError(f"{folder / MODULES}: its modules are {next(told)}, those of {first} {next(told)}")
+            shown = (" > ".join(f"{kind} {path}".strip() for kind, path in modules) for modules in (ours, theirs))
+            raise ValueError(f"{folder / MODULES}: its modules are {next(shown)}, those of {first} {next(shown)}")
     copied: dict[str, Path] = {}
     written: dict[str, Any] = {MODULES: min(lists.values(), key=json.dumps)}
     for module in lists[first]:

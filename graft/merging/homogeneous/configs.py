@@ -198,7 +198,10 @@ def _check_same(found: Mapping[Path, Any], what: str) -> None:
     for folder, value in found.items():
         first, wanted = next(iter(found.items()))
         if value != wanted:
-            one, other = (told if isinstance(told, str) else ", ".join(map(str, told)) for told in (value, wanted))
+            one, other = (
+                one_value if isinstance(one_value, str) else ", ".join(map(str, one_value))
+                for one_value in (value, wanted)
+            )
             raise ValueError(f"{folder}: {what} {one}, that of {first} {other}; must be the same")
 
 

@@ -62,7 +62,7 @@ def merge(order: Order, report: Report, dry_run: bool = False) -> Plan:
     return plan
 
 
-def told(plan: Plan) -> str:
+def summary(plan: Plan) -> str:
     """Summarise a merge in two lines, plus one each for averaged and for left-out tensors."""
     options = "".join(f", {name} {value}" for name, value in plan.options.values().items())
     weights = f", weights {' '.join(f'{weight:g}' for weight in plan.weights)}" if plan.options.weighted else ""

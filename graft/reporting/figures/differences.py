@@ -37,9 +37,9 @@ def draw(data: pd.DataFrame) -> Figure:
         if row["low"] is not None:
             axis.hlines(index, row["low"], row["high"], color=colour, lw=1, zorder=2)
         axis.plot(row["difference"], index, **marks(row["kind"]), zorder=3)
-        told = ["★"] * (row["chosen"] is True) + [row["verdict"]] * (row["verdict"] not in (None, "descriptive"))
+        notes = ["★"] * (row["chosen"] is True) + [row["verdict"]] * (row["verdict"] not in (None, "descriptive"))
         end = row["high"] if row["high"] is not None else row["difference"]
-        axis.annotate(" ".join(told), (end, index), (4, 0), textcoords="offset points", va="center", fontsize=5.5)
+        axis.annotate(" ".join(notes), (end, index), (4, 0), textcoords="offset points", va="center", fontsize=5.5)
     left, _ = axis.get_xlim()
     axis.set_xlim(left, max(right, 0) + 0.12 * (max(right, 0) - left))
     return figure

@@ -23,8 +23,8 @@ def data(source: Source) -> pd.DataFrame:
         lines = _read(folder / LOG) if (folder / LOG).is_file() else []
         metric = next((line["metric"] for line in lines if "metric" in line), None)
         for line in lines:
-            told = [line.get(name) for name in ("step", "epoch", "loss", "select")]
-            found.append((task, system, metric, seed, *told))
+            values = [line.get(name) for name in ("step", "epoch", "loss", "select")]
+            found.append((task, system, metric, seed, *values))
     return pd.DataFrame(found, columns=list(COLUMNS), dtype=object)
 
 

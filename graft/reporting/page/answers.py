@@ -29,11 +29,11 @@ def question(grid: Grid) -> str:
 def answers(comparison: pd.DataFrame, grid: Grid) -> list[str]:
     """One sentence per task on the merge that is best on `select`, and one more if every control lost."""
     rows, common = formats.records(comparison), common_pair(comparison["system"])
-    told = [_answer(task, [row for row in rows if row["task"] == task], common, grid) for task in grid.study.tasks]
+    sentences = [_answer(task, [row for row in rows if row["task"] == task], common, grid) for task in grid.study.tasks]
     controls = any(row["kind"] == "control" and row["mean"] is not None for row in rows)
     merged = any(row["chosen"] is True for row in rows)
     lost = controls and merged and not not_beaten(comparison)
-    return told + ["Every control did worse than the merges it is compared with."] * lost
+    return sentences + ["Every control did worse than the merges it is compared with."] * lost
 
 
 def not_beaten(comparison: pd.DataFrame) -> list[str]:

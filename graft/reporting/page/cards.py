@@ -52,7 +52,7 @@ def _card(method: str, systems: list[str], comparison: pd.DataFrame, grid: Grid)
     what, paragraphs = documentation(method)
     rows = [row for row in formats.records(comparison) if row["system"] in systems]
     merges = dict.fromkeys(merge for name in systems if (merge := grid.systems[name].merge))
-    told = [
+    table_rows = [
         ("kind", f"{known.kind}, {'one model of the large shape' if known.kind == 'weights' else 'runs both models'}"),
         ("reads", ", ".join(known.needs)),
         ("labels seen", known.label_use + (", and those its head sees" if known.heads else "")),
@@ -62,7 +62,7 @@ def _card(method: str, systems: list[str], comparison: pd.DataFrame, grid: Grid)
         *((f"options of {merge}", _options(grid.merges[merge].options.values())) for merge in merges),
         ("source", known.citation),
     ]
-    return Card(method, what, paragraphs, tuple(told))
+    return Card(method, what, paragraphs, tuple(table_rows))
 
 
 def _paragraphs(text: str) -> list[str]:

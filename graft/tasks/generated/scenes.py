@@ -78,12 +78,12 @@ def tell(scene: Scene, rng: random.Random) -> str:
     actor = _phrase(scene.quantity, scene.actor_quality, scene.actor)
     thing = _phrase("a", scene.thing_quality, scene.thing)
     be = "is" if scene.quantity in ("a", "no") else "are"
-    told = f"{actor} {be} {scene.verb} {thing}"
+    sentence = f"{actor} {be} {scene.verb} {thing}"
     if scene.quantity == "a" and rng.random() < 0.25:
-        told = f"{thing} is being {ACTIONS[scene.verb]} by {actor}"
+        sentence = f"{thing} is being {ACTIONS[scene.verb]} by {actor}"
     if scene.place is None:
-        return told
-    return f"{scene.place} {told}" if rng.random() < 0.25 else f"{told} {scene.place}"
+        return sentence
+    return f"{scene.place} {sentence}" if rng.random() < 0.25 else f"{sentence} {scene.place}"
 
 
 def _phrase(quantity: str, quality: str | None, noun: str) -> str:

@@ -370,7 +370,7 @@ def test_labels_that_a_config_without_a_head_names_are_nobodys(world):
 def test_the_lines_of_a_plan_say_what_was_averaged_and_left_out(world):
     save(world / "mlm", BertForMaskedLM, 5, like=world / "base", size=0.0)
     plan, _ = merged(world, base="mlm")
-    told = folders.told(plan).splitlines()
+    told = folders.summary(plan).splitlines()
     assert told[2] == (
         "the base lacks bert.pooler.dense.bias, bert.pooler.dense.weight, classifier.bias, classifier.weight: "
         "the average of the models'"
