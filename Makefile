@@ -38,6 +38,6 @@ PYTEST := $(BIN)/python -m pytest -q --numprocesses 2 --dist loadgroup --no-load
 test: setup lint
 	$(PYTEST) --durations 10 -m 'not slow and not environments'
 
-# Everything, with the coverage of graft/ by the tests and by the jobs and commands that they start.
+# Everything, with the coverage of graft/ by the tests' own processes; jobs and commands are not measured.
 test-all: setup lint
 	$(PYTEST) -rs --durations 25 --cov --cov-report=term:skip-covered
