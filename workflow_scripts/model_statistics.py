@@ -4,7 +4,7 @@ from graft.compute import hardware
 from graft.encoders.bert import load_classifier
 from graft.encoders.features import fit_rows
 from graft.encoders.inference import batches, pass_flops
-from graft.flops.same_shape import statistic_flops
+from graft.flops.one_shape import statistic_flops
 from graft.io import files
 from graft.merging.homogeneous import fisher_gram
 from graft.registry.shapes import Shape

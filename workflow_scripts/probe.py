@@ -4,7 +4,7 @@ import torch
 
 from graft.compute import hardware
 from graft.encoders.features import load_states
-from graft.flops.counts import linear_flops, ridge_flops
+from graft.flops.counts import ridge_flops
 from graft.merging.classifier_heads import ridge
 from graft.merging.classifier_heads.fitting import label_targets
 from graft.merging.composite import manifest
@@ -33,14 +33,13 @@ def main() -> None:
     encoder, head = runs.model_folder(grid, paths, spec.model), maps[choice.chosen.ridge]
     out = step.output(paths).with_name("model")
     manifest.write(out, "probe", {"encoder": encoder}, {manifest.HEAD: head}, pooling=spec.pooling)
-    fit = ridge_flops(*train.shape, row.outputs, len(sizes))
-    scored = len(sizes) * len(select) * linear_flops(train.shape[1], row.outputs)
+    fit = ridge_flops(*train.shape, row.outputs, len(sizes), scored=len(select))
     runs.save_system(
         grid,
         paths,
         step,
         started,
-        flops={**embedding["train_flops_parts"], f"{step.system}/{step.task}/head": fit + scored},
+        flops={**embedding["train_flops_parts"], f"{step.system}/{step.task}/head": fit},
         pretraining_flops=runs.pretraining_flops(grid, paths, spec.model),
         hyperparameters={"pooling": spec.pooling, "ridge": list(sizes)},
         choices=choice.records(row.primary_metric),

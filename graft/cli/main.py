@@ -140,7 +140,7 @@ def methods() -> None:
     from graft.registry.methods import GREEDY, KINDS, ONE_SHAPE, table
     from graft.reporting import terminal
 
-    of_one_shape = terminal.same_shape_table(table(ONE_SHAPE, GREEDY).values())
+    of_one_shape = terminal.one_shape_table(table(ONE_SHAPE, GREEDY).values())
     terminal.show([terminal.methods_table(table(*KINDS).values()), of_one_shape])
 
 
@@ -194,8 +194,7 @@ def merge(
     one_shape = bool(models or base)
     _check_flags(context, one_shape)
     if one_shape:
-        from graft.merging.homogeneous import folders as same_shape
-        from graft.merging.homogeneous import orders
+        from graft.merging.homogeneous import folders, orders
 
         _check_kind(method, one_shape)
         asked = orders.Order(
@@ -203,7 +202,7 @@ def merge(
             tuple(statistics or ()), device, dtype, max_shard_size,
         )  # fmt: skip
         with progress("merge") as report:
-            print(same_shape.summary(same_shape.merge(asked, report, dry_run)))
+            print(folders.summary(folders.merge(asked, report, dry_run)))
     else:
         if large is None or small_finetuned is None or text is None:
             needed = {"--large": large, "--small-finetuned": small_finetuned, "--text": text}

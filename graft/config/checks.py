@@ -3,7 +3,7 @@
 from collections.abc import Collection, Mapping, Sequence
 
 from graft.config.models import Like, Model, Pair, check_role, check_vocabulary
-from graft.config.systems import MergeSystem, OtherSmallControl, SameShapeMerge, SoupMerge, Systems
+from graft.config.systems import MergeSystem, OneShapeMerge, OtherSmallControl, SoupMerge, Systems
 from graft.io.names import check_known
 from graft.registry import methods
 
@@ -97,7 +97,7 @@ def _check_soup(systems: Systems) -> None:
         where = f"systems.soup.methods.{name}"
         if (merge.members or 0) > spec.members:
             raise ValueError(f"{where}.members: {merge.members}; systems.soup.members is {spec.members}")
-        _check_same_shape(where, name, merge, merge.members or spec.members)
+        _check_one_shape(where, name, merge, merge.members or spec.members)
 
 
 def _check_multitask(systems: Systems, tasks: Collection[str]) -> None:
@@ -110,10 +110,10 @@ def _check_multitask(systems: Systems, tasks: Collection[str]) -> None:
         where = f"systems.multitask.methods.{name}"
         if (merge.method or name) == methods.GREEDY:
             raise ValueError(f"{where}: greedy works on one task only; put it under systems.soup")
-        _check_same_shape(where, name, merge, len(tasks))
+        _check_one_shape(where, name, merge, len(tasks))
 
 
-def _check_same_shape(where: str, name: str, merge: SameShapeMerge, count: int) -> None:
+def _check_one_shape(where: str, name: str, merge: OneShapeMerge, count: int) -> None:
     """Raise ValueError unless a method can merge `count` models with these settings."""
     try:
         facts = methods.facts(merge.method or name, methods.ONE_SHAPE, methods.GREEDY)

@@ -141,7 +141,7 @@ class MemberSystem(Section):
     """`member.<model>`: a fine-tuning used only in soups; all start from the same head. It does not count as a run."""
 
 
-class SameShapeMerge(WithOptions):
+class OneShapeMerge(WithOptions):
     """One way to merge fine-tuned models of one shape, with the method's options."""
 
     method: str | None = None
@@ -152,7 +152,7 @@ class SameShapeMerge(WithOptions):
     """One weight per model, for methods that take weights; by default all are equal."""
 
 
-class SoupMerge(SameShapeMerge):
+class SoupMerge(OneShapeMerge):
     """`soup.<name>.<model>`."""
 
     members: Members | None = None
@@ -183,7 +183,7 @@ class MultitaskSystem(Section):
 
     models: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
     """Models that appear in pairs; by default the large ones."""
-    methods: Annotated[dict[Name, SameShapeMerge], Field(min_length=1)]
+    methods: Annotated[dict[Name, OneShapeMerge], Field(min_length=1)]
 
 
 class HeadOnlyControl(Section):

@@ -197,7 +197,7 @@ def methods_table(methods: Iterable[type[TwoShapes]]) -> Fitted:
     return Fitted([*map(Column, headings), Column("citation", least=32)], rows, spaced=True)
 
 
-def same_shape_table(methods: Iterable[type[Method]]) -> Fitted:
+def one_shape_table(methods: Iterable[type[Method]]) -> Fitted:
     """The methods for models of one shape: needs, default strength and options, citation."""
     rows = []
     for facts in methods:

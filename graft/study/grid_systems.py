@@ -11,8 +11,8 @@ from graft.config.study import Study
 from graft.config.systems import (
     MemberSystem,
     MergeSystem,
+    OneShapeMerge,
     OtherSmallControl,
-    SameShapeMerge,
     TrialSystem,
     WarmStartSystem,
 )
@@ -117,7 +117,7 @@ def systems_of(study: Study, merges: dict[str, Merge]) -> list[System]:
     if spec.warm_start:
         for pair in study.pairs:
             found += _warm_starts(pair, spec.warm_start)
-    found += _same_shape_systems(study)
+    found += _one_shape_systems(study)
     found += _trials(study, [*models, *others])
     names = [system.name for system in found]
     for name in names:
@@ -152,11 +152,11 @@ def _rivals(study: Study) -> list[System]:
     return found
 
 
-def _same_shape_systems(study: Study) -> list[System]:
+def _one_shape_systems(study: Study) -> list[System]:
     """Soups, the fine-tunings that go into them, and multitask encoders."""
     found, large = [], tuple(dict.fromkeys(pair.large for pair in study.pairs))
 
-    def add(kind: str, model: str, name: str, merge: SameShapeMerge) -> None:
+    def add(kind: str, model: str, name: str, merge: OneShapeMerge) -> None:
         own = partial(System, model=model, method=merge.method or name, settings=merge)
         found.append(own(f"{kind}.{name}.{model}", kind, "train", kind, kind == "multitask"))
 
@@ -275,7 +275,7 @@ def reads_layers(system: System) -> bool:
     return bool(system.merge) and "layers" in methods.facts(system.method).needs
 
 
-def same_shape_settings(system: System) -> dict[str, Any]:
+def one_shape_settings(system: System) -> dict[str, Any]:
     """Merge settings of a soup or a multitask system, including defaults."""
     facts, settings = methods.facts(system.method), system.settings
     return {

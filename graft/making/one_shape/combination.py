@@ -23,7 +23,7 @@ from graft.registry import methods
 from graft.registry.shapes import Shape
 from graft.study import runs
 from graft.study.grid import Grid
-from graft.study.grid_systems import System, same_shape_settings, statistic_of
+from graft.study.grid_systems import System, one_shape_settings, statistic_of
 from graft.study.paths import Paths
 from graft.study.steps.finetune_model import FinetuneModel
 from graft.study.steps.model_statistics import ModelStatistics
@@ -64,7 +64,7 @@ class Combination:
         self.device, self.report = device, report
         self.name = "/".join(part for part in (system.name, task, f"seed-{seed}") if part)
         assert system.model is not None and system.method is not None
-        self.settings, self.model = same_shape_settings(system), system.model
+        self.settings, self.model = one_shape_settings(system), system.model
         self.facts = methods.facts(system.method)
         self.pretrained = runs.model_folder(grid, paths, self.model)
         self.shape = Shape.of(self.pretrained)

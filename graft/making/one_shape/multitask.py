@@ -10,7 +10,7 @@ from torch import Tensor
 from transformers import BertForSequenceClassification
 
 from graft.encoders.bert import load_classifier, load_encoder
-from graft.flops.same_shape import merge_flops
+from graft.flops.one_shape import merge_flops
 from graft.io import files
 from graft.making.one_shape.combination import Combination, Combined, Source, scratch
 from graft.merging.card import CARD

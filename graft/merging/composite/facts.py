@@ -35,7 +35,7 @@ class LinkedFlops(NamedTuple):
 
 
 @dataclass(frozen=True)
-class Making:
+class CompositeSizes:
     """Sizes that the FLOPs of a making depend on.
 
     `outputs`: width of the head; `ridges`: number of ridge sizes tried. Lengths [rows] in tokens, padded: of `train`,
@@ -76,7 +76,7 @@ class Composite(TwoShapes):
     # Whether it has its own weights, which are trained.
     trained = False
 
-    def making(self, sizes: Making) -> Iterator[Part]:
+    def making(self, sizes: CompositeSizes) -> Iterator[Part]:
         """FLOPs of the parts of its making."""
         raise NotImplementedError
 
@@ -94,7 +94,7 @@ class Linked(Composite):
         """FLOPs of one example padded to `tokens`."""
         raise NotImplementedError
 
-    def making(self, sizes: Making) -> Iterator[Part]:
+    def making(self, sizes: CompositeSizes) -> Iterator[Part]:
         """Training its own weights, and choosing the epoch, the untrained state included."""
 
         def one(tokens: int) -> LinkedFlops:

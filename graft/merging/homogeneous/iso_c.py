@@ -3,7 +3,7 @@
 from typing import Any
 
 from graft.flops.counts import svd_flops
-from graft.flops.same_shape import matrices
+from graft.flops.one_shape import matrices
 from graft.merging.homogeneous.averages import weighted_mean, weighted_sum
 from graft.merging.homogeneous.formats import Array
 from graft.merging.homogeneous.models import Block, Models

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 import numpy as np
 
 from graft.flops.counts import cholesky_flops
-from graft.flops.same_shape import linear_layers
+from graft.flops.one_shape import linear_layers
 from graft.merging.homogeneous.averages import weighted_mean
 from graft.merging.homogeneous.formats import Array
 from graft.merging.homogeneous.models import Block, Models, read

@@ -10,7 +10,7 @@ from typing import ClassVar
 
 from graft.config.models import FineTuning
 from graft.config.systems import DistilSystem, FewShotSystem, LoraSystem, TrialSystem, WeakToStrongSystem
-from graft.flops.same_shape import parameters
+from graft.flops.one_shape import parameters
 from graft.study.grid import Grid
 from graft.study.grid_systems import MEMBER, TRIAL
 from graft.study.sizes import Sizes

@@ -3,9 +3,9 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from graft.flops import same_shape
+from graft.flops import one_shape
 from graft.study.grid import Grid
-from graft.study.grid_systems import same_shape_settings
+from graft.study.grid_systems import one_shape_settings
 from graft.study.sizes import Sizes
 from graft.study.steps.passes import classifier_pass
 from graft.study.steps.soup_models import config_key, merged, merged_hashed
@@ -35,11 +35,11 @@ class MergeEncoders(Step):
 
     def work(self, sizes: Sizes) -> Iterator[Work]:
         spec, tasks = sizes.grid.systems[self.system], sizes.grid.study.tasks
-        tried, name = len(same_shape_settings(spec)["strengths"]), f"{self.system}/seed-{self.seed}"
-        merge = same_shape.merge_flops(spec.method, sizes.shape(spec.model), None, len(tasks))
+        tried, name = len(one_shape_settings(spec)["strengths"]), f"{self.system}/seed-{self.seed}"
+        merge = one_shape.merge_flops(spec.method, sizes.shape(spec.model), None, len(tasks))
         select = sum(classifier_pass(sizes, task, "select", spec.model) for task in tasks)
         yield Work(f"{name}/merge", tried * merge, "closed form")
         yield Work(f"{name}/select", tried * select)
 
     def bytes(self, sizes: Sizes) -> int:
-        return NUMBER * same_shape.parameters(sizes.shape(sizes.grid.systems[self.system].model), None)
+        return NUMBER * one_shape.parameters(sizes.shape(sizes.grid.systems[self.system].model), None)

@@ -6,8 +6,7 @@ import numpy as np
 
 from graft.encoders.batches import padded_lengths, training_batches
 from graft.flops import counts as count
-from graft.merging.composite.facts import Composite
-from graft.merging.composite.facts import Making as CompositeSizes
+from graft.merging.composite.facts import Composite, CompositeSizes
 from graft.registry import methods
 from graft.study.grid import ALL_SEEDS, Grid
 from graft.study.grid_systems import effective, probes_of, reads_layers
@@ -125,10 +124,8 @@ class MergeModels(Making):
 
     def _head(self, sizes: Sizes) -> Iterator[Work]:
         spec, outputs = self.spec(sizes.grid), sizes.grid.row(self.task).outputs
-        (small, large), fit = (
-            sizes.shapes(spec.own_pair.name),
-            fit_lengths(sizes, self.task, spec.own_pair.name, spec.merge),
-        )
+        small, large = sizes.shapes(spec.own_pair.name)
+        fit = fit_lengths(sizes, self.task, spec.own_pair.name, spec.merge)
         if spec.head != "labelled":
             yield Work(f"{self.name}/small-on-fit", encoder_flops(small, fit))
         ridge, select = len(spec.settings.ridge), len(sizes.task(self.task).tokens["select"])

@@ -8,7 +8,7 @@ import numpy as np
 
 from graft.encoders.batches import padded_lengths
 from graft.flops import counts as count
-from graft.flops import same_shape
+from graft.flops import one_shape
 from graft.study.grid import Grid
 from graft.study.sizes import Sizes
 from graft.study.steps.finetune_model import FinetuneModel
@@ -52,10 +52,10 @@ class ModelStatistics(Step):
         lengths = sizes.lengths(self.task, "train", model)
         rows = min(sizes.grid.study.calibration.examples, len(lengths))
         lengths = np.random.default_rng(0).choice(lengths, rows, replace=False)
-        one = functools.partial(same_shape.statistic_flops, self.statistic, sizes.shape(model), outputs)
+        one = functools.partial(one_shape.statistic_flops, self.statistic, sizes.shape(model), outputs)
         flops = count.summed_flops(one, padded_lengths(lengths))
         yield Work(f"{self.statistic}.{self.system}/{self.task}/seed-{self.seed}", flops)
 
     def bytes(self, sizes: Sizes) -> int:
         shape, outputs = sizes.shape(self.model(sizes.grid)), sizes.grid.row(self.task).outputs
-        return NUMBER * same_shape.statistic_size(self.statistic, shape, outputs)
+        return NUMBER * one_shape.statistic_size(self.statistic, shape, outputs)

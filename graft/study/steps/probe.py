@@ -54,7 +54,5 @@ class Probe(Making):
         grid = sizes.grid
         width, outputs = sizes.shape(self.spec(grid).model).width, grid.row(self.task).outputs
         train, select = (len(sizes.task(self.task).tokens[split]) for split in ("train", "select"))
-        ridge = len(self._ridge(grid))
-        scored = ridge * select * count.linear_flops(width, outputs)
-        flops = count.ridge_flops(train, width, outputs, ridge) + scored
+        flops = count.ridge_flops(train, width, outputs, len(self._ridge(grid)), scored=select)
         yield Work(f"{self.system}/{self.task}/head", flops, "closed form")

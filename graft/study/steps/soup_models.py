@@ -3,10 +3,10 @@
 import functools
 from collections.abc import Iterator
 
-from graft.flops import same_shape
+from graft.flops import one_shape
 from graft.registry import methods
 from graft.study.grid import Grid
-from graft.study.grid_systems import System, same_shape_settings, statistic_of
+from graft.study.grid_systems import System, one_shape_settings, statistic_of
 from graft.study.sizes import Sizes
 from graft.study.steps.finetune_model import FinetuneModel, classifier_bytes
 from graft.study.steps.model_statistics import ModelStatistics
@@ -34,10 +34,10 @@ class SoupModels(Making):
     def work(self, sizes: Sizes) -> Iterator[Work]:
         spec = self.spec(sizes.grid)
         shape, outputs = sizes.shape(spec.model), sizes.grid.row(self.task).outputs
-        merge = functools.partial(same_shape.merge_flops, spec.method, shape, outputs)
+        merge = functools.partial(one_shape.merge_flops, spec.method, shape, outputs)
         # A greedy soup tries every member but the best; count as if all of them were added.
         greedy, members = spec.method == methods.GREEDY, spec.settings.members
-        tried = range(2, members + 1) if greedy else [members] * len(same_shape_settings(spec)["strengths"])
+        tried = range(2, members + 1) if greedy else [members] * len(one_shape_settings(spec)["strengths"])
         yield Work(f"{self.name}/merge", sum(map(merge, tried)), "closed form")
         yield Work(f"{self.name}/select", len(tried) * classifier_pass(sizes, self.task, "select", spec.model))
 
@@ -58,7 +58,7 @@ def merged_hashed(grid: Grid, task: str, system: System, seed: int | str) -> lis
     models = grid.merged(task, system, seed)
     steps = [*(FinetuneModel(*one) for one in models), *(step for one in models for step in _statistics(system, one))]
     found = [step.fingerprint(grid) for step in steps]
-    return [same_shape_settings(system), *found, grid.study.launch.of_inference()]
+    return [one_shape_settings(system), *found, grid.study.launch.of_inference()]
 
 
 def config_key(system: System) -> str:

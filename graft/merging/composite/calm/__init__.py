@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Annotated
 
 from graft.flops.counts import encoder_flops, linear_flops, training_flops
-from graft.merging.composite.facts import Linked, LinkedFlops, Making, Part
+from graft.merging.composite.facts import CompositeSizes, Linked, LinkedFlops, Part
 from graft.registry.depth import DepthMap
 from graft.registry.options import Pooling
 from graft.registry.shapes import Shape
@@ -34,7 +34,7 @@ class CalmOptions(Linked):
         given = links + linear_flops(large.width, outputs)
         return LinkedFlops(read + given, given, training_flops(given) - 2 * len(depth_map) * inside - into)
 
-    def making(self, sizes: Making) -> Iterator[Part]:
+    def making(self, sizes: CompositeSizes) -> Iterator[Part]:
         """The training of links and head, and the frozen small model's states."""
         yield from super().making(sizes)
         yield Part("small", sizes.small_pass(sizes.train) + sizes.small_pass(sizes.select))

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated, Literal
 
-from graft.merging.composite.facts import Composite, Making, Part
+from graft.merging.composite.facts import Composite, CompositeSizes, Part
 from graft.registry.options import Bounds, Pooling
 
 
@@ -26,7 +26,7 @@ class ConcatProbeOptions(Composite):
         if self.small == "pretrained" and self.folds > 1:
             raise ValueError("folds are of fine-tunings, which small pretrained has none of")
 
-    def making(self, sizes: Making) -> Iterator[Part]:
+    def making(self, sizes: CompositeSizes) -> Iterator[Part]:
         """The small model's states, those of its folds' fine-tunings, and heads on both models' states."""
         yield Part("small-on-fit", sizes.small_pass(sizes.fit))
         if (folds := self.folds) > 1:

@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from typing import Annotated
 
-from graft.merging.composite.facts import Composite, Making, Part
+from graft.merging.composite.facts import Composite, CompositeSizes, Part
 from graft.registry.options import Pooling, Strengths
 
 
@@ -18,6 +18,6 @@ class LogitEnsembleOptions(Composite):
     )
     probe: Annotated[Pooling, "pooling of the large model's probe"] = "mean"
 
-    def making(self, sizes: Making) -> Iterator[Part]:
+    def making(self, sizes: CompositeSizes) -> Iterator[Part]:
         """The small model's answers; the probe's are computed with the probe."""
         yield Part("small-on-select", sizes.small_answers())

@@ -4,7 +4,7 @@ from collections.abc import Iterator
 from typing import Annotated
 
 from graft.flops.counts import linear_flops
-from graft.merging.composite.facts import Composite, Making, Part
+from graft.merging.composite.facts import Composite, CompositeSizes, Part
 from graft.registry.options import Pooling, Strengths
 
 
@@ -21,7 +21,7 @@ class ProxyTuningOptions(Composite):
     )
     probe: Annotated[Pooling, "pooling of both models' probes"] = "mean"
 
-    def making(self, sizes: Making) -> Iterator[Part]:
+    def making(self, sizes: CompositeSizes) -> Iterator[Part]:
         """The small model's answers, fine-tuned and untuned under its probe."""
         probed = len(sizes.select) * linear_flops(sizes.small.width, sizes.outputs)
         yield Part("small-on-select", sizes.small_answers() + sizes.small_pass(sizes.select) + probed)

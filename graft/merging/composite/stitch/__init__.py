@@ -6,7 +6,7 @@ from dataclasses import replace
 from typing import Annotated, Literal
 
 from graft.flops.counts import encoder_flops, linear_flops, ridge_flops, summed_flops
-from graft.merging.composite.facts import Composite, Making, Part
+from graft.merging.composite.facts import Composite, CompositeSizes, Part
 from graft.registry.cuts import Cut, cuts
 from graft.registry.options import Count, Pooling, Size
 from graft.registry.shapes import Shape
@@ -25,7 +25,7 @@ class StitchOptions(Composite):
     pooling: Annotated[Pooling, "the [CLS] state, or the mean over tokens"] = "mean"
     text_tokens: Annotated[Count, "tokens of train on which the map is fitted"] = 10_000
 
-    def making(self, sizes: Making) -> Iterator[Part]:
+    def making(self, sizes: CompositeSizes) -> Iterator[Part]:
         """Both models' states of the texts; for each cut the map, the stitched model's states, and heads on them."""
         tokens, read = sizes.texts(self.text_tokens)
         texts = sum(summed_flops(functools.partial(encoder_flops, model), read) for model in (sizes.small, sizes.large))

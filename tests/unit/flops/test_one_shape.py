@@ -2,7 +2,7 @@ import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
 
-from graft.flops.same_shape import linear_layers, matrices, merge_flops, parameters, statistic_flops, statistic_size
+from graft.flops.one_shape import linear_layers, matrices, merge_flops, parameters, statistic_flops, statistic_size
 from graft.making.one_shape.multitask import HEAD
 from graft.merging.homogeneous.fisher_gram import fisher_diagonal, gram_matrices
 from graft.registry import methods
