@@ -3,9 +3,11 @@
 import base64
 
 import pytest
+from selenium.common.exceptions import StaleElementReferenceException
 from selenium.webdriver.common.action_chains import ActionChains
 from selenium.webdriver.common.by import By
 from selenium.webdriver.common.keys import Keys
+from selenium.webdriver.support.ui import WebDriverWait
 
 from tests.browser.conftest import HOSTILE
 
@@ -50,6 +52,15 @@ def heading(page, number):
     return page.find_elements(By.CSS_SELECTOR, f"{TABLE} thead th")[number]
 
 
+def wait_until(page, holds):
+    """The table is drawn a moment after a click or a key."""
+    WebDriverWait(page, 10, ignored_exceptions=[StaleElementReferenceException]).until(lambda _: holds())
+
+
+def wait_for_order(page, number, order):
+    wait_until(page, lambda: heading(page, number).get_attribute("aria-sort") == order)
+
+
 def test_only_the_page_itself_is_loaded(page):
     loaded = page.execute_script("return performance.getEntriesByType('resource').map(one => one.name)")
     assert loaded == [] and "report" in page.title
@@ -62,10 +73,12 @@ def test_text_of_a_study_stays_text(page):
 
 def test_a_click_on_a_heading_sorts_and_a_second_one_turns_it_round(page):
     heading(page, 3).click()
+    wait_for_order(page, 3, "ascending")
     up = numbers(page)
-    assert up == sorted(up) and heading(page, 3).get_attribute("aria-sort") == "ascending"
+    assert up == sorted(up)
     heading(page, 3).click()
-    assert numbers(page) == up[::-1] and heading(page, 3).get_attribute("aria-sort") == "descending"
+    wait_for_order(page, 3, "descending")
+    assert numbers(page) == up[::-1]
 
 
 def test_the_keyboard_sorts_too(page):
@@ -75,8 +88,9 @@ def test_the_keyboard_sorts_too(page):
         ActionChains(page).send_keys(Keys.TAB).perform()
         assert page.switch_to.active_element.get_attribute("role") == wanted
     ActionChains(page).send_keys(Keys.ENTER).perform()
+    wait_for_order(page, 0, "ascending")
     names = column(page, 0)
-    assert names == sorted(names) and heading(page, 0).get_attribute("aria-sort") == "ascending"
+    assert names == sorted(names)
 
 
 @pytest.mark.parametrize("text", ["control.head-only", "labelled"])
@@ -85,10 +99,11 @@ def test_typing_filters_rows(page, text):
     field = page.find_element(By.CSS_SELECTOR, "#task-rte input[type=search]")
     assert page.find_element(By.CSS_SELECTOR, f"label[for='{field.get_attribute('id')}']").text == "Filter"
     field.send_keys(text)
-    assert column(page, 0) == [name for name in every if text in name] != []
+    having = [name for name in every if text in name]
+    wait_until(page, lambda: column(page, 0) == having != [])
     field.clear()
     field.send_keys("no such thing")
-    assert [row.text for row in rows(page)] == ["No row has this."]
+    wait_until(page, lambda: [row.text for row in rows(page)] == ["No row has this."])
 
 
 def test_every_figure_is_drawn(page):
