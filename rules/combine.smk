@@ -8,11 +8,13 @@ rule model_statistics:
     wildcard_constraints:
         system=made_with("finetune"),
         statistic="fisher|gram",
+    group:
+        together("model_statistics")
     conda:
         "../envs/merge.yaml"
     threads: STUDY.launch.threads
     resources:
-        **GPU,
+        **SMALL,
         mem_mb=inference_memory,
         runtime=inference_minutes,
     params:
@@ -22,15 +24,13 @@ rule model_statistics:
         program("model_statistics")
 
 
-rule soup_models:
+rule make_soups:
     input:
-        inputs_of("soup_models"),
+        inputs_of("make_soups"),
     output:
-        outputs_of("soup_models"),
+        outputs_of("make_soups"),
     log:
-        log_of("soup_models"),
-    wildcard_constraints:
-        system=made_with("soup"),
+        log_of("make_soups"),
     conda:
         "../envs/merge.yaml"
     threads: STUDY.launch.threads
@@ -40,54 +40,29 @@ rule soup_models:
         runtime=inference_minutes,
     params:
         study=PATHS.study,
-        fingerprint=fingerprint_of("soup_models"),
+        fingerprint=fingerprint_of("make_soups"),
     shell:
-        program("soup_models")
+        program("make_soups")
 
 
-rule merge_encoders:
+rule make_multitask:
     input:
-        inputs_of("merge_encoders"),
+        inputs_of("make_multitask"),
     output:
-        outputs_of("merge_encoders"),
+        outputs_of("make_multitask"),
     log:
-        log_of("merge_encoders"),
-    wildcard_constraints:
-        system=made_with("multitask"),
-    conda:
-        "../envs/merge.yaml"
-    threads: STUDY.launch.threads
-    resources:
-        **GPU,
-        mem_mb=inference_memory,
-        runtime=inference_minutes,
-    params:
-        study=PATHS.study,
-        fingerprint=fingerprint_of("merge_encoders"),
-    shell:
-        program("merge_encoders")
-
-
-rule multitask_models:
-    input:
-        inputs_of("multitask_models"),
-    output:
-        outputs_of("multitask_models"),
-    log:
-        log_of("multitask_models"),
-    wildcard_constraints:
-        system=made_with("multitask"),
+        log_of("make_multitask"),
     group:
-        TOGETHER
+        together("make_multitask")
     conda:
         "../envs/merge.yaml"
     threads: STUDY.launch.threads
     resources:
         **SMALL,
         mem_mb=inference_memory,
-        runtime=evaluation_minutes,
+        runtime=inference_minutes,
     params:
         study=PATHS.study,
-        fingerprint=fingerprint_of("multitask_models"),
+        fingerprint=fingerprint_of("make_multitask"),
     shell:
-        program("multitask_models")
+        program("make_multitask")

@@ -14,13 +14,15 @@ from graft.config import study as studies
 from graft.io import files, locks
 from graft.registry.depth import DEPTHS
 from graft.reporting import captions
-from graft.study import cluster, deployment, launcher, preload
+from graft.study import cluster, deployment, groups, launcher, preload
 from graft.study.grid import Grid
 from graft.study.paths import Paths
 from graft.study.sources import check_sources
 from graft.study.steps.download_task import DownloadTask
 from graft.study.steps.evaluate import evaluation
+from graft.study.steps import graph
 from graft.study.steps.graph import STEPS
+from graft.study.steps.job import PLACES, Job, wildcard_names
 from graft.study.steps.making import making
 from graft.study.steps.models import BY_SOURCE, weights
 from graft.study.steps.tables import last
@@ -54,6 +56,8 @@ def checked_grid():
 GRID = checked_grid()
 STUDY = GRID.study
 PATHS = Paths.of(STUDY.name)
+if workflow.is_main_process:
+    graph.forget_incomplete(GRID, PATHS)
 
 
 def made_by(rule):
@@ -125,18 +129,18 @@ def tables_of_what_there_is():
     print(f"`python -m graft status {STUDY.name}` says which runs failed, and why", file=sys.stderr)
 
 
-# A rule's files and fingerprint are those of its step, graft/study/steps/<rule>.py.
-
-
-def step(rule, wildcards):
-    return STEPS[rule].of(wildcards)
+# A rule's files and fingerprint are those of its step, graft/study/steps/<rule>.py, or of its job's steps.
 
 
 def inputs_of(rule):
-    return lambda wildcards: step(rule, wildcards).reads(GRID, PATHS)
+    if rule in PLACES:
+        return lambda wildcards: graph.job_reads(GRID, PATHS, Job.of(rule, wildcards))
+    return lambda wildcards: STEPS[rule].of(wildcards).reads(GRID, PATHS)
 
 
 def outputs_of(rule):
+    if rule in PLACES:
+        return [Job.pattern(rule).marker(PATHS)]
     return STEPS[rule].pattern().outputs(GRID, PATHS)
 
 
@@ -151,16 +155,19 @@ def _captioned(table):
 
 
 def log_of(rule):
-    return STEPS[rule].pattern().log(PATHS)
+    return (Job.pattern(rule) if rule in PLACES else STEPS[rule].pattern()).log(PATHS)
 
 
 def fingerprint_of(rule):
-    return lambda wildcards: step(rule, wildcards).fingerprint(GRID)
+    if rule in PLACES:
+        return lambda wildcards: graph.job_fingerprint(GRID, Job.of(rule, wildcards))
+    return lambda wildcards: STEPS[rule].of(wildcards).fingerprint(GRID)
 
 
 def program(rule, prefix="HF_HUB_OFFLINE=1 ", start="python -m", name=None):
     """Shell command that runs a step's program. Only downloads may ask the hub."""
-    wildcards = "".join(f" --{wildcard} {{wildcards.{wildcard}}}" for wildcard in STEPS[rule].wildcard_names())
+    names = wildcard_names(rule) if rule in PLACES else STEPS[rule].wildcard_names()
+    wildcards = "".join(f" --{wildcard} {{wildcards.{wildcard}}}" for wildcard in names)
     asked = f"--study {{params.study}}{wildcards} --fingerprint {{params.fingerprint}}"
     return f"{prefix}{start} workflow_scripts.{name or rule} {asked} > {{log}} 2>&1"
 
@@ -171,7 +178,7 @@ def manifests(steps):
 
 def all_made(*programs):
     runs = [run for run in GRID.runs if run.system.program in programs]
-    return [making(GRID, *run.made).output(PATHS) for run in runs]
+    return {making(GRID, *run.made).declared(GRID, PATHS) for run in runs}
 
 
 # Threads of a job that must run alone on this machine; on a cluster it has its own node and needs no extra threads.
@@ -201,25 +208,27 @@ TRAINING = asking(STUDY.launch.gpus or STUDY.launch.gpus_of_a_job, STUDY.launch.
 TRAINING_THREADS = STUDY.launch.threads * (STUDY.launch.gpus or 1)
 
 
-# Resources of small steps; on a cluster those of one task and seed form one job (profiles/slurm) and run in turn.
+# The jobs of a group run in turn (profiles/slurm).
 SMALL = {**GPU, "turn": 1}
+TRAINING = {**TRAINING, "turn": 1}
 
 
-def together(wildcards):
-    """Name of the job that a small step goes out in."""
-    system = GRID.systems.get(getattr(wildcards, "system", ""))
-    # These go in a later job, since they need other jobs' results: scores on `select`, more models, or other tasks.
-    late = "-late" if system and system.program in ("fewshot", "warm_start", "soup", "multitask") else ""
-    name = f"{wildcards.task}-{wildcards.seed}{late}"
-    # Inside that job, which reads no profile, let the other steps continue if one fails.
-    if workflow.remote_exec:
-        workflow.execution_settings.keep_going = True
-    # A common parent group lets a job hold steps that share no input (Snakemake's group-components).
-    workflow.parent_groupids[name] = "together"
-    return name
+def together(rule):
+    """The group that a rule's jobs are submitted in; None where nothing is submitted."""
+    if not os.environ.get(cluster.OURS):
+        return None
 
+    def group(wildcards):
+        name = groups.group_of(rule, wildcards, STUDY.launch)
+        # Inside the submitted job, which reads no profile, let the other steps continue if one fails.
+        if workflow.remote_exec:
+            workflow.execution_settings.keep_going = True
+        # A common parent group lets it hold steps that share no input (Snakemake's group-components).
+        workflow.parent_groupids[name] = "together"
+        return name
 
-TOGETHER = together if os.environ.get(cluster.OURS) else None
+    # With several processes no fine-tuning has a group: a function may not return None.
+    return None if rule in groups.FINETUNINGS and STUDY.launch.distributed else group
 
 
 # Memory and time that a job requests of a cluster. A job that runs out of either is retried with more of both.

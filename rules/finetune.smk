@@ -7,6 +7,8 @@ rule finetune_model:
         log_of("finetune_model"),
     wildcard_constraints:
         system=made_with("finetune"),
+    group:
+        together("finetune_model")
     conda:
         "../envs/train.yaml"
     threads: TRAINING_THREADS
@@ -26,8 +28,12 @@ rule finetune_model:
 use rule finetune_model as fewshot_model with:
     input:
         inputs_of("fewshot_model"),
+    output:
+        outputs_of("fewshot_model"),
     log:
         log_of("fewshot_model"),
+    group:
+        together("fewshot_model")
     wildcard_constraints:
         system=made_with("fewshot"),
     params:
@@ -38,33 +44,17 @@ use rule finetune_model as fewshot_model with:
 use rule finetune_model as warm_start with:
     input:
         inputs_of("warm_start"),
+    output:
+        outputs_of("warm_start"),
     log:
         log_of("warm_start"),
+    group:
+        together("warm_start")
     wildcard_constraints:
         system=made_with("warm_start"),
     params:
         program="warm_start",
         fingerprint=fingerprint_of("warm_start"),
-
-
-use rule finetune_model as ensemble_models with:
-    input:
-        inputs_of("ensemble_models"),
-    log:
-        log_of("ensemble_models"),
-    wildcard_constraints:
-        system=made_with("ensemble"),
-    conda:
-        "../envs/merge.yaml"
-    threads: STUDY.launch.threads
-    resources:
-        **GPU,
-        mem_mb=inference_memory,
-        runtime=inference_minutes,
-    params:
-        start="python -m",
-        program="ensemble_models",
-        fingerprint=fingerprint_of("ensemble_models"),
 
 
 rule embed_task:
@@ -74,11 +64,13 @@ rule embed_task:
         outputs_of("embed_task"),
     log:
         log_of("embed_task"),
+    group:
+        together("embed_task")
     conda:
         "../envs/merge.yaml"
     threads: STUDY.launch.threads
     resources:
-        **GPU,
+        **SMALL,
         mem_mb=inference_memory,
         runtime=inference_minutes,
     params:
@@ -95,11 +87,13 @@ rule embed_layers:
         outputs_of("embed_layers"),
     log:
         log_of("embed_layers"),
+    group:
+        together("embed_layers")
     conda:
         "../envs/merge.yaml"
     threads: STUDY.launch.threads
     resources:
-        **GPU,
+        **SMALL,
         mem_mb=inference_memory,
         runtime=inference_minutes,
     params:
@@ -118,10 +112,13 @@ rule probe:
         log_of("probe"),
     wildcard_constraints:
         pooling="cls|mean",
+    group:
+        together("probe")
     conda:
         "../envs/merge.yaml"
     threads: STUDY.launch.threads
     resources:
+        **SMALL,
         mem_mb=inference_memory,
         runtime=inference_minutes,
     params:
@@ -129,20 +126,3 @@ rule probe:
         fingerprint=fingerprint_of("probe"),
     shell:
         program("probe")
-
-
-rule majority:
-    input:
-        inputs_of("majority"),
-    output:
-        outputs_of("majority"),
-    log:
-        log_of("majority"),
-    localrule: True
-    conda:
-        "../envs/merge.yaml"
-    params:
-        study=PATHS.study,
-        fingerprint=fingerprint_of("majority"),
-    shell:
-        program("majority")

@@ -7,11 +7,13 @@ rule calibrate:
         log_of("calibrate"),
     wildcard_constraints:
         depth=either(DEPTHS),
+    group:
+        together("calibrate")
     conda:
         "../envs/merge.yaml"
     threads: STUDY.launch.threads
     resources:
-        **GPU,
+        **SMALL,
         mem_mb=inference_memory,
         runtime=inference_minutes,
     params:
@@ -21,51 +23,24 @@ rule calibrate:
         program("calibrate")
 
 
-rule sweep:
+rule make_systems:
     input:
-        inputs_of("sweep"),
+        inputs_of("make_systems"),
     output:
-        outputs_of("sweep"),
+        outputs_of("make_systems"),
     log:
-        log_of("sweep"),
-    wildcard_constraints:
-        merge=either(GRID.merges),
+        log_of("make_systems"),
     group:
-        TOGETHER
+        together("make_systems")
     conda:
         "../envs/merge.yaml"
     threads: STUDY.launch.threads
     resources:
         **SMALL,
         mem_mb=inference_memory,
-        runtime=merging_minutes,
+        runtime=inference_minutes,
     params:
         study=PATHS.study,
-        fingerprint=fingerprint_of("sweep"),
+        fingerprint=fingerprint_of("make_systems"),
     shell:
-        program("sweep")
-
-
-rule merge_models:
-    input:
-        inputs_of("merge_models"),
-    output:
-        outputs_of("merge_models"),
-    log:
-        log_of("merge_models"),
-    wildcard_constraints:
-        system=made_with("merge"),
-    group:
-        TOGETHER
-    conda:
-        "../envs/merge.yaml"
-    threads: STUDY.launch.threads
-    resources:
-        **SMALL,
-        mem_mb=inference_memory,
-        runtime=merging_minutes,
-    params:
-        study=PATHS.study,
-        fingerprint=fingerprint_of("merge_models"),
-    shell:
-        program("merge_models")
+        program("make_systems")

@@ -44,3 +44,20 @@ rule report:
         notes={name: model.note for name, model in STUDY.models.items()},
     shell:
         "python -m workflow_scripts.report --study {params.study} > {log} 2>&1"
+
+
+rule keep_models:
+    input:
+        inputs_of("keep_models"),
+    output:
+        outputs_of("keep_models"),
+    log:
+        log_of("keep_models"),
+    localrule: True
+    conda:
+        "../envs/analysis.yaml"
+    params:
+        study=PATHS.study,
+        fingerprint=fingerprint_of("keep_models"),
+    shell:
+        program("keep_models")

@@ -13,11 +13,12 @@ from graft.merging.calibration import calibrate
 from graft.registry import depth
 from graft.registry.shapes import Shape
 from graft.study import program, runs
+from graft.study.grid import Grid
+from graft.study.paths import Paths
 from graft.study.steps.calibrate import Calibrate
 
 
-def main() -> None:
-    step, grid, paths = program.start(Calibrate, __doc__)
+def make(step: Calibrate, grid: Grid, paths: Paths) -> None:
     started = hardware.Stopwatch(grid.study.launch)
     device = hardware.device_of(grid.study.launch)
     pair, settings = grid.pair(step.pair), grid.study.calibration
@@ -66,4 +67,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    program.run(main)
+    program.run_step(Calibrate, __doc__)

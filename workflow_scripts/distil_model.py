@@ -5,6 +5,8 @@ import dataclasses
 from graft.compute import hardware
 from graft.registry.shapes import Shape
 from graft.study import program
+from graft.study.grid import Grid
+from graft.study.paths import Paths
 from graft.study.steps.models import DistilModel
 from graft.tasks.texts import train_texts
 from graft.training.distil import distil_model
@@ -12,8 +14,7 @@ from graft.training.saving import write_manifest
 from graft.training.unlabelled import Running
 
 
-def main() -> None:
-    step, grid, paths = program.start(DistilModel, __doc__)
+def make(step: DistilModel, grid: Grid, paths: Paths) -> None:
     started = hardware.Stopwatch(grid.study.launch)
     launch = grid.study.launch
     source = grid.study.models[step.model].source
@@ -42,4 +43,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    program.run(main)
+    program.run_step(DistilModel, __doc__)

@@ -9,11 +9,12 @@ from graft.io import files
 from graft.registry import depth
 from graft.registry.shapes import Shape
 from graft.study import program, runs
+from graft.study.grid import Grid
+from graft.study.paths import Paths
 from graft.study.steps.embed_layers import EmbedLayers
 
 
-def main() -> None:
-    step, grid, paths = program.start(EmbedLayers, __doc__)
+def make(step: EmbedLayers, grid: Grid, paths: Paths) -> None:
     started = hardware.Stopwatch(grid.study.launch)
     pair = grid.pair(step.pair)
     small, large = (runs.model_folder(grid, paths, model) for model in (pair.small, pair.large))
@@ -45,4 +46,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    program.run(main)
+    program.run_step(EmbedLayers, __doc__)

@@ -5,12 +5,13 @@ from graft.encoders.bert import load_encoder
 from graft.encoders.features import embed, save_states
 from graft.io import files
 from graft.study import program
+from graft.study.grid import Grid
+from graft.study.paths import Paths
 from graft.study.runs import model_folder, tokens
 from graft.study.steps.embed_task import EmbedTask
 
 
-def main() -> None:
-    step, grid, paths = program.start(EmbedTask, __doc__)
+def make(step: EmbedTask, grid: Grid, paths: Paths) -> None:
     started = hardware.Stopwatch(grid.study.launch)
     model = load_encoder(model_folder(grid, paths, step.model)).to(hardware.device_of(grid.study.launch))
     splits = {split: tokens(grid, paths, step.task, step.model, split) for split in ("train", "select")}
@@ -27,4 +28,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    program.run(main)
+    program.run_step(EmbedTask, __doc__)

@@ -6,13 +6,14 @@ from graft.flops.counts import classifier_flops
 from graft.merging.composite import manifest
 from graft.merging.loading import load
 from graft.registry.shapes import Shape
-from graft.study import program, runs
+from graft.study import runs
+from graft.study.grid import Grid
+from graft.study.paths import Paths
 from graft.study.steps.ensemble_models import EnsembleModels
 from graft.tasks import metrics
 
 
-def main() -> None:
-    step, grid, paths = program.start(EnsembleModels, __doc__)
+def make(step: EnsembleModels, grid: Grid, paths: Paths) -> None:
     started = hardware.Stopwatch(grid.study.launch)
     system, row = step.spec(grid), grid.row(step.task)
     flops, members = {}, {}
@@ -40,7 +41,3 @@ def main() -> None:
         choices=[],
         score=score,
     )
-
-
-if __name__ == "__main__":
-    program.run(main)

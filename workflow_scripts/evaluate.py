@@ -1,7 +1,9 @@
 """Run a finished system over `report` and write its predictions and its run.json."""
 
 import time
+from typing import Any
 
+import numpy as np
 import pandas as pd
 
 from graft.cli import cards
@@ -9,35 +11,36 @@ from graft.compute import hardware, provenance
 from graft.encoders.inference import pass_flops, run
 from graft.io import files
 from graft.merging.loading import load
-from graft.study import program, records, runs
+from graft.study import records, runs
+from graft.study.grid import Grid
+from graft.study.paths import Paths
 from graft.study.steps.download_task import DownloadTask
 from graft.study.steps.evaluate import Evaluate
 from graft.tasks import metrics
 
 # Published inference costs are per example of 128 tokens.
 STANDARD_TOKENS = 128
+PREDICTIONS = "predictions.parquet"
+# What a system costs to use, in run.json.
+INFERENCE = ("inference_flops", "inference_flops_real", "parameters", "bytes")
 
 
-def main() -> None:
+def make(step: Evaluate, grid: Grid, paths: Paths) -> None:
     started = time.perf_counter()
-    step, grid, paths = program.start(Evaluate, __doc__)
-    device = hardware.device_of(grid.study.launch)
-    system = grid.systems[step.system]
-    row, out = grid.row(step.task), step.output(paths).parent
-    folder, built = runs.made_model(grid, paths, step.making(grid))
-    model = grid.reads_as(system)
-    tokens, max_tokens = runs.tokens(grid, paths, step.task, model, "report"), grid.max_tokens(step.task, model)
-    predictor = load(folder).to(device)
-    logits = run(predictor.logits, tokens, max_tokens, device=device)
+    system, row, out = grid.systems[step.system], grid.row(step.task), step.output(paths).parent
     answers = pd.read_parquet(DownloadTask(step.task).answers(paths))
     labels = answers["label"].to_numpy()
-    table = answers.copy()
-    if row.labels is None:
-        table["score"] = logits[:, 0]
+    if step.only_scores(grid, paths):
+        logits, inference, built = _read(step, grid, paths)
     else:
-        table[[f"logit_{i}" for i in range(row.outputs)]] = logits
-    with files.atomic_file(out / "predictions.parquet") as temporary:
-        table.to_parquet(temporary, index=False)
+        logits, inference, built = _predict(step, grid, paths)
+        table = answers.copy()
+        if row.labels is None:
+            table["score"] = logits[:, 0]
+        else:
+            table[[f"logit_{i}" for i in range(row.outputs)]] = logits
+        with files.atomic_file(out / PREDICTIONS) as temporary:
+            table.to_parquet(temporary, index=False)
     data = files.read_json(paths.data(step.task) / "manifest.json")
     parts = built["train_flops_parts"]
     record = records.RunRecord(
@@ -55,10 +58,7 @@ def main() -> None:
             "train_flops": sum(parts.values()),
             "train_flops_parts": parts,
             "pretraining_flops": built["pretraining_flops"],
-            "inference_flops": predictor.flops(STANDARD_TOKENS),
-            "inference_flops_real": pass_flops(predictor.flops, tokens, max_tokens) / len(tokens),
-            "parameters": predictor.parameters,
-            "bytes": predictor.bytes,
+            **inference,
             "peak_memory_bytes": built["measured"]["peak_memory_bytes"],
             "wall_seconds": built["measured"]["wall_seconds"],
             "energy_joules": built["measured"].get("energy_joules"),
@@ -70,7 +70,7 @@ def main() -> None:
             "fingerprint": step.fingerprint(grid),
             "data_sha256": data["sha256"],
             "model_sha256": built["model_sha256"],
-            "predictions_sha256": files.sha256(out / "predictions.parquet"),
+            "predictions_sha256": files.sha256(out / PREDICTIONS),
             **built["provenance"],
             "evaluated": provenance.of_making(grid.study.launch),
         },
@@ -82,5 +82,22 @@ def main() -> None:
     print(f"{step.task} {step.system} seed {step.seed}: {shown} ({time.perf_counter() - started:.1f} s)")
 
 
-if __name__ == "__main__":
-    program.run(main)
+def _predict(step: Evaluate, grid: Grid, paths: Paths) -> tuple[np.ndarray, dict[str, float], dict[str, Any]]:
+    """Logits [rows, c] of the system on report, what inference costs, and its build.json."""
+    folder, built = runs.made_model(grid, paths, step.making(grid))
+    model, device = grid.reads_as(grid.systems[step.system]), hardware.device_of(grid.study.launch)
+    tokens, max_tokens = runs.tokens(grid, paths, step.task, model, "report"), grid.max_tokens(step.task, model)
+    predictor = load(folder).to(device)
+    logits = run(predictor.logits, tokens, max_tokens, device=device)
+    real = pass_flops(predictor.flops, tokens, max_tokens) / len(tokens)
+    values = (predictor.flops(STANDARD_TOKENS), real, predictor.parameters, predictor.bytes)
+    return logits, dict(zip(INFERENCE, values, strict=True)), built
+
+
+def _read(step: Evaluate, grid: Grid, paths: Paths) -> tuple[np.ndarray, dict[str, float], dict[str, Any]]:
+    """The same of the evaluation that stands there."""
+    path, predictions = step.outputs(grid, paths)
+    table, cost = pd.read_parquet(predictions), records.read(path).cost
+    columns = [name for name in table.columns if name == "score" or name.startswith("logit_")]
+    inference = {name: getattr(cost, name) for name in INFERENCE}
+    return table[columns].to_numpy(), inference, files.read_json(step.making(grid).output(paths))

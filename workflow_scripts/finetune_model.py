@@ -8,12 +8,13 @@ from graft.encoders.saving import save_model
 from graft.io import files, locks
 from graft.making.finetunings import Tuning, tune
 from graft.study import program, runs
+from graft.study.grid import Grid
 from graft.study.grid_systems import TRIAL
+from graft.study.paths import Paths
 from graft.study.steps import finetune_model
 
 
-def main(kind: type[finetune_model.Tuning] = finetune_model.FinetuneModel, purpose: str | None = __doc__) -> None:
-    step, grid, paths = program.start(kind, purpose)
+def make(step: finetune_model.Tuning, grid: Grid, paths: Paths) -> None:
     started = hardware.Stopwatch(grid.study.launch)
     system, out = step.spec(grid), step.output(paths).parent
     checkpoints = paths.checkpoints(step.fingerprint(grid))
@@ -46,4 +47,4 @@ def main(kind: type[finetune_model.Tuning] = finetune_model.FinetuneModel, purpo
 
 
 if __name__ == "__main__":
-    program.run(main)
+    program.run_job("finetune_model", __doc__)

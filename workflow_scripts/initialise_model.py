@@ -2,13 +2,14 @@
 
 from graft.compute import hardware
 from graft.study import program, runs
+from graft.study.grid import Grid
+from graft.study.paths import Paths
 from graft.study.steps.models import InitialiseModel
 from graft.training.initial import initialise_model
 from graft.training.saving import write_manifest
 
 
-def main() -> None:
-    step, grid, paths = program.start(InitialiseModel, __doc__)
+def make(step: InitialiseModel, grid: Grid, paths: Paths) -> None:
     launch = hardware.on_cpu(grid.study.launch)
     started = hardware.Stopwatch(launch)
     source = grid.study.models[step.model].source
@@ -17,4 +18,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    program.run(main)
+    program.run_step(InitialiseModel, __doc__)

@@ -4,13 +4,14 @@ import numpy as np
 
 from graft.compute import hardware
 from graft.merging.composite import manifest
-from graft.study import program, runs
+from graft.study import runs
+from graft.study.grid import Grid
+from graft.study.paths import Paths
 from graft.study.steps.majority import Majority
 from graft.tasks import metrics
 
 
-def main() -> None:
-    step, grid, paths = program.start(Majority, __doc__)
+def make(step: Majority, grid: Grid, paths: Paths) -> None:
     launch = hardware.on_cpu(grid.study.launch)
     started, row = hardware.Stopwatch(launch), grid.row(step.task)
     train, select = (runs.labels(paths, step.task, split) for split in ("train", "select"))
@@ -28,7 +29,3 @@ def main() -> None:
         score=metrics.primary(np.tile(logits, (len(select), 1)), select, row),
         launch=launch,
     )
-
-
-if __name__ == "__main__":
-    program.run(main)

@@ -10,12 +10,13 @@ from graft.measuring.latency import Answer, Subject, Texts, measure
 from graft.measuring.memory import peak_bytes
 from graft.merging.loading import load
 from graft.study import program, runs
+from graft.study.grid import Grid
+from graft.study.paths import Paths
 from graft.study.steps.making import making
 from graft.study.steps.measure_cost import MeasureCost
 
 
-def main() -> None:
-    step, grid, paths = program.start(MeasureCost, __doc__)
+def make(step: MeasureCost, grid: Grid, paths: Paths) -> None:
     launch, settings = grid.study.launch, grid.study.cost
     device = hardware.device_of(launch)
 
@@ -66,4 +67,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    program.run(main)
+    program.run_step(MeasureCost, __doc__)

@@ -5,11 +5,12 @@ from graft.io import files
 from graft.making.one_shape import multitask
 from graft.making.one_shape.combination import Combination
 from graft.study import program
+from graft.study.grid import Grid
+from graft.study.paths import Paths
 from graft.study.steps.merge_encoders import MergeEncoders
 
 
-def main() -> None:
-    step, grid, paths = program.start(MergeEncoders, __doc__)
+def make(step: MergeEncoders, grid: Grid, paths: Paths) -> None:
     started = hardware.Stopwatch(grid.study.launch)
     system, device = grid.systems[step.system], hardware.device_of(grid.study.launch)
     with (
@@ -28,7 +29,3 @@ def main() -> None:
                 "measured": started.measured(),
             },
         )
-
-
-if __name__ == "__main__":
-    program.run(main)

@@ -5,13 +5,14 @@ from graft.compute import hardware
 from graft.making.merges import build
 from graft.making.pair_inputs import PairInputs
 from graft.study import program
+from graft.study.grid import Grid
 from graft.study.grid_systems import effective
+from graft.study.paths import Paths
 from graft.study.runs import pretraining_flops, save_system
 from graft.study.steps.merge_models import MergeModels
 
 
-def main() -> None:
-    step, grid, paths = program.start(MergeModels, __doc__)
+def make(step: MergeModels, grid: Grid, paths: Paths) -> None:
     started = hardware.Stopwatch(grid.study.launch)
     system = step.spec(grid)
     device = hardware.device_of(grid.study.launch)
@@ -32,7 +33,3 @@ def main() -> None:
         score=built.choice.score,
     )
     cards.write(grid, paths, step.task, step.system, step.seed)
-
-
-if __name__ == "__main__":
-    program.run(main)

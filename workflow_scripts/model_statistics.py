@@ -9,11 +9,12 @@ from graft.io import files
 from graft.merging.homogeneous import fisher_gram
 from graft.registry.shapes import Shape
 from graft.study import program, runs
+from graft.study.grid import Grid
+from graft.study.paths import Paths
 from graft.study.steps.model_statistics import ModelStatistics
 
 
-def main() -> None:
-    step, grid, paths = program.start(ModelStatistics, __doc__)
+def make(step: ModelStatistics, grid: Grid, paths: Paths) -> None:
     started = hardware.Stopwatch(grid.study.launch)
     device, model = hardware.device_of(grid.study.launch), step.model(grid)
     tuned, _ = runs.finished(grid, paths, step.tuned)
@@ -40,4 +41,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    program.run(main)
+    program.run_step(ModelStatistics, __doc__)

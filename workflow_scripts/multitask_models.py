@@ -2,12 +2,13 @@
 
 from graft.compute import hardware
 from graft.making.one_shape import multitask
-from graft.study import program, runs
+from graft.study import runs
+from graft.study.grid import Grid
+from graft.study.paths import Paths
 from graft.study.steps.multitask_models import MultitaskModels
 
 
-def main() -> None:
-    step, grid, paths = program.start(MultitaskModels, __doc__)
+def make(step: MultitaskModels, grid: Grid, paths: Paths) -> None:
     started = hardware.Stopwatch(grid.study.launch)
     (pretrained, _), (tuned, _), (merged, made) = (runs.finished(grid, paths, one) for one in step.inputs(grid))
     row, out = grid.row(step.task), step.output(paths).with_name("model")
@@ -23,7 +24,3 @@ def main() -> None:
         choices=made["choices"],
         score=made["select"][step.task],
     )
-
-
-if __name__ == "__main__":
-    program.run(main)

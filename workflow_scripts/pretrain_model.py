@@ -2,6 +2,8 @@
 
 from graft.compute import hardware
 from graft.study import program, runs
+from graft.study.grid import Grid
+from graft.study.paths import Paths
 from graft.study.steps.models import PretrainModel
 from graft.tasks.texts import train_texts
 from graft.training.masked_lm import pretrain_model
@@ -9,8 +11,7 @@ from graft.training.saving import write_manifest
 from graft.training.unlabelled import Running
 
 
-def main() -> None:
-    step, grid, paths = program.start(PretrainModel, __doc__)
+def make(step: PretrainModel, grid: Grid, paths: Paths) -> None:
     started = hardware.Stopwatch(grid.study.launch)
     launch = grid.study.launch
     source = grid.study.models[step.model].source
@@ -36,4 +37,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    program.run(main)
+    program.run_step(PretrainModel, __doc__)

@@ -10,12 +10,13 @@ from graft.merging.classifier_heads.fitting import label_targets
 from graft.merging.composite import manifest
 from graft.merging.selection import Point, search
 from graft.study import program, runs
+from graft.study.grid import Grid
+from graft.study.paths import Paths
 from graft.study.steps.probe import Probe
 from graft.tasks import metrics
 
 
-def main() -> None:
-    step, grid, paths = program.start(Probe, __doc__)
+def make(step: Probe, grid: Grid, paths: Paths) -> None:
     launch = hardware.on_cpu(grid.study.launch)
     started, row, spec = hardware.Stopwatch(launch), grid.row(step.task), step.spec(grid)
     folder, embedding = runs.finished(grid, paths, step.states(grid))
@@ -49,4 +50,4 @@ def main() -> None:
 
 
 if __name__ == "__main__":
-    program.run(main)
+    program.run_step(Probe, __doc__)

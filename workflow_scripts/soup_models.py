@@ -4,11 +4,12 @@ from graft.compute import hardware
 from graft.making.one_shape import soups
 from graft.making.one_shape.combination import Combination
 from graft.study import program, runs
+from graft.study.grid import Grid
+from graft.study.paths import Paths
 from graft.study.steps.soup_models import SoupModels
 
 
-def main() -> None:
-    step, grid, paths = program.start(SoupModels, __doc__)
+def make(step: SoupModels, grid: Grid, paths: Paths) -> None:
     started = hardware.Stopwatch(grid.study.launch)
     system = step.spec(grid)
     with program.progress(step.system) as report:
@@ -26,7 +27,3 @@ def main() -> None:
         choices=soup.choices,
         score=soup.scores[step.task],
     )
-
-
-if __name__ == "__main__":
-    program.run(main)

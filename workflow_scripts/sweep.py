@@ -6,11 +6,12 @@ from graft.io import files
 from graft.making.merges import sweep
 from graft.making.pair_inputs import PairInputs
 from graft.study import program
+from graft.study.grid import Grid
+from graft.study.paths import Paths
 from graft.study.steps.sweep import Sweep
 
 
-def main() -> None:
-    step, grid, paths = program.start(Sweep, __doc__)
+def make(step: Sweep, grid: Grid, paths: Paths) -> None:
     started = hardware.Stopwatch(grid.study.launch)
     inputs = PairInputs(grid, paths, step.task, step.pair, step.seed, hardware.device_of(grid.study.launch))
     with program.progress(f"sweep {step.merge}") as report:
@@ -26,7 +27,3 @@ def main() -> None:
                 "measured": started.measured(),
             },
         )
-
-
-if __name__ == "__main__":
-    program.run(main)

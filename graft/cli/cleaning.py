@@ -31,9 +31,7 @@ def removable(paths: Paths, models: Iterable[str] = ()) -> list[Item]:
     folders = [step.pattern().output(paths).relative_to(paths.root).parts[0] for step in temporary]
     found = [*(paths.root / folder for folder in folders), paths.checkpoints("any").parent]
     found = [path for path in (*found, *(paths.logs / step.rule for step in temporary)) if path.exists()]
-    for model in _models(paths, list(models)):
-        # build.json goes too, since it states that the model exists.
-        found += [path for path in (model, model.parent / "build.json") if path.exists()]
+    found += _models(paths, list(models))
     found += [path for path in files.leftovers(paths.root) if not any(f in path.parents for f in found)]
     return [Item(path, _size(path)) for path in found]
 

@@ -279,6 +279,27 @@ def plan(
 
 
 @app.command()
+def build(
+    study: NamedStudy,
+    task: Annotated[str, typer.Argument(help="Task.")],
+    system: Annotated[str, typer.Argument(help="System, as in the tables.")],
+    seed: Annotated[str, typer.Argument(help="Seed, or all.")],
+) -> None:
+    """Make a system's model again that was not kept, byte for byte, with whatever that needs.
+
+    A model that comes out differently, on other hardware for instance, is refused.
+    """
+    paths = find(study)
+    from graft.cli import building
+    from graft.config.study import load
+    from graft.reporting.explaining import find_run
+    from graft.study.grid import Grid
+
+    grid = Grid(load(paths.study))
+    print(building.build(grid, paths, find_run(grid, task, system, seed)))
+
+
+@app.command()
 def clean(
     study: NamedStudy,
     models: Annotated[

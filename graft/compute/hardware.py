@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
+import re
 import time
 from pathlib import Path
 from typing import Any
@@ -57,6 +59,7 @@ class Stopwatch:
         self._meter = energy.meter(device_of(launch)) if alone else None
         self._joules = self._meter.joules() if self._meter else 0.0
         self._started = time.perf_counter()
+        _forget_peak()
 
     def after(self, seconds: float) -> Stopwatch:
         """Add `seconds` of earlier attempts, whose energy is unknown, so that none is reported if there were any."""
@@ -70,12 +73,24 @@ class Stopwatch:
         return time.perf_counter() - self._started
 
     def measured(self) -> dict[str, float | int | None]:
-        """Wall seconds, peak memory of this process in bytes, and joules of the whole GPU or of the CPU packages.
+        """Wall seconds, peak memory of this process since then in bytes, joules of the GPU or of the CPU packages.
 
         Joules are None if no counter can be read, or if it would not cover the whole job.
         """
-        import resource
-
-        peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
         joules = self._meter.joules() - self._joules if self._meter else None
-        return {"wall_seconds": self.seconds, "peak_memory_bytes": peak, "energy_joules": joules}
+        return {"wall_seconds": self.seconds, "peak_memory_bytes": _peak_bytes(), "energy_joules": joules}
+
+
+def _forget_peak() -> None:
+    """Let the peak of this process's memory begin at what it has now; earlier steps of a job have theirs."""
+    with contextlib.suppress(OSError):
+        Path("/proc/self/clear_refs").write_text("5")
+
+
+def _peak_bytes() -> int:
+    with contextlib.suppress(OSError):
+        if found := re.search(r"VmHWM:\s+(\d+) kB", Path("/proc/self/status").read_text()):
+            return int(found[1]) * 1024
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024

@@ -59,6 +59,10 @@ class CostMeasuring(Section):
     """Rounds through all architectures, so that a machine that slows down does so for all of them."""
 
 
+# Words of `keep`.
+PAIRS, BEST = "pairs", "best"
+
+
 class Statistics(Section):
     """Settings for comparing systems."""
 
@@ -88,6 +92,10 @@ class Study(Section):
     """Patterns for <task>/<system>/seed-<n>; runs that match none of them are left out."""
     exclude: tuple[str, ...] = ()
     """Patterns for <task>/<system>/seed-<n>; runs that match any of them are left out."""
+    keep: tuple[str, ...] = (PAIRS, BEST)
+    """Models that stay: `pairs`, the pairs' own fine-tunings; `best`, each task's best merge on `select`, of the first
+    seed; and patterns for <task>/<system>/seed-<n>. Others are deleted once nothing reads them any more; `graft build`
+    makes any of them again."""
     calibration: Calibration = Calibration()
     launch: Launch = Launch()
     cost: CostMeasuring = CostMeasuring()

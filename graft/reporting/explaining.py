@@ -98,9 +98,7 @@ def _link(grid: Grid, paths: Paths, step: Step) -> Link:
     elif expected is None:
         state = "unknown"
     else:
-        made = files.read_json(output)
-        found = made.get("fingerprint") or made.get("provenance", {}).get("fingerprint")
-        state = "done" if found == expected else "stale"
+        state = "done" if step.recorded(paths) == expected else "stale"
     return Link(step, output, log, state, expected, step.depends_on(grid))
 
 

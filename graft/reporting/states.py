@@ -9,13 +9,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from graft.io import locks
-from graft.study import cluster
+from graft.study import cluster, groups
 from graft.study.cluster import Queued
 from graft.study.grid import Grid, Run
 from graft.study.grid_systems import MEMBER, TRIAL
 from graft.study.paths import Paths
 from graft.study.steps import graph, tables
 from graft.study.steps.evaluate import Evaluate, evaluation
+from graft.study.steps.job import wildcard_names
 from graft.study.steps.making import MAKERS
 from graft.study.steps.step import Making, Step
 
@@ -68,29 +69,31 @@ def run_json(paths: Paths, run: Run) -> Path:
     return paths.run(run.task, run.system.name, run.seed) / "run.json"
 
 
-def _state_of(run: Run, paths: Paths, grid: Grid | None, clock: Clock, queued: Mapping[Path, Queued]) -> RunState:
+def _state_of(grid: Grid, paths: Paths, run: Run, check: bool, clock: Clock, queued: Mapping[Path, Queued]) -> RunState:
     """Find the state of one run.
 
-    `grid`: to compare the config's fingerprint, or None; `queued`: by output or log, the cluster job that writes it.
+    `check`: compare the config's fingerprint; `queued`: by output or log, the cluster job that writes it.
     """
     record = run_json(paths, run)
     if record.is_file():
         from graft.study import records
 
-        found, expected = records.read(record).provenance.fingerprint, grid and evaluation(run).fingerprint(grid)
-        if expected is not None and found != expected:
+        found, expected = records.read(record).provenance.fingerprint, check and evaluation(run).fingerprint(grid)
+        if check and found != expected:
             return RunState(run, "stale", f"fingerprint {found} in run.json, {expected} by the config")
         return RunState(run, "done")
     making = _making(run)
     built = making.output(paths).is_file()
     step = evaluation(run) if built else making
     log = step.log(paths)
-    if job := queued.get(step.output(paths).absolute()) or queued.get(log.absolute()):
+    made_in = step.job(grid)
+    files = (log, step.output(paths), *([made_in.log(paths), made_in.marker(paths)] if made_in else []))
+    if job := next((queued[file.absolute()] for file in files if file.absolute() in queued), None):
         last = (_tail(log) if job.runs and log.is_file() else None) or [""]
         return RunState(run, "running" if job.runs else "missing", f"{job}; {last[-1]}".removesuffix("; "), log)
     if not log.is_file():
         return RunState(run, "missing", "made, not evaluated" if built else "not started")
-    return RunState(run, *_attempt(step, paths, clock))
+    return RunState(run, *_attempt(grid, step, paths, clock))
 
 
 def states(
@@ -100,8 +103,8 @@ def states(
 
     The reason of a run that waits for a failed step names that step.
     """
-    clock, queued, checked = Clock.of(paths, now), cluster.queued(paths.root), grid if check else None
-    found = [_state_of(run, paths, checked, clock, queued) for run in (grid.runs if runs is None else runs)]
+    clock, queued = Clock.of(paths, now), cluster.queued(paths.root)
+    found = [_state_of(grid, paths, run, check, clock, queued) for run in (grid.runs if runs is None else runs)]
     others = _shared_steps(grid, paths, found, clock)
     failed = {other.step: str(other.step) for other in others if other.state == "failed"}
     # A transfer only evaluates another run's model.
@@ -127,7 +130,7 @@ def _shared_steps(grid: Grid, paths: Paths, found: list[RunState], clock: Clock)
         log = step.log(paths)
         if _of_a_run(grid, step) or step.output(paths).is_file() or not log.is_file():
             continue
-        state, why, log = _attempt(step, paths, clock)
+        state, why, log = _attempt(grid, step, paths, clock)
         if state != "missing":
             result.append(StepState(step, state, why, log))
     return result
@@ -140,7 +143,7 @@ def _of_a_run(grid: Grid, step: Step) -> bool:
     return isinstance(step, Evaluate)
 
 
-def _attempt(step: Step, paths: Paths, clock: Clock) -> tuple[str, str, Path]:
+def _attempt(grid: Grid, step: Step, paths: Paths, clock: Clock) -> tuple[str, str, Path]:
     """State and reason of a step that has a log but no output yet, and the log that shows it."""
     log = step.log(paths)
     lines = _tail(log)
@@ -154,11 +157,19 @@ def _attempt(step: Step, paths: Paths, clock: Clock) -> tuple[str, str, Path]:
     if error:
         return "failed", error, log
     # The cluster may have recorded what killed it.
-    if said := cluster.last_words(paths.root, step.rule, step.wildcards):
+    if said := cluster.last_words(paths.root, *_submitted(grid, step)):
         return "failed", f"job {said[0].stem}: {said[1]}", said[0]
     if clock.now - written < _STARTING:
         return "running", f"starting, or killed a moment ago; {last}", log
     return "failed", f"killed: its log ends without an error; {last}", log
+
+
+def _submitted(grid: Grid, step: Step) -> tuple[str, tuple[str, ...], str | None]:
+    """Rule, wildcards and group of the job that does a step."""
+    job = step.job(grid)
+    rule, names = (job.rule, wildcard_names(job.rule)) if job else (step.rule, step.wildcard_names())
+    values = job.values if job else tuple(map(str, step.wildcards))
+    return rule, values, groups.group_of(rule, dict(zip(names, values, strict=True)), grid.study.launch)
 
 
 def _blocked(grid: Grid, state: RunState, failed: dict[Step, str]) -> RunState:

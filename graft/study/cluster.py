@@ -75,15 +75,13 @@ def queued(root: Path) -> dict[Path, Queued]:
     return {path: jobs[job] for path, job in submitted(root).items() if job in jobs} if jobs else {}
 
 
-def last_words(root: Path, rule: str, wildcards: Sequence[str | int]) -> tuple[Path, str] | None:
-    """SLURM's last error message about a step of the study at `root`: path of the job's log, and the line; or None.
+def last_words(root: Path, rule: str, values: Sequence[str], group: str | None) -> tuple[Path, str] | None:
+    """SLURM's last error message about a job of the study at `root`: path of its log, and the line; or None.
 
-    Small steps are submitted in groups, in a job named after their first and last wildcard, task and seed.
+    `values`: of the rule's wildcards; `group`: name of the group that it is submitted in.
     """
     logs = root.absolute().parent.parent / ".snakemake" / "slurm_logs"
-    alone = "_".join(map(str, wildcards))
-    task, seed = (wildcards[0], wildcards[-1]) if wildcards else ("", "")
-    patterns = (f"rule_{rule}/{alone}/*.log", f"group_{task}-{seed}_*/*.log", f"group_{task}-{seed}-late_*/*.log")
+    patterns = (f"rule_{rule}/{'_'.join(values)}/*.log", f"group_{group}_*/*.log")
     found = max((log for p in patterns for log in logs.glob(p)), key=lambda log: log.stat().st_mtime, default=None)
     if found is None:
         return None

@@ -6,7 +6,7 @@ from typing import Any
 
 from graft.config.models import Pair
 from graft.config.section import Section
-from graft.config.study import MEMBER_SEEDS, TRIAL_SEEDS, Study
+from graft.config.study import BEST, MEMBER_SEEDS, PAIRS, TRIAL_SEEDS, Study
 from graft.config.systems import FewShotSystem
 from graft.config.transfer import full_name
 from graft.io import files
@@ -39,11 +39,12 @@ class Run:
 
 
 class Grid:
-    """Systems and runs of one study; `fingerprints` remembers those of its steps (graft.study.steps)."""
+    """Systems and runs of one study; `fingerprints` and `jobs` remember those of its steps (graft.study.steps)."""
 
     def __init__(self, study: Study) -> None:
         self.study = study
         self.fingerprints: dict[Any, str] = {}
+        self.jobs: dict[Any, list[Any]] = {}
         self.pairs = (*study.pairs, *study.control_pairs)
         self.merges = merges_of(study)
         self.systems = {system.name: system for system in systems_of(study, self.merges)}
@@ -67,6 +68,8 @@ class Grid:
         runs, systems = [run.id for run in every], [run.system.name for run in every]
         for key in ("include", "exclude"):
             check_patterns(f"{key}: no run", _chosen(self.study, key), runs, self.ending, RUN)
+        kept = [pattern for pattern in self.study.keep if pattern not in (PAIRS, BEST)]
+        check_patterns("keep: no run", kept, runs, self.ending, RUN)
         family = _chosen(self.study.statistics, "primary_family")
         check_patterns("statistics.primary_family: no system", family, systems, self.ending)
 

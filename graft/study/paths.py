@@ -50,6 +50,11 @@ class Paths:
         return self.root / "checkpoints" / fingerprint
 
     @property
+    def jobs(self) -> Path:
+        """Markers of the finished jobs that consist of several steps."""
+        return self.root / "jobs"
+
+    @property
     def tables(self) -> Path:
         return self.root / "tables"
 

@@ -2,22 +2,22 @@
 
 import argparse
 import atexit
+import importlib
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TypeVar
 
 from graft.compute import ending, hardware
 from graft.config.study import load
 from graft.io import locks
 from graft.io.progress import progress as progress
-from graft.study import cluster
+from graft.study import cluster, keeping, working
 from graft.study.grid import Grid
 from graft.study.paths import Paths
+from graft.study.steps import graph
+from graft.study.steps.job import Job, wildcard_names
 from graft.study.steps.step import Step
-
-S = TypeVar("S", bound=Step)
 
 
 def parser(description: str | None) -> argparse.ArgumentParser:
@@ -37,22 +37,46 @@ def context(args: argparse.Namespace) -> tuple[Grid, Paths]:
     return Grid(load(args.study)), paths
 
 
-def start(kind: type[S], purpose: str | None, threads: bool = True) -> tuple[S, Grid, Paths]:
-    """Parse the arguments of a step's program, the wildcards of its rule, and check the step's fingerprint.
+def run_step(kind: type[Step], purpose: str | None, threads: bool = True) -> None:
+    """Run the program of a step that is a job of its own; `threads`: set torch's number of threads to the study's."""
 
-    `threads`: set torch's number of threads to the study's. Raises ValueError if the config on disk is not the one that
-    this job was scheduled with.
-    """
+    def main() -> None:
+        values, grid, paths = _asked(kind.wildcard_names(), purpose)
+        step = kind.of(values)
+        _check_fingerprint(step.fingerprint(grid), values["fingerprint"], str(step))
+        if threads:
+            hardware.use_threads(grid.study.launch.threads)
+        working.do(step, grid, paths, make)
+        keeping.release(grid, paths, step)
+
+    run(main)
+
+
+def run_job(rule: str, purpose: str | None) -> None:
+    """Run the program of a job of several steps."""
+
+    def main() -> None:
+        values, grid, paths = _asked(wildcard_names(rule), purpose)
+        job = Job.of(rule, values)
+        _check_fingerprint(graph.job_fingerprint(grid, job), values["fingerprint"], str(job))
+        hardware.use_threads(grid.study.launch.threads)
+        working.work(job, grid, paths, make)
+
+    run(main)
+
+
+def _asked(names: Sequence[str], purpose: str | None) -> tuple[dict[str, str], Grid, Paths]:
+    """Parse the arguments of a program: the wildcards of its rule, and the fingerprint that it was scheduled with."""
     arguments = parser(purpose)
-    for name in (*kind.wildcard_names(), "fingerprint"):
+    for name in (*names, "fingerprint"):
         arguments.add_argument(f"--{name}", required=True)
     args = arguments.parse_args()
-    grid, paths = context(args)
-    step = kind.of(vars(args))
-    check_fingerprint(step.fingerprint(grid), args.fingerprint, str(step))
-    if threads:
-        hardware.use_threads(grid.study.launch.threads)
-    return step, grid, paths
+    return vars(args), *context(args)
+
+
+def make(step: Step, grid: Grid, paths: Paths) -> None:
+    """Do a step by the function `make` of workflow_scripts/<rule>.py."""
+    importlib.import_module(f"workflow_scripts.{step.rule}").make(step, grid, paths)
 
 
 def run(main: Callable[[], None]) -> None:
@@ -84,7 +108,7 @@ def _leave_processes() -> None:
         distributed.destroy_process_group()
 
 
-def check_fingerprint(expected: str, given: str, what: str) -> None:
+def _check_fingerprint(expected: str, given: str, what: str) -> None:
     """Raise ValueError if the config on disk is not the one this job was scheduled with."""
     if expected != given:
         raise ValueError(

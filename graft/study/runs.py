@@ -45,7 +45,8 @@ def made_model(grid: Grid, paths: Paths, step: Making) -> tuple[Path, dict[str, 
     for name, expected in built["model_sha256"].items():
         path = folder / "model" / name
         if not path.is_file():
-            raise ValueError(f"{path}: not kept; delete {folder / 'build.json'} and run snakemake again")
+            asked = f"{grid.study.name} {step.task} {step.system} {step.seed}"
+            raise ValueError(f"{path}: not kept; `python -m graft build {asked}` makes it again")
         if files.sha256(path) != expected:
             raise ValueError(f"{path}: changed since {folder / 'build.json'} was written; delete that")
     return folder / "model", built

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from graft.study.grid import Grid
 from graft.study.sizes import Sizes
 from graft.study.steps.finetune_model import FinetuneModel
+from graft.study.steps.job import Job
 from graft.study.steps.models import weights
 from graft.study.steps.passes import classifier_pass
 from graft.study.steps.step import INFERENCE, Making, Step, Work, hash_of
@@ -16,8 +17,14 @@ class EnsembleModels(Making):
     files = None  # only the paths of its members
     work_kind = "evaluation"
 
-    def members(self, grid: Grid) -> list[Step]:
+    def job(self, grid: Grid) -> Job:
+        return Job.of("make_soups", vars(self))
+
+    def members(self, grid: Grid) -> list[Making]:
         return [FinetuneModel(self.task, *other) for other in grid.built_on(self.task, self.spec(grid), self.seed)]
+
+    def parts(self, grid: Grid) -> list[Making]:
+        return self.members(grid)
 
     def inputs(self, grid: Grid) -> list[Step]:
         model = self.spec(grid).model

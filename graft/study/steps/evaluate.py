@@ -1,17 +1,19 @@
 """Run a finished system over `report`, which ends a run."""
 
 import functools
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from graft.encoders.batches import padded_lengths
 from graft.flops import counts as count
-from graft.study.grid import Grid, Run
+from graft.io import files
+from graft.study.grid import ALL_SEEDS, Grid, Run
 from graft.study.paths import Paths
 from graft.study.sizes import Sizes
 from graft.study.steps.download_task import DownloadTask
+from graft.study.steps.job import Job
 from graft.study.steps.making import making
 from graft.study.steps.passes import classifier_flops, classifier_pass
 from graft.study.steps.step import RECORDS, Making, Step, Work, hash_of
@@ -40,18 +42,48 @@ class Evaluate(Step):
     def _tokens(self, grid: Grid) -> Step:
         return tokens(grid, self.task, grid.reads_as(grid.systems[self.system]))
 
+    def job(self, grid: Grid) -> Job:
+        """That of the system; a probe, which others wait for, is evaluated with the systems of all seeds."""
+        job = self.making(grid).job(grid)
+        return job or Job.of("make_systems", {"task": grid.trained_on(self.task), "seed": ALL_SEEDS})
+
+    def loads(self, grid: Grid) -> list[Making]:
+        made = self.making(grid)
+        return [made, *made.parts(grid)]
+
+    def needs(self, grid: Grid, paths: Paths) -> list[Making]:
+        return [] if self.only_scores(grid, paths) else self.loads(grid)
+
+    def only_scores(self, grid: Grid, paths: Paths) -> bool:
+        """Whether its predictions are there, by the same system, and only the metrics have changed since."""
+        path, predictions = self.outputs(grid, paths)
+        if not (path.is_file() and predictions.is_file()):
+            return False
+        record = files.read_json(path)
+        made = record["provenance"]
+        same = made["fingerprint"] == self.hashed_with(grid, tuple(record["metrics"]))
+        return same and made.get("predictions_sha256") == files.sha256(predictions)
+
     def inputs(self, grid: Grid) -> list[Step]:
         return [self.making(grid), DownloadTask(self.task), self._tokens(grid)]
 
     def reads(self, grid: Grid, paths: Paths) -> list[Path]:
-        made, _, read = (step.output(paths) for step in self.inputs(grid))
+        made, _, read = (step.declared(grid, paths) for step in self.inputs(grid))
         return [made, DownloadTask(self.task).answers(paths), read]
 
     def outputs(self, grid: Grid, paths: Paths) -> list[Path]:
         return [self.output(paths), self.output(paths).with_name("predictions.parquet")]
 
+    def recorded(self, paths: Paths) -> str | None:
+        output = self.output(paths)
+        return files.read_json(output)["provenance"]["fingerprint"] if output.is_file() else None
+
     def hashed(self, grid: Grid) -> str:
-        inputs: list[Any] = [self.making(grid).fingerprint(grid), grid.row(self.task).metrics]
+        return self.hashed_with(grid, grid.row(self.task).metrics)
+
+    def hashed_with(self, grid: Grid, metrics: Sequence[str]) -> str:
+        """The fingerprint with other metrics, which need no other predictions."""
+        inputs: list[Any] = [self.making(grid).fingerprint(grid), metrics]
         if self.task in grid.transfers:
             inputs += tokens_for(grid, self.task, grid.reads_as(grid.systems[self.system]))
         return hash_of("evaluate", *inputs)

@@ -3,11 +3,14 @@
 from graft.study.grid import Grid
 from graft.study.steps.finetune_model import Tuning
 from graft.study.steps.merge_models import MergeModels
-from graft.study.steps.step import Step
+from graft.study.steps.step import Making
 
 
 class FewshotModel(Tuning):
     rule = "fewshot_model"
 
-    def others(self, grid: Grid) -> list[Step]:
+    def loads(self, grid: Grid) -> list[Making]:
+        return []  # what the merges cost, and how they scored, stands in their build.json
+
+    def others(self, grid: Grid) -> list[Making]:
         return [MergeModels(self.task, *other) for other in grid.built_on(self.task, self.spec(grid), self.seed)]

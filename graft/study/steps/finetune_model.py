@@ -14,6 +14,7 @@ from graft.flops.one_shape import parameters
 from graft.study.grid import Grid
 from graft.study.grid_systems import MEMBER, TRIAL
 from graft.study.sizes import Sizes
+from graft.study.steps.job import Job
 from graft.study.steps.models import TOKENIZER, weights
 from graft.study.steps.passes import classifier_pass, epoch, epochs
 from graft.study.steps.step import NUMBER, RECIPE, Making, Step, Work, hash_of
@@ -28,7 +29,13 @@ class Tuning(Making):
 
     recipe: ClassVar[int] = RECIPE
 
-    def others(self, grid: Grid) -> list[Step]:
+    def job(self, grid: Grid) -> Job:
+        return Job.of(self.rule, vars(self))
+
+    def loads(self, grid: Grid) -> list[Making]:
+        return self.others(grid)
+
+    def others(self, grid: Grid) -> list[Making]:
         """The systems that it starts from, learns from, or takes its budget from."""
         return [FinetuneModel(self.task, *other) for other in grid.built_on(self.task, self.spec(grid), self.seed)]
 

@@ -1,29 +1,68 @@
 """The graph of a study's steps."""
 
 from collections.abc import Iterable
+from pathlib import Path
 
 from graft.study.families import measured_tasks
 from graft.study.grid import Grid
+from graft.study.paths import Paths
 from graft.study.steps import tables
 from graft.study.steps.calibrate import Calibrate
 from graft.study.steps.download_task import DownloadTask
 from graft.study.steps.embed_layers import EmbedLayers
 from graft.study.steps.embed_task import EmbedTask
 from graft.study.steps.evaluate import Evaluate, evaluation
+from graft.study.steps.job import Job
+from graft.study.steps.keep_models import KeepModels
 from graft.study.steps.making import MAKERS
 from graft.study.steps.measure_cost import MeasureCost
 from graft.study.steps.merge_encoders import MergeEncoders
 from graft.study.steps.model_statistics import ModelStatistics
 from graft.study.steps.models import BY_SOURCE
-from graft.study.steps.step import Step
+from graft.study.steps.step import Step, hash_of
 from graft.study.steps.sweep import Sweep
 from graft.study.steps.tokenize_task import TokenizeTask
 
 # All steps by their rules: a new one goes in here.
 _ALL: list[type[Step]] = [DownloadTask, *BY_SOURCE.values(), TokenizeTask, EmbedTask, EmbedLayers, Calibrate, Sweep]
 _ALL += [ModelStatistics, MergeEncoders, *MAKERS.values(), Evaluate, MeasureCost, tables.Gather, tables.Compare]
-_ALL += [tables.TabulateCosts, tables.Plot, tables.Transfer, tables.Report]
+_ALL += [tables.TabulateCosts, tables.Plot, tables.Transfer, tables.Report, KeepModels]
 STEPS = {step.rule: step for step in _ALL}
+
+
+def jobs_of(grid: Grid) -> dict[Job, list[Step]]:
+    """The jobs of several steps, and the steps of each: inputs first, and every system is evaluated once it is made."""
+    if not grid.jobs:
+        evaluations: dict[Step, list[Step]] = {}
+        for step in of_study(grid):
+            if isinstance(step, Evaluate):
+                evaluations.setdefault(step.making(grid), []).append(step)
+        for step in of_study(grid):
+            if not isinstance(step, Evaluate) and (job := step.job(grid)):
+                grid.jobs.setdefault(job, []).extend((step, *evaluations.pop(step, ())))
+        for step in (step for left in evaluations.values() for step in left):
+            grid.jobs.setdefault(step.job(grid), []).append(step)
+    return grid.jobs
+
+
+def job_fingerprint(grid: Grid, job: Job) -> str:
+    """Hash of the fingerprints of a job's steps."""
+    return hash_of(str(job), *(step.fingerprint(grid) for step in jobs_of(grid)[job]))
+
+
+def job_reads(grid: Grid, paths: Paths, job: Job) -> list[Path]:
+    """What a job's steps read from other jobs: the inputs of its rule."""
+    own = job.marker(paths)
+    found = dict.fromkeys(path for step in jobs_of(grid)[job] for path in step.reads(grid, paths))
+    return [path for path in found if path != own]
+
+
+def forget_incomplete(grid: Grid, paths: Paths) -> None:
+    """Delete the markers of jobs that lack an output of one of their steps, so that Snakemake makes it again."""
+    for job, steps in jobs_of(grid).items():
+        marker = job.marker(paths)
+        if marker.is_file() and not all(step.output(paths).is_file() for step in steps if not step.temporary):
+            marker.unlink()
 
 
 def of_study(grid: Grid) -> list[Step]:

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 
 from graft.study.grid import ALL_SEEDS, Grid
 from graft.study.steps.download_task import DownloadTask
+from graft.study.steps.job import Job
 from graft.study.steps.step import Making, Step, hash_of
 
 
@@ -24,6 +25,9 @@ class Majority(Making):
     @property
     def wildcards(self) -> tuple[str, ...]:
         return (self.task,)
+
+    def job(self, grid: Grid) -> Job:
+        return Job.of("make_systems", vars(self))
 
     def inputs(self, grid: Grid) -> list[Step]:
         return [DownloadTask(self.task)]

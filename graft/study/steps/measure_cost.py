@@ -8,7 +8,7 @@ from graft.study.grid import Grid, Run
 from graft.study.sizes import Sizes
 from graft.study.steps.evaluate import system_pass
 from graft.study.steps.making import making
-from graft.study.steps.step import Step, Work, hash_of
+from graft.study.steps.step import Making, Step, Work, hash_of
 from graft.study.steps.tokenize_task import tokens
 
 
@@ -30,6 +30,10 @@ class MeasureCost(Step):
         made: list[Step] = [making(grid, *run.made) for run in runs]
         read = [tokens(grid, self.task, grid.reads_as(run.system)) for run in runs]
         return list(dict.fromkeys([*made, *read]))
+
+    def loads(self, grid: Grid) -> list[Making]:
+        made = super().loads(grid)
+        return list(dict.fromkeys([*made, *(part for one in made for part in one.parts(grid))]))
 
     def hashed(self, grid: Grid) -> str:
         made = {run.id: making(grid, *run.made).fingerprint(grid) for run in self.runs(grid)}

@@ -7,6 +7,7 @@ from graft.flops import one_shape
 from graft.study.grid import Grid
 from graft.study.grid_systems import one_shape_settings
 from graft.study.sizes import Sizes
+from graft.study.steps.job import Job
 from graft.study.steps.passes import classifier_pass
 from graft.study.steps.soup_models import config_key, merged, merged_hashed
 from graft.study.steps.step import INFERENCE, NUMBER, STATES, Step, Work, hash_of
@@ -22,6 +23,9 @@ class MergeEncoders(Step):
     files = STATES
     temporary = True
     work_kind = "merging"
+
+    def job(self, grid: Grid) -> Job:
+        return Job.of("make_multitask", vars(self))
 
     def inputs(self, grid: Grid) -> list[Step]:
         return merged(grid, "", grid.systems[self.system], self.seed)

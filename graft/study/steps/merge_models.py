@@ -15,6 +15,7 @@ from graft.study.steps.calibrate import some_texts
 from graft.study.steps.embed_layers import EmbedLayers
 from graft.study.steps.embed_task import EmbedTask
 from graft.study.steps.finetune_model import FinetuneModel, classifier_bytes, plain
+from graft.study.steps.job import Job
 from graft.study.steps.models import weights
 from graft.study.steps.passes import (
     classifier_flops,
@@ -36,6 +37,9 @@ class MergeModels(Making):
     rule = "merge_models"
     work_kind = "merging"
 
+    def job(self, grid: Grid) -> Job:
+        return Job.of("make_systems", vars(self))
+
     def sweep(self, grid: Grid) -> Sweep | None:
         """The bodies that it reads or, where it is their only head, makes itself."""
         spec = self.spec(grid)
@@ -47,6 +51,11 @@ class MergeModels(Making):
     def layers(self, grid: Grid) -> list[Step]:
         spec = self.spec(grid)
         return [EmbedLayers(self.task, spec.own_pair.name)] if reads_layers(spec) else []
+
+    def parts(self, grid: Grid) -> list[Making]:
+        spec = self.spec(grid)
+        composite = spec.merge and methods.facts(spec.method).kind == "composite"
+        return self.loads(grid) if composite else []
 
     def inputs(self, grid: Grid) -> list[Step]:
         spec = self.spec(grid)

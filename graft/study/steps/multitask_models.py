@@ -3,6 +3,7 @@
 from graft.study.grid import Grid
 from graft.study.sizes import Sizes
 from graft.study.steps.finetune_model import FinetuneModel, classifier_bytes
+from graft.study.steps.job import Job
 from graft.study.steps.merge_encoders import MergeEncoders
 from graft.study.steps.models import weights
 from graft.study.steps.step import Making, Step, hash_of
@@ -11,6 +12,9 @@ from graft.study.steps.step import Making, Step, hash_of
 class MultitaskModels(Making):
     rule = "multitask_models"
     work_kind = "merging"
+
+    def job(self, grid: Grid) -> Job:
+        return Job.of("make_multitask", vars(self))
 
     @property
     def encoder(self) -> MergeEncoders:

@@ -9,6 +9,7 @@ from graft.study.grid import Grid
 from graft.study.grid_systems import System, one_shape_settings, statistic_of
 from graft.study.sizes import Sizes
 from graft.study.steps.finetune_model import FinetuneModel, classifier_bytes
+from graft.study.steps.job import Job
 from graft.study.steps.model_statistics import ModelStatistics
 from graft.study.steps.models import weights
 from graft.study.steps.passes import classifier_pass
@@ -19,6 +20,9 @@ from graft.study.steps.tokenize_task import tokens
 class SoupModels(Making):
     rule = "soup_models"
     work_kind = "merging"
+
+    def job(self, grid: Grid) -> Job:
+        return Job.of("make_soups", vars(self))
 
     def inputs(self, grid: Grid) -> list[Step]:
         return merged(grid, self.task, self.spec(grid), self.seed)

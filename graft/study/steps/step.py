@@ -1,4 +1,4 @@
-"""The common base of all steps. A step is one job of a study. Imports no torch."""
+"""The common base of all steps. A step is the least that is made anew of a study. Imports no torch."""
 
 from __future__ import annotations
 
@@ -10,10 +10,12 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any, ClassVar, Self
 
+from graft.io import files
 from graft.study.grid import Grid
 from graft.study.grid_systems import System
 from graft.study.paths import Paths
 from graft.study.sizes import Sizes
+from graft.study.steps.job import Job
 
 # Part of every fingerprint. Bump it to invalidate all older results; a step whose own meaning changed gives its
 # `hash_of` another number.
@@ -46,7 +48,7 @@ class Work:
 
 @dataclass(frozen=True)
 class Step(ABC):
-    """One job; its fields say which one among those of its rule.
+    """One step; its fields say which one among those of its rule.
 
     `rule`: name of its rule, and of its program in `workflow_scripts`. `made`: its output below `results/<study>/`, its
     fields in braces. `place`: its log below `logs/<rule>/`, where not as in `made`. `files`: category of what it
@@ -96,9 +98,22 @@ class Step(ABC):
         """All files that its rule declares."""
         return [self.output(paths)]
 
+    def job(self, grid: Grid) -> Job | None:
+        """The job in which it is done together with others; None if it is a job of its own."""
+        return None
+
+    def declared(self, grid: Grid, paths: Paths) -> Path:
+        """The file by which Snakemake knows that it is done."""
+        job = self.job(grid)
+        return job.marker(paths) if job else self.output(paths)
+
     def reads(self, grid: Grid, paths: Paths) -> list[Path]:
         """Files that its rule declares as inputs."""
-        return [step.output(paths) for step in self.inputs(grid)]
+        return list(dict.fromkeys(step.declared(grid, paths) for step in self.inputs(grid)))
+
+    def loads(self, grid: Grid) -> list[Making]:
+        """The systems whose saved models it reads."""
+        return [step for step in self.inputs(grid) if isinstance(step, Making)]
 
     def log(self, paths: Paths) -> Path:
         """The log that its rule writes."""
@@ -114,6 +129,27 @@ class Step(ABC):
         if self not in grid.fingerprints:
             grid.fingerprints[self] = self.hashed(grid)
         return grid.fingerprints[self]
+
+    def needs(self, grid: Grid, paths: Paths) -> list[Making]:
+        """The systems whose saved models it would read now."""
+        return self.loads(grid)
+
+    def holds(self, grid: Grid) -> list[Making]:
+        """The systems whose models stay until it is done."""
+        return self.loads(grid)
+
+    def recorded(self, paths: Paths) -> str | None:
+        """The fingerprint with which it was made; None if it is not made."""
+        output = self.output(paths)
+        return files.read_json(output)["fingerprint"] if output.is_file() else None
+
+    def is_done(self, grid: Grid, paths: Paths) -> bool:
+        """Whether it is made, by this config, and not before the systems that it was made of."""
+        if self.recorded(paths) != self.fingerprint(grid):
+            return False
+        made = self.output(paths).stat().st_mtime
+        systems = (step.output(paths) for step in self.inputs(grid) if isinstance(step, Making))
+        return all(path.stat().st_mtime <= made for path in systems if path.is_file())
 
     def hashed(self, grid: Grid) -> str:
         """Compute the fingerprint."""
@@ -146,6 +182,14 @@ class Making(Step):
 
     made = "runs/{task}/{system}/seed-{seed}/build.json"
     files: ClassVar[str | None] = SAVED
+
+    def model(self, paths: Paths) -> Path:
+        """Folder of its model, if that is kept."""
+        return self.output(paths).with_name("model")
+
+    def parts(self, grid: Grid) -> list[Making]:
+        """The systems whose models its own consists of."""
+        return []
 
     def spec(self, grid: Grid) -> System:
         return grid.systems[self.system]

@@ -10,6 +10,7 @@ from graft.study.sizes import Sizes
 from graft.study.steps.calibrate import Calibrate
 from graft.study.steps.embed_task import EmbedTask
 from graft.study.steps.finetune_model import FinetuneModel, plain
+from graft.study.steps.job import Job
 from graft.study.steps.models import weights
 from graft.study.steps.passes import encoder_flops, encoder_pass, fit_lengths
 from graft.study.steps.step import NUMBER, STATES, Step, Work, hash_of
@@ -31,6 +32,9 @@ class Sweep(Step):
     files = STATES
     temporary = True
     work_kind = "sweeps"
+
+    def job(self, grid: Grid) -> Job:
+        return Job.of("make_systems", vars(self))
 
     def inputs(self, grid: Grid) -> list[Step]:
         tuned = FinetuneModel(self.task, f"finetune.{grid.pair(self.pair).small}", self.seed)

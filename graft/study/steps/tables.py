@@ -6,6 +6,7 @@ from graft.study.families import measured_tasks
 from graft.study.grid import Grid
 from graft.study.paths import Paths
 from graft.study.steps.evaluate import evaluation
+from graft.study.steps.keep_models import KeepModels
 from graft.study.steps.measure_cost import MeasureCost
 from graft.study.steps.step import Step, hash_of
 
@@ -78,7 +79,7 @@ class Report(Step):
     made = "report.html"
 
     def inputs(self, grid: Grid) -> list[Step]:
-        return [step for step in last(grid) if step != self]
+        return [step for step in last(grid) if not isinstance(step, Report | KeepModels)]
 
     def reads(self, grid: Grid, paths: Paths) -> list[Path]:
         return [path for step in self.inputs(grid) for path in step.outputs(grid, paths)]
@@ -86,4 +87,5 @@ class Report(Step):
 
 def last(grid: Grid) -> list[Step]:
     """The last steps of a study, in order."""
-    return [Gather(), Compare(), TabulateCosts(), Plot(), *([Transfer()] if grid.transfers else []), Report()]
+    found: list[Step] = [Gather(), Compare(), TabulateCosts(), Plot(), *([Transfer()] if grid.transfers else [])]
+    return [*found, Report(), KeepModels()]

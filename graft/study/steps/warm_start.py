@@ -1,13 +1,18 @@
 """Fine-tune a large model for a few optimizer steps from one of several starts."""
 
+from graft.study.grid import Grid
 from graft.study.sizes import Sizes
 from graft.study.steps.fewshot_model import FewshotModel
 from graft.study.steps.passes import classifier_pass, epoch
+from graft.study.steps.step import Making
 
 
 class WarmStart(FewshotModel):
     rule = "warm_start"
     recipe = 4
+
+    def loads(self, grid: Grid) -> list[Making]:
+        return self.others(grid)
 
     def flops(self, sizes: Sizes) -> list[int]:
         spec = self.spec(sizes.grid)

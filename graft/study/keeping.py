@@ -1,0 +1,85 @@
+"""Which models of a study stay, and the deletion of the others once nothing reads them any more. Imports no torch."""
+
+import functools
+import shutil
+from collections.abc import Iterable
+from pathlib import Path
+
+from graft.config.study import BEST, PAIRS
+from graft.io import files
+from graft.io.names import matches
+from graft.study.grid import Grid
+from graft.study.paths import Paths
+from graft.study.steps import graph
+from graft.study.steps.keep_models import KeepModels
+from graft.study.steps.making import making
+from graft.study.steps.step import Making, Step
+
+
+def release(grid: Grid, paths: Paths, step: Step) -> None:
+    """Delete the models and states that a step, just done, was the last to read."""
+    models = [*step.holds(grid), *([step] if isinstance(step, Making) else [])]
+    for made in models:
+        if made.model(paths).is_dir() and not (stays(grid, paths, made) or _is_read_later(grid, paths, made)):
+            _delete(made.model(paths))
+    for states in step.inputs(grid):
+        if states.temporary and states.output(paths).is_file() and not _is_read_later(grid, paths, states):
+            _delete(states.output(paths).parent)
+
+
+def stays(grid: Grid, paths: Paths, made: Making) -> bool:
+    """Whether a model is kept, for its own sake or as a part of another."""
+    return made in _kept(grid) or made in _with_parts(grid, best(grid, paths).values())
+
+
+def best(grid: Grid, paths: Paths) -> dict[str, Making]:
+    """Each task's best merge, as `keep_models` chose it; empty before."""
+    path = KeepModels().output(paths)
+    chosen = files.read_json(path)["best"] if path.is_file() else {}
+    known = {task: made for task, made in chosen.items() if task in grid.study.tasks and made[0] in grid.systems}
+    return {task: making(grid, task, *made) for task, made in known.items()}
+
+
+@functools.cache
+def _kept(grid: Grid) -> frozenset[Making]:
+    """The models that the config keeps, apart from the best merges, and their parts."""
+    patterns = [pattern for pattern in grid.study.keep if pattern not in (PAIRS, BEST)]
+    models = {model for pair in grid.study.pairs for model in (pair.large, pair.small)}
+    own = {f"finetune.{model}" for model in models} if PAIRS in grid.study.keep else set()
+    runs = [
+        run
+        for run in grid.runs
+        if run.system.name in own or any(matches(run.id, pattern, grid.ending) for pattern in patterns)
+    ]
+    return _with_parts(grid, (making(grid, *run.made) for run in runs))
+
+
+def _with_parts(grid: Grid, models: Iterable[Making]) -> frozenset[Making]:
+    found: set[Making] = set()
+    left = list(models)
+    while left:
+        found.add(made := left.pop())
+        left += made.parts(grid)
+    return frozenset(found)
+
+
+@functools.cache
+def _readers(grid: Grid) -> dict[Step, list[Step]]:
+    """The steps for which each model, or temporary folder, must be there."""
+    found: dict[Step, list[Step]] = {}
+    for step in graph.of_study(grid):
+        for read in {*step.holds(grid), *(other for other in step.inputs(grid) if other.temporary)}:
+            found.setdefault(read, []).append(step)
+    return found
+
+
+def _is_read_later(grid: Grid, paths: Paths, read: Step) -> bool:
+    return any(not reader.is_done(grid, paths) for reader in _readers(grid).get(read, ()))
+
+
+def _delete(folder: Path) -> None:
+    """Delete a folder; renamed first, so that no half of it is ever taken for the whole."""
+    gone = folder.with_name(f".{folder.name}{files.TEMPORARY}")
+    shutil.rmtree(gone, ignore_errors=True)
+    folder.rename(gone)
+    shutil.rmtree(gone)

@@ -1,0 +1,31 @@
+"""Choose each task's best merge by its mean score on `select`, and delete the other merges that were kept for it."""
+
+from collections import defaultdict
+
+import numpy as np
+
+from graft.io import files
+from graft.registry import methods
+from graft.study import program
+from graft.study.grid import Grid
+from graft.study.paths import Paths
+from graft.study.steps.keep_models import KeepModels
+from graft.study.steps.making import making
+
+
+def make(step: KeepModels, grid: Grid, paths: Paths) -> None:
+    candidates = {(made.task, made.system): made for made in step.candidates(grid)}
+    scores: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    for run in grid.runs:
+        if run.system.kind in methods.KINDS and (run.task, run.system.name) in candidates:
+            built = files.read_json(making(grid, *run.made).output(paths))
+            scores[run.task][run.system.name].append(built["select"]["value"])
+    best = {}
+    for task, systems in scores.items():
+        name = max(systems, key=lambda system: np.mean(systems[system]))
+        best[task] = (name, candidates[task, name].seed)
+    files.write_json(step.output(paths), {"fingerprint": step.fingerprint(grid), "best": best})
+
+
+if __name__ == "__main__":
+    program.run_step(KeepModels, __doc__, threads=False)

@@ -1,0 +1,6 @@
+"""Merge one seed's fine-tunings of all tasks, and evaluate the result on each."""
+
+from graft.study import program
+
+if __name__ == "__main__":
+    program.run_job("make_multitask", __doc__)
