@@ -15,9 +15,10 @@ def main() -> None:
     hardware.use_threads(grid.study.launch.threads)
     step = making(grid, args.task, args.system, int(args.seed) if args.seed.isdecimal() else args.seed)
     working.provide(step, grid, paths, program.make, model=True)
-    # What was made for it alone goes again; it stays itself.
-    for other in graph.with_inputs(grid, step.inputs(grid)):
-        keeping.release(grid, paths, other)
+    # What was made only to make it goes again.
+    own = keeping.with_parts(grid, [step])
+    for other in graph.with_inputs(grid, [step]):
+        keeping.release_states(grid, paths, other) if other in own else keeping.release(grid, paths, other)
 
 
 if __name__ == "__main__":

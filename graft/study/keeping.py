@@ -22,6 +22,11 @@ def release(grid: Grid, paths: Paths, step: Step) -> None:
     for made in models:
         if made.model(paths).is_dir() and not (stays(grid, paths, made) or _is_read_later(grid, paths, made)):
             _delete(made.model(paths))
+    release_states(grid, paths, step)
+
+
+def release_states(grid: Grid, paths: Paths, step: Step) -> None:
+    """Delete the states that a step, just done, was the last to read."""
     for states in step.inputs(grid):
         if states.temporary and states.output(paths).is_file() and not _is_read_later(grid, paths, states):
             _delete(states.output(paths).parent)
@@ -29,7 +34,7 @@ def release(grid: Grid, paths: Paths, step: Step) -> None:
 
 def stays(grid: Grid, paths: Paths, made: Making) -> bool:
     """Whether a model is kept, for its own sake or as a part of another."""
-    return made in _kept(grid) or made in _with_parts(grid, best(grid, paths).values())
+    return made in _kept(grid) or made in with_parts(grid, best(grid, paths).values())
 
 
 def best(grid: Grid, paths: Paths) -> dict[str, Making]:
@@ -51,10 +56,11 @@ def _kept(grid: Grid) -> frozenset[Making]:
         for run in grid.runs
         if run.system.name in own or any(matches(run.id, pattern, grid.ending) for pattern in patterns)
     ]
-    return _with_parts(grid, (making(grid, *run.made) for run in runs))
+    return with_parts(grid, (making(grid, *run.made) for run in runs))
 
 
-def _with_parts(grid: Grid, models: Iterable[Making]) -> frozenset[Making]:
+def with_parts(grid: Grid, models: Iterable[Making]) -> frozenset[Making]:
+    """These systems, and those whose models they consist of."""
     found: set[Making] = set()
     left = list(models)
     while left:
@@ -74,7 +80,9 @@ def _readers(grid: Grid) -> dict[Step, list[Step]]:
 
 
 def _is_read_later(grid: Grid, paths: Paths, read: Step) -> bool:
-    return any(not reader.is_done(grid, paths) for reader in _readers(grid).get(read, ()))
+    """Whether a step reads it that is not done; states that are not here are made only if something reads them."""
+    left = (reader for reader in _readers(grid).get(read, ()) if not reader.is_done(grid, paths))
+    return any(not reader.temporary or _is_read_later(grid, paths, reader) for reader in left)
 
 
 def _delete(folder: Path) -> None:
