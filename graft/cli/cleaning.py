@@ -37,7 +37,7 @@ def removable(paths: Paths, models: Iterable[str] = ()) -> list[Item]:
 
 
 def remove(items: Iterable[Item]) -> None:
-    """Delete the items, build.json and manifests first, since these state that the files beside them are complete."""
+    """Delete the items, manifests first, since these state that the files beside them are complete."""
     for item in sorted(items, key=lambda item: item.path.is_dir()):
         if item.path.is_dir():
             for manifest in [*item.path.rglob("manifest.json")]:

@@ -23,5 +23,5 @@ def group_of(rule: str, wildcards: Mapping[str, str], launch: Launch) -> str | N
     if rule in FINETUNINGS and launch.distributed or rule not in (*PLACES, "model_statistics") or rule == "make_soups":
         return None
     seed = wildcards["seed"]
-    # The members of soups have seeds of their own.
+    # A soup's members have their own seeds.
     return f"{wildcards['task']}-{'members' if seed.isdecimal() and int(seed) >= MEMBER_SEEDS else seed}"

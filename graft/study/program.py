@@ -38,12 +38,12 @@ def context(args: argparse.Namespace) -> tuple[Grid, Paths]:
 
 
 def run_step(kind: type[Step], purpose: str | None, threads: bool = True) -> None:
-    """Run the program of a step that is a job of its own; `threads`: set torch's number of threads to the study's."""
+    """Run the program of a step that is a separate job; `threads`: set torch's number of threads to the study's."""
 
     def main() -> None:
         values, grid, paths = _asked(kind.wildcard_names(), purpose)
         step = kind.of(values)
-        _check_fingerprint(step.fingerprint(grid), values["fingerprint"], str(step))
+        check_fingerprint(step.fingerprint(grid), values["fingerprint"], str(step))
         if threads:
             hardware.use_threads(grid.study.launch.threads)
         working.do(step, grid, paths, make)
@@ -58,7 +58,7 @@ def run_job(rule: str, purpose: str | None) -> None:
     def main() -> None:
         values, grid, paths = _asked(wildcard_names(rule), purpose)
         job = Job.of(rule, values)
-        _check_fingerprint(graph.job_fingerprint(grid, job), values["fingerprint"], str(job))
+        check_fingerprint(graph.job_fingerprint(grid, job), values["fingerprint"], str(job))
         hardware.use_threads(grid.study.launch.threads)
         working.work(job, grid, paths, make)
 
@@ -108,7 +108,7 @@ def _leave_processes() -> None:
         distributed.destroy_process_group()
 
 
-def _check_fingerprint(expected: str, given: str, what: str) -> None:
+def check_fingerprint(expected: str, given: str, what: str) -> None:
     """Raise ValueError if the config on disk is not the one this job was scheduled with."""
     if expected != given:
         raise ValueError(

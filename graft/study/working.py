@@ -77,7 +77,8 @@ def do(step: Step, grid: Grid, paths: Paths, make: Make) -> None:
     Raises ValueError if such a model is not the one that was recorded.
     """
     for made in step.needs(grid, paths):
-        provide(made, grid, paths, make, model=True)
+        if not made.model(paths).is_dir():
+            provide(made, grid, paths, make, model=True)
     _make(step, grid, paths, make)
 
 
@@ -95,6 +96,7 @@ def provide(step: Step, grid: Grid, paths: Paths, make: Make, model: bool = Fals
 
 def _make(step: Step, grid: Grid, paths: Paths, make: Make) -> None:
     step.output(paths).parent.mkdir(parents=True, exist_ok=True)
+    _like_a_new_process()
     make(step, grid, paths)
 
 
@@ -110,7 +112,7 @@ def _make_again(step: Making, grid: Grid, paths: Paths, make: Make) -> None:
     recorded, text, made_at = files.read_json(path), path.read_bytes(), path.stat().st_mtime_ns
     _refuse_other_world(step, grid, paths)
     print(f"{step}: its model was not kept; making it again", flush=True)
-    make(step, grid, paths)
+    _make(step, grid, paths, make)
     if int(os.environ.get("RANK", 0)):
         return
     made = files.read_json(path)
@@ -142,8 +144,7 @@ def _short(hardware: dict[str, object]) -> str:
 
 
 def _attempt(step: Step, grid: Grid, paths: Paths, make: Make) -> str:
-    """Do a step as if in a process of its own; returns what went wrong, or nothing."""
-    _like_a_new_process()
+    """Do a step; returns what went wrong, or nothing."""
     try:
         do(step, grid, paths, make)
     except Exception as error:
@@ -161,9 +162,11 @@ def _attempt(step: Step, grid: Grid, paths: Paths, make: Make) -> str:
 
 
 def _like_a_new_process() -> None:
-    """Draw random numbers as torch does after its import, whatever steps were done before."""
+    """Forget what earlier steps left: torch's random numbers, and accelerate's precision and devices."""
     if torch := sys.modules.get("torch"):
         torch.manual_seed(torch.Generator().initial_seed())
+    if accelerate := sys.modules.get("accelerate.state"):
+        accelerate.AcceleratorState._reset_state(reset_partial_state=True)
 
 
 @contextmanager

@@ -51,7 +51,7 @@ def job_fingerprint(grid: Grid, job: Job) -> str:
 
 
 def job_reads(grid: Grid, paths: Paths, job: Job) -> list[Path]:
-    """What a job's steps read from other jobs: the inputs of its rule."""
+    """Files that a job's steps read from other jobs: the inputs of its rule."""
     own = job.marker(paths)
     found = dict.fromkeys(path for step in jobs_of(grid)[job] for path in step.reads(grid, paths))
     return [path for path in found if path != own]

@@ -1,8 +1,7 @@
 """Jobs: what Snakemake schedules where several steps share a process. Imports no torch.
 
 Steps that read the same models, tokens and states are done one after the other in one process, which loads these once.
-What is made anew is still decided for each step, by its own fingerprint (graft.study.working). All other steps are jobs
-of their own.
+Each step is still made again by its own fingerprint alone (graft.study.working). All other steps are separate jobs.
 """
 
 from __future__ import annotations

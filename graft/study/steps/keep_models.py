@@ -25,7 +25,7 @@ class KeepModels(Step):
         return [*map(evaluation, grid.runs), *map(MeasureCost, measured_tasks(grid))]
 
     def holds(self, grid: Grid) -> list[Making]:
-        return self.candidates(grid)
+        return [one for made in self.candidates(grid) for one in (made, *made.parts(grid))]
 
     def hashed(self, grid: Grid) -> str:
         return hash_of("keep", grid.study.keep, *(evaluation(run).fingerprint(grid) for run in grid.runs))

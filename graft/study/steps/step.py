@@ -1,4 +1,4 @@
-"""The common base of all steps. A step is the least that is made anew of a study. Imports no torch."""
+"""The common base of all steps. A step is the smallest part of a study that is made again. Imports no torch."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class Step(ABC):
         return [self.output(paths)]
 
     def job(self, grid: Grid) -> Job | None:
-        """The job in which it is done together with others; None if it is a job of its own."""
+        """The job in which it is done together with others; None if it is a separate job."""
         return None
 
     def declared(self, grid: Grid, paths: Paths) -> Path:

@@ -72,13 +72,14 @@ def test_states_their_logs_and_what_is_half_written_go_and_models_stay(paths):
     assert len([*paths.root.rglob("runs/*/*/*/*.*")]) == 12
 
 
-def test_a_model_goes_with_its_build_json_and_with_what_is_made_of_it(paths):
+def test_a_model_goes_with_what_is_made_of_it_and_its_records_stay(paths):
     found = _relative(paths, cleaning.removable(paths, ["*/finetune.*"])) - STATES
     folders = {f"runs/rte/{system}/seed-0" for system in ("finetune.tiny", "merge.logit_ensemble.p")}
-    assert found == {f"{folder}/{name}" for folder in folders for name in ("model", "build.json")}
+    assert found == {f"{folder}/model" for folder in folders}
     cleaning.remove(cleaning.removable(paths, ["*/finetune.*"]))
     for system in ("finetune.tiny", "merge.logit_ensemble.p", "probe.mean.big"):
         assert (paths.run("rte", system, 0) / "run.json").is_file()
+        assert (paths.run("rte", system, 0) / "build.json").is_file()
         assert (paths.run("rte", system, 0) / "predictions.parquet").is_file()
 
 
@@ -105,4 +106,3 @@ def test_manifests_go_before_what_they_vouch_for(paths, monkeypatch):
     with pytest.raises(KeyboardInterrupt):
         cleaning.remove(cleaning.removable(paths, ["*"]))
     assert not EmbedTask("rte", "big").output(paths).exists()
-    assert not [*paths.root.rglob("build.json")]

@@ -144,13 +144,13 @@ def test_slurms_last_word_about_a_step_is_in_its_newest_log(root):
         (logs / name).parent.mkdir(parents=True)
         (logs / name).write_text(text)
         os.utime(logs / name, (age, age))
-    assert cluster.last_words(root, "probe", ("rte", "x", 0)) == (
+    assert cluster.last_words(root, "probe", ("rte", "x", "0"), "rte-0") == (
         logs / "group_rte-0_ab" / "4.log",
         "srun: error: node1: task 0: Out Of Memory",
     )
     os.utime(logs / "rule_probe/rte_x_0/3.log", (9, 9))
-    assert cluster.last_words(root, "probe", ("rte", "x", 0))[1] == "slurmstepd: error: old"
-    assert cluster.last_words(root, "probe", ("stsb", "x", 0)) is None
+    assert cluster.last_words(root, "probe", ("rte", "x", "0"), "rte-0")[1] == "slurmstepd: error: old"
+    assert cluster.last_words(root, "probe", ("stsb", "x", "0"), "stsb-0") is None
     (logs / "rule_probe/rte_x_0/3.log").write_text("nothing of SLURM's\n")
     os.utime(logs / "rule_probe/rte_x_0/3.log", (9, 9))
-    assert cluster.last_words(root, "probe", ("rte", "x", 0)) is None
+    assert cluster.last_words(root, "probe", ("rte", "x", "0"), "rte-0") is None

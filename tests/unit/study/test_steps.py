@@ -12,6 +12,8 @@ from graft.study.paths import Paths
 from graft.study.steps import graph, tables
 from graft.study.steps.calibrate import Calibrate
 from graft.study.steps.evaluate import Evaluate
+from graft.study.steps.job import PLACES, Job, wildcard_names
+from graft.study.steps.keep_models import KeepModels
 from graft.study.steps.majority import Majority
 from graft.study.steps.merge_models import MergeModels
 from graft.study.steps.probe import Probe
@@ -68,14 +70,64 @@ def test_no_two_steps_write_one_file(grid, steps):
 
 def test_what_a_step_reads_is_written_by_the_steps_before_it(grid, steps):
     for step in steps:
-        written = {path for needed in step.inputs(grid) for path in needed.outputs(grid, PATHS)}
-        assert set(step.reads(grid, PATHS)) <= written, step
+        known = [{needed.declared(grid, PATHS), *needed.outputs(grid, PATHS)} for needed in step.inputs(grid)]
+        assert set(step.reads(grid, PATHS)) <= set().union(*known), step
         # One file of each, so that snakemake sees every step that is made anew.
-        assert all(set(needed.outputs(grid, PATHS)) & set(step.reads(grid, PATHS)) for needed in step.inputs(grid))
+        assert all(paths & set(step.reads(grid, PATHS)) for paths in known)
+
+
+def test_a_jobs_steps_come_after_their_inputs_and_each_step_is_in_one_job(grid, steps):
+    jobs = graph.jobs_of(grid)
+    assert {job.rule for job in jobs} == set(PLACES)
+    assert sorted(str(step) for own in jobs.values() for step in own) == sorted(
+        str(step) for step in steps if step.job(grid)
+    )
+    for job, own in jobs.items():
+        for number, step in enumerate(own):
+            assert step.job(grid) == job
+            assert not [needed for needed in step.inputs(grid) if needed in own[number:]]
+
+
+def test_a_system_is_evaluated_once_it_is_made(grid):
+    for own in graph.jobs_of(grid).values():
+        for step in own:
+            if isinstance(step, Evaluate) and (made := step.making(grid)) in own:
+                between = own[own.index(made) + 1 : own.index(step)]
+                assert all(isinstance(other, Evaluate) and other.making(grid) == made for other in between)
+
+
+def test_jobs_wait_for_one_another_in_no_circle_and_read_what_others_write(grid, steps):
+    jobs, done = graph.jobs_of(grid), set()
+    alone = {path for step in steps if not step.job(grid) for path in step.outputs(grid, PATHS)}
+    waits = {job.marker(PATHS): set(graph.job_reads(grid, PATHS, job)) - alone for job in jobs}
+    while ready := {marker for marker, reads in waits.items() if marker not in done and reads <= done}:
+        done |= ready
+    assert done == waits.keys()
+
+
+def test_a_job_is_what_its_rules_wildcards_say(grid):
+    for job in graph.jobs_of(grid):
+        values = dict(zip(wildcard_names(job.rule), job.values, strict=True))
+        assert Job.of(job.rule, values) == job
+        assert str(Job.pattern(job.rule).marker(PATHS)).format(**values) == str(job.marker(PATHS))
+        assert str(Job.pattern(job.rule).log(PATHS)).format(**values) == str(job.log(PATHS))
+
+
+def test_a_marker_goes_if_an_output_of_its_job_is_gone(grid, tmp_path):
+    paths, (job, own) = Paths(tmp_path), next(iter(graph.jobs_of(grid).items()))
+    written = [job.marker(paths), *(step.output(paths) for step in own)]
+    for path in written:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}")
+    graph.forget_incomplete(grid, paths)
+    assert job.marker(paths).is_file()
+    written[-1].unlink()
+    graph.forget_incomplete(grid, paths)
+    assert not job.marker(paths).exists()
 
 
 def test_fingerprints_differ_and_are_computed_once(grid, steps):
-    last = {type(step) for step in tables.last(grid)} - {tables.Gather, tables.Transfer}
+    last = {type(step) for step in tables.last(grid)} - {tables.Gather, tables.Transfer, KeepModels}
     found = {step: step.fingerprint(grid) for step in steps if type(step) not in last}
     assert all(grid.fingerprints[step] == fingerprint for step, fingerprint in found.items())
     # A head-only control may be the same for two pairs, and an encoder of all tasks serves every task.
