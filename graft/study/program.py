@@ -5,6 +5,7 @@ import atexit
 import importlib
 import os
 import sys
+import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -46,7 +47,9 @@ def run_step(kind: type[Step], purpose: str | None, threads: bool = True) -> Non
         check_fingerprint(step.fingerprint(grid), values["fingerprint"], str(step))
         if threads:
             hardware.use_threads(grid.study.launch.threads)
+        started = time.perf_counter()
         working.do(step, grid, paths, make)
+        print(f"{step}: {time.perf_counter() - started:.1f} s")
         keeping.release(grid, paths, step)
 
     run(main)
