@@ -39,6 +39,8 @@ ROOT = Path(__file__).resolve().parents[1]
 TASK, VOCABULARY = "rte", 30522
 # What a program says of a step that it has done.
 _DONE = re.compile(r"^(?:\[\d+/\d+\] )?(\w+) .*: ([\d.]+) s$", re.MULTILINE)
+# Repositories in both of its layouts: with one projection for all states, and with one for each.
+TINYBERTS = {"huawei-noah/TinyBERT_General_4L_312D": False, "huawei-noah/TinyBERT_4L_zh": True}
 SHAPES = {"bert-base": (12, 768, 12, 3072), "tinybert": (4, 312, 12, 1200)}
 
 
@@ -74,8 +76,8 @@ def write_hub(root: Path, rows: int) -> None:
             published = root / "models" / "google-bert" / "bert-base-uncased"
             shutil.copytree(folder, published)
             torch.save(model.state_dict(), published / "pytorch_model.bin")
-    owner = root / "models" / "huawei-noah"
-    write_tinybert(owner / "TinyBERT_General_4L_312D", root / "plain" / "tinybert", own=False)
+    for repo, own in TINYBERTS.items():
+        write_tinybert(root / "models" / repo, root / "plain" / "tinybert", own)
     write_rte(root / "datasets" / "nyu-mll" / "glue" / TASK, root / "tsv")
 
 
