@@ -34,5 +34,7 @@ class Source:
         found = self.values(row["task"], row["system"])
         if to is not None:
             others = self.values(row["task"], to)
-            found = {s: found.get(s, found.get(ALL)) - other for s, other in others.items() if found.keys() & {s, ALL}}
+            found = {
+                s: found[s if s in found else ALL] - other for s, other in others.items() if found.keys() & {s, ALL}
+            }
         return " ".join(map(str, found.values()))
