@@ -16,10 +16,7 @@ def aggregated(rows: list[Compared], tasks: Mapping[str, Crossed]) -> pd.DataFra
     references = {row.system.name: row.others["reference"][0] for row in rows}
     kinds = {row.system.name: row.system.kind for row in rows}
     found = sorted(aggregate(list(tasks.values()), references), key=lambda one: -one.iqm)
-    none = (None, None)
     values = [
-        (a.system, kinds[a.system], " ".join(a.tasks), a.iqm, *(a.iqm_interval or none))
-        + (a.rank, *(a.rank_interval or none))
-        for a in found
+        (a.system, kinds[a.system], " ".join(a.tasks), a.iqm, *a.iqm_interval, a.rank, *a.rank_interval) for a in found
     ]
     return pd.DataFrame(values, columns=list(COLUMNS), dtype=object)

@@ -10,7 +10,6 @@ from graft.statistics.verdicts import DESCRIPTIVE
 NOTHING = "–"
 # Cells that say nothing: a column of these alone is left out.
 EMPTY = ("", NOTHING, DESCRIPTIVE)
-UNDERLINED = "; underlined: within noise of it"
 Row = dict[str, Any]
 # By key of `row_cells`, in the order of the columns: the heading (of `mean`: the metric's name), and the column of
 # comparison.csv by which a numeric column is sorted.
@@ -172,16 +171,21 @@ def runs(row: Row) -> str:
     return ", ".join([f"{row['n_seeds']}/{row['n_expected']}", *others])
 
 
+def over_seeds(rows: list[Row], confidence: float) -> tuple[str, str, str]:
+    """State how many seeds a task's table is over and with which intervals, what is underlined, and what it lacks."""
+    expected, (seeds,) = max(row["n_expected"] for row in rows), seeds_of(rows).values()
+    over, underlined = f"{expected} {'seed' if expected == 1 else 'seeds'}", ""
+    if seeds >= SEEDS_FOR_INTERVAL:
+        over += f" with {confidence:.0%} intervals for new seeds and examples (of fewer than {SEEDS_FOR_INTERVAL} none)"
+        underlined = "; underlined: within noise of it"
+    return over, underlined, too_few(seeds)
+
+
 def caption(rows: list[Row], confidence: float) -> str:
     """Describe a task's comparison in full sentences."""
-    expected, (seeds,) = max(row["n_expected"] for row in rows), seeds_of(rows).values()
-    intervals, underlined, few = "", "", too_few(seeds)
-    if seeds >= SEEDS_FOR_INTERVAL:
-        intervals, underlined = f" with the {confidence:.0%} interval for new seeds and new examples", UNDERLINED
-        intervals += f" (1/1 runs cover all seeds; fewer than {SEEDS_FOR_INTERVAL} of several have none)"
+    over, underlined, few = over_seeds(rows, confidence)
     return (
-        f"{rows[0]['metric']} on the report split: mean over {expected} {'seed' if expected == 1 else 'seeds'}"
-        f"{intervals}. {few}{' ' * bool(few)}"
+        f"{rows[0]['metric']} on the report split: mean over {over}. {few}{' ' * bool(few)}1/1 runs cover all seeds. "
         "Δ: mean of the differences paired by seed to the reference (the fine-tuned large model), the fine-tuned small "
         "model, and the same head on the untouched large model (the head that is best on select for a merge without a "
         "choice of head). "

@@ -6,7 +6,6 @@ import pandas as pd
 
 from graft.io.names import common_pair
 from graft.reporting import formats
-from graft.statistics.crossed import SEEDS_FOR_INTERVAL
 
 # LaTeX commands for characters that a paper's font may lack.
 _COMMANDS = str.maketrans({"−": "$-$", "×": r"$\times$", "Δ": r"$\Delta$", "–": "--"})
@@ -35,14 +34,10 @@ def _table(task: str, table: pd.DataFrame, confidence: float) -> str:
     styles[metric] = [
         _BEST if index in best else _NEAR if row["near_best"] is True else "" for index, row in enumerate(rows)
     ]
-    expected, (seeds,) = max(row["n_expected"] for row in rows), formats.seeds_of(rows).values()
-    intervals = underlined = ""
-    if seeds >= SEEDS_FOR_INTERVAL:
-        intervals, underlined = f" with {confidence:.0%} intervals for new seeds and examples", formats.UNDERLINED
+    over, underlined, few = formats.over_seeds(rows, confidence)
     caption = (
-        f"{task}: {metric} over {expected} {'seed' if expected == 1 else 'seeds'}{intervals}; difference to the "
-        "fine-tuned large model; FLOPs of training and of inference as multiples of that model's. Bold: the best"
-        f"{underlined}. {formats.too_few(seeds)}"
+        f"{task}: {metric} over {over}; difference to the fine-tuned large model; FLOPs of training and of inference "
+        f"as multiples of that model's. Bold: the best{underlined}. {few}"
     ).strip()
     styled = shown.style.hide(axis="index").apply(lambda _: styles, axis=None)
     styled = styled.format(escape="latex").format_index(escape="latex", axis=1)

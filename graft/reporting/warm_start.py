@@ -9,19 +9,8 @@ from graft.reporting.differences import pair_of
 from graft.study.grid import Grid
 
 COLUMNS = (
-    *(
-        "task",
-        "merge",
-        "arm",
-        "steps",
-        "system",
-        "n_seeds",
-        "mean",
-        "ci_low",
-        "ci_high",
-        "train_flops",
-        "without_small",
-    ),
+    *("task", "merge", "arm", "steps", "system", "n_seeds", "mean", "ci_low", "ci_high"),
+    *("train_flops", "without_small"),
 )
 
 

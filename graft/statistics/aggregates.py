@@ -9,7 +9,7 @@ from dataclasses import dataclass
 import numpy as np
 from scipy import stats
 
-from graft.statistics.crossed import ALL, SEEDS_FOR_INTERVAL, Crossed, Interval
+from graft.statistics.crossed import ALL, SEEDS_FOR_INTERVAL, Crossed
 from graft.statistics.weighted import metric_under
 
 
@@ -24,9 +24,9 @@ class Aggregate:
     system: str
     tasks: tuple[str, ...]
     iqm: float
-    iqm_interval: Interval
+    iqm_interval: tuple[float, float] | tuple[None, None]
     rank: float
-    rank_interval: Interval
+    rank_interval: tuple[float, float] | tuple[None, None]
 
 
 def aggregate(tasks: Sequence[Crossed], references: Mapping[str, str]) -> list[Aggregate]:
@@ -58,11 +58,10 @@ def aggregate(tasks: Sequence[Crossed], references: Mapping[str, str]) -> list[A
         iqm = stats.trim_mean(np.concatenate(normalised), 0.25, axis=0)
         # A run for all seeds is compared with those of other systems, of which there must be enough too.
         fewest = min(len(common if ALL in task.seeds_of(name) else common & {*task.seeds_of(name)}) for task in used)
+        enough, names = fewest >= SEEDS_FOR_INTERVAL, tuple(task.task for task in used)
         of_iqm, of_rank = (
-            tuple(np.quantile(drawn[1:], [tail, 1 - tail]).tolist()) if fewest >= SEEDS_FOR_INTERVAL else None
-            for drawn in (iqm, ranks[at])
+            tuple(np.quantile(v[1:], [tail, 1 - tail]).tolist()) if enough else (None, None) for v in (iqm, ranks[at])
         )
-        names = tuple(task.task for task in used)
         found.append(Aggregate(name, names, float(iqm[0]), of_iqm, float(ranks[at, 0]), of_rank))
     return found
 

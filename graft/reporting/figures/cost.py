@@ -19,8 +19,8 @@ from graft.reporting.figures.source import Source
 from graft.reporting.figures.style import KINDS, MARKER, REFERENCE, WIDTH, marks, name_task, numbers, seed_marks, styled
 
 COLUMNS = (
-    *("task", "number", "system", "kind", "metric", "cost", "mean", "low", "high", "dots", "pareto", "reference"),
-    "noted",
+    *("task", "number", "system", "kind", "metric", "cost", "mean", "low", "high", "dots"),
+    *("pareto", "reference", "noted"),
 )
 # Up to this many systems are all numbered; of more, only the most interesting are.
 _ALL_NUMBERED = 12

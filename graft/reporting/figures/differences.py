@@ -10,24 +10,21 @@ from graft.reporting.figures.source import Source
 from graft.reporting.figures.style import KINDS, marks, numbers, seed_marks, styled
 
 COLUMNS = (
-    *("task", "system", "kind", "metric", "difference", "low", "high", "dots", "margin", "verdict", "p_holm", "chosen"),
+    *("task", "system", "kind", "metric", "difference", "low", "high", "dots"),
+    *("margin", "verdict", "p_holm", "chosen"),
 )
 
 
 def data(source: Source) -> pd.DataFrame:
     """One row per task and system that is compared with a reference."""
-    found = []
+    found, grid = [], source.grid
     for row in formats.records(source.comparison):
-        if row["delta_vs_reference"] is None or formats.is_reference(row):
-            continue
-        large = pair_of(source.grid.systems[row["system"]], source.grid).large
-        found.append(
-            row
-            | {"difference": row["delta_vs_reference"], "low": row["delta_ci_low"], "high": row["delta_ci_high"]}
-            | {"dots": source.dots(row, "delta_ci_low", f"finetune.{large}")}
-            | {"margin": source.grid.study.margin(row["task"])}
-        )
-    return pd.DataFrame(found, columns=list(COLUMNS), dtype=object)
+        if row["delta_vs_reference"] is not None and not formats.is_reference(row):
+            reference = f"finetune.{pair_of(grid.systems[row['system']], grid).large}"
+            own = {"dots": source.dots(row, "delta_ci_low", reference), "margin": grid.study.margin(row["task"])}
+            found.append(row | own)
+    names = {"delta_vs_reference": "difference", "delta_ci_low": "low", "delta_ci_high": "high"}
+    return pd.DataFrame(found, dtype=object).rename(columns=names).reindex(columns=list(COLUMNS))
 
 
 @styled

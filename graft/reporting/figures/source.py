@@ -34,7 +34,6 @@ class Source:
         found = self.values(row["task"], row["system"])
         if to is not None:
             others = self.values(row["task"], to)
-            found = {
-                s: found[s if s in found else ALL] - other for s, other in others.items() if found.keys() & {s, ALL}
-            }
+            pairs = {s: (found.get(s, found.get(ALL)), other) for s, other in others.items()}
+            found = {s: value - other for s, (value, other) in pairs.items() if value is not None}
         return " ".join(map(str, found.values()))
