@@ -28,8 +28,8 @@ class Task(Section):
     source: HubData | FileData | GeneratedData = Field(discriminator="kind")
     limits: Limits = Limits()
     seeds: Few | None = None
-    """Only this number of the study's seeds, from the first on; by default all. Encoders merged from all tasks have as many
-    as the task with the fewest."""
+    """Only this number of the study's seeds, from the first on; by default all. Encoders merged from all tasks have as
+    many as the task with the fewest."""
     text: tuple[str, ...] | None = None
     """Text columns: one, or two for a pair of sentences."""
     label: str | None = None

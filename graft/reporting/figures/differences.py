@@ -7,7 +7,7 @@ from graft.reporting import formats
 from graft.reporting.differences import pair_of
 from graft.reporting.figures import rows
 from graft.reporting.figures.source import Source
-from graft.reporting.figures.style import KINDS, marks, numbers, seed_marks, styled
+from graft.reporting.figures.style import KINDS, WIDTH, marks, numbers, seed_marks, styled
 
 COLUMNS = (
     *("task", "system", "kind", "metric", "difference", "low", "high", "dots"),
@@ -31,22 +31,23 @@ def data(source: Source) -> pd.DataFrame:
 def draw(data: pd.DataFrame) -> Figure:
     """Draw points with intervals or single seeds; 0 is the reference, the band the margin, a star the chosen merge."""
     found, margin = rows.ordered(formats.records(data), "difference"), data["margin"].iloc[0]
-    band = "" if margin is None else f" (grey: the margin, ±{margin:g})"
+    band = "" if margin is None else f", grey: ±{margin:g}"
     figure, axis = rows.panel(found, f"Δ {found[0]['metric']} to the reference{band}")
     if margin is not None:
         axis.axvspan(-margin, margin, color="#e4e4e4", lw=0, zorder=0)
     axis.axvline(0, color="#000000", lw=0.7, zorder=1)
-    right = 0.0
+    ends, width = [(0.0, 0)], WIDTH * axis.get_position().width
     for index, row in enumerate(found):
         dots = numbers(row["dots"])
         if row["low"] is not None:
             axis.hlines(index, row["low"], row["high"], color=KINDS[row["kind"]][1], lw=1, zorder=2)
         axis.plot(dots, [index] * len(dots), **seed_marks(row["kind"]), zorder=4)
         axis.plot(row["difference"], index, **marks(row["kind"]), zorder=3)
-        notes = ["★"] * (row["chosen"] is True) + [row["verdict"]] * (row["p_holm"] is not None)
-        end = max([row["difference"], *dots] if row["high"] is None else [row["high"]])
-        right = max(right, end)
-        axis.annotate(" ".join(notes), (end, index), (4, 0), textcoords="offset points", va="center", fontsize=5.5)
+        note = " ".join(["★"] * (row["chosen"] is True) + [row["verdict"]] * (row["p_holm"] is not None))
+        ends.append((max([row["difference"], *dots] if row["high"] is None else [row["high"]]), len(note)))
+        axis.annotate(note, (ends[-1][0], index), (4, 0), textcoords="offset points", va="center", fontsize=5.5)
+    # Room for the notes, as shares of the axis, to the right of their points.
     left, _ = axis.get_xlim()
-    axis.set_xlim(left, right + 0.12 * (right - left))
+    shares = [(end, (0.1 + 0.045 * letters) / width) for end, letters in ends]
+    axis.set_xlim(left, max((end - share * left) / (1 - share) for end, share in shares))
     return figure

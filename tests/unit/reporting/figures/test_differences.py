@@ -42,3 +42,6 @@ def test_verdicts_stand_beside_their_intervals_and_the_margin_in_words(source_of
     beside = [text.get_text() for text in axis.texts if text.get_text().strip("★ ")]
     assert beside and len(beside) == data["p_holm"].notna().sum() == data["system"].str.startswith("merge.").sum()
     assert "±0.03" in axis.get_xlabel()
+    axis.figure.draw_without_rendering()
+    page = axis.figure.bbox
+    assert all(text.get_window_extent().x1 <= page.x1 for text in (*axis.texts, axis.xaxis.label))
