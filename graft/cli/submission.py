@@ -75,7 +75,8 @@ def _run(grid: Grid, paths: Paths, task: str, system: str, seed: str | None) -> 
     """The run whose model answers, and its score on `select`; None if the study has no such run."""
     own = [run for run in grid.runs if (run.task, run.system.name) == (task, system)]
     if seed is not None and own and not (own := [run for run in own if str(run.seed) == seed]):
-        raise ValueError(f"{task}/{system} has no seed {seed!r}; the study has {', '.join(map(str, grid.study.seeds))}")
+        known = ", ".join(map(str, grid.study.seeds_of(task)))
+        raise ValueError(f"{task}/{system} has no seed {seed!r}; the study has {known}")
     if not own:
         return None
     # Refuse missing runs instead of skipping them: the best seed would depend on which exist.

@@ -156,6 +156,10 @@ class Study(Section):
         """Return the name of the model whose tokenizer `model` uses."""
         return tokenizer_of(self.models, model)
 
+    def seeds_of(self, task: str) -> tuple[int, ...]:
+        """Return the seeds of a task's runs."""
+        return self.seeds[: self.tasks[task].seeds]
+
     def margin(self, task: str) -> float | None:
         """Return the difference in the primary metric below which two systems count as equivalent; None if not set."""
         own = self.tasks[task].row(task)

@@ -4,7 +4,7 @@ from typing import Literal
 
 from pydantic import Field
 
-from graft.config.section import Positive, Section
+from graft.config.section import Few, Positive, Section
 from graft.config.sources import FileData, GeneratedData, HubData
 from graft.io.names import check_known
 from graft.registry.layouts import LAYOUTS
@@ -27,6 +27,9 @@ class Task(Section):
 
     source: HubData | FileData | GeneratedData = Field(discriminator="kind")
     limits: Limits = Limits()
+    seeds: Few | None = None
+    """Only this number of the study's seeds, from the first on; by default all. Encoders merged from all tasks have as
+    many as the task with the fewest."""
     text: tuple[str, ...] | None = None
     """Text columns: one, or two for a pair of sentences."""
     label: str | None = None

@@ -1,9 +1,10 @@
 """Captions of figures and tables, in full sentences, for Graft's report and Snakemake's. Imports nothing."""
 
 _COST = (
-    "Bars are intervals for new seeds and new examples, the grey steps the Pareto front, the dashed line the "
-    "reference, a dotted line a system that costs nothing. Of many systems only these are numbered: those on the front "
-    "(bold), the fine-tuned ones, the merge that is best on select, and the best control."
+    "Bars are intervals for new seeds and new examples; with seeds too few for one, hollow dots are the single seeds. "
+    "The grey steps are the Pareto front, the dashed line is the reference, a dotted line a system that costs nothing. "
+    "Of many systems only these are numbered: those on the front (bold), the fine-tuned ones, the merge that is best "
+    "on select, and the best control."
 )
 # Heading and caption by figure, in the order of the report.
 FIGURES = {
@@ -18,12 +19,13 @@ FIGURES = {
     "differences": (
         "Differences to the reference",
         "Mean difference to the fine-tuned large model, paired by seed, with its interval for new seeds and new "
-        "examples. Differences within the grey band count as equivalent; a star marks the merge best on select.",
+        "examples or, with seeds too few for one, hollow dots for the single seeds. Merges that get a verdict have it "
+        "beside them. Differences within the grey band count as equivalent; a star marks the merge best on select.",
     ),
     "seeds": (
         "Every seed",
-        "Hollow dots are single runs, the marker below them is their mean with its interval; a cross is a run that "
-        "predicts the same for every example. The dashed line is the reference.",
+        "Hollow dots are single runs, the marker below them is their mean, with its interval if there is one; a cross "
+        "is a run that predicts the same for every example. The dashed line is the reference.",
     ),
     "strengths": (
         "Strength of the merge",
@@ -33,7 +35,8 @@ FIGURES = {
     "warm-start": (
         "Warm starts",
         "The metric after short fine-tunings of the large model from several starts: by steps, and by all FLOPs spent. "
-        "The dashed line is the large model fine-tuned to the end.",
+        "The dashed line is the large model fine-tuned to the end. Bars are intervals; with seeds too few for one, "
+        "dots are the single seeds.",
     ),
     "layer-similarity": (
         "Similarity of layers",

@@ -10,7 +10,7 @@ from graft.config.models import Pair
 from graft.io.names import matches
 from graft.registry.methods import KINDS
 from graft.statistics.crossed import Crossed, Difference, Estimate
-from graft.statistics.verdicts import DESCRIPTIVE, carries_verdict, holm, verdict
+from graft.statistics.verdicts import DESCRIPTIVE, holm, verdict
 from graft.study.grid import Grid
 from graft.study.grid_systems import System
 
@@ -105,8 +105,8 @@ def ratios(
 def _judged(rows: list[Compared], grid: Grid) -> list[Compared]:
     """Add p values and verdicts against the reference to the rows.
 
-    Rows with at least `SEEDS_FOR_VERDICT` seeds get a p value. Only the primary family gets verdicts; its p values are
-    corrected together over all tasks. All other rows, and those with fewer seeds, are descriptive.
+    Only the primary family gets verdicts; its p values are corrected together over all tasks. All other rows with a p
+    value are descriptive; those with too few seeds for one have no word.
     """
     statistics = grid.study.statistics
 
@@ -114,12 +114,12 @@ def _judged(rows: list[Compared], grid: Grid) -> list[Compared]:
         own = any(matches(row.system.name, pattern, grid.ending) for pattern in statistics.primary_family)
         return own and row.system.name != row.others["reference"][0]
 
-    p_values = [row.to_reference.p_value if carries_verdict(row.to_reference) else None for row in rows]
+    p_values = [row.to_reference.p_value if row.to_reference else None for row in rows]
     family = {i: p for i, (row, p) in enumerate(zip(rows, p_values, strict=True)) if p is not None and in_family(row)}
     corrected = dict(zip(family, holm([*family.values()]), strict=True))
     judged = []
     for index, row in enumerate(rows):
-        judged_as, p_holm = DESCRIPTIVE if row.mean else None, corrected.get(index)
+        judged_as, p_holm = None if p_values[index] is None else DESCRIPTIVE, corrected.get(index)
         if row.to_reference and p_holm is not None:
             judged_as = verdict(row.to_reference, p_holm, row.margin, statistics.confidence)
         p_value = None if row.system.name == row.others["reference"][0] else p_values[index]

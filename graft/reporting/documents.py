@@ -9,6 +9,7 @@ import jinja2
 import pandas as pd
 
 from graft.reporting import formats
+from graft.statistics.crossed import SEEDS_FOR_INTERVAL
 
 _TEMPLATES = Path(__file__).parent / "templates"
 
@@ -45,14 +46,14 @@ def sections(
     found = []
     for task, table in comparison.groupby("task", sort=False):
         rows, best = formats.records(table), formats.best_rows(table)
-        headings = {key: heading for key, (heading, _) in formats.COLUMNS.items()} | {"mean": table["metric"].iloc[0]}
+        shown = formats.shown(rows)
+        headings = tuple(rows[0]["metric"] if key == "mean" else formats.COLUMNS[key][0] for key in shown)
         cells = tuple(
-            tuple(_cell(key, text, index in best, row) for key, text in formats.row_cells(row).items())
+            tuple(_cell(key, formats.row_cells(row)[key], index in best, row) for key in shown)
             for index, row in enumerate(rows)
         )
-        caption = formats.caption(table["metric"].iloc[0], max(table["n_expected"]), confidence)
-        notes = [caption, *_needed(significance[significance["task"] == task], rows)]
-        found.append(Section(task, tuple(headings.values()), cells, tuple(notes)))
+        notes = [formats.caption(rows, confidence), *_needed(significance[significance["task"] == task], rows)]
+        found.append(Section(task, headings, cells, tuple(notes)))
     if len(aggregate):
         found.append(_together(aggregate, confidence))
     return found
@@ -124,9 +125,12 @@ def _together(aggregate: pd.DataFrame, confidence: float) -> Section:
         "normalised score": ("iqm", formats.score, "iqm_low", "iqm_high"),
         "mean rank": ("mean_rank", "{:.1f}".format, "rank_low", "rank_high"),
     }
+    intervals = f"{confidence:.0%} intervals for new seeds and examples."
+    if aggregate["iqm_low"].isna().all():
+        intervals = f"There are fewer than {SEEDS_FOR_INTERVAL} of these, so there are no intervals."
     note = (
         f"Over {', '.join(aggregate['tasks'].iloc[0].split())}: tasks on which the reference is clearly better than a "
         "constant label. Normalised score: 0 is a constant label, 1 the reference; interquartile mean over runs. "
-        f"Rank 1 is the best. {confidence:.0%} intervals for new seeds and examples."
+        f"Rank 1 is the best. Of each task only seeds that all tasks have. {intervals}"
     )
     return section("all tasks", aggregate, columns, note)

@@ -145,7 +145,8 @@ def _tables(paths: Paths, run: Run, record: RunRecord) -> Block:
     found[path] = _ABSENT
     if row := _row_of(path, run):
         cells = formats.row_cells(row)
-        found[path] = f"mean {cells['mean']} of runs {cells['runs']}; Δ reference {cells['delta']}; {cells['verdict']}"
+        parts = [f"mean {cells['mean']} of runs {cells['runs']}", f"Δ reference {cells['delta']}", cells["verdict"]]
+        found[path] = "; ".join(part for part in parts if part != formats.NOTHING)
     return Block("in the tables", tuple((str(path), text) for path, text in found.items()))
 
 

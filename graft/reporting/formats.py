@@ -4,7 +4,12 @@ from typing import Any
 
 import pandas as pd
 
+from graft.statistics.crossed import SEEDS_FOR_INTERVAL, SEEDS_FOR_TEST
+from graft.statistics.verdicts import DESCRIPTIVE
+
 NOTHING = "–"
+# Cells that say nothing: a column of these alone is left out.
+EMPTY = ("", NOTHING, DESCRIPTIVE)
 Row = dict[str, Any]
 # By key of `row_cells`, in the order of the columns: the heading (of `mean`: the metric's name), and the column of
 # comparison.csv by which a numeric column is sorted.
@@ -56,6 +61,28 @@ def row_cells(row: Row) -> dict[str, str]:
         "verdict": row["verdict"] or NOTHING,
         "runs": runs(row),
     }
+
+
+def shown(rows: list[Row]) -> list[str]:
+    """Keys of COLUMNS that say something in any row."""
+    cells = [row_cells(row) for row in rows]
+    return [key for key in COLUMNS if any(row[key] not in EMPTY for row in cells)]
+
+
+def seeds_of(rows: list[Row]) -> dict[str, int]:
+    """The most finished seeds of any system, by task."""
+    return {row["task"]: max(one["n_seeds"] for one in rows if one["task"] == row["task"]) for row in rows}
+
+
+def too_few(seeds: int, where: str = "") -> str:
+    """State what a number of seeds is too few for, `where` given as ` on <tasks>`; "" if it is enough."""
+    lacking = [f"intervals, which take {SEEDS_FOR_INTERVAL}, and for "] * (seeds < SEEDS_FOR_INTERVAL)
+    text = f"{counted(seeds, where)} too few for {''.join(lacking)}p values and verdicts, which take {SEEDS_FOR_TEST}."
+    return text if seeds < SEEDS_FOR_TEST else ""
+
+
+def counted(seeds: int, where: str = "") -> str:
+    return f"1 seed{where} is" if seeds == 1 else f"{seeds} seeds{where} are"
 
 
 def is_reference(row: Row) -> bool:
@@ -144,17 +171,25 @@ def runs(row: Row) -> str:
     return ", ".join([f"{row['n_seeds']}/{row['n_expected']}", *others])
 
 
-def caption(metric: str, seeds: int, confidence: float) -> str:
-    """Describe a comparison table in full sentences."""
+def over_seeds(rows: list[Row], confidence: float) -> tuple[str, str, str]:
+    """State how many seeds a task's table is over and with which intervals, what is underlined, and what it lacks."""
+    expected, (seeds,) = max(row["n_expected"] for row in rows), seeds_of(rows).values()
+    over, underlined = f"{expected} {'seed' if expected == 1 else 'seeds'}", ""
+    if seeds >= SEEDS_FOR_INTERVAL:
+        over += f" with {confidence:.0%} intervals for new seeds and examples (of fewer than {SEEDS_FOR_INTERVAL} none)"
+        underlined = "; underlined: within noise of it"
+    return over, underlined, too_few(seeds)
+
+
+def caption(rows: list[Row], confidence: float) -> str:
+    """Describe a task's comparison in full sentences."""
+    over, underlined, few = over_seeds(rows, confidence)
     return (
-        f"{metric} on the report split: mean over {seeds} {'seed' if seeds == 1 else 'seeds'} with the "
-        f"{confidence:.0%} interval for new seeds and new examples (a system with 1/1 runs covers all seeds; with "
-        "only one seed done there is none). "
+        f"{rows[0]['metric']} on the report split: mean over {over}. {few}{' ' * bool(few)}1/1 runs cover all seeds. "
         "Δ: mean of the differences paired by seed to the reference (the fine-tuned large model), the fine-tuned small "
         "model, and the same head on the untouched large model (the head that is best on select for a merge without a "
         "choice of head). "
         "Training FLOPs count all compute from the published checkpoints; inference FLOPs are per example of 128 "
-        "tokens. Pareto: no other system is both as good and as cheap to train. Bold: the best mean; underlined: "
-        "within noise of it. "
+        f"tokens. Pareto: no other system is both as good and as cheap to train. Bold: the best mean{underlined}. "
         "Constant: a run that predicts the same for every example."
     )

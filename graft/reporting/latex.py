@@ -28,36 +28,35 @@ def to_latex(comparison: pd.DataFrame, confidence: float) -> str:
 def _table(task: str, table: pd.DataFrame, confidence: float) -> str:
     rows, best = formats.records(table), formats.best_rows(table)
     common, metric = common_pair(table["system"]), table["metric"].iloc[0]
-    judged = any(row["verdict"] not in (None, "descriptive") for row in rows)
-    shown = pd.DataFrame([_cells(row, common, metric, judged) for row in rows])
+    shown = pd.DataFrame([_cells(row, common, metric) for row in rows])
+    shown = shown.drop(columns=[name for name in shown if name != metric and shown[name].isin(formats.EMPTY).all()])
     styles = pd.DataFrame("", index=shown.index, columns=shown.columns)
     styles[metric] = [
         _BEST if index in best else _NEAR if row["near_best"] is True else "" for index, row in enumerate(rows)
     ]
-    seeds = max(row["n_expected"] for row in rows)
+    over, underlined, few = formats.over_seeds(rows, confidence)
     caption = (
-        f"{task}: {metric} over {seeds} {'seed' if seeds == 1 else 'seeds'} with {confidence:.0%} intervals for new "
-        "seeds and examples; difference to the fine-tuned large model; FLOPs of training and of inference as multiples "
-        "of that model's. Bold: the best; underlined: within noise of it."
-    )
+        f"{task}: {metric} over {over}; difference to the fine-tuned large model; FLOPs of training and of inference "
+        f"as multiples of that model's. Bold: the best{underlined}. {few}"
+    ).strip()
     styled = shown.style.hide(axis="index").apply(lambda _: styles, axis=None)
     styled = styled.format(escape="latex").format_index(escape="latex", axis=1)
     text = styled.to_latex(
         hrules=True, position="t", position_float="centering", label=f"tab:{task}", caption=caption.translate(_ESCAPED),
-        column_format="l" + "r" * 4 + "l" * judged,
+        column_format="".join("l" if name in ("system", "verdict") else "r" for name in shown),
     )  # fmt: skip
     for part, fitted in ((r"\begin{tabular}", rf"{_FITTED}\begin{{tabular}}"), (r"\end{tabular}", r"\end{tabular}}")):
         text = text.replace(part, fitted)
     return text.translate(_COMMANDS)
 
 
-def _cells(row: dict[str, Any], common: str, metric: str, judged: bool) -> dict[str, str]:
+def _cells(row: dict[str, Any], common: str, metric: str) -> dict[str, str]:
     cells = formats.row_cells(row)
-    found = {
+    return {
         "system": row["system"].removesuffix(common),
         metric: cells["mean"],
         "Δ reference": cells["delta"],
         "training": f"×{formats.ratio(row['train_flops_ratio'])}".removeprefix(f"×{formats.NOTHING}"),
         "inference": f"×{formats.ratio(row['inference_flops_ratio'])}".removeprefix(f"×{formats.NOTHING}"),
+        "verdict": cells["verdict"],
     }
-    return found | ({"verdict": cells["verdict"]} if judged else {})

@@ -9,7 +9,7 @@ from graft.io.names import common_pair
 from graft.registry.methods import CHANGES, HEADS, KINDS
 from graft.reporting import formats
 from graft.reporting.csv_files import COMPARISON
-from graft.statistics.verdicts import SEEDS_FOR_VERDICT
+from graft.statistics.crossed import SEEDS_FOR_TEST
 from graft.study.paths import Paths
 
 _OTHER_SMALL = re.compile(rf"control\.other-small\.(?P<merge>.+\.(?:{'|'.join(HEADS)}))\..+-into-(?P<large>.+)")
@@ -39,10 +39,18 @@ def in_words(comparison: pd.DataFrame) -> str:
     absent = sum((row["n_missing"] or 0) + (row["n_failed"] or 0) for row in rows)
     if absent:
         parts.append(f"{absent} of {sum(row['n_expected'] for row in rows)} runs are not included")
-    seeds = max(row["n_seeds"] for row in rows)
-    if seeds < SEEDS_FOR_VERDICT:
-        parts.append(f"{seeds} {'seed is' if seeds == 1 else 'seeds are'} too few for a verdict")
+    parts += [f"{formats.counted(seeds, where)} too few for a verdict" for seeds, where in few_seeds(rows)]
     return "; ".join(parts) + "."
+
+
+def few_seeds(rows: list[formats.Row]) -> list[tuple[int, str]]:
+    """Numbers of finished seeds that are too few for a verdict, each with ` on <tasks>`, or "" if all tasks have it."""
+    seeds = formats.seeds_of(rows)
+    found: dict[int, list[str]] = {}
+    for task, number in seeds.items():
+        if number < SEEDS_FOR_TEST:
+            found.setdefault(number, []).append(task)
+    return [(number, f" on {listed(own)}" if len(own) < len(seeds) else "") for number, own in found.items()]
 
 
 @dataclass(frozen=True)
@@ -110,7 +118,8 @@ def _reached(row: formats.Row, rows: list[formats.Row], common: str, reference: 
     times = row["train_flops_ratio"]
     share = "" if times is None else f", {formats.ratio(100 * times)}% of its training FLOPs"
     got = f"{row['metric']} {formats.score(row['mean'])} on {row['task']}"
-    return f"{got} where {reference} has {goal} ({row['system'].removesuffix(common)}{share})"
+    verdict = f"; verdict: {row['verdict']}" if row["p_holm"] is not None else ""
+    return f"{got} where {reference} has {goal} ({row['system'].removesuffix(common)}{share}{verdict})"
 
 
 def _tasks_ahead(chosen: list[formats.Row], column: str) -> str:

@@ -72,6 +72,9 @@ def comparison_tables(comparison: pd.DataFrame) -> list[Part]:
     for task, table in comparison.groupby("task", sort=False):
         heading = f"{task}: {table['metric'].iloc[0]}" + (f", {common[1:]}" if common else "")
         parts += [Text(heading, style="bold"), _comparison_table(table, common)]
+        (seeds,) = formats.seeds_of(formats.records(table)).values()
+        if few := formats.too_few(seeds):
+            parts += [Prose(few, "dim"), Text()]
     legend = (
         "bold: best mean; underlined: within noise of it; *: on the Pareto front of metric and training FLOPs; "
         "Δ: paired by seed, to the fine-tuned large and small models and to the head alone; ×: FLOPs as a multiple of "
@@ -211,9 +214,8 @@ def one_shape_table(methods: Iterable[type[Method]]) -> Fitted:
 
 def _comparison_table(table: pd.DataFrame, common: str) -> Fitted:
     rows = formats.records(table)
-    # A column with nothing but `descriptive` is left out.
-    judged = any(row["verdict"] not in (None, "descriptive") for row in rows)
-    shown = [key for key in _SHOWN if key != "verdict" or judged]
+    said = formats.shown(rows)
+    shown = [key for key in _SHOWN if key in said]
     best = formats.best_rows(table)
     lines = []
     for index, row in enumerate(rows):

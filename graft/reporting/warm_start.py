@@ -8,7 +8,10 @@ from graft.reporting import formats
 from graft.reporting.differences import pair_of
 from graft.study.grid import Grid
 
-COLUMNS = ("task", "merge", "arm", "steps", "n_seeds", "mean", "ci_low", "ci_high", "train_flops", "without_small")
+COLUMNS = (
+    *("task", "merge", "arm", "steps", "system", "n_seeds", "mean", "ci_low", "ci_high"),
+    *("train_flops", "without_small"),
+)
 
 
 def curves(comparison: pd.DataFrame, grid: Grid) -> pd.DataFrame:

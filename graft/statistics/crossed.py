@@ -17,6 +17,10 @@ from graft.statistics.sampling import Sampling
 from graft.statistics.sign_flips import p_value
 from graft.statistics.weighted import metric_under
 
+# The fewest seeds for an interval: of fewer, each is worth seeing, and Student's t is wide beyond sense.
+SEEDS_FOR_INTERVAL = 5
+# The fewest seeds for a p value, and so for a verdict: with 12, sign flips of seeds alone can reach p = 2 / 2**12.
+SEEDS_FOR_TEST = 12
 # The name of the single run of a system trained without a seed; it stands for every seed.
 ALL = "all"
 # Ranges of metrics, to which intervals are clipped; all others are from 0 to 1.
@@ -29,8 +33,9 @@ Interval = tuple[float, float] | None
 class Estimate:
     """A mean over seeds. `new`: its interval for new seeds and new examples; `these`: for new seeds alone.
 
-    Intervals are None for a single run of a seeded system, which does not show what another seed would give. `sd`:
-    standard deviation over seeds, None for one run.
+    Intervals are None for fewer than SEEDS_FOR_INTERVAL seeds. That of a run that stands for all seeds is for new
+    examples alone, and None on a task with fewer seeds, where it would have nothing to be compared with. `sd`: standard
+    deviation over seeds, None for one run.
     """
 
     mean: float
@@ -45,7 +50,8 @@ class Difference(Estimate):
     """A mean difference, paired by seed and example.
 
     `inner`: the interval for new seeds and examples that two one-sided equivalence tests use (90% if the others have
-    95%). `p_value`: of no difference, for new seeds and examples. `seed_variance`, `example_variance`: variances of a
+    95%). `p_value`: of no difference, for new seeds and examples; None for fewer than SEEDS_FOR_TEST seeds, or for two
+    runs that stand for all. `seed_variance`, `example_variance`: variances of a
     single seed's difference and of a single example's contribution.
     """
 
@@ -116,7 +122,7 @@ class Crossed:
         return Difference(
             **vars(found),
             inner=self._interval(values, drawn, 2 * self.confidence - 1) if found.new else None,
-            p_value=p_value(values, contributions, self.sampling) if found.new else None,
+            p_value=p_value(values, contributions, self.sampling) if len(values) >= SEEDS_FOR_TEST else None,
             seed_variance=(found.sd or 0.0) ** 2,
             example_variance=float(np.var(contributions, ddof=1)),
         )
@@ -136,7 +142,7 @@ class Crossed:
     def _estimate(self, values: dict[str, float], drawn: np.ndarray, bounds: tuple[float, float]) -> Estimate:
         known, n = np.array(list(values.values())), len(values)
         mean, sd = float(known.mean()), float(known.std(ddof=1)) if n > 1 else None
-        if n == 1 and ALL not in values:
+        if (len(self.sampling.seeds) if ALL in values else n) < SEEDS_FOR_INTERVAL:
             return Estimate(mean, sd, n, None, None)
         half = stats.t.ppf((1 + self.confidence) / 2, n - 1) * sd / np.sqrt(n) if n > 1 else 0.0
         these, new = (mean - half, mean + half), self._interval(values, drawn, self.confidence)

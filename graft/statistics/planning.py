@@ -5,8 +5,7 @@ from dataclasses import dataclass
 
 from scipy import stats
 
-from graft.statistics.crossed import Difference
-from graft.statistics.verdicts import SEEDS_FOR_VERDICT
+from graft.statistics.crossed import SEEDS_FOR_TEST, Difference
 
 POWER = 0.8
 
@@ -33,4 +32,4 @@ def needed(difference: Difference, n_examples: int, margin: float, confidence: f
     if left < allowed / 2:
         left = allowed / 2
         examples = max(n_examples, math.ceil(difference.example_variance / left))
-    return Needed(max(SEEDS_FOR_VERDICT, math.ceil(difference.seed_variance / left)), examples)
+    return Needed(max(SEEDS_FOR_TEST, math.ceil(difference.seed_variance / left)), examples)

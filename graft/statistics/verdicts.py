@@ -1,12 +1,10 @@
 """Turn differences into verdicts: Holm's correction, equivalence tests, and the words in the tables."""
 
 from collections.abc import Sequence
-from typing import TypeGuard
 
 from graft.statistics.crossed import Difference
 
-# The fewest seeds for a verdict: with 12, sign flips of seeds alone can reach p = 2 / 2**12.
-SEEDS_FOR_VERDICT = 12
+# Of a difference that has a p value but gets no verdict.
 DESCRIPTIVE = "descriptive"
 
 
@@ -15,11 +13,6 @@ def holm(p_values: Sequence[float]) -> list[float]:
     from statsmodels.stats.multitest import multipletests  # takes a second to import, and is rarely needed
 
     return multipletests(p_values, method="holm")[1].tolist() if p_values else []
-
-
-def carries_verdict(difference: Difference | None) -> TypeGuard[Difference]:
-    """Whether a difference has enough seeds, and a p value."""
-    return difference is not None and difference.n_seeds >= SEEDS_FOR_VERDICT and difference.p_value is not None
 
 
 def verdict(difference: Difference, p_holm: float, margin: float | None, confidence: float) -> str:

@@ -52,7 +52,7 @@ class Grid:
             Run(task, system, seed)
             for task in study.tasks
             for system in self.systems.values()
-            for seed in self._seeds_of(system)
+            for seed in self._seeds_of(task, system)
         ]
         # The suffix that short names of systems omit.
         self.ending = common_pair(dict.fromkeys(run.system.name for run in every))
@@ -98,19 +98,22 @@ class Grid:
         row = self.study.tasks[own].row(own)
         return self.transfers[task][1].row(row) if task in self.transfers else row
 
-    def _seeds_of(self, system: System) -> tuple[int | str, ...]:
+    def _seeds_of(self, task: str, system: System) -> tuple[int | str, ...]:
         if system.kind in (TRIAL, MEMBER):
             return ()
         if not system.seeded:
             return (ALL_SEEDS,)
+        seeds = self.study.seeds_of(task)
         if system.program == "ensemble":
-            return tuple(seed for seed in self.study.seeds if self.members(system, seed))
-        return self.study.seeds
+            return tuple(seed for seed in seeds if self._members(task, system, seed))
+        if system.program == "multitask":
+            return min(map(self.study.seeds_of, self.study.tasks), key=len)
+        return seeds
 
-    def members(self, system: System, seed: int) -> tuple[int, ...]:
+    def _members(self, task: str, system: System, seed: int) -> tuple[int, ...]:
         """Seeds of the fine-tuned models in an ensemble; () if it would share a member with another or lack one."""
-        at, size = self.study.seeds.index(seed), system.settings.members
-        found = self.study.seeds[at : at + size]
+        seeds, size = self.study.seeds_of(task), system.settings.members
+        found = seeds[(at := seeds.index(seed)) : at + size]
         return found if at % size == 0 and len(found) == size else ()
 
     def built_on(self, task: str, system: System, seed: int | str) -> list[tuple[str, int | str]]:
@@ -119,7 +122,7 @@ class Grid:
         Raises ValueError for a few-shot system on a task without a merge to take its FLOPs budget from.
         """
         if system.program == "ensemble":
-            return [(f"finetune.{system.model}", member) for member in self.members(system, int(seed))]
+            return [(f"finetune.{system.model}", member) for member in self._members(task, system, int(seed))]
         if isinstance(system.settings, FewShotSystem):
             merges = [run for run in self._merges_of(task) if run.seed in (seed, ALL_SEEDS)]
             found = [(run.system.name, run.seed) for run in merges if run.system.own_pair.large == system.model]

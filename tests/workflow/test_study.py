@@ -67,7 +67,8 @@ def test_every_cell_of_the_comparison_is_filled(finished):
     for column in ("mean", "train_flops", "train_flops_ratio", "inference_flops", "parameters", "delta_vs_reference"):
         assert table[column].notna().all(), column
     assert (table["n_missing"] == 0).all() and (table["n_failed"] == 0).all()
-    assert set(table["verdict"]) == {"descriptive"}
+    # Two seeds are too few for these.
+    assert table[["ci_low", "delta_ci_high", "p_value", "verdict"]].isna().all(axis=None)
 
 
 def test_the_report_has_an_answer_and_every_figure_that_there_is_data_for(finished):

@@ -16,9 +16,12 @@ from graft.reporting.comparison import pareto_front
 from graft.reporting.figures import labels
 from graft.reporting.figures.labels import Page, around
 from graft.reporting.figures.source import Source
-from graft.reporting.figures.style import KINDS, MARKER, REFERENCE, WIDTH, marks, name_task, styled
+from graft.reporting.figures.style import KINDS, MARKER, REFERENCE, WIDTH, marks, name_task, numbers, seed_marks, styled
 
-COLUMNS = ("task", "number", "system", "kind", "metric", "cost", "mean", "low", "high", "pareto", "reference", "noted")
+COLUMNS = (
+    *("task", "number", "system", "kind", "metric", "cost", "mean", "low", "high", "dots"),
+    *("pareto", "reference", "noted"),
+)
 # Up to this many systems are all numbered; of more, only the most interesting are.
 _ALL_NUMBERED = 12
 _FRONT: dict[str, Any] = {"color": "#999999", "lw": 1.0}
@@ -43,12 +46,12 @@ def data(source: Source, cost: str) -> pd.DataFrame:
             small = row["kind"] == "finetune" and row["system"].startswith("finetune.")
             noted = pareto or small or control or row["chosen"] is True or len(own) <= _ALL_NUMBERED
             point = (task, number, row["system"], row["kind"], row["metric"], row[cost], row["mean"], row["ci_low"])
-            found.append((*point, row["ci_high"], pareto, formats.is_reference(row), noted))
+            found.append((*point, row["ci_high"], source.dots(row), pareto, formats.is_reference(row), noted))
     return pd.DataFrame(found, columns=list(COLUMNS), dtype=object)
 
 
 def draw(data: pd.DataFrame, label: str) -> Figure:
-    """Draw means with intervals as bars, the Pareto front as grey steps, and the reference as a dashed line.
+    """Draw means with intervals as bars or seeds as dots, the front as grey steps, the reference as a dashed line.
 
     A system whose cost is 0 has no place on a logarithmic axis and is drawn as a dotted line. `label`: of the cost.
     """
@@ -87,11 +90,14 @@ def _point(axis: Axes, row: formats.Row) -> None:
     width, how, zorder = (0.8, {}, 4) if row["noted"] else (0.4, {"ms": 4}, 3)
     if row["low"] is not None:
         axis.vlines(row["cost"], row["low"], row["high"], color=colour, lw=width, zorder=2, **back)
+    dots = numbers(row["dots"])
+    axis.plot([row["cost"]] * len(dots), dots, **seed_marks(row["kind"]), zorder=2, **back)
     axis.plot(row["cost"], row["mean"], **marks(row["kind"]) | how, zorder=zorder, **back)
 
 
 def _limits(axis: Axes, rows: list[formats.Row]) -> None:
     ends = [row[key] for row in rows for key in ("mean", "low", "high") if row[key] is not None]
+    ends += [value for row in rows for value in numbers(row["dots"])]
     pad = 0.07 * (max(ends) - min(ends)) or 0.05
     axis.set_ylim(min(ends) - pad, max(ends) + pad)
     axis.set_xscale("log")
@@ -147,6 +153,7 @@ def _number(axis: Axes, rows: list[formats.Row], corners: list[tuple[float, floa
     page.taken += [line((left, r["mean"]), (right, r["mean"])) for r in rows if r["reference"] or r["cost"] <= 0]
     page.taken += [around(*place(row["cost"], row["mean"]), MARKER + 1.5, MARKER + 1.5) for row in placed]
     page.taken += [line((r["cost"], r["low"]), (r["cost"], r["high"])) for r in placed if r["low"] is not None]
+    page.taken += [around(*place(row["cost"], dot), 3, 3) for row in placed for dot in numbers(row["dots"])]
     # Place numbers of points on the front first, since they matter most.
     for row in sorted((row for row in rows if row["noted"]), key=lambda row: not row["pareto"]):
         x, y = place(row["cost"], row["mean"])

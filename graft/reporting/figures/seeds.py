@@ -1,6 +1,4 @@
-"""Every run as a dot, beside its system's mean and interval."""
-
-from typing import Any
+"""Every run as a dot, beside its system's mean and its interval, if there is one."""
 
 import pandas as pd
 from matplotlib.figure import Figure
@@ -8,7 +6,7 @@ from matplotlib.figure import Figure
 from graft.reporting import formats
 from graft.reporting.figures import rows
 from graft.reporting.figures.source import Source
-from graft.reporting.figures.style import KINDS, REFERENCE, marks, styled
+from graft.reporting.figures.style import KINDS, REFERENCE, marks, seed_marks, styled
 
 COLUMNS = ("task", "system", "kind", "metric", "seed", "value", "degenerate", "mean", "low", "high", "reference")
 
@@ -43,7 +41,6 @@ def draw(data: pd.DataFrame) -> Figure:
             axis.hlines(y + 0.16, row["low"], row["high"], color=colour, lw=1, zorder=2)
         axis.plot(row["mean"], y + 0.16, **marks(row["kind"]) | {"ms": 4.5}, zorder=3)
     for row in every:
-        how: dict[str, Any] = {"marker": "x"} if str(row["degenerate"]) == "True" else {"marker": "o", "mfc": "none"}
-        y = place[row["system"]] - 0.22
-        axis.plot(row["value"], y, ls="", ms=2.6, mew=0.6, mec=KINDS[row["kind"]][1], **how, zorder=4)
+        how = {"marker": "x"} if str(row["degenerate"]) == "True" else {}
+        axis.plot(row["value"], place[row["system"]] - 0.22, **seed_marks(row["kind"]) | how, zorder=4)
     return figure

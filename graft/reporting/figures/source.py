@@ -1,9 +1,11 @@
 """The data of figures: a study's tables, and through its paths the records and logs."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
+from graft.statistics.crossed import ALL
 from graft.study.grid import Grid
 from graft.study.paths import Paths
 
@@ -16,3 +18,22 @@ class Source:
     paths: Paths
     comparison: pd.DataFrame
     runs: pd.DataFrame
+
+    def values(self, task: str, system: str) -> dict[Any, float]:
+        """The metric of every finished run, by seed."""
+        own = self.runs[(self.runs["task"] == task) & (self.runs["system"] == system) & (self.runs["state"] == "done")]
+        return dict(zip(own["seed"], own["value"], strict=True))
+
+    def dots(self, row: dict[str, Any], low: str = "ci_low", to: str | None = None) -> str:
+        """The values of a row's single seeds, or their differences to the system `to`, as text.
+
+        They are drawn where there are too few for an interval; if the row has one (`low` is known), there are none.
+        """
+        if row[low] is not None:
+            return ""
+        found = self.values(row["task"], row["system"])
+        if to is not None:
+            others = self.values(row["task"], to)
+            pairs = {s: (found.get(s, found.get(ALL)), other) for s, other in others.items()}
+            found = {s: value - other for s, (value, other) in pairs.items() if value is not None}
+        return " ".join(map(str, found.values()))

@@ -77,6 +77,16 @@ def marks(kind: str) -> dict[str, Any]:
     return {"marker": marker, "mfc": colour, "mec": "white", "mew": 0.5, "ms": MARKER, "ls": ""}
 
 
+def seed_marks(kind: str) -> dict[str, Any]:
+    """Plot options for the dots of single seeds."""
+    return {"marker": "o", "mfc": "none", "mec": KINDS[kind][1], "mew": 0.6, "ms": 2.6, "ls": ""}
+
+
+def numbers(dots: str) -> list[float]:
+    """The numbers in a cell of `Source.dots`."""
+    return [float(value) for value in dots.split()]
+
+
 def name_task(figure: Figure, task: str, below: float = 0.03, va: str = "top") -> None:
     """Write the task's name at the left of a figure, `below` inches from its top."""
     top = 1 - below / figure.get_figheight()

@@ -7,7 +7,7 @@ from matplotlib.lines import Line2D
 from graft.reporting import formats, warm_start
 from graft.reporting.figures.panels import grid_of
 from graft.reporting.figures.source import Source
-from graft.reporting.figures.style import LINES, REFERENCE, styled
+from graft.reporting.figures.style import LINES, REFERENCE, numbers, styled
 
 
 def data(source: Source) -> pd.DataFrame:
@@ -19,12 +19,14 @@ def data(source: Source) -> pd.DataFrame:
     metrics = {row["task"]: row["metric"] for row in rows}
     table = warm_start.curves(source.comparison, source.grid)
     table = table[table["mean"].notna()].reset_index(drop=True)
-    return table.assign(reference=table["task"].map(references), metric=table["task"].map(metrics)).astype(object)
+    dots = [source.dots(row) for row in formats.records(table)]
+    own = {"dots": dots, "reference": table["task"].map(references), "metric": table["task"].map(metrics)}
+    return table.assign(**own).astype(object)
 
 
 @styled
 def draw(data: pd.DataFrame) -> Figure:
-    """Draw a line per start, with intervals of the means; the dashed line is the fully fine-tuned large model."""
+    """Draw a line per start, with intervals or the dots of single seeds; the dashed line is the reference."""
     arms = list(dict.fromkeys(data["arm"]))
     looks = dict(zip(arms, LINES, strict=False))
     handles = [Line2D([], [], lw=1, ms=3, **looks[arm], label=arm) for arm in arms]
@@ -36,6 +38,8 @@ def draw(data: pd.DataFrame) -> Figure:
             spread = own[own["ci_low"].notna()]
             axis.vlines(spread[column].astype(float), *(spread[c].astype(float) for c in ("ci_low", "ci_high")),
                         color=looks[arm]["color"], lw=0.5)  # fmt: skip
+            for x, dots in zip(own[column], own["dots"], strict=True):
+                axis.plot([x] * len(numbers(dots)), numbers(dots), ".", ms=2, color=looks[arm]["color"])
             axis.plot(own[column].astype(float), own["mean"].astype(float), lw=1, ms=3, **looks[arm])
         reference = data["reference"].iloc[0]
         if reference is not None:

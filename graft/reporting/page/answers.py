@@ -9,7 +9,6 @@ from graft.io.names import common_pair
 from graft.registry.methods import KINDS
 from graft.reporting import formats, summary
 from graft.reporting.differences import pair_of
-from graft.statistics.verdicts import SEEDS_FOR_VERDICT
 from graft.study.grid import Grid
 from graft.study.records import RunRecord
 
@@ -54,12 +53,7 @@ def warnings(comparison: pd.DataFrame, runs: pd.DataFrame, records: Iterable[Run
     if absent := [f"{counts[what]} {verb}" for what, verb in verbs.items() if counts[what]]:
         counted = f"Of {counts['expected']} runs {' and '.join(absent)}"
         found.append(f"{counted}: they are listed below and enter no number here.")
-    seeds = max((row["n_seeds"] for row in rows), default=0)
-    if seeds < SEEDS_FOR_VERDICT:
-        are = "1 seed is" if seeds == 1 else f"{seeds} seeds are"
-        found.append(f"{are} too few for a verdict, which needs {SEEDS_FOR_VERDICT}: everything here is descriptive.")
-    if seeds == 1:
-        found.append("One seed gives no intervals: how much another seed would differ is unknown.")
+    found += [formats.too_few(seeds, where) for seeds, where in summary.few_seeds(rows)]
     if len(study.tasks) == 1:
         found.append("A single task says nothing about others.")
     if generated := [name for name, task in study.tasks.items() if isinstance(task.source, GeneratedData)]:
@@ -103,7 +97,7 @@ def _told(row: formats.Row) -> str:
     difference = f"the difference is {formats.points(row['delta_vs_reference'])} points{interval}"
     if row["p_holm"] is not None:
         return f"{difference}, Holm p = {row['p_holm']:.2g}, {row['verdict']}"
-    if row["n_seeds"] < SEEDS_FOR_VERDICT:
+    if row["p_value"] is None:
         return f"{difference}, without a verdict ({row['n_seeds']} {'seed' if row['n_seeds'] == 1 else 'seeds'})"
     return f"{difference}, without a verdict (not in the primary family)"
 

@@ -27,9 +27,19 @@ def test_a_number_of_seeds_means_that_many_from_zero(study_config):
     assert studies.parse({**study_config, "seeds": [7, 3]}).seeds == (7, 3)
 
 
+def test_a_tasks_number_of_seeds_is_of_the_studys_first(study_config):
+    study_config["seeds"] = [7, 3, 5]
+    few = studies.parse(changed(study_config, "tasks/rte/seeds", 2))
+    assert [few.seeds_of(task) for task in ("rte", "sst2")] == [(7, 3), (7, 3, 5)]
+    # `--config seeds=[7]` tries any study with one seed.
+    assert studies.parse(changed(study_config | {"seeds": [7]}, "tasks/rte/seeds", 2)).seeds_of("rte") == (7,)
+
+
 @pytest.mark.parametrize(
     ("path", "value", "message"),
     [
+        ("tasks/rte/seeds", 0, "tasks.rte.seeds: "),
+        ("tasks/rte/seeds", [0], "tasks.rte.seeds: "),
         ("sedes", 3, "sedes: unknown key; available: name, seeds,"),
         ("tasks/sst2/limits/trian", 5, "limits.trian: unknown key; available: train, select, report"),
         ("models/large/finetune/sst2/lr", 1, "finetune.sst2.lr: unknown key; available: learning_rate"),

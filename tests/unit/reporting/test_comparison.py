@@ -4,6 +4,7 @@ import pytest
 from graft.reporting.comparison import COLUMNS, pareto_front
 
 BIG = {0: 0.60, 1: 0.64, 2: 0.68}
+MANY = {seed: 0.60 + 0.02 * seed for seed in range(5)}
 TINY = {0: 0.55, 1: 0.57, 2: 0.59}
 INTERPOLATE = "merge.interpolate.tiny-into-big"
 
@@ -23,23 +24,32 @@ def test_columns_are_those_of_the_contract_in_its_order(study, runs_of, compare)
 
 
 def test_mean_and_spread_over_seeds(study, runs_of, compare):
-    row = row_of(compare(runs_of({"finetune.big": BIG}), study()), "finetune.big")
-    assert row["mean"] == pytest.approx(0.64) and row["sd"] == pytest.approx(0.04)
+    row = row_of(compare(runs_of({"finetune.big": MANY}), study(seeds=5)), "finetune.big")
+    assert row["mean"] == pytest.approx(0.64) and row["sd"] == pytest.approx(0.001**0.5)
     assert row["ci_low"] < 0.64 < row["ci_high"]
-    assert (row["n_seeds"], row["metric"], row["verdict"]) == (3, "accuracy", "descriptive")
+    assert (row["n_seeds"], row["metric"], row["verdict"]) == (5, "accuracy", None)
     assert (row["p_value"], row["p_holm"], row["delta_vs_reference"]) == (None, None, 0)
+
+
+def test_few_seeds_have_a_mean_and_no_interval_p_value_or_verdict(study, runs_of, compare):
+    values = {"finetune.big": BIG, "finetune.tiny": TINY, INTERPOLATE: TINY, "majority": {"all": 0.5}}
+    table = compare(runs_of(values), study())
+    assert table["mean"].notna().all() and table["delta_vs_reference"].notna().all() and table.iloc[0]["sd"] > 0
+    for column in ("ci_low", "ci_high", "delta_ci_low", "delta_ci_high", "p_value", "p_holm", "verdict"):
+        assert table[column].isna().all(), column
 
 
 def test_differences_are_paired_by_seed(study, runs_of, compare):
     values = {"finetune.big": BIG, "finetune.tiny": TINY, INTERPOLATE: {0: 0.50, 1: 0.56, 2: 0.62}}
     row = row_of(compare(runs_of(values), study()), INTERPOLATE)
     assert row["delta_vs_reference"] == pytest.approx(-0.08)  # of -0.10, -0.08, -0.06
-    assert row["delta_ci_low"] < -0.08 < row["delta_ci_high"]
+    more = compare(runs_of({"finetune.big": MANY, INTERPOLATE: {s: 0.52 + 0.02 * s for s in MANY}}), study(seeds=5))
+    assert row_of(more, INTERPOLATE)["delta_ci_low"] < -0.08 < row_of(more, INTERPOLATE)["delta_ci_high"]
     assert row["delta_vs_small"] == pytest.approx(-0.01)  # of -0.05, -0.01, 0.03
 
 
 def test_a_system_for_all_seeds_is_compared_with_every_seed(study, runs_of, compare):
-    row = row_of(compare(runs_of({"finetune.big": BIG, "majority": {"all": 0.5}}), study()), "majority")
+    row = row_of(compare(runs_of({"finetune.big": MANY, "majority": {"all": 0.5}}), study(seeds=5)), "majority")
     assert row["delta_vs_reference"] == pytest.approx(-0.14)
     assert row["delta_ci_low"] < -0.14 < row["delta_ci_high"]
     # One run for all seeds is uncertain by its examples alone: 3.1 points with 1,000 of them.

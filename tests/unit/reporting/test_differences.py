@@ -1,6 +1,6 @@
 import pytest
 
-from tests.unit.reporting.test_comparison import BIG, INTERPOLATE, row_of
+from tests.unit.reporting.test_comparison import BIG, INTERPOLATE, MANY, row_of
 
 THESEUS = "merge.theseus.label-free.tiny-into-big"
 CONTROL = "control.head-only.label-free.tiny-into-big"
@@ -73,7 +73,7 @@ def test_verdicts_are_of_twelve_seeds_on_in_the_primary_family_only(study, runs_
         "finetune.big": "descriptive",
         "finetune.tiny": "descriptive",
         INTERPOLATE: "worse",
-        THESEUS: "descriptive",
+        THESEUS: None,
         "merge.theseus.labelled.tiny-into-big": "better",
         "merge.theseus.transplant.tiny-into-big": "equivalent",  # the same predictions
     }
@@ -95,8 +95,8 @@ def test_a_margin_that_a_study_does_not_say_is_the_task_tables(study, runs_of, c
 
 
 def test_what_is_within_noise_of_the_best_is_distinguished_from_what_is_not(study, runs_of, compare):
-    values = {"finetune.big": BIG, "finetune.tiny": {0: 0.61, 1: 0.63, 2: 0.67}, "majority": {"all": 0.3}}
-    table = compare(runs_of(values | {INTERPOLATE: {0: "failed"}}), study())
+    values = {"finetune.big": MANY, "finetune.tiny": {s: 0.605 + 0.018 * s for s in MANY}, "majority": {"all": 0.3}}
+    table = compare(runs_of(values | {INTERPOLATE: {0: "failed"}}), study(seeds=5))
     assert dict(zip(table["system"], table["near_best"], strict=True)) == {
         "finetune.big": True,
         "finetune.tiny": True,

@@ -8,18 +8,48 @@ from graft.reporting.aggregate import aggregated
 from graft.reporting.comparison import comparison
 from graft.reporting.significance import significance
 
-BIG = {0: 0.60, 1: 0.64, 2: 0.68}
+BIG = {seed: 0.59 + 0.02 * seed for seed in range(6)}
 INTERPOLATE = "merge.interpolate.tiny-into-big"
-VALUES = {"finetune.big": BIG, "finetune.tiny": {0: 0.55, 1: 0.57, 2: 0.59}}
-VALUES |= {INTERPOLATE: {0: 0.59, 1: "failed", 2: 0.65}, "majority": {"all": 0.5}}
+VALUES = {"finetune.big": BIG, "finetune.tiny": {seed: 0.55 + 0.01 * seed for seed in BIG}}
+VALUES |= {INTERPOLATE: {seed: value + (0.02 if seed % 2 else -0.03) for seed, value in BIG.items()}}
+VALUES |= {"majority": {"all": 0.5}}
+VALUES[INTERPOLATE][1] = "failed"
 
 
 @pytest.fixture
-def parts(study, runs_of, tested):
-    runs = runs_of(VALUES, flops={"finetune.big": 1.25e15})
-    rows, tasks = tested(runs, study())
-    tables = comparison(rows, runs, study()), significance(rows, tasks), aggregated(rows, tasks)
-    return documents.sections(*tables, 0.95)
+def sections(study, runs_of, tested):
+    """The sections of a study with these values by system and seed."""
+
+    def of(values):
+        runs = runs_of(values, flops={"finetune.big": 1.25e15})
+        rows, tasks = tested(runs, study())
+        tables = comparison(rows, runs, study()), significance(rows, tasks), aggregated(rows, tasks)
+        return documents.sections(*tables, 0.95)
+
+    return of
+
+
+@pytest.fixture
+def parts(sections):
+    return sections(VALUES)
+
+
+def test_few_seeds_have_no_interval_and_no_empty_column_and_the_foot_says_why(sections):
+    few = {system: {s: value for s, value in of.items() if s in (0, 2, 3, "all")} for system, of in VALUES.items()}
+    text = documents.to_markdown(parts := sections(few))
+    assert "[" not in text and "<u>" not in text and "underlined" not in text and "**0.623**" in text
+    assert "3 seeds are too few for intervals, which take 5, and for p values and verdicts, which take 12." in text
+    assert "fewer than 5 of these, so there are no intervals" in parts[-1].notes[0]
+    for part in (*parts, *sections(VALUES)):
+        assert not {"verdict", "descriptive"} & {*part.columns, *(cell.text for row in part.rows for cell in row)}
+        assert all(any(cell.text not in ("", "–") for cell in column) for column in zip(*part.rows, strict=True))
+    assert "6 seeds are too few for p values and verdicts, which take 12." in documents.to_markdown(sections(VALUES))
+
+
+def test_enough_seeds_have_verdicts(sections):
+    part, _ = sections({system: {s: v for s in range(12)} for system, v in (("finetune.big", 0.8), (INTERPOLATE, 0.6))})
+    assert "too few" not in part.notes[0]
+    assert [row[part.columns.index("verdict")].text for row in part.rows] == ["descriptive", "worse"]
 
 
 def test_markdown_has_a_table_per_task_with_the_best_in_bold_and_no_nan(parts):
@@ -28,8 +58,8 @@ def test_markdown_has_a_table_per_task_with_the_best_in_bold_and_no_nan(parts):
     assert "## rte" in text and "accuracy" in lines["system"]
     assert "**0.640 [" in lines["finetune.big"] and text.count("**") == 2
     assert "reference" in lines["finetune.big"] and "1.2e15 (×1)" in lines["finetune.big"]
-    assert "2/3, 1 failed" in lines[INTERPOLATE]
-    assert "3 seeds" in text and "95%" in text
+    assert "5/6, 1 failed" in lines[INTERPOLATE]
+    assert "6 seeds" in text and "95%" in text
     assert "nan" not in text.lower() and "None" not in text
 
 
@@ -41,7 +71,7 @@ def test_what_is_within_noise_of_the_best_is_underlined(parts):
 def test_it_says_what_a_verdict_on_the_chosen_merge_would_take(parts):
     (note,) = [note for note in parts[0].notes if note.startswith(INTERPOLATE)]
     assert re.search(r"a true difference of 0\.03 .* about [\d,]+ seeds and [\d,]+ report examples", note)
-    assert "this study has 2 and 1,000" in note
+    assert "this study has 5 and 1,000" in note
 
 
 def test_the_page_shows_the_same_cells_and_needs_nothing_else(parts):

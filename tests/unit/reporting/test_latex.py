@@ -6,10 +6,11 @@ import pytest
 
 from graft.reporting import latex
 
-BIG = {0: 0.60, 1: 0.64, 2: 0.68}
+BIG = {seed: 0.59 + 0.02 * seed for seed in range(6)}
 VALUES = {
     "finetune.big": BIG,
-    "merge.interpolate.tiny-into-big": {0: 0.59, 1: "failed", 2: 0.65},
+    "merge.interpolate.tiny-into-big": {seed: value + (0.02 if seed % 2 else -0.03) for seed, value in BIG.items()}
+    | {1: "failed"},
     "majority": {"all": 0.5},
 }
 
@@ -20,6 +21,10 @@ def test_a_table_for_booktabs_holds_every_system_once(runs_of, compare, study):
     body = text.split("\\midrule")[1].split("\\bottomrule")[0].strip().splitlines()
     assert [line.split(" & ")[0] for line in body] == ["finetune.big", "merge.interpolate", "majority"]
     assert all(line.count(" & ") == 4 and line.endswith("\\\\") for line in body)
+    few = {system: {s: v for s, v in of.items() if s in (0, 2, "all")} for system, of in VALUES.items()}
+    short = latex.to_latex(compare(runs_of(few), study()), 0.95)
+    assert "[" not in short.split("\\midrule")[1] and "underline" not in short and "interval" not in short.split(".")[1]
+    assert "2 seeds are too few for intervals, which take 5, and for p values" in short
     assert "\\textbf{0.640 [" in body[0] and "\\underline{" in body[1] and "$-$0.0" in body[1]
 
 

@@ -3,7 +3,10 @@ import pytest
 from graft.reporting.significance import COLUMNS, needed_for, significance
 
 BIG, TINY, THESEUS = "finetune.big", "finetune.tiny", "merge.theseus.labelled.tiny-into-big"
-VALUES = {BIG: {0: 0.9, 1: 0.92}, TINY: {0: 0.7, 1: 0.74}, THESEUS: {0: 0.8, 1: 0.86}}
+VALUES = {
+    name: {seed: start + step * (seed % 2) for seed in range(12)}
+    for name, start, step in ((BIG, 0.9, 0.02), (TINY, 0.7, 0.04), (THESEUS, 0.8, 0.06))
+}
 
 
 @pytest.fixture
@@ -22,7 +25,7 @@ def test_every_difference_has_a_row_but_that_of_a_system_to_itself(table):
         *((BIG, "small"), (TINY, "reference"), (THESEUS, "reference"), (THESEUS, "small"))
     }
     found = row(table, THESEUS, "reference")
-    assert (found["other"], found["n_seeds"], found["n_examples"]) == (BIG, 2, 1000)
+    assert (found["other"], found["n_seeds"], found["n_examples"]) == (BIG, 12, 1000)
     assert found["difference"] == pytest.approx(-0.08) and row(table, THESEUS, "small")["difference"] > 0
 
 
@@ -35,7 +38,15 @@ def test_a_difference_lies_inside_of_all_its_intervals(table):
 
 
 def test_corrected_p_values_and_verdicts_are_of_the_reference_alone(table):
-    assert row(table, THESEUS, "small")["verdict"] is None and row(table, THESEUS, "reference")["verdict"]
+    assert row(table, THESEUS, "small")["verdict"] is None and row(table, THESEUS, "reference")["verdict"] == "worse"
+
+
+def test_few_seeds_leave_intervals_and_p_values_empty(study, runs_of, tested):
+    few = {system: {seed: of[seed] for seed in range(4)} for system, of in VALUES.items()}
+    table = significance(*tested(runs_of(few), study()))
+    for column in ("these_low", "new_high", "inner_low", "p_value", "p_holm", "verdict"):
+        assert table[column].isna().all(), column
+    assert table["difference"].notna().all() and table["seed_sd"].notna().all()
 
 
 def test_what_it_would_take_is_told_where_seeds_show_how_much_they_differ(study, runs_of, tested):

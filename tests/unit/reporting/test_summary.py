@@ -58,6 +58,13 @@ def test_the_sentence_says_how_far_at_what_cost_and_against_what(sentence):
     )
 
 
+def test_a_verdict_is_told_and_where_seeds_are_too_few_for_one(sentence):
+    many = {system: {s: v for s in range(12)} for system, v in (("finetune.big", 0.9), (ENSEMBLE, 0.8))}
+    text = sentence({"rte": many, "sst2": usual()}, {ENSEMBLE: 0.6}, ("rte", "sst2"))
+    assert "(merge.logit_ensemble, 25% of its training FLOPs; verdict: worse)" in text
+    assert text.endswith("2 seeds on sst2 are too few for a verdict.")
+
+
 def test_select_chooses_the_merge_even_where_another_is_better_on_report(sentence):
     text = sentence(usual(), select={THESEUS: 0.6})
     assert "accuracy 0.700 on rte" in text and "(merge.theseus.labelled, 50% of" in text

@@ -25,7 +25,17 @@ def test_comparison_shows_counts_of_what_is_not_there_and_leaves_the_only_pair_o
     assert "rte: accuracy, tiny-into-big" in text
     assert "reference" in lines["finetune.big"] and "0.650" in lines["finetune.big"]
     assert "1/2, 1" in lines["merge.interpolate"] and "−0.100" in lines["merge.interpolate"]
-    assert "nan" not in text.lower()
+    assert "nan" not in text.lower() and "[" not in text and "verdict " not in text
+    assert "2 seeds are too few for intervals, which take 5, and for p values and verdicts, which take 12." in text
+
+
+def test_enough_seeds_have_a_verdict(study, runs_of, compare):
+    values = {
+        "finetune.big": dict.fromkeys(range(12), 0.8),
+        "merge.interpolate.tiny-into-big": dict.fromkeys(range(12), 0.6),
+    }
+    text = _text(terminal.comparison_tables(compare(runs_of(values), study(seeds=12))))
+    assert "worse" in text and "[−0." in text and "too few" not in text
 
 
 def test_status_counts_all_runs_and_tells_why_one_failed(grid, paths, write_run, write_log):

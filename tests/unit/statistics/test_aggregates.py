@@ -21,14 +21,33 @@ def test_scores_are_shares_of_what_the_reference_is_above_one_label_for_all():
         task("a", large=told(0.9, 0.9), merge=told(0.7, 0.8), small=told(0.6, 0.6)),
         task("b", large=told(0.8, 0.8), merge=told(0.8, 0.9), small=told(0.5, 0.5)),
     ]
+    assert all(one.iqm_interval == one.rank_interval == (None, None) for one in aggregate(tasks, {"large": "large"}))
     large, merge, small = aggregate(tasks, dict.fromkeys(("large", "merge", "small"), "large"))
     assert (large.system, large.iqm, large.tasks) == ("large", pytest.approx(1), ("a", "b"))
     # (0.7 - 0.5) / 0.4 = 0.5, 0.75, 1 and 1.3333: the middle two.
     assert merge.iqm == pytest.approx((0.75 + 1) / 2)
     assert small.iqm == pytest.approx((0 + 0.25) / 2)
     assert [one.rank for one in (large, merge, small)] == [1.5, 1.5, 3]  # 1 and 2, 2 and 1
-    assert merge.iqm_interval[0] < merge.iqm < merge.iqm_interval[1]
-    assert merge.rank_interval[0] >= 1 and merge.rank_interval[1] <= 3
+
+
+def test_only_seeds_that_all_tasks_have_count_and_enough_of_them_have_intervals():
+    def tasks(*counts):
+        return [
+            task(
+                name,
+                large=told(*[0.9] * n),
+                merge=told(*[0.7, 0.8, 0.7, 0.8, 0.7, 0.8][:n]),
+                constant={"all": LABELS * 0},
+            )
+            for name, n in zip("ab", counts, strict=True)
+        ]
+
+    references = dict.fromkeys(("large", "merge", "constant"), "large")
+    for one, equal in zip(aggregate(tasks(6, 2), references), aggregate(tasks(2, 2), references), strict=True):
+        assert (one.iqm, one.rank, one.iqm_interval) == (pytest.approx(equal.iqm), equal.rank, (None, None))
+    for one in aggregate(tasks(6, 5), references):
+        assert one.iqm_interval[0] <= one.iqm <= one.iqm_interval[1]
+        assert 1 <= one.rank_interval[0] <= one.rank <= one.rank_interval[1] <= 3
 
 
 def test_a_task_that_the_reference_did_not_learn_does_not_count():

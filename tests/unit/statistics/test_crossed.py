@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from graft.statistics.crossed import Crossed
+from graft.statistics.crossed import SEEDS_FOR_INTERVAL, SEEDS_FOR_TEST, Crossed
 
 N, SEEDS = 200, 6
 RNG = np.random.default_rng(1)
@@ -61,11 +61,18 @@ def test_a_run_for_all_seeds_is_uncertain_by_its_examples_alone(task):
     assert task.of_difference("constant", "large").n_seeds == SEEDS
 
 
-def test_one_seed_of_several_has_no_interval(task):
-    for estimate in (task.of_mean("one"), task.of_difference("one", "large")):
-        assert estimate.n_seeds == 1 and estimate.new is None and estimate.these is None
-    difference = task.of_difference("one", "large")
-    assert difference.p_value is None and difference.inner is None
+@pytest.mark.parametrize("seeds", [1, SEEDS_FOR_INTERVAL - 1, SEEDS_FOR_INTERVAL, SEEDS_FOR_TEST - 1, SEEDS_FOR_TEST])
+def test_few_seeds_have_no_interval_and_some_more_no_p_value(seeds):
+    systems = {"one": told(0.7, seeds), "other": told(0.8, seeds), "constant": {"all": np.zeros(N, int)}}
+    made = Crossed("rte", "accuracy", LABELS, systems, draws=100)
+    for of in (made.of_mean("one"), made.of_difference("one", "other"), made.of_difference("constant", "other")):
+        assert of.n_seeds == seeds
+        assert (of.new is None) == (of.these is None) == (seeds < SEEDS_FOR_INTERVAL)
+    # Of examples alone, but in a table where all others have none it would look more certain than they are.
+    assert (made.of_mean("constant").new is None) == (seeds < SEEDS_FOR_INTERVAL)
+    for difference in (made.of_difference("one", "other"), made.of_difference("constant", "other")):
+        assert (difference.inner is None) == (seeds < SEEDS_FOR_INTERVAL)
+        assert (difference.p_value is None) == (seeds < SEEDS_FOR_TEST)
 
 
 def test_seeds_that_one_of_both_lacks_are_left_out(task):
@@ -76,7 +83,10 @@ def test_seeds_that_one_of_both_lacks_are_left_out(task):
 
 def test_equal_predictions_do_not_differ(task):
     difference = task.of_difference("same", "large")
-    assert (difference.mean, difference.new, difference.p_value) == (0, (0, 0), 1)
+    assert (difference.mean, difference.new) == (0, (0, 0))
+    many = told(0.8, SEEDS_FOR_TEST)
+    made = Crossed("rte", "accuracy", LABELS, {"one": many, "same": many}, draws=100)
+    assert made.of_difference("one", "same").p_value == 1
 
 
 def test_without_runs_there_is_no_estimate(task):
@@ -84,10 +94,9 @@ def test_without_runs_there_is_no_estimate(task):
 
 
 def test_no_interval_leaves_what_the_metric_can_be():
-    rng = np.random.default_rng(2)
-    two = {"0": LABELS, "1": np.where(rng.random(N) < 0.7, LABELS, 1 - LABELS)}
-    low, high = Crossed("rte", "accuracy", LABELS, {"s": two}, draws=1000).of_mean("s").new
-    assert (low, high) == (0, 1)
+    some = {str(s): LABELS if s else 1 - LABELS for s in range(SEEDS_FOR_INTERVAL)}
+    low, high = Crossed("rte", "accuracy", LABELS, {"s": some}, draws=1000).of_mean("s").new
+    assert 0 < low < high == 1
 
 
 def test_predictions_of_other_examples_are_reported():

@@ -3,6 +3,7 @@
 import pytest
 
 from benchmarks.verdicts import World, coverage, false_verdicts, power
+from graft.statistics.crossed import SEEDS_FOR_INTERVAL
 
 
 @pytest.mark.parametrize("world", [World(), World(seed=0.4)], ids=["usual", "seeds differ much"])
@@ -12,7 +13,7 @@ def test_studies_without_effects_have_few_false_verdicts(world):
 
 
 def test_intervals_of_few_seeds_hold_the_truth_where_plain_resampling_does_not():
-    held = coverage(150, 500, World(seed=0.2), "rte", 3)
+    held = coverage(150, 500, World(seed=0.2), "rte", SEEDS_FOR_INTERVAL)
     assert held["mean"] > 0.9 and held["difference"] > 0.9 and held["plain"] < 0.85
 
 

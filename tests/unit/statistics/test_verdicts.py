@@ -1,7 +1,7 @@
 import pytest
 
 from graft.statistics.crossed import Difference
-from graft.statistics.verdicts import carries_verdict, holm, verdict
+from graft.statistics.verdicts import holm, verdict
 
 
 def difference(mean, inner, n_seeds=12, p_value=0.01):
@@ -28,9 +28,3 @@ def test_holm_by_hand():
 )
 def test_verdicts(mean, inner, p_holm, margin, told):
     assert verdict(difference(mean, inner), p_holm, margin, 0.95) == told
-
-
-def test_eleven_seeds_carry_no_verdict():
-    assert carries_verdict(difference(0, (0, 0)))
-    assert not carries_verdict(difference(0, (0, 0), n_seeds=11))
-    assert not carries_verdict(difference(0, (0, 0), p_value=None)) and not carries_verdict(None)

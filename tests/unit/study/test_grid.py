@@ -154,6 +154,28 @@ def test_rivals_are_fine_tunings_and_each_seed_is_in_one_ensemble(rivals):
     assert set(built["fewshot.large"]) == {(name, seed) for name, seed in merges if seed == 4}
 
 
+def test_a_task_may_have_fewer_seeds_than_the_study(rivals):
+    rivals["systems"]["multitask"] = {"methods": {"ties": {}}}
+    whole = Grid(studies.parse(rivals))
+    rivals["tasks"]["rte"]["seeds"] = 2
+    grid = Grid(studies.parse(rivals))
+
+    def seeds(task, system):
+        return [run.seed for run in grid.runs if run.task == task and run.system.name == system]
+
+    assert (seeds("rte", "finetune.large"), seeds("sst2", "finetune.large")) == ([4, 1], [4, 1, 7])
+    assert seeds("rte", "majority") == ["all"] and seeds("rte", "ensemble.large") == [4]
+    # Made of all tasks' fine-tuned models with its seed.
+    assert seeds("rte", "multitask.ties.large") == seeds("sst2", "multitask.ties.large") == [4, 1]
+    steps = graph.of_study(grid)
+    assert ("rte", "finetune.large", 7) not in {step.wildcards for step in steps if step.rule == "finetune_model"}
+    for run in grid.runs:
+        assert evaluation(run).fingerprint(grid) == evaluation(run).fingerprint(whole)
+    rivals["tasks"]["rte"]["seeds"] = 1
+    lacking = [run.id for run in Grid(studies.parse(rivals)).runs if run.system.program == "ensemble"]
+    assert lacking == [f"{task}/ensemble.large/seed-4" for task in rivals["tasks"] if task != "rte"]
+
+
 def test_warm_starts_begin_at_the_systems_that_they_are_named_for(rivals):
     grid, way = Grid(studies.parse(rivals)), "spacewise.labelled.small-into-large"
     starts = {

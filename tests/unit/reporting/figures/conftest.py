@@ -23,11 +23,31 @@ SYSTEMS = {
 
 
 @pytest.fixture
-def source(study, runs_of, compare, paths):
-    """A study with every kind of system, two seeds each."""
-    values = {name: {"all": mean} if mean == 0.5 else {0: mean, 1: mean + 0.01} for name, (mean, _) in SYSTEMS.items()}
-    runs = runs_of(values, flops={name: flops for name, (_, flops) in SYSTEMS.items()})
-    return Source(Grid(study()), paths, compare(runs, study()), runs)
+def source_of(study, runs_of, compare, paths):
+    """A study with every kind of system and so many seeds of each."""
+
+    def made(seeds):
+        values = {
+            name: {"all": mean} if mean == 0.5 else {seed: mean + 0.01 * (seed % 2) for seed in range(seeds)}
+            for name, (mean, _) in SYSTEMS.items()
+        }
+        runs = runs_of(values, flops={name: flops for name, (_, flops) in SYSTEMS.items()})
+        own = study(seeds=seeds)
+        return Source(Grid(own), paths, compare(runs, own), runs)
+
+    return made
+
+
+@pytest.fixture
+def source(source_of):
+    return source_of(2)
+
+
+def hollow(axis):
+    """Points of the dots of single seeds."""
+    return [
+        point for line in axis.lines if line.get_markerfacecolor() == "none" for point in line.get_xydata().tolist()
+    ]
 
 
 @pytest.fixture

@@ -5,7 +5,7 @@ import pytest
 from matplotlib.text import Text
 
 from graft.reporting.figures import cost
-from tests.unit.reporting.figures.conftest import SYSTEMS
+from tests.unit.reporting.figures.conftest import SYSTEMS, hollow
 
 
 @pytest.fixture
@@ -79,6 +79,14 @@ def test_the_axis_is_written_as_the_tables_are(data):
     figure.draw_without_rendering()
     ticks = [text.get_text() for text in figure.axes[0].get_xticklabels(which="both") if text.get_text()]
     assert ticks and all(tick[0].isdigit() and "e" in tick for tick in ticks)
+
+
+def test_few_seeds_are_dots_and_enough_of_them_an_interval(source_of):
+    (few,), (many,) = (cost.draw_training(cost.training(source_of(seeds))).axes for seeds in (4, 5))
+    low, high = few.get_ylim()
+    # The majority costs nothing and is a line.
+    assert len(hollow(few)) == 4 * (len(SYSTEMS) - 1) and all(low < y < high for _, y in hollow(few))
+    assert not few.collections and not hollow(many) and len(many.collections) == len(SYSTEMS) - 1
 
 
 def test_the_reference_is_reported(data):

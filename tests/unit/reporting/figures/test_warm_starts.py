@@ -19,5 +19,7 @@ def test_warm_starts_are_curves_by_arm(study, paths, runs_of, compare):
     data = warm_starts.data(Source(grid, paths, compare(runs, made), runs))
     figure = warm_starts.draw(data)
     assert isinstance(data, pd.DataFrame) and set(data["steps"]) == {0, 10, 20}
+    dots = [line for axis in figure.axes for line in axis.lines if line.get_marker() == "."]
+    assert set(data["dots"]) == {"0.5 0.6"} and len(dots) == 2 * len(data)
     assert [axis.get_xlabel() for axis in figure.axes] == ["steps", "training FLOPs, all"]
     assert {text.get_text() for text in figure.legends[0].get_texts()} == {*data["arm"], "reference"}

@@ -1,3 +1,4 @@
+import pandas as pd
 import pytest
 
 from graft.reporting.page import answers
@@ -29,9 +30,11 @@ def test_the_question_names_the_pair(grid):
 def test_without_a_verdict_the_answer_says_why(told):
     assert told({BIG: {0: 0.9, 1: 0.9}, THESEUS: {0: 0.81, 1: 0.81}}) == [
         "On rte the best merge, chosen on select (merge.theseus.labelled), reaches 90% of the fine-tuned big (accuracy "
-        "0.810 of 0.900) at 4% of its training FLOPs and 100% of its inference FLOPs; the difference is −9.0 points "
-        "[−10.8, −7.5], without a verdict (2 seeds)."
+        "0.810 of 0.900) at 4% of its training FLOPs and 100% of its inference FLOPs; the difference is −9.0 points, "
+        "without a verdict (2 seeds)."
     ]
+    (answer,) = told({BIG: dict.fromkeys(range(5), 0.9), THESEUS: dict.fromkeys(range(5), 0.81)}, seeds=5)
+    assert answer.endswith("the difference is −9.0 points [−10.8, −7.5], without a verdict (5 seeds).")
 
 
 def test_the_answer_gives_the_references_mean_as_its_row_of_the_table_does(told):
@@ -90,12 +93,23 @@ def test_all_that_limits_a_study_is_reported(study, runs_of, compare):
     told = " ".join(answers.warnings(compare(runs, made), runs, (), Grid(made)))
     for said in (
         "Of 3 runs 1 failed and 1 are missing",
-        "1 seed is too few for a verdict, which needs 12",
+        "1 seed is too few for intervals, which take 5, and for p values and verdicts, which take 12.",
         "A single task says nothing about others",
         "big: big has seen it",
         "different versions of the code: a, b",
     ):
         assert said in told, said
+
+
+def test_each_number_of_seeds_that_is_too_few_is_reported_with_its_tasks(grid):
+    rows = [
+        {"task": task, "system": BIG, "kind": "finetune", "n_seeds": seeds, "n_expected": 12, "n_failed": 0}
+        | {"n_missing": 0, "degenerate": 0}
+        for task, seeds in (("a", 12), ("b", 3), ("c", 5), ("d", 3))
+    ]
+    told = answers.warnings(pd.DataFrame(rows), pd.DataFrame(), (), grid)
+    assert told[0].startswith("3 seeds on b and d are too few for intervals, which take 5, and for p values")
+    assert told[1] == "5 seeds on c are too few for p values and verdicts, which take 12."
 
 
 def test_an_empty_study_has_no_answer(told):

@@ -109,7 +109,7 @@ def test_controls_that_were_not_beaten_stand_before_everything(page):
 def test_a_study_of_nothing_but_one_run_has_a_report(page):
     text = page({"finetune.big": {0: 0.9}})
     assert "On rte there is no answer: no merge has finished." in text
-    assert "One seed gives no intervals" in text and "A single task says nothing about others." in text
+    assert "1 seed is too few for intervals" in text and "A single task says nothing about others." in text
     assert "Missing runs" in text and "not started" in text and "None" not in re.sub(r"<script>.*?</script>", "", text)
 
 
