@@ -151,8 +151,7 @@ def merge_with_own_head(inputs: PairInputs, system: System, out: Path, report: R
     merger = methods.implementation(merge.method)()
     state = merger.prepare(inputs.parts(merge))
     folder, inherited = inputs.system(inputs.finetuned, inputs.seed)
-    model = load_classifier(folder)
-    small_head = split_classifier(model)[1]
+    small_head = split_classifier(load_classifier(folder).to(inputs.device))[1]
     strengths = merge.options.grid(inputs.seed)
     large = load_encoder(inputs.large_folder).to(inputs.device)
     tried = 0
@@ -168,7 +167,7 @@ def merge_with_own_head(inputs: PairInputs, system: System, out: Path, report: R
         hidden = features.cls_states(large, inputs.tokens("select"), inputs.max_tokens)
         tried += 1
         report(tried, len(strengths), f"strength {point.strength:.3f}")
-        return inputs.score(head_logits(head, torch.from_numpy(hidden)))
+        return inputs.score(head_logits(head, torch.from_numpy(hidden).to(inputs.device)).cpu())
 
     choice = search([Point(s) for s in strengths], score)
     save_classifier(*made(choice.chosen.strength), inputs.large_folder, inputs.row.labels, out)

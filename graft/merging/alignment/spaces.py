@@ -84,13 +84,13 @@ def fit_spaces(parts: Parts, fit: Fit, residual: str = "pooled", heads: bool = F
 
     def gains(small_norm: str, large_norm: str) -> tuple[Tensor, Tensor]:
         small, large = parts.small_pretrained[f"{small_norm}.weight"], parts.large[f"{large_norm}.weight"]
-        return small.double().cpu(), large.double().cpu()
+        return small.double(), large.double()
 
     def read_by(linear: str, m: int, g: int) -> Moments:
         """Moments of a linear layer's output, with the image of the direction that its input lacks."""
         missing = gains(norm_before(m), norm_before(g))
         small, large = (
-            body[f"{layer_prefix(layer)}attention.self.{linear}.weight"].double().cpu() @ gain
+            body[f"{layer_prefix(layer)}attention.self.{linear}.weight"].double() @ gain
             for body, layer, gain in zip((parts.small_pretrained, parts.large), (m, g), missing, strict=True)
         )
         return seen(m, g, f"{linear}.out").centred().with_direction(small, large, RESTORED)
@@ -166,7 +166,7 @@ def _projection(parts: Parts, place: Place) -> Tensor:
             f"residual fit_dense: the small model's projection is {list(projection.shape)}, made for a teacher "
             f"{len(projection)} wide; this large model is {parts.large_shape.width} wide: use pooled instead"
         )
-    return projection.double().cpu().T
+    return projection.double().T
 
 
 def norm_before(layer: int) -> str:

@@ -60,10 +60,10 @@ class Functional:
         before = encoder_of(parts.small_pretrained, parts.small_shape)
         after = encoder_of(parts.small_finetuned, parts.small_shape)
         changes: dict[str, list[Tensor]] = {}
-        for batch in _on(before.device, along(parts.texts, parts.report, "batches read by the small models")):
+        for batch in along(parts.texts, parts.report, "batches read by the small models"):
             outputs = [_outputs(model, batch) for model in (before, after)]
             for name, output in outputs[1].items():
-                changes.setdefault(name, []).append((output - outputs[0][name]).cpu())
+                changes.setdefault(name, []).append(output - outputs[0][name])
         return Prepared(parts, maps, {name: torch.cat(seen) for name, seen in changes.items()})
 
     @torch.no_grad()
@@ -73,7 +73,7 @@ class Functional:
         if strength == 0:
             return {name: tensor.clone() for name, tensor in parts.large.items()}
         plain, merged = (encoder_of(parts.large, parts.large_shape) for _ in range(2))
-        walk = [_Walk(plain, merged, batch) for batch in _on(plain.device, parts.texts)]
+        walk = [_Walk(plain, merged, batch) for batch in parts.texts]
         if parts.options.embedding_delta:
             _move_embeddings(state, walk, merged, strength)
         source = {g: m for m, g in parts.depth_map}
@@ -163,8 +163,8 @@ def _plain_pass(walk: Sequence[_Walk], block: nn.Module) -> dict[str, tuple[Tens
 
 
 def _real(walk: Sequence[_Walk], batches: Sequence[Tensor]) -> Tensor:
-    """Concatenate padded tensors into [real tokens, units], in float64 on the CPU."""
-    return torch.cat([x[texts.real] for x, texts in zip(batches, walk, strict=True)]).cpu().double()
+    """Concatenate padded tensors into [real tokens, units], in float64."""
+    return torch.cat([x[texts.real] for x, texts in zip(batches, walk, strict=True)]).double()
 
 
 def _refit_linears(
@@ -172,7 +172,7 @@ def _refit_linears(
 ) -> None:
     """Refit linear layers so that on inputs `merged` each gives its old output on `plain` plus its change."""
     came_in = merged - plain
-    wanted = torch.cat([c - came_in @ x.weight.double().cpu().T for c, x in zip(changes, linears, strict=True)], dim=1)
+    wanted = torch.cat([c - came_in @ x.weight.double().T for c, x in zip(changes, linears, strict=True)], dim=1)
     mean, centred = merged.mean(0), merged - merged.mean(0)
     centred *= centred.square().sum(0) > CONSTANT * merged.square().sum(0)
     cross = centred.T @ (wanted - wanted.mean(0))
@@ -190,14 +190,9 @@ def _refit_norm(norm: nn.LayerNorm, made: Tensor, wanted: Tensor) -> None:
     variance = centred.square().sum(0)
     varies = variance > CONSTANT * made.square().sum(0)
     slope = torch.where(varies, (centred * wanted).sum(0) / torch.where(varies, variance, 1.0), 1.0)
-    gain, bias = norm.weight.double().cpu(), norm.bias.double().cpu()
+    gain, bias = norm.weight.double(), norm.bias.double()
     norm.weight.copy_(slope * gain)
     norm.bias.copy_(slope * (bias - made.mean(0)) + wanted.mean(0))
-
-
-def _on(device: torch.device, texts: Iterable[Batch]) -> Iterator[Batch]:
-    for batch in texts:
-        yield {name: tensor.to(device) for name, tensor in batch.items()}
 
 
 @torch.no_grad()

@@ -54,7 +54,7 @@ class OTFusion(Method):
         stream = maps.residual[EMBEDDINGS]
         moved |= dict(_rows(parts, EMBEDDING_NORM, EMBEDDING_NORM, stream))
         moved |= {name: _small(parts, name) @ stream.forward for name in EMBEDDING_TABLES}
-        deltas = {name: tensor - parts.large[name].double().cpu() for name, tensor in moved.items()}
+        deltas = {name: tensor - parts.large[name].double() for name, tensor in moved.items()}
         return Deltas(parts.large, deltas, maps.missed)
 
 
@@ -69,4 +69,4 @@ def _rows(parts: Parts, source: str, target: str, maps: Maps) -> Iterator[tuple[
 
 
 def _small(parts: Parts, name: str) -> Tensor:
-    return parts.small_finetuned[name].double().cpu()
+    return parts.small_finetuned[name].double()
