@@ -70,15 +70,22 @@ class Parts:
 
 
 class Method(Protocol):
-    """A merge method in two halves."""
+    """A merge method in two halves, the first of which may build on maps."""
 
-    def prepare(self, parts: Parts) -> Any:
-        """The expensive half, once per task, pair and seed; raises ValueError naming a tensor of unexpected shape."""
+    def fit_maps(self, parts: Parts) -> Any:
+        """All that `prepare` needs of the two pre-trained models alone, whatever the fine-tuning; None: nothing."""
+        return None
+
+    def prepare(self, parts: Parts, maps: Any = None) -> Any:
+        """The expensive half, once per task, pair and seed, which fits the maps unless they are given.
+
+        Raises ValueError naming a tensor of unexpected shape.
+        """
 
     def apply(self, state: Any, strength: float) -> dict[str, Tensor]:
         """The whole merged body in the large shape and dtype; at strength 0 the large model's tensors exactly.
 
-        By default, `state` holds the changes at strength 1, as Deltas.
+        Unchanged tensors may be the large body's own. By default, `state` holds the changes at strength 1, as Deltas.
         """
         return add(state, strength)
 

@@ -38,14 +38,15 @@ class SpaceMaps:
 
     `residual` has a map for EMBEDDINGS and for each (small layer, large layer, site), all the same if the stream was
     pooled. `inner` has one for each (small layer, large layer, space). `writes`: by LayerNorm site, the forward map
-    [w_S, w_L] of what is added to the stream before that LayerNorm. `missed`: by space, the share of the large
-    activations' variance that the mapped small ones miss: over all sites together if they share one map, otherwise
-    averaged over sites.
+    [w_S, w_L] of what is added to the stream before that LayerNorm. `sums`: the moments. `missed`: by space, the share
+    of the large activations' variance that the mapped small ones miss: over all sites together if they share one map,
+    otherwise averaged over sites.
     """
 
     residual: Mapping[Place, Maps]
     inner: Mapping[tuple[int, int, str], Maps]
     writes: Mapping[Place, Tensor]
+    sums: Mapping[str, Tensor]
     missed: Mapping[str, float]
 
     def entry(self, m: int, g: int, linear: str) -> Maps:
@@ -146,7 +147,7 @@ def fit_spaces(parts: Parts, fit: Fit, residual: str = "pooled", heads: bool = F
         for place in places
     }
     shares = {f"missed.{space}": sum(found) / len(found) for space, found in gaps.items()}
-    return SpaceMaps(streams, inner, writes, shares)
+    return SpaceMaps(streams, inner, writes, parts.sums, shares)
 
 
 def _projection(parts: Parts, place: Place) -> Tensor:

@@ -30,7 +30,7 @@ class Grow(Method):
     2310.07999).
     """
 
-    def prepare(self, parts: Parts) -> Deltas:
+    def prepare(self, parts: Parts, maps: None = None) -> Deltas:
         """Compute grown - large for every tensor but the pooler, float64, and the error of growing."""
         check_parts(parts)
         with parts.device:  # where tensors are made that are no copies
