@@ -14,7 +14,7 @@ import numpy as np
 from graft.registry.alignments import EASY_RIDGE, PLANS
 from graft.registry.shapes import Shape
 
-# Columns of a Gram matrix that are computed at once, from the diagonal down; the rest mirrors them.
+# Columns of a Gram matrix that are computed at once, from the diagonal down.
 GRAM_BLOCK = 384
 BACKWARD_AND_FORWARD = 3  # a backward pass has two products for each product of the forward pass
 

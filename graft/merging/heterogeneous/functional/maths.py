@@ -87,15 +87,19 @@ class Functional(Method):
         maps = maps or self.fit_maps(parts)
         before = encoder_of(parts.small_pretrained, parts.small_shape)
         after = encoder_of(parts.small_finetuned, parts.small_shape)
-        changes: dict[str, list[Tensor]] = {}
+        changes: dict[str, Tensor] = {}
+        count, done = sum(int(batch["attention_mask"].sum()) for batch in parts.texts), 0
         for batch in along(parts.texts, parts.report, "batches read by the small models"):
-            outputs = [_outputs(model, batch) for model in (before, after)]
-            for name, output in outputs[1].items():
-                changes.setdefault(name, []).append(output - outputs[0][name])
+            was, now = (_outputs(model, batch) for model in (before, after))
+            for name, output in now.items():
+                if name not in changes:
+                    changes[name] = output.new_empty(count, output.shape[1])
+                torch.sub(output, was[name], out=changes[name][done : done + len(output)])
+            done += len(output)
         plain = encoder_of(parts.large, parts.large_shape)
         # The moments have done their work, and the body is the model's.
         parts = replace(parts, moments=None, large=plain.state_dict())
-        return Prepared(parts, maps, plain, {name: torch.cat(changes.pop(name)) for name in list(changes)})
+        return Prepared(parts, maps, plain, changes)
 
     @torch.no_grad()
     def apply(self, state: Prepared, strength: float) -> dict[str, Tensor]:
@@ -225,13 +229,12 @@ def _refit_linears(
             gram[start:, start:end].addmm_(centred[:, start:].T, centred[:, start:end])
         cross[:-1].addmm_(centred.T, seen)
         cross[-1] += seen.sum(0) / count
-    gram = gram.tril() + gram.tril(-1).T
     pushed, *mapped = cross.split(columns, dim=1)
     wanted = torch.cat([one @ exit for one, exit in zip(mapped, exits, strict=True)], dim=1)
     wanted -= pushed if narrow else pushed @ weight.T
     variance = gram.diagonal()
     varies = variance > CONSTANT * (variance + count * mean.square())
-    solution = affine.ridge_map(gram * torch.outer(varies, varies), wanted[:-1] * varies[:, None], count, ridge)
+    solution = affine.ridge_map(gram.mul_(torch.outer(varies, varies)), wanted[:-1] * varies[:, None], count, ridge)
     offset = wanted[-1] - mean @ solution
     sizes = [linear.out_features for linear in linears]
     for linear, more, bias in zip(linears, solution.split(sizes, dim=1), offset.split(sizes), strict=True):

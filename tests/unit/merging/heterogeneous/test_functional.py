@@ -65,8 +65,9 @@ def test_without_the_correction_changes_would_count_twice(related, monkeypatch):
     assert (found - wanted).norm() / wanted.norm() > 0.05
 
 
+@pytest.mark.parametrize("ridge", [0.3, 5e-5], ids=["cholesky", "eigenvalues"])
 @pytest.mark.parametrize("outputs", [(4, 3), (20, 9)], ids=["narrow", "wide"])
-def test_refitted_layers_are_least_squares_of_all_tokens_at_once(outputs, monkeypatch):
+def test_refitted_layers_are_least_squares_of_all_tokens_at_once(outputs, ridge, monkeypatch):
     monkeypatch.setattr(functional, "GRAM_BLOCK", 5)
     monkeypatch.setattr(functional, "AT_A_TIME", 16)
     generator = torch.Generator().manual_seed(2)
@@ -74,7 +75,7 @@ def test_refitted_layers_are_least_squares_of_all_tokens_at_once(outputs, monkey
     def random(*size):
         return torch.randn(*size, generator=generator, dtype=torch.float64)
 
-    tokens, inputs, ridge = 50, 17, 0.3
+    tokens, inputs = 50, 17
     merged, plain = random(tokens, inputs) + 3, random(tokens, inputs)
     merged[:, 4] = 2.0  # a constant input, which no weight may read
     linears = [torch.nn.Linear(inputs, size, dtype=torch.float64).requires_grad_(False) for size in outputs]
