@@ -1,14 +1,15 @@
-"""What the closed forms of merging TinyBERT-4L into BERT-base take: time, memory, and how far products are from peak.
+"""What the closed forms of merging TinyBERT-4L into BERT-base take: time, memory, and how far they are from peak.
 
 Random weights of the two shapes, and moments of related random activations: neither time nor memory depends on what
 they say. Each method has a process of its own, so that its peak memory is its own. Printed, for one thread unless more
-are asked for: seconds of the maps between the two pre-trained models, of `prepare` given these, and of each strength;
-the share of the time that their FLOPs would take as products of large float64 matrices, timed in the same process; and
-by what factor ten controls, heads or seeds that share the maps take less than if each fitted its own.
+are asked for: processor seconds of the maps between the two pre-trained models, of `prepare` given these, and of one
+strength; the seconds that all their FLOPs would take as products of large float64 matrices, timed in the same process,
+and these as a share of the former (passes of models are in float32, which is faster); by what factor ten controls,
+heads or seeds that share the maps take less than if each fitted its own; the memory of the maps; and the peak memory.
 
-    python -m benchmarks.closed_forms [--tokens 2000] [--threads 1] [--layers 12] [METHOD ...]
+    python -m benchmarks.closed_forms [--tokens 2000] [--threads 1] [--layers 6] [METHOD ...]
 
-By default the large model has 6 of BERT-base's 12 layers, and functional reads a fifth of its 10,000 tokens.
+BERT-base has 12 layers, and functional reads 10,000 tokens: `--layers 12 --tokens 10000`, which takes minutes.
 """
 
 import argparse
@@ -17,7 +18,7 @@ import resource
 import time
 from collections.abc import Callable
 from dataclasses import replace
-from typing import NamedTuple, TypeVar
+from typing import Any, NamedTuple, TypeVar
 
 import torch
 from rich.console import Console
@@ -32,7 +33,7 @@ from graft.registry.depth import DepthMap
 from graft.registry.shapes import Shape
 
 # With the options of config.yaml.
-OPTIONS = {
+OPTIONS: dict[str, dict[str, Any]] = {
     "theseus": {},
     "spacewise": {"map_ridge": 0.1, "depth": "spread"},
     "functional": {"map_ridge": 0.03, "fit_ridge": 0.1},
@@ -63,12 +64,9 @@ def random_body(shape: Shape, seed: int) -> dict[str, torch.Tensor]:
 def random_moments(large: Shape, depth_map: DepthMap) -> dict[str, torch.Tensor]:
     """The same moments at every site of one width, of activations that are linearly related."""
     found, generator = {}, torch.Generator().manual_seed(0)
-    for width in ((SMALL.width, large.width), (SMALL.ffn, large.ffn)):
-        seen = torch.randn(2 * width[1], width[0], generator=generator)
-        other = seen @ torch.randn(width, generator=generator) + torch.randn(
-            2 * width[1], width[1], generator=generator
-        )
-        found[width[0]] = Moments.of(seen, other, grams=True)
+    for narrow, wide in ((SMALL.width, large.width), (SMALL.ffn, large.ffn)):
+        seen, noise = (torch.randn(2 * wide, units, generator=generator) for units in (narrow, wide))
+        found[narrow] = Moments.of(seen, seen @ torch.randn(narrow, wide, generator=generator) + noise, grams=True)
     named = found[SMALL.width].tensors(EMBEDDINGS) | {f"{EMBEDDINGS}.spread": torch.ones(2)}
     for m, g in depth_map:
         for site in {site for sites in LINEARS.values() for site in sites} | set(NORMS.values()):
@@ -131,17 +129,8 @@ def main() -> None:
     parser.add_argument("--layers", type=int, default=6, help="of the large model")
     parser.add_argument("--threads", type=int, default=1)
     args = parser.parse_args()
-    columns = (
-        "maps",
-        "prepare",
-        "a strength",
-        "at peak",
-        "its share",
-        f"{SHARING} sharing",
-        "maps' memory",
-        "peak memory",
-    )
-    table = Table("method", *columns)
+    columns = "method", "maps", "prepare", "strength", "at peak", "share", f"{SHARING} share", "maps", "peak"
+    table = Table(*columns)
     for method in args.methods or OPTIONS:
         with multiprocessing.get_context("spawn").Pool(1) as pool:
             one = pool.apply(measure, (method, args.layers, args.tokens, args.threads))
@@ -149,9 +138,9 @@ def main() -> None:
         saved = SHARING * (one.maps + one.prepare) / (one.maps + SHARING * one.prepare)
         seconds = (f"{value:.1f} s" for value in (one.maps, one.prepare, one.strength, one.peak))
         table.add_row(
-            method, *seconds, f"{one.peak / spent:.2f}", f"{saved:.1f} x", f"{one.map_gb:.2f} GB", f"{one.gb:.2f} GB"
+            method, *seconds, f"{one.peak / spent:.2f}", f"x{saved:.1f}", f"{one.map_gb:.2f} GB", f"{one.gb:.2f} GB"
         )
-    Console().print(f"{args.layers} layers, {args.tokens} tokens, {args.threads} threads", table)
+    Console(width=100).print(f"{args.layers} layers, {args.tokens} tokens, {args.threads} threads", table)
 
 
 if __name__ == "__main__":
