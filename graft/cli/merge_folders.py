@@ -284,7 +284,7 @@ def _carry_out(order: Order, plan: Plan, given: _Given, fit: _FitTexts | None, r
         count = _counted(report, plan.texts, "texts compared")
         parts = replace(parts, moments=calibrate(small, given.large, parts.depth_map, compared, count))
     merger = methods.implementation(plan.options.name)()
-    state = merger.prepare(parts)
+    state = merger.prepare(parts.to(order.device))
     report(0, 0, "adding up the merged weights")
     merged = merger.apply(state, order.strength)
     if fit is not None:

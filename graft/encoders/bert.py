@@ -48,7 +48,8 @@ def bert_config(shape: Shape) -> BertConfig:
 def encoder_of(body: Mapping[str, Tensor], shape: Shape) -> BertModel:
     """Build an encoder from a body, in eval mode, on the body's device and in its dtype."""
     example = next(iter(body.values()))
-    model = BertModel(bert_config(shape)).to(example.device, example.dtype)
+    with example.device:
+        model = BertModel(bert_config(shape)).to(example.dtype)
     model.load_state_dict(body)
     return model.eval()
 

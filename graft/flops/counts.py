@@ -14,6 +14,8 @@ import numpy as np
 from graft.registry.alignments import EASY_RIDGE, PLANS
 from graft.registry.shapes import Shape
 
+# Columns of a Gram matrix that are computed at once, from the diagonal down.
+GRAM_BLOCK = 384
 BACKWARD_AND_FORWARD = 3  # a backward pass has two products for each product of the forward pass
 
 
@@ -178,6 +180,26 @@ def solve_flops(size: int, columns: int, ridge: float) -> int:
     if ridge >= EASY_RIDGE:
         return cholesky_flops(size) + 2 * size**2 * columns
     return eigen_flops(size) + 4 * size**2 * columns
+
+
+def gram_flops(rows: int, size: int) -> int:
+    """FLOPs of a Gram matrix [size, size] of `rows` rows; only blocks on and below the diagonal are computed."""
+    return sum(2 * rows * (size - start) * min(GRAM_BLOCK, size - start) for start in range(0, size, GRAM_BLOCK))
+
+
+def weights_first(inputs: int, outputs: int) -> bool:
+    """Whether X^T (Y W^T) takes less than (X^T Y) W^T for X and Y [many, inputs] and W [outputs, inputs]."""
+    return 2 * outputs < inputs
+
+
+def refit_flops(tokens: int, inputs: int, outputs: list[tuple[int, int]], ridge: float) -> int:
+    """FLOPs of refitting linear layers that share their inputs on some tokens; outputs of the small and large one."""
+    small, large = (sum(widths) for widths in zip(*outputs, strict=True))
+    first = weights_first(inputs, large)
+    cross = 2 * tokens * inputs * (small + (2 * large if first else inputs))
+    # With a row for the means.
+    mapped = 2 * (inputs + 1) * (sum(one * other for one, other in outputs) + (not first) * inputs * large)
+    return gram_flops(tokens, inputs) + cross + mapped + solve_flops(inputs, large, ridge)
 
 
 def affine_flops(small: int, large: int, ridge: float) -> int:

@@ -4,7 +4,7 @@ import functools
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 import torch
@@ -14,7 +14,7 @@ from graft.encoders import features
 from graft.encoders.bert import load_classifier, load_encoder
 from graft.encoders.inference import pass_flops
 from graft.flops.counts import classifier_flops, head_flops
-from graft.io.progress import Report
+from graft.io.progress import Report, silent
 from graft.making.composites import COMPOSITES
 from graft.making.pair_inputs import Built, PairInputs
 from graft.merging.classifier_heads.fitting import fit_heads
@@ -26,7 +26,10 @@ from graft.merging.selection import Point, search
 from graft.registry import methods
 from graft.study import runs
 from graft.study.grid_systems import System
+from graft.study.steps.calibrate import Calibrate
 from graft.study.steps.sweep import Sweep
+
+Made = TypeVar("Made")
 
 
 @dataclass(frozen=True)
@@ -43,16 +46,49 @@ class Swept:
     body: Callable[[float], dict[str, Tensor]]
 
 
+# The merged body at any strength, and the method's diagnostics.
+Bodies = tuple[Callable[[float], dict[str, Tensor]], dict[str, float]]
+# Of this process: maps, as many as the default study uses in turn, and the last merge.
+_MAPS: dict[Any, Any] = {}
+_BODIES: dict[Any, Bodies] = {}
+_MAPS_KEPT = 4
+
+
+def remembered(memo: dict[Any, Made], key: Any, size: int, make: Callable[[], Made]) -> Made:
+    """Return what `make` makes, or made for this key, if that is among the `size` used last."""
+    found = memo.pop(key, None)
+    for old in list(memo)[: max(0, len(memo) + 1 - size)]:
+        del memo[old]
+    memo[key] = make() if found is None else found
+    return memo[key]
+
+
+def bodies(inputs: PairInputs, merge: str, report: Report = silent) -> Bodies:
+    """Prepare a merge, unless it was the last one of this process; its controls and other seeds share its maps."""
+    grid, pair = inputs.grid, inputs.pair.name
+    way, place = grid.merges[merge], (inputs.paths.root, inputs.device)
+    assert isinstance(way.options, Weights)
+    options = way.options
+    between = Calibrate(inputs.task, pair, options.depth).fingerprint(grid), options, *place
+
+    def made() -> Bodies:
+        merger, parts = methods.implementation(way.method)(), replace(inputs.parts(way), report=report)
+        state = merger.prepare(parts, remembered(_MAPS, between, _MAPS_KEPT, lambda: merger.fit_maps(parts)))
+        # A body that is computed, not just added up, is kept; of others the one tried last, which is often chosen.
+        costly = options.flops(inputs.small_shape, inputs.large_shape, 1).apply
+        kept = functools.lru_cache(len(options.grid(inputs.seed)) if costly else 1)
+        return kept(functools.partial(merger.apply, state)), dict(getattr(state, "diagnostics", {}))
+
+    return remembered(_BODIES, (Sweep(inputs.task, merge, pair, inputs.seed).fingerprint(grid), *place), 1, made)
+
+
 def sweep(inputs: PairInputs, merge: str, report: Report) -> Swept:
     """Run the texts through a merged body at every strength other than 0."""
     way = inputs.grid.merges[merge]
     strengths = [s for s in way.options.grid(inputs.seed) if s != 0]
     rows = inputs.fit_rows(way.settings.fit_rows)
     assert isinstance(way.options, Weights)
-    merger = methods.implementation(way.method)()
-    state = merger.prepare(replace(inputs.parts(way), report=report))
-    # The strength tried last is often the one chosen.
-    body = functools.lru_cache(maxsize=1)(functools.partial(merger.apply, state))
+    body, diagnostics = bodies(inputs, merge, report)
     model = load_encoder(inputs.large_folder).to(inputs.device)
     states: dict[str, np.ndarray] = {}
     for number, strength in enumerate(strengths):
@@ -73,19 +109,14 @@ def sweep(inputs: PairInputs, merge: str, report: Report) -> Swept:
         f"{name}/fit": inputs.passes(inputs.large_shape, "train", rows, len(strengths)),
         f"{name}/select": inputs.passes(inputs.large_shape, "select", times=len(strengths)),
     }
-    return Swept(states, parts, dict(state.diagnostics), body)
+    return Swept(states, parts, diagnostics, body)
 
 
 def read_sweep(inputs: PairInputs, merge: str) -> Swept:
-    """Read the results of the program `sweep`; `body` prepares the merge again."""
+    """Read the results of the program `sweep`; `body` prepares the merge again, unless this process just did."""
     folder, made = inputs.finished(Sweep(inputs.task, merge, inputs.pair.name, inputs.seed))
-    way = inputs.grid.merges[merge]
-    merger = methods.implementation(way.method)()
-
-    def body(strength: float) -> dict[str, Tensor]:
-        return merger.apply(merger.prepare(inputs.parts(way)), strength)
-
-    return Swept(features.load_states(folder), made["train_flops_parts"], made["diagnostics"], body)
+    states = features.load_states(folder)
+    return Swept(states, made["train_flops_parts"], made["diagnostics"], lambda s: bodies(inputs, merge)[0](s))
 
 
 def merge_with_head(inputs: PairInputs, system: System, out: Path, report: Report) -> Built:
@@ -148,17 +179,15 @@ def merge_with_own_head(inputs: PairInputs, system: System, out: Path, report: R
     """Make `interpolate`: body and head are interpolated together, so each strength is scored as a whole classifier on
     `select`."""
     merge = inputs.merge(system)
-    merger = methods.implementation(merge.method)()
-    state = merger.prepare(inputs.parts(merge))
+    merged, _ = bodies(inputs, system.merge)
     folder, inherited = inputs.system(inputs.finetuned, inputs.seed)
-    model = load_classifier(folder)
-    small_head = split_classifier(model)[1]
+    small_head = split_classifier(load_classifier(folder).to(inputs.device))[1]
     strengths = merge.options.grid(inputs.seed)
     large = load_encoder(inputs.large_folder).to(inputs.device)
     tried = 0
 
     def made(strength: float) -> tuple[dict[str, Tensor], Head]:
-        body = merger.apply(state, strength)
+        body = merged(strength)
         return body, interpolated_head(small_head, body, strength)
 
     def score(point: Point) -> float:
@@ -168,7 +197,7 @@ def merge_with_own_head(inputs: PairInputs, system: System, out: Path, report: R
         hidden = features.cls_states(large, inputs.tokens("select"), inputs.max_tokens)
         tried += 1
         report(tried, len(strengths), f"strength {point.strength:.3f}")
-        return inputs.score(head_logits(head, torch.from_numpy(hidden)))
+        return inputs.score(head_logits(head, torch.from_numpy(hidden).to(inputs.device)).cpu())
 
     choice = search([Point(s) for s in strengths], score)
     save_classifier(*made(choice.chosen.strength), inputs.large_folder, inputs.row.labels, out)

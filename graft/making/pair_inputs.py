@@ -122,7 +122,7 @@ class PairInputs:
         return options
 
     def parts(self, merge: Merge) -> Parts:
-        """Inputs of a merge: bodies, depth map, options and, if the method needs them, moments and texts."""
+        """Inputs of a merge, on the job's device: bodies, depth map, options and, if needed, moments and texts."""
         moments = None
         name, layers = merge.options.depth, (self.small_shape.layers, self.large_shape.layers)
         if merge.depth:
@@ -146,7 +146,7 @@ class PairInputs:
             texts=self.texts(merge),
             projections=projections_of(self.small_folder),
         )
-        return extended(parts) if name == "extend" else parts
+        return (extended(parts) if name == "extend" else parts).to(self.device)
 
     def texts(self, merge: Merge) -> list[Batch]:
         """Batches of the calibration texts, for methods that need them; empty for others."""

@@ -62,8 +62,10 @@ def calibrate(
     for name, moment in sums.items():
         if not torch.isfinite(moment.cross).all():
             raise ValueError(f"calibration: activations at {name} are not finite; one of the two models is damaged")
-    named = {name: (spread / sums[name.removesuffix(SPREAD)].count).cpu() for name, spread in spreads.items()}
-    return named | {name: tensor for site, moment in sums.items() for name, tensor in moment.tensors(site).items()}
+    found = {name: spread / sums[name.removesuffix(SPREAD)].count for name, spread in spreads.items()}
+    for site, moment in sums.items():
+        found |= moment.tensors(site)
+    return {name: tensor.cpu() for name, tensor in found.items()}
 
 
 def check_tokens(tokens: int, large: Shape, where: str) -> None:

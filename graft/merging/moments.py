@@ -137,10 +137,10 @@ class Moments:
         )
 
     def tensors(self, site: str) -> dict[str, Tensor]:
-        """Convert to named tensors, for a safetensors file."""
+        """Convert to named tensors, as a safetensors file has them."""
         named = {name: value for name, value in vars(self).items() if name != "count" and value is not None}
-        count = {f"{site}.count": torch.tensor(self.count, dtype=torch.int64)}
-        return count | {f"{site}.{name}": tensor.cpu().contiguous() for name, tensor in named.items()}
+        count = {f"{site}.count": torch.tensor(self.count, device=self.cross.device)}
+        return count | {f"{site}.{name}": tensor.contiguous() for name, tensor in named.items()}
 
 
 def total(parts: Iterable[Moments]) -> Moments:

@@ -1,9 +1,12 @@
 """The interface of methods of kind `weights`: an expensive `prepare`, and an `apply` for every strength."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
+import torch
 from torch import Tensor
 
 from graft.encoders.architecture import check_body, stacked
@@ -21,7 +24,7 @@ class Parts:
     map, for methods that need them; `options` from `methods.checked_options`; `texts`: batches of tokens, for
     methods that run the models again; `projections`: the weights [w_L, w_S] with which a distillation compared hidden
     states, if the small model came with any: one for all states, or one for the embeddings and one per layer; `report`
-    receives the method's progress.
+    receives the method's progress. All tensors are on one device, where the merge is computed.
     """
 
     large: Mapping[str, Tensor]
@@ -36,6 +39,26 @@ class Parts:
     projections: Sequence[Tensor] = ()
     report: Report = silent
 
+    def to(self, device: str | torch.device) -> Parts:
+        """The same parts with all tensors on a device, where every method then computes."""
+
+        def moved(named: Mapping[str, Tensor]) -> dict[str, Tensor]:
+            return {name: tensor.to(device) for name, tensor in named.items()}
+
+        return replace(
+            self,
+            large=moved(self.large),
+            small_finetuned=moved(self.small_finetuned),
+            small_pretrained=moved(self.small_pretrained),
+            moments=self.moments and moved(self.moments),
+            texts=[moved(batch) for batch in self.texts],
+            projections=[projection.to(device) for projection in self.projections],
+        )
+
+    @property
+    def device(self) -> torch.device:
+        return next(iter(self.large.values())).device
+
     @property
     def sums(self) -> Mapping[str, Tensor]:
         """The moments; raises ValueError if there are none."""
@@ -47,15 +70,22 @@ class Parts:
 
 
 class Method(Protocol):
-    """A merge method in two halves."""
+    """A merge method in two halves, the first of which may build on maps."""
 
-    def prepare(self, parts: Parts) -> Any:
-        """The expensive half, once per task, pair and seed; raises ValueError naming a tensor of unexpected shape."""
+    def fit_maps(self, parts: Parts) -> Any:
+        """All that `prepare` needs of the two pre-trained models alone, whatever the fine-tuning; None: nothing."""
+        return None
+
+    def prepare(self, parts: Parts, maps: Any = None) -> Any:
+        """The expensive half, once per task, pair and seed, which fits the maps unless they are given.
+
+        Raises ValueError naming a tensor of unexpected shape.
+        """
 
     def apply(self, state: Any, strength: float) -> dict[str, Tensor]:
         """The whole merged body in the large shape and dtype; at strength 0 the large model's tensors exactly.
 
-        By default, `state` holds the changes at strength 1, as Deltas.
+        Unchanged tensors may be the large body's own. By default, `state` holds the changes at strength 1, as Deltas.
         """
         return add(state, strength)
 
@@ -80,7 +110,7 @@ def add(deltas: Deltas, strength: float) -> dict[str, Tensor]:
     merged = {}
     for name, tensor in deltas.large.items():
         if name in deltas.by_name and strength != 0:
-            merged[name] = (tensor.double() + strength * deltas.by_name[name].to(tensor.device)).to(tensor.dtype)
+            merged[name] = (tensor.double() + strength * deltas.by_name[name]).to(tensor.dtype)
         else:
             merged[name] = tensor.clone()
     return merged
@@ -105,13 +135,13 @@ def extended(parts: Parts) -> Parts:
 
 
 def small_change(parts: Parts, name: str) -> Tensor:
-    """Fine-tuned minus pre-trained tensor of the small model, float64 on the CPU."""
-    return (parts.small_finetuned[name].double() - parts.small_pretrained[name].double()).cpu()
+    """Fine-tuned minus pre-trained tensor of the small model, float64."""
+    return parts.small_finetuned[name].double() - parts.small_pretrained[name].double()
 
 
 def weight_and_bias(body: Mapping[str, Tensor], layer: str) -> tuple[Tensor, Tensor]:
-    """A linear layer's or LayerNorm's tensors, float64 on the CPU."""
-    return body[f"{layer}.weight"].double().cpu(), body[f"{layer}.bias"].double().cpu()
+    """A linear layer's or LayerNorm's tensors, float64."""
+    return body[f"{layer}.weight"].double(), body[f"{layer}.bias"].double()
 
 
 def check_parts(parts: Parts) -> None:

@@ -2,22 +2,27 @@
 
 import contextlib
 import functools
-import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any
 
+import torch
 from threadpoolctl import threadpool_limits
+from torch import Tensor
 from transformers import BertForSequenceClassification
 
 from graft.encoders.inference import pass_flops, predict
 from graft.flops.counts import classifier_flops
 from graft.io import files
-from graft.io.progress import Report
-from graft.merging.homogeneous import card, folders
-from graft.merging.homogeneous.checkpoint import WEIGHTS
-from graft.merging.homogeneous.orders import Order, Plan
+from graft.io.progress import Report, silent
+from graft.merging.homogeneous import card, engine, folders, layout
+from graft.merging.homogeneous.checkpoint import WEIGHTS, Checkpoint
+from graft.merging.homogeneous.layout import Layout
+from graft.merging.homogeneous.models import Models
+from graft.merging.homogeneous.orders import Plan
+from graft.merging.homogeneous.shards import Target
 from graft.merging.selection import Choice, Point, search
 from graft.registry import methods
 from graft.registry.shapes import Shape
@@ -28,8 +33,6 @@ from graft.study.paths import Paths
 from graft.study.steps.finetune_model import FinetuneModel
 from graft.study.steps.model_statistics import ModelStatistics
 from graft.tasks import metrics
-
-Merged = TypeVar("Merged")
 
 
 @dataclass(frozen=True)
@@ -100,37 +103,62 @@ class Combination:
     def outputs(self, task: str) -> int:
         return self.grid.row(task).outputs
 
-    def merged(
-        self,
-        models: Sequence[Path],
-        temporary: Path,
-        strength: float,
-        read: Callable[[Path], Merged],
-        statistics: Sequence[Path] = (),
-    ) -> tuple[Merged, Plan]:
-        """Merge the model folders `models`, with the base in `temporary`, and read the result with `read`."""
-        method = "uniform" if self.facts.kind == methods.GREEDY else self.facts.name
-        # Without a base, merging identical models reproduces them bit for bit.
-        needs_base = self.facts.base or (strength != 1 and method != "slerp")
-        # The number of threads changes numpy's factorisations in the last digits.
-        with scratch(temporary) as folder, threadpool_limits(self.grid.study.launch.threads):
-            order = Order(
-                method,
-                tuple(models),
-                folder / "merged",
-                base=temporary / "base" if needs_base else None,
-                weights=self.system.settings.weights,
-                strength=strength,
-                options=self.system.settings.options,
-                statistics=tuple(statistics),
-                device=self.device,
-            )
-            plan = folders.merge(order, lambda *_: None)
-            return read(folder / "merged"), plan
+    @contextlib.contextmanager
+    def merging(
+        self, sources: Sequence[Source], base: Callable[[], Mapping[str, Tensor]], hidden: tuple[str, ...] = ()
+    ) -> Iterator[Callable[[float], tuple[dict[str, Tensor], Plan]]]:
+        """Open some sources, and yield the function that merges them at a strength, in memory.
+
+        base: the tensors of the model that they were fine-tuned from; hidden: prefixes of tensors that are not merged.
+        """
+        name = "uniform" if self.facts.kind == methods.GREEDY else self.facts.name
+        method = methods.facts(name).checked(self.system.settings.options)
+        weights = tuple(self.system.settings.weights or (1.0,) * len(sources))
+        with contextlib.ExitStack() as stack:
+
+            def opened(file: Path) -> Checkpoint:
+                return stack.enter_context(Checkpoint(str(file), [file])).without(hidden)
+
+            tuned = [opened(source.folder / WEIGHTS) for source in sources]
+            statistics = [opened(source.statistics) for source in sources if source.statistics]
+            pool = stack.enter_context(ThreadPoolExecutor(engine.workers()))
+
+            @functools.cache
+            def surveyed(based: bool) -> tuple[Layout, Models, Any]:
+                arrays = {name: tensor.numpy() for name, tensor in base().items()} if based else {}
+                origin = Checkpoint.of_arrays("base", arrays).without(hidden) if based else None
+                laid = layout.of(origin, tuned, "bert", False, None)
+                models = folders.side_by_side(method, laid, weights, statistics, "bert", 1.0, self.device)
+                return laid, models, method.survey(models, pool.map)
+
+            def merged(strength: float) -> tuple[dict[str, Tensor], Plan]:
+                # Without a base, merging identical models reproduces them bit for bit.
+                based = self.facts.base or (strength != 1 and name != "slerp")
+                # The number of threads changes numpy's factorisations in the last digits.
+                with threadpool_limits(self.grid.study.launch.threads):
+                    laid, models, survey = surveyed(based)
+                    with Target(laid.slots) as target:
+                        engine.merge_all(method, replace(models, strength=strength), survey, target, pool, silent)
+                places: dict[str, tuple[Path, tuple[Path, ...]]]
+                places = {"base": (self.pretrained, (self.pretrained / WEIGHTS,))} if based else {}
+                places |= {
+                    # The card names the run folder, which includes the system's name.
+                    f"{one.task} {one.folder.parent.name}": (one.folder.parent.parent, (one.folder / WEIGHTS,))
+                    for one in sources
+                }
+                tied = tuple((first, *others) for first, others in sorted(laid.ties.items()))
+                plan = Plan(
+                    strength, weights, method, places, [], None, self.device, laid.averaged, tied, laid.left_out
+                )
+                return {name: torch.from_numpy(array) for name, array in target.arrays.items()}, plan
+
+            yield merged
 
     def best(
-        self, made: Callable[[float], tuple[Merged, Plan]], score: Callable[[float, Merged], float]
-    ) -> tuple[Choice, Merged, Plan]:
+        self,
+        made: Callable[[float], tuple[dict[str, Tensor], Plan]],
+        score: Callable[[float, dict[str, Tensor]], float],
+    ) -> tuple[Choice, dict[str, Tensor], Plan]:
         """The strength whose merge scores best, and that merge."""
         strengths = self.settings["strengths"]
         # The strength tried last is often the one chosen.
@@ -143,25 +171,18 @@ class Combination:
         choice = search([Point(strength) for strength in strengths], scored)
         return choice, *made(choice.chosen.strength)
 
-    def card(self, plan: Plan, sources: Sequence[Source], note: str = "") -> str:
+    def card(self, plan: Plan, note: str = "") -> str:
         """Write the text of the merged model's card."""
-        base = [("base", self.pretrained, self.pretrained / WEIGHTS)] if "base" in plan.sources else []
-        # The card names the run folder, which includes the system's name; its model folders all have the same name.
-        members = [
-            (f"{one.task} {one.folder.parent.name}", one.folder.parent.parent, one.folder / WEIGHTS) for one in sources
-        ]
         found = {
-            role: {"folder": str(named), "sha256": {WEIGHTS: files.sha256(weights)}}
-            for role, named, weights in [*base, *members]
+            role: {"folder": str(folder), "sha256": {file.name: _sha256(file, file.stat().st_mtime_ns)}}
+            for role, (folder, (file,)) in plan.sources.items()
         }
         config = {"architectures": ["BertForSequenceClassification"]}
         plan = replace(plan, options=self.facts.checked(self.system.settings.options))
         return card.text(plan, config, found, "the build.json beside this folder") + note
 
 
-@contextlib.contextmanager
-def scratch(beside: Path) -> Iterator[Path]:
-    """Create a folder that is deleted when the block ends; leftovers of a killed job go at snakemake's next start."""
-    beside.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(dir=beside, prefix=".merging.", suffix=files.TEMPORARY) as folder:
-        yield Path(folder)
+@functools.cache
+def _sha256(file: Path, changed: int) -> str:
+    """Hash a source once, however many models of this process are merged from it."""
+    return files.sha256(file)

@@ -12,13 +12,9 @@ from transformers import BertForSequenceClassification
 from graft.encoders.bert import load_classifier, load_encoder
 from graft.flops.one_shape import merge_flops
 from graft.io import files
-from graft.making.one_shape.combination import Combination, Combined, Source, scratch
+from graft.making.one_shape.combination import Combination, Combined
 from graft.merging.card import CARD
-from graft.merging.homogeneous import configs
-from graft.merging.homogeneous.checkpoint import WEIGHTS
-from graft.merging.homogeneous.orders import Plan
 from graft.merging.saving import save_classifier, split_classifier
-from graft.study.grid_systems import statistic_of
 
 # Name prefixes of the tensors of a classifier's head.
 HEAD = ("bert.pooler.", "classifier.")
@@ -35,22 +31,19 @@ def encoder(one: Combination, out: Path) -> Combined:
     heads = {source.task: load_classifier(source.folder) for source in one.sources}
     own = {source.task: source.made["select"]["value"] for source in one.sources}
     scores: dict[float, dict[str, float]] = {}
-    with scratch(out) as temporary:
-        models = [_without_head(source, temporary / source.task) for source in one.sources]
-        _encoder_folder(load_encoder(one.pretrained).state_dict(), one.pretrained, temporary / "base")
-        statistics = tuple(models) if statistic_of(one.system) else ()
 
-        def made(strength: float) -> tuple[dict[str, Tensor], Plan]:
-            return one.merged(models, temporary, strength, lambda folder: load_file(folder / WEIGHTS), statistics)
+    def base() -> dict[str, Tensor]:
+        return {f"bert.{name}": tensor for name, tensor in load_encoder(one.pretrained).state_dict().items()}
 
-        def score(strength: float, body: dict[str, Tensor]) -> float:
-            scores[strength] = {task: one.score(task, with_encoder(model, body)) for task, model in heads.items()}
-            return share_of_own(scores[strength], own)
+    def score(strength: float, body: dict[str, Tensor]) -> float:
+        scores[strength] = {task: one.score(task, with_encoder(model, body)) for task, model in heads.items()}
+        return share_of_own(scores[strength], own)
 
-        choice, body, plan = one.best(made, score)
-        save_file(body, out / "encoder.safetensors")
-        note = "\nEmbeddings and layers were merged; pooler and classifier come from the task's own fine-tuning.\n"
-        (out / CARD).write_text(one.card(plan, one.sources, note))
+    with one.merging(one.sources, base, hidden=HEAD) as merged:
+        choice, body, plan = one.best(merged, score)
+    save_file(body, out / "encoder.safetensors")
+    note = "\nEmbeddings and layers were merged; pooler and classifier come from the task's own fine-tuning.\n"
+    (out / CARD).write_text(one.card(plan, note))
     flops, count = one.sources_flops(), len(choice.searched)
     flops[f"{one.name}/merge"] = count * merge_flops(one.facts.name, one.shape, None, len(one.sources))
     flops[f"{one.name}/select"] = count * sum(map(one.select_flops, heads))
@@ -79,25 +72,3 @@ def with_encoder(model: BertForSequenceClassification, body: Mapping[str, Tensor
     if wrong := [*found.unexpected_keys, *(name for name in found.missing_keys if not name.startswith(HEAD))]:
         raise ValueError(f"merged encoder: {wrong[0]} is not in the classifier's embeddings and layers")
     return model
-
-
-def _without_head(source: Source, out: Path) -> Path:
-    """Write a folder with the encoder of a fine-tuned model and the encoder's part of its statistics."""
-    _encoder_folder(load_file(source.folder / WEIGHTS), source.folder, out)
-    if source.statistics:
-        save_file(_encoder_part(load_file(source.statistics)), out / source.statistics.name)
-    return out
-
-
-def _encoder_folder(tensors: Mapping[str, Tensor], like: Path, out: Path) -> Path:
-    out.mkdir()
-    whole = {name if name.startswith(("bert.", *HEAD)) else f"bert.{name}": tensor for name, tensor in tensors.items()}
-    save_file(_encoder_part(whole), out / WEIGHTS)
-    # Labels belong to the head.
-    config = {key: value for key, value in files.read_json(like / "config.json").items() if key not in configs.LABELS}
-    files.write_json(out / "config.json", config)
-    return out
-
-
-def _encoder_part(tensors: Mapping[str, Tensor]) -> dict[str, Tensor]:
-    return {name: tensor.contiguous() for name, tensor in tensors.items() if not name.startswith(HEAD)}

@@ -99,7 +99,8 @@ def ridge_map(gram: Tensor, cross: Tensor, count: int, ridge: float) -> Tensor:
     variance = gram.diagonal() / count
     varies = variance > 0
     scale = varies / torch.where(varies, variance, 1.0).sqrt()
-    standardised, wanted = scale[:, None] * gram * scale / count, scale[:, None] * cross / count
+    # The upper triangle of the Gram matrix is never read.
+    standardised, wanted = (scale[:, None] * gram).mul_(scale).div_(count), scale[:, None] * cross / count
     if ridge >= EASY_RIDGE:
         standardised.diagonal().add_(ridge)
         return scale[:, None] * torch.cholesky_solve(wanted, torch.linalg.cholesky(standardised))

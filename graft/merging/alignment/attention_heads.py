@@ -15,7 +15,7 @@ def match(moments: Moments, small_heads: int, large_heads: int) -> list[int]:
     An assignment with the largest total similarity (Hungarian method) matches heads one to one. Large heads left over
     take the small head most similar to them.
     """
-    similarity = torch.zeros(large_heads, small_heads, dtype=torch.float64)
+    similarity = torch.zeros(large_heads, small_heads, dtype=torch.float64, device="cpu")
     for j, large in enumerate(_units(len(moments.large), large_heads)):
         for i, small in enumerate(_units(len(moments.small), small_heads)):
             block = moments.block(small, large)
@@ -42,4 +42,4 @@ def per_head(moments: Moments, fit: Fit, matched: list[int], small_heads: int) -
 
 
 def _units(width: int, heads: int) -> tuple[Tensor, ...]:
-    return torch.arange(width).split(width // heads)
+    return torch.arange(width, device="cpu").split(width // heads)

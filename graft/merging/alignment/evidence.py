@@ -84,6 +84,6 @@ def _after_gelu(embedded: Sequence[Tensor], weights: Sequence[tuple[Tensor, Tens
 
 def _embedded(body: Mapping[str, Tensor]) -> Tensor:
     """The embedding block's output [vocabulary, w] for every token, at the mean position, with token type 0."""
-    words, positions, types = (body[name].double().cpu() for name in EMBEDDING_TABLES)
+    words, positions, types = (body[name].double() for name in EMBEDDING_TABLES)
     gain, bias = weight_and_bias(body, EMBEDDING_NORM)
     return torch.nn.functional.layer_norm(words + positions.mean(0) + types[0], gain.shape, gain, bias, EPSILON)

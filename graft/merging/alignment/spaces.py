@@ -38,14 +38,15 @@ class SpaceMaps:
 
     `residual` has a map for EMBEDDINGS and for each (small layer, large layer, site), all the same if the stream was
     pooled. `inner` has one for each (small layer, large layer, space). `writes`: by LayerNorm site, the forward map
-    [w_S, w_L] of what is added to the stream before that LayerNorm. `missed`: by space, the share of the large
-    activations' variance that the mapped small ones miss: over all sites together if they share one map, otherwise
-    averaged over sites.
+    [w_S, w_L] of what is added to the stream before that LayerNorm. `sums`: the moments. `missed`: by space, the share
+    of the large activations' variance that the mapped small ones miss: over all sites together if they share one map,
+    otherwise averaged over sites.
     """
 
     residual: Mapping[Place, Maps]
     inner: Mapping[tuple[int, int, str], Maps]
     writes: Mapping[Place, Tensor]
+    sums: Mapping[str, Tensor]
     missed: Mapping[str, float]
 
     def entry(self, m: int, g: int, linear: str) -> Maps:
@@ -84,13 +85,13 @@ def fit_spaces(parts: Parts, fit: Fit, residual: str = "pooled", heads: bool = F
 
     def gains(small_norm: str, large_norm: str) -> tuple[Tensor, Tensor]:
         small, large = parts.small_pretrained[f"{small_norm}.weight"], parts.large[f"{large_norm}.weight"]
-        return small.double().cpu(), large.double().cpu()
+        return small.double(), large.double()
 
     def read_by(linear: str, m: int, g: int) -> Moments:
         """Moments of a linear layer's output, with the image of the direction that its input lacks."""
         missing = gains(norm_before(m), norm_before(g))
         small, large = (
-            body[f"{layer_prefix(layer)}attention.self.{linear}.weight"].double().cpu() @ gain
+            body[f"{layer_prefix(layer)}attention.self.{linear}.weight"].double() @ gain
             for body, layer, gain in zip((parts.small_pretrained, parts.large), (m, g), missing, strict=True)
         )
         return seen(m, g, f"{linear}.out").centred().with_direction(small, large, RESTORED)
@@ -146,7 +147,7 @@ def fit_spaces(parts: Parts, fit: Fit, residual: str = "pooled", heads: bool = F
         for place in places
     }
     shares = {f"missed.{space}": sum(found) / len(found) for space, found in gaps.items()}
-    return SpaceMaps(streams, inner, writes, shares)
+    return SpaceMaps(streams, inner, writes, parts.sums, shares)
 
 
 def _projection(parts: Parts, place: Place) -> Tensor:
@@ -166,7 +167,7 @@ def _projection(parts: Parts, place: Place) -> Tensor:
             f"residual fit_dense: the small model's projection is {list(projection.shape)}, made for a teacher "
             f"{len(projection)} wide; this large model is {parts.large_shape.width} wide: use pooled instead"
         )
-    return projection.double().cpu().T
+    return projection.double().T
 
 
 def norm_before(layer: int) -> str:

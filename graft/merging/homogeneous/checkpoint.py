@@ -9,7 +9,7 @@ import os
 import tempfile
 from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import numpy as np
@@ -23,13 +23,14 @@ INDEX = "model.safetensors.index.json"
 
 @dataclass(frozen=True)
 class TensorInfo:
-    """A tensor's dtype, shape and location: `start` is its first byte in `file`."""
+    """A tensor's dtype, shape and location: `start` is its first byte in `file`, or `values` are in memory."""
 
     name: str
     dtype: str
     shape: tuple[int, ...]
     file: Path
     start: int
+    values: Array | None = field(default=None, compare=False)
 
     @property
     def count(self) -> int:
@@ -76,6 +77,19 @@ class Checkpoint(AbstractContextManager["Checkpoint"]):
                 raise ValueError(f"{folder}: {min(unlike)} is either in the index alone or in a file alone")
         return found
 
+    @classmethod
+    def of_arrays(cls, name: str, arrays: Mapping[str, Array]) -> Checkpoint:
+        """View arrays in memory as a checkpoint."""
+        found = cls(name, ())
+        dtypes = {stored: dtype for dtype, stored in STORED.items() if dtype != "BF16"}
+        for key, values in arrays.items():
+            found.tensors[key] = TensorInfo(key, dtypes[values.dtype], values.shape, Path(name), 0, values)
+        return found
+
+    def without(self, prefixes: tuple[str, ...]) -> Checkpoint:
+        """View the tensors whose names do not begin with any of these."""
+        return self.under({name: name for name in self.tensors if not name.startswith(prefixes)})
+
     def under(self, names: Mapping[str, str]) -> Checkpoint:
         """View these tensors under other names; `names` maps each new name to the stored one, and hides all others."""
         view = copy.copy(self)
@@ -89,6 +103,8 @@ class Checkpoint(AbstractContextManager["Checkpoint"]):
     def stored(self, name: str, start: int = 0, stop: int | None = None) -> Array:
         """Read elements start to stop of any tensor in the dtype on disk."""
         info = self.tensors[name]
+        if info.values is not None:
+            return info.values.reshape(-1)[start:stop].copy()
         values = np.empty((info.count if stop is None else stop) - start, STORED[info.dtype])
         # An empty array cannot be viewed as bytes.
         view = values.data.cast("B") if values.size else memoryview(b"")

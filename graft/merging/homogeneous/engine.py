@@ -16,7 +16,7 @@ from graft.merging.homogeneous.averages import Average
 from graft.merging.homogeneous.formats import STORED
 from graft.merging.homogeneous.models import Models
 from graft.merging.homogeneous.protocol import Method
-from graft.merging.homogeneous.shards import Writer
+from graft.merging.homogeneous.shards import Target
 
 
 def workers() -> int:
@@ -24,13 +24,13 @@ def workers() -> int:
     return min(os.cpu_count() or 1, 4) + 1
 
 
-def merge_all(method: Method, models: Models, writer: Writer, pool: Executor, report: Report) -> None:
+def merge_all(method: Method, models: Models, survey: Any, writer: Target, pool: Executor, report: Report) -> None:
     """Write every tensor of the merged model; tensors that the origin lacks become the models' average.
 
-    Raises ValueError if a value is not finite, in any model or in the merged one.
+    survey: the method's, which is the same for all strengths. Raises ValueError if a value is not finite, in any model
+    or in the merged one.
     """
-    report(0, 0, "reading the models")
-    parts: list[tuple[Method, Models, Any]] = [(method, models, method.survey(models, pool.map))]
+    parts: list[tuple[Method, Models, Any]] = [(method, models, survey)]
     if heads := models.without_change:
         parts.append((Average(), heads, None))
     tensors = [(info.count, name, part) for part in parts for name, info in part[1].origin.tensors.items()]
@@ -44,7 +44,7 @@ def merge_all(method: Method, models: Models, writer: Writer, pool: Executor, re
         report(done, len(jobs), "tensors")
 
 
-def merge_tensor(method: Method, models: Models, writer: Writer, name: str, survey: Any) -> None:
+def merge_tensor(method: Method, models: Models, writer: Target, name: str, survey: Any) -> None:
     """Write one tensor of the merged model, and the tensors tied to it."""
     places = name, *models.ties.get(name, ())
     info = models.origin.tensors[name]

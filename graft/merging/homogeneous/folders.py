@@ -51,9 +51,6 @@ def merge(order: Order, report: Report, dry_run: bool = False) -> Plan:
         _check_space(order.out, plan.bytes)
         if dry_run:
             return plan
-        # For slerp, the order of the two models matters.
-        if method.name != "slerp":
-            models = in_order_of_content(models)
         with files.atomic_folder(order.out, new=True) as target:
             digests = _write(method, models, target, laid.slots, limit, report)
             files.write_json(target / "config.json", config)
@@ -138,21 +135,33 @@ def _opened(
     opened = [stack.enter_context(Checkpoint.of_folder(folder)) for folder in order.models]
     dtype = NAMES[order.dtype] if order.dtype else None
     laid = layout.of(base, opened, family, configs.ties(known.values(), family), dtype)
-    statistics = [
-        layout.statistics_under(
-            stack.enter_context(Checkpoint(str(folder / method.statistics), [folder / method.statistics])), laid, family
-        )
-        for folder in order.statistics
-    ]
+    files = [folder / method.statistics for folder in order.statistics]
+    statistics = [stack.enter_context(Checkpoint(str(file), [file])) for file in files]
+    strength = method.strength if order.strength is None else order.strength
+    return side_by_side(method, laid, weights, statistics, family, strength, order.device), laid
+
+
+def side_by_side(
+    method: Method,
+    laid: Layout,
+    weights: tuple[float, ...],
+    statistics: Sequence[Checkpoint],
+    family: str,
+    strength: float,
+    device: str,
+) -> Models:
+    """Put the models of a layout and their statistics in an order that depends on their content alone, but for slerp.
+
+    family: the configs' model_type. Raises ValueError if the statistics do not fit the models.
+    """
     origin, tuned = laid.base or laid.tuned[0], laid.tuned
     if method.name == "slerp" and laid.base is None:
         tuned = tuned[1:]
-    strength = method.strength if order.strength is None else order.strength
-    weights = weights[: len(tuned)]
-    models = Models(origin, tuned, weights, tuple(statistics), laid.ties, strength, order.device)
+    named = tuple(layout.statistics_under(one, laid, family) for one in statistics)
+    models = Models(origin, tuned, weights[: len(tuned)], named, laid.ties, strength, device)
     if statistics:
         checks.check_statistics(method.statistics, models)
-    return models, laid
+    return models if method.name == "slerp" else in_order_of_content(models)
 
 
 def _beside(order: Order, known: Mapping[Path, Mapping[str, Any]], laid: Layout) -> tuple[Companions, dict[str, Any]]:
@@ -189,7 +198,8 @@ def _write(
     with ThreadPoolExecutor(engine.workers()) as pool, Writer(target, slots, limit) as writer:
         digests = {file: pool.submit(files.sha256, file) for file in sorted(read)}
         try:
-            engine.merge_all(method, models, writer, pool, report)
+            report(0, 0, "reading the models")
+            engine.merge_all(method, models, method.survey(models, pool.map), writer, pool, report)
         except BaseException:
             pool.shutdown(cancel_futures=True)
             raise

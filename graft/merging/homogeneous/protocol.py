@@ -39,7 +39,7 @@ class Method(Options, ABC):
         return 0
 
     def survey(self, models: Models, each: Each) -> Any:
-        """Compute once what the method needs from all tensors together."""
+        """Compute once what the method needs from all tensors together, whatever the strength."""
         return None
 
     def whole(self, models: Models, name: str) -> bool:

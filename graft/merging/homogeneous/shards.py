@@ -12,6 +12,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from graft.merging.homogeneous.checkpoint import INDEX, WEIGHTS
 from graft.merging.homogeneous.formats import FLOATING, STORED, Array, narrowed
 
@@ -59,30 +61,101 @@ def shared_out(slots: Sequence[Slot], limit: int) -> list[list[Slot]]:
     return files
 
 
-class Writer(AbstractContextManager["Writer"]):
-    """The weights files of one model folder. A write cannot reach outside its tensor; `close` checks completeness."""
+class Target(AbstractContextManager["Target"]):
+    """The tensors of one merged model, held in memory as `arrays` of their stored dtypes.
+
+    A write cannot reach outside its tensor; `close` checks completeness.
+    """
+
+    def __init__(self, slots: Sequence[Slot]) -> None:
+        """Raise ValueError if two tensors have one name."""
+        self._slots = {slot.name: slot for slot in slots}
+        # For each tensor, the byte range [first, stop) of every write; `close` checks that they cover it.
+        self._written: dict[str, list[tuple[int, int]]] = {name: [] for name in self._slots}
+        if len(self._written) < len(slots):
+            raise ValueError("two tensors are to be written under one name")
+        self._make_room(slots)
+
+    def _make_room(self, slots: Sequence[Slot]) -> None:
+        self.arrays = {slot.name: np.empty(slot.shape, STORED[slot.dtype]) for slot in slots}
+
+    def _put(self, name: str, first: int, view: memoryview) -> None:
+        self.arrays[name].reshape(-1).view(np.uint8)[first : first + len(view)] = view
+
+    def dtype(self, name: str) -> str:
+        """The dtype in which a tensor is written."""
+        return self._slots[name].dtype
+
+    def write(self, name: str, start: int, values: Array) -> None:
+        """Write values at element `start` of a tensor, rounding floating-point ones to its dtype.
+
+        Raises OverflowError if a value exceeds the dtype, and ValueError for an unknown tensor, integers of another
+        dtype or a range that reaches outside the tensor.
+        """
+        if name not in self._slots:
+            raise ValueError(f"{name} is not among the tensors that are to be written")
+        if not values.size:
+            return
+        slot = self._slots[name]
+        stored = narrowed(values, slot.dtype) if slot.dtype in FLOATING else values
+        if stored.dtype != STORED[slot.dtype]:
+            raise ValueError(f"{name} is to be written as {slot.dtype}, and {stored.dtype} is given")
+        first, stop = start * slot.item, start * slot.item + stored.nbytes
+        if first < 0 or stop > slot.bytes:
+            raise ValueError(f"{name} has {slot.bytes} bytes; {first} to {stop} would lie outside them")
+        self._put(name, first, stored.reshape(-1).data.cast("B"))
+        self._written[name].append((first, stop))
+
+    def close(self) -> None:
+        """Close any files; raises ValueError unless every byte of every tensor was written exactly once."""
+        self._release()
+        for name, slot in self._slots.items():
+            reached = 0
+            for first, stop in sorted(self._written[name]):
+                if first != reached:
+                    break
+                reached = stop
+            else:
+                first = slot.bytes
+            if first != reached:
+                what = "written twice" if first < reached else "not written"
+                raise ValueError(f"{name}: bytes {min(first, reached)} to {max(first, reached)} were {what}")
+
+    def _release(self) -> None:
+        """Close any files."""
+
+    def __exit__(self, kind: type | None, *error: object) -> None:
+        if kind is None:
+            self.close()
+        else:
+            self._release()
+
+
+class Writer(Target):
+    """The weights files of one model folder."""
 
     def __init__(self, folder: Path, slots: Sequence[Slot], limit: int) -> None:
         """Create the files at full size with their headers, and an index if there are several.
 
         Raises ValueError if two tensors have one name.
         """
-        self._places: dict[str, tuple[int, int, Slot]] = {}
-        # For each tensor, the byte range [first, stop) of every write; `close` checks that they cover it.
-        self._written: dict[str, list[tuple[int, int]]] = {slot.name: [] for slot in slots}
-        if len(self._written) < len(slots):
-            raise ValueError("two tensors are to be written under one name")
+        self._folder, self._limit = folder, limit
+        # For each tensor, its file's descriptor and its first byte.
+        self._places: dict[str, tuple[int, int]] = {}
         self._descriptors: list[int] = []
-        parts = shared_out(slots, limit)
+        super().__init__(slots)
+
+    def _make_room(self, slots: Sequence[Slot]) -> None:
+        parts = shared_out(slots, self._limit)
         placed: dict[str, str] = {}
         for number, part in enumerate(parts, 1):
             name = WEIGHTS if len(parts) == 1 else f"model-{number:05d}-of-{len(parts):05d}.safetensors"
             placed |= {slot.name: name for slot in part}
-            self._start(folder / name, part)
+            self._start(self._folder / name, part)
         if len(parts) > 1:
             total = sum(slot.bytes for slot in slots)
             index = {"metadata": {"total_size": total}, "weight_map": placed}
-            (folder / INDEX).write_text(json.dumps(index, indent=2) + "\n")
+            (self._folder / INDEX).write_text(json.dumps(index, indent=2) + "\n")
 
     def _start(self, file: Path, slots: Sequence[Slot]) -> None:
         header: dict[str, dict[str, Any]] = {"__metadata__": {"format": "pt"}}
@@ -99,56 +172,15 @@ class Writer(AbstractContextManager["Writer"]):
         os.ftruncate(descriptor, 8 + len(text) + end)
         for slot in slots:
             start = 8 + len(text) + header[slot.name]["data_offsets"][0]
-            self._places[slot.name] = (descriptor, start, slot)
+            self._places[slot.name] = descriptor, start
 
-    def dtype(self, name: str) -> str:
-        """The dtype in which a tensor is written."""
-        return self._places[name][2].dtype
-
-    def write(self, name: str, start: int, values: Array) -> None:
-        """Write values at element `start` of a tensor, rounding floating-point ones to its dtype.
-
-        Raises OverflowError if a value exceeds the dtype, and ValueError for an unknown tensor, integers of another
-        dtype or a range that reaches outside the tensor.
-        """
-        if name not in self._places:
-            raise ValueError(f"{name} is not among the tensors that are to be written")
-        if not values.size:
-            return
-        descriptor, place, slot = self._places[name]
-        stored = narrowed(values, slot.dtype) if slot.dtype in FLOATING else values
-        if stored.dtype != STORED[slot.dtype]:
-            raise ValueError(f"{name} is to be written as {slot.dtype}, and {stored.dtype} is given")
-        first, stop = start * slot.item, start * slot.item + stored.nbytes
-        if first < 0 or stop > slot.bytes:
-            raise ValueError(f"{name} has {slot.bytes} bytes; {first} to {stop} would lie outside them")
-        _write(descriptor, stored.reshape(-1).data.cast("B"), place + first)
-        self._written[name].append((first, stop))
-
-    def close(self) -> None:
-        """Close the files; raises ValueError unless every byte of every tensor was written exactly once."""
-        self._release()
-        for name, (_, _, slot) in self._places.items():
-            reached = 0
-            for first, stop in sorted(self._written[name]):
-                if first != reached:
-                    break
-                reached = stop
-            else:
-                first = slot.bytes
-            if first != reached:
-                what = "written twice" if first < reached else "not written"
-                raise ValueError(f"{name}: bytes {min(first, reached)} to {max(first, reached)} were {what}")
+    def _put(self, name: str, first: int, view: memoryview) -> None:
+        descriptor, place = self._places[name]
+        _write(descriptor, view, place + first)
 
     def _release(self) -> None:
         while self._descriptors:
             os.close(self._descriptors.pop())
-
-    def __exit__(self, kind: type | None, *error: object) -> None:
-        if kind is None:
-            self.close()
-        else:
-            self._release()
 
 
 def _write(descriptor: int, view: memoryview, place: int) -> None:

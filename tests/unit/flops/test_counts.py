@@ -14,6 +14,7 @@ from graft.flops.counts import (
     calibration_flops,
     classifier_flops,
     encoder_flops,
+    gram_flops,
     head_flops,
     maps_flops,
     masked_lm_flops,
@@ -164,6 +165,11 @@ def test_single_maps_are_counted_as_torch_counts_them():
     assert procrustes_flops(5, 7) == procrustes_flops(7, 5)
 
 
+def test_a_gram_matrix_is_counted_by_its_blocks():
+    assert gram_flops(10, 300) == 2 * 10 * 300**2
+    assert gram_flops(10, 1000) == 2 * 10 * (1000 * 384 + 616 * 384 + 232 * 232)
+
+
 def test_the_transport_of_a_layer_is_counted_as_torch_counts_it():
     def maps(small, large):
         return Maps(torch.randn(small, large), torch.randn(large, small))
@@ -232,10 +238,11 @@ def test_refitting_is_counted_as_torch_counts_it(options, parts_of):
     with counting_flops() as counted:
         state = method.prepare(parts)
     left_out = 2 * (parts.small_shape.layers * scores[SMALL] + EXAMPLES * pooler_flops(SMALL))
+    left_out += (LARGE.layers - 1) * scores[LARGE]
     assert counted.get_total_flops() == prepare + left_out
     with counting_flops() as counted:
         method.apply(state, 0.7)
-    assert counted.get_total_flops() == apply + 2 * LARGE.layers * scores[LARGE]
+    assert counted.get_total_flops() == apply + (LARGE.layers + len(parts.depth_map)) * scores[LARGE]
 
 
 @pytest.mark.parametrize("depth_map", [((0, 1), (1, 4)), ((0, 0), (1, 1), (1, 4))])

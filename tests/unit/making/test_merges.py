@@ -6,9 +6,14 @@ import shutil
 import numpy as np
 import pandas as pd
 import pytest
+import torch
 
 from graft.config.study import parse
 from graft.io import files
+from graft.making import merges
+from graft.making.merges import remembered
+from graft.making.pair_inputs import PairInputs
+from graft.merging.heterogeneous.spacewise.maths import Spacewise
 from graft.registry import methods
 from graft.study.grid import Grid
 from graft.study.paths import Paths
@@ -24,16 +29,45 @@ TASK, PAIR = "rte", "small-into-large"
 def grid(pico_glue, pico_models):
     """A study with every method of kind weights, each under one head without labels, and controls."""
     heads = itertools.cycle([head] for head in methods.HEADS if head != "labelled")
-    merges = {}
+    found = {}
     for name, facts in methods.table("weights").items():
-        merges[name] = {"strengths": [0, 1]} if "strengths" in facts.known() else {"trials": 3}
-        merges[name] |= {"fit_rows": 64, "heads": next(heads)} if facts.heads else {}
+        found[name] = {"strengths": [0, 1]} if "strengths" in facts.known() else {"trials": 3}
+        found[name] |= {"fit_rows": 64, "heads": next(heads)} if facts.heads else {}
     control = {"head-only": {"fit_rows": 64}, "shuffled": {"of": ["spacewise"]}}
-    systems = {"merge": merges, "control": control}
+    systems = {"merge": found, "control": control}
     # One process has one precision for good (accelerate), and the tests of training have this one.
     values = study_values(pico_glue, pico_models, seeds=[0], systems=systems, launch={"precision": "fp32"})
     values["models"]["small"]["finetune"][TASK]["epochs"] = 1
     return Grid(parse(values))
+
+
+def test_what_was_used_last_is_remembered():
+    memo, made = {}, []
+    for key in "abacab":
+        assert remembered(memo, key, 2, lambda key=key: made.append(key) or key * 2) == key * 2
+    assert made == list("abcb") and list(memo) == ["a", "b"]
+
+
+def test_controls_share_the_maps_of_their_merge_and_give_what_they_give_alone(grid, made, monkeypatch):
+    fitted, fit = [], Spacewise.fit_maps
+    monkeypatch.setattr(Spacewise, "fit_maps", lambda self, parts: fitted.append(parts) or fit(self, parts))
+    inputs = PairInputs(grid, made[0], TASK, PAIR, 0, "cpu")
+
+    def found():
+        return {merge: merges.bodies(inputs, merge)[0](1.0) for merge in ("spacewise", "shuffled.spacewise")}
+
+    monkeypatch.setattr(merges, "_MAPS", {})
+    together = found()
+    assert len(fitted) == 1
+    assert merges.bodies(inputs, "shuffled.spacewise") is merges.bodies(inputs, "shuffled.spacewise")
+    alone = {}
+    for merge in together:
+        merges._MAPS.clear()
+        merges._BODIES.clear()
+        alone[merge] = merges.bodies(inputs, merge)[0](1.0)
+    assert len(fitted) == 3
+    for merge, body in together.items():
+        assert all(torch.equal(tensor, alone[merge][name]) for name, tensor in body.items())
 
 
 def merging(grid, labels):

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Literal
 
-from graft.flops.counts import affine_flops, embedding_flops, missed_flops, solve_flops
+from graft.flops.counts import affine_flops, embedding_flops, missed_flops, refit_flops
 from graft.merging.facts import Cost, Weights
 from graft.registry.depth import as_deep, pairs
 from graft.registry.options import Count, Size, Strengths
@@ -25,28 +25,22 @@ class FunctionalOptions(Weights):
     text_tokens: Annotated[Count, "tokens of train on which changes are fitted"] = 10_000
 
     def flops(self, small: Shape, large: Shape, tokens: int) -> Cost:
-        """FLOPs of `prepare`, and of an `apply`, which runs the texts once through both large models.
+        """FLOPs of `prepare`, which runs the texts through both small models and the large one's layers but the last.
 
-        In a mapped block, every linear layer costs the mapped change, the correction and a cross product, and every
-        input a Gram matrix and a solution; queries, keys and values share one input. Refitted LayerNorms cost their
-        mapped change. Padding and attention's own products are left out of the passes, since they depend on the texts'
-        lengths.
+        An `apply` runs them through the merged model, and through the untouched mapped blocks once more. In these,
+        every linear layer is refitted; queries, keys and values share one input. Refitted LayerNorms cost their mapped
+        change. Padding and attention's own products are left out of the passes, since they depend on texts' lengths.
         """
         mapped = pairs(self.depth, small.layers, large.layers)
         small = as_deep(self.depth, small, large)
         small_block, large_block = (2 * tokens * (4 * s.width**2 + 2 * s.width * s.ffn) for s in (small, large))
-        prepare = 2 * small.layers * small_block
+        prepare = 2 * small.layers * small_block + (large.layers - 1) * large_block
         prepare += (2 * mapped + 1) * affine_flops(small.width, large.width, self.map_ridge)
         prepare += mapped * affine_flops(small.ffn, large.ffn, self.map_ridge)
         prepare += missed_flops(small, large, mapped)
         width, ffn = (small.width, large.width), (small.ffn, large.ffn)
         stages = (width, [width] * 3), (width, [width]), (width, [ffn]), (ffn, [width])
-        refits = sum(
-            2 * tokens * into[1] ** 2
-            + solve_flops(into[1], sum(out[1] for out in outs), self.fit_ridge)
-            + sum(2 * tokens * (out[0] * out[1] + 2 * into[1] * out[1]) for out in outs)
-            for into, outs in stages
-        )
+        refits = sum(refit_flops(tokens, into[1], outs, self.fit_ridge) for into, outs in stages)
         mapped_norm = (self.layernorm == "fit") * 2 * tokens * small.width * large.width
-        apply = 2 * large.layers * large_block + mapped * (refits + 2 * mapped_norm)
+        apply = (large.layers + mapped) * large_block + mapped * (refits + 2 * mapped_norm)
         return Cost(prepare, apply + self.embedding_delta * (embedding_flops(small, large) + mapped_norm))

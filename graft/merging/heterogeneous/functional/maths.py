@@ -1,8 +1,9 @@
 """Functional transport: the large model is moved by the small model's change in function, not in weights."""
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass
+import copy
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, replace
 from typing import Any
 
 import torch
@@ -11,31 +12,43 @@ from transformers import BertModel
 
 from graft.encoders.architecture import EMBEDDING_NORM, EMBEDDING_TABLES, EMBEDDINGS, LINEAR_SPACES, NORMS, layer_prefix
 from graft.encoders.bert import attention_bias, encoder_of
+from graft.flops.counts import GRAM_BLOCK, weights_first
 from graft.io.progress import along
 from graft.merging.alignment import affine
 from graft.merging.alignment.spaces import SpaceMaps, fit_spaces
 from graft.merging.moments import CONSTANT
-from graft.merging.protocol import Parts, check_parts, small_change
+from graft.merging.protocol import Method, Parts, check_parts, small_change
 
 # Linear layers that share one input.
 ATTENTION_IN = ("attention.self.query", "attention.self.key", "attention.self.value")
+# Tokens at a time of which there are copies in float64.
+AT_A_TIME = 2048
 Batch = Mapping[str, Tensor]
 
 
 @dataclass(frozen=True)
+class Paired:
+    """Maps between the two pre-trained models, and the large one's states before each mapped layer, by batch."""
+
+    spaces: SpaceMaps
+    entering: Mapping[int, Sequence[Tensor]]
+
+
+@dataclass(frozen=True)
 class Prepared:
-    """The merge's inputs, maps, and changes of the small model's linear-layer and LayerNorm outputs, by name."""
+    """The merge's inputs, maps, large model, and changes of the small model's linear and LayerNorm outputs, by name."""
 
     parts: Parts
-    maps: SpaceMaps
+    maps: Paired
+    plain: BertModel
     changes: Mapping[str, Tensor]
 
     @property
     def diagnostics(self) -> Mapping[str, float]:
-        return self.maps.missed
+        return self.maps.spaces.missed
 
 
-class Functional:
+class Functional(Method):
     """Closed form, without labels; `strength` scales the change of every linear layer's output.
 
     The large model is walked from its first layer to its last. With X the inputs of a linear layer in the untouched
@@ -51,153 +64,195 @@ class Functional:
     Source: ours.
     """
 
-    def prepare(self, parts: Parts) -> Prepared:
-        """Fit the maps, and compute how fine-tuning changed the small model's layer outputs on the texts."""
+    @torch.no_grad()
+    def fit_maps(self, parts: Parts) -> Paired:
+        """Fit the maps, and run the large model over the texts."""
         check_parts(parts)
         if parts.moments is None or not parts.texts:
             raise ValueError("functional transport needs the moments of a calibration and texts; calibrate this pair")
-        maps = fit_spaces(parts, affine.fit("least_squares", parts.options.map_ridge))
+        spaces = fit_spaces(parts, affine.fit("least_squares", parts.options.map_ridge))
+        plain, mapped = encoder_of(parts.large, parts.large_shape), {g for _, g in parts.depth_map}
+        biases = _biases(parts)
+        states, entering = _embedded(plain.embeddings, parts.texts), {}
+        for g, block in enumerate(plain.encoder.layer):
+            if g in mapped:
+                entering[g] = states
+            if g < len(plain.encoder.layer) - 1:
+                states = [block(x, bias) for x, bias in zip(states, biases, strict=True)]
+        return Paired(spaces, entering)
+
+    def prepare(self, parts: Parts, maps: Paired | None = None) -> Prepared:
+        """Compute how fine-tuning changed the small model's layer outputs on the texts."""
+        check_parts(parts)
+        maps = maps or self.fit_maps(parts)
         before = encoder_of(parts.small_pretrained, parts.small_shape)
         after = encoder_of(parts.small_finetuned, parts.small_shape)
-        changes: dict[str, list[Tensor]] = {}
-        for batch in _on(before.device, along(parts.texts, parts.report, "batches read by the small models")):
-            outputs = [_outputs(model, batch) for model in (before, after)]
-            for name, output in outputs[1].items():
-                changes.setdefault(name, []).append((output - outputs[0][name]).cpu())
-        return Prepared(parts, maps, {name: torch.cat(seen) for name, seen in changes.items()})
+        changes: dict[str, Tensor] = {}
+        count, done = sum(int(batch["attention_mask"].sum()) for batch in parts.texts), 0
+        for batch in along(parts.texts, parts.report, "batches read by the small models"):
+            was, now = (_outputs(model, batch) for model in (before, after))
+            for name, output in now.items():
+                if name not in changes:
+                    changes[name] = output.new_empty(count, output.shape[1])
+                torch.sub(output, was[name], out=changes[name][done : done + len(output)])
+            done += len(output)
+        plain = encoder_of(parts.large, parts.large_shape)
+        # The moments have done their work, and the body is the model's.
+        parts = replace(parts, moments=None, large=plain.state_dict())
+        return Prepared(parts, maps, plain, changes)
 
     @torch.no_grad()
     def apply(self, state: Prepared, strength: float) -> dict[str, Tensor]:
         """Walk through the large model layer by layer, and return the merged body."""
-        parts = state.parts
+        parts, plain = state.parts, state.plain
         if strength == 0:
-            return {name: tensor.clone() for name, tensor in parts.large.items()}
-        plain, merged = (encoder_of(parts.large, parts.large_shape) for _ in range(2))
-        walk = [_Walk(plain, merged, batch) for batch in _on(plain.device, parts.texts)]
+            return dict(parts.large)
+        biases = _biases(parts)
+        embeddings = copy.deepcopy(plain.embeddings)
         if parts.options.embedding_delta:
-            _move_embeddings(state, walk, merged, strength)
+            _move_embeddings(state, embeddings, strength)
+        states = _embedded(embeddings, parts.texts)
+        moved: dict[str, nn.Module] = {"embeddings.": embeddings}
         source = {g: m for m, g in parts.depth_map}
-        blocks = list(zip(plain.encoder.layer, merged.encoder.layer, strict=True))
-        for g, (block, moved) in enumerate(along(blocks, parts.report, "layers moved")):
+        for g, block in enumerate(along(plain.encoder.layer, parts.report, "layers moved")):
             if g in source:
-                _move_block(state, walk, (block, moved), (source[g], g), strength)
+                block = moved[layer_prefix(g)] = copy.deepcopy(block)
+                states = _move_block(state, states, biases, block, (source[g], g), strength)
             else:
-                for texts in walk:
-                    texts.plain, texts.merged = block(texts.plain, texts.bias), moved(texts.merged, texts.bias)
-        dtypes = {name: tensor.dtype for name, tensor in parts.large.items()}
-        return {name: tensor.to(dtypes[name]) for name, tensor in merged.state_dict().items()}
+                states = [block(x, bias) for x, bias in zip(states, biases, strict=True)]
+        found = {prefix + name: tensor for prefix, one in moved.items() for name, tensor in one.state_dict().items()}
+        return {**parts.large, **found}
 
 
-class _Walk:
-    """A batch's current states in the untouched and in the partly merged large model."""
-
-    def __init__(self, plain: BertModel, merged: BertModel, batch: Batch) -> None:
-        self.inputs = {name: batch[name] for name in ("input_ids", "token_type_ids")}
-        self.real = batch["attention_mask"].bool()
-        self.plain, self.merged = (model.embeddings(**self.inputs) for model in (plain, merged))
-        self.bias = attention_bias(batch["attention_mask"], self.plain.dtype)
+def _biases(parts: Parts) -> list[Tensor]:
+    """Attention's bias for each batch."""
+    dtype = parts.large[EMBEDDING_TABLES[0]].dtype
+    return [attention_bias(batch["attention_mask"], dtype) for batch in parts.texts]
 
 
-def _move_embeddings(state: Prepared, walk: Sequence[_Walk], merged: BertModel, strength: float) -> None:
-    parts, stream = state.parts, state.maps.residual[EMBEDDINGS]
+def _embedded(embeddings: nn.Module, texts: Sequence[Batch]) -> list[Tensor]:
+    return [embeddings(batch["input_ids"], batch["token_type_ids"]) for batch in texts]
+
+
+def _move_embeddings(state: Prepared, embeddings: nn.Module, strength: float) -> None:
+    parts, spaces = state.parts, state.maps.spaces
+    plain = _real(parts, _embedded(embeddings, parts.texts))
     for name in EMBEDDING_TABLES:
-        table = merged.get_parameter(name)
-        table += (strength * small_change(parts, name) @ state.maps.writes[EMBEDDINGS]).to(table)
-
-    def made() -> list[Tensor]:
-        return [merged.embeddings(**texts.inputs) for texts in walk]
-
+        table = embeddings.get_parameter(name.removeprefix("embeddings."))
+        table.add_((strength * small_change(parts, name) @ spaces.writes[EMBEDDINGS]).to(table))
     if parts.options.layernorm == "fit":
-        change = strength * state.changes[EMBEDDING_NORM].double() @ stream.forward
-        wanted = _real(walk, [texts.plain for texts in walk]) + change
-        _refit_norm(merged.embeddings.LayerNorm, _real(walk, made()), wanted)
-    for texts, embedded in zip(walk, made(), strict=True):
-        texts.merged = embedded
+        change = state.changes[EMBEDDING_NORM].double() @ spaces.residual[EMBEDDINGS].forward
+        made = _real(parts, _embedded(embeddings, parts.texts))
+        _refit_norm(embeddings.get_submodule("LayerNorm"), made, plain, strength * change)
 
 
 def _move_block(
-    state: Prepared, walk: Sequence[_Walk], blocks: tuple[Any, Any], pair: tuple[int, int], strength: float
-) -> None:
-    """Move the second of two equal blocks, layer by layer as inputs become known, and advance both states."""
-    (m, g), (plain, merged) = pair, blocks
-    before = _plain_pass(walk, plain)
-    fit_norms = state.parts.options.layernorm == "fit"
+    state: Prepared,
+    entering: Sequence[Tensor],
+    biases: Sequence[Tensor],
+    block: Any,
+    pair: tuple[int, int],
+    strength: float,
+) -> list[Tensor]:
+    """Move a block, layer by layer as its inputs become known; returns the states that leave it."""
+    (m, g), parts, spaces = pair, state.parts, state.maps.spaces
+    # Of the untouched model: inputs of linear layers, outputs of LayerNorms.
+    before: dict[str, list[Tensor]] = {ATTENTION_IN[0]: list(state.maps.entering[g])}
+    for x, bias in zip(state.maps.entering[g], biases, strict=True):
+        context = block.attention.self(x, bias)[0]
+        attended = block.attention.output(context, x)
+        widened = block.intermediate(attended)
+        seen = {"attention.output.dense": context, "intermediate.dense": attended, "output.dense": widened}
+        norms = {"attention.output.LayerNorm": attended, "output.LayerNorm": block.output(widened, attended)}
+        for name, tensor in (seen | norms).items():
+            before.setdefault(name, []).append(tensor)
 
     def refit(names: Sequence[str], inputs: Sequence[Tensor]) -> None:
-        changes = [strength * state.changes[layer_prefix(m) + n].double() @ state.maps.exit(m, g, n) for n in names]
-        linears = [merged.get_submodule(name) for name in names]
-        read = before[names[0]][0]
-        _refit_linears(linears, _real(walk, inputs), read, changes, state.parts.options.fit_ridge)
+        linears = [block.get_submodule(name) for name in names]
+        changes = [state.changes[layer_prefix(m) + name] for name in names]
+        exits = [strength * spaces.exit(m, g, name) for name in names]
+        reads = _real(parts, inputs), _real(parts, before.pop(names[0]))
+        _refit_linears(linears, *reads, changes, exits, parts.options.fit_ridge)
 
     def normed(name: str, sums: Sequence[Tensor]) -> list[Tensor]:
-        norm = merged.get_submodule(name)
-        if fit_norms:
-            change = strength * state.changes[layer_prefix(m) + name].double()
-            wanted = before[name][1] + change @ state.maps.residual[m, g, NORMS[name]].forward
-            _refit_norm(norm, _real(walk, [norm(x) for x in sums]), wanted)
+        norm, wanted = block.get_submodule(name), before.pop(name)
+        if parts.options.layernorm == "fit":
+            change = state.changes[layer_prefix(m) + name].double() @ spaces.residual[m, g, NORMS[name]].forward
+            made = _real(parts, [norm(x) for x in sums])
+            _refit_norm(norm, made, _real(parts, wanted), strength * change)
         return [norm(x) for x in sums]
 
-    entering = [texts.merged for texts in walk]
     refit(ATTENTION_IN, entering)
-    contexts = [merged.attention.self(x, texts.bias)[0] for x, texts in zip(entering, walk, strict=True)]
+    contexts = [block.attention.self(x, bias)[0] for x, bias in zip(entering, biases, strict=True)]
     refit(["attention.output.dense"], contexts)
-    sums = [merged.attention.output.dense(c) + x for c, x in zip(contexts, entering, strict=True)]
-    attended = normed("attention.output.LayerNorm", sums)
-    refit(["intermediate.dense"], attended)
-    widened = [merged.intermediate(x) for x in attended]
-    refit(["output.dense"], widened)
-    sums = [merged.output.dense(h) + x for h, x in zip(widened, attended, strict=True)]
-    for texts, left in zip(walk, normed("output.LayerNorm", sums), strict=True):
-        texts.merged = left
+    sums = [block.attention.output.dense(c) + x for c, x in zip(contexts, entering, strict=True)]
+    moved = normed("attention.output.LayerNorm", sums)
+    refit(["intermediate.dense"], moved)
+    inner = [block.intermediate(x) for x in moved]
+    refit(["output.dense"], inner)
+    return normed("output.LayerNorm", [block.output.dense(h) + x for h, x in zip(inner, moved, strict=True)])
 
 
-def _plain_pass(walk: Sequence[_Walk], block: nn.Module) -> dict[str, tuple[Tensor, Tensor]]:
-    """Advance the untouched states through a block.
-
-    Returns inputs and outputs [real tokens, units] of its linear layers and LayerNorms, by name.
-    """
-    with _watching(block, (*LINEAR_SPACES, *NORMS)) as seen:
-        for texts in walk:
-            texts.plain = block(texts.plain, texts.bias)
-    return {n: (_real(walk, [x for x, _ in both]), _real(walk, [y for _, y in both])) for n, both in seen.items()}
-
-
-def _real(walk: Sequence[_Walk], batches: Sequence[Tensor]) -> Tensor:
-    """Concatenate padded tensors into [real tokens, units], in float64 on the CPU."""
-    return torch.cat([x[texts.real] for x, texts in zip(batches, walk, strict=True)]).cpu().double()
+def _real(parts: Parts, batches: Sequence[Tensor]) -> Tensor:
+    """Concatenate padded tensors into [real tokens, units]."""
+    masks = (batch["attention_mask"].bool() for batch in parts.texts)
+    return torch.cat([x[mask] for x, mask in zip(batches, masks, strict=True)])
 
 
 def _refit_linears(
-    linears: Sequence[nn.Linear], merged: Tensor, plain: Tensor, changes: Sequence[Tensor], ridge: float
+    linears: Sequence[nn.Linear],
+    merged: Tensor,
+    plain: Tensor,
+    changes: Sequence[Tensor],
+    exits: Sequence[Tensor],
+    ridge: float,
 ) -> None:
-    """Refit linear layers so that on inputs `merged` each gives its old output on `plain` plus its change."""
-    came_in = merged - plain
-    wanted = torch.cat([c - came_in @ x.weight.double().cpu().T for c, x in zip(changes, linears, strict=True)], dim=1)
-    mean, centred = merged.mean(0), merged - merged.mean(0)
-    centred *= centred.square().sum(0) > CONSTANT * merged.square().sum(0)
-    cross = centred.T @ (wanted - wanted.mean(0))
-    solution = affine.ridge_map(centred.T @ centred, cross, len(merged), ridge)  # [in, out of all]
-    offset = wanted.mean(0) - mean @ solution
+    """Refit linear layers so that on inputs `merged` each gives its old output on `plain` plus its change, mapped.
+
+    Products with the inputs are summed before anything is mapped, since the small model's outputs are narrower.
+    """
+    count, into = merged.shape
+    weight = torch.cat([linear.weight for linear in linears]).double()
+    narrow = weights_first(into, len(weight))
+    mean = merged.sum(0, dtype=torch.float64) / count
+    columns = (len(weight) if narrow else into), *(change.shape[1] for change in changes)
+    gram = mean.new_zeros(into, into)
+    # Products of the centred inputs with what came in and with the changes; the last row has the means of those.
+    cross = mean.new_zeros(into + 1, sum(columns))
+    for now, once, *moved in zip(*(x.split(AT_A_TIME) for x in (merged, plain, *changes)), strict=True):
+        now = now.double()
+        came_in = now - once.double()
+        seen = torch.cat([came_in @ weight.T if narrow else came_in, *(change.double() for change in moved)], dim=1)
+        centred = now - mean
+        for start in range(0, into, GRAM_BLOCK):
+            end = start + GRAM_BLOCK
+            gram[start:, start:end].addmm_(centred[:, start:].T, centred[:, start:end])
+        cross[:-1].addmm_(centred.T, seen)
+        cross[-1] += seen.sum(0) / count
+    pushed, *mapped = cross.split(columns, dim=1)
+    wanted = torch.cat([one @ exit for one, exit in zip(mapped, exits, strict=True)], dim=1)
+    wanted -= pushed if narrow else pushed @ weight.T
+    variance = gram.diagonal()
+    varies = variance > CONSTANT * (variance + count * mean.square())
+    solution = affine.ridge_map(gram.mul_(torch.outer(varies, varies)), wanted[:-1] * varies[:, None], count, ridge)
+    offset = wanted[-1] - mean @ solution
     sizes = [linear.out_features for linear in linears]
-    for linear, weight, bias in zip(linears, solution.split(sizes, dim=1), offset.split(sizes), strict=True):
-        linear.weight.add_(weight.T.to(linear.weight))
+    for linear, more, bias in zip(linears, solution.split(sizes, dim=1), offset.split(sizes), strict=True):
+        linear.weight.add_(more.T.to(linear.weight))
         linear.bias.add_(bias.to(linear.bias))
 
 
-def _refit_norm(norm: nn.LayerNorm, made: Tensor, wanted: Tensor) -> None:
-    """Refit a LayerNorm's gain and bias, unit by unit, so that its output `made` comes closest to `wanted`."""
+def _refit_norm(norm: nn.Module, made: Tensor, plain: Tensor, change: Tensor) -> None:
+    """Refit a LayerNorm's gain and bias, unit by unit, so that its output `made` comes close to `plain` + `change`."""
+    made, wanted = made.double(), change.add_(plain)
     centred = made - made.mean(0)
     variance = centred.square().sum(0)
     varies = variance > CONSTANT * made.square().sum(0)
     slope = torch.where(varies, (centred * wanted).sum(0) / torch.where(varies, variance, 1.0), 1.0)
-    gain, bias = norm.weight.double().cpu(), norm.bias.double().cpu()
-    norm.weight.copy_(slope * gain)
-    norm.bias.copy_(slope * (bias - made.mean(0)) + wanted.mean(0))
-
-
-def _on(device: torch.device, texts: Iterable[Batch]) -> Iterator[Batch]:
-    for batch in texts:
-        yield {name: tensor.to(device) for name, tensor in batch.items()}
+    weight, bias = norm.get_parameter("weight"), norm.get_parameter("bias")
+    gain, shift = weight.double(), bias.double()
+    weight.copy_(slope * gain)
+    bias.copy_(slope * (shift - made.mean(0)) + wanted.mean(0))
 
 
 @torch.no_grad()
@@ -205,20 +260,13 @@ def _outputs(model: BertModel, batch: Batch) -> dict[str, Tensor]:
     """Outputs [real tokens, out] of every linear layer and LayerNorm, by name."""
     layers = range(len(model.encoder.layer))
     names = [EMBEDDING_NORM, *(layer_prefix(n) + module for n in layers for module in (*LINEAR_SPACES, *NORMS))]
-    with _watching(model, names) as seen:
-        model(**batch)
-    real = batch["attention_mask"].bool()
-    return {name: made[real] for name, ((_, made),) in seen.items()}
-
-
-@contextmanager
-def _watching(model: nn.Module, names: Iterable[str]) -> Iterator[dict[str, list[tuple[Tensor, Tensor]]]]:
-    """Collect inputs and outputs of submodules, by name, in every pass until the block ends."""
-    seen: dict[str, list[tuple[Tensor, Tensor]]] = {name: [] for name in names}
+    real, seen = batch["attention_mask"].bool(), {}
     with ExitStack() as stack:
-        for name, found in seen.items():
-            handle = model.get_submodule(name).register_forward_hook(
-                lambda _, given, made, found=found: found.append((given[0], made))
-            )
-            stack.callback(handle.remove)
-        yield seen
+        for name in names:
+
+            def keep(_: nn.Module, given: Any, made: Tensor, name: str = name) -> None:
+                seen[name] = made[real]
+
+            stack.callback(model.get_submodule(name).register_forward_hook(keep).remove)
+        model(**batch)
+    return seen

@@ -30,14 +30,18 @@ class Grow(Method):
     2310.07999).
     """
 
-    def prepare(self, parts: Parts) -> Deltas:
+    def prepare(self, parts: Parts, maps: None = None) -> Deltas:
         """Compute grown - large for every tensor but the pooler, float64, and the error of growing."""
         check_parts(parts)
+        with parts.device:  # where tensors are made that are no copies
+            return self._prepared(parts)
+
+    def _prepared(self, parts: Parts) -> Deltas:
         placement = Placement.of(parts.small_shape, parts.large_shape)
-        small = {name: tensor.double().cpu() for name, tensor in parts.small_finetuned.items()}
+        small = {name: tensor.double() for name, tensor in parts.small_finetuned.items()}
         parts.report(0, 0, "growing the small model")
         grown = dict(_grown(small, placement, parts))
-        large = {name: tensor.double().cpu() for name, tensor in parts.large.items()}
+        large = {name: tensor.double() for name, tensor in parts.large.items()}
         diagnostics = {}
         if parts.texts:
             diagnostics["growing"] = _error(small, large | grown, placement, parts)
@@ -137,7 +141,7 @@ def _empty(large: Mapping[str, Tensor], prefix: str, gain: Tensor, bias: Tensor)
     for linear in ("attention.output.dense", "output.dense"):
         for kind in ("weight", "bias"):
             name = f"{prefix}{linear}.{kind}"
-            yield name, torch.zeros_like(large[name], dtype=torch.float64, device="cpu")
+            yield name, torch.zeros_like(large[name], dtype=torch.float64)
     for norm in NORMS:
         width = large[f"{prefix}{norm}.weight"].shape
         yield f"{prefix}{norm}.weight", torch.full(width, float(spread), dtype=torch.float64)

@@ -6,17 +6,17 @@ import torch
 from torch import Tensor
 
 from graft.merging.classifier_heads.head import Head
-from graft.merging.protocol import Parts, check_parts
+from graft.merging.protocol import Method, Parts, check_parts
 
 
-class Interpolate:
+class Interpolate(Method):
     """a small + (1 - a) large, padding the small model's tensors with zeros; `strength` is a, in [0, 1].
 
     Tensors are paired by name, so layer m with layer m whatever the depth map, the pooler too; large tensors without a
     partner stay. Coordinates of two models mean different things, so chance is to be expected: use it as a floor only.
     """
 
-    def prepare(self, parts: Parts) -> tuple[Mapping[str, Tensor], dict[str, Tensor]]:
+    def prepare(self, parts: Parts, maps: None = None) -> tuple[Mapping[str, Tensor], dict[str, Tensor]]:
         """The large body and the padded small tensors by name."""
         check_parts(parts)
         padded = {}

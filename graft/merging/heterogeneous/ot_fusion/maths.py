@@ -20,8 +20,8 @@ from graft.io.progress import along
 from graft.merging.alignment import affine
 from graft.merging.alignment.evidence import with_evidence
 from graft.merging.alignment.maps import Maps
-from graft.merging.alignment.spaces import fit_spaces
-from graft.merging.protocol import Deltas, Method, Parts
+from graft.merging.alignment.spaces import SpaceMaps, fit_spaces
+from graft.merging.protocol import Deltas, Method, Parts, check_parts
 
 
 class OTFusion(Method):
@@ -35,10 +35,14 @@ class OTFusion(Method):
     one plan of the residual stream in transformers; rows are scaled by the width they have.
     """
 
-    def prepare(self, parts: Parts) -> Deltas:
+    def fit_maps(self, parts: Parts) -> SpaceMaps:
+        """The plans of every space."""
+        return fit_spaces(with_evidence(parts), affine.fit(parts.options.alignment, 0.0))
+
+    def prepare(self, parts: Parts, maps: SpaceMaps | None = None) -> Deltas:
         """Compute T(small) - large for every tensor that changes, float64."""
-        parts = with_evidence(parts)
-        maps = fit_spaces(parts, affine.fit(parts.options.alignment, 0.0))
+        check_parts(parts)
+        maps = maps or self.fit_maps(parts)
         moved: dict[str, Tensor] = {}
         for m, g in along(parts.depth_map, parts.report, "layers carried over"):
             for name in LINEARS:
@@ -54,7 +58,7 @@ class OTFusion(Method):
         stream = maps.residual[EMBEDDINGS]
         moved |= dict(_rows(parts, EMBEDDING_NORM, EMBEDDING_NORM, stream))
         moved |= {name: _small(parts, name) @ stream.forward for name in EMBEDDING_TABLES}
-        deltas = {name: tensor - parts.large[name].double().cpu() for name, tensor in moved.items()}
+        deltas = {name: tensor - parts.large[name].double() for name, tensor in moved.items()}
         return Deltas(parts.large, deltas, maps.missed)
 
 
@@ -69,4 +73,4 @@ def _rows(parts: Parts, source: str, target: str, maps: Maps) -> Iterator[tuple[
 
 
 def _small(parts: Parts, name: str) -> Tensor:
-    return parts.small_finetuned[name].double().cpu()
+    return parts.small_finetuned[name].double()

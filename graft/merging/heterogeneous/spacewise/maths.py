@@ -1,6 +1,7 @@
 """Spacewise: the small model's weight changes, carried over by one affine map per space."""
 
 from collections.abc import Iterator
+from dataclasses import replace
 
 from torch import Tensor
 
@@ -19,7 +20,7 @@ from graft.merging.alignment import affine, transport
 from graft.merging.alignment.evidence import with_evidence
 from graft.merging.alignment.maps import Maps
 from graft.merging.alignment.spaces import SpaceMaps, fit_spaces
-from graft.merging.protocol import Deltas, Method, Parts, small_change, weight_and_bias
+from graft.merging.protocol import Deltas, Method, Parts, check_parts, small_change, weight_and_bias
 from graft.registry import depth
 
 
@@ -40,12 +41,17 @@ class Spacewise(Method):
     Theseus (arXiv 2602.12952) is one map per layer's input and output, without scale.
     """
 
-    def prepare(self, parts: Parts) -> Deltas:
-        """Changes of the large body's tensors at strength 1, float64."""
-        parts = with_evidence(parts)
+    def fit_maps(self, parts: Parts) -> SpaceMaps:
+        """The maps of every space."""
         options = parts.options
         fit = affine.fit(options.alignment, options.map_ridge)
-        maps = fit_spaces(parts, fit, residual=options.residual, heads=options.per_head)
+        return fit_spaces(with_evidence(parts), fit, residual=options.residual, heads=options.per_head)
+
+    def prepare(self, parts: Parts, maps: SpaceMaps | None = None) -> Deltas:
+        """Changes of the large body's tensors at strength 1, float64."""
+        check_parts(parts)
+        maps, options = maps or self.fit_maps(parts), parts.options
+        parts = replace(parts, moments=maps.sums)
         share = depth.shares(parts.depth_map)
         deltas: dict[str, Tensor] = {}
         for m, g in along(parts.depth_map, parts.report, "layers carried over"):

@@ -1,5 +1,7 @@
 """Theseus: the small model's weight changes, carried over by one Procrustes map per linear layer's input and output."""
 
+from collections.abc import Mapping
+
 from torch import Tensor
 
 from graft.encoders.architecture import EMBEDDINGS, LINEARS, WORD_EMBEDDINGS, layer_prefix, site_name
@@ -7,7 +9,7 @@ from graft.io.progress import along
 from graft.merging import moments
 from graft.merging.alignment.evidence import with_evidence
 from graft.merging.alignment.procrustes import procrustes
-from graft.merging.protocol import Deltas, Method, Parts, small_change
+from graft.merging.protocol import Deltas, Method, Parts, check_parts, small_change
 from graft.registry import depth
 
 
@@ -24,30 +26,39 @@ class Theseus(Method):
     Source: Rinaldi et al. 2026, arXiv 2602.12952.
     """
 
-    def prepare(self, parts: Parts) -> Deltas:
+    def fit_maps(self, parts: Parts) -> dict[str, Tensor]:
+        """The map [w_S, w_L] of every site, by name."""
+        parts, maps = with_evidence(parts), {}
+        for m, g in along(parts.depth_map, parts.report, "layers mapped"):
+            for linear, (site_in, site_out) in LINEARS.items():
+                small_out, small_in = parts.small_pretrained[f"{layer_prefix(m)}{linear}.weight"].shape
+                large_out, large_in = parts.large[f"{layer_prefix(g)}{linear}.weight"].shape
+                for site, *widths in ((site_in, small_in, large_in), (site_out, small_out, large_out)):
+                    name = site_name(m, g, site)
+                    if name not in maps:  # query, key and value share one input
+                        maps[name] = _map(parts, name, *widths)
+        if parts.options.embedding_delta:
+            maps[EMBEDDINGS] = _map(parts, EMBEDDINGS, parts.small_shape.width, parts.large_shape.width)
+        return maps
+
+    def prepare(self, parts: Parts, maps: Mapping[str, Tensor] | None = None) -> Deltas:
         """Changes of the large body's tensors at strength 1, float64."""
-        parts = with_evidence(parts)
+        check_parts(parts)
+        maps = maps or self.fit_maps(parts)
         share = depth.shares(parts.depth_map)
         deltas: dict[str, Tensor] = {}
         for m, g in along(parts.depth_map, parts.report, "layers carried over"):
-            deltas |= {name: share[m, g] * delta for name, delta in _layer_deltas(parts, m, g).items()}
+            deltas |= {name: share[m, g] * delta for name, delta in _layer_deltas(parts, maps, m, g).items()}
         if parts.options.embedding_delta:
-            map_ = _map(parts, EMBEDDINGS, parts.small_shape.width, parts.large_shape.width)
-            deltas[WORD_EMBEDDINGS] = small_change(parts, WORD_EMBEDDINGS) @ map_
+            deltas[WORD_EMBEDDINGS] = small_change(parts, WORD_EMBEDDINGS) @ maps[EMBEDDINGS]
         return Deltas(parts.large, deltas)
 
 
-def _layer_deltas(parts: Parts, small_layer: int, large_layer: int) -> dict[str, Tensor]:
-    maps: dict[str, Tensor] = {}
+def _layer_deltas(parts: Parts, maps: Mapping[str, Tensor], m: int, g: int) -> dict[str, Tensor]:
     deltas = {}
-    for linear, (site_in, site_out) in LINEARS.items():
-        source, target = layer_prefix(small_layer) + linear, layer_prefix(large_layer) + linear
-        small_out, small_in = parts.small_pretrained[f"{source}.weight"].shape
-        large_out, large_in = parts.large[f"{target}.weight"].shape
-        for site, small, large in ((site_in, small_in, large_in), (site_out, small_out, large_out)):
-            if site not in maps:  # query, key and value share one input
-                maps[site] = _map(parts, site_name(small_layer, large_layer, site), small, large)
-        map_in, map_out = maps[site_in], maps[site_out]
+    for linear, sites in LINEARS.items():
+        source, target = layer_prefix(m) + linear, layer_prefix(g) + linear
+        map_in, map_out = (maps[site_name(m, g, site)] for site in sites)
         deltas[f"{target}.weight"] = map_out.T @ small_change(parts, f"{source}.weight") @ map_in
         deltas[f"{target}.bias"] = map_out.T @ small_change(parts, f"{source}.bias")
     return deltas

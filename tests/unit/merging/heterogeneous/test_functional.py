@@ -3,6 +3,7 @@ import torch
 
 from graft.encoders.bert import encoder_of
 from graft.merging.calibration import calibrate
+from graft.merging.heterogeneous.functional import maths as functional
 from graft.merging.heterogeneous.functional.maths import Functional
 from graft.merging.protocol import Parts
 from graft.registry import depth, methods
@@ -53,8 +54,6 @@ def test_a_large_model_that_computes_the_same_comes_to_compute_what_the_fine_tun
 
 
 def test_without_the_correction_changes_would_count_twice(related, monkeypatch):
-    from graft.merging.heterogeneous.functional import maths as functional
-
     parts, expected = related(relatives.identical)
     state = Functional().prepare(parts)
     refit = functional._refit_linears
@@ -64,6 +63,34 @@ def test_without_the_correction_changes_would_count_twice(related, monkeypatch):
     found = states(Functional().apply(state, 1.0), parts.large_shape, parts.texts)
     wanted = states(expected, parts.large_shape, parts.texts)
     assert (found - wanted).norm() / wanted.norm() > 0.05
+
+
+@pytest.mark.parametrize("ridge", [0.3, 5e-5], ids=["cholesky", "eigenvalues"])
+@pytest.mark.parametrize("outputs", [(4, 3), (20, 9)], ids=["narrow", "wide"])
+def test_refitted_layers_are_least_squares_of_all_tokens_at_once(outputs, ridge, monkeypatch):
+    monkeypatch.setattr(functional, "GRAM_BLOCK", 5)
+    monkeypatch.setattr(functional, "AT_A_TIME", 16)
+    generator = torch.Generator().manual_seed(2)
+
+    def random(*size):
+        return torch.randn(*size, generator=generator, dtype=torch.float64)
+
+    tokens, inputs = 50, 17
+    merged, plain = random(tokens, inputs) + 3, random(tokens, inputs)
+    merged[:, 4] = 2.0  # a constant input, which no weight may read
+    linears = [torch.nn.Linear(inputs, size, dtype=torch.float64).requires_grad_(False) for size in outputs]
+    changes, exits = [random(tokens, 3), random(tokens, 6)], [random(3, outputs[0]), random(6, outputs[1])]
+    before = [(linear.weight.clone(), linear.bias.clone()) for linear in linears]
+    functional._refit_linears(linears, merged, plain, changes, exits, ridge)
+    for linear, (weight, bias), change, exit in zip(linears, before, changes, exits, strict=True):
+        wanted = change @ exit - (merged - plain) @ weight.T
+        centred, spread = merged - merged.mean(0), merged.std(0, correction=0)
+        # Ridge regression as least squares with a row for each input that asks for no change.
+        rows = torch.cat([centred, (ridge * tokens) ** 0.5 * torch.diag(spread)])
+        asked = torch.cat([wanted - wanted.mean(0), wanted.new_zeros(inputs, wanted.shape[1])])
+        found = torch.linalg.lstsq(rows, asked, driver="gelsd").solution
+        torch.testing.assert_close(linear.weight - weight, found.T)
+        torch.testing.assert_close(linear.bias - bias, wanted.mean(0) - merged.mean(0) @ found)
 
 
 def test_strength_zero_gives_the_large_model_and_strengths_are_continuous(related):

@@ -123,6 +123,30 @@ def test_making_it_twice_gives_the_same_bytes(method, parts_of):
     assert all(torch.equal(one[name], two[name]) for name in one)
 
 
+@pytest.mark.parametrize(
+    ("method", "options"),
+    [
+        *by_depth(name for name in METHODS if name != "ot_fusion"),  # plans of optimal transport are found by numpy
+        ("theseus", {"evidence": "weights"}),
+        ("theseus", {"embedding_delta": True}),
+        *(("spacewise", {"residual": residual, "per_head": True}) for residual in ("per_site", "fit_dense")),
+        *(("spacewise", {"alignment": alignment}) for alignment in ("whitened", "scaled_procrustes")),
+    ],
+)
+def test_all_is_computed_on_the_device_of_the_parts(method, options, parts_of, monkeypatch):
+    def refuse(tensor):
+        raise AssertionError("a tensor was fetched to the CPU")
+
+    parts = parts_of(method, **options)
+    parts = replace(parts, projections=(torch.randn(LARGE.width, SMALL.width),)).to("cpu")
+    expected = prepared(method, parts)(0.5)
+    monkeypatch.setattr(torch.Tensor, "cpu", refuse)
+    # A new tensor that names no device is on none now, and does not combine with those of the parts.
+    with torch.device("meta"):
+        found = prepared(method, parts)(0.5)
+    assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
+
+
 @pytest.mark.parametrize("method", METHODS)
 def test_costs_are_counted(method):
     options = checked_options(method, None)

@@ -23,6 +23,22 @@ def test_any_part_of_a_tensor_is_read_as_it_was_written(folder):
         assert np.array_equal(checkpoint.read("layer.weight", 3, 11), values["layer.weight"].reshape(-1)[3:11])
 
 
+def test_arrays_in_memory_are_read_like_files_and_not_changed(folder):
+    values = {name: np.array(tensor) for name, tensor in making.tensors(0).items()}
+    with Checkpoint.of_folder(folder) as read, Checkpoint.of_arrays("memory", values) as held:
+        assert {n: (i.dtype, i.shape) for n, i in held.tensors.items()} == {
+            n: (i.dtype, i.shape) for n, i in read.tensors.items()
+        }
+        for name in values:
+            assert np.array_equal(held.stored(name), read.stored(name))
+        block = held.read("layer.weight", 3, 11)
+        assert np.array_equal(block, read.read("layer.weight", 3, 11))
+        block += 1
+        assert np.array_equal(held.stored("layer.weight"), read.stored("layer.weight"))
+        hidden = held.without(("layer.", "scale"))
+        assert set(hidden.tensors) == {name for name in values if not name.startswith(("layer.", "scale"))}
+
+
 def test_a_tensor_is_rows_and_columns(folder):
     with Checkpoint.of_folder(folder) as checkpoint:
         found = {name: info.matrix for name, info in checkpoint.tensors.items()}

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from safetensors import safe_open
 
-from graft.merging.homogeneous.shards import Slot, Writer, shared_out, size
+from graft.merging.homogeneous.shards import Slot, Target, Writer, shared_out, size
 
 
 @pytest.mark.parametrize(
@@ -38,6 +38,22 @@ def test_blocks_may_come_in_any_order_and_safetensors_reads_them(tmp_path):
         assert file.metadata() == {"format": "pt"}
         assert np.array_equal(file.get_tensor("a"), values.reshape(2, 3)) and file.get_tensor("b") == [-7]
         assert file.get_tensor("c").dtype == np.float16 and file.get_tensor("d").shape == (0,)
+
+
+def test_a_model_in_memory_is_what_its_files_would_hold():
+    slots = [Slot("a", "F32", (2, 3)), Slot("b", "I64", ()), Slot("c", "F16", (3,)), Slot("d", "F32", (0, 2))]
+    values = np.arange(6, dtype=np.float32)
+    with Target(slots) as target:
+        target.write("a", 4, values[4:])
+        target.write("a", 0, values[:4])
+        target.write("b", 0, np.int64([-7]))
+        target.write("c", 1, np.float32([2, 3]))
+        target.write("c", 0, np.float32([1]))
+    assert np.array_equal(target.arrays["a"], values.reshape(2, 3)) and target.arrays["b"] == -7
+    assert np.array_equal(target.arrays["c"], np.float16([1, 2, 3])) and target.arrays["d"].shape == (0, 2)
+    with pytest.raises(ValueError, match="a: bytes 4 to 8 were not written"), Target(slots[:1]) as target:
+        target.write("a", 0, values[:1])
+        target.write("a", 2, values[2:])
 
 
 def test_several_files_have_an_index(tmp_path):
