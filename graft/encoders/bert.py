@@ -8,6 +8,7 @@ import torch
 from safetensors.torch import load_file
 from torch import Tensor
 from transformers import BertConfig, BertForSequenceClassification, BertModel, PreTrainedModel
+from transformers.initialization import no_init_weights
 from transformers.utils import logging
 
 from graft.encoders.local_models import PROJECTION
@@ -48,7 +49,8 @@ def bert_config(shape: Shape) -> BertConfig:
 def encoder_of(body: Mapping[str, Tensor], shape: Shape) -> BertModel:
     """Build an encoder from a body, in eval mode, on the body's device and in its dtype."""
     example = next(iter(body.values()))
-    model = BertModel(bert_config(shape)).to(example.device, example.dtype)
+    with no_init_weights():
+        model = BertModel(bert_config(shape)).to(example.device, example.dtype)
     model.load_state_dict(body)
     return model.eval()
 
@@ -82,12 +84,13 @@ def new_classifier(folder: str | Path, labels: tuple[str, ...] | None, seed: int
     """Load the encoder in `folder` with a new classification head (one regression output if `labels` is None).
 
     The head's weights are drawn from N(0, initializer_range^2) with a separate generator, so that they depend only on
-    `seed`.
+    `seed`; nothing is drawn from torch's global one.
     """
     config = BertConfig.from_pretrained(folder, local_files_only=True)
     set_labels(config, labels)
     config._attn_implementation = ATTENTION
-    model = BertForSequenceClassification(config)
+    with no_init_weights():
+        model = BertForSequenceClassification(config)
     model.bert.load_state_dict(load_encoder(folder).state_dict())
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():

@@ -9,6 +9,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 from transformers import BertConfig, BertModel, BertTokenizerFast
+from transformers.initialization import no_init_weights
 
 from graft.config.models import HubModel, PackageModel, PathModel
 from graft.encoders import tensor_names
@@ -44,7 +45,8 @@ def fetch_model(source: HubModel | PathModel | PackageModel, where: str, out: Pa
     found = read_checkpoint(open_folder(folder, where), f"{where}: {folder}")
     state, extra = encoder_state(found, f"{where}: {folder}"), projections(found, shape, f"{where}: {folder}")
     config = BertConfig.from_pretrained(folder, local_files_only=True)
-    model = BertModel(config)
+    with no_init_weights():
+        model = BertModel(config)
     pooler = "pooler.dense.weight" in state
     if not pooler:
         # Heads read the pooled output: the tanh of the [CLS] state is a sensible substitute, a random matrix is not.
