@@ -14,6 +14,7 @@ from graft.encoders.architecture import (
     GRAM_SITES,
     LINEARS,
     NORMS,
+    is_finite,
     layer_prefix,
     site_name,
 )
@@ -60,7 +61,7 @@ def calibrate(
     if not sums:
         raise ValueError("calibration got no batches; give at least one text")
     for name, moment in sums.items():
-        if not torch.isfinite(moment.cross).all():
+        if not is_finite(moment.cross):
             raise ValueError(f"calibration: activations at {name} are not finite; one of the two models is damaged")
     named = {name: (spread / sums[name.removesuffix(SPREAD)].count).cpu() for name, spread in spreads.items()}
     return named | {name: tensor for site, moment in sums.items() for name, tensor in moment.tensors(site).items()}
