@@ -12,7 +12,6 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
-from transformers import BertForSequenceClassification, BertModel
 
 from graft.cli import merge_card
 from graft.cli.merge_orders import Order, Plan
@@ -23,6 +22,7 @@ from graft.encoders.batches import padded_lengths
 from graft.encoders.bert import encoder_of, load_classifier, load_encoder, projections_of
 from graft.encoders.inference import Batch, batches, first_texts, pass_flops
 from graft.encoders.pretrained import fetch_model
+from graft.encoders.transformers import BertForSequenceClassification, BertModel
 from graft.flops.counts import calibration_flops, encoder_flops, head_flops, logits_flops, similarity_flops
 from graft.io import files
 from graft.io.model_folders import CONFIG, label_names, open_folder

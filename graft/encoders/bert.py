@@ -7,12 +7,17 @@ from typing import TypeVar
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
-from transformers import BertConfig, BertForSequenceClassification, BertModel, PreTrainedModel
-from transformers.initialization import no_init_weights
 from transformers.utils import logging
 
 from graft.encoders.local_models import PROJECTION
 from graft.encoders.tensor_names import is_buffer
+from graft.encoders.transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    BertModel,
+    PreTrainedModel,
+    no_init_weights,
+)
 from graft.io.model_folders import read_config
 from graft.registry.shapes import Shape
 
@@ -104,14 +109,16 @@ def _load(kind: type[Loaded], folder: str | Path) -> Loaded:
     # Silence transformers' warnings: the same problems are raised below as one-line errors.
     logging.set_verbosity_error()
     try:
-        model, info = kind.from_pretrained(
-            folder,
-            dtype=torch.float32,
-            attn_implementation=ATTENTION,
-            local_files_only=True,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,
-        )
+        # Nothing is drawn for weights that are then loaded, and torch's compiler, which draws, is not imported.
+        with no_init_weights():
+            model, info = kind.from_pretrained(
+                folder,
+                dtype=torch.float32,
+                attn_implementation=ATTENTION,
+                local_files_only=True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+            )
     finally:
         logging.set_verbosity(verbosity)
     if kind is BertForSequenceClassification:

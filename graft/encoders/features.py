@@ -7,10 +7,10 @@ from typing import get_args
 import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
-from transformers import BertModel
 
 from graft.encoders.inference import Batch, batches, pass_flops, run
 from graft.encoders.states import pool
+from graft.encoders.transformers import BertModel
 from graft.flops.counts import encoder_flops
 from graft.io.progress import Report
 from graft.registry.options import Pooling

@@ -8,13 +8,13 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import BertConfig, BertModel, BertTokenizerFast
-from transformers.initialization import no_init_weights
+from transformers import BertTokenizerFast
 
 from graft.config.models import HubModel, PackageModel, PathModel
 from graft.encoders import tensor_names
 from graft.encoders.local_models import PROJECTION, model_files
 from graft.encoders.saving import save_model
+from graft.encoders.transformers import BertConfig, BertModel, no_init_weights
 from graft.io import files
 from graft.io.model_folders import ModelFolder, open_folder
 from graft.registry.shapes import Shape

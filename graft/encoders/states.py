@@ -4,9 +4,9 @@ from collections.abc import Mapping, Sequence
 
 import torch
 from torch import Tensor, nn
-from transformers import BertModel
 
 from graft.encoders.bert import attention_bias
+from graft.encoders.transformers import BertModel
 
 Batch = Mapping[str, Tensor]
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import BertForSequenceClassification
 
 from graft.compute import hardware
 from graft.config.models import FineTuning
@@ -25,6 +24,7 @@ from graft.config.systems import (
 from graft.encoders import features
 from graft.encoders.bert import load_classifier, new_classifier
 from graft.encoders.inference import pass_flops, predict
+from graft.encoders.transformers import BertForSequenceClassification
 from graft.flops.budget import rows_within
 from graft.flops.counts import lora_flops, summed_flops
 from graft.io.progress import Report, part_of

@@ -5,7 +5,6 @@ from contextlib import ExitStack
 
 import torch
 from torch import Tensor, nn
-from transformers import BertModel
 
 from graft.encoders.architecture import (
     BLOCK_OUT,
@@ -18,6 +17,7 @@ from graft.encoders.architecture import (
     layer_prefix,
     site_name,
 )
+from graft.encoders.transformers import BertModel
 from graft.merging.moments import Moments
 from graft.registry import depth
 from graft.registry.depth import DepthMap

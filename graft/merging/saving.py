@@ -6,10 +6,10 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
-from transformers import BertConfig, BertForSequenceClassification
 
 from graft.encoders.architecture import check_body, check_tensors, is_finite
 from graft.encoders.bert import set_labels
+from graft.encoders.transformers import BertConfig, BertForSequenceClassification
 from graft.io import files
 from graft.merging.classifier_heads.head import Head
 from graft.registry.shapes import Shape

@@ -9,9 +9,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from threadpoolctl import threadpool_limits
-from transformers import BertForSequenceClassification
 
 from graft.encoders.inference import pass_flops, predict
+from graft.encoders.transformers import BertForSequenceClassification
 from graft.flops.counts import classifier_flops
 from graft.io import files
 from graft.io.progress import Report

@@ -6,11 +6,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from transformers import BertForSequenceClassification
-
 from graft.config.study import MEMBER_SEEDS
 from graft.encoders.bert import load_classifier, new_classifier
 from graft.encoders.saving import save_model
+from graft.encoders.transformers import BertForSequenceClassification
 from graft.flops.one_shape import merge_flops
 from graft.io import files
 from graft.making.one_shape.combination import Combination, Combined, Source, scratch
