@@ -60,11 +60,6 @@ def encoder_of(body: Mapping[str, Tensor], shape: Shape) -> BertModel:
     return model.eval()
 
 
-def attention_bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return attention's bias [b, 1, 1, t] for a mask [b, t]: 0 for tokens, the lowest finite number for padding."""
-    return (mask == 0)[:, None, None, :].to(dtype) * torch.finfo(dtype).min
-
-
 def projections_of(folder: str | Path) -> tuple[Tensor, ...]:
     """Load the weights [w_L, w_S] with which a distillation compared hidden states; empty if the folder has none.
 

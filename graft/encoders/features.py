@@ -1,8 +1,10 @@
 """Hidden states of encoders on tokenised splits, on which heads and probes are fitted."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 import torch
@@ -10,12 +12,14 @@ from safetensors.torch import load_file, save_file
 
 from graft.encoders.inference import Batch, batches, pass_flops, run
 from graft.encoders.states import pool
-from graft.encoders.transformers import BertModel
 from graft.flops.counts import encoder_flops
 from graft.io.progress import Report
 from graft.registry.options import Pooling
 from graft.registry.shapes import Shape
 from graft.tasks.tokens import TokenisedSplit
+
+if TYPE_CHECKING:
+    from graft.encoders.transformers import BertModel
 
 POOLINGS = get_args(Pooling)
 # Every run fits heads on the same draw of train rows.

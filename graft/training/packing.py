@@ -15,8 +15,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from graft.encoders.bert import attention_bias
 from graft.encoders.inference import Batch
+from graft.encoders.states import attention_bias
 from graft.encoders.transformers import AttentionInterface, BertForSequenceClassification
 
 # The name under which transformers knows this attention.

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from graft.encoders.bert import attention_bias
+from graft.encoders.states import attention_bias
 from graft.encoders.transformers import BertForSequenceClassification
 from graft.merging.composite.trained import Trained, zero_layer
 

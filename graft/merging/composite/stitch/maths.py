@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
-from graft.encoders.bert import attention_bias
+from graft.encoders.states import attention_bias
 from graft.encoders.transformers import BertModel
 from graft.merging.classifier_heads import ridge
 from graft.merging.classifier_heads.ridge import LinearMap

@@ -9,7 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from graft.encoders.architecture import EMBEDDING_NORM, EMBEDDING_TABLES, EMBEDDINGS, LINEAR_SPACES, NORMS, layer_prefix
-from graft.encoders.bert import attention_bias, encoder_of
+from graft.encoders.bert import encoder_of
+from graft.encoders.states import attention_bias
 from graft.encoders.transformers import BertModel
 from graft.io.progress import along
 from graft.merging.alignment import affine
