@@ -27,7 +27,7 @@ _UNUSED: dict[str, dict[str, Any]] = {
 
 @contextmanager
 def _lightly() -> Iterator[None]:
-    """Put empty modules in the place of those that have not been imported yet; later they can be, as usual."""
+    """Let empty modules stand in for those that are not imported yet; later they can be imported as usual."""
     stand_ins = {name: ModuleType(name) for name in _UNUSED if name not in sys.modules}
     for name, module in stand_ins.items():
         vars(module).update(_UNUSED[name])
