@@ -55,6 +55,17 @@ def test_running_a_model_takes_no_compiler(pico_models):
     assert loaded_after(code) & (MODELS - {"sympy"}) == set()
 
 
+def test_an_accuracy_takes_no_scipy_and_correlations_can_have_it():
+    code = (
+        "import numpy as np\nfrom graft.registry.tasks import TASKS\nfrom graft.tasks import metrics\n"
+        "one, two = np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([1, 0])\n"
+        "assert metrics.compute(one, two, TASKS['rte'])['accuracy'] == 1\n"
+    )
+    assert loaded_after(code) & {"scipy.stats", "scipy.linalg", "sklearn"} == set()
+    code += "assert metrics.compute(one[:, :1], two, TASKS['stsb'])['pearson'] < -0.9"
+    assert "scipy.stats" in loaded_after(code)
+
+
 def test_what_was_left_out_can_be_imported_later():
     code = (
         "import graft.encoders.transformers, torch, scipy.optimize\n"
