@@ -20,8 +20,8 @@ def make(step: Probe, grid: Grid, paths: Paths) -> None:
     launch = hardware.on_cpu(grid.study.launch)
     started, row, spec = hardware.Stopwatch(launch), grid.row(step.task), step.spec(grid)
     folder, embedding = runs.finished(grid, paths, step.states(grid))
-    states = {name: torch.from_numpy(value).double() for name, value in load_states(folder).items()}
-    train, select = states[f"train.{spec.pooling}"], states[f"select.{spec.pooling}"]
+    states = load_states(folder)
+    train, select = (torch.from_numpy(states[f"{split}.{spec.pooling}"]).double() for split in ("train", "select"))
     labels = torch.from_numpy(runs.labels(paths, step.task, "train"))
     goal = label_targets(labels, None if row.labels is None else len(row.labels))
     sizes = grid.study.systems.probe.ridge

@@ -15,7 +15,7 @@ from graft.study.grid import Grid
 from graft.study.grid_systems import System
 from graft.study.paths import Paths
 from graft.study.records import RunRecord
-from graft.tasks.readers import HUB_SPLITS
+from graft.tasks.sources import HUB_SPLITS
 
 RESULTS = "## Results"
 CONTROL = "> This is a control: a system that must not win and is useless by itself."

@@ -12,16 +12,17 @@ import numpy as np
 import torch
 from tokenizers import Tokenizer
 from torch import Tensor
-from transformers import BertForSequenceClassification, BertModel
 
 from graft.cli import merge_card
 from graft.cli.merge_orders import Order, Plan
 from graft.config.models import PathModel
 from graft.encoders import features
+from graft.encoders.architecture import is_finite
 from graft.encoders.batches import padded_lengths
 from graft.encoders.bert import encoder_of, load_classifier, load_encoder, projections_of
 from graft.encoders.inference import Batch, batches, first_texts, pass_flops
 from graft.encoders.pretrained import fetch_model
+from graft.encoders.transformers import BertForSequenceClassification, BertModel
 from graft.flops.counts import calibration_flops, encoder_flops, head_flops, logits_flops, similarity_flops
 from graft.io import files
 from graft.io.model_folders import CONFIG, label_names, open_folder
@@ -184,7 +185,7 @@ def _read(order: Order, pretrained: Path, scratch: Path) -> _Given:
     models = {flag: load_encoder(scratch / flag) for flag in folders}
     models["--small-finetuned"] = load_classifier(order.small_finetuned)
     for flag, model in models.items():
-        bad = next((name for name, t in model.state_dict().items() if not torch.isfinite(t).all()), None)
+        bad = next((name for name, t in model.state_dict().items() if not is_finite(t)), None)
         if bad:
             raise ValueError(f"{flag}: {bad} contains values that are not finite; the model is damaged")
     if pretrained.resolve() == order.small_finetuned.resolve():

@@ -19,6 +19,7 @@ from graft.registry.tasks import TASKS, TaskRow
 from graft.study.grid import Grid
 from graft.study.sources import check_sources
 from graft.tasks import guessing, readers
+from graft.tasks.sources import OF_A_TASK, source_files
 from graft.tasks.tsv import read_tsv
 
 # The default study: the only source of the comments, and of values that the user does not give.
@@ -117,10 +118,10 @@ def own_task(given: str, kind: guessing.Kind | None = None) -> OwnTask:
         raise ValueError(f"--task {given}: use NAME=FOLDER, e.g. reviews=data/reviews")
     checked_name(name)
     source, where = FileData(kind="tsv", folder=folder), f"tasks.{name}.source"
-    train = readers.source_files(source, where)["train"]
+    train = source_files(source, where)["train"]
     table = read_tsv(train)
     row = TASKS.get(name) or guessing.guess_row(table, train, kind)
-    for split in readers.OF_A_TASK:
+    for split in OF_A_TASK:
         readers.read_split(source, row, split, where)
     if name not in TASKS:
         guessing.check_names(row, *readers.read_table(source, "dev", where))

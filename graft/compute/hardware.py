@@ -17,7 +17,8 @@ def use_threads(count: int) -> None:
     # cuBLAS is deterministic only with this setting, which is read when CUDA starts.
     os.environ.setdefault("CUBLAS_WORKSPACE_CONFIG", ":4096:8")
     torch.set_num_threads(count)
-    torch.use_deterministic_algorithms(True, warn_only=True)
+    # As `torch.use_deterministic_algorithms` does, which also imports torch's compiler: a second of CPU time.
+    torch.set_deterministic_debug_mode("warn")
     # Deterministic mode also fills new tensors with NaN, to expose uninitialized reads: 7% of a fine-tuning on a CPU.
     torch.utils.deterministic.fill_uninitialized_memory = False  # type: ignore[attr-defined]
 

@@ -7,11 +7,17 @@ from typing import TypeVar
 import torch
 from safetensors.torch import load_file
 from torch import Tensor
-from transformers import BertConfig, BertForSequenceClassification, BertModel, PreTrainedModel
 from transformers.utils import logging
 
 from graft.encoders.local_models import PROJECTION
 from graft.encoders.tensor_names import is_buffer
+from graft.encoders.transformers import (
+    BertConfig,
+    BertForSequenceClassification,
+    BertModel,
+    PreTrainedModel,
+    no_init_weights,
+)
 from graft.io.model_folders import read_config
 from graft.registry.shapes import Shape
 
@@ -48,15 +54,10 @@ def bert_config(shape: Shape) -> BertConfig:
 def encoder_of(body: Mapping[str, Tensor], shape: Shape) -> BertModel:
     """Build an encoder from a body, in eval mode, on the body's device and in its dtype."""
     example = next(iter(body.values()))
-    with example.device:
+    with example.device, no_init_weights():
         model = BertModel(bert_config(shape)).to(example.dtype)
     model.load_state_dict(body)
     return model.eval()
-
-
-def attention_bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return attention's bias [b, 1, 1, t] for a mask [b, t]: 0 for tokens, the lowest finite number for padding."""
-    return (mask == 0)[:, None, None, :].to(dtype) * torch.finfo(dtype).min
 
 
 def projections_of(folder: str | Path) -> tuple[Tensor, ...]:
@@ -83,12 +84,13 @@ def new_classifier(folder: str | Path, labels: tuple[str, ...] | None, seed: int
     """Load the encoder in `folder` with a new classification head (one regression output if `labels` is None).
 
     The head's weights are drawn from N(0, initializer_range^2) with a separate generator, so that they depend only on
-    `seed`.
+    `seed`; nothing is drawn from torch's global one.
     """
     config = BertConfig.from_pretrained(folder, local_files_only=True)
     set_labels(config, labels)
     config._attn_implementation = ATTENTION
-    model = BertForSequenceClassification(config)
+    with no_init_weights():
+        model = BertForSequenceClassification(config)
     model.bert.load_state_dict(load_encoder(folder).state_dict())
     generator = torch.Generator().manual_seed(seed)
     with torch.no_grad():
@@ -102,14 +104,16 @@ def _load(kind: type[Loaded], folder: str | Path) -> Loaded:
     # Silence transformers' warnings: the same problems are raised below as one-line errors.
     logging.set_verbosity_error()
     try:
-        model, info = kind.from_pretrained(
-            folder,
-            dtype=torch.float32,
-            attn_implementation=ATTENTION,
-            local_files_only=True,
-            output_loading_info=True,
-            ignore_mismatched_sizes=True,
-        )
+        # Nothing is drawn for weights that are then loaded, and torch's compiler, which draws, is not imported.
+        with no_init_weights():
+            model, info = kind.from_pretrained(
+                folder,
+                dtype=torch.float32,
+                attn_implementation=ATTENTION,
+                local_files_only=True,
+                output_loading_info=True,
+                ignore_mismatched_sizes=True,
+            )
     finally:
         logging.set_verbosity(verbosity)
     if kind is BertForSequenceClassification:

@@ -1,15 +1,16 @@
 """Hidden states of encoders on tokenised splits, on which heads and probes are fitted."""
 
+from __future__ import annotations
+
 from collections.abc import Callable
 from pathlib import Path
-from typing import get_args
+from typing import TYPE_CHECKING, get_args
 
 import numpy as np
 import torch
-from safetensors.numpy import load_file, save_file
-from transformers import BertModel
+from safetensors.torch import load_file, save_file
 
-from graft.encoders.inference import Batch, pass_flops, run
+from graft.encoders.inference import Batch, batches, pass_flops, run
 from graft.encoders.states import pool
 from graft.flops.counts import encoder_flops
 from graft.io.progress import Report
@@ -17,30 +18,33 @@ from graft.registry.options import Pooling
 from graft.registry.shapes import Shape
 from graft.tasks.tokens import TokenisedSplit
 
+if TYPE_CHECKING:
+    from graft.encoders.transformers import BertModel
+
 POOLINGS = get_args(Pooling)
 # Every run fits heads on the same draw of train rows.
 FIT_SEED = 0
 
 
+@torch.inference_mode()
 def embed(
     model: BertModel, splits: dict[str, TokenisedSplit], max_tokens: int, progress: Report
 ) -> tuple[dict[str, np.ndarray], int]:
     """Return the pooled last hidden states `<split>.cls` and `<split>.mean` [rows, w], and the forward FLOPs."""
     shape = Shape.from_config(model.config.to_dict())
-    width, total = shape.width, sum(len(split) for split in splits.values())
+    total = sum(len(split) for split in splits.values())
     states: dict[str, np.ndarray] = {}
     flops = done = 0
-
-    def both(batch: dict[str, torch.Tensor]) -> torch.Tensor:
-        nonlocal done
-        hidden = last_states(model, batch)
-        done += len(hidden)
-        progress(done, total, "")
-        return torch.cat([pool(hidden, batch["attention_mask"], pooling) for pooling in POOLINGS], dim=1)
-
     for name, split in splits.items():
-        values = run(both, split, max_tokens, device=model.device)
-        states |= {f"{name}.{p}": values[:, i * width : (i + 1) * width] for i, p in enumerate(POOLINGS)}
+        states |= {f"{name}.{p}": np.empty((len(split), shape.width), dtype=np.float32) for p in POOLINGS}
+        for rows, batch in batches(split, max_tokens):
+            batch = {key: value.to(model.device) for key, value in batch.items()}
+            hidden = last_states(model, batch)
+            for pooling in POOLINGS:
+                pooled = pool(hidden, batch["attention_mask"], pooling)
+                states[f"{name}.{pooling}"][rows] = pooled.float().cpu().numpy()
+            done += len(rows)
+            progress(done, total, "")
         flops += pass_flops(lambda t: encoder_flops(shape, t), split, max_tokens)
     return states, flops
 
@@ -88,9 +92,9 @@ def fit_rows(rows: int, count: int) -> np.ndarray:
 
 def save_states(states: dict[str, np.ndarray], path: Path) -> None:
     """Write named arrays as safetensors."""
-    save_file({name: np.ascontiguousarray(value) for name, value in states.items()}, path)
+    save_file({name: torch.from_numpy(np.ascontiguousarray(value)) for name, value in states.items()}, path)
 
 
 def load_states(folder: Path) -> dict[str, np.ndarray]:
-    """Read what `save_states` wrote into a folder."""
-    return load_file(folder / "states.safetensors")
+    """Memory-map what `save_states` wrote into a folder."""
+    return {name: tensor.numpy() for name, tensor in load_file(folder / "states.safetensors").items()}

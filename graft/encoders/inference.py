@@ -1,6 +1,7 @@
 """Run models over a tokenised split, in fp32, in batches of rows of similar length."""
 
 from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -22,6 +23,18 @@ class Split(Protocol):
     def __len__(self) -> int: ...
     def lengths(self, max_tokens: int) -> np.ndarray: ...
     def batch(self, rows: np.ndarray, max_tokens: int) -> Batch: ...
+
+
+@dataclass(frozen=True)
+class Labelled:
+    """A split with its labels: class ids or scores [rows], or probabilities of the classes [rows, c].
+
+    If `rows` are given, training uses only these.
+    """
+
+    tokens: Split
+    labels: np.ndarray
+    rows: np.ndarray | None = None
 
 
 def batches(tokens: Split, max_tokens: int, rows: np.ndarray | None = None) -> Iterator[tuple[np.ndarray, Batch]]:

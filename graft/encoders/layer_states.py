@@ -9,10 +9,10 @@ from pathlib import Path
 import numpy as np
 import torch
 from torch import Tensor
-from transformers import BertModel
 
 from graft.encoders.inference import Batch, batches
 from graft.encoders.states import layer_states
+from graft.encoders.transformers import BertModel
 from graft.tasks.tokens import TokenisedSplit
 
 # Half the size of float32; LayerNorm outputs are far within its range.

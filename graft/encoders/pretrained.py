@@ -8,12 +8,13 @@ from typing import Any
 import torch
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import BertConfig, BertModel, BertTokenizerFast
+from transformers import BertTokenizerFast
 
 from graft.config.models import HubModel, PackageModel, PathModel
 from graft.encoders import tensor_names
 from graft.encoders.local_models import PROJECTION, model_files
 from graft.encoders.saving import save_model
+from graft.encoders.transformers import BertConfig, BertModel, no_init_weights
 from graft.io import files
 from graft.io.model_folders import ModelFolder, open_folder
 from graft.registry.shapes import Shape
@@ -44,7 +45,8 @@ def fetch_model(source: HubModel | PathModel | PackageModel, where: str, out: Pa
     found = read_checkpoint(open_folder(folder, where), f"{where}: {folder}")
     state, extra = encoder_state(found, f"{where}: {folder}"), projections(found, shape, f"{where}: {folder}")
     config = BertConfig.from_pretrained(folder, local_files_only=True)
-    model = BertModel(config)
+    with no_init_weights():
+        model = BertModel(config)
     pooler = "pooler.dense.weight" in state
     if not pooler:
         # Heads read the pooled output: the tanh of the [CLS] state is a sensible substitute, a random matrix is not.

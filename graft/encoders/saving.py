@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from safetensors.torch import save_file
-from transformers import PreTrainedModel
+
+from graft.encoders.transformers import PreTrainedModel
 
 
 def save_model(model: PreTrainedModel, folder: str | Path) -> None:

@@ -1,12 +1,15 @@
 """Hidden states of a frozen encoder at the outputs of some of its layers, which trained composites read; pooling."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
 
 import torch
 from torch import Tensor, nn
-from transformers import BertModel
 
-from graft.encoders.bert import attention_bias
+if TYPE_CHECKING:
+    from graft.encoders.transformers import BertModel
 
 Batch = Mapping[str, Tensor]
 
@@ -45,6 +48,11 @@ def layer_states(model: BertModel, layers: Sequence[int], batch: Batch) -> Tenso
         if number in layers:
             found[number] = state
     return torch.stack([found[number] for number in layers], dim=2)
+
+
+def attention_bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
+    """Return attention's bias [b, 1, 1, t] for a mask [b, t]: 0 for tokens, the lowest finite number for padding."""
+    return (mask == 0)[:, None, None, :].to(dtype) * torch.finfo(dtype).min
 
 
 def pool(hidden: Tensor, mask: Tensor, how: str) -> Tensor:

@@ -8,7 +8,6 @@ from typing import Any
 
 import numpy as np
 import torch
-from transformers import BertForSequenceClassification
 
 from graft.compute import hardware
 from graft.config.models import FineTuning
@@ -24,7 +23,8 @@ from graft.config.systems import (
 )
 from graft.encoders import features
 from graft.encoders.bert import load_classifier, new_classifier
-from graft.encoders.inference import pass_flops, predict
+from graft.encoders.inference import Labelled, pass_flops, predict
+from graft.encoders.transformers import BertForSequenceClassification
 from graft.flops.budget import rows_within
 from graft.flops.counts import lora_flops, summed_flops
 from graft.io.progress import Report, part_of
@@ -36,7 +36,7 @@ from graft.study.grid_systems import TRIAL, System
 from graft.study.paths import Paths
 from graft.study.steps.making import making
 from graft.training.checkpoints import Checkpoints
-from graft.training.finetuning import FineTuned, Labelled, PassCost, Training, finetune
+from graft.training.finetuning import FineTuned, PassCost, Training, finetune
 
 
 @dataclass(frozen=True)

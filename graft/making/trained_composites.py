@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from graft.encoders.bert import load_classifier
+from graft.encoders.inference import Labelled
 from graft.encoders.layer_states import LayerStates, WithStates, collect
 from graft.io.progress import Report
 from graft.making.pair_inputs import Built, PairInputs
@@ -26,7 +27,7 @@ from graft.study import runs
 from graft.study.grid import ALL_SEEDS
 from graft.study.grid_systems import System, probes_of
 from graft.study.steps.embed_layers import EmbedLayers
-from graft.training.finetuning import Labelled, PassCost, Training, finetune
+from graft.training.finetuning import PassCost, Training, finetune
 
 SPLITS = ("train", "select")
 # By split and input name: a function from rows and a length to the frozen models' states, padded to that length.

@@ -5,7 +5,6 @@ from contextlib import ExitStack
 
 import torch
 from torch import Tensor, nn
-from transformers import BertModel
 
 from graft.encoders.architecture import (
     BLOCK_OUT,
@@ -14,9 +13,11 @@ from graft.encoders.architecture import (
     GRAM_SITES,
     LINEARS,
     NORMS,
+    is_finite,
     layer_prefix,
     site_name,
 )
+from graft.encoders.transformers import BertModel
 from graft.merging.moments import Moments
 from graft.registry import depth
 from graft.registry.depth import DepthMap
@@ -60,7 +61,7 @@ def calibrate(
     if not sums:
         raise ValueError("calibration got no batches; give at least one text")
     for name, moment in sums.items():
-        if not torch.isfinite(moment.cross).all():
+        if not is_finite(moment.cross):
             raise ValueError(f"calibration: activations at {name} are not finite; one of the two models is damaged")
     found = {name: spread / sums[name.removesuffix(SPREAD)].count for name, spread in spreads.items()}
     for site, moment in sums.items():

@@ -5,9 +5,9 @@ from typing import Self
 
 import torch
 from torch import Tensor, nn
-from transformers import BertForSequenceClassification, BertModel
 
 from graft.encoders.states import Frozen, pool
+from graft.encoders.transformers import BertForSequenceClassification, BertModel
 from graft.flops.counts import classifier_flops, encoder_flops, linear_flops
 from graft.merging.classifier_heads.ridge import LinearMap
 from graft.merging.composite.trained import Trained

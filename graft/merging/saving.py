@@ -6,10 +6,10 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 from torch import Tensor
-from transformers import BertConfig, BertForSequenceClassification
 
-from graft.encoders.architecture import check_body, check_tensors
+from graft.encoders.architecture import check_body, check_tensors, is_finite
 from graft.encoders.bert import set_labels
+from graft.encoders.transformers import BertConfig, BertForSequenceClassification
 from graft.io import files
 from graft.merging.classifier_heads.head import Head
 from graft.registry.shapes import Shape
@@ -50,7 +50,7 @@ def save_classifier(
     tensors = {f"bert.{name}": tensor for name, tensor in {**body, **pooler}.items()}
     tensors |= {"classifier.weight": head.classifier_weight, "classifier.bias": head.classifier_bias}
     for name, tensor in tensors.items():
-        if not torch.isfinite(tensor).all():
+        if not is_finite(tensor):
             raise ValueError(f"merged model: {name} holds values that are not finite, so it is not saved")
     config = BertConfig.from_pretrained(large_folder, local_files_only=True)
     set_labels(config, labels, kind)

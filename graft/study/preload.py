@@ -38,6 +38,7 @@ MODULES = (
     "graft.merging.calibration",
     "graft.encoders.features",
     "evaluate",
+    "torch._dynamo",  # by the first optimizer
 )
 # First byte sent by the process that takes a job; the exit status follows when the job ends.
 TAKEN = b"T"

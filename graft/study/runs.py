@@ -4,11 +4,12 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import pandas as pd
+import pyarrow.parquet as parquet
 
 from graft.compute import hardware, provenance
 from graft.config.launch import Launch
 from graft.config.models import FineTuning
+from graft.encoders.inference import Labelled
 from graft.io import files
 from graft.study.grid import Grid
 from graft.study.paths import Paths
@@ -19,7 +20,6 @@ from graft.study.steps.tokenize_task import tokens as tokens_of
 from graft.tasks import alike
 from graft.tasks.texts import read_texts
 from graft.tasks.tokens import TokenisedSplit, load_tokenizer
-from graft.training.finetuning import Labelled
 
 
 def finished(grid: Grid, paths: Paths, step: Step) -> tuple[Path, dict[str, Any]]:
@@ -79,7 +79,7 @@ def calibration_tokens(grid: Grid, paths: Paths, task: str, model: str) -> Token
 
 def labels(paths: Paths, task: str, split: str) -> Any:
     """Labels [rows] of `train` or `select`: class ids or scores. Only `evaluate` reads the labels of `report`."""
-    return pd.read_parquet(paths.data(task) / f"{split}.parquet", columns=["label"])["label"].to_numpy()
+    return parquet.read_table(paths.data(task) / f"{split}.parquet", columns=["label"])["label"].to_numpy()
 
 
 def labelled(grid: Grid, paths: Paths, task: str, model: str, split: str) -> Labelled:

@@ -10,7 +10,8 @@ from graft.encoders.local_models import local_folder, model_files
 from graft.registry.shapes import Shape, check_shapes
 from graft.study.grid import Grid
 from graft.study.paths import Paths
-from graft.tasks.readers import read_split, source_files
+from graft.tasks.readers import read_split
+from graft.tasks.sources import source_files
 from graft.tasks.texts import read_texts
 from graft.tasks.transferred import read_report
 

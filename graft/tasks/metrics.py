@@ -3,6 +3,7 @@
 Choices on `select` call the same formulas directly, since a search needs hundreds of scores.
 """
 
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -21,8 +22,13 @@ def predictions(logits: np.ndarray, row: TaskRow) -> np.ndarray:
 
 def compute(logits: np.ndarray, labels: np.ndarray, row: TaskRow) -> dict[str, float]:
     """Compute the task's metrics of outputs [n, c] against labels [n] through `evaluate`."""
-    import evaluate  # seconds to import, and only reported numbers need it
+    # For a bootstrap of its own, which Graft never asks it for, `evaluate` would import scipy: half a second.
+    if without := "scipy.stats" not in sys.modules:
+        sys.modules["scipy.stats"] = None  # type: ignore[assignment]  # Python's word for: cannot be imported
+    import evaluate  # half a second to import, and only reported numbers need it
 
+    if without:
+        del sys.modules["scipy.stats"]
     module = evaluate.load(str(MODULE), row.kind, keep_in_memory=True)
     return module.compute(predictions=predictions(logits, row), references=labels, metrics=list(row.metrics))
 

@@ -3,20 +3,16 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-import pandas as pd
-
-from graft.tasks import tsv
+import pyarrow.parquet as parquet
 
 
 def train_texts(tables: Sequence[Path]) -> list[str | tuple[str, str]]:
     """Return all texts of the given train splits: strings, or pairs for tasks with two texts."""
     texts: list[str | tuple[str, str]] = []
     for path in tables:
-        table = pd.read_parquet(path)
-        if "text_b" in table:
-            texts += list(zip(table["text_a"], table["text_b"], strict=True))
-        else:
-            texts += table["text_a"].tolist()
+        table = parquet.read_table(path)
+        columns = [table[name].to_pylist() for name in ("text_a", "text_b") if name in table.column_names]
+        texts += zip(*columns, strict=True) if len(columns) > 1 else columns[0]
     return texts
 
 
@@ -25,6 +21,8 @@ def read_texts(path: Path) -> list[list[str]]:
 
     Raises ValueError if the file is empty, lines differ in their number of texts, or a column is not text.
     """
+    from graft.tasks import tsv  # it imports pandas, which most jobs do without
+
     lines = tsv.rows(path)
     if not lines:
         raise ValueError(f"{path}: contains no text; one text per line is needed")
@@ -45,6 +43,8 @@ def read_texts(path: Path) -> list[list[str]]:
 
 def _is_label(column: Sequence[str]) -> bool:
     """Whether cells are numbers, or single words that recur; the first cell may be a header."""
+    import pandas as pd
+
     cells = pd.Series(column[1:] or column, dtype=str).str.strip()
     words = not cells.str.contains(" ", regex=False).any() and cells.nunique() <= len(cells) / 2
     return bool(words or pd.to_numeric(cells, errors="coerce").notna().all())

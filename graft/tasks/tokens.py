@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
+import pyarrow.parquet as parquet
 from tokenizers import Tokenizer
 
 from graft.io import files
@@ -124,12 +124,12 @@ def tokenize_task(data: Path, tokenizer_folder: Path, out: Path, fingerprint: st
     """Write the ids of all splits of a task into folder `out` and return its manifest; a transfer has only report."""
     tokenizer = load_tokenizer(tokenizer_folder)
     written = files.read_json(data / "manifest.json")["sha256"]
-    tables = {s: pd.read_parquet(data / f"{s}.parquet") for s in SPLITS if f"{s}.parquet" in written}
-    names = [c for c in ("text_a", "text_b") if c in tables["report"]]
+    tables = {s: parquet.read_table(data / f"{s}.parquet") for s in SPLITS if f"{s}.parquet" in written}
+    names = [c for c in ("text_a", "text_b") if c in tables["report"].column_names]
     with files.atomic_folder(out) as folder:
         for split, table in tables.items():
             for name, column in zip(("first", "second"), names, strict=False):
-                ids, offsets = _encode(tokenizer, table[column].tolist(), f"{data / split}.parquet, {column}")
+                ids, offsets = _encode(tokenizer, table[column].to_pylist(), f"{data / split}.parquet, {column}")
                 np.save(folder / f"{split}.{name}.ids.npy", ids)
                 np.save(folder / f"{split}.{name}.offsets.npy", offsets)
         manifest = {

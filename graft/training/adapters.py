@@ -1,9 +1,9 @@
 """Low-rank adapters (LoRA) on a classifier: added before training, merged into the weights afterwards."""
 
 from peft import LoraConfig, PeftModel, get_peft_model
-from transformers import BertForSequenceClassification
 
 from graft.config.systems import LoraSystem
+from graft.encoders.transformers import BertForSequenceClassification
 
 
 def with_adapters(model: BertForSequenceClassification, settings: LoraSystem) -> PeftModel:

@@ -16,11 +16,11 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
-from transformers import BertConfig, BertModel
 
 from graft.config.models import DistilOptions
 from graft.encoders.bert import load_encoder
 from graft.encoders.saving import save_model
+from graft.encoders.transformers import BertConfig, BertModel
 from graft.flops.counts import distil_start_flops, distil_step_flops
 from graft.io import files
 from graft.registry.shapes import Shape, check_shapes

@@ -11,9 +11,8 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
-from transformers import BertModel
-from transformers.models.bert.modeling_bert import BertLayer, BertOutput, BertSelfOutput
 
+from graft.encoders.transformers import BertLayer, BertModel, BertOutput, BertSelfOutput
 from graft.training.unlabelled import Autocast, Batch
 
 RIDGE = 1e-2  # of the mean diagonal of the features' covariance

@@ -14,13 +14,13 @@ from typing import Any
 import numpy as np
 import torch
 from torch import Tensor, nn
-from transformers import PreTrainedModel
 
 from graft.compute.stopping import Request, Stopped, listening
 from graft.config.launch import Launch
 from graft.config.models import FineTuning
 from graft.encoders.batches import INFERENCE_BATCH, WINDOW, inference_batches, padding_waste, passes, training_batches
-from graft.encoders.inference import Batch, Split, pass_flops, run
+from graft.encoders.inference import Batch, Labelled, pass_flops, run
+from graft.encoders.transformers import PreTrainedModel
 from graft.flops.counts import classifier_flops, training_flops
 from graft.io.progress import Report
 from graft.registry.shapes import Shape
@@ -34,18 +34,6 @@ from graft.training.optimizer import linear_schedule, parameter_groups
 from graft.training.world import World
 
 LOG_EVERY = 20
-
-
-@dataclass(frozen=True)
-class Labelled:
-    """A split with its labels: class ids or scores [rows], or probabilities of the classes [rows, c].
-
-    If `rows` are given, training uses only these.
-    """
-
-    tokens: Split
-    labels: np.ndarray
-    rows: np.ndarray | None = None
 
 
 @dataclass(frozen=True)

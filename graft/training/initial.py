@@ -4,9 +4,9 @@ from pathlib import Path
 
 import torch
 from torch import nn
-from transformers import BertConfig, BertModel
 
 from graft.encoders.bert import ATTENTION
+from graft.encoders.transformers import BertConfig, BertModel
 from graft.training.saving import save_encoder
 
 

@@ -13,11 +13,10 @@ from pathlib import Path
 import torch
 from torch import Tensor, nn
 from torch.nn.functional import cross_entropy, linear
-from transformers import BertConfig, BertModel
-from transformers.models.bert.modeling_bert import BertPredictionHeadTransform
 
 from graft.config.models import MaskedOptions
 from graft.encoders.batches import guessed_tokens
+from graft.encoders.transformers import BertConfig, BertModel, BertPredictionHeadTransform
 from graft.flops.counts import masked_lm_flops
 from graft.registry.shapes import Shape
 from graft.tasks.tokens import load_tokenizer

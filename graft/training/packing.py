@@ -14,10 +14,10 @@ from typing import Any
 import torch
 from torch import Tensor
 from torch.nn import functional
-from transformers import AttentionInterface, BertForSequenceClassification
 
-from graft.encoders.bert import attention_bias
 from graft.encoders.inference import Batch
+from graft.encoders.states import attention_bias
+from graft.encoders.transformers import AttentionInterface, BertForSequenceClassification
 
 # The name under which transformers knows this attention.
 _NAME = "packed"

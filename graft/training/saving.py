@@ -3,12 +3,11 @@
 from pathlib import Path
 from typing import Any
 
-from transformers import BertModel
-
 from graft.compute import hardware, provenance
 from graft.config.launch import Launch
 from graft.config.models import DistilledModel, MaskedModel, RandomModel
 from graft.encoders.saving import save_model
+from graft.encoders.transformers import BertModel
 from graft.io import files
 
 

@@ -18,12 +18,12 @@ from accelerate import Accelerator, InitProcessGroupKwargs
 from accelerate.utils import DistributedType, gather_object
 from torch import Tensor, nn
 from torch.nn.parallel import DistributedDataParallel
-from transformers import BertForSequenceClassification
 
 from graft.compute.hardware import device_of, precision_of
 from graft.config.launch import Launch
 from graft.encoders.bert import ATTENTION_ON
 from graft.encoders.inference import Batch
+from graft.encoders.transformers import BertForSequenceClassification
 from graft.training.packing import packed
 
 T = TypeVar("T")

@@ -11,9 +11,9 @@ from typing import Any
 import torch
 from threadpoolctl import threadpool_limits
 from torch import Tensor
-from transformers import BertForSequenceClassification
 
 from graft.encoders.inference import pass_flops, predict
+from graft.encoders.transformers import BertForSequenceClassification
 from graft.flops.counts import classifier_flops
 from graft.io import files
 from graft.io.progress import Report, silent

@@ -7,9 +7,9 @@ from pathlib import Path
 
 from safetensors.torch import load_file, save_file
 from torch import Tensor
-from transformers import BertForSequenceClassification
 
 from graft.encoders.bert import load_classifier, load_encoder
+from graft.encoders.transformers import BertForSequenceClassification
 from graft.flops.one_shape import merge_flops
 from graft.io import files
 from graft.making.one_shape.combination import Combination, Combined

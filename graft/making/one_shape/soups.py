@@ -7,11 +7,11 @@ from pathlib import Path
 from typing import Any
 
 from torch import Tensor
-from transformers import BertForSequenceClassification
 
 from graft.config.study import MEMBER_SEEDS
 from graft.encoders.bert import load_classifier, new_classifier
 from graft.encoders.saving import save_model
+from graft.encoders.transformers import BertForSequenceClassification
 from graft.flops.one_shape import merge_flops
 from graft.io import files
 from graft.making.one_shape.combination import Combination, Combined, Source

@@ -4,7 +4,8 @@ from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor
-from transformers import BertModel
+
+from graft.encoders.transformers import BertModel
 
 # A place of activations: (0 for the small model or 1 for the large one, layer).
 Place = tuple[int, int]

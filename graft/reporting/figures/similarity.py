@@ -24,13 +24,15 @@ def data(source: Source) -> pd.DataFrame:
 
     Layer 0 is the embeddings. The table is empty once a study's statistics are cleaned away.
     """
-    from safetensors.numpy import load_file
+    from safetensors import safe_open
 
     found: dict[tuple[str, str], tuple[list[list[float]], list[str]]] = {}
     for step in graph.of_study(source.grid):
         file = step.output(source.paths).with_name("statistics.safetensors")
         if isinstance(step, Calibrate) and file.is_file():
-            similarity = load_file(file)["cka"].tolist()
+            # The file's other tensors, gigabytes of moments, are not read.
+            with safe_open(file, "np") as tensors:
+                similarity = tensors.get_tensor("cka").tolist()
             found.setdefault((step.task, step.pair), (similarity, []))[1].append(step.depth)
     rows = []
     for (task, pair), (similarity, names) in found.items():

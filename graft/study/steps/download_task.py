@@ -10,7 +10,7 @@ from graft.study.grid import Grid
 from graft.study.paths import Paths
 from graft.study.steps.step import TEXTS, Step, hash_of
 from graft.tasks import generated
-from graft.tasks.readers import source_files
+from graft.tasks.sources import source_files
 
 
 @dataclass(frozen=True)

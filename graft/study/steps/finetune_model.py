@@ -21,6 +21,8 @@ from graft.study.steps.step import NUMBER, RECIPE, Making, Step, Work, hash_of
 from graft.study.steps.tokenize_task import tokens, tokens_for
 
 _RECIPE = 4
+# The draw of the adapters no longer comes after a draw of all weights.
+_LORA_RECIPE = 4
 
 
 @dataclass(frozen=True)
@@ -56,7 +58,8 @@ class Tuning(Making):
         inputs = [other.fingerprint(grid) for other in self.others(grid)]
         # A warm start's merge and head are among `others`; each number of optimizer steps is a separate system.
         settings = spec.settings.model_dump(exclude={"merge", "head", "steps"})
-        return hash_of(type(spec.settings).__name__, settings, spec.steps or None, own, *inputs, recipe=self.recipe)
+        recipe = _LORA_RECIPE if isinstance(spec.settings, LoraSystem) else self.recipe
+        return hash_of(type(spec.settings).__name__, settings, spec.steps or None, own, *inputs, recipe=recipe)
 
     def depends_on(self, grid: Grid) -> str:
         spec = self.spec(grid)

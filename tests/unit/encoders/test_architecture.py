@@ -1,6 +1,9 @@
-import pytest
+import math
 
-from graft.encoders.architecture import body_shapes, check_body
+import pytest
+import torch
+
+from graft.encoders.architecture import body_shapes, check_body, is_finite
 
 
 def test_the_table_lists_exactly_the_tensors_of_a_bert_encoder(pico_encoder, shape_of):
@@ -22,3 +25,12 @@ def test_a_tensor_that_does_not_fit_is_named(pico_encoder, shape_of, change):
         body[name] = body["pooler.dense.bias"]
     with pytest.raises(ValueError, match=f"the model: tensor {name}"):
         check_body(body, shape_of(model), "the model")
+
+
+@pytest.mark.parametrize("value", [math.nan, math.inf, -math.inf])
+@pytest.mark.parametrize("size", [1, 7, 100_003])
+def test_one_value_that_is_not_finite_is_seen(value, size):
+    tensor = torch.linspace(-1e38, 1e38, size)
+    assert is_finite(tensor)
+    tensor[size // 2] = value
+    assert not is_finite(tensor)

@@ -1,6 +1,6 @@
 import torch
 
-from graft.encoders.bert import new_classifier
+from graft.encoders.bert import load_encoder, new_classifier
 
 
 def test_a_new_head_depends_on_the_seed_alone(pico_models):
@@ -9,3 +9,13 @@ def test_a_new_head_depends_on_the_seed_alone(pico_models):
     torch.manual_seed(6)
     second = new_classifier(pico_models / "large", ("a", "b"), 3)
     assert first.classifier.weight.equal(second.classifier.weight)
+
+
+def test_a_new_classifier_trains_draws_nothing_globally_and_has_the_pre_trained_body(pico_models):
+    torch.manual_seed(5)
+    made = new_classifier(pico_models / "large", ("a", "b"), 3)
+    assert torch.rand(1).equal(torch.rand(1, generator=torch.Generator().manual_seed(5)))
+    assert all(module.training for module in made.modules())
+    body = load_encoder(pico_models / "large").state_dict()
+    assert all(tensor.equal(body[name]) for name, tensor in made.bert.state_dict().items())
+    assert not made.classifier.bias.any()

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 import torch
@@ -36,3 +38,11 @@ def test_states_survive_their_file(tmp_path):
     save_states(states, tmp_path / "states.safetensors")
     found = load_states(tmp_path)
     assert found.keys() == states.keys() and all(np.array_equal(found[name], states[name]) for name in states)
+
+
+def test_states_are_mapped_not_read(tmp_path):
+    """Of a file with two large arrays, only the pages that are used enter memory."""
+    save_states({name: np.zeros((1000, 64), dtype=np.float32) for name in "ab"}, tmp_path / "states.safetensors")
+    found = load_states(tmp_path)
+    assert str(tmp_path / "states.safetensors") in Path("/proc/self/maps").read_text()
+    assert found["a"].shape == (1000, 64)

@@ -3,7 +3,8 @@ import pytest
 
 from graft.config.sources import FileData
 from graft.registry.tasks import TASKS, TaskRow
-from graft.tasks.readers import read_split, read_texts, source_files
+from graft.tasks.readers import read_split, read_texts
+from graft.tasks.sources import source_files
 
 
 def tsv(folder, split, text):

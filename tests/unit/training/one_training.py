@@ -16,12 +16,13 @@ from graft.compute.hardware import use_threads
 from graft.config.launch import Launch
 from graft.config.models import FineTuning
 from graft.encoders.bert import new_classifier
+from graft.encoders.inference import Labelled
 from graft.registry.shapes import Shape
 from graft.registry.tasks import TASKS
 from graft.study.program import run as run_program
 from graft.tasks.tokens import TokenisedSplit
 from graft.training.checkpoints import Checkpoints
-from graft.training.finetuning import Labelled, PassCost, Training, finetune
+from graft.training.finetuning import PassCost, Training, finetune
 
 SETTINGS = FineTuning(learning_rate=3e-3, batch_size=16, epochs=3, max_tokens=32)
 

@@ -9,7 +9,7 @@ from graft.config.launch import Launch
 from graft.config.models import FineTuning
 from graft.config.tasks import Task
 from graft.encoders.bert import load_classifier, new_classifier
-from graft.encoders.inference import predict
+from graft.encoders.inference import Labelled, predict
 from graft.flops.counts import classifier_flops
 from graft.registry.shapes import Shape
 from graft.study.paths import Paths
@@ -18,7 +18,7 @@ from graft.tasks import metrics
 from graft.tasks.prepare import prepare_task
 from graft.tasks.tokens import TokenisedSplit, tokenize_task
 from graft.training import dropout
-from graft.training.finetuning import Labelled, PassCost, Training, finetune
+from graft.training.finetuning import PassCost, Training, finetune
 from graft.training.world import World
 
 SETTINGS = {"learning_rate": 3e-3, "batch_size": 16, "epochs": 4, "max_tokens": 32}

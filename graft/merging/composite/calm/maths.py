@@ -9,8 +9,7 @@ computed once.
 import torch
 from torch import Tensor, nn
 
-from graft.encoders.bert import attention_bias
-from graft.encoders.states import pool
+from graft.encoders.states import attention_bias, pool
 from graft.merging.classifier_heads.ridge import LinearMap
 from graft.merging.composite.trained import Trained, layer_of, zero_layer
 from graft.registry.shapes import Shape

@@ -9,9 +9,9 @@ what no gate sets, the scale of s, matters little before layers that end in a La
 from collections.abc import Sequence
 
 from torch import Tensor, nn
-from transformers import BertForSequenceClassification
 
-from graft.encoders.bert import attention_bias
+from graft.encoders.states import attention_bias
+from graft.encoders.transformers import BertForSequenceClassification
 from graft.merging.composite.trained import Trained, zero_layer
 
 

@@ -6,9 +6,9 @@ absorbed here by the link (for S) and the head (for both).
 """
 
 from torch import Tensor
-from transformers import BertModel
 
 from graft.encoders.states import pool
+from graft.encoders.transformers import BertModel
 from graft.merging.classifier_heads.ridge import LinearMap
 from graft.merging.composite.trained import Trained, layer_of, zero_layer
 

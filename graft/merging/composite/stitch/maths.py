@@ -8,9 +8,9 @@ from collections.abc import Iterable, Mapping
 
 import torch
 from torch import Tensor, nn
-from transformers import BertModel
 
-from graft.encoders.bert import attention_bias
+from graft.encoders.states import attention_bias
+from graft.encoders.transformers import BertModel
 from graft.merging.classifier_heads import ridge
 from graft.merging.classifier_heads.ridge import LinearMap
 from graft.merging.composite.trained import layer_of

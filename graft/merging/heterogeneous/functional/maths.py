@@ -8,10 +8,11 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from transformers import BertModel
 
 from graft.encoders.architecture import EMBEDDING_NORM, EMBEDDING_TABLES, EMBEDDINGS, LINEAR_SPACES, NORMS, layer_prefix
-from graft.encoders.bert import attention_bias, encoder_of
+from graft.encoders.bert import encoder_of
+from graft.encoders.states import attention_bias
+from graft.encoders.transformers import BertModel
 from graft.flops.counts import GRAM_BLOCK, weights_first
 from graft.io.progress import along
 from graft.merging.alignment import affine
