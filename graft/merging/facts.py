@@ -23,12 +23,14 @@ class TwoShapes(Options):
     label_use: labels that the merge uses, apart from its head: "none", "select" or "train".
     heads: the heads to choose from; () if the method has no such option.
     inference: the models that run for each example.
+    recipe: raised whenever the method's results or FLOPs change, so that finished merges are made again.
     """
 
     needs: ClassVar[tuple[str, ...]] = ()
     label_use: ClassVar[str]
     heads: ClassVar[tuple[str, ...]] = ()
     inference: ClassVar[tuple[str, ...]]
+    recipe: ClassVar[int] = 0
     # Values for methods that have no such option.
     depth, evidence, small = "uniform", "activations", "finetuned"
     alignment, map_ridge, text_tokens = "least_squares", 1.0, 0

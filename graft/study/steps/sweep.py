@@ -47,6 +47,7 @@ class Sweep(Step):
         if "texts" in methods.facts(merge.method).needs:
             inputs += grid.calibration_text().values()
         settings = [merge.method, merge.options.values(), merge.change, merge.settings.fit_rows]
+        settings += [merge.options.recipe] if merge.options.recipe else []
         return hash_of("sweep", *settings, *inputs, recipe=_RECIPE)
 
     def depends_on(self, grid: Grid) -> str:

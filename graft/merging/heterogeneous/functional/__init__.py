@@ -14,6 +14,7 @@ class FunctionalOptions(Weights):
     needs = ("small_finetuned", "small_pretrained", "large", "moments", "texts")
     citation = "ours: linear layers refitted, one after another, to the small model's change in function"
     implementation = f"{__name__}.maths:Functional"
+    recipe = 1  # products are summed before they are mapped
 
     strengths: Annotated[Strengths, "factors of the change in function, tried on select"] = (0, 0.5, 1, 2)
     fit_ridge: Annotated[Size, "ridge of the fitted changes, as a share of the mean diagonal"] = 0.01
