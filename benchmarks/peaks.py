@@ -1,4 +1,4 @@
-"""Peak memory of the steps of a study at BERT-base's shape, each in a process of its own.
+"""Peak memory of the steps of a study at BERT-base's shape, each in a separate process.
 
 python -m benchmarks.peaks [STEP ...]
 """
