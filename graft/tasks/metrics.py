@@ -22,7 +22,7 @@ def predictions(logits: np.ndarray, row: TaskRow) -> np.ndarray:
 
 def compute(logits: np.ndarray, labels: np.ndarray, row: TaskRow) -> dict[str, float]:
     """Compute the task's metrics of outputs [n, c] against labels [n] through `evaluate`."""
-    # For a bootstrap of its own, which Graft never asks it for, `evaluate` would import scipy: half a second.
+    # `evaluate` would import scipy for its bootstrap, which Graft does not use: half a second.
     if without := "scipy.stats" not in sys.modules:
         sys.modules["scipy.stats"] = None  # type: ignore[assignment]  # Python's word for: cannot be imported
     import evaluate  # half a second to import, and only reported numbers need it

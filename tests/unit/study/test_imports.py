@@ -57,7 +57,8 @@ def test_running_a_model_takes_no_compiler(pico_models):
 
 def test_an_accuracy_takes_no_scipy_and_correlations_can_have_it():
     code = (
-        "import numpy as np\nfrom graft.registry.tasks import TASKS\nfrom graft.tasks import metrics\n"
+        "import workflow_scripts.evaluate, numpy as np\n"
+        "from graft.registry.tasks import TASKS\nfrom graft.tasks import metrics\n"
         "one, two = np.array([[0.0, 1.0], [1.0, 0.0]]), np.array([1, 0])\n"
         "assert metrics.compute(one, two, TASKS['rte'])['accuracy'] == 1\n"
     )
