@@ -36,7 +36,7 @@ rule make_soups:
     threads: STUDY.launch.threads
     resources:
         **GPU,
-        mem_mb=inference_memory,
+        mem_mb=merging_memory,
         runtime=inference_minutes,
     params:
         study=PATHS.study,
@@ -59,7 +59,7 @@ rule make_multitask:
     threads: STUDY.launch.threads
     resources:
         **SMALL,
-        mem_mb=inference_memory,
+        mem_mb=merging_memory,
         runtime=inference_minutes,
     params:
         study=PATHS.study,

@@ -233,13 +233,17 @@ def together(rule):
 
 # Memory and time that a job requests of a cluster. A job that runs out of either is retried with more of both.
 def training_memory(wildcards, attempt):
-    """MB per node. BERT-base, 32 texts of 128 tokens: weights, gradients, two moments, activations, and what torch
-    loads, for one process; the others share the batch."""
-    return (8000 + 8000 * (STUDY.launch.gpus or 1)) * attempt
+    """MB per node; measured for BERT-base, 32 texts of 128 tokens on a CPU: 5756 (docs/cluster.md)."""
+    return (2000 + 8000 * (STUDY.launch.gpus or 1)) * attempt
 
 
 def inference_memory(wildcards, attempt):
-    """MB. Also of merging: three encoders, and the moments of one pair's activations."""
+    """MB of a pass over texts; measured for BERT-base: 1040, and 6 KB for each text (docs/cluster.md)."""
+    return 4000 * attempt
+
+
+def merging_memory(wildcards, attempt):
+    """MB: encoders, and the moments of one pair's activations; measured up to 5000."""
     return 8000 * attempt
 
 
@@ -249,11 +253,3 @@ def training_minutes(wildcards, attempt):
 
 def inference_minutes(wildcards, attempt):
     return (60 if STUDY.launch.gpus_of_a_job else 240) * attempt
-
-
-def merging_minutes(wildcards, attempt):
-    return (10 if STUDY.launch.gpus_of_a_job else 40) * attempt
-
-
-def evaluation_minutes(wildcards, attempt):
-    return (5 if STUDY.launch.gpus_of_a_job else 20) * attempt

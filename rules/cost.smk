@@ -11,7 +11,7 @@ rule measure_cost:
     threads: ALL_CORES
     resources:
         **GPU,
-        mem_mb=inference_memory,
+        mem_mb=merging_memory,
         runtime=inference_minutes,
         slurm_extra="--exclusive",
     params:

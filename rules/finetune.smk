@@ -32,10 +32,10 @@ use rule finetune_model as fewshot_model with:
         outputs_of("fewshot_model"),
     log:
         log_of("fewshot_model"),
-    group:
-        together("fewshot_model")
     wildcard_constraints:
         system=made_with("fewshot"),
+    group:
+        together("fewshot_model")
     params:
         program="fewshot_model",
         fingerprint=fingerprint_of("fewshot_model"),
@@ -48,10 +48,10 @@ use rule finetune_model as warm_start with:
         outputs_of("warm_start"),
     log:
         log_of("warm_start"),
-    group:
-        together("warm_start")
     wildcard_constraints:
         system=made_with("warm_start"),
+    group:
+        together("warm_start")
     params:
         program="warm_start",
         fingerprint=fingerprint_of("warm_start"),

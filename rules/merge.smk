@@ -14,7 +14,7 @@ rule calibrate:
     threads: STUDY.launch.threads
     resources:
         **SMALL,
-        mem_mb=inference_memory,
+        mem_mb=merging_memory,
         runtime=inference_minutes,
     params:
         study=PATHS.study,
@@ -37,7 +37,7 @@ rule make_systems:
     threads: STUDY.launch.threads
     resources:
         **SMALL,
-        mem_mb=inference_memory,
+        mem_mb=merging_memory,
         runtime=inference_minutes,
     params:
         study=PATHS.study,

@@ -11,7 +11,6 @@ from dataclasses import dataclass
 from functools import cached_property
 
 import numpy as np
-from scipy import stats
 
 from graft.statistics.sampling import Sampling
 from graft.statistics.sign_flips import p_value
@@ -144,6 +143,8 @@ class Crossed:
         mean, sd = float(known.mean()), float(known.std(ddof=1)) if n > 1 else None
         if (len(self.sampling.seeds) if ALL in values else n) < SEEDS_FOR_INTERVAL:
             return Estimate(mean, sd, n, None, None)
+        from scipy import stats  # half a second that evaluations need not wait
+
         half = stats.t.ppf((1 + self.confidence) / 2, n - 1) * sd / np.sqrt(n) if n > 1 else 0.0
         these, new = (mean - half, mean + half), self._interval(values, drawn, self.confidence)
         return Estimate(mean, sd, n, _within(new, bounds), _within(these, bounds))

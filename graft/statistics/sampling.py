@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from functools import cached_property
 
 import numpy as np
-from scipy import stats
 
 
 class Sampling:
@@ -40,6 +39,8 @@ class Sampling:
             return np.zeros(self.draws)
         known = np.array(list(values.values()))
         columns = [self.seeds.index(seed) for seed in values]
+        from scipy import stats
+
         scale = np.sqrt((n - 1) / stats.chi2.ppf(self._shared, n - 1))
         return scale * (self._normal[:, columns] @ (known - known.mean())) / np.sqrt(n * (n - 1))
 

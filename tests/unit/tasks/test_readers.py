@@ -4,7 +4,6 @@ import pytest
 from graft.config.sources import FileData
 from graft.registry.tasks import TASKS, TaskRow
 from graft.tasks.readers import read_split, read_texts
-from graft.tasks.sources import source_files
 
 
 def tsv(folder, split, text):
@@ -85,14 +84,6 @@ def test_a_score_that_is_no_number_is_named(tmp_path):
         read_split(source, TASKS["stsb"], "train", "x")
 
 
-def test_a_missing_folder_and_an_unset_variable_say_what_is_needed(tmp_path, monkeypatch):
-    monkeypatch.delenv("NO_SUCH_FOLDER", raising=False)
-    with pytest.raises(ValueError, match="environment variable NO_SUCH_FOLDER"):
-        source_files(FileData(kind="tsv", folder="$NO_SUCH_FOLDER/SST-2"), "tasks.sst2.source")
-    with pytest.raises(ValueError, match="is not a folder"):
-        source_files(FileData(kind="tsv", folder=str(tmp_path / "none")), "tasks.sst2.source")
-
-
 def test_a_split_without_labels_is_read_with_its_own_index(tmp_path):
     tsv(tmp_path, "test", "index\tsentence\n7\ta fine film\n8\t \n")
     source = FileData(kind="tsv", folder=str(tmp_path))
@@ -105,12 +96,6 @@ def test_a_hubs_split_without_labels_has_the_hubs_index(tmp_path):
     pd.DataFrame(columns).to_parquet(tmp_path / "test.parquet")
     table = read_texts(FileData(kind="parquet", folder=str(tmp_path)), TASKS["rte"], "test", "x")
     assert table.to_dict("list") == {"index": [0, 1], "text_a": ["a", "b"], "text_b": ["c", "d"]}
-
-
-def test_a_missing_file_says_what_the_folder_holds(tmp_path):
-    (tmp_path / "train.csv").write_text("")
-    with pytest.raises(ValueError, match=r"train.tsv is missing; the folder needs .* \(it contains train.csv\)$"):
-        source_files(FileData(kind="tsv", folder=str(tmp_path)), "x")
 
 
 @pytest.mark.parametrize(
