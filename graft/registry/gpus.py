@@ -1,5 +1,6 @@
 """GPUs by name, with their published peak throughput."""
 
+import re
 from dataclasses import dataclass
 
 
@@ -35,3 +36,10 @@ def gpu(name: str) -> Gpu:
         raise ValueError(f"no GPU is called {name!r} here; available: {', '.join(_TABLE)}")
     bf16, fp32 = _TABLE[name]
     return Gpu(name, bf16 * 1e12, fp32 * 1e12)
+
+
+def named(text: str) -> str | None:
+    """The GPU that a driver's text is about, as the table calls it."""
+    words = "-".join(text.lower().split()).replace("rtx-", "rtx")
+    found = (name for name in _TABLE if re.search(rf"\b{name}\b", words))
+    return max(found, key=len, default=None)
