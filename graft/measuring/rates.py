@@ -30,7 +30,7 @@ from graft.training.finetuning import Labelled, PassCost, Training, finetune
 
 # Texts of each shape's trial: batches of 32, as long as most sentences of GLUE. On a GPU, more of them, since the
 # first steps record its kernels.
-_BATCH, _LENGTHS, _BATCHES = 32, (12, 32), {"cpu": 3, "cuda": 100}
+_BATCH, _LENGTHS, _BATCHES = 32, (8, 24), {"cpu": 3, "cuda": 100}
 _ROW = TaskRow(text=("text",), label="label", metrics=("accuracy",), labels=("no", "yes"))
 # Rounds of each trial, unless these take so many seconds; the best counts.
 _ROUNDS, _SECONDS = 3, 4.0

@@ -23,7 +23,10 @@ from graft.study.steps.step import Step, Work
 # Seconds of a job's start: an interpreter and its imports; where jobs are forked from a process that has these, a fork.
 STARTING, FORKING = 3.0, 0.3
 # Seconds of a step beside its FLOPs and its model: it reads tokens, states and records, and writes its own.
-_BESIDE = 0.5
+_BESIDE = 0.2
+_TABLES = {"gather": 3.0, "compare": 5.0, "tabulate_costs": 3.0, "plot": 8.0, "report": 4.0, "download_model": 3.0}
+# Times that a rule's FLOPs take longer than others of their kind: sums of moments are in float64.
+_SLOWER = {"calibrate": 1.4}
 # The GPU that is assumed where a job would get one that is not known.
 _SOME_GPU = "a100"
 # What a job asks of a cluster: so many times its estimate, and minutes to start.
@@ -81,8 +84,9 @@ class Estimates:
 
     def _of(self, step: Step) -> tuple[int, float]:
         works = list(step.work(self.sizes))
-        saved = step.bytes(self.sizes) / self.rates.saving
-        return sum(work.flops for work in works), _BESIDE + saved + sum(self._seconds(step, work) for work in works)
+        computing = _SLOWER.get(step.rule, 1.0) * sum(self._seconds(step, work) for work in works)
+        saving = step.bytes(self.sizes) / self.rates.saving
+        return sum(work.flops for work in works), computing + saving + _TABLES.get(step.rule, _BESIDE)
 
     def _seconds(self, step: Step, work: Work) -> float:
         kind = self.training if work.mode == "training" else work.mode

@@ -59,7 +59,7 @@ def test_every_seed_takes_as_long_and_saving_takes_its_time(values, paths):
 
 
 def test_what_is_trained_beside_a_large_model_is_small(values, paths):
-    values["systems"] = {"merge": {"side_tuning": {}}}
+    values["systems"] = {"probe": {"pooling": ["mean"]}, "merge": {"side_tuning": {}}}
     grid = Grid(parse(values))
     step = next(step for step in graph.of_study(grid) if isinstance(step, MergeModels) and step.spec(grid).merge)
     assert [estimates._model(step, grid, mode) for mode in ("training", "inference")] == ["small", "large"]
