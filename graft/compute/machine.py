@@ -1,4 +1,4 @@
-"""What can be known of this machine without torch: its GPU, and the precision of its CPU."""
+"""Facts about this machine that need no torch: its GPU, and the precision of its CPU."""
 
 from pathlib import Path
 

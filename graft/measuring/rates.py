@@ -32,7 +32,7 @@ from graft.training.finetuning import Labelled, PassCost, Training, finetune
 # first steps record its kernels.
 _BATCH, _LENGTHS, _BATCHES = 32, (8, 24), {"cpu": 3, "cuda": 100}
 _ROW = TaskRow(text=("text",), label="label", metrics=("accuracy",), labels=("no", "yes"))
-# Rounds of each trial, unless these take so many seconds; the best counts.
+# Rounds of each trial, or as many as fit into these seconds; the best counts.
 _ROUNDS, _SECONDS = 3, 4.0
 
 

@@ -29,7 +29,7 @@ _TABLES = {"gather": 3.0, "compare": 5.0, "tabulate_costs": 3.0, "plot": 8.0, "r
 _SLOWER = {"calibrate": 1.4}
 # The GPU that is assumed where a job would get one that is not known.
 _SOME_GPU = "a100"
-# What a job asks of a cluster: so many times its estimate, and minutes to start.
+# What a job asks of a cluster: its estimate times a margin, and minutes to start.
 _MARGIN, _AT_LEAST = 3, 10
 
 
@@ -115,7 +115,7 @@ def _on_a_cluster(grid: Grid, paths: Paths) -> Estimates:
 
 
 def minutes(grid: Grid, paths: Paths, job: Job | Step) -> int | None:
-    """Minutes that a job, or a step that is a job of its own, can be given on a cluster: more than it should take.
+    """Minutes that a job, or a step that is a separate job, can be given on a cluster: more than it should take.
 
     None if its sizes are not known.
     """
@@ -127,5 +127,5 @@ def minutes(grid: Grid, paths: Paths, job: Job | Step) -> int | None:
 
 
 def cores(threads: int, given: int | None) -> int:
-    """Jobs that this machine, or one with so many cores, does at the same time."""
+    """Jobs that this machine, or one with `given` cores, does at the same time."""
     return max((given or len(os.sched_getaffinity(0))) // threads, 1)

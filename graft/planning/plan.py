@@ -51,7 +51,7 @@ class Total:
 @dataclass(frozen=True)
 class Time:
     """Seconds of a study: `start` of each of its jobs, `work` of all of them, `longest` chain of jobs that wait for one
-    another, and `wall`, with so many jobs `at_once`."""
+    another, and `wall`, if `at_once` jobs run at the same time."""
 
     start: float
     work: float
@@ -140,7 +140,7 @@ def _needs(grid: Grid, steps: Iterable[Step]) -> list[Job | Step]:
 
 
 def _submission(grid: Grid, job: Job | Step) -> object:
-    """What a job is submitted to a cluster with, or the job itself."""
+    """The group in which a job is submitted to a cluster, or the job itself."""
     values = job.values if isinstance(job, Job) else map(str, job.wildcards)
     names = wildcard_names(job.rule) if isinstance(job, Job) else job.wildcard_names()
     return groups.group_of(job.rule, dict(zip(names, values, strict=True)), grid.study.launch) or job

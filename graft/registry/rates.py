@@ -1,4 +1,4 @@
-"""What machines compute in a second: measured rates by kind of work and by width of the model. Imports no torch.
+"""Measured rates of machines, by kind of work and by width of the model. Imports no torch.
 
 A narrow model leaves most of a machine idle, so each rate belongs to a width.
 """

@@ -180,7 +180,7 @@ def plan_tables(plan: Plan) -> list[Part]:
 
 
 def rates_tables(rates: Rates) -> list[Part]:
-    """What a machine computes in a second, by kind of work and width of the model."""
+    """Rates of a machine, by kind of work and width of the model."""
     rows = [
         (kind, width, f"{rate / 1e9:.3g}")
         for kind, by_width in rates.flops.items()
