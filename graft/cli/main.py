@@ -292,7 +292,7 @@ def plan(
 
         found = measuring.measure(grid.study.launch, planning.shapes(grid, paths), paths.root)
         found.write(estimates.measured_rates(paths))
-        terminal.show(terminal.rates_tables(found))
+        terminal.show(terminal.rates_tables(found, estimates.measured_rates(paths)))
     rates = estimates.rates_of(grid.study.launch, paths, gpu)
     terminal.show(terminal.plan_tables(planning.plan(grid, paths, rates, machines, cores)))
 

@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 import pandas as pd
 from rich.console import Console, Group
@@ -179,7 +180,7 @@ def plan_tables(plan: Plan) -> list[Part]:
     return [*parts, *(Prose(f"unknown: {what}", "yellow") for what in plan.unknown)]
 
 
-def rates_tables(rates: Rates) -> list[Part]:
+def rates_tables(rates: Rates, kept: Path) -> list[Part]:
     """Rates of a machine, by kind of work and width of the model."""
     rows = [
         (kind, width, f"{rate / 1e9:.3g}")
@@ -187,7 +188,9 @@ def rates_tables(rates: Rates) -> list[Part]:
         for width, rate in sorted(by_width.items())
     ]
     title = Text(f"{rates.machine}: {rates.source}", style="bold")
-    saved = Prose(f"models are written and hashed at {formats.size(int(rates.saving))}/s")
+    saved = Prose(
+        f"models are written and hashed at {formats.size(int(rates.saving))}/s; kept for later plans of the study in {kept}"
+    )
     return [title, plain_table(("kind of work", "width", "GFLOP/s"), rows), saved, Text()]
 
 

@@ -47,8 +47,10 @@ def test_a_plan_shows_what_is_known_and_says_what_is_not(grid, paths):
     assert "with 2 jobs at a time" in text and "the a100 was not measured" in text and "nan" not in text
 
 
-def test_rates_are_shown_by_kind_of_work_and_width():
-    lines = [" ".join(line.split()) for line in _text(terminal.rates_tables(CPU)).splitlines()]
+def test_rates_are_shown_by_kind_of_work_and_width(paths):
+    lines = [
+        " ".join(line.split()) for line in _text(terminal.rates_tables(CPU, paths.root / "rates.json")).splitlines()
+    ]
     assert f"inference 768 {CPU.flops['inference'][768] / 1e9:.3g}" in lines
 
 
