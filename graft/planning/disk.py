@@ -17,7 +17,7 @@ from graft.study.steps.models import DownloadModel
 from graft.study.steps.soup_models import SoupModels
 from graft.study.steps.step import FILES, Making, Step
 
-CACHE, SCRATCH = "the hub's cache, shared by studies", "checkpoints and unfinished merges"
+SCRATCH = "checkpoints and unfinished merges"
 # A fine-tuning has two checkpoints and writes a third, each with weights, two moments and the best weights so far; a
 # merge of models of one shape has its base and its result beside it.
 _CHECKPOINTS, _BESIDE = 3 * 4, 2

@@ -151,12 +151,9 @@ def plan_tables(plan: Plan) -> list[Part]:
     parts.append(plain_table(("kind of step", "steps", "FLOPs", "one job at a time"), rows))
     parts += [Prose(_wall(plan)), Prose(_assumed(plan), "dim")]
     disk = plan.disk
-    sizes: list[tuple[dict[str, int], bool]] = [(disk.peak, disk.whole), (disk.left, disk.whole)]
-    held = [
-        (what, *(_at_least(formats.size(size.get(what, 0)), known, size.get(what, 0)) for size, known in sizes))
-        for what in disk.peak
-    ]
-    held.append(("total", *(_at_least(formats.size(sum(size.values())), known, 1) for size, known in sizes)))
+    sums = [Counter(disk.peak), Counter(disk.left)]
+    held = [(what, *(_at_least(formats.size(one[what]), disk.whole, one[what]) for one in sums)) for what in disk.peak]
+    held.append(("total", *(_at_least(formats.size(one.total()), disk.whole, one.total()) for one in sums)))
     parts.append(plain_table(("on disk", "at its peak", "left"), held))
     parts.append(
         Prose(
@@ -188,9 +185,8 @@ def rates_tables(rates: Rates, kept: Path) -> list[Part]:
         for width, rate in sorted(by_width.items())
     ]
     title = Text(f"{rates.machine}: {rates.source}", style="bold")
-    saved = Prose(
-        f"models are written and hashed at {formats.size(int(rates.saving))}/s; kept for later plans of the study in {kept}"
-    )
+    speed = f"{formats.size(int(rates.saving))}/s"
+    saved = Prose(f"models are written and hashed at {speed}; kept for later plans of the study in {kept}")
     return [title, plain_table(("kind of work", "width", "GFLOP/s"), rows), saved, Text()]
 
 
