@@ -261,21 +261,40 @@ def statistics(
 @app.command()
 def plan(
     config: Annotated[Path, typer.Argument(help="A study's YAML; by default config.yaml.")] = DEFAULT,
-    gpu: Annotated[str, typer.Option(help="GPU to estimate for; an unknown name lists those available.")] = "a100",
-    utilisation: Annotated[float, typer.Option(min=0.01, max=1, help="Assumed share of the GPU's peak.")] = 0.3,
+    gpu: Annotated[
+        str | None,
+        typer.Option(
+            help="GPU to estimate for, or cpu; by default what was measured, or what jobs would compute on here."
+        ),
+    ] = None,
+    machines: Annotated[int, typer.Option(min=1, help="Machines, or GPUs, at the same time.")] = 1,
+    cores: Annotated[int | None, typer.Option(min=1, help="CPU cores of each; by default this machine's.")] = None,
+    measure: Annotated[bool, typer.Option(help="First measure what this machine computes in a second.")] = False,
 ) -> None:
-    """Estimate what a study needs, before any job: jobs, FLOPs, GPU hours, disk."""
+    """Estimate what a study needs, before any job: jobs, FLOPs, time, disk.
+
+    What --measure finds is kept in results/<study>/rates.json for later plans of the study.
+    """
     from graft.config.study import load
+    from graft.planning import estimates
     from graft.planning import plan as planning
-    from graft.registry import gpus
     from graft.reporting import terminal
     from graft.study.grid import Grid
     from graft.study.sources import check_sources
 
-    wanted = gpus.gpu(gpu)
     grid = Grid(load(config))
+    paths = Paths.of(grid.study.name)
     check_sources(grid)
-    terminal.show(terminal.plan_tables(planning.plan(grid, Paths.of(grid.study.name), wanted, utilisation)))
+    if measure and gpu:
+        raise ValueError("--measure is about this machine, --gpu about another; use one of them")
+    if measure:
+        from graft.measuring import rates as measuring
+
+        found = measuring.measure(grid.study.launch, planning.shapes(grid, paths), paths.root)
+        found.write(estimates.measured_rates(paths))
+        terminal.show(terminal.rates_tables(found, estimates.measured_rates(paths)))
+    rates = estimates.rates_of(grid.study.launch, paths, gpu)
+    terminal.show(terminal.plan_tables(planning.plan(grid, paths, rates, machines, cores)))
 
 
 @app.command()

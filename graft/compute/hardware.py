@@ -9,6 +9,8 @@ import time
 from pathlib import Path
 from typing import Any
 
+from graft.compute import machine
+
 
 def use_threads(count: int) -> None:
     """Compute with `count` CPU threads, deterministically."""
@@ -45,8 +47,7 @@ def precision_of(launch: Any) -> str:
         return launch.precision
     if device_of(launch) == "cuda":
         return "bf16" if torch.cuda.is_bf16_supported(including_emulation=False) else "fp32"
-    flags = Path("/proc/cpuinfo").read_text() if Path("/proc/cpuinfo").exists() else ""
-    return "bf16" if "avx512_bf16" in flags or "amx_bf16" in flags else "fp32"
+    return machine.cpu_precision()
 
 
 class Stopwatch:

@@ -66,8 +66,10 @@ def inference_batches(lengths: np.ndarray, batch_size: int) -> list[np.ndarray]:
 def padded_lengths(lengths: np.ndarray, batches: list[np.ndarray] | None = None) -> np.ndarray:
     """Return each row's padded length in tokens in `batches`, by default those of inference. [rows]"""
     padded = np.empty_like(lengths)
-    for rows in inference_batches(lengths, INFERENCE_BATCH) if batches is None else batches:
-        padded[rows] = lengths[rows].max()
+    if batches := inference_batches(lengths, INFERENCE_BATCH) if batches is None else batches:
+        rows, sizes = np.concatenate(batches), [*map(len, batches)]
+        longest = np.maximum.reduceat(lengths[rows], np.cumsum([0, *sizes[:-1]]))
+        padded[rows] = np.repeat(longest, sizes)
     return padded
 
 

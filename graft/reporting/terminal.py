@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from pathlib import Path
 
 import pandas as pd
 from rich.console import Console, Group
@@ -19,6 +20,7 @@ from graft.merging.homogeneous.protocol import Method
 from graft.planning.plan import Plan
 from graft.planning.sizes import SPLITS
 from graft.registry.methods import GREEDY
+from graft.registry.rates import Rates
 from graft.reporting import formats
 from graft.reporting.explaining import Block
 from graft.reporting.fitting import Column, Fitted, Prose
@@ -136,29 +138,33 @@ def status_tables(found: list[RunState], steps: Iterable[StepState] = ()) -> lis
 
 
 def plan_tables(plan: Plan) -> list[Part]:
-    """Jobs per rule; FLOPs and GPU hours per kind of step; disk; the sizes assumed; what is unknown."""
-    more = "at least " if plan.unknown else ""
-    gpu, title = plan.gpu, Text(f"{plan.study}: the whole study from scratch", style="bold")
+    """Jobs per rule; FLOPs and time per kind of step; disk; the sizes and rates assumed; what is unknown."""
+    whole, time = not plan.unknown, plan.time
     jobs = plain_table(("job", "number"), [*plan.jobs.items(), ("total", sum(plan.jobs.values()))])
-    parts: list[Part] = [title, jobs]
-    rows = []
+    parts: list[Part] = [Text(f"{plan.study}: the whole study from scratch", style="bold"), jobs]
+    rows: list[tuple[object, ...]] = []
     for t in plan.kinds:
-        needed = (_at_least(text, not t.unknown, t.flops) for text in (formats.flops(t.flops), _time(t.hours)))
-        rows.append((t.kind, t.jobs, *needed))
-    total = [more + formats.flops(sum(t.flops for t in plan.kinds)), more + _time(sum(t.hours for t in plan.kinds))]
-    rows.append(("total", sum(t.jobs for t in plan.kinds), *total))
-    parts.append(plain_table(("kind of step", "jobs", "FLOPs", f"time on one {gpu.name}"), rows))
+        known = t.flops or t.seconds
+        needed = (formats.flops(t.flops) if t.flops else formats.NOTHING, _time(t.seconds / 3600))
+        rows.append((t.kind, t.steps, *(_at_least(text, not t.unknown, known) for text in needed)))
+    starting = sum(plan.jobs.values()) * time.start
+    rows.append(("starting jobs", formats.NOTHING, formats.NOTHING, _time(starting / 3600)))
+    total = (formats.flops(sum(t.flops for t in plan.kinds)), _time(time.work / 3600))
+    rows.append(("total", sum(t.steps for t in plan.kinds), *(_at_least(text, whole, time.work) for text in total)))
+    parts.append(plain_table(("kind of step", "steps", "FLOPs", "one job at a time"), rows))
+    parts += [Prose(_wall(plan)), Prose(_assumed(plan), "dim")]
+    disk = plan.disk
+    sums = [Counter(disk.peak), Counter(disk.left)]
+    held = [(what, *(_at_least(formats.size(one[what]), disk.whole, one[what]) for one in sums)) for what in disk.peak]
+    held.append(("total", *(_at_least(formats.size(one.total()), disk.whole, one.total()) for one in sums)))
+    parts.append(plain_table(("on disk", "at its peak", "left"), held))
     parts.append(
         Prose(
-            f"time: at {plan.utilisation:.0%} of {gpu.bf16 / 1e12:g} TFLOP/s (bf16, training) and of "
-            f"{gpu.fp32 / 1e12:g} TFLOP/s (fp32: inference, and training with launch.precision fp32); not included: "
-            "starting each job (about 10 s), reading, and closed forms on the CPU",
+            f"disk: one job at a time, task by task and seed by seed; most during {disk.at}; models go as `keep` says; "
+            f"besides, {formats.size(disk.cache)} in the hub's cache, which studies share",
             "dim",
         )
     )
-    disk = [(what, _at_least(formats.size(size), whole, size)) for what, (size, whole) in plan.disk.items()]
-    disk.append(("total", more + formats.size(sum(size for size, _ in plan.disk.values()))))
-    parts.append(plain_table(("on disk", "size"), disk))
     tasks = [
         (task, *(f"{len(n)} x {n.mean():.1f}" for n in (sizes.tokens[split] for split in SPLITS)), sizes.source)
         for task, sizes in plan.tasks.items()
@@ -172,6 +178,36 @@ def plan_tables(plan: Plan) -> list[Part]:
     if models:
         parts.append(plain_table(("model", "layers x width", "parameters", "shape from"), models))
     return [*parts, *(Prose(f"unknown: {what}", "yellow") for what in plan.unknown)]
+
+
+def rates_tables(rates: Rates, kept: Path) -> list[Part]:
+    """Rates of a machine, by kind of work and width of the model."""
+    rows = [
+        (kind, width, f"{rate / 1e9:.3g}")
+        for kind, by_width in rates.flops.items()
+        for width, rate in sorted(by_width.items())
+    ]
+    title = Text(f"{rates.machine}: {rates.source}", style="bold")
+    speed = f"{formats.size(int(rates.saving))}/s"
+    saved = Prose(f"models are written and hashed at {speed}; kept for later plans of the study in {kept}")
+    return [title, plain_table(("kind of work", "width", "GFLOP/s"), rows), saved, Text()]
+
+
+def _wall(plan: Plan) -> str:
+    time, words = plan.time, "one job at a time"
+    if time.at_once > 1:
+        words = f"{time.at_once} jobs at a time"
+    chain = f"the longest chain of jobs that wait for one another takes {_time(time.longest / 3600)}"
+    return f"wall time: {_time(time.wall / 3600)} with {words} (`--machines`, `--cores`); {chain}"
+
+
+def _assumed(plan: Plan) -> str:
+    precision = plan.training.removeprefix("training ")
+    return (
+        f"assumed: {plan.rates.machine}: {plan.rates.source}; training in {precision}, inference in fp32, closed forms "
+        f"in fp64; {plan.time.start:g} s to start a job; on a cluster {plan.submissions} submissions, whose "
+        "waiting is not included; `--measure` measures the rates of this machine in a minute"
+    )
 
 
 def explanation(blocks: Iterable[Block]) -> list[Part]:

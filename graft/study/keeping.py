@@ -2,7 +2,7 @@
 
 import functools
 import shutil
-from collections.abc import Iterable
+from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
 from graft.config.study import BEST, PAIRS
@@ -18,18 +18,31 @@ from graft.study.steps.step import Making, Step
 
 def release(grid: Grid, paths: Paths, step: Step) -> None:
     """Delete the models and states that a step, just done, was the last to read."""
-    models = [*step.holds(grid), *([step] if isinstance(step, Making) else [])]
-    for made in models:
-        if made.model(paths).is_dir() and not (stays(grid, paths, made) or _is_read_later(grid, paths, made)):
-            _delete(made.model(paths))
+    for model in _models(grid, step):
+        if model.model(paths).is_dir() and not (stays(grid, paths, model) or _is_read_later(grid, paths, model)):
+            _delete(model.model(paths))
     release_states(grid, paths, step)
 
 
 def release_states(grid: Grid, paths: Paths, step: Step) -> None:
     """Delete the states that a step, just done, was the last to read."""
-    for states in step.inputs(grid):
-        if states.temporary and states.output(paths).is_file() and not _is_read_later(grid, paths, states):
+    for states in _states(grid, step):
+        if states.output(paths).is_file() and not _is_read_later(grid, paths, states):
             _delete(states.output(paths).parent)
+
+
+def freed(grid: Grid, done: Collection[Step], step: Step, best: Collection[Making]) -> list[Step]:
+    """The models and states that a step, just done, is the last to read, if these merges turn out to be the best."""
+    models = [model for model in _models(grid, step) if model not in _kept(grid) and model not in best]
+    return [one for one in (*models, *_states(grid, step)) if not _has_readers(grid, one, done.__contains__)]
+
+
+def _models(grid: Grid, step: Step) -> list[Making]:
+    return [*step.holds(grid), *([step] if isinstance(step, Making) else [])]
+
+
+def _states(grid: Grid, step: Step) -> list[Step]:
+    return [states for states in step.inputs(grid) if states.temporary]
 
 
 def stays(grid: Grid, paths: Paths, made: Making) -> bool:
@@ -80,9 +93,13 @@ def _readers(grid: Grid) -> dict[Step, list[Step]]:
 
 
 def _is_read_later(grid: Grid, paths: Paths, read: Step) -> bool:
+    return _has_readers(grid, read, lambda step: step.is_done(grid, paths))
+
+
+def _has_readers(grid: Grid, read: Step, is_done: Callable[[Step], bool]) -> bool:
     """Whether a step reads it that is not done; states that are not here are made only if something reads them."""
-    left = (reader for reader in _readers(grid).get(read, ()) if not reader.is_done(grid, paths))
-    return any(not reader.temporary or _is_read_later(grid, paths, reader) for reader in left)
+    left = (reader for reader in _readers(grid).get(read, ()) if not is_done(reader))
+    return any(not reader.temporary or _has_readers(grid, reader, is_done) for reader in left)
 
 
 def _delete(folder: Path) -> None:

@@ -8,7 +8,7 @@ import pytest
 
 from graft.config.study import load, parse
 from graft.planning.plan import plan
-from graft.registry.gpus import gpu
+from graft.registry.rates import CPU
 from graft.study.grid import Grid
 from graft.study.paths import Paths
 from tests.unit.io.test_locks import HOLDER
@@ -51,7 +51,7 @@ def job_stats(output):
 
 
 def planned_jobs(study, folder):
-    return plan(Grid(study), Paths(folder), gpu("a100"), 0.3).jobs
+    return plan(Grid(study), Paths(folder), CPU).jobs
 
 
 @pytest.mark.parametrize("config", ["config.yaml", "config/glue-small.yaml"])

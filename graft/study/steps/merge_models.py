@@ -1,5 +1,6 @@
 """Make one merged system, or its control: search on `select`, save the chosen model."""
 
+import functools
 from collections.abc import Iterator
 
 import numpy as np
@@ -109,8 +110,6 @@ class MergeModels(Making):
         """Collect what the FLOPs of making a composite depend on."""
         grid, spec = sizes.grid, self.spec(sizes.grid)
         (small, large), pair = sizes.shapes(spec.own_pair.name), spec.own_pair
-        train, select = (sizes.lengths(self.task, split, pair.large) for split in ("train", "select"))
-        batch = grid.study.models[pair.small].finetune[self.task].batch_size
 
         def texts(tokens: int) -> tuple[int, np.ndarray]:
             read = some_texts(sizes, self.task, pair.name, tokens)
@@ -123,9 +122,7 @@ class MergeModels(Making):
             large=large,
             outputs=grid.row(self.task).outputs,
             ridges=len(spec.settings.ridge),
-            train=padded_lengths(train),
-            trained=padded_lengths(train, training_batches(train, batch, np.random.default_rng(0))),
-            select=padded_lengths(select),
+            **_padded(sizes, self.task, pair.name),
             fit=padded_lengths(fit_lengths(sizes, self.task, pair.name, spec.merge)),
             texts=texts,
             finetuning=(passes * epoch(sizes, self.task, pair.small)[0], passes * choice),
@@ -148,3 +145,13 @@ class MergeModels(Making):
             return classifier_bytes(sizes, self.task, spec.own_pair.large)
         # A small model trains beside the frozen large one, or (calm) links of about the small model's size.
         return classifier_bytes(sizes, self.task, spec.own_pair.small) if methods.facts(spec.method).trained else 0
+
+
+@functools.cache  # the same for all composites and seeds
+def _padded(sizes: Sizes, task: str, pair: str) -> dict[str, np.ndarray]:
+    """Padded lengths of train and select as the large model reads them, and of train as the small one is trained."""
+    large, small = sizes.grid.pair(pair).large, sizes.grid.pair(pair).small
+    train, select = (sizes.lengths(task, split, large) for split in ("train", "select"))
+    batch = sizes.grid.study.models[small].finetune[task].batch_size
+    trained = padded_lengths(train, training_batches(train, batch, np.random.default_rng(0)))
+    return {"train": padded_lengths(train), "trained": trained, "select": padded_lengths(select)}

@@ -38,7 +38,7 @@ INFERENCE = "launch.device, launch.threads"
 class Work:
     """FLOPs of one part of a step, named as in run.json's `train_flops_parts`.
 
-    `mode`: "training" (in `launch.precision`), "inference" (always fp32), or "closed form" (on the CPU, in fp64).
+    `mode`: "training" (in `launch.precision`), "inference" (always fp32), or "closed form" (in fp64).
     """
 
     name: str

@@ -15,6 +15,7 @@ from graft.io import files
 from graft.reporting import tables
 from graft.study.grid import Grid
 from graft.study.paths import Paths
+from tests.conftest import study_values
 from tests.unit.io.test_locks import HOLDER
 from tests.unit.reporting.conftest import write_record
 
@@ -120,6 +121,18 @@ def test_a_plan_for_an_unknown_gpu_lists_the_known_ones(folder, monkeypatch, cap
 def test_a_plan_of_a_missing_config_names_it(folder, monkeypatch, capsys):
     assert _call(monkeypatch, "plan", "mine.yaml") == 1
     assert capsys.readouterr().err == "graft: mine.yaml: no such study config\n"
+
+
+def test_a_plan_with_what_this_machine_computes(folder, pico_glue, pico_models, monkeypatch, capsys):
+    values = study_values(pico_glue, pico_models, launch={"device": "cpu"})
+    files.write_json(folder / "mine.yaml", values)
+    assert _call(monkeypatch, "plan", "mine.yaml", "--measure", "--gpu", "cpu") == 1
+    assert "use one of them" in capsys.readouterr().err
+    for flags in (["--measure"], []):
+        assert _call(monkeypatch, "plan", "mine.yaml", *flags, "--cores", "4") == 0
+        shown = capsys.readouterr().out
+        assert "measured by `plan --measure`" in shown and "with 4 jobs at a time" in shown
+    assert (folder / "results" / values["name"] / "rates.json").is_file()
 
 
 def test_cleaning_is_refused_while_the_study_runs(folder, monkeypatch, capsys):

@@ -1,5 +1,6 @@
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -8,9 +9,10 @@ import pytest
 from graft.config.models import PretrainingOptions
 from graft.config.study import load, parse
 from graft.flops.counts import masked_lm_flops
+from graft.planning import estimates
 from graft.planning.plan import KINDS, plan
 from graft.planning.sizes import sizes_of
-from graft.registry.gpus import gpu
+from graft.registry import rates
 from graft.registry.shapes import Shape
 from graft.study.grid import Grid
 from graft.study.paths import Paths
@@ -23,6 +25,7 @@ from graft.training.unlabelled import length_batches
 from tests.conftest import VOCABULARY, study_values, with_other_small
 
 ROOT = Path(__file__).parents[3]
+A100 = rates.of_gpu("a100")
 WITHOUT_TORCH = """
 import sys
 sys.argv = ["graft", "plan", *sys.argv[1:]]
@@ -67,52 +70,71 @@ def test_the_default_study_is_planned_without_torch(tmp_path):
 
 
 def test_the_default_study_is_known_whole(paths):
-    found = plan(Grid(load(ROOT / "config.yaml")), paths, gpu("a100"), 0.3)
+    found = plan(Grid(load(ROOT / "config.yaml")), paths, A100)
     assert found.unknown == [] and all(total.unknown == 0 for total in found.kinds)
     assert [total.kind for total in found.kinds] == [kind for kind in KINDS if kind != "distillation"]
     by_kind = {total.kind: total for total in found.kinds}
     # Fine-tuned, by adapters, by the small model's answers, on few rows; the small one twice, and two of its shape; and
     # five members of soups per task.
-    assert (by_kind["fine-tuning large"].jobs, by_kind["fine-tuning small"].jobs) == (4 * 36 + 3 * 5, 4 * 36)
-    assert by_kind["pre-training"].jobs == 1
-    # 110 M parameters, 36 fine-tunings, 36 x 7 merged models and 9 heads of the untouched large model.
-    assert 36 * 438e6 < found.disk["saved models"][0] < 1e12
+    assert (by_kind["fine-tuning large"].steps, by_kind["fine-tuning small"].steps) == (4 * 36 + 3 * 5, 4 * 36)
+    assert by_kind["pre-training"].steps == 1
+    # Seeds of tasks, members and encoders of several tasks go out together; few jobs go alone.
+    assert 36 < found.submissions < 80 < sum(found.jobs.values())
 
 
-def test_hours_are_flops_by_the_peak_of_their_precision_and_the_utilisation(values, paths):
+def test_the_default_study_fits_on_a_disk(paths):
+    """36 fine-tunings of 438 MB stay, and so does one merge per task."""
+    found = plan(Grid(load(ROOT / "config.yaml")), paths, A100).disk
+    assert found.whole and 36 * 438e6 < sum(found.left.values()) < 30e9 < sum(found.peak.values()) < 60e9
+    assert found.cache == pytest.approx(0.5e9, rel=0.02)
+
+
+def test_time_is_of_the_rates_of_the_kind_of_work_and_the_width(values, paths):
+    slow = {kind: {12: 1e6, 24: 4e6} for kind in ("training bf16", "inference", "closed form")}
+    machine = rates.Rates("a machine", "cuda", "made up", slow, 1e30)
     whole = {}
-    for precision in ("bf16", "fp32"):
-        values["launch"] = {"precision": precision}
-        found = plan(Grid(parse(values)), paths, gpu("a100"), 0.5)
-        whole[precision] = {total.kind: total for total in found.kinds}
-    embedding = whole["bf16"]["embedding"]
-    assert embedding.hours == pytest.approx(embedding.flops / (19.5e12 * 0.5) / 3600)
-    assert whole["fp32"]["embedding"] == embedding and whole["bf16"]["probes"].hours == 0
-    large = whole["fp32"]["fine-tuning large"]
-    assert large.hours == pytest.approx(large.flops / (19.5e12 * 0.5) / 3600)
-    assert whole["bf16"]["fine-tuning large"].hours < large.hours / 5
+    for faster in (1, 10):
+        flops = {**slow, "training bf16": {12: faster * 1e6, 24: faster * 4e6}}
+        found = plan(Grid(parse(values)), paths, replace(machine, flops=flops))
+        whole[faster] = {total.kind: total for total in found.kinds}
+    embedding, large = whole[1]["embedding"], whole[1]["fine-tuning large"]
+    # Both models of a pair are embedded, at their own rates.
+    beside = estimates._BESIDE * embedding.steps
+    assert embedding.flops / 4e6 < embedding.seconds - beside < embedding.flops / 1e6
+    assert large.seconds == pytest.approx(large.flops / 4e6 + estimates._BESIDE * large.steps, rel=1e-6)
+    assert whole[10]["embedding"] == embedding
+    assert whole[10]["fine-tuning large"].seconds < 0.2 * large.seconds
+
+
+def test_many_machines_take_as_long_as_the_longest_chain(values, paths):
+    one, two, many = (plan(Grid(parse(values)), paths, A100, machines).time for machines in (1, 2, 1000))
+    # A job forked from one that has imported what it needs starts faster than one on a cluster's node.
+    assert one.wall == one.work and two.wall == two.work / 2 and two.work == one.work
+    assert many.wall == many.longest < two.wall
+    here, there = (plan(Grid(parse(values)), paths, rates.CPU, machines, cores=4).time for machines in (1, 2))
+    assert (here.at_once, there.at_once) == (4, 8) and here.start < there.start
 
 
 def test_what_is_unknown_is_counted_and_told_and_the_rest_is_planned(values, paths):
     values["tasks"]["rte"]["source"] = {"kind": "hub", "repo": "someone/else", "revision": "0" * 40}
-    found = plan(Grid(parse(values)), paths, gpu("a100"), 0.3)
+    found = plan(Grid(parse(values)), paths, A100)
     assert found.unknown == ["task rte: rows and lengths of someone/else; known after `snakemake data`"]
     by_kind = {total.kind: total for total in found.kinds}
-    assert (by_kind["fine-tuning large"].jobs, by_kind["fine-tuning large"].unknown) == (6, 2)
+    assert (by_kind["fine-tuning large"].steps, by_kind["fine-tuning large"].unknown) == (6, 2)
     assert by_kind["fine-tuning large"].flops > 0 and sorted(found.tasks) == ["sst2", "stsb"]
 
 
 def test_a_step_of_unknown_size_is_not_counted_in_part(values, paths):
     for task in values["tasks"].values():
         task["source"] = {"kind": "hub", "repo": "someone/else", "revision": "0" * 40}
-    found = {total.kind: total for total in plan(Grid(parse(values)), paths, gpu("a100"), 0.3).kinds}
-    assert found["sweeps"].unknown == found["sweeps"].jobs and found["sweeps"].flops == 0
-    assert found["merging"].unknown == found["merging"].jobs and found["merging"].flops == 0
+    found = {total.kind: total for total in plan(Grid(parse(values)), paths, A100).kinds}
+    assert found["sweeps"].unknown == found["sweeps"].steps and found["sweeps"].flops == 0
+    assert found["merging"].unknown == found["merging"].steps and found["merging"].flops == 0
 
 
 def test_twice_the_seeds_and_epochs_are_four_times_the_fine_tuning(values, paths):
     def flops(values):
-        found = plan(Grid(parse(values)), paths, gpu("a100"), 0.3)
+        found = plan(Grid(parse(values)), paths, A100)
         return {total.kind: total.flops for total in found.kinds}
 
     before = flops(values)

@@ -5,7 +5,7 @@ from rich.console import Console
 
 from graft.planning.plan import plan
 from graft.registry import methods
-from graft.registry.gpus import gpu
+from graft.registry.rates import CPU, of_gpu
 from graft.reporting import terminal
 from graft.reporting.states import StepState, states
 from graft.study.steps.calibrate import Calibrate
@@ -49,12 +49,19 @@ def test_status_counts_all_runs_and_tells_why_one_failed(grid, paths, write_run,
 
 
 def test_a_plan_shows_what_is_known_and_says_what_is_not(grid, paths):
-    text = _text(terminal.plan_tables(plan(grid, paths, gpu("a100"), 0.25)))
+    text = _text(terminal.plan_tables(plan(grid, paths, of_gpu("a100"), machines=2)))
     lines = [" ".join(line.split()) for line in text.splitlines()]
     assert "finetune_model 6" in lines and "fine-tuning large 3 unknown unknown" in lines
-    assert "pre-trained models unknown" in lines and "time on one a100" in text
+    assert "pre-trained models unknown unknown" in lines
     assert "unknown: task rte: rows and lengths of a/b; known after `snakemake data`" in lines
-    assert "25% of 312 TFLOP/s" in text and "nan" not in text
+    assert "with 2 jobs at a time" in text and "the a100 was not measured" in text and "nan" not in text
+
+
+def test_rates_are_shown_by_kind_of_work_and_width(paths):
+    lines = [
+        " ".join(line.split()) for line in _text(terminal.rates_tables(CPU, paths.root / "rates.json")).splitlines()
+    ]
+    assert f"inference 768 {CPU.flops['inference'][768] / 1e9:.3g}" in lines
 
 
 def test_times_are_written_in_the_unit_that_reads_best():
@@ -74,7 +81,7 @@ def test_no_name_or_number_is_broken_at_any_width(study, runs_of, compare, grid,
         *terminal.comparison_tables(compare(runs_of(values), study())),
         terminal.methods_table(methods.table(*methods.KINDS).values()),
         *terminal.status_tables(states(grid, paths)),
-        *terminal.plan_tables(plan(grid, paths, gpu("a100"), 0.25)),
+        *terminal.plan_tables(plan(grid, paths, of_gpu("a100"))),
     ]
     console = Console(width=width, file=io.StringIO())
     for part in parts:
