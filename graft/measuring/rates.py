@@ -18,6 +18,7 @@ from graft.config.launch import Launch
 from graft.config.models import FineTuning
 from graft.encoders.bert import bert_config
 from graft.encoders.features import embed
+from graft.encoders.inference import Labelled
 from graft.encoders.saving import save_model
 from graft.flops import counts as count
 from graft.io import files
@@ -26,7 +27,7 @@ from graft.registry.rates import Rates
 from graft.registry.shapes import Shape
 from graft.registry.tasks import TaskRow
 from graft.tasks.tokens import Column, TokenisedSplit
-from graft.training.finetuning import Labelled, PassCost, Training, finetune
+from graft.training.finetuning import PassCost, Training, finetune
 
 # Texts of each shape's trial: batches of 32, as long as most sentences of GLUE. On a GPU, more of them, since the
 # first steps record its kernels.
