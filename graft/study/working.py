@@ -53,6 +53,8 @@ def work(job: Job, grid: Grid, paths: Paths, make: Make) -> None:
             keeping.release(grid, paths, step)
     if failed:
         first = next(iter(failed))
+        if first.log(paths) == log:
+            raise ValueError(failed[first])
         raise ValueError(f"{len(failed)} of {len(steps)} steps failed, first {first}: {failed[first]}")
     if not helps:
         files.write_json(job.marker(paths), {"fingerprint": graph.job_fingerprint(grid, job), "steps": len(steps)})
