@@ -51,12 +51,14 @@ def _kept(grid: Grid) -> frozenset[Making]:
     patterns = [pattern for pattern in grid.study.keep if pattern not in (PAIRS, BEST)]
     models = {model for pair in grid.study.pairs for model in (pair.large, pair.small)}
     own = {f"finetune.{model}" for model in models} if PAIRS in grid.study.keep else set()
-    runs = [
-        run
-        for run in grid.runs
-        if run.system.name in own or any(matches(run.id, pattern, grid.ending) for pattern in patterns)
-    ]
-    return with_parts(grid, (making(grid, *run.made) for run in runs))
+    found = (step for step in graph.of_study(grid) if isinstance(step, Making))
+    names = ((made, f"{made.task}/{made.system}/seed-{made.seed}") for made in found)
+    kept = (
+        made
+        for made, name in names
+        if made.system in own or any(matches(name, pattern, grid.ending) for pattern in patterns)
+    )
+    return with_parts(grid, kept)
 
 
 def with_parts(grid: Grid, models: Iterable[Making]) -> frozenset[Making]:

@@ -78,10 +78,22 @@ def do(step: Step, grid: Grid, paths: Paths, make: Make) -> None:
 
     Raises ValueError if such a model is not the one that was recorded.
     """
-    for made in step.needs(grid, paths):
-        if not made.model(paths).is_dir():
-            provide(made, grid, paths, make, model=True)
+    if gone := [made for made in step.needs(grid, paths) if not made.model(paths).is_dir()]:
+        with _turn(paths):
+            for made in gone:
+                provide(made, grid, paths, make, model=True)
     _make(step, grid, paths, make)
+
+
+@contextmanager
+def _turn(paths: Paths) -> Iterator[None]:
+    """Let one job at a time make models again, as several may need the same; processes of one job go together."""
+    first = int(os.environ.get("RANK", 0)) == 0
+    turn = locks.take_turn(paths.root / ".again.lock", "models that were not kept", "job") if first else None
+    try:
+        yield
+    finally:
+        locks.end_turn(turn)
 
 
 def provide(step: Step, grid: Grid, paths: Paths, make: Make, model: bool = False) -> None:

@@ -20,6 +20,7 @@ from graft.study import program, records, working
 from graft.study.grid import Grid
 from graft.study.paths import Paths
 from graft.study.steps import graph
+from graft.study.steps.making import making
 from graft.study.steps.merge_encoders import MergeEncoders
 from tests.conftest import study_values
 from tests.workflow.conftest import copied, made_since, snakemake
@@ -186,10 +187,12 @@ def test_strengths_and_members_are_the_best_on_select(finished):
 
 @pytest.mark.parametrize("method", ["uniform", "fisher"])
 def test_a_soup_of_one_model_several_times_is_that_model(finished, method, tmp_path, monkeypatch):
-    results, _, values = finished
-    monkeypatch.chdir(results.parents[1])
+    _, config, values = finished
+    monkeypatch.chdir(copied(config.parent, tmp_path / "copy"))
     grid, paths = Grid(parse(values)), Paths.of("pico")
     system = grid.systems[f"soup.{method}.large"]
+    for step in making(grid, "rte", system.name, "all").inputs(grid):
+        working.provide(step, grid, paths, program.make)
     one = Combination(grid, paths, "rte", system, "all", "cpu", lambda *_: None)
     one.sources = [one.sources[0]] * 3
     made = soups.soup(one, tmp_path / "model")
@@ -206,7 +209,11 @@ def test_an_encoder_that_is_merged_again_is_the_same_to_the_last_bit(finished, t
     for name in ENCODERS:
         step = MergeEncoders(f"multitask.{name}.large", 0)
         working.provide(step, grid, paths, program.make)
-        encoder = load_file(step.output(paths).with_name("encoder.safetensors"))
+        system, first = grid.systems[step.system], step.output(paths).parent
+        multitask.encoder(Combination(grid, paths, "", system, 0, "cpu", lambda *_: None), tmp_path / system.name)
+        for file in ("encoder.safetensors", "README.md"):
+            assert (first / file).read_bytes() == (tmp_path / system.name / file).read_bytes(), (name, file)
+        encoder = load_file(first / "encoder.safetensors")
         model = load_file(run_of(results, "rte", step.system, 0) / "model" / "model.safetensors")
         shared = {key: tensor for key, tensor in model.items() if not key.startswith(multitask.HEAD)}
         assert encoder.keys() == shared.keys() and all(torch.equal(encoder[key], shared[key]) for key in shared), name
