@@ -80,7 +80,7 @@ def take_turn(path: Path, what: str, by: str = "snakemake") -> int | None:
         if error.errno not in READ_ONLY:
             raise
         return None
-    _wait(descriptor, f"{what}: waiting for another {by} that may be making them")
+    _wait(descriptor, f"{what}: waiting for another {by} that may be building them")
     return descriptor
 
 

@@ -1,5 +1,6 @@
 """Which models of a study stay, and the deletion of the others once nothing reads them any more. Imports no torch."""
 
+import contextlib
 import functools
 import shutil
 from collections.abc import Iterable
@@ -88,8 +89,12 @@ def _is_read_later(grid: Grid, paths: Paths, read: Step) -> bool:
 
 
 def _delete(folder: Path) -> None:
-    """Delete a folder; renamed first, so that no half of it is ever taken for the whole."""
+    """Delete a folder; renamed first, so that no half of it is ever taken for the whole.
+
+    Two jobs that end at the same time may both do so.
+    """
     gone = folder.with_name(f".{folder.name}{files.TEMPORARY}")
     shutil.rmtree(gone, ignore_errors=True)
-    folder.rename(gone)
-    shutil.rmtree(gone)
+    with contextlib.suppress(FileNotFoundError):
+        folder.rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)
