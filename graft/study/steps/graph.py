@@ -40,8 +40,6 @@ def jobs_of(grid: Grid) -> dict[Job, list[Step]]:
         for step in of_study(grid):
             if not isinstance(step, Evaluate) and (job := step.job(grid)):
                 grid.jobs.setdefault(job, []).extend((step, *evaluations.pop(step, ())))
-        for step in (step for left in evaluations.values() for step in left):
-            grid.jobs.setdefault(step.job(grid), []).append(step)
     return grid.jobs
 
 
