@@ -1,3 +1,4 @@
+import functools
 import gc
 import os
 import re
@@ -132,22 +133,16 @@ def tables_of_what_there_is():
 # A rule's files and fingerprint are those of its step, graft/study/steps/<rule>.py, or of its job's steps.
 
 
-# Folders of states, which are deleted once they are read, and made again only for a job that must read them.
-STATES = {Path(step.made).parts[0] for step in STEPS.values() if step.temporary}
+@functools.cache
+def left():
+    """The steps to be done, as this snakemake found the study."""
+    return graph.left(graph.of_study(GRID), GRID, PATHS)
 
 
 def inputs_of(rule):
-    """Where fingerprints say all, times mean nothing: states made again are the same, and so is what was measured."""
-
-    def reads(wildcards):
-        if rule in PLACES:
-            found = graph.job_reads(GRID, PATHS, Job.of(rule, wildcards))
-        else:
-            found = STEPS[rule].of(wildcards).reads(GRID, PATHS)
-        undated = {path for path in found if rule == "measure_cost" or path.relative_to(PATHS.root).parts[0] in STATES}
-        return [ancient(path) if path in undated else path for path in found]
-
-    return reads
+    if rule in PLACES:
+        return lambda wildcards: graph.job_reads(GRID, PATHS, Job.of(rule, wildcards), left())
+    return lambda wildcards: STEPS[rule].of(wildcards).reads(GRID, PATHS)
 
 
 def outputs_of(rule):

@@ -161,7 +161,6 @@ def test_work_and_bytes_are_known_before_any_job_and_named_once(grid, steps, tmp
 
 def test_a_name_in_an_explanation_says_which_system(grid):
     assert str(Probe("rte", "probe.mean.large", "all")) == "probe rte probe.mean.large all"
-    assert Probe("rte", "probe.mean.large", "all").wildcards == ("rte", "large", "mean")
     assert str(Majority("rte", "majority", "all")) == "majority rte majority all"
     assert str(Calibrate("rte", PAIR, "uniform")) == f"calibrate rte {PAIR} uniform"
     assert MergeModels("rte", f"merge.theseus.labelled.{PAIR}", 0) != Evaluate(

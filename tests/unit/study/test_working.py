@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from graft.study import working
+from graft.study.steps import graph
 from graft.study.steps.finetune_model import FinetuneModel
 from graft.study.steps.job import Job
 from graft.study.steps.merge_models import MergeModels
@@ -86,6 +87,18 @@ def test_a_kill_loses_one_step(grid_of, paths, before, scribe, job):
     working.work(job, grid, paths, scribe)
     # What a sweep left is deleted once nothing reads it; here its heads still do.
     assert not done & set(scribe.made) and f"evaluate rte {LABELLED} 0" in scribe.made
+
+
+def test_states_are_inputs_of_a_job_only_while_it_must_read_them(done, grid_of, paths, job):
+    def states(grid):
+        left = graph.left(graph.of_study(grid), grid, paths)
+        return {path.relative_to(paths.root).parts[0] for path in graph.job_reads(grid, paths, job, left)}
+
+    assert states(done) & {"embeddings", "statistics"} == set()
+    assert states(grid_of(strengths=[0, 2])) > {"embeddings", "statistics"}
+    # What is made again is merged again.
+    FinetuneModel("rte", "finetune.small", 0).output(paths).unlink()
+    assert states(done) > {"embeddings", "statistics"}
 
 
 def test_random_numbers_are_those_of_a_new_process(grid_of, paths, before, scribe, job):
