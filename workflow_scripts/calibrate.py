@@ -50,9 +50,8 @@ def make(step: Calibrate, grid: Grid, paths: Paths) -> None:
         "sites": sum(calibration_flops(*shapes, len(depth_map), *size) for size in sizes),
         "similarity": compared,
     }
-    files.write_json(step.similarity(paths), similarity.tolist())
     with files.atomic_folder(step.output(paths).parent) as folder:
-        save_file(statistics, folder / "statistics.safetensors")
+        save_file(statistics | {"cka": similarity}, folder / "statistics.safetensors")
         name = f"calibrate.{step.pair}/{step.task}/{step.depth}"
         files.write_json(
             folder / "manifest.json",

@@ -7,7 +7,6 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from graft.io import files
 from graft.registry import depth
 from graft.reporting.figures.source import Source
 from graft.reporting.figures.style import WIDTH, name_task, styled
@@ -23,12 +22,15 @@ _CELL = 0.27  # inches
 def data(source: Source) -> pd.DataFrame:
     """One row per task, pair and pair of layers, from the output of `calibrate`; `depths`: maps that join the layers.
 
-    Layer 0 is the embeddings.
+    Layer 0 is the embeddings. The table is empty once a study's statistics are cleaned away.
     """
+    from safetensors.numpy import load_file
+
     found: dict[tuple[str, str], tuple[list[list[float]], list[str]]] = {}
     for step in graph.of_study(source.grid):
-        if isinstance(step, Calibrate) and step.similarity(source.paths).is_file():
-            similarity = files.read_json(step.similarity(source.paths))
+        file = step.output(source.paths).with_name("statistics.safetensors")
+        if isinstance(step, Calibrate) and file.is_file():
+            similarity = load_file(file)["cka"].tolist()
             found.setdefault((step.task, step.pair), (similarity, []))[1].append(step.depth)
     rows = []
     for (task, pair), (similarity, names) in found.items():

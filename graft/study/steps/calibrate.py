@@ -2,7 +2,6 @@
 
 import functools
 from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
@@ -10,7 +9,6 @@ from graft.encoders.batches import padded_lengths
 from graft.flops import counts as count
 from graft.registry.depth import SIMILARITY_TOKENS, as_deep, pairs
 from graft.study.grid import Grid
-from graft.study.paths import Paths
 from graft.study.sizes import Sizes
 from graft.study.steps.embed_layers import both_hashed, both_models
 from graft.study.steps.passes import encoder_flops
@@ -28,10 +26,6 @@ class Calibrate(Step):
     files = STATES
     temporary = True
     work_kind = "calibration"
-
-    def similarity(self, paths: Paths) -> Path:
-        """The similarity (CKA) of the models' layers, which a figure shows and which therefore stays."""
-        return paths.root / "similarity" / self.task / self.pair / f"{self.depth}.json"
 
     def inputs(self, grid: Grid) -> list[Step]:
         return both_models(grid, self.task, self.pair)

@@ -1,6 +1,5 @@
 """The graph of a study's steps."""
 
-import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -75,14 +74,11 @@ def left(steps: Iterable[Step], grid: Grid, paths: Paths) -> set[Step]:
 
 
 def forget_incomplete(grid: Grid, paths: Paths) -> None:
-    """Make the markers of jobs that lack an output of one of their steps older than all that they are made of.
-
-    Snakemake then does these jobs again. Without a marker it would measure costs again, too.
-    """
+    """Delete the markers of jobs that lack an output of one of their steps, so that Snakemake makes it again."""
     for job, steps in jobs_of(grid).items():
         marker = job.marker(paths)
         if marker.is_file() and not all(step.output(paths).is_file() for step in steps if not step.temporary):
-            os.utime(marker, (1, 1))
+            marker.unlink()
 
 
 def of_study(grid: Grid) -> list[Step]:

@@ -1,13 +1,15 @@
 import torch
+from safetensors.torch import save_file
 
-from graft.io import files
 from graft.reporting.figures import similarity
 from graft.study.steps.calibrate import Calibrate
 
 
 def test_layers_are_drawn_with_the_depth_maps_that_join_them(written):
+    folder = Calibrate("rte", "tiny-into-big", "uniform").output(written.paths).parent
+    folder.mkdir(parents=True)
     cka = torch.rand(3, 5, dtype=torch.float64)
-    files.write_json(Calibrate("rte", "tiny-into-big", "uniform").similarity(written.paths), cka.tolist())
+    save_file({"cka": cka}, folder / "statistics.safetensors")
     data = similarity.data(written)
     assert len(data) == 15 and data["cka"].tolist() == cka.flatten().tolist()
     # 2 layers into 4, evenly spread: the second and the fourth, counted from 1.
