@@ -23,6 +23,7 @@ from graft.io.strict_yaml import read_yaml
 from graft.study.grid import Grid
 from graft.study.steps import graph, tables
 from graft.study.steps.evaluate import Evaluate
+from graft.study.steps.job import Job
 from graft.study.steps.measure_cost import MeasureCost
 from graft.study.steps.step import Step
 
@@ -36,25 +37,42 @@ def study_of(seeds: int) -> dict:
 
 def seeds_for(jobs: int) -> int:
     """How many seeds make about so many jobs."""
-    few, more = (len(graph.of_study(Grid(study.parse(study_of(seeds))))) for seeds in (10, 20))
+    few, more = (len(needs_of(Grid(study.parse(study_of(seeds))))) for seeds in (10, 20))
     each = (more - few) / 10
     return max(1, round((jobs - few) / each + 10))
 
 
-def name_of(step: Step) -> str:
-    return "/".join(("out", step.rule, *map(str, step.wildcards), "done"))
+def job_of(step: Step, grid: Grid) -> Job | Step:
+    """What Snakemake schedules: a job of several steps, or the step alone."""
+    return step.job(grid) or step
 
 
-def write_bare(folder: Path, jobs: list[Step], grid: Grid) -> None:
-    """A Snakefile of these jobs, whose outputs stand in folders by rule and wildcards."""
-    needs = {name_of(step): [name_of(one) for one in step.inputs(grid)] for step in jobs}
+def name_of(job: Job | Step) -> str:
+    return "/".join(("out", *str(job).split(), "done"))
+
+
+def needs_of(grid: Grid) -> dict[Job | Step, set[Job | Step]]:
+    """The jobs of a study without its tables, and the jobs that each waits for."""
+    needs: dict[Job | Step, set[Job | Step]] = {}
+    for step in set(graph.of_study(grid)) - set(tables.last(grid)):
+        job = job_of(step, grid)
+        needs.setdefault(job, set()).update(job_of(one, grid) for one in step.inputs(grid))
+        needs[job].discard(job)
+    return needs
+
+
+def write_bare(folder: Path, grid: Grid) -> None:
+    """A Snakefile of a study's jobs, whose outputs stand in folders by rule and wildcards."""
+    jobs = needs_of(grid)
+    needs = {name_of(job): sorted(map(name_of, others)) for job, others in jobs.items()}
     (folder / "needs.json").write_text(json.dumps(needs))
-    ends = [name_of(step) for step in jobs if isinstance(step, Evaluate | MeasureCost)]
+    last = (step for step in graph.of_study(grid) if isinstance(step, Evaluate | MeasureCost))
+    ends = sorted({name_of(job_of(step, grid)) for step in last})
     text = [
         *("import json", "NEEDS = json.load(open('needs.json'))", f"ENDS = {ends!r}"),
         *("def minutes(wildcards, attempt):\n    return 60 * attempt", "rule all:\n    input: ENDS"),
     ]
-    for rule, wildcards in dict.fromkeys((step.rule, len(step.wildcards)) for step in jobs):
+    for rule, wildcards in dict.fromkeys((job.rule, len(str(job).split()) - 1) for job in jobs):
         at = "/".join((rule, *(f"{{w{i}}}" for i in range(wildcards))))
         given = ", ".join(f"w.w{i}" for i in range(wildcards))
         text.append(f"""
@@ -97,15 +115,13 @@ def main() -> None:
     for wanted in args.jobs:
         values = study_of(seeds_for(wanted))
         grid = Grid(study.parse(values))
-        last = tables.last(grid)
-        jobs = [step for step in graph.of_study(grid) if step not in last]
         with tempfile.TemporaryDirectory() as temporary:
             ours, bare = Path(temporary) / "ours", Path(temporary) / "bare"
             ours.mkdir()
             bare.mkdir()
             config = Path(temporary) / "study.json"
             config.write_text(json.dumps(values))
-            write_bare(bare, jobs, grid)
+            write_bare(bare, grid)
             given = (
                 "--snakefile",
                 str(ROOT / "Snakefile"),

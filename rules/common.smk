@@ -1,3 +1,4 @@
+import functools
 import gc
 import os
 import re
@@ -132,9 +133,15 @@ def tables_of_what_there_is():
 # A rule's files and fingerprint are those of its step, graft/study/steps/<rule>.py, or of its job's steps.
 
 
+@functools.cache
+def left():
+    """The steps to be done, as this snakemake found the study."""
+    return graph.left(graph.of_study(GRID), GRID, PATHS)
+
+
 def inputs_of(rule):
     if rule in PLACES:
-        return lambda wildcards: graph.job_reads(GRID, PATHS, Job.of(rule, wildcards))
+        return lambda wildcards: graph.job_reads(GRID, PATHS, Job.of(rule, wildcards), left())
     return lambda wildcards: STEPS[rule].of(wildcards).reads(GRID, PATHS)
 
 

@@ -1,6 +1,7 @@
 rule measure_cost:
     input:
-        inputs_of("measure_cost"),
+        # Its fingerprint says all: a model that is made again takes as long as before.
+        lambda wildcards: list(map(ancient, inputs_of("measure_cost")(wildcards))),
     output:
         outputs_of("measure_cost"),
     log:

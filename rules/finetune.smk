@@ -103,17 +103,15 @@ rule embed_layers:
         program("embed_layers")
 
 
-rule probe:
+rule make_probes:
     input:
-        inputs_of("probe"),
+        inputs_of("make_probes"),
     output:
-        outputs_of("probe"),
+        outputs_of("make_probes"),
     log:
-        log_of("probe"),
-    wildcard_constraints:
-        pooling="cls|mean",
+        log_of("make_probes"),
     group:
-        together("probe")
+        together("make_probes")
     conda:
         "../envs/merge.yaml"
     threads: STUDY.launch.threads
@@ -123,6 +121,6 @@ rule probe:
         runtime=inference_minutes,
     params:
         study=PATHS.study,
-        fingerprint=fingerprint_of("probe"),
+        fingerprint=fingerprint_of("make_probes"),
     shell:
-        program("probe")
+        program("make_probes")

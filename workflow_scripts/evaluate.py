@@ -75,7 +75,7 @@ def make(step: Evaluate, grid: Grid, paths: Paths) -> None:
             "evaluated": provenance.of_making(grid.study.launch),
         },
     )
-    if step.task not in grid.transfers:
+    if step.task not in grid.transfers and step.making(grid).model(paths).is_dir():
         cards.complete(grid, paths, record)
     records.write(out / "run.json", record)
     shown = ", ".join(f"{name} {m.value:.4f}" for name, m in record.metrics.items())

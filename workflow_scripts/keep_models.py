@@ -6,9 +6,10 @@ import numpy as np
 
 from graft.io import files
 from graft.registry import methods
-from graft.study import program
+from graft.study import keeping, program
 from graft.study.grid import Grid
 from graft.study.paths import Paths
+from graft.study.steps import graph
 from graft.study.steps.keep_models import KeepModels
 from graft.study.steps.making import making
 
@@ -25,6 +26,9 @@ def make(step: KeepModels, grid: Grid, paths: Paths) -> None:
         name = max(systems, key=lambda system: np.mean(systems[system]))
         best[task] = (name, candidates[task, name].seed)
     files.write_json(step.output(paths), {"fingerprint": step.fingerprint(grid), "best": best})
+    # Of jobs that ended at the same time, each may have taken another for the last to read something.
+    for other in graph.of_study(grid):
+        keeping.release(grid, paths, other)
 
 
 if __name__ == "__main__":

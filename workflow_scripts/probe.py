@@ -9,7 +9,7 @@ from graft.merging.classifier_heads import ridge
 from graft.merging.classifier_heads.fitting import label_targets
 from graft.merging.composite import manifest
 from graft.merging.selection import Point, search
-from graft.study import program, runs
+from graft.study import runs
 from graft.study.grid import Grid
 from graft.study.paths import Paths
 from graft.study.steps.probe import Probe
@@ -47,7 +47,3 @@ def make(step: Probe, grid: Grid, paths: Paths) -> None:
         score=choice.score,
         launch=launch,
     )
-
-
-if __name__ == "__main__":
-    program.run_step(Probe, __doc__)

@@ -68,7 +68,7 @@ def wait_for_jobs(path: Path, what: str) -> None:
     os.close(descriptor)
 
 
-def take_turn(path: Path, what: str) -> int | None:
+def take_turn(path: Path, what: str, by: str = "snakemake") -> int | None:
     """Lock `path` as soon as no other process holds it.
 
     Returns a handle; the lock lasts until `end_turn(handle)` or the end of this process. Returns None if this user may
@@ -80,7 +80,7 @@ def take_turn(path: Path, what: str) -> int | None:
         if error.errno not in READ_ONLY:
             raise
         return None
-    _wait(descriptor, f"{what}: waiting for another snakemake that may be building them")
+    _wait(descriptor, f"{what}: waiting for another {by} that may be building them")
     return descriptor
 
 

@@ -74,16 +74,16 @@ def _state_of(grid: Grid, paths: Paths, run: Run, check: bool, clock: Clock, que
 
     `check`: compare the config's fingerprint; `queued`: by output or log, the cluster job that writes it.
     """
-    record = run_json(paths, run)
+    record, stale = run_json(paths, run), ""
     if record.is_file():
         from graft.study import records
 
         found, expected = records.read(record).provenance.fingerprint, check and evaluation(run).fingerprint(grid)
-        if check and found != expected:
-            return RunState(run, "stale", f"fingerprint {found} in run.json, {expected} by the config")
-        return RunState(run, "done")
+        if not check or found == expected:
+            return RunState(run, "done")
+        stale = f"fingerprint {found} in run.json, {expected} by the config"
     making = _making(run)
-    built = making.output(paths).is_file()
+    built = making.output(paths).is_file() and not (stale and making.recorded(paths) != making.fingerprint(grid))
     step = evaluation(run) if built else making
     log = step.log(paths)
     made_in = step.job(grid)
@@ -91,6 +91,9 @@ def _state_of(grid: Grid, paths: Paths, run: Run, check: bool, clock: Clock, que
     if job := next((queued[file.absolute()] for file in files if file.absolute() in queued), None):
         last = (_tail(log) if job.runs and log.is_file() else None) or [""]
         return RunState(run, "running" if job.runs else "missing", f"{job}; {last[-1]}".removesuffix("; "), log)
+    # What an earlier config made stays where the present one failed.
+    if stale and not (log.is_file() and (locks.holder(log) is not None or _error_in(_tail(log), step.rule))):
+        return RunState(run, "stale", stale)
     if not log.is_file():
         return RunState(run, "missing", "made, not evaluated" if built else "not started")
     return RunState(run, *_attempt(grid, step, paths, clock))

@@ -7,7 +7,7 @@ from graft.config.study import MEMBER_SEEDS
 from graft.study.steps.job import PLACES
 
 # What all seeds of a task share.
-_OF_A_TASK = ("embed_task", "embed_layers", "calibrate", "probe")
+_OF_A_TASK = ("embed_task", "embed_layers", "calibrate", "make_probes")
 FINETUNINGS = ("finetune_model", "fewshot_model", "warm_start")
 
 

@@ -1,5 +1,6 @@
 """Which models of a study stay, and the deletion of the others once nothing reads them any more. Imports no torch."""
 
+import contextlib
 import functools
 import shutil
 from collections.abc import Callable, Collection, Iterable
@@ -64,12 +65,14 @@ def _kept(grid: Grid) -> frozenset[Making]:
     patterns = [pattern for pattern in grid.study.keep if pattern not in (PAIRS, BEST)]
     models = {model for pair in grid.study.pairs for model in (pair.large, pair.small)}
     own = {f"finetune.{model}" for model in models} if PAIRS in grid.study.keep else set()
-    runs = [
-        run
-        for run in grid.runs
-        if run.system.name in own or any(matches(run.id, pattern, grid.ending) for pattern in patterns)
-    ]
-    return with_parts(grid, (making(grid, *run.made) for run in runs))
+    found = (step for step in graph.of_study(grid) if isinstance(step, Making))
+    names = ((made, f"{made.task}/{made.system}/seed-{made.seed}") for made in found)
+    kept = (
+        made
+        for made, name in names
+        if made.system in own or any(matches(name, pattern, grid.ending) for pattern in patterns)
+    )
+    return with_parts(grid, kept)
 
 
 def with_parts(grid: Grid, models: Iterable[Making]) -> frozenset[Making]:
@@ -103,8 +106,12 @@ def _has_readers(grid: Grid, read: Step, is_done: Callable[[Step], bool]) -> boo
 
 
 def _delete(folder: Path) -> None:
-    """Delete a folder; renamed first, so that no half of it is ever taken for the whole."""
+    """Delete a folder; renamed first, so that no half of it is ever taken for the whole.
+
+    Two jobs that end at the same time may both do so.
+    """
     gone = folder.with_name(f".{folder.name}{files.TEMPORARY}")
     shutil.rmtree(gone, ignore_errors=True)
-    folder.rename(gone)
-    shutil.rmtree(gone)
+    with contextlib.suppress(FileNotFoundError):
+        folder.rename(gone)
+    shutil.rmtree(gone, ignore_errors=True)

@@ -37,7 +37,7 @@ def work(job: Job, grid: Grid, paths: Paths, make: Make) -> None:
     if helps := int(os.environ.get("RANK", 0)) > 0:
         steps = [step for step in steps if isinstance(step, Tuning)]
     failed: dict[Step, str] = {}
-    left = _left(steps, grid, paths)
+    left = graph.left(steps, grid, paths)
     for number, step in enumerate(steps, 1):
         started, problem = time.perf_counter(), ""
         if needed := next((other for other in step.inputs(grid) if other in failed), None):
@@ -53,33 +53,36 @@ def work(job: Job, grid: Grid, paths: Paths, make: Make) -> None:
             keeping.release(grid, paths, step)
     if failed:
         first = next(iter(failed))
+        if first.log(paths) == log:
+            raise ValueError(failed[first])
         raise ValueError(f"{len(failed)} of {len(steps)} steps failed, first {first}: {failed[first]}")
     if not helps:
         files.write_json(job.marker(paths), {"fingerprint": graph.job_fingerprint(grid, job), "steps": len(steps)})
 
 
-def _left(steps: list[Step], grid: Grid, paths: Paths) -> set[Step]:
-    """The steps that are not done; states only if one of these reads them."""
-    left: set[Step] = set()
-    for step in steps:
-        made = (other for other in step.inputs(grid) if isinstance(other, Making))
-        if not step.temporary and (any(other in left for other in made) or not step.is_done(grid, paths)):
-            left.add(step)
-    for step in reversed(steps):
-        if step.temporary and any(step in other.inputs(grid) for other in left) and not step.is_done(grid, paths):
-            left.add(step)
-    return left
-
-
 def do(step: Step, grid: Grid, paths: Paths, make: Make) -> None:
-    """Do one step whose inputs are done; of these, models that were not kept are made again first.
+    """Do one step whose inputs are done; of these, models and states that were not kept are made again first.
 
     Raises ValueError if such a model is not the one that was recorded.
     """
-    for made in step.needs(grid, paths):
-        if not made.model(paths).is_dir():
-            provide(made, grid, paths, make, model=True)
+    gone: list[Step] = [made for made in step.needs(grid, paths) if not made.model(paths).is_dir()]
+    gone += [read for read in step.inputs(grid) if read.temporary and not read.is_done(grid, paths)]
+    if gone:
+        with _turn(paths):
+            for other in gone:
+                provide(other, grid, paths, make, model=True)
     _make(step, grid, paths, make)
+
+
+@contextmanager
+def _turn(paths: Paths) -> Iterator[None]:
+    """Let one job at a time make models again, as several may need the same; processes of one job go together."""
+    first = int(os.environ.get("RANK", 0)) == 0
+    turn = locks.take_turn(paths.root / ".again.lock", "models that were not kept", "job") if first else None
+    try:
+        yield
+    finally:
+        locks.end_turn(turn)
 
 
 def provide(step: Step, grid: Grid, paths: Paths, make: Make, model: bool = False) -> None:

@@ -34,8 +34,12 @@ def calm(values, tmp_path_factory):
 
 
 def job_of(cluster, seed, states="running"):
-    found = [job for job in cluster.jobs(states) if job["comment"].endswith(f"_{LARGE}_{seed}")]
-    return found[0] if found else None
+    return next(iter(jobs_of(cluster.jobs(states), seed)), None)
+
+
+def jobs_of(jobs, seed):
+    """Those that are submitted for all jobs of a seed, of which its fine-tuning is the only one."""
+    return [job for job in jobs if job["comment"].startswith(f"rule_sst2-{seed}_finetune_model")]
 
 
 def trains(cluster, study, seed):
@@ -90,7 +94,7 @@ def disturbed(cluster, values, tmp_path_factory):
             cluster.wait_for_nodes()
     assert not left
     jobs = sorted(cluster.jobs(), key=lambda job: int(job["id"]))
-    return study, [[job for job in jobs if job["comment"].endswith(f"_{LARGE}_{seed}")] for seed in range(SEEDS)]
+    return study, [jobs_of(jobs, seed) for seed in range(SEEDS)]
 
 
 @pytest.mark.parametrize("seed", ENDS, ids=["cancelled", "memory", "time"])

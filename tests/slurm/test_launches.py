@@ -14,9 +14,9 @@ GOLDEN = Path(__file__).parent / "golden"
 SHAPES = {"1-gpu": (1, 1), "4-gpus": (4, 1), "2-nodes-of-2-gpus": (2, 2)}
 
 
-def asked(study: Study, job: str) -> str:
-    """The options of the one sbatch call whose comment names `job`, without what differs between two runs."""
-    (call,) = [line for line in study.calls.read_text().splitlines() if f"rule_{job}" in line]
+def asked(study: Study) -> str:
+    """The options of the one sbatch call for the fine-tuning, without what differs between two runs."""
+    (call,) = [line for line in study.calls.read_text().splitlines() if re.search(r"--comment \S*finetune_model", line)]
     options = call.split(" --wrap=")[0]
     for pattern, put in (
         (re.escape(str(study.folder)), "FOLDER"),
@@ -35,6 +35,6 @@ def test_a_finetuning_asks_for_its_gpus_and_trains_in_as_many_processes(cluster,
     study.run("--set-resources", *resources, "--until", "finetune_model")
     build = files.read_json(study.results / "runs/sst2/finetune.large/seed-0/build.json")
     assert build["hyperparameters"]["processes"] == gpus * nodes
-    assert asked(study, "finetune_model") == (GOLDEN / f"{shape}.txt").read_text()
+    assert asked(study) == (GOLDEN / f"{shape}.txt").read_text()
     (report,) = (study.folder / ".snakemake/slurm_efficiency").glob("*.csv")
     assert "finetune_model" in report.read_text()

@@ -1,4 +1,4 @@
-"""Small steps of one task and seed go out in one job, where a failure hides no other step."""
+"""What belongs to one task and seed is submitted together, where a failure hides no other step."""
 
 import pandas as pd
 
@@ -25,6 +25,7 @@ def test_one_step_fails_and_the_others_of_its_job_do_not(cluster, pico_glue, pic
     told = study.run("--retries", "0", well=False)
     runs = {path.parts[-3] for path in study.results.glob("runs/sst2/*/*/run.json")}
     assert len(runs) > 2 and "majority" in runs and BROKEN not in runs, told[-3000:]
-    assert len(study.calls.read_text().splitlines()) < len(runs) + 4
+    # One for the seed, one for what all seeds share.
+    assert len(study.calls.read_text().splitlines()) == 2
     table = pd.read_csv(study.results / "tables/runs.csv")
     assert {*table["system"][table["state"] == "done"]} == runs

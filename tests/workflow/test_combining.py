@@ -1,6 +1,8 @@
 """A study with soups and with encoders of all tasks, run once."""
 
 import json
+import time
+from collections import Counter
 
 import numpy as np
 import pandas as pd
@@ -14,13 +16,14 @@ from graft.making.one_shape import multitask, soups
 from graft.making.one_shape.combination import Combination
 from graft.planning import sizes
 from graft.planning.sizes import sizes_of
-from graft.study import records
+from graft.study import program, records, working
 from graft.study.grid import Grid
 from graft.study.paths import Paths
 from graft.study.steps import graph
+from graft.study.steps.making import making
 from graft.study.steps.merge_encoders import MergeEncoders
 from tests.conftest import study_values
-from tests.workflow.conftest import snakemake
+from tests.workflow.conftest import copied, made_since, snakemake
 
 SOUPS = ("uniform", "greedy", "ties", "fisher")
 ENCODERS = ("task_arithmetic", "regmean")
@@ -39,7 +42,7 @@ def finished(pico_glue, pico_models, tmp_path_factory):
     }
     values["systems"]["soup"]["methods"]["ties"] = {"strengths": [0.5, 1.0, 1.5]}
     values["calibration"]["examples"] = 16
-    values["cost"] = {"measure": False}
+    values |= {"cost": {"measure": False}, "keep": ["*"]}
     config = folder / "config.json"
     config.write_text(json.dumps(values))
     done = snakemake(folder, config)
@@ -91,13 +94,15 @@ def test_training_flops_are_those_of_all_that_is_merged_as_planned(finished, tmp
     assert {"multitask.regmean.large/seed-0/merge", "finetune.large/stsb/seed-0/train"} < set(one.train_flops_parts)
 
 
-def test_the_planned_disk_is_what_statistics_and_encoders_take(finished, tmp_path):
-    results, _, values = finished
-    grid = Grid(parse(values))
+def test_the_planned_disk_is_what_statistics_and_encoders_take(finished, tmp_path, monkeypatch):
+    _, config, values = finished
+    monkeypatch.chdir(copied(config.parent, tmp_path / "copy"))
+    grid, paths = Grid(parse(values)), Paths.of("pico")
     counted, seen = sizes_of(grid, Paths(tmp_path)), set()
     for step in graph.of_study(grid):
         if step.rule in ("model_statistics", "merge_encoders"):
-            folder = step.output(Paths(results)).parent
+            working.provide(step, grid, paths, program.make)
+            folder = step.output(paths).parent
             found = sum(file.stat().st_size for file in folder.glob("*.safetensors"))
             # Beside the numbers a file has their names.
             assert 0 < found - step.bytes(counted) < 10_000, step
@@ -182,10 +187,12 @@ def test_strengths_and_members_are_the_best_on_select(finished):
 
 @pytest.mark.parametrize("method", ["uniform", "fisher"])
 def test_a_soup_of_one_model_several_times_is_that_model(finished, method, tmp_path, monkeypatch):
-    results, _, values = finished
-    monkeypatch.chdir(results.parents[1])
+    _, config, values = finished
+    monkeypatch.chdir(copied(config.parent, tmp_path / "copy"))
     grid, paths = Grid(parse(values)), Paths.of("pico")
     system = grid.systems[f"soup.{method}.large"]
+    for step in making(grid, "rte", system.name, "all").inputs(grid):
+        working.provide(step, grid, paths, program.make)
     one = Combination(grid, paths, "rte", system, "all", "cpu", lambda *_: None)
     one.sources = [one.sources[0]] * 3
     made = soups.soup(one, tmp_path / "model")
@@ -196,15 +203,20 @@ def test_a_soup_of_one_model_several_times_is_that_model(finished, method, tmp_p
 
 
 def test_an_encoder_that_is_merged_again_is_the_same_to_the_last_bit(finished, tmp_path, monkeypatch):
-    results, _, values = finished
-    monkeypatch.chdir(results.parents[1])
+    results, config, values = finished
+    monkeypatch.chdir(copied(config.parent, tmp_path / "copy"))
     grid, paths = Grid(parse(values)), Paths.of("pico")
     for name in ENCODERS:
-        system = grid.systems[f"multitask.{name}.large"]
+        step = MergeEncoders(f"multitask.{name}.large", 0)
+        working.provide(step, grid, paths, program.make)
+        system, first = grid.systems[step.system], step.output(paths).parent
         multitask.encoder(Combination(grid, paths, "", system, 0, "cpu", lambda *_: None), tmp_path / system.name)
-        first = MergeEncoders(system.name, 0).output(paths).parent
         for file in ("encoder.safetensors", "README.md"):
             assert (first / file).read_bytes() == (tmp_path / system.name / file).read_bytes(), (name, file)
+        encoder = load_file(first / "encoder.safetensors")
+        model = load_file(run_of(results, "rte", step.system, 0) / "model" / "model.safetensors")
+        shared = {key: tensor for key, tensor in model.items() if not key.startswith(multitask.HEAD)}
+        assert encoder.keys() == shared.keys() and all(torch.equal(encoder[key], shared[key]) for key in shared), name
 
 
 def test_every_step_has_left_its_log_and_its_output_and_no_scratch(finished):
@@ -212,23 +224,22 @@ def test_every_step_has_left_its_log_and_its_output_and_no_scratch(finished):
     paths = Paths(results)
     for step in graph.of_study(Grid(parse(values))):
         assert step.log(paths).is_file(), step
-        assert step.output(paths).exists(), step
+        assert step.temporary != step.output(paths).exists(), step
     assert files.leftovers(results) == []
     again = snakemake(config.parent, config, "-n")
     assert "Nothing to be done" in again.stdout
 
 
-def test_another_member_trains_one_more_and_merges_anew(finished):
+def test_another_member_trains_one_more_and_merges_anew(finished, tmp_path):
     _, config, values = finished
-    more = config.with_name("more.json")
-    values = json.loads(json.dumps(values))
+    folder, values = copied(config.parent, tmp_path / "copy"), json.loads(json.dumps(values))
     values["systems"]["soup"]["members"] = 4
+    more = folder / "more.json"
     more.write_text(json.dumps(values))
-    asked = snakemake(config.parent, more, "-n", "--quiet", "host")
-    counts = {
-        words[0]: int(words[1])
-        for line in asked.stdout.splitlines()
-        if len(words := line.split()) == 2 and words[1].isdigit()
-    }
-    assert counts["finetune_model"] == counts["model_statistics"] == 1 and counts["soup_models"] == 4
+    before = time.time()
+    done = snakemake(folder, more)
+    assert done.returncode == 0, done.stdout[-3000:]
+    counts = Counter(step.rule for step in made_since(before, values, folder))
+    # Statistics do not stay: those of all members are computed again.
+    assert counts["finetune_model"] == 1 and counts["model_statistics"] == counts["soup_models"] == 4
     assert "merge_encoders" not in counts and "multitask_models" not in counts

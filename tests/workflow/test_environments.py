@@ -12,6 +12,11 @@ from pathlib import Path
 import pytest
 import yaml
 
+from graft.config.study import parse
+from graft.study.grid import Grid
+from graft.study.paths import Paths
+from graft.study.steps import graph
+from graft.study.steps.job import PLACES, Job
 from tests.conftest import study_values, with_other_small, with_transfers
 from tests.workflow.conftest import ROOT, snakemake
 
@@ -60,7 +65,7 @@ def venvs(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def commands(pico_glue, pico_models, pico_others, tmp_path_factory):
-    """Folder of a finished study that has every rule, and one command of each rule, by rule.
+    """Folder and grid of a finished study that has every rule, and one command of each rule, by rule.
 
     The large model comes from a package, the small one is distilled, and two are like it: every rule makes a model.
     """
@@ -78,6 +83,7 @@ def commands(pico_glue, pico_models, pico_others, tmp_path_factory):
     values["systems"]["soup"] = {"members": 2, "methods": {"fisher": {}}}
     values["systems"]["multitask"] = {"methods": {"regmean": {}}}
     values["calibration"]["examples"] = 16
+    values["keep"] = ["*"]
     limits = {"train": 100, "select": 20}
     sst2, rte = ({"source": values["tasks"][name]["source"], "limits": limits} for name in ("sst2", "rte"))
     sst2["metrics"] = ["accuracy", "f1", "matthews_correlation"]
@@ -105,7 +111,15 @@ def commands(pico_glue, pico_models, pico_others, tmp_path_factory):
     planned = snakemake(folder, config, "--dry-run", "--forceall", "--printshellcmds").stdout
     # What stands before the command is Snakemake's word for it.
     shown = re.findall(r"^.*?((?:HF_HUB_OFFLINE=1 )?python -m workflow_scripts\.(\w+) .*)$", planned, re.MULTILINE)
-    return folder, {rule: line for line, rule in shown}
+    return folder, Grid(parse(values)), {rule: line for line, rule in shown}
+
+
+def undo(grid: Grid, paths: Paths, command: str) -> None:
+    """Delete the records of a job's steps, which it would not do again otherwise."""
+    (rule,) = re.findall(r"workflow_scripts\.(\w+)", command)
+    values = re.findall(r"--(?:task|system|seed) (\S+)", command)
+    for step in graph.jobs_of(grid)[Job(rule, tuple(values))]:
+        step.output(paths).unlink(missing_ok=True)
 
 
 @pytest.mark.parametrize("environment", ENVIRONMENTS)
@@ -114,8 +128,10 @@ def test_an_environment_alone_runs_the_programs_of_its_rules(environment, venvs,
     assert said[environment].returncode == 0, said[environment].stderr[-3000:]
     without_torch = environment in ("head", "analysis")
     assert without_torch != any((installed / environment).glob("lib/*/site-packages/torch"))
-    folder, by_rule = commands
+    folder, grid, by_rule = commands
     for rule in ENVIRONMENTS[environment]:
+        if rule in PLACES:
+            undo(grid, Paths(folder / "results" / "pico"), by_rule[rule])
         done = subprocess.run(
             ["bash", "-c", by_rule[rule].split(" > ")[0]],
             cwd=folder,

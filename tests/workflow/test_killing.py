@@ -1,5 +1,6 @@
 """Killed at any moment and started again, a study ends in the same tables."""
 
+import contextlib
 import fcntl
 import json
 import os
@@ -7,15 +8,22 @@ import random
 import signal
 import subprocess
 import time
+from pathlib import Path
 
 import pytest
 
+from graft.config.study import parse
 from graft.io import files, locks
 from graft.study import records
+from graft.study.grid import Grid
+from graft.study.paths import Paths
+from graft.study.steps import graph
+from graft.study.steps.job import Job
 from tests.conftest import study_values
 from tests.workflow.conftest import command, environment, snakemake
 
 KILLS = 4
+RTE = {"task": "rte", "seed": 0}
 
 
 @pytest.fixture
@@ -62,6 +70,55 @@ def test_killed_and_started_again_ends_in_the_same_tables(small_study, tmp_path)
     done = snakemake(killed, small_study)
     assert done.returncode == 0, done.stdout[-3000:]
     assert outcome(killed) == outcome(calm)
+
+
+@pytest.mark.parametrize("whole", [False, True], ids=["the job", "everything"])
+def test_a_kill_in_the_midst_of_a_jobs_steps_loses_one_of_them(pico_glue, pico_models, tmp_path, whole):
+    calm, killed = tmp_path / "calm", tmp_path / "killed"
+    values = study_values(pico_glue, pico_models, seeds=[0], include=["rte/merge.*", "rte/control.*"])
+    values["cost"] = {"measure": False}
+    config = tmp_path / "config.json"
+    config.write_text(json.dumps(values))
+    for folder in (calm, killed):
+        folder.mkdir()
+    assert snakemake(calm, config).returncode == 0
+    grid, paths, job = Grid(parse(values)), Paths(killed / "results/pico"), Job.of("make_systems", RTE)
+    steps = graph.jobs_of(grid)[job]
+    process = subprocess.Popen(
+        command(killed, config),
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=environment(),
+        start_new_session=True,
+    )
+    middle, deadline = steps[len(steps) // 2], time.monotonic() + 300
+    while not middle.log(paths).exists() and time.monotonic() < deadline:
+        time.sleep(0.001)
+    if whole:
+        os.killpg(process.pid, signal.SIGKILL)
+    else:
+        for pid in pids_with(job.log(paths)):
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
+    assert process.wait() != 0 and not job.marker(paths).exists()
+    # All that was begun was finished, but for one; states may be gone after their last reader.
+    begun = [step for step in steps if step.log(paths).exists() and not step.temporary]
+    times = {step: step.output(paths).stat().st_mtime_ns for step in begun if step.output(paths).exists()}
+    assert 2 < len(times) < len([step for step in steps if not step.temporary]) and len(begun) - len(times) <= 1
+    done = snakemake(killed, config)
+    assert done.returncode == 0, done.stdout[-3000:]
+    assert {step: step.output(paths).stat().st_mtime_ns for step in times} == times
+    assert outcome(killed) == outcome(calm)
+
+
+def pids_with(path) -> list[int]:
+    """The processes that write into a file."""
+    found = set()
+    for link in Path("/proc").glob("[0-9]*/fd/*"):
+        with contextlib.suppress(OSError):
+            if link.readlink() == path:
+                found.add(int(link.parts[2]))
+    return sorted(found)
 
 
 def test_orphans_of_a_killed_snakemake_are_waited_for(small_study, tmp_path):

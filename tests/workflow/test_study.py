@@ -1,9 +1,11 @@
 """A whole study, run once; what it must leave behind, and what it must not do again."""
 
 import json
+import re
 import shutil
 import subprocess
 import sys
+import time
 import zipfile
 
 import numpy as np
@@ -17,13 +19,15 @@ from graft.merging.loading import load
 from graft.planning import sizes
 from graft.planning.sizes import sizes_of
 from graft.reporting import captions, explaining, formats
-from graft.study import records, runs
+from graft.study import program, records, runs, working
 from graft.study.grid import Grid
 from graft.study.paths import Paths
 from graft.study.steps import graph
+from graft.study.steps.job import Job
+from graft.study.steps.making import making
 from graft.tasks import metrics
 from tests.conftest import study_values, with_other_small, with_transfers
-from tests.workflow.conftest import environment, snakemake
+from tests.workflow.conftest import call, copied, environment, made_since, snakemake
 from tests.workflow.recomputing import check
 
 PAIR = "small-into-large"
@@ -50,7 +54,7 @@ def finished(pico_glue, pico_models, pico_others, tmp_path_factory):
         "calm": {"probe": "cls"},
     }
     values["systems"] |= {name: {} for name in ("lora", "distil", "weak-to-strong", "fewshot", "ensemble")}
-    values["cost"] = {"texts": 16, "rounds": 2}
+    values |= {"cost": {"texts": 16, "rounds": 2}, "keep": ["*"]}
     values["models"]["small"]["finetune"]["rte"]["grid"] = {"learning_rate": [1e-4, 3e-3], "seeds": 2}
     values["systems"]["warm-start"] = {"merge": "spacewise", "steps": [3, 20], "rates": [1.0, 3.0]}
     config = folder / "config.json"
@@ -105,7 +109,7 @@ def test_hyperparameters_are_chosen_by_trials_on_select_and_their_cost_is_counte
     results, _, values = finished
     trials = {}
     for path in results.glob("runs/rte/trial.small.*/seed-*/build.json"):
-        assert not list((path.parent / "model").iterdir()) and not (path.parent / "run.json").exists()
+        assert not list(path.parent.glob("model/*")) and not (path.parent / "run.json").exists()
         trials.setdefault(path.parts[-3], []).append(files.read_json(path))
     means = {name: np.mean([one["select"]["value"] for one in found]) for name, found in trials.items()}
     assert sorted(means) == ["trial.small.rate-0.0001.epochs-2", "trial.small.rate-0.003.epochs-2"]
@@ -215,7 +219,7 @@ def test_every_step_has_left_its_log_and_its_output_where_it_is_looked_for(finis
     paths = Paths(results)
     for step in graph.of_study(Grid(parse(values))):
         assert step.log(paths).is_file(), step
-        assert step.output(paths).exists(), step
+        assert step.temporary != step.output(paths).exists(), step
 
 
 def test_every_system_with_a_model_has_its_costs_and_one_architecture_one_measurement(finished):
@@ -330,20 +334,23 @@ def test_a_second_call_runs_nothing(finished):
     assert "Nothing to be done" in snakemake(config.parent, config).stdout
 
 
-def test_a_new_strength_grid_runs_that_method_alone(finished):
+def test_a_new_strength_grid_runs_that_method_alone(finished, tmp_path):
     _, config, values = finished
+    folder = copied(config.parent, tmp_path / "copy")
     changed = json.loads(json.dumps(values))
     changed["systems"]["merge"]["theseus"]["strengths"] = [0, 5]
-    other = config.with_name("changed.json")
+    other = folder / "changed.json"
     other.write_text(json.dumps(changed))
-    output = snakemake(config.parent, other, "--dry-run", "--printshellcmds").stdout
-    commands = [line for line in output.splitlines() if "python -m workflow_scripts." in line]
-    programs = {line.split("workflow_scripts.")[1].split()[0] for line in commands}
-    # Few shots may spend what the best merge spends; no transfer is of theseus.
-    tables = {"gather", "compare", "tabulate_costs", "plot", "report"}
-    assert programs == {"sweep", "merge_models", "fewshot_model", "evaluate", *tables}
-    made = [line for line in commands if "merge_models" in line or "evaluate" in line]
-    assert all("theseus" in line or "fewshot" in line for line in made)
+    before = time.time()
+    done = snakemake(folder, other)
+    assert done.returncode == 0, done.stdout[-3000:]
+    steps = made_since(before, changed, folder)
+    # What theseus reads does not stay. Few shots may spend what the best merge spends; no transfer is of theseus.
+    own = {step for step in steps if step.rule in ("sweep", "merge_models", "fewshot_model", "evaluate")}
+    tables = {"gather", "compare", "tabulate_costs", "plot", "report", "keep_models", "transfer"}
+    assert {step.rule for step in steps - own} <= {*tables, "embed_task", "calibrate"}
+    assert {step.rule for step in own} == {"sweep", "merge_models", "fewshot_model", "evaluate"}
+    assert all("theseus" in str(step) or "fewshot" in str(step) for step in own)
 
 
 @pytest.fixture
@@ -355,12 +362,6 @@ def stale(finished):
     path.write_text(original.replace(json.loads(original)["provenance"]["fingerprint"], "0" * 16))
     yield config.parent, path.relative_to(config.parent)
     path.write_text(original)
-
-
-def call(folder, *arguments):
-    return subprocess.run(
-        [sys.executable, "-m", *arguments], cwd=folder, env=environment(), capture_output=True, text=True
-    )
 
 
 def test_gather_refuses_a_stale_run_in_one_line(stale):
@@ -381,20 +382,18 @@ def test_tables_of_what_there_is_count_a_stale_run_as_missing_and_name_it(stale)
 
 
 @pytest.mark.parametrize("made", ["embeddings/rte/large/manifest.json", "runs/rte/finetune.small/seed-0/build.json"])
-def test_a_merge_refuses_parts_of_another_config(finished, made):
-    results, config, _ = finished
-    system = f"control.head-only.transplant.{PAIR}"
-    fingerprint = json.loads((results / "runs" / "rte" / system / "seed-0" / "build.json").read_text())["fingerprint"]
-    path = results / made
+def test_a_merge_refuses_parts_of_another_config(finished, tmp_path, monkeypatch, made):
+    _, config, values = finished
+    monkeypatch.chdir(copied(config.parent, tmp_path / "copy"))
+    grid, paths = Grid(parse(values)), Paths.of("pico")
+    step = making(grid, "rte", f"control.head-only.transplant.{PAIR}", 0)
+    for needed in step.inputs(grid):
+        working.provide(needed, grid, paths, program.make)
+    path = paths.root / made
     original = path.read_text()
     path.write_text(original.replace(json.loads(original)["fingerprint"], "0" * 16))
-    try:
-        arguments = ["--study", "results/pico/study.json", "--task", "rte", "--system", system, "--seed", "0"]
-        done = call(config.parent, "workflow_scripts.merge_models", *arguments, "--fingerprint", fingerprint)
-        assert done.returncode == 1
-        assert f"{path.relative_to(config.parent)}: made by another config" in done.stderr.splitlines()[-1]
-    finally:
-        path.write_text(original)
+    with pytest.raises(ValueError, match=f"{re.escape(str(path))}: made by another config"):
+        working.do(step, grid, paths, program.make)
 
 
 @pytest.mark.parametrize(("command", "shown"), [("show", "merge.theseus.labelled"), ("status", "done")])
@@ -473,6 +472,19 @@ def test_a_saved_system_scores_on_select_what_it_was_chosen_by(finished, monkeyp
     assert len(checked) > 15
 
 
+MAKE_ALL = """
+from graft.config.study import load
+from graft.study import program, working
+from graft.study.grid import Grid
+from graft.study.paths import Paths
+from graft.study.steps.making import making
+paths = Paths.of("pico")
+grid = Grid(load(paths.study))
+for run in grid.runs:
+    working.provide(making(grid, *run.made), grid, paths, program.make)
+"""
+
+
 def test_no_choice_and_no_weight_depends_on_report(finished, tmp_path):
     """The study is made once more where report cannot be read; evaluations alone then see it, with the other labels."""
     results, _, values = finished
@@ -484,12 +496,12 @@ def test_no_choice_and_no_weight_depends_on_report(finished, tmp_path):
     assert len(whole) > 10
     for path in report:
         path.write_bytes(b"nothing but evaluate may read this")
-    values = {**values, "include": ["rte/*"], "transfer": {}}
+    values = {**values, "include": ["rte/*"], "transfer": {}, "cost": {"measure": False}}
     config.write_text(json.dumps(values))
+    files.write_json(copy / "study.json", parse(values).model_dump(mode="json", by_alias=True))
     runs = Grid(parse(values)).runs
-    done = snakemake(tmp_path, config, "--", *(str(Paths.of("pico").run(*run.made) / "build.json") for run in runs))
-    assert done.returncode == 0, done.stdout[-3000:]
-    assert not (copy / "logs" / "download_task").exists() and not (copy / "logs" / "tokenize_task").exists()
+    made = subprocess.run([sys.executable, "-c", MAKE_ALL], cwd=tmp_path, env=environment(), capture_output=True)
+    assert made.returncode == 0, made.stderr[-3000:]
     builds = {path.relative_to(copy): path.read_bytes() for path in copy.glob("runs/*/*/*/build.json")}
     assert len(builds) >= len(runs)
     for path, made in builds.items():
@@ -503,9 +515,12 @@ def test_no_choice_and_no_weight_depends_on_report(finished, tmp_path):
     answers = copy / "data" / "rte" / "report_labels.parquet"
     table = pd.read_parquet(answers)
     table.assign(label=1 - table["label"]).to_parquet(answers, index=False)
-    some = [Paths.of("pico").run(*run.made) / "run.json" for run in runs[::6]]
-    done = snakemake(tmp_path, config, "--", *map(str, some))
+    jobs = [Job.of("make_systems", {"task": "rte", "seed": seed}) for seed in (0, "all")]
+    done = snakemake(tmp_path, config, "--", *(str(job.marker(Paths.of("pico"))) for job in jobs))
     assert done.returncode == 0, done.stdout[-3000:]
+    assert not (copy / "logs" / "download_task").exists() and not (copy / "logs" / "tokenize_task").exists()
+    some = [path.relative_to(tmp_path) for path in sorted(copy.glob("runs/*/*/*/run.json"))]
+    assert len(some) > 30
     assert builds == {path.relative_to(copy): path.read_bytes() for path in copy.glob("runs/*/*/*/build.json")}
     for path in some:
         own, first = (records.read(folder / path) for folder in (tmp_path, results.parents[1]))

@@ -9,7 +9,7 @@ from typing import Any
 from graft.encoders.batches import padded_lengths
 from graft.flops import counts as count
 from graft.io import files
-from graft.study.grid import ALL_SEEDS, Grid, Run
+from graft.study.grid import Grid, Run
 from graft.study.paths import Paths
 from graft.study.sizes import Sizes
 from graft.study.steps.download_task import DownloadTask
@@ -42,10 +42,8 @@ class Evaluate(Step):
     def _tokens(self, grid: Grid) -> Step:
         return tokens(grid, self.task, grid.reads_as(grid.systems[self.system]))
 
-    def job(self, grid: Grid) -> Job:
-        """That of the system; a probe, which others wait for, is evaluated with the systems of all seeds."""
-        job = self.making(grid).job(grid)
-        return job or Job.of("make_systems", {"task": grid.trained_on(self.task), "seed": ALL_SEEDS})
+    def job(self, grid: Grid) -> Job | None:
+        return self.making(grid).job(grid)
 
     def loads(self, grid: Grid) -> list[Making]:
         made = self.making(grid)

@@ -19,7 +19,7 @@ from graft.study.steps.measure_cost import MeasureCost
 from graft.study.steps.merge_encoders import MergeEncoders
 from graft.study.steps.model_statistics import ModelStatistics
 from graft.study.steps.models import BY_SOURCE
-from graft.study.steps.step import Step, hash_of
+from graft.study.steps.step import Making, Step, hash_of
 from graft.study.steps.sweep import Sweep
 from graft.study.steps.tokenize_task import TokenizeTask
 
@@ -40,8 +40,6 @@ def jobs_of(grid: Grid) -> dict[Job, list[Step]]:
         for step in of_study(grid):
             if not isinstance(step, Evaluate) and (job := step.job(grid)):
                 grid.jobs.setdefault(job, []).extend((step, *evaluations.pop(step, ())))
-        for step in (step for left in evaluations.values() for step in left):
-            grid.jobs.setdefault(step.job(grid), []).append(step)
     return grid.jobs
 
 
@@ -50,11 +48,29 @@ def job_fingerprint(grid: Grid, job: Job) -> str:
     return hash_of(str(job), *(step.fingerprint(grid) for step in jobs_of(grid)[job]))
 
 
-def job_reads(grid: Grid, paths: Paths, job: Job) -> list[Path]:
-    """Files that a job's steps read from other jobs: the inputs of its rule."""
-    own = job.marker(paths)
-    found = dict.fromkeys(path for step in jobs_of(grid)[job] for path in step.reads(grid, paths))
+def job_reads(grid: Grid, paths: Paths, job: Job, left: set[Step]) -> list[Path]:
+    """Files that a job's steps read from other jobs, inputs of its rule; states only where a step that is left does."""
+    own, found = job.marker(paths), dict[Path, None]()
+    for step in jobs_of(grid)[job]:
+        states = {other.output(paths) for other in step.inputs(grid) if other.temporary and step not in left}
+        found |= dict.fromkeys(path for path in step.reads(grid, paths) if path not in states)
     return [path for path in found if path != own]
+
+
+def left(steps: Iterable[Step], grid: Grid, paths: Paths) -> set[Step]:
+    """Those of these steps, inputs first, that are not done; states only if one of them reads these."""
+    steps = [step for step in steps if step not in tables.last(grid)]
+    found: set[Step] = set()
+    for step in steps:
+        made = (other for other in step.inputs(grid) if isinstance(other, Making))
+        if not step.temporary and (any(other in found for other in made) or not step.is_done(grid, paths)):
+            found.add(step)
+    read = {other for step in found for other in step.inputs(grid)}
+    for step in reversed(steps):
+        if step.temporary and step in read and not step.is_done(grid, paths):
+            found.add(step)
+            read.update(step.inputs(grid))
+    return found
 
 
 def forget_incomplete(grid: Grid, paths: Paths) -> None:

@@ -20,6 +20,8 @@ PLACES = {
     "finetune_model": _RUN,
     "fewshot_model": _RUN,
     "warm_start": _RUN,
+    # the probes of a task, which others wait for, and their evaluations;
+    "make_probes": "{task}",
     # all systems of a task and seed that are made of finished models: sweeps, merges, controls, evaluations;
     "make_systems": "{task}/seed-{seed}",
     # what is made of fine-tunings of several seeds;

@@ -1,13 +1,12 @@
 """Fit a linear head on a frozen model's states."""
 
-from __future__ import annotations
-
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 
 from graft.flops import counts as count
-from graft.study.grid import ALL_SEEDS, Grid
+from graft.study.grid import Grid
 from graft.study.sizes import Sizes
 from graft.study.steps.embed_task import EmbedTask
+from graft.study.steps.job import Job
 from graft.study.steps.models import weights
 from graft.study.steps.step import Making, Step, Work, hash_of
 
@@ -19,18 +18,8 @@ class Probe(Making):
     files = None  # a head alone
     work_kind = "probes"
 
-    @classmethod
-    def wildcard_names(cls) -> tuple[str, ...]:
-        return ("task", "model", "pooling")
-
-    @classmethod
-    def of(cls, values: Mapping[str, str]) -> Probe:
-        return cls(values["task"], f"probe.{values['pooling']}.{values['model']}", ALL_SEEDS)
-
-    @property
-    def wildcards(self) -> tuple[str, ...]:
-        _, pooling, model = self.system.split(".", 2)
-        return (self.task, model, pooling)
+    def job(self, grid: Grid) -> Job:
+        return Job.of("make_probes", vars(self))
 
     def states(self, grid: Grid) -> EmbedTask:
         return EmbedTask(self.task, self.spec(grid).model)

@@ -64,7 +64,7 @@ def paths(tmp_path):
 
 @pytest.fixture
 def before(scribe, paths):
-    """Does all steps that a grid's jobs of several steps wait for, and the fine-tunings."""
+    """Does all steps that a grid's jobs of several steps wait for, the fine-tunings and the probes."""
 
     def do(grid):
         for step in graph.of_study(grid):
@@ -72,7 +72,7 @@ def before(scribe, paths):
             if job is None and not step.rule.startswith(("gather", "compare", "tab", "plot", "report", "keep", "meas")):
                 step.output(paths).parent.mkdir(parents=True, exist_ok=True)
                 scribe(step, grid, paths)
-            elif job and job.rule == "finetune_model":
+            elif job and job.rule in ("finetune_model", "make_probes"):
                 step.output(paths).parent.mkdir(parents=True, exist_ok=True)
                 scribe(step, grid, paths)
         scribe.made.clear()

@@ -1,9 +1,16 @@
+import re
+from pathlib import Path
+
 import pytest
 
 from graft.config.launch import Launch
-from graft.config.study import MEMBER_SEEDS
+from graft.config.study import MEMBER_SEEDS, load
+from graft.study.grid import Grid
 from graft.study.groups import group_of
+from graft.study.steps import graph
+from graft.study.steps.job import wildcard_names
 
+ROOT = Path(__file__).parents[3]
 ONE, TWO = Launch(), Launch(gpus=2)
 
 
@@ -26,3 +33,23 @@ ONE, TWO = Launch(), Launch(gpus=2)
 )
 def test_jobs_of_one_task_and_seed_are_submitted_together(rule, wildcards, launch, group):
     assert group_of(rule, wildcards, launch) == group
+
+
+def test_the_default_study_is_few_jobs_and_fewer_submissions():
+    """A job loads torch and models, a submission waits in the queue; both were thousands."""
+    grid = Grid(load(ROOT / "config.yaml"))
+    alone = [step for step in graph.of_study(grid) if not step.job(grid)]
+    jobs = {
+        (job.rule, str(job)): dict(zip(wildcard_names(job.rule), job.values, strict=True))
+        for job in graph.jobs_of(grid)
+    }
+    jobs |= {(step.rule, str(step)): {name: str(value) for name, value in vars(step).items()} for step in alone}
+    assert len(jobs) <= 450
+    text = "\n".join(path.read_text() for path in (ROOT / "rules").glob("*.smk"))
+    bodies = re.findall(r"^(?:use )?rule (\w+)(.*?)(?=^(?:use )?rule |\Z)", text, re.MULTILINE | re.DOTALL)
+    local = {rule for rule, body in bodies if "localrule: True" in body}
+    assert {"download_task", "gather"} < local
+    sent = {
+        group_of(rule, values, grid.study.launch) or name for (rule, name), values in jobs.items() if rule not in local
+    }
+    assert len(sent) <= 60

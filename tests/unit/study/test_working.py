@@ -5,6 +5,7 @@ import pytest
 import torch
 
 from graft.study import working
+from graft.study.steps import graph
 from graft.study.steps.finetune_model import FinetuneModel
 from graft.study.steps.job import Job
 from graft.study.steps.merge_models import MergeModels
@@ -33,8 +34,9 @@ def test_every_step_is_done_once_and_the_marker_says_so(done, paths, scribe, job
 def test_a_changed_option_does_again_what_depends_on_it_alone(done, grid_of, paths, scribe, job):
     scribe.made.clear()
     working.work(job, grid_of(strengths=[0, 2]), paths, scribe)
-    assert {made.split()[0] for made in scribe.made} == {"sweep", "merge_models", "evaluate"}
-    assert all("theseus" in made for made in scribe.made) and len(scribe.made) == 5
+    made = but_states(scribe.made)
+    assert {one.split()[0] for one in made} == {"sweep", "merge_models", "evaluate"}
+    assert all("theseus" in one for one in made) and len(made) == 5
 
 
 def test_a_fine_tuning_that_was_made_again_is_merged_again(done, paths, scribe, job):
@@ -43,7 +45,12 @@ def test_a_fine_tuning_that_was_made_again_is_merged_again(done, paths, scribe, 
     os.utime(FinetuneModel("rte", "finetune.small", 0).output(paths))
     scribe.made.clear()
     working.work(job, done, paths, scribe)
-    assert len(scribe.made) == 7
+    assert len(but_states(scribe.made)) == 7
+
+
+def but_states(made):
+    """Without those that did not stay, which snakemake would have made before."""
+    return [one for one in made if not one.startswith(("embed_task", "calibrate"))]
 
 
 def test_a_step_that_fails_fails_alone_and_is_tried_again(grid_of, paths, before, scribe, job, capfd):
@@ -86,6 +93,18 @@ def test_a_kill_loses_one_step(grid_of, paths, before, scribe, job):
     working.work(job, grid, paths, scribe)
     # What a sweep left is deleted once nothing reads it; here its heads still do.
     assert not done & set(scribe.made) and f"evaluate rte {LABELLED} 0" in scribe.made
+
+
+def test_states_are_inputs_of_a_job_only_while_it_must_read_them(done, grid_of, paths, job):
+    def states(grid):
+        left = graph.left(graph.of_study(grid), grid, paths)
+        return {path.relative_to(paths.root).parts[0] for path in graph.job_reads(grid, paths, job, left)}
+
+    assert states(done) & {"embeddings", "statistics"} == set()
+    assert states(grid_of(strengths=[0, 2])) > {"embeddings", "statistics"}
+    # What is made again is merged again.
+    FinetuneModel("rte", "finetune.small", 0).output(paths).unlink()
+    assert states(done) > {"embeddings", "statistics"}
 
 
 def test_random_numbers_are_those_of_a_new_process(grid_of, paths, before, scribe, job):
