@@ -18,6 +18,7 @@ class DownloadTask(Step):
     task: str
 
     rule = "download_task"
+    local = True
     made = "data/{task}/manifest.json"
     files = TEXTS
 

@@ -12,6 +12,7 @@ from graft.study.steps.step import Making, Step, hash_of
 
 class KeepModels(Step):
     rule = "keep_models"
+    local = True
     made = "kept.json"
 
     def candidates(self, grid: Grid) -> list[Making]:

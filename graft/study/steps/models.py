@@ -55,6 +55,7 @@ class DownloadModel(_Model):
     """Bring a published model, or one of a local folder or package, and convert its weights."""
 
     rule = "download_model"
+    local = True
 
     def inputs(self, grid: Grid) -> list[Step]:
         return []
@@ -75,6 +76,7 @@ class InitialiseModel(_Model):
     """Draw the weights of an untrained control."""
 
     rule = "initialise_model"
+    local = True
 
     def inputs(self, grid: Grid) -> list[Step]:
         return [weights(grid, self.source(grid, RandomModel).like)]

@@ -53,7 +53,7 @@ class Step(ABC):
     `rule`: name of its rule, and of its program in `workflow_scripts`. `made`: its output below `results/<study>/`, its
     fields in braces. `place`: its log below `logs/<rule>/`, where not as in `made`. `files`: category of what it
     writes, one of FILES. `temporary`: whether nothing reads its folder once all systems are made, so that `clean`
-    deletes it. `work_kind`: row of its work in the plan.
+    deletes it. `work_kind`: row of its work in the plan. `local`: whether its job runs beside Snakemake, not on a node.
     """
 
     rule: ClassVar[str]
@@ -62,6 +62,7 @@ class Step(ABC):
     files: ClassVar[str | None] = None
     temporary: ClassVar[bool] = False
     work_kind: ClassVar[str | None] = None
+    local: ClassVar[bool] = False
 
     @classmethod
     def wildcard_names(cls) -> tuple[str, ...]:

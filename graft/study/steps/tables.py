@@ -15,6 +15,7 @@ class Gather(Step):
     """Gather all run.json into one table."""
 
     rule = "gather"
+    local = True
     made = "tables/runs.csv"
 
     def inputs(self, grid: Grid) -> list[Step]:
@@ -28,6 +29,7 @@ class Compare(Step):
     """Compare every system with the reference, with intervals and tests."""
 
     rule = "compare"
+    local = True
     made = "tables/comparison.csv"
 
     def inputs(self, grid: Grid) -> list[Step]:
@@ -43,6 +45,7 @@ class TabulateCosts(Step):
     """Put training cost and what was measured of inference into one table."""
 
     rule = "tabulate_costs"
+    local = True
     made = "tables/cost.csv"
 
     def inputs(self, grid: Grid) -> list[Step]:
@@ -53,6 +56,7 @@ class Plot(Step):
     """Draw the figures; the data decide which, so that its output is a folder."""
 
     rule = "plot"
+    local = True
     made = "figures"
 
     def inputs(self, grid: Grid) -> list[Step]:
@@ -63,6 +67,7 @@ class Transfer(Step):
     """Tabulate the systems on data sets that they were not trained for."""
 
     rule = "transfer"
+    local = True
     made = "tables/transfer.csv"
 
     def inputs(self, grid: Grid) -> list[Step]:
@@ -76,6 +81,7 @@ class Report(Step):
     """Write the page that tells what came out."""
 
     rule = "report"
+    local = True
     made = "report.html"
 
     def inputs(self, grid: Grid) -> list[Step]:

@@ -18,6 +18,7 @@ class TokenizeTask(Step):
     tokenizer: str
 
     rule = "tokenize_task"
+    local = True
     made = "tokens/{task}/{tokenizer}/manifest.json"
     files = TEXTS
 
