@@ -16,7 +16,7 @@ rule model_statistics:
     resources:
         **SMALL,
         mem_mb=inference_memory,
-        runtime=inference_minutes,
+        runtime=minutes_of("model_statistics"),
     params:
         study=PATHS.study,
         fingerprint=fingerprint_of("model_statistics"),
@@ -37,7 +37,7 @@ rule make_soups:
     resources:
         **GPU,
         mem_mb=merging_memory,
-        runtime=inference_minutes,
+        runtime=minutes_of("make_soups"),
     params:
         study=PATHS.study,
         fingerprint=fingerprint_of("make_soups"),
@@ -60,7 +60,7 @@ rule make_multitask:
     resources:
         **SMALL,
         mem_mb=merging_memory,
-        runtime=inference_minutes,
+        runtime=minutes_of("make_multitask"),
     params:
         study=PATHS.study,
         fingerprint=fingerprint_of("make_multitask"),

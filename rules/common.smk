@@ -254,9 +254,18 @@ def merging_memory(wildcards, attempt):
     return 8000 * attempt
 
 
-def training_minutes(wildcards, attempt):
-    return (240 if STUDY.launch.gpus_of_a_job else 720) * attempt
+def minutes_of(rule):
+    """What a rule's jobs are given: three times what they should take, and more at every attempt."""
+    training = rule in ("finetune_model", "fewshot_model", "warm_start", "distil_model", "pretrain_model")
+    usual = (240 if training else 60) * (1 if STUDY.launch.gpus_of_a_job else 4)
 
+    def minutes(wildcards, attempt):
+        if not os.environ.get(cluster.OURS):
+            return usual * attempt
+        # It imports pandas, which no other snakemake needs.
+        from graft.planning import estimates
 
-def inference_minutes(wildcards, attempt):
-    return (60 if STUDY.launch.gpus_of_a_job else 240) * attempt
+        job = Job.of(rule, wildcards) if rule in PLACES else STEPS[rule].of(wildcards)
+        return (estimates.minutes(GRID, PATHS, job) or usual) * attempt
+
+    return minutes

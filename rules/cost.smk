@@ -13,7 +13,7 @@ rule measure_cost:
     resources:
         **GPU,
         mem_mb=merging_memory,
-        runtime=inference_minutes,
+        runtime=minutes_of("measure_cost"),
         slurm_extra="--exclusive",
     params:
         study=PATHS.study,

@@ -15,7 +15,7 @@ rule finetune_model:
     resources:
         **TRAINING,
         mem_mb=training_memory,
-        runtime=training_minutes,
+        runtime=minutes_of("finetune_model"),
     params:
         start=TRAINER,
         program="finetune_model",
@@ -36,6 +36,8 @@ use rule finetune_model as fewshot_model with:
         system=made_with("fewshot"),
     group:
         together("fewshot_model")
+    resources:
+        runtime=minutes_of("fewshot_model"),
     params:
         program="fewshot_model",
         fingerprint=fingerprint_of("fewshot_model"),
@@ -52,6 +54,8 @@ use rule finetune_model as warm_start with:
         system=made_with("warm_start"),
     group:
         together("warm_start")
+    resources:
+        runtime=minutes_of("warm_start"),
     params:
         program="warm_start",
         fingerprint=fingerprint_of("warm_start"),
@@ -72,7 +76,7 @@ rule embed_task:
     resources:
         **SMALL,
         mem_mb=inference_memory,
-        runtime=inference_minutes,
+        runtime=minutes_of("embed_task"),
     params:
         study=PATHS.study,
         fingerprint=fingerprint_of("embed_task"),
@@ -95,7 +99,7 @@ rule embed_layers:
     resources:
         **SMALL,
         mem_mb=inference_memory,
-        runtime=inference_minutes,
+        runtime=minutes_of("embed_layers"),
     params:
         study=PATHS.study,
         fingerprint=fingerprint_of("embed_layers"),
@@ -118,7 +122,7 @@ rule make_probes:
     resources:
         **SMALL,
         mem_mb=inference_memory,
-        runtime=inference_minutes,
+        runtime=minutes_of("make_probes"),
     params:
         study=PATHS.study,
         fingerprint=fingerprint_of("make_probes"),

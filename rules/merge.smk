@@ -15,7 +15,7 @@ rule calibrate:
     resources:
         **SMALL,
         mem_mb=merging_memory,
-        runtime=inference_minutes,
+        runtime=minutes_of("calibrate"),
     params:
         study=PATHS.study,
         fingerprint=fingerprint_of("calibrate"),
@@ -38,7 +38,7 @@ rule make_systems:
     resources:
         **SMALL,
         mem_mb=merging_memory,
-        runtime=inference_minutes,
+        runtime=minutes_of("make_systems"),
     params:
         study=PATHS.study,
         fingerprint=fingerprint_of("make_systems"),

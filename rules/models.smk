@@ -33,7 +33,7 @@ rule distil_model:
     resources:
         **GPU,
         mem_mb=training_memory,
-        runtime=training_minutes,
+        runtime=minutes_of("distil_model"),
     params:
         study=PATHS.study,
         fingerprint=fingerprint_of("distil_model"),
@@ -75,7 +75,7 @@ rule pretrain_model:
     resources:
         **GPU,
         mem_mb=training_memory,
-        runtime=training_minutes,
+        runtime=minutes_of("pretrain_model"),
     params:
         study=PATHS.study,
         fingerprint=fingerprint_of("pretrain_model"),
