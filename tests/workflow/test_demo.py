@@ -20,7 +20,7 @@ def test_the_demo_is_few_jobs_and_no_download(tmp_path):
     done = snakemake(tmp_path, DEMO, "--dry-run")
     assert done.returncode == 0, done.stdout[-2000:]
     jobs = int(re.search(r"^total\s+(\d+)", done.stdout, re.MULTILINE).group(1))
-    assert jobs <= 135
+    assert jobs <= 250
     assert {task.source.kind for task in load(DEMO).tasks.values()} == {"generated"}
 
 
@@ -41,7 +41,8 @@ def test_the_demos_tasks_are_written_as_tsv_once(tmp_path):
 
 def test_minilm_scores_on_a_task_of_the_demo_what_the_readme_says(tmp_path):
     runs = ["finetune.minilm", "finetune.small", "merge.logit_ensemble", "merge.theseus.labelled", "control.head-only"]
-    chosen = ["seeds=[0]", f"include={[f'sentiment/{name}*' for name in runs]}", "cost={measure: false}"]
+    # Its patterns over seeds match nothing where there is one.
+    chosen = ["seeds=[0]", "exclude=[]", f"include={[f'sentiment/{name}*' for name in runs]}", "cost={measure: false}"]
     # As many threads as a study's jobs have where nobody says how many.
     own = {name: value for name, value in environment().items() if name != "OMP_NUM_THREADS"}
     asked = command(tmp_path, DEMO, "--config", *chosen)
@@ -49,7 +50,7 @@ def test_minilm_scores_on_a_task_of_the_demo_what_the_readme_says(tmp_path):
     assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
     table = pd.read_csv(tmp_path / "results" / "demo" / "tables" / "comparison.csv").set_index("system")["mean"]
     told = dict(re.findall(r"^\| `([\w.-]+)` \| \**([\d.]+)", (ROOT / "README.md").read_text(), re.MULTILINE))
-    # The README has the mean of two seeds.
+    # The README has the mean of twelve seeds.
     found = {name: table[[system for system in table.index if system.startswith(name)]].item() for name in runs}
     for name, value in found.items():
         (shown,) = [float(value) for system, value in told.items() if system.startswith(name)]
