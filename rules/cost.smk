@@ -6,6 +6,8 @@ rule measure_cost:
         outputs_of("measure_cost"),
     log:
         log_of("measure_cost"),
+    # Models stay until they are measured.
+    priority: 50
     conda:
         "../envs/merge.yaml"
     # Nothing else may run beside it: it takes all cores here, and a whole node on a cluster.
