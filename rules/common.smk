@@ -139,16 +139,16 @@ def left():
     return graph.left(graph.of_study(GRID), GRID, PATHS)
 
 
-def inputs_of(rule):
-    if rule in PLACES:
-        return lambda wildcards: graph.job_reads(GRID, PATHS, Job.of(rule, wildcards), left())
-    return lambda wildcards: STEPS[rule].of(wildcards).reads(GRID, PATHS)
+def inputs_of(kind):
+    if kind in PLACES:
+        return lambda wildcards: graph.job_reads(GRID, PATHS, Job.of(kind, wildcards), left())
+    return lambda wildcards: STEPS[kind].of(wildcards).reads(GRID, PATHS)
 
 
-def outputs_of(rule):
-    if rule in PLACES:
-        return [Job.pattern(rule).marker(PATHS)]
-    return STEPS[rule].pattern().outputs(GRID, PATHS)
+def outputs_of(kind):
+    if kind in PLACES:
+        return [Job.pattern(kind).marker(PATHS)]
+    return STEPS[kind].pattern().outputs(GRID, PATHS)
 
 
 def captioned(rule):
@@ -165,10 +165,10 @@ def log_of(rule):
     return (Job.pattern(rule) if rule in PLACES else STEPS[rule].pattern()).log(PATHS)
 
 
-def fingerprint_of(rule):
-    if rule in PLACES:
-        return lambda wildcards: graph.job_fingerprint(GRID, Job.of(rule, wildcards))
-    return lambda wildcards: STEPS[rule].of(wildcards).fingerprint(GRID)
+def fingerprint_of(kind):
+    if kind in PLACES:
+        return lambda wildcards: graph.job_fingerprint(GRID, Job.of(kind, wildcards))
+    return lambda wildcards: STEPS[kind].of(wildcards).fingerprint(GRID)
 
 
 def program(rule, prefix="HF_HUB_OFFLINE=1 ", start="python -m", name=None):
