@@ -77,7 +77,7 @@ def write_hub(root: Path, rows: int) -> None:
             shutil.copytree(folder, published)
             torch.save(model.state_dict(), published / "pytorch_model.bin")
     for repo, own in TINYBERTS.items():
-        write_tinybert(root / "models" / repo, root / "plain" / "tinybert", own)
+        write_tinybert(root / "models" / repo, root / "plain" / "tinybert", own, SHAPES["bert-base"][1])
     write_rte(root / "datasets" / "nyu-mll" / "glue" / TASK, root / "tsv")
 
 

@@ -92,9 +92,10 @@ def write_rte(folder: Path, tsv: Path) -> Path:
     return folder
 
 
-def write_tinybert(folder: Path, source: Path, own: bool) -> tuple[dict, list[dict]]:
+def write_tinybert(folder: Path, source: Path, own: bool, teacher: int | None = None) -> tuple[dict, list[dict]]:
     """The encoder of `source` as TinyBERT's makers publish theirs: a pickle of a pre-training model, a vocabulary and a
-    bare config without a model_type, with one projection for all states or one of its `own` for each.
+    bare config without a model_type, with one projection for all states or one of its `own` for each, to the width of
+    its `teacher`, by default twice its own.
 
     Returns the encoder's tensors and, for each projection, its tensors.
     """
@@ -104,7 +105,8 @@ def write_tinybert(folder: Path, source: Path, own: bool) -> tuple[dict, list[di
     state, config = load_file(source / "model.safetensors"), json.loads((source / "config.json").read_text())
     width, generator = config["hidden_size"], torch.Generator().manual_seed(0)
     names = [f"fit_denses.{i}" for i in range(config["num_hidden_layers"] + 1)] if own else ["fit_dense"]
-    sizes = {"weight": (2 * width, width), "bias": (2 * width,)}
+    teacher = teacher or 2 * width
+    sizes = {"weight": (teacher, width), "bias": (teacher,)}
     heads = [{f"{n}.{part}": torch.randn(*size, generator=generator) for part, size in sizes.items()} for n in names]
     saved = {f"bert.{name}": tensor for name, tensor in state.items()}
     saved |= {"cls.predictions.bias": torch.zeros(3), "cls.seq_relationship.weight": torch.zeros(2, width)}

@@ -1,10 +1,6 @@
 """Make the baseline that knows only the labels of train."""
 
-from __future__ import annotations
-
-from collections.abc import Mapping
-
-from graft.study.grid import ALL_SEEDS, Grid
+from graft.study.grid import Grid
 from graft.study.steps.download_task import DownloadTask
 from graft.study.steps.job import Job
 from graft.study.steps.step import Making, Step, hash_of
@@ -13,18 +9,6 @@ from graft.study.steps.step import Making, Step, hash_of
 class Majority(Making):
     rule = "majority"
     files = None  # a constant alone
-
-    @classmethod
-    def wildcard_names(cls) -> tuple[str, ...]:
-        return ("task",)
-
-    @classmethod
-    def of(cls, values: Mapping[str, str]) -> Majority:
-        return cls(values["task"], "majority", ALL_SEEDS)
-
-    @property
-    def wildcards(self) -> tuple[str, ...]:
-        return (self.task,)
 
     def job(self, grid: Grid) -> Job:
         return Job.of("make_systems", vars(self))
