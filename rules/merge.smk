@@ -30,6 +30,8 @@ rule make_systems:
         outputs_of("make_systems"),
     log:
         log_of("make_systems"),
+    # Models and states stay until it has read them.
+    priority: 40
     group:
         together("make_systems")
     conda:
