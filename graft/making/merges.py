@@ -48,10 +48,9 @@ class Swept:
 
 # The merged body at any strength, and the method's diagnostics.
 Bodies = tuple[Callable[[float], dict[str, Tensor]], dict[str, float]]
-# Of this process: maps, as many as the default study uses in turn, and the last merge.
+# Of this process: the last maps and the last merge, since a job makes those that share maps one after the other.
 _MAPS: dict[Any, Any] = {}
 _BODIES: dict[Any, Bodies] = {}
-_MAPS_KEPT = 4
 
 
 def remembered(memo: dict[Any, Made], key: Any, size: int, make: Callable[[], Made]) -> Made:
@@ -73,7 +72,7 @@ def bodies(inputs: PairInputs, merge: str, report: Report = silent) -> Bodies:
 
     def made() -> Bodies:
         merger, parts = methods.implementation(way.method)(), replace(inputs.parts(way), report=report)
-        state = merger.prepare(parts, remembered(_MAPS, between, _MAPS_KEPT, lambda: merger.fit_maps(parts)))
+        state = merger.prepare(parts, remembered(_MAPS, between, 1, lambda: merger.fit_maps(parts)))
         # A body that is computed, not just added up, is kept; of others the one tried last, which is often chosen.
         costly = options.flops(inputs.small_shape, inputs.large_shape, 1).apply
         kept = functools.lru_cache(len(options.grid(inputs.seed)) if costly else 1)

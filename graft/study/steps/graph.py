@@ -31,15 +31,21 @@ STEPS = {step.rule: step for step in _ALL}
 
 
 def jobs_of(grid: Grid) -> dict[Job, list[Step]]:
-    """The jobs of several steps, and the steps of each: inputs first, and every system is evaluated once it is made."""
+    """The jobs of several steps, and the steps of each.
+
+    Inputs come first, steps that share maps follow one another, and every system is evaluated once it is made.
+    """
     if not grid.jobs:
         evaluations: dict[Step, list[Step]] = {}
         for step in of_study(grid):
             if isinstance(step, Evaluate):
                 evaluations.setdefault(step.making(grid), []).append(step)
+        together: dict[Job, dict[object, list[Step]]] = {}
         for step in of_study(grid):
             if not isinstance(step, Evaluate) and (job := step.job(grid)):
-                grid.jobs.setdefault(job, []).extend((step, *evaluations.pop(step, ())))
+                sharing = together.setdefault(job, {}).setdefault(step.shares(grid), [])
+                sharing += (step, *evaluations.pop(step, ()))
+        grid.jobs |= {job: sum(groups.values(), []) for job, groups in together.items()}
     return grid.jobs
 
 

@@ -28,7 +28,7 @@ from graft.study.steps.passes import (
 )
 from graft.study.steps.probe import Probe
 from graft.study.steps.step import INFERENCE, Making, Step, Work, hash_of
-from graft.study.steps.sweep import Sweep, moments, moved, parts
+from graft.study.steps.sweep import Sweep, maps_of, moments, moved, parts
 from graft.study.steps.tokenize_task import tokens
 
 _RECIPE = 5
@@ -40,6 +40,10 @@ class MergeModels(Making):
 
     def job(self, grid: Grid) -> Job:
         return Job.of("make_systems", vars(self))
+
+    def shares(self, grid: Grid) -> object:
+        spec = self.spec(grid)
+        return maps_of(grid, spec.merge, spec.own_pair.name) if spec.merge else self
 
     def sweep(self, grid: Grid) -> Sweep | None:
         """The bodies that it reads or, where it is their only head, makes itself."""

@@ -131,6 +131,10 @@ class Step(ABC):
             grid.fingerprints[self] = self.hashed(grid)
         return grid.fingerprints[self]
 
+    def shares(self, grid: Grid) -> object:
+        """Key of what it computes in common with others; in a job, steps of one key follow one another."""
+        return self
+
     def needs(self, grid: Grid, paths: Paths) -> list[Making]:
         """The systems whose saved models it would read now."""
         return self.loads(grid)

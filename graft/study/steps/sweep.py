@@ -36,6 +36,9 @@ class Sweep(Step):
     def job(self, grid: Grid) -> Job:
         return Job.of("make_systems", vars(self))
 
+    def shares(self, grid: Grid) -> object:
+        return maps_of(grid, self.merge, self.pair)
+
     def inputs(self, grid: Grid) -> list[Step]:
         tuned = FinetuneModel(self.task, f"finetune.{grid.pair(self.pair).small}", self.seed)
         return [tuned, *parts(grid, self.task, self.pair), *moments(grid, self.task, self.pair, self.merge)]
@@ -76,6 +79,11 @@ def parts(grid: Grid, task: str, pair: str) -> list[Step]:
     """The steps that every merge of a pair reads, apart from the fine-tuned small model."""
     large, small = grid.pair(pair).large, grid.pair(pair).small
     return [weights(grid, large), weights(grid, small), tokens(grid, task, large), EmbedTask(task, large)]
+
+
+def maps_of(grid: Grid, merge: str, pair: str) -> object:
+    """Key of the maps between a pair's models, which a merge shares with its shuffled and random control."""
+    return merge.removeprefix(f"{grid.merges[merge].change}."), pair
 
 
 def moments(grid: Grid, task: str, pair: str, merge: str) -> list[Step]:
