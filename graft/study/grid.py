@@ -69,7 +69,15 @@ class Grid:
         for key in ("include", "exclude"):
             check_patterns(f"{key}: no run", _chosen(self.study, key), runs, self.ending, RUN)
         kept = [pattern for pattern in self.study.keep if pattern not in (PAIRS, BEST)]
-        check_patterns("keep: no run", kept, runs, self.ending, RUN)
+        members = [
+            one
+            for task in self.study.tasks
+            for soup in self.systems.values()
+            if soup.program == "soup"
+            for one in self.merged(task, soup, ALL_SEEDS)
+        ]
+        made = [*runs, *(f"{task}/{system}/seed-{seed}" for task, system, seed in members)]
+        check_patterns("keep: no run", kept, made, self.ending, RUN)
         family = _chosen(self.study.statistics, "primary_family")
         check_patterns("statistics.primary_family: no system", family, systems, self.ending)
 

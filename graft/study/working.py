@@ -132,13 +132,14 @@ def _make_again(step: Making, grid: Grid, paths: Paths, make: Make) -> None:
 
 
 def _refuse_other_world(step: Making, grid: Grid, paths: Paths) -> None:
-    """Raise ValueError if a fine-tuning of several processes would be made again by another number of them."""
+    """Raise ValueError if a model would be made again by another number of processes than the first time."""
     launch, here = grid.study.launch, int(os.environ.get("WORLD_SIZE", 0))
-    if isinstance(step, Tuning) and launch.distributed and launch.processes != here:
+    launched = launch.processes if isinstance(step, Tuning) and launch.distributed else 0
+    if launched != here:
         what = f"{step.task} {step.system} {step.seed}"
         raise ValueError(
-            f"{step.model(paths)}: not kept, and was made by {launch.processes} processes; make it again by "
-            f"`python -m graft build {grid.study.name} {what}`, then run snakemake again"
+            f"{step.model(paths)}: not kept, and is made by {launched or 1} process(es), not by {here or 1}; make it again "
+            f"by `python -m graft build {grid.study.name} {what}`, then run snakemake again"
         )
 
 

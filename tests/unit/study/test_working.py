@@ -147,7 +147,9 @@ def test_a_fine_tuning_of_several_processes_is_not_made_again_by_one(grid_of, pa
     before(grid)
     step = FinetuneModel("rte", "lora.large", 0)
     shutil.rmtree(step.model(paths))
-    with pytest.raises(ValueError, match="made by 2 processes; make it again by `python -m graft build pico rte lora"):
+    with pytest.raises(
+        ValueError, match="made by 2 process.es., not by 1; make it again by `python -m graft build pico rte lora"
+    ):
         working.provide(step, grid, paths, scribe, model=True)
 
 
