@@ -138,8 +138,8 @@ def _refuse_other_world(step: Making, grid: Grid, paths: Paths) -> None:
     if launched != here:
         what = f"{step.task} {step.system} {step.seed}"
         raise ValueError(
-            f"{step.model(paths)}: not kept, and is made by {launched or 1} process(es), not by {here or 1}; make it again "
-            f"by `python -m graft build {grid.study.name} {what}`, then run snakemake again"
+            f"{step.model(paths)}: not kept, and is made by {launched or 1} process(es), not by {here or 1}; make it "
+            f"again by `python -m graft build {grid.study.name} {what}`, then run snakemake again"
         )
 
 
