@@ -68,6 +68,7 @@ rule embed_task:
         outputs_of("embed_task"),
     log:
         log_of("embed_task"),
+    priority: 60
     group:
         together("embed_task")
     conda:
@@ -91,6 +92,7 @@ rule embed_layers:
         outputs_of("embed_layers"),
     log:
         log_of("embed_layers"),
+    priority: 60
     group:
         together("embed_layers")
     conda:
@@ -114,6 +116,7 @@ rule make_probes:
         outputs_of("make_probes"),
     log:
         log_of("make_probes"),
+    priority: 60
     group:
         together("make_probes")
     conda:

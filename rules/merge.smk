@@ -7,6 +7,7 @@ rule calibrate:
         log_of("calibrate"),
     wildcard_constraints:
         depth=either(DEPTHS),
+    priority: 60
     group:
         together("calibrate")
     conda:
@@ -30,7 +31,7 @@ rule make_systems:
         outputs_of("make_systems"),
     log:
         log_of("make_systems"),
-    # Models and states stay until it has read them.
+    # Models and states stay until it has read them, so that it and what it waits for go before fine-tunings.
     priority: 40
     group:
         together("make_systems")
