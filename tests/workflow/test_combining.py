@@ -210,6 +210,7 @@ def test_an_encoder_that_is_merged_again_is_the_same_to_the_last_bit(finished, t
         step = MergeEncoders(f"multitask.{name}.large", 0)
         working.provide(step, grid, paths, program.make)
         system, first = grid.systems[step.system], step.output(paths).parent
+        (tmp_path / system.name).mkdir()
         multitask.encoder(Combination(grid, paths, "", system, 0, "cpu", lambda *_: None), tmp_path / system.name)
         for file in ("encoder.safetensors", "README.md"):
             assert (first / file).read_bytes() == (tmp_path / system.name / file).read_bytes(), (name, file)
