@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from pathlib import Path
 
+from graft.io import files
 from graft.study.families import measured_tasks
 from graft.study.grid import Grid
 from graft.study.paths import Paths
@@ -80,10 +81,13 @@ def left(steps: Iterable[Step], grid: Grid, paths: Paths) -> set[Step]:
 
 
 def forget_incomplete(grid: Grid, paths: Paths) -> None:
-    """Delete the markers of jobs that lack an output of one of their steps, so that Snakemake makes it again."""
+    """Delete the markers of jobs that lack an output of one of their steps, or have another, so that Snakemake makes it
+    again. Those of another config it sees itself."""
     for job, steps in jobs_of(grid).items():
         marker = job.marker(paths)
-        if marker.is_file() and not all(step.output(paths).is_file() for step in steps if not step.temporary):
+        if not marker.is_file() or files.read_json(marker)["fingerprint"] != job_fingerprint(grid, job):
+            continue
+        if any(step.recorded(paths) != step.fingerprint(grid) for step in steps if not step.temporary):
             marker.unlink()
 
 

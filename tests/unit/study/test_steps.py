@@ -2,10 +2,12 @@
 
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from graft.config.study import parse
+from graft.io import files
 from graft.planning.sizes import sizes_of
 from graft.study.grid import Grid
 from graft.study.paths import Paths
@@ -113,15 +115,18 @@ def test_a_job_is_what_its_rules_wildcards_say(grid):
         assert str(Job.pattern(job.rule).log(PATHS)).format(**values) == str(job.log(PATHS))
 
 
-def test_a_marker_goes_if_an_output_of_its_job_is_gone(grid, tmp_path):
+@pytest.mark.parametrize(
+    "spoil", [Path.unlink, lambda path: files.write_json(path, {"provenance": {"fingerprint": "0"}})]
+)
+def test_a_marker_goes_if_an_output_of_its_job_is_gone_or_another(grid, tmp_path, spoil):
     paths, (job, own) = Paths(tmp_path), next(iter(graph.jobs_of(grid).items()))
-    written = [job.marker(paths), *(step.output(paths) for step in own)]
-    for path in written:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text("{}")
+    known = {job.marker(paths): graph.job_fingerprint(grid, job)}
+    known |= {step.output(paths): step.fingerprint(grid) for step in own}
+    for path, fingerprint in known.items():
+        files.write_json(path, {"fingerprint": fingerprint, "provenance": {"fingerprint": fingerprint}})
     graph.forget_incomplete(grid, paths)
     assert job.marker(paths).is_file()
-    written[-1].unlink()
+    spoil(path)
     graph.forget_incomplete(grid, paths)
     assert not job.marker(paths).exists()
 
