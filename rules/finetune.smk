@@ -37,6 +37,8 @@ use rule finetune_model as fewshot_model with:
     group:
         together("fewshot_model")
     resources:
+        **TRAINING,
+        mem_mb=training_memory,
         runtime=minutes_of("fewshot_model"),
     params:
         program="fewshot_model",
@@ -55,6 +57,8 @@ use rule finetune_model as warm_start with:
     group:
         together("warm_start")
     resources:
+        **TRAINING,
+        mem_mb=training_memory,
         runtime=minutes_of("warm_start"),
     params:
         program="warm_start",

@@ -18,6 +18,8 @@ def with_adapters(model: BertForSequenceClassification, settings: LoraSystem) ->
         target_modules=list(settings.targets),
         modules_to_save=["pooler", "classifier"],
     )
+    import torch.distributed.tensor  # noqa: F401 - peft asks for it; programs leave it out until then
+
     return get_peft_model(model, config)
 
 

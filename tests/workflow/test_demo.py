@@ -54,5 +54,5 @@ def test_minilm_scores_on_a_task_of_the_demo_what_the_readme_says(tmp_path):
     found = {name: table[[system for system in table.index if system.startswith(name)]].item() for name in runs}
     for name, value in found.items():
         (shown,) = [float(value) for system, value in told.items() if system.startswith(name)]
-        assert value == pytest.approx(shown, abs=0.05), name
-    assert max(found, key=found.get) == "finetune.minilm"
+        assert value == pytest.approx(shown, abs=0.1), name
+    assert found["finetune.minilm"] > found["merge.theseus.labelled"] > found["control.head-only"]

@@ -133,7 +133,7 @@ def test_a_finetuning_asks_for_the_gpus_of_all_its_processes(clone, study_config
         assert one["gpu"] == "4" and "gres" not in one and one["nodes"] == "1"
     else:
         assert (one["nodes"], one["tasks"], one["gres"], one["mpi"]) == ("2", "2", "gpu:4", "srun") and "gpu" not in one
-    assert one["mem_mb"] == "40000"
+    assert one["mem_mb"] == "34000"
     assert {job["gpu"] for job in asked["make_systems"]} == {"1"}
 
 
@@ -156,7 +156,7 @@ def test_a_job_that_failed_is_tried_again_with_more_and_steps_without_a_gpu_need
     done = snakemake(tmp_path, write_config(study_config), "--retries", "1")
     assert done.returncode != 0
     tried = [(job["mem_mb"], job["runtime"]) for job in resources(done.stdout)["finetune_model"]]
-    assert tried == [("16000", "240"), ("32000", "480")]
+    assert tried == [("10000", "240"), ("20000", "480")]
     log = tmp_path / "results/pico/logs/finetune_model/rte/finetune.small/seed-0.log"
     assert "torch sees no GPU" in log.read_text()
     assert (tmp_path / "results/pico/runs/rte/majority/seed-all/build.json").is_file()

@@ -525,7 +525,7 @@ def test_no_choice_and_no_weight_depends_on_report(finished, tmp_path):
     assert done.returncode == 0, done.stdout[-3000:]
     assert not (copy / "logs" / "download_task").exists() and not (copy / "logs" / "tokenize_task").exists()
     some = [path.relative_to(tmp_path) for path in sorted(copy.glob("runs/*/*/*/run.json"))]
-    assert len(some) > 30
+    assert len(some) > 25
     assert builds == {path.relative_to(copy): path.read_bytes() for path in copy.glob("runs/*/*/*/build.json")}
     for path in some:
         own, first = (records.read(folder / path) for folder in (tmp_path, results.parents[1]))

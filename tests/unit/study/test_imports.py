@@ -25,7 +25,10 @@ NEVER = [
     ),
     (MODELS, "evaluate merge_models sweep"),
     # They import what their steps need, when a step is done.
-    (SLOW | {"torch", "transformers", "pandas", "scipy"}, "build_model make_multitask make_soups make_systems"),
+    (
+        SLOW | {"torch", "transformers", "pandas", "scipy"},
+        "build_model make_multitask make_probes make_soups make_systems",
+    ),
 ]
 
 
