@@ -80,7 +80,7 @@ def test_the_default_study_is_planned_from_a_fresh_clone(clone):
         "model_statistics",
         "warm_start",
     }
-    assert {int(job["mem_mb"]) for job in asked["finetune_model"]} == {16000}
+    assert {int(job["mem_mb"]) for job in asked["finetune_model"]} == {10000}
     for jobs in asked.values():
         for job in jobs:
             assert int(job["mem_mb"]) >= 500 and int(job["runtime"]) > 0, "two snakemakes live in every allocation"
