@@ -211,13 +211,12 @@ def asking(gpus, nodes=1):
 # Resources of a job that computes on launch.device; `auto` on a cluster means a GPU.
 GPU = asking(STUDY.launch.gpus_of_a_job)
 # Resources and threads of a fine-tuning, each of whose processes has its own threads.
-TRAINING = asking(STUDY.launch.gpus or STUDY.launch.gpus_of_a_job, STUDY.launch.nodes)
+TRAINING = {**asking(STUDY.launch.gpus or STUDY.launch.gpus_of_a_job, STUDY.launch.nodes), "turn": 1}
 TRAINING_THREADS = STUDY.launch.threads * (STUDY.launch.gpus or 1)
 
 
-# The jobs of a group run in turn (profiles/slurm).
+# `turn`: the jobs of a group run one after the other (profiles/slurm).
 SMALL = {**GPU, "turn": 1}
-TRAINING = {**TRAINING, "turn": 1}
 
 
 def together(rule):
@@ -250,8 +249,8 @@ def inference_memory(wildcards, attempt):
 
 
 def merging_memory(wildcards, attempt):
-    """MB: encoders, and the moments of one pair's activations; measured up to 5000."""
-    return 8000 * attempt
+    """MB: encoders, and maps and moments of one pair; measured for BERT-base: 9200, when four sets of maps were held."""
+    return 12000 * attempt
 
 
 def minutes_of(rule):

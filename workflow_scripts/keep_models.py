@@ -24,7 +24,11 @@ def make(step: KeepModels, grid: Grid, paths: Paths) -> None:
     best = {}
     for task, systems in scores.items():
         name = max(systems, key=lambda system: np.mean(systems[system]))
-        best[task] = (name, candidates[task, name].seed)
+        chosen = candidates[task, name]
+        best[task] = (name, chosen.seed)
+        if not chosen.model(paths).is_dir():
+            asked = f"{grid.study.name} {task} {name} {chosen.seed}"
+            print(f"{task}: {name} is best now, its model was not kept; `python -m graft build {asked}` makes it again")
     files.write_json(step.output(paths), {"fingerprint": step.fingerprint(grid), "best": best})
     # Of jobs that ended at the same time, each may have taken another for the last to read something.
     for other in graph.of_study(grid):
