@@ -183,6 +183,8 @@ def config_text(asked: Asked, default: str) -> str:
         lines = _with_models(lines, values, asked)
     if asked.tasks:
         lines = _with_tasks(lines, values, asked.tasks)
+        # Twelve seeds of a pair take gigabytes, of which a first study needs at most one model.
+        lines = yaml_text.replaced(lines, ("keep",), ["keep: []"])
     systems = values["systems"]
     if len(asked.tasks) == 1 and "multitask" in systems:
         lines = yaml_text.without(lines, ("systems", "multitask"))

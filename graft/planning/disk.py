@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 from graft.config.models import HubModel
@@ -37,8 +37,11 @@ class Disk:
     whole: bool
 
 
-def disk(sizes: Sizes, order: list[Step]) -> Disk:
-    """Disk space of a study whose steps are done one after the other, and whose models go as `keeping` says."""
+def disk(sizes: Sizes, order: list[Step], seconds: Callable[[Step], float]) -> Disk:
+    """Disk space of a study whose steps are done one after the other, and whose models go as `keeping` says.
+
+    seconds: how long a step takes; a fine-tuning that ends before its first checkpoint is due writes none.
+    """
     grid = sizes.grid
     here: dict[Step, int] = {}
     done: set[Step] = set()
@@ -55,7 +58,7 @@ def disk(sizes: Sizes, order: list[Step]) -> Disk:
         here[step] = size
         if step.files:
             held[step.files] += size
-        held[SCRATCH] = _scratch(step, grid, size)
+        held[SCRATCH] = _scratch(step, grid, size, seconds)
         if held.total() > peak.total():
             peak, at = held.copy(), step
         held[SCRATCH] = 0
@@ -66,9 +69,14 @@ def disk(sizes: Sizes, order: list[Step]) -> Disk:
     return Disk(dict(peak), dict(held), at, cache, whole)
 
 
-def _scratch(step: Step, grid: Grid, size: int) -> int:
+def _scratch(step: Step, grid: Grid, size: int, seconds: Callable[[Step], float]) -> int:
     if isinstance(step, Tuning):
-        return 0 if grid.study.launch.checkpoint_minutes is None else _CHECKPOINTS * size
+        due = grid.study.launch.checkpoint_minutes
+        try:
+            writes = due is not None and seconds(step) >= 60 * due
+        except Unknown:
+            writes = True
+        return _CHECKPOINTS * size if writes else 0
     return _BESIDE * size if isinstance(step, SoupModels | MergeEncoders) else 0
 
 

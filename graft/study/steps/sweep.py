@@ -7,7 +7,7 @@ from graft.merging.facts import Weights
 from graft.registry import methods
 from graft.study.grid import Grid
 from graft.study.sizes import Sizes
-from graft.study.steps.calibrate import Calibrate
+from graft.study.steps.calibrate import Calibrate, some_texts
 from graft.study.steps.embed_task import EmbedTask
 from graft.study.steps.finetune_model import FinetuneModel, plain
 from graft.study.steps.job import Job
@@ -60,7 +60,9 @@ class Sweep(Step):
         (small, large), tried = sizes.shapes(self.pair), moved(sizes, self.merge, self.seed)
         merge, name = sizes.grid.merges[self.merge], f"sweep.{self.merge}.{self.pair}/{self.task}/seed-{self.seed}"
         assert isinstance(merge.options, Weights)
-        cost = merge.options.flops(small, large, merge.options.text_tokens)
+        wanted = merge.options.text_tokens
+        read = int(some_texts(sizes, self.task, self.pair, wanted).sum()) if wanted else 0
+        cost = merge.options.flops(small, large, read)
         yield Work(f"{name}/prepare", cost.prepare, "closed form")
         yield Work(f"{name}/apply", tried * cost.apply, "closed form")
         fit = fit_lengths(sizes, self.task, self.pair, self.merge)

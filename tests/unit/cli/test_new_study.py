@@ -73,6 +73,7 @@ def test_own_tasks_take_the_place_of_the_default_ones(folder, pico_glue):
         },
     }
     assert values["statistics"]["margins"] == {"reviews": 0.01, "alike": 0.01}
+    assert values["keep"] == []
     large = default()["models"]["bert-base"]["finetune"]
     finetune = values["models"]["bert-base"]["finetune"]
     assert finetune == {"reviews": large["rte"], "alike": large["stsb"]}  # 240 rows are few

@@ -20,7 +20,7 @@ def values(pico_glue, pico_models):
 def planned(values, tmp_path):
     grid = Grid(parse(values))
     sizes = sizes_of(grid, Paths(tmp_path))
-    return disk(sizes, graph.of_study(grid)), sizes
+    return disk(sizes, graph.of_study(grid), lambda step: 60.0), sizes
 
 
 def test_all_models_stay_where_all_are_kept_and_no_states(values, tmp_path):
@@ -44,9 +44,10 @@ def test_nothing_stays_but_pairs_and_the_largest_merge(values, tmp_path):
     assert planned(values, tmp_path)[0].left[SAVED] == 0
 
 
-def test_a_fine_tuning_has_checkpoints_unless_there_are_none(values, tmp_path):
+@pytest.mark.parametrize("none", [None, 2])  # never, or only after this step's minute
+def test_a_fine_tuning_has_checkpoints_unless_there_are_none(values, tmp_path, none):
     peaks = []
-    for minutes in (10, None):
+    for minutes in (1, none):
         values["launch"] = {"checkpoint_minutes": minutes}
         values["include"] = ["rte/finetune.large/*"]
         found, sizes = planned(values, tmp_path)
