@@ -31,8 +31,8 @@ def make(step: Calibrate, grid: Grid, paths: Paths) -> None:
     forward = [pass_flops(lambda t, s=shape: encoder_flops(s, t), tokens, max_tokens, few) for shape in shapes]
     compared = sum(forward) + similarity_flops(*shapes, int(tokens.lengths(max_tokens)[few].sum()))
     depth_map = depth.named(step.depth, shapes[0].layers, shapes[1].layers, similarity[1:, 1:].tolist())
-    if step.depth == "extend":
-        body = stacked(small.state_dict(), [m for m, _ in depth_map])
+    if step.depth in depth.DEEPENED:
+        body = stacked(small.state_dict(), [m for m, _ in depth_map], midpoints=step.depth == "midpoints")
         shapes[0] = depth.as_deep(step.depth, *shapes)
         small, depth_map = encoder_of(body, shapes[0]), tuple((g, g) for _, g in depth_map)
     done = 0

@@ -44,9 +44,10 @@ Pooling = Literal["cls", "mean"]
 
 # Options of several methods, with what they set.
 Depth = Annotated[
-    Literal["uniform", "spread", "cka", "extend"],
+    Literal["uniform", "spread", "cka", "extend", "midpoints"],
     "large layers that change: one for each small layer, evenly spread or by similarity (cka), or all: each small "
-    "layer's change divided among its large ones (spread), or the small model first made as deep (extend)",
+    "layer's change divided among its large ones (spread), or the small model first made as deep, by repeating its "
+    "layers (extend) or with means of neighbours between them (midpoints)",
 ]
 Evidence = Annotated[
     Literal["activations", "weights"], "what maps are fitted to: activations on text, or (without data) weights"
