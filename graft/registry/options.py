@@ -84,12 +84,14 @@ class Options:
     Every subclass is a frozen dataclass, undecorated.
 
     kind: one of `graft.registry.methods.KINDS`, ONE_SHAPE or GREEDY.
+    citation: the paper, or "none: ..." or "ours: ...". departs: how this departs from the paper; "": not that we know.
     implementation: "module:name" of the mathematics, imported only when used.
     """
 
     name: ClassVar[str]
     kind: ClassVar[str]
     citation: ClassVar[str]
+    departs: ClassVar[str]
     implementation: ClassVar[str]
 
     def __init_subclass__(cls) -> None:
