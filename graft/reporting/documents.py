@@ -76,7 +76,8 @@ def to_markdown(parts: list[Section]) -> str:
 
     def written(cell: Cell) -> str:
         # Names are plain (see safety in DESIGN), so no text here can break a cell.
-        return f"**{cell.text}**" if cell.best else f"<u>{cell.text}</u>" if cell.near else cell.text
+        text = cell.text or formats.NOTHING
+        return f"**{text}**" if cell.best else f"<u>{text}</u>" if cell.near else text
 
     texts = []
     for part in parts:
