@@ -1,7 +1,7 @@
 """Two frozen models and trained links: cross-attention from the large model's states to the small one's.
 
 Source: Bansal et al. 2024, LLM Augmented LLMs: Expanding Capabilities through Composition (CALM), arXiv 2401.02412.
-What links add is a stream r of its own, added to the last state, so that both models' states can be computed once.
+What links add is a separate stream r, added to the last state, so that both models' states can be computed once.
 """
 
 import torch

@@ -17,9 +17,9 @@ class TheseusOptions(Weights):
         "arXiv 2602.12952"
     )
     departs = (
-        "singular values at or below 1e-6 of the largest count as 0; strengths go to 4, the authors' searches to 1 or "
-        "2; the embeddings' LayerNorm is mapped as their code maps a ViT's first one; `evidence: weights` is ours, not "
-        "their data-free maps; they transport ViTs and decoders"
+        "singular values at or below 1e-6 of the largest count as 0; strengths go to 4, the authors' searches to 1 "
+        "or 2; the embeddings' LayerNorm is mapped as their code maps a ViT's first one; `evidence: weights` is "
+        "ours, not their data-free maps; they transport ViTs and decoders"
     )
     implementation = f"{__name__}.maths:Theseus"
     recipe = 1  # options as its authors have them by default
