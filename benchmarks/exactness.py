@@ -48,6 +48,7 @@ WAYS = {
     "ot_fusion, hard": ("ot_fusion", {"alignment": "assignment"}),
     "ot_fusion, soft": ("ot_fusion", {}),
     "theseus": ("theseus", {"embedding_delta": True}),
+    "theseus, centred, LayerNorms left": ("theseus", {"embedding_delta": True, "centred": True, "layernorm": "leave"}),
     "grow": ("grow", {}),
     "interpolate": ("interpolate", {}),
 }

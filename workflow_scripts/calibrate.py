@@ -31,10 +31,11 @@ def make(step: Calibrate, grid: Grid, paths: Paths) -> None:
     forward = [pass_flops(lambda t, s=shape: encoder_flops(s, t), tokens, max_tokens, few) for shape in shapes]
     compared = sum(forward) + similarity_flops(*shapes, int(tokens.lengths(max_tokens)[few].sum()))
     depth_map = depth.named(step.depth, shapes[0].layers, shapes[1].layers, similarity[1:, 1:].tolist())
-    if step.depth == "extend":
-        body = stacked(small.state_dict(), [m for m, _ in depth_map])
+    sites = depth_map
+    if step.depth in depth.DEEPENED:
+        body = stacked(small.state_dict(), [m for m, _ in depth_map], midpoints=step.depth == "midpoints")
         shapes[0] = depth.as_deep(step.depth, *shapes)
-        small, depth_map = encoder_of(body, shapes[0]), tuple((g, g) for _, g in depth_map)
+        small, sites = encoder_of(body, shapes[0]), tuple((g, g) for _, g in depth_map)
     done = 0
     with program.progress(f"calibrate {step.task}") as report:
 
@@ -44,7 +45,7 @@ def make(step: Calibrate, grid: Grid, paths: Paths) -> None:
             report(done, len(rows), "")
 
         chosen = [batch for _, batch in batches(tokens, max_tokens, rows)]
-        statistics = calibrate(small, large, depth_map, chosen, count)
+        statistics = calibrate(small, large, sites, chosen, count)
     sizes = [batch["input_ids"].shape for batch in chosen]
     flops = {
         "sites": sum(calibration_flops(*shapes, len(depth_map), *size) for size in sizes),

@@ -33,7 +33,7 @@ from graft.merging.classifier_heads.fitting import fit_heads, label_targets
 from graft.merging.classifier_heads.head import Head, head_logits
 from graft.merging.facts import Weights
 from graft.merging.heterogeneous.interpolate.maths import interpolated_head
-from graft.merging.protocol import Parts, extended
+from graft.merging.protocol import Parts, deepened
 from graft.merging.saving import save_classifier, split_classifier
 from graft.registry import depth, methods
 from graft.registry.shapes import Shape
@@ -277,8 +277,7 @@ def _carry_out(order: Order, plan: Plan, given: _Given, fit: _FitTexts | None, r
     bodies = given.large.state_dict(), tuned, given.small.state_dict()
     texts = given.batches(plan.options.text_tokens) if "texts" in plan.options.needs else ()
     parts = Parts(*bodies, plan.large, plan.small, plan.depth_map, None, plan.options, texts, given.projections, report)
-    if plan.options.depth == "extend":
-        parts = extended(parts)
+    parts = deepened(parts)
     if plan.options.needs_calibration:
         small = encoder_of(parts.small_pretrained, parts.small_shape)
         compared = given.batches(order.tokens)

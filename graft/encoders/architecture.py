@@ -74,15 +74,19 @@ def body_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:
     return shapes | {"pooler.dense.weight": (width, width), "pooler.dense.bias": (width,)}
 
 
-def stacked(body: Mapping[str, Tensor], layers: Sequence[int]) -> dict[str, Tensor]:
+def stacked(body: Mapping[str, Tensor], layers: Sequence[int], midpoints: bool = False) -> dict[str, Tensor]:
     """Return a body whose layer n is layer `layers[n]` of the given one; embeddings and pooler are kept.
 
-    Growing in depth by repeating layers follows bert2BERT (Chen et al. 2021, arXiv 2110.07143).
+    Growing in depth by repeating layers follows bert2BERT (Chen et al. 2021, arXiv 2110.07143). `midpoints`: instead of
+    being repeated, a layer is followed by means of itself and the next one, if there is one.
     """
     kept = {name: tensor for name, tensor in body.items() if not name.startswith("encoder.layer.")}
     for n, layer in enumerate(layers):
-        prefix = layer_prefix(layer)
-        kept |= {layer_prefix(n) + name[len(prefix) :]: t for name, t in body.items() if name.startswith(prefix)}
+        upper = min(layer + 1, max(layers)) if midpoints and layer in layers[:n] else layer
+        prefix, above = layer_prefix(layer), layer_prefix(upper)
+        for name in [name for name in body if name.startswith(prefix)]:
+            rest = name.removeprefix(prefix)
+            kept[layer_prefix(n) + rest] = body[name] if upper == layer else (body[name] + body[above + rest]) / 2
     return kept
 
 

@@ -3,7 +3,7 @@
 import numpy as np
 
 # Batches per window: rows are sorted by length only within a window, so that an epoch's order stays random. Wider
-# windows pad less, but can cost quality: docs/results.md, "Fine-tuning".
+# windows pad less, but can cost quality: docs/trials.md, "Windows of batches".
 WINDOW = 8
 # Examples per batch of a forward pass without training.
 INFERENCE_BATCH = 32

@@ -15,9 +15,9 @@ def link(heading: str, text: str) -> str:
 
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    """Return a table; white space in cells, line breaks included, becomes single spaces."""
+    """Return a table; white space in cells, line breaks included, becomes single spaces, an empty cell a dash."""
     lines = [headings, ["---"] * len(headings), *rows]
-    return "\n".join(f"| {' | '.join(map(_cell, line))} |" for line in lines)
+    return "\n".join(f"| {' | '.join(_cell(text) or '–' for text in line)} |" for line in lines)
 
 
 def page(*parts: str) -> str:

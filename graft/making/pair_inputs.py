@@ -19,7 +19,7 @@ from graft.encoders.inference import Batch, batches, first_texts, pass_flops
 from graft.flops.counts import encoder_flops
 from graft.merging.calibration import check_tokens
 from graft.merging.facts import TwoShapes
-from graft.merging.protocol import Parts, extended
+from graft.merging.protocol import Parts, deepened
 from graft.merging.saving import split_classifier
 from graft.merging.selection import Choice
 from graft.merging.task_vectors import finetuned_with
@@ -146,7 +146,7 @@ class PairInputs:
             texts=self.texts(merge),
             projections=projections_of(self.small_folder),
         )
-        return (extended(parts) if name == "extend" else parts).to(self.device)
+        return deepened(parts).to(self.device)
 
     def texts(self, merge: Merge) -> list[Batch]:
         """Batches of the calibration texts, for methods that need them; empty for others."""

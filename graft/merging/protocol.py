@@ -116,18 +116,21 @@ def add(deltas: Deltas, strength: float) -> dict[str, Tensor]:
     return merged
 
 
-def extended(parts: Parts) -> Parts:
-    """Repeat the small bodies' layers as the depth map says, so that they are as deep as it has pairs.
+def deepened(parts: Parts) -> Parts:
+    """Make the small bodies as deep as the depth map has pairs, if the option `depth` is one that does so.
 
     Each mapped large layer then has its own small layer, of the same number.
     """
+    if parts.options.depth not in depth.DEEPENED:
+        return parts
     layers, projections = [m for m, _ in parts.depth_map], parts.projections
+    midpoints = parts.options.depth == "midpoints"
     if len(projections) > 1:
         projections = [projections[0], *(projections[m + 1] for m in layers)]
     return replace(
         parts,
-        small_finetuned=stacked(parts.small_finetuned, layers),
-        small_pretrained=stacked(parts.small_pretrained, layers),
+        small_finetuned=stacked(parts.small_finetuned, layers, midpoints),
+        small_pretrained=stacked(parts.small_pretrained, layers, midpoints),
         small_shape=replace(parts.small_shape, layers=len(layers)),
         depth_map=tuple((g, g) for _, g in parts.depth_map),
         projections=projections,

@@ -10,8 +10,10 @@ from dataclasses import replace
 
 from graft.registry.shapes import Shape
 
-# `extend` first makes the small model as deep as the large one, repeating each layer as often as `spread` maps it.
-DEPTHS = ("uniform", "spread", "cka", "extend")
+DEPTHS = ("uniform", "spread", "cka", "extend", "midpoints")
+# Those that first make the small model as deep as the large one: `extend` repeats each layer as often as `spread` maps
+# it, `midpoints` puts means of two layers between them.
+DEEPENED = ("extend", "midpoints")
 # Tokens on which all pairs of layers are compared: enough to tell layers apart.
 SIMILARITY_TOKENS = 8192
 DepthMap = tuple[tuple[int, int], ...]
@@ -35,6 +37,21 @@ def spread(small_layers: int, large_layers: int) -> DepthMap:
     """
     _check_layers(small_layers, large_layers)
     return tuple((g * small_layers // large_layers, g) for g in range(large_layers))
+
+
+def midpoints(small_layers: int, large_layers: int) -> DepthMap:
+    """Map every large layer to the small layer it is, or to the lower of the two whose mean it is.
+
+    With as many new layers as small ones or more, new layers go evenly behind all of them, the last one included, which
+    they then repeat; with fewer, behind all but the last: 3 in 5 gives 0, 0, 1, 1, 2, whose second and fourth layers
+    are means. Source: the depth extension of Theseus' authors (merge-and-rebase: `interpolate_per_weight`, `spread`).
+    Raises ValueError if the small model is deeper.
+    """
+    _check_layers(small_layers, large_layers)
+    new = large_layers - small_layers
+    places = small_layers if new >= small_layers else max(1, small_layers - 1)
+    lower = sorted([*range(small_layers), *(n * places // new for n in range(new))])
+    return tuple((m, g) for g, m in enumerate(lower))
 
 
 def by_similarity(similarity: Sequence[Sequence[float]]) -> DepthMap:
@@ -66,21 +83,22 @@ def by_similarity(similarity: Sequence[Sequence[float]]) -> DepthMap:
 def named(depth: str, small_layers: int, large_layers: int, similarity: Sequence[Sequence[float]]) -> DepthMap:
     """Return the depth map called `depth`, one of DEPTHS; cka reads the blocks' outputs' `similarity` [S, L].
 
-    For `extend`, the map gives the small layer that each layer of the extended small model copies.
+    For DEEPENED ones, the map gives the small layer that each layer of the deepened small model is made from.
     """
     if depth == "cka":
         return by_similarity(similarity)
-    return {"uniform": uniform, "spread": spread, "extend": spread}[depth](small_layers, large_layers)
+    maps = {"uniform": uniform, "spread": spread, "extend": spread, "midpoints": midpoints}
+    return maps[depth](small_layers, large_layers)
 
 
 def pairs(depth: str, small_layers: int, large_layers: int) -> int:
     """Number of pairs of layers in the depth map called `depth`."""
-    return large_layers if depth in ("spread", "extend") else small_layers
+    return large_layers if depth == "spread" or depth in DEEPENED else small_layers
 
 
 def as_deep(depth: str, small: Shape, large: Shape) -> Shape:
     """Shape of the small model as the depth map called `depth` uses it."""
-    return replace(small, layers=large.layers) if depth == "extend" else small
+    return replace(small, layers=large.layers) if depth in DEEPENED else small
 
 
 def shares(depth_map: DepthMap) -> dict[tuple[int, int], float]:

@@ -44,9 +44,10 @@ Pooling = Literal["cls", "mean"]
 
 # Options of several methods, with what they set.
 Depth = Annotated[
-    Literal["uniform", "spread", "cka", "extend"],
+    Literal["uniform", "spread", "cka", "extend", "midpoints"],
     "large layers that change: one for each small layer, evenly spread or by similarity (cka), or all: each small "
-    "layer's change divided among its large ones (spread), or the small model first made as deep (extend)",
+    "layer's change divided among its large ones (spread), or the small model first made as deep, by repeating its "
+    "layers (extend) or with means of neighbours between them (midpoints)",
 ]
 Evidence = Annotated[
     Literal["activations", "weights"], "what maps are fitted to: activations on text, or (without data) weights"
@@ -83,12 +84,14 @@ class Options:
     Every subclass is a frozen dataclass, undecorated.
 
     kind: one of `graft.registry.methods.KINDS`, ONE_SHAPE or GREEDY.
+    citation: the paper, or "none: ..." or "ours: ...". departs: how this departs from the paper; "": not that we know.
     implementation: "module:name" of the mathematics, imported only when used.
     """
 
     name: ClassVar[str]
     kind: ClassVar[str]
     citation: ClassVar[str]
+    departs: ClassVar[str]
     implementation: ClassVar[str]
 
     def __init_subclass__(cls) -> None:

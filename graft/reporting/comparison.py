@@ -2,12 +2,14 @@
 
 from collections import Counter
 from collections.abc import Mapping
+from statistics import fmean
 from typing import Any
 
 import pandas as pd
 
 from graft.config.study import Study
 from graft.reporting.differences import Compared, finished_mean, ratios
+from graft.statistics.crossed import Crossed
 
 COLUMNS = (
     *("task", "system", "kind", "label_use", "n_seeds", "metric", "mean", "ci_low", "ci_high"),
@@ -15,18 +17,24 @@ COLUMNS = (
     *("delta_vs_small", "delta_vs_head_only"),
     *("train_flops", "train_flops_ratio", "inference_flops", "inference_flops_ratio", "parameters", "pareto"),
     *("n_expected", "n_missing", "n_failed", "degenerate", "sd", "near_best", "chosen"),
+    *("mean_unseen", "n_unseen_examples"),
 )
 
 
-def comparison(rows: list[Compared], runs: pd.DataFrame, study: Study) -> pd.DataFrame:
+def comparison(
+    rows: list[Compared], runs: pd.DataFrame, study: Study, unseen: Mapping[str, Crossed] | None = None
+) -> pd.DataFrame:
     """One row per task and system with COLUMNS, in the order of `rows`; `runs` is the table from `runs.gather`.
 
     Intervals are for new seeds and new examples. `n_seeds`: finished runs; `degenerate`: how many of them predict the
-    same for every example. `sd`: standard deviation of the metric over seeds.
+    same for every example. `sd`: standard deviation of the metric over seeds. `unseen`: from `predictions.unseen`.
     """
     groups = {key: group for key, group in runs.groupby(["task", "system"], sort=False)}
     costs = {key: _costs(group) for key, group in groups.items()}
-    found = [_row(row, groups[row.task, row.system.name], costs, study) for row in rows]
+    found = [
+        _row(row, groups[row.task, row.system.name], costs, study) | _unseen(row, (unseen or {}).get(row.task))
+        for row in rows
+    ]
     table = pd.DataFrame(found, columns=list(COLUMNS), dtype=object)
     table = table.where(table.notna(), None)
     for task in table["task"].unique():
@@ -53,6 +61,11 @@ def _row(
         | own
         | ratios(own, costs.get((row.task, reference), {}), ("train_flops", "inference_flops"))
     )
+
+
+def _unseen(row: Compared, sample: Crossed | None) -> dict[str, Any]:
+    values = sample.values(row.system.name).values() if sample else ()
+    return {"mean_unseen": fmean(values), "n_unseen_examples": len(sample.labels)} if sample and values else {}
 
 
 def _interval(interval: tuple[float, float] | None, low: str, high: str) -> dict[str, float]:

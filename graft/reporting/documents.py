@@ -52,7 +52,8 @@ def sections(
             tuple(_cell(key, formats.row_cells(row)[key], index in best, row) for key in shown)
             for index, row in enumerate(rows)
         )
-        notes = [formats.caption(rows, confidence), *_needed(significance[significance["task"] == task], rows)]
+        tests = significance[significance["task"] == task]
+        notes = [formats.caption(rows, confidence), *_needed(tests, rows), *_seen(tests, rows)]
         found.append(Section(task, headings, cells, tuple(notes)))
     if len(aggregate):
         found.append(_together(aggregate, confidence))
@@ -75,7 +76,8 @@ def to_markdown(parts: list[Section]) -> str:
 
     def written(cell: Cell) -> str:
         # Names are plain (see safety in DESIGN), so no text here can break a cell.
-        return f"**{cell.text}**" if cell.best else f"<u>{cell.text}</u>" if cell.near else cell.text
+        text = cell.text or formats.NOTHING
+        return f"**{text}**" if cell.best else f"<u>{text}</u>" if cell.near else text
 
     texts = []
     for part in parts:
@@ -116,6 +118,22 @@ def _needed(significance: pd.DataFrame, rows: list[dict[str, Any]]) -> list[str]
         for row in of
         if row["seeds_needed"] is not None
     ]
+
+
+def _seen(significance: pd.DataFrame, rows: list[dict[str, Any]]) -> list[str]:
+    """State how many examples share a text with train, if any, and the metric without them."""
+    known = [row for row in rows if row["mean_unseen"] is not None]
+    if significance.empty or not known:
+        return []
+    examples = significance["n_examples"].max()
+    shared = examples - known[0]["n_unseen_examples"]
+    told = [row for row in known if formats.is_reference(row) or row["chosen"] is True]
+    means = ", ".join(f"{row['system']} {formats.score(row['mean_unseen'])}" for row in told)
+    note = (
+        f"{shared:,} of {examples:,} report rows share a sentence with train or select, case and spaces aside (phrases "
+        f"inside sentences do not count); without them: {means}; of all systems in comparison.csv."
+    )
+    return [note] if shared else []
 
 
 def _together(aggregate: pd.DataFrame, confidence: float) -> Section:

@@ -7,7 +7,7 @@ from graft.reporting.aggregate import aggregated
 from graft.reporting.comparison import comparison
 from graft.reporting.csv_files import COMPARISON, RUNS, read_csv, write_csv
 from graft.reporting.differences import compared
-from graft.reporting.predictions import crossed
+from graft.reporting.predictions import crossed, unseen
 from graft.reporting.significance import significance
 from graft.study.grid import Grid
 from graft.study.paths import Paths
@@ -26,7 +26,8 @@ def write_comparison(grid: Grid, paths: Paths) -> None:
     runs = read_csv(paths.tables / RUNS)
     tasks = crossed(runs, grid.study, paths)
     rows = compared(runs, grid, tasks)
-    table, tests, together = comparison(rows, runs, grid.study), significance(rows, tasks), aggregated(rows, tasks)
+    table = comparison(rows, runs, grid.study, unseen(runs, grid.study, paths))
+    tests, together = significance(rows, tasks), aggregated(rows, tasks)
     for name, written in ((COMPARISON, table), (csv_files.SIGNIFICANCE, tests), (csv_files.AGGREGATE, together)):
         write_csv(written, paths.tables / name)
     parts = documents.sections(table, tests, together, grid.study.statistics.confidence)

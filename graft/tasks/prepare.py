@@ -12,7 +12,7 @@ from graft.io import files
 from graft.registry.tasks import TaskRow
 from graft.tasks import generated
 from graft.tasks.readers import read_split
-from graft.tasks.splits import SPLIT_SEED, Carving, carve, draw
+from graft.tasks.splits import SPLIT_SEED, Carving, carve, draw, seen
 
 
 def prepare_task(name: str, task: Task, out: Path, fingerprint: str) -> dict[str, Any]:
@@ -23,6 +23,9 @@ def prepare_task(name: str, task: Task, out: Path, fingerprint: str) -> dict[str
     row = task.row(name)
     with files.atomic_folder(out) as folder:
         splits, carving, published = read_splits(name, task, readable(task.source, folder))
+        # Labels of select, which is carved out of train too, are seen like those of train.
+        report, read = splits["report"], pd.concat([splits["train"], splits["select"]])
+        shared = report["id"][seen(report, read)].tolist()
         facts = {
             "task": name,
             "fingerprint": fingerprint,
@@ -35,8 +38,10 @@ def prepare_task(name: str, task: Task, out: Path, fingerprint: str) -> dict[str
                 "published_train": published,
                 "dropped_since_inside_select": len(carving.dropped),
                 "train_inside_another_row": int(np.isin(splits["train"].index, carving.redundant).sum()),
+                "report_seen_in_train": len(shared),
                 **{split: len(table) for split, table in splits.items()},
             },
+            "report_seen_in_train": shared,
             "label_balance": {split: balance(table["label"], row) for split, table in splits.items()},
         }
         return write_splits(splits, folder, facts)

@@ -88,6 +88,13 @@ def draw(carving: Carving, limit: int | None) -> np.ndarray:
     return np.sort(order[:limit])
 
 
+def seen(report: pd.DataFrame, train: pd.DataFrame) -> pd.Series:
+    """Whether each row of `report` has a text in any column that a row of `train` has in any; phrases do not count."""
+    texts = [column for column in ("text_a", "text_b") if column in report]
+    known = {normalised(text) for column in texts for text in train[column]}
+    return report[texts].map(lambda text: normalised(text) in known).any(axis=1)
+
+
 def normalised(text: str) -> str:
     """Return a text in lower case with single spaces: texts that differ in nothing else count as the same."""
     return " ".join(text.lower().split())

@@ -105,6 +105,30 @@ def test_commands_named_in_sentences_exist(page):
         assert find_spec(module), module
 
 
+def empty_cells(text: str) -> list[str]:
+    """Rows of tables with a cell that says nothing; a row of headings may have an empty corner."""
+    lines = text.splitlines()
+    found = []
+    for above, line in zip(["", *lines], lines, strict=False):
+        if line.startswith("|"):
+            cells = [cell.strip(" *`") for cell in re.split(r"(?<!\\)\|", line)[1:-1]]
+            if any(cell in ("", "nan", "NaN", "None", "<NA>") for cell in cells[not above.startswith("|") :]):
+                found.append(line)
+    return found
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
+def test_no_cell_of_a_table_is_empty(page):
+    assert not empty_cells(prose(page))
+
+
+def test_empty_cells_are_found():
+    assert not empty_cells("| | a |\n|---|---|\n| b | `none` |\n| – | \\| |")
+    for row in ("|  | 1 |", "| b | nan |", "| b | **None** |", "| b | |"):
+        assert empty_cells(f"| | a |\n|---|---|\n{row}") == [row]
+    assert empty_cells("| | a | |") == ["| | a | |"]
+
+
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))
 def test_python_blocks_run(page, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)

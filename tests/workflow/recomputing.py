@@ -15,11 +15,30 @@ from sklearn.metrics import accuracy_score
 
 
 def metric(path: Path) -> float:
-    table = pd.read_parquet(path)
+    return of_table(pd.read_parquet(path))
+
+
+def of_table(table: pd.DataFrame) -> float:
     if "score" in table:
         x, y = table["score"], table["label"]
         return 0.0 if np.ptp(x) == 0 else (pearsonr(x, y)[0] + spearmanr(x, y)[0]) / 2
     return accuracy_score(table["label"], table.filter(like="logit_").to_numpy().argmax(axis=1))
+
+
+def check_unseen(results: Path, table: pd.DataFrame) -> None:
+    """Hold the means without examples that share a text with train against splits and predictions."""
+    for task in table.index.unique("task"):
+        data = results / "data" / task
+        if "report_seen_in_train" not in json.loads((data / "manifest.json").read_text()):
+            continue  # an older version's
+        splits = [pd.read_parquet(data / f"{split}.parquet").set_index("id") for split in ("train", "select", "report")]
+        plain = [own.filter(like="text_").map(lambda text: " ".join(text.lower().split())).stack() for own in splits]
+        shared = plain[2].isin([*plain[0], *plain[1]]).groupby(level=0).any()
+        for system, row in table.loc[task].iterrows():
+            files = (results / "runs" / task / system).glob("seed-*/predictions.parquet")
+            left = [of_table(own[~own["id"].map(shared)]) for own in map(pd.read_parquet, files)]
+            assert row["mean_unseen"] == pytest.approx(np.mean(left), abs=1e-9), (task, system)
+            assert row["n_unseen_examples"] == (~shared).sum()
 
 
 def check(results: Path) -> int:
@@ -48,6 +67,7 @@ def check(results: Path) -> int:
         few = len(seeds) < 5
         assert np.isnan(row["ci_low"]) == few, (task, system)
         assert few or row["ci_low"] <= row["mean"] <= row["ci_high"], (task, system)
+    check_unseen(results, table)
     return len(table)
 
 

@@ -37,11 +37,11 @@ INTRODUCTION = f"""
 
 Generated from the code by `make docs`; `python -m graft methods` prints a summary.
 
-Three families: [weights of two shapes](#weights-of-two-shapes) make one model of the large shape,
-[composites](#composites) run parts of both models, and [merges of one shape](#models-of-one-shape) make one model out
-of several alike. Symbols: S small, L large; 0 pre-trained, ft fine-tuned; d a change, fine-tuned minus pre-trained;
-weights W are [out, in] as in torch. Inference is for the default pair, BERT-base and TinyBERT-4L, at {TOKENS} tokens; ×
-is relative to the fine-tuned large model.
+How each departs from its paper is [listed at the end](#departures-from-papers). Three families: [weights of two
+shapes](#weights-of-two-shapes) make one model of the large shape, [composites](#composites) run parts of both models,
+and [merges of one shape](#models-of-one-shape) make one model out of several alike. Symbols: S small, L large; 0
+pre-trained, ft fine-tuned; d a change, fine-tuned minus pre-trained; weights W are [out, in] as in torch. Inference is
+for the default pair, BERT-base and TinyBERT-4L, at {TOKENS} tokens; × is relative to the fine-tuned large model.
 """
 IN_A_STUDY = """
 In a study each goes under [`systems.merge`](configuration.md#systemsmergename), with its options beside `heads`,
@@ -62,6 +62,31 @@ SAME_SHAPE = """
 models, w_i their weights, theta_0 the base. The merged model has the shape of one, and so its inference cost (×1). No
 labels are read; `--option NAME=VALUE` sets an option.
 """
+DEPARTURES = """
+How each method here departs from its paper, as far as we know. Common to all: models are BERT encoders under heads of
+ours, and a strength may be searched on `select`.
+"""
+# Systems that are trained, which have no room: source, and how they depart from it.
+TRAINED = {
+    "lora": (
+        "Hu et al. 2021, LoRA, arXiv 2106.09685",
+        "learning rate and epochs are one choice for all tasks; pooler and classifier are trained in full",
+    ),
+    "distil": (
+        "Hinton et al. 2015, arXiv 1503.02531; Jiao et al. 2020, TinyBERT, arXiv 1909.10351",
+        "the teacher's answers alone, at temperature 1: no true labels as in the former; no states, attention or "
+        "augmented data as in the latter",
+    ),
+    "weak-to-strong": (
+        "Burns et al. 2023, Weak-to-Strong Generalization, arXiv 2312.09390",
+        "no confidence loss; the small model answers texts that it was trained on, in the paper others",
+    ),
+    "models.*.distil": (
+        "Jiao et al. 2020, TinyBERT, arXiv 1909.10351, general distillation",
+        "each term is divided by the teacher's variance; keys are centred over a text's tokens; the student starts "
+        "from a fit in closed form",
+    ),
+}
 
 
 def reference() -> str:
@@ -71,6 +96,7 @@ def reference() -> str:
     parts = [INTRODUCTION, "## Weights of two shapes", IN_A_STUDY, HEADS, *two_shapes]
     parts += ["## Composites", COMPOSITES, *composites]
     parts += ["## Models of one shape", SAME_SHAPE, *one_shape]
+    parts += ["## Departures from papers", DEPARTURES, markdown.table(("method", "source", "departure"), _departures())]
     return markdown.page(*parts)
 
 
@@ -80,6 +106,13 @@ def inference(facts: type[TwoShapes]) -> str:
     whole = classifier_flops(LARGE, TOKENS, OUTPUTS)
     paragraphs = [f"{cost / 1e9:.1f} GFLOPs (×{cost / whole:.2f})" for cost in sorted({min(costs), max(costs)})]
     return f"{'parts of ' * (len(costs) > 1)}{' + '.join(facts.inference)}: {' to '.join(paragraphs)}"
+
+
+def _departures() -> list[tuple[str, str, str]]:
+    rows = [(name, method.citation, method.departs) for name, method in methods.table().items()]
+    rows += [(name, *row) for name, row in TRAINED.items()]
+    without = {True: "no paper to depart from", False: "none known"}
+    return [(f"`{row[0]}`", row[1], row[2] or without[row[1].startswith(("none:", "ours:"))]) for row in rows]
 
 
 def _two_shapes(facts: type[TwoShapes]) -> str:
@@ -134,7 +167,7 @@ def _family(facts: type[TaskArithmetic], paragraphs: list[str]) -> list[str]:
 def _section(facts: type[Options], paragraphs: list[str], rows: list[tuple[str, str]]) -> str:
     listed = [(f"`{option}`", _values(o), f"`{_written(o.default)}`", o.help) for option, o in facts.known().items()]
     shown = markdown.table(("option", "values", "default", "what"), listed) if listed else "No options."
-    return markdown.page(f"### {facts.name}", *paragraphs, markdown.table(("", ""), rows), shown)
+    return markdown.page(f"### {facts.name}", *paragraphs, markdown.table(("fact", "value"), rows), shown)
 
 
 def _told(implementation: str) -> list[str]:

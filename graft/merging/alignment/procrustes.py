@@ -7,7 +7,7 @@ NULL = 1e-6
 
 
 def procrustes(cross: Tensor) -> Tensor:
-    """The map T [w_S, w_L] = U V^T from the centred cross-covariance C [w_S, w_L] = U S V^T, in float64.
+    """The map T [w_S, w_L] = U V^T from the products C = A_S^T A_L [w_S, w_L] = U S V^T of activations, in float64.
 
     For w_S <= w_L it minimises |A_S T - A_L| over matrices with orthonormal rows. It preserves lengths, so it does not
     match scales. Directions at or below NULL times the largest singular value are mapped to 0: a layer's outputs have

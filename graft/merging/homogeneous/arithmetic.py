@@ -57,6 +57,7 @@ class TaskArithmetic(Method):
 
     name = "task_arithmetic"
     citation = "Ilharco et al. 2022, Editing Models with Task Arithmetic, arXiv 2212.04089"
+    departs = ""
     implementation = f"{__name__}:TaskArithmetic"
     # The paper's best for eight tasks, and its advice if no strength can be tried.
     strength = 0.3
@@ -81,6 +82,7 @@ class TaskArithmetic(Method):
 class Ties(TaskArithmetic):
     name = "ties"
     citation = "Yadav et al. 2023, TIES-Merging, arXiv 2306.01708"
+    departs = "where both signs weigh the same none is elected; the authors' code then takes the whole model's majority"
     consensus, mean = staticmethod(elected), True
     # 1 and 20%: the paper's settings without validation data.
     strength = 1.0
@@ -138,13 +140,14 @@ class DareLinear(TaskArithmetic):
 
 
 class DareTies(DareLinear):
-    # As TIES, with dropping in place of trimming.
+    departs = "dropping takes the place of TIES' trimming, as in mergekit; the paper drops first, then trims"
     name, strength, consensus, mean = "dare_ties", 1.0, staticmethod(elected), True
 
 
 class Breadcrumbs(TaskArithmetic):
     name = "breadcrumbs"
     citation = "Davari & Belilovsky 2023, Model Breadcrumbs, arXiv 2312.06795"
+    departs = "magnitudes are ranked within tensors, as in mergekit; the authors' code ranks within rows"
     # The start of the authors' own search (their code): alpha 0.2, beta 0.15, gamma 0.006.
     strength = 0.2
 
@@ -169,8 +172,8 @@ class Breadcrumbs(TaskArithmetic):
         """Breadcrumbs' mask: without the share `outliers` of each tensor's change that is largest in magnitude, and
         without the smallest, so that the share `density` is left.
 
-        Source: Davari & Belilovsky 2023, Model Breadcrumbs, arXiv 2312.06795, a mask for each layer. (Their code ranks
-        within rows; mergekit within tensors, as here.) floor(share n) are meant; equal magnitudes share their fate.
+        Source: Davari & Belilovsky 2023, Model Breadcrumbs, arXiv 2312.06795, a mask for each layer.
+        floor(share n) are meant; equal magnitudes share their fate.
         """
         delta, (low, high) = block.deltas[model], measured[model]
         size = np.abs(delta)
@@ -181,6 +184,7 @@ class Breadcrumbs(TaskArithmetic):
 class DellaLinear(TaskArithmetic):
     name = "della_linear"
     citation = "Deep et al. 2024, DELLA-Merging, arXiv 2406.11617"
+    departs = "changes are summed as they are, as in mergekit; the paper elects signs, which is `della`"
 
     density: Density = 0.5
     # The default follows the authors' code, 0.05 to either side.
@@ -218,3 +222,4 @@ class DellaLinear(TaskArithmetic):
 
 class Della(DellaLinear):
     name, strength, consensus, mean = "della", 1.0, staticmethod(elected), True
+    departs = ""

@@ -25,11 +25,12 @@ def weighted_mean(deltas: Sequence[Array], weights: Sequence[float]) -> Array:
 class Average(Method):
     """theta = sum_i w_i theta_i / sum_i w_i (with a base: theta_0 + strength * (that - theta_0)).
 
-    Source: Wortsman et al. 2022, Model soups, arXiv 2203.05482, uniform soup (all w_i = 1), its published default.
+    Source: Wortsman et al. 2022, Model soups, arXiv 2203.05482, uniform soup: all w_i = 1.
     """
 
     name = "uniform"
     citation = "Wortsman et al. 2022, Model soups, arXiv 2203.05482"
+    departs = ""
     implementation = f"{__name__}:Average"
     base = weighted = False
 
@@ -40,3 +41,4 @@ class Average(Method):
 
 class Linear(Average):
     name, weighted = "linear", True
+    departs = "weights are given; the paper's learned soup learns them"

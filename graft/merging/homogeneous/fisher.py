@@ -19,12 +19,12 @@ class Fisher(Method):
 
     F_i is the diagonal of model i's Fisher information (`fisher_gram.fisher_diagonal`), `floor` at least (1e-6, as the
     authors' code) and, where `normalise` says so (as their code does), divided by its norm over the whole model.
-    Source: Matena & Raffel 2021, Merging Models with Fisher-Weighted Averaging, arXiv 2111.09832. Their code has the
-    floor for the first ("target") model alone unless asked; here all models are alike.
+    Source: Matena & Raffel 2021, Merging Models with Fisher-Weighted Averaging, arXiv 2111.09832.
     """
 
     name = "fisher"
     citation = "Matena & Raffel 2021, Merging Models with Fisher-Weighted Averaging, arXiv 2111.09832"
+    departs = "the floor is for all models; in the authors' code for the first one unless asked. One output: ours"
     implementation = f"{__name__}:Fisher"
     base = False
     statistics = FISHER

@@ -22,13 +22,13 @@ class IsoC(Method):
     """theta = theta_0 + strength * mean(s) U V^T with U diag(s) V^T = sum_i w_i (theta_i - theta_0), for matrices; the
     mean change for all other tensors.
 
-    Two models that agree do not merge into themselves: what is flattened is flattened. The authors search the strength
-    on held-out data; 1 takes the sum as it is. Source: Marczak et al. 2025, No Task Left Behind, arXiv 2502.04959;
-    for tensors that are no matrices, their code.
+    Two models that agree do not merge into themselves: what is flattened is flattened. Source: Marczak et al. 2025, No
+    Task Left Behind, arXiv 2502.04959; for tensors that are no matrices, their code.
     """
 
     name = "iso_c"
     citation = "Marczak et al. 2025, No Task Left Behind: Isotropic Model Merging, arXiv 2502.04959"
+    departs = "the strength is 1 unless it is searched, as the authors do on held-out data"
     implementation = f"{__name__}:IsoC"
 
     @staticmethod

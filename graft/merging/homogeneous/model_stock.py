@@ -26,6 +26,7 @@ class ModelStock(Method):
 
     name = "model_stock"
     citation = "Jang et al. 2024, Model Stock, arXiv 2403.19522"
+    departs = "once, of finished models: no merging during training; cosines below 0 count as 0; each tensor is a layer"
     implementation = f"{__name__}:ModelStock"
     weighted = False
     models = (2, None)

@@ -33,6 +33,7 @@ class RegMean(Method):
 
     name = "regmean"
     citation = "Jin et al. 2022, Dataless Knowledge Fusion by Merging Weights of Language Models, arXiv 2212.09849"
+    departs = "Gram matrices are means over tokens, so that models count alike; inputs that no model sees are averaged"
     implementation = f"{__name__}:RegMean"
     base = False
     statistics = GRAM

@@ -26,11 +26,12 @@ class Slerp(Method):
 
     v_0 is the base, or the first of two models; t is the strength, by default a half. Tensors whose cosine is above
     0.9995 are interpolated on the line, and so are those of norm 0. Source: Shoemake 1985, Animating rotation with
-    quaternion curves (SIGGRAPH); as a merge of models, and with that threshold, it comes from mergekit.
+    quaternion curves (SIGGRAPH).
     """
 
     name = "slerp"
     citation = "Shoemake 1985, Animating rotation with quaternion curves, SIGGRAPH"
+    departs = "made for unit quaternions; tensors as vectors, and a line above a cosine of 0.9995, come from mergekit"
     implementation = f"{__name__}:Slerp"
     strength = 0.5
     base = weighted = False

@@ -39,13 +39,16 @@ def joined(deltas: Sequence[Array], weights: Sequence[float], device: str) -> Ar
 class TaskSingularVectors(Method):
     """theta = theta_0 + strength * U' diag(s) V'^T for matrices (see `joined`); the mean change for all other tensors.
 
-    The strength is 1, as in the paper, which finds it best everywhere. Where a matrix has fewer than N rows or columns,
-    as a small head may, the authors' code keeps nothing of it; here each model keeps its first direction. Source:
+    The strength is 1, as in the paper, which finds it best everywhere. Source:
     Gargiulo et al. 2024, Task Singular Vectors, arXiv 2412.00081 (TSV-Merge).
     """
 
     name = "tsv"
     citation = "Gargiulo et al. 2024, Task Singular Vectors, arXiv 2412.00081"
+    departs = (
+        "where a matrix has fewer than N rows or columns, as a small head may, each model keeps its first "
+        "direction; the authors' code keeps nothing of it"
+    )
     implementation = f"{__name__}:TaskSingularVectors"
 
     @staticmethod

@@ -16,7 +16,7 @@ from graft.study.steps.calibrate import Calibrate
 
 COLUMNS = ("task", "pair", "small_layer", "large_layer", "cka", "depths")
 # Marker of each depth map (all are black) and its horizontal offset in a cell, which may hold several.
-_MARKS = {"uniform": ("o", -0.33), "spread": ("s", -0.11), "cka": ("^", 0.11), "extend": ("D", 0.33)}
+_MARKS = dict(zip(depth.DEPTHS, [("o", -0.36), ("s", -0.18), ("^", 0.0), ("D", 0.18), ("v", 0.36)], strict=True))
 _CELL = 0.27  # inches
 
 

@@ -3,12 +3,22 @@ import math
 import pytest
 import torch
 
-from graft.encoders.architecture import body_shapes, check_body, is_finite
+from graft.encoders.architecture import body_shapes, check_body, is_finite, stacked
 
 
 def test_the_table_lists_exactly_the_tensors_of_a_bert_encoder(pico_encoder, shape_of):
     model = pico_encoder()
     assert body_shapes(shape_of(model)) == {name: tuple(t.shape) for name, t in model.state_dict().items()}
+
+
+def test_layers_are_repeated_or_followed_by_means_with_the_next_and_the_last_by_itself(pico_encoder):
+    body = pico_encoder(layers=2).state_dict()
+    name = "encoder.layer.{}.output.dense.bias"
+    low, high = body[name.format(0)], body[name.format(1)]
+    for midpoints, between in ((False, low), (True, (low + high) / 2)):
+        expected, grown = [low, between, between, high, high], stacked(body, (0, 0, 0, 1, 1), midpoints)
+        assert all(torch.equal(grown[name.format(n)], tensor) for n, tensor in enumerate(expected))
+        assert len(grown) == len(body) + 3 * 16 and torch.equal(grown["pooler.dense.bias"], body["pooler.dense.bias"])
 
 
 @pytest.mark.parametrize("change", ["missing", "shape", "unknown"])

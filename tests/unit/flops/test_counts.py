@@ -38,7 +38,7 @@ from graft.merging.composite.ladder.maths import Ladder
 from graft.merging.composite.side_tuning.maths import SideTuned
 from graft.merging.heterogeneous.functional.maths import Functional
 from graft.merging.moments import Moments
-from graft.merging.protocol import extended
+from graft.merging.protocol import deepened
 from graft.registry import methods
 from graft.registry.alignments import ALIGNMENTS
 from graft.registry.methods import HEADS
@@ -228,7 +228,7 @@ def test_methods_are_counted_as_torch_counts_them(method, options, parts_of):
 def test_refitting_is_counted_as_torch_counts_it(options, parts_of):
     parts = parts_of("functional", batches=texts(EXAMPLES, TOKENS), **options)
     if options.get("depth") == "extend":
-        parts = extended(parts)
+        parts = deepened(parts)
         small, large = encoder_of(parts.small_pretrained, parts.small_shape), encoder_of(parts.large, LARGE)
         parts = replace(parts, moments=calibrate(small, large, parts.depth_map, parts.texts))
     prepare, apply = parts.options.flops(SMALL, LARGE, EXAMPLES * TOKENS)

@@ -24,7 +24,8 @@ def test_a_card_tells_method_strength_options_head_and_every_file():
     text = card.text(0.5, options, "labelled", SOURCES)
     metadata, body = card.parts(text)
     assert metadata["tags"] == ["merge", "graft", "theseus"] and "license" not in metadata
-    assert "by `theseus` at strength 0.5 (embedding_delta False, depth cka, evidence activations)." in body
+    told = "embedding_delta False, centred False, layernorm map, depth cka, evidence activations"
+    assert f"by `theseus` at strength 0.5 ({told})." in body
     assert "Its head is fitted: labelled." in body
     assert options.citation in body and "strengths" not in body
     rows = [line.split("|")[1:5] for line in body.splitlines() if line.startswith("| ")][2:]

@@ -19,6 +19,21 @@ def test_the_spread_map_gives_every_large_layer_one_small_one():
     assert depth.shares(depth.spread(2, 3)) == {(0, 0): 0.5, (0, 1): 0.5, (1, 2): 1.0}
 
 
+@pytest.mark.parametrize(
+    ("small", "large", "expected"),
+    [
+        (4, 12, (0, 0, 0, 1, 1, 1, 2, 2, 2, 3, 3, 3)),
+        (3, 5, (0, 0, 1, 1, 2)),
+        (4, 6, (0, 0, 1, 1, 2, 3)),
+        (1, 2, (0, 0)),
+    ],
+)
+def test_midpoints_go_evenly_behind_small_layers_and_behind_the_last_only_where_there_are_enough(
+    small, large, expected
+):
+    assert [m for m, _ in depth.midpoints(small, large)] == list(expected)
+
+
 def test_every_map_by_name_is_valid_and_has_the_pairs_it_says():
     rng = np.random.default_rng(0)
     for large, name in itertools.product(range(1, 15), depth.DEPTHS):

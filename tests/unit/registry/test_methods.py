@@ -43,7 +43,7 @@ def test_an_unknown_need_is_refused():
 @pytest.mark.parametrize(
     ("method", "given", "message"),
     [
-        ("theseus", {"alpha": 1}, "no option 'alpha'; available: depth, embedding_delta, evidence, strengths"),
+        ("theseus", {"alpha": 1}, "no option 'alpha'; available: centred, depth, embedding_delta, evidence, layernorm"),
         ("theseus", {"embedding_delta": "yes"}, "must be true or false"),
         ("theseus", {"strengths": 1}, "must be a list of numbers from -1000 to 1000"),
         ("theseus", {"strengths": [0, "1"]}, "must be a list of numbers from -1000 to 1000"),
@@ -83,7 +83,8 @@ def test_a_wrong_option_is_named_in_one_sentence(method, given, message):
 
 def test_given_options_take_the_place_of_defaults_and_strengths_are_sorted_once_each():
     options = checked_options("theseus", {"strengths": [2, 0, 2]}).values()
-    assert options == {"strengths": [0.0, 2.0], "embedding_delta": False, "depth": "uniform", "evidence": "activations"}
+    defaults = {"embedding_delta": False, "centred": False, "layernorm": "map", "depth": "midpoints"}
+    assert options == {"strengths": [0.0, 2.0], **defaults, "evidence": "activations"}
 
 
 def test_a_number_stays_of_the_type_that_it_was_given_in():

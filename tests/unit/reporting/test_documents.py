@@ -1,5 +1,6 @@
 import re
 
+import numpy as np
 import pandas as pd
 import pytest
 
@@ -7,6 +8,7 @@ from graft.reporting import documents
 from graft.reporting.aggregate import aggregated
 from graft.reporting.comparison import comparison
 from graft.reporting.significance import significance
+from graft.statistics.crossed import Crossed
 
 BIG = {seed: 0.59 + 0.02 * seed for seed in range(6)}
 INTERPOLATE = "merge.interpolate.tiny-into-big"
@@ -72,6 +74,22 @@ def test_it_says_what_a_verdict_on_the_chosen_merge_would_take(parts):
     (note,) = [note for note in parts[0].notes if note.startswith(INTERPOLATE)]
     assert re.search(r"a true difference of 0\.03 .* about [\d,]+ seeds and [\d,]+ report examples", note)
     assert "this study has 5 and 1,000" in note
+
+
+def test_it_says_how_many_rows_share_a_text_with_train_and_what_is_left_without_them(study, runs_of, tested):
+    runs = runs_of(VALUES)
+    rows, tasks = tested(runs, study())
+    labels = np.zeros(900, int)
+    fewer = Crossed("rte", "accuracy", labels, {"finetune.big": {"0": labels, "1": 1 - labels}})
+    for unseen, notes in ((fewer, 1), (tasks["rte"], 0)):
+        table = comparison(rows, runs, study(), {"rte": unseen})
+        part, *_ = documents.sections(table, significance(rows, tasks), aggregated(rows, tasks), 0.95)
+        found = [note for note in part.notes if "share a sentence" in note]
+        assert len(found) == notes
+        assert all(note.startswith("100 of 1,000 report rows") for note in found)
+        assert all("without them: finetune.big 0.500;" in note for note in found)
+    told = table.set_index("system").loc["finetune.big"]
+    assert told["mean_unseen"] == pytest.approx(told["mean"]) and told["n_unseen_examples"] == 1000
 
 
 def test_the_page_shows_the_same_cells_and_needs_nothing_else(parts):

@@ -2,6 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from graft.io import files
 from graft.registry.tasks import TASKS
 from graft.reporting import predictions
 from tests.unit.reporting.conftest import write_predictions
@@ -31,6 +32,27 @@ def test_every_finished_run_is_there_with_its_own_predictions(crossed):
 
 def test_a_task_without_a_finished_run_has_none(crossed):
     assert crossed({BIG: {0: "missing"}})() == {}
+
+
+@pytest.mark.parametrize(("seen", "accuracy"), [([], 0.85), (list(range(900, 1000)), 0.944), (list(range(1000)), None)])
+def test_examples_that_share_a_text_with_train_are_left_out(seen, accuracy, crossed, study, runs_of, paths):
+    """The first of 1,000 examples are right, as many as the value says."""
+    crossed(values := {BIG: {0: 0.9, 1: 0.8}})
+    files.write_json(paths.data("rte") / "manifest.json", {"report_seen_in_train": seen})
+    found = predictions.unseen(runs_of(values), study(), paths)
+    if accuracy is None:
+        assert found == {}
+    else:
+        assert len(found["rte"].labels) == 1000 - len(seen)
+        assert np.mean(list(found["rte"].values(BIG).values())) == pytest.approx(accuracy, abs=1e-3)
+
+
+@pytest.mark.parametrize("manifest", [None, {"rows": {}}])
+def test_of_tasks_that_an_older_version_downloaded_it_is_not_known(manifest, crossed, study, runs_of, paths):
+    crossed(values := {BIG: {0: 0.9}})
+    if manifest:
+        files.write_json(paths.data("rte") / "manifest.json", manifest)
+    assert predictions.unseen(runs_of(values), study(), paths) == {}
 
 
 def test_runs_of_other_examples_are_refused_by_their_file(crossed, paths):

@@ -126,12 +126,12 @@ def test_a_merge_says_that_the_fine_tuning_it_needs_failed(grid, paths, write_lo
 
 
 def test_runs_say_that_a_step_for_many_of_them_failed(grid, paths):
-    _write_step_log(paths, "calibrate", "rte", "tiny-into-big", "uniform", "calibrate: no tokens\n")
+    _write_step_log(paths, "calibrate", "rte", "tiny-into-big", "midpoints", "calibrate: no tokens\n")
     found = _by_id(grid, paths)
     waiting = {
         name
         for name, state in found.items()
-        if state.why == "waits for calibrate rte tiny-into-big uniform, which failed"
+        if state.why == "waits for calibrate rte tiny-into-big midpoints, which failed"
     }
     assert waiting and all("/merge.theseus." in name for name in waiting)
 
@@ -146,14 +146,14 @@ def _write_step_log(paths, rule, *names):
 
 
 def test_steps_of_many_runs_that_failed_are_found_unless_they_were_done_since(grid, paths):
-    failed = _write_step_log(paths, "calibrate", "rte", "tiny-into-big", "uniform", "calibrate: no tokens\n")
+    failed = _write_step_log(paths, "calibrate", "rte", "tiny-into-big", "midpoints", "calibrate: no tokens\n")
     _write_step_log(paths, "download_model", "big", "ValueError: the first attempt\n")
     (paths.model("big")).mkdir(parents=True)
     (paths.model("big") / "manifest.json").write_text("{}")
     plot = _write_step_log(paths, "plot", "plot: no such table\n")
     found = {(str(s.step), s.state, s.why, s.log) for s in step_states(grid, paths, states(grid, paths))}
     assert found == {
-        ("calibrate rte tiny-into-big uniform", "failed", "calibrate: no tokens", failed),
+        ("calibrate rte tiny-into-big midpoints", "failed", "calibrate: no tokens", failed),
         ("plot", "failed", "plot: no such table", plot),
     }
 

@@ -13,20 +13,22 @@ from graft.tasks.splits import normalised
 GLUE = os.environ.get("GRAFT_GLUE")
 pytestmark = pytest.mark.skipif(not GLUE, reason="GRAFT_GLUE is not set; export GRAFT_GLUE=FOLDER to test real GLUE")
 
-# Published rows of train and dev; rows whose first text begins with a quotation mark that quoting rules would swallow.
+# Published rows of train and dev; rows whose first text begins with a quotation mark that quoting rules would swallow;
+# rows of dev that share a text with train.
 KNOWN = {
-    "sst2": ("SST-2", 67_349, 872, 0),
-    "stsb": ("STS-B", 5_749, 1_500, 1),
-    "rte": ("RTE", 2_490, 277, 1),
+    "sst2": ("SST-2", 67_349, 872, 0, 0),
+    "stsb": ("STS-B", 5_749, 1_500, 1, 252),
+    "rte": ("RTE", 2_490, 277, 1, 104),
 }
 
 
 @pytest.mark.parametrize("name", KNOWN)
 def test_every_row_of_real_glue_is_read_and_select_shares_no_text_with_train(name, tmp_path):
-    folder, train, dev, quoted = KNOWN[name]
+    folder, train, dev, quoted, shared = KNOWN[name]
     spec = {"source": {"kind": "tsv", "folder": str(Path(GLUE) / folder)}, "limits": {"select": 500}}
     manifest = prepare_task(name, Task.model_validate(spec), tmp_path, "x")
     assert (manifest["rows"]["published_train"], manifest["rows"]["report"]) == (train, dev)
+    assert manifest["rows"]["report_seen_in_train"] == len(set(manifest["report_seen_in_train"])) == shared
     tables = {split: pd.read_parquet(tmp_path / f"{split}.parquet") for split in ("train", "select")}
     columns = [c for c in ("text_a", "text_b") if c in tables["train"]]
     texts = {split: set(table[columns].map(normalised).to_numpy().ravel()) for split, table in tables.items()}

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from graft.tasks.splits import carve, contained_phrases, draw, folds, normalised, shared_components
+from graft.tasks.splits import carve, contained_phrases, draw, folds, normalised, seen, shared_components
 
 
 def test_contained_phrases_are_runs_of_whole_words():
@@ -14,6 +14,13 @@ def test_contained_phrases_are_runs_of_whole_words():
 
 def test_components_join_rows_through_a_chain_of_shared_texts():
     assert sorted(map(sorted, shared_components([["a", "b", "d"], ["b", "c", "e"]]))) == [[0, 1], [2]]
+
+
+def test_rows_are_seen_if_a_text_in_any_column_is_equal_but_for_case_and_spaces():
+    train = pd.DataFrame({"text_a": ["One  film", "two"], "text_b": ["three", "four films"]}, index=[7, 9])
+    report = pd.DataFrame({"text_a": ["new", "FOUR films ", "one", "two"], "text_b": ["one film", "x", "films", "y"]})
+    assert seen(report, train).tolist() == [True, True, False, True]
+    assert seen(report[["text_a"]], train[["text_a"]]).tolist() == [False, False, False, True]
 
 
 @pytest.fixture

@@ -14,6 +14,10 @@ class CalmOptions(Linked):
     name = "calm"
     needs = ("small_finetuned", "large", "layers", "probe.large")
     citation = "Bansal et al. 2024, LLM Augmented LLMs: CALM, arXiv 2401.02412"
+    departs = (
+        "what a link adds goes past the large model's later layers, in a separate stream, so that no backward pass "
+        "runs through that model; in the paper it goes through them. Encoders and a trained head, not generators"
+    )
     implementation = f"{__name__}.maths:Calm"
 
     probe: Annotated[Pooling, "pooling of the large model, and of the probe to start from"] = "mean"

@@ -1,9 +1,7 @@
 """Two frozen models and trained links: cross-attention from the large model's states to the small one's.
 
 Source: Bansal et al. 2024, LLM Augmented LLMs: Expanding Capabilities through Composition (CALM), arXiv 2401.02412.
-There what a link adds goes through the large model's later layers. Here it goes past them, in a separate stream
-r that is added to the last state, so that no backward pass runs through the large model and both models' states can be
-computed once.
+What links add is a separate stream r, added to the last state, so that both models' states can be computed once.
 """
 
 import torch

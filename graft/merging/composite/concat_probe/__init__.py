@@ -11,6 +11,7 @@ class ConcatProbeOptions(Composite):
     name = "concat_probe"
     needs = ("small_finetuned", "small_pretrained", "large")
     citation = "none: a linear head on both models' states side by side"
+    departs = ""
     implementation = f"{__name__}.maths:fit"
 
     small: Annotated[Literal["finetuned", "pretrained"], "which small model's states"] = "finetuned"

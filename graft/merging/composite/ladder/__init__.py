@@ -10,6 +10,11 @@ class LadderOptions(Linked):
     name = "ladder"
     needs = ("small_finetuned", "large", "layers")
     citation = "Sung et al. 2022, LST: Ladder Side-Tuning, arXiv 2206.06522"
+    departs = (
+        "gate and Down are one, s + Down(h_L) with a Down that starts at zero, in the paper mu s + (1 - mu) "
+        "Down(h_L) from mu = 1/2; the side network is the fine-tuned small model with its own embeddings, in the "
+        "paper a pruned copy of the large one that reads its embeddings"
+    )
     implementation = f"{__name__}.maths:Ladder"
 
     @staticmethod

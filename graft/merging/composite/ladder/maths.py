@@ -1,9 +1,8 @@
 """The fine-tuned small model with rungs to the frozen large one, whose states are added behind its layers.
 
 Source: Sung et al. 2022, LST: Ladder Side-Tuning for Parameter and Memory Efficient Transfer Learning, arXiv
-2206.06522: s <- mu s + (1 - mu) Down(h_L), with a gate mu that starts at 1/2. Here gate and Down are one, s <- s +
-Down(h_L) with a Down that starts at zero, so that the start equals a parent. Down alone sets the ratio of both terms;
-what no gate sets, the scale of s, matters little before layers that end in a LayerNorm.
+2206.06522. Down starts at zero, so that the start equals a parent. It alone sets the ratio of both terms; what no gate
+sets, the scale of s, matters little before layers that end in a LayerNorm.
 """
 
 from collections.abc import Sequence

@@ -11,6 +11,7 @@ class LogitEnsembleOptions(Composite):
     name = "logit_ensemble"
     needs = ("small_finetuned", "probe.large")
     citation = "none: the weighted mean of two models' logits"
+    departs = ""
     implementation = f"{__name__}.maths:combine"
 
     strengths: Annotated[Strengths, "weights of the small model's logits, tried on select"] = tuple(

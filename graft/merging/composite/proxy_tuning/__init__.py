@@ -14,6 +14,10 @@ class ProxyTuningOptions(Composite):
     # The small model runs twice: fine-tuned, and untuned under its probe.
     inference = ("small", "small", "large")
     citation = "Liu et al. 2024, Tuning Language Models by Proxy, arXiv 2401.08565"
+    departs = (
+        "the paper steers a generator's next token, here a probe's logits are shifted; the untuned small model's "
+        "are those of a probe on it; logits are brought to one scale; the strength is searched, in the paper 1"
+    )
     implementation = f"{__name__}.maths:combine"
 
     strengths: Annotated[Strengths, "factors of the small model's change, tried on select"] = (

@@ -1,7 +1,6 @@
 """A probe on the large model, moved by what fine-tuning did to the small model's logits.
 
-Source: Liu et al. 2024, Tuning Language Models by Proxy, arXiv 2401.08565, for generators; here with classifiers, the
-untuned small model's logits being those of a probe on it.
+Source: Liu et al. 2024, Tuning Language Models by Proxy, arXiv 2401.08565.
 """
 
 from torch import Tensor

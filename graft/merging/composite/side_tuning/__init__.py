@@ -13,6 +13,10 @@ class SideTuningOptions(Linked):
     name = "side_tuning"
     needs = ("small_finetuned", "large", "probe.large")
     citation = "Zhang et al. 2020, Side-Tuning, arXiv 1912.13503"
+    departs = (
+        "the scalar that blends the two is absorbed by a link and the head; the side network starts as the "
+        "fine-tuned small model, in the paper as a copy of the base or distilled from it"
+    )
     implementation = f"{__name__}.maths:SideTuned"
 
     probe: Annotated[Pooling, "pooling of both models, and of the large one's probe"] = "mean"

@@ -1,8 +1,7 @@
 """The small model trained beside the frozen large one: their pooled states are added under one linear head.
 
 Source: Zhang et al. 2020, Side-Tuning: A Baseline for Network Adaptation via Additive Side Networks, arXiv 1912.13503:
-R(x) = B(x) + S(x), a frozen base B and a side network S that trains. The scalar with which the paper blends the two is
-absorbed here by the link (for S) and the head (for both).
+R(x) = B(x) + S(x), a frozen base B and a side network S that trains.
 """
 
 from torch import Tensor

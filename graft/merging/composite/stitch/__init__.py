@@ -16,6 +16,10 @@ class StitchOptions(Composite):
     name = "stitch"
     needs = ("small_finetuned", "large", "texts")
     citation = "Pan et al. 2023, Stitchable Neural Networks, arXiv 2302.06586"
+    departs = (
+        "the paper trains the stitched networks after this start, for all cuts together, with models that both "
+        "solve the task; here nothing is trained but a head in closed form, and least squares have a ridge"
+    )
     implementation = f"{__name__}.maths:Stitched"
 
     direction: Annotated[

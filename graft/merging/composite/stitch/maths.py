@@ -1,7 +1,7 @@
 """The first layers of one model, a linear map, and the last layers of the other.
 
 Source: Pan et al. 2023, Stitchable Neural Networks (SN-Net), arXiv 2302.06586: with H and
-H' the two models' states at the cut, the map is argmin |H T - H'|^2 + ridge |T|^2, and nothing is trained after it.
+H' the two models' states at the cut, the map is argmin |H T - H'|^2 + ridge |T|^2.
 """
 
 from collections.abc import Iterable, Mapping

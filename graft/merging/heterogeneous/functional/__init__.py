@@ -13,6 +13,7 @@ class FunctionalOptions(Weights):
     name = "functional"
     needs = ("small_finetuned", "small_pretrained", "large", "moments", "texts")
     citation = "ours: linear layers refitted, one after another, to the small model's change in function"
+    departs = ""
     implementation = f"{__name__}.maths:Functional"
     recipe = 1  # products are summed before they are mapped
 

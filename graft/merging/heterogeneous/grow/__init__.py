@@ -14,6 +14,11 @@ class GrowOptions(Weights):
         "Chen et al. 2015, Net2Net, arXiv 1511.05641; Chen et al. 2021, bert2BERT, arXiv 2110.07143; "
         "Wang et al. 2023, LEMON, arXiv 2310.07999"
     )
+    departs = (
+        "the papers train the grown model further, here it is averaged with the large one; units are copied in "
+        "order, Net2Net draws them; of bert2BERT only what keeps the function, not the units of the next layer "
+        "(AKI); LEMON breaks the symmetry of copies, and its growth is exact for pre-LN only"
+    )
     implementation = f"{__name__}.maths:Grow"
 
     strengths: Annotated[Strengths, "weights of the grown model tried on select"] = (0, 0.1, 0.25, 0.5, 0.75, 1)

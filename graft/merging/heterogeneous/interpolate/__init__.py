@@ -12,6 +12,7 @@ class InterpolateOptions(Weights):
     needs = ("small_finetuned", "large")
     heads = ()
     citation = "none: tensors paired by name and padded with zeros, a floor that other methods must pass"
+    departs = ""
     implementation = f"{__name__}.maths:Interpolate"
 
     trials: Annotated[Few, "random weights of the small model in [0, 1] tried on select"] = 20

@@ -17,6 +17,11 @@ class OTFusionOptions(Weights):
         "Singh & Jaggi 2020, Model Fusion via Optimal Transport, arXiv 1910.05653; Imfeld et al. 2023, "
         "Transformer Fusion with Optimal Transport, arXiv 2310.05719"
     )
+    departs = (
+        "plans are between the two pre-trained models, not between the fine-tuned ones, and their cost is 1 - "
+        "correlation, not a distance; the papers fuse models of one depth, and report them after further training; "
+        "the pooler stays"
+    )
     implementation = f"{__name__}.maths:OTFusion"
 
     strengths: Annotated[Strengths, "weights of the small model, tried on select"] = (0, 0.1, 0.25, 0.5, 0.75, 1)

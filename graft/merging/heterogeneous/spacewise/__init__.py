@@ -14,6 +14,7 @@ class SpacewiseOptions(Weights):
     name = "spacewise"
     needs = ("small_finetuned", "small_pretrained", "large", "moments")
     citation = "ours: Theseus (arXiv 2602.12952) with one affine map per space, shared by all that read or write it"
+    departs = ""
     implementation = f"{__name__}.maths:Spacewise"
 
     strengths: Annotated[Strengths, "factors of the transported change, tried on select"] = (0, 0.5, 1, 2, 3, 4)

@@ -1,6 +1,6 @@
 """Theseus: its facts, options and FLOPs."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 
 from graft.flops.counts import evidence_flops, procrustes_flops, transport_flops
 from graft.merging.facts import Cost, Weights
@@ -16,18 +16,26 @@ class TheseusOptions(Weights):
         "Rinaldi et al. 2026, Transporting Task Vectors across Different Architectures without Training, "
         "arXiv 2602.12952"
     )
+    departs = (
+        "singular values at or below 1e-6 of the largest count as 0; strengths go to 4, the authors' searches to 1 "
+        "or 2; the embeddings' LayerNorm is mapped as their code maps a ViT's first one; `evidence: weights` is "
+        "ours, not their data-free maps; they transport ViTs and decoders"
+    )
     implementation = f"{__name__}.maths:Theseus"
+    recipe = 1  # options as its authors have them by default
 
     strengths: Annotated[Strengths, "factors of the transported change, tried on select"] = (0, 0.5, 1, 2, 3, 4)
     embedding_delta: Annotated[bool, "also transport the change of the word embeddings"] = False
-    depth: Depth = "uniform"
+    centred: Annotated[bool, "fit maps to covariances, not to products of activations as they are"] = False
+    layernorm: Annotated[Literal["map", "leave"], "changes of LayerNorms: mapped like biases, or none"] = "map"
+    depth: Depth = "midpoints"
     evidence: Evidence = "activations"
 
     def flops(self, small: Shape, large: Shape, tokens: int) -> Cost:
         """One map per site for each mapped pair of layers, and the transport."""
-        pairs = depth.pairs(self.depth, small.layers, large.layers)
+        pairs, mapped = depth.pairs(self.depth, small.layers, large.layers), self.layernorm == "map"
         width, ffn = (small.width, large.width), (small.ffn, large.ffn)
-        per_pair = 8 * procrustes_flops(*width) + 2 * procrustes_flops(*ffn) + transport_flops(small, large)
-        embeddings = procrustes_flops(*width) + 2 * small.vocabulary * small.width * large.width
-        prepare = pairs * per_pair + self.embedding_delta * embeddings
+        per_pair = (8 + mapped) * procrustes_flops(*width) + 2 * procrustes_flops(*ffn) + transport_flops(small, large)
+        prepare = pairs * per_pair + (mapped or self.embedding_delta) * procrustes_flops(*width)
+        prepare += self.embedding_delta * 2 * small.vocabulary * small.width * large.width
         return Cost(prepare + evidence_flops(small, large, pairs, self))

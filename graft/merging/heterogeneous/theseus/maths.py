@@ -4,7 +4,16 @@ from collections.abc import Mapping
 
 from torch import Tensor
 
-from graft.encoders.architecture import EMBEDDINGS, LINEARS, WORD_EMBEDDINGS, layer_prefix, site_name
+from graft.encoders.architecture import (
+    BLOCK_OUT,
+    EMBEDDING_NORM,
+    EMBEDDINGS,
+    LINEARS,
+    NORMS,
+    WORD_EMBEDDINGS,
+    layer_prefix,
+    site_name,
+)
 from graft.io.progress import along
 from graft.merging import moments
 from graft.merging.alignment.evidence import with_evidence
@@ -18,17 +27,18 @@ class Theseus(Method):
 
     For a linear layer with maps T_in, T_out [w_S, w_L] between the pre-trained models' activations at its input and its
     output, and torch's weights [out, in]: dW_L = T_out^T dW_S T_in, db_L = T_out^T db_S, d = fine-tuned - pre-trained.
-    LayerNorms, positions, token types and the pooler (a part of the head here) stay the large model's; so do large
-    layers outside the depth map. With the option `embedding_delta`, dE_L = dE_S T_embeddings as well.
+    The change of a LayerNorm's gain and bias is mapped like a bias, by T_out of the LayerNorm's output. Embeddings stay
+    the large model's; with the option `embedding_delta`, dE_L = dE_S T_embeddings of the word embeddings.
 
     Use it where the two widths differ and nothing may be trained. The rank of each change is at most w_S, and scales
     between the models are not matched, so that strengths above 1 must be tried.
-    Source: Rinaldi et al. 2026, arXiv 2602.12952.
+    Source: Rinaldi et al. 2026, arXiv 2602.12952; defaults are those of the authors' code, merge-and-rebase.
     """
 
     def fit_maps(self, parts: Parts) -> dict[str, Tensor]:
         """The map [w_S, w_L] of every site, by name."""
         parts, maps = with_evidence(parts), {}
+        mapped, width = parts.options.layernorm == "map", (parts.small_shape.width, parts.large_shape.width)
         for m, g in along(parts.depth_map, parts.report, "layers mapped"):
             for linear, (site_in, site_out) in LINEARS.items():
                 small_out, small_in = parts.small_pretrained[f"{layer_prefix(m)}{linear}.weight"].shape
@@ -37,8 +47,10 @@ class Theseus(Method):
                     name = site_name(m, g, site)
                     if name not in maps:  # query, key and value share one input
                         maps[name] = _map(parts, name, *widths)
-        if parts.options.embedding_delta:
-            maps[EMBEDDINGS] = _map(parts, EMBEDDINGS, parts.small_shape.width, parts.large_shape.width)
+            if mapped:  # the other LayerNorm's output is the feed-forward layer's input
+                maps[site_name(m, g, BLOCK_OUT)] = _map(parts, site_name(m, g, BLOCK_OUT), *width)
+        if mapped or parts.options.embedding_delta:
+            maps[EMBEDDINGS] = _map(parts, EMBEDDINGS, *width)
         return maps
 
     def prepare(self, parts: Parts, maps: Mapping[str, Tensor] | None = None) -> Deltas:
@@ -48,13 +60,19 @@ class Theseus(Method):
         share = depth.shares(parts.depth_map)
         deltas: dict[str, Tensor] = {}
         for m, g in along(parts.depth_map, parts.report, "layers carried over"):
-            deltas |= {name: share[m, g] * delta for name, delta in _layer_deltas(parts, maps, m, g).items()}
+            layer = _linear_layers(parts, maps, m, g)
+            if parts.options.layernorm == "map":
+                for norm, site in NORMS.items():
+                    layer |= _norm(parts, layer_prefix(m) + norm, layer_prefix(g) + norm, maps[site_name(m, g, site)])
+            deltas |= {name: share[m, g] * delta for name, delta in layer.items()}
+        if parts.options.layernorm == "map":
+            deltas |= _norm(parts, EMBEDDING_NORM, EMBEDDING_NORM, maps[EMBEDDINGS])
         if parts.options.embedding_delta:
             deltas[WORD_EMBEDDINGS] = small_change(parts, WORD_EMBEDDINGS) @ maps[EMBEDDINGS]
         return Deltas(parts.large, deltas)
 
 
-def _layer_deltas(parts: Parts, maps: Mapping[str, Tensor], m: int, g: int) -> dict[str, Tensor]:
+def _linear_layers(parts: Parts, maps: Mapping[str, Tensor], m: int, g: int) -> dict[str, Tensor]:
     deltas = {}
     for linear, sites in LINEARS.items():
         source, target = layer_prefix(m) + linear, layer_prefix(g) + linear
@@ -64,5 +82,10 @@ def _layer_deltas(parts: Parts, maps: Mapping[str, Tensor], m: int, g: int) -> d
     return deltas
 
 
+def _norm(parts: Parts, small: str, large: str, map_out: Tensor) -> dict[str, Tensor]:
+    return {f"{large}.{kind}": small_change(parts, f"{small}.{kind}") @ map_out for kind in ("weight", "bias")}
+
+
 def _map(parts: Parts, site: str, small: int, large: int) -> Tensor:
-    return procrustes(moments.read(parts.sums, site, small, large).centred_cross())
+    seen = moments.read(parts.sums, site, small, large)
+    return procrustes(seen.centred_cross() if parts.options.centred else seen.cross)

@@ -18,6 +18,17 @@ def test_every_method_has_what_it_is_needs_options_and_citation(method):
         assert all(f"`{choice}`" in section for choice in option.choices)
 
 
+def test_every_method_and_trained_system_says_in_one_list_how_it_departs_from_its_paper():
+    (listed,) = re.findall(r"^## Departures from papers\n(.*)", page.reference(), re.DOTALL | re.MULTILINE)
+    rows = [line.strip("| ").split(" | ") for line in listed.splitlines() if line.startswith("| `")]
+    assert [row[0].strip("`") for row in rows] == [*table(), *page.TRAINED]
+    for (_, source, told), method in zip(rows, table().values(), strict=False):
+        own = method.citation.startswith(("none:", "ours:"))
+        assert source == method.citation and told == (
+            method.departs or ("no paper to depart from" if own else "none known")
+        )
+
+
 def test_inference_costs_are_those_of_the_models_that_run():
     assert page.inference(facts("theseus")) == "large: 22.3 GFLOPs (×1.00)"
     assert page.inference(facts("logit_ensemble")) == "small + large: 23.6 GFLOPs (×1.06)"

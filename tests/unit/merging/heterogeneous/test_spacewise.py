@@ -7,7 +7,7 @@ from graft.encoders.architecture import stacked
 from graft.encoders.bert import encoder_of
 from graft.merging.calibration import calibrate
 from graft.merging.heterogeneous.spacewise.maths import Spacewise
-from graft.merging.protocol import Parts, extended
+from graft.merging.protocol import Parts, deepened
 from graft.registry import depth, methods
 from tests.unit.merging import relatives
 
@@ -123,7 +123,7 @@ def test_each_layer_takes_its_own_projection(related, pico_batches):
 def test_projections_follow_layers_that_are_repeated(parts_of):
     parts = parts_of("spacewise", depth="extend")
     own = [torch.full((18, 8), float(state)) for state in range(3)]
-    grown = extended(replace(parts, projections=own))
+    grown = deepened(replace(parts, projections=own))
     assert [int(p[0, 0]) for p in grown.projections] == [0, *(m + 1 for m, _ in parts.depth_map)]
 
 
@@ -137,12 +137,13 @@ def test_whitened_maps_are_exact_where_least_squares_are(name, related, pico_bat
 
 
 @torch.no_grad()
-def test_a_small_model_made_deeper_is_exact_where_the_large_one_repeats_its_layers(related, pico_batches):
-    def repeated(body, shape):
-        return stacked(body, (0, 0, 1, 1)), replace(shape, layers=4)
+@pytest.mark.parametrize("name", depth.DEEPENED)
+def test_a_small_model_made_deeper_is_exact_where_the_large_one_is_made_so_too(name, related, pico_batches):
+    def grown(body, shape):
+        return stacked(body, (0, 0, 1, 1), midpoints=name == "midpoints"), replace(shape, layers=4)
 
-    parts, expected = related(repeated, map_ridge=0, depth="extend")
-    parts = extended(replace(parts, depth_map=depth.named("extend", 2, 4, ())))
+    parts, expected = related(grown, map_ridge=0, depth=name)
+    parts = deepened(replace(parts, depth_map=depth.named(name, 2, 4, ())))
     assert parts.depth_map == ((0, 0), (1, 1), (2, 2), (3, 3))
     small, large = (
         encoder_of(body, shape)
