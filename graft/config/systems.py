@@ -32,10 +32,11 @@ class WithOptions(Section):
 
 
 class ProbeSystems(Section):
-    """`probe.<pooling>.<model>`: a closed-form linear head on the frozen model's last states."""
+    """`probe.<pooling>.<model>`: a closed-form linear head on the frozen model's states."""
 
-    pooling: Annotated[tuple[Literal["cls", "mean"], ...], Field(min_length=1)] = ("cls", "mean")
-    """The [CLS] state, or the mean over tokens."""
+    pooling: Annotated[tuple[Literal["cls", "mean", "layers"], ...], Field(min_length=1)] = ("cls", "mean", "layers")
+    """The last layer's [CLS] state, or its mean over tokens; or what is best on `select` (`layers`): either of any
+    layer's, both, or the means of the last four layers. It runs only the layers that it reads."""
     ridge: RidgeSizes = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
     """Ridge sizes to try on `select`, as shares of the mean diagonal."""
 

@@ -88,9 +88,10 @@ def systems_of(study: Study, merges: dict[str, Merge]) -> list[System]:
         found.append(System("majority", "baseline", "train", "majority", False))
     if spec.probe is not None:
         found += [
-            System(f"probe.{pooling}.{m}", "probe", "train", "probe", False, model=m, pooling=pooling)
+            System(f"probe.{pooling}.{m}", "probe", "train", program, False, model=m, pooling=pooling)
             for m in models
             for pooling in spec.probe.pooling
+            for program in ["probe_layers" if pooling == "layers" else "probe"]
         ]
     found += _rivals(study)
     for pair in study.pairs:

@@ -203,7 +203,12 @@ def test_the_planned_flops_are_those_that_the_runs_record(finished, tmp_path, mo
         passes = run["cost"]["inference_flops_real"] * run["metrics"][run["primary_metric"]]["n"]
         # Which cut of a stitch is chosen, and so what runs, is not known before.
         close = 0.5 if "merge.stitch." in run["system"] else 0.01
-        assert planned[f"evaluate/{path.parent.relative_to(results / 'runs')}"] == pytest.approx(passes, rel=close)
+        known = planned[f"evaluate/{path.parent.relative_to(results / 'runs')}"]
+        if run["system"].startswith("probe.layers."):
+            # How many layers run is not known either: at most all.
+            assert 0 < passes <= known
+        else:
+            assert known == pytest.approx(passes, rel=close)
     trained = json.loads((results / "models" / "undistilled" / "manifest.json").read_text())["pretraining_flops"]
     assert planned["pretrain.undistilled"] == pytest.approx(trained, rel=0.1)
     # A head's share of the embedding, which is computed once for all of them.

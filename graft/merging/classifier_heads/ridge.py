@@ -38,27 +38,71 @@ def fit(features: Tensor, targets: Tensor, sizes: Iterable[float]) -> dict[float
             "numbers of rows, at least 2"
         )
     features, targets = features.double(), targets.double()
-    if not (torch.isfinite(features).all() and torch.isfinite(targets).all()):
-        raise ValueError("ridge: features and targets must be finite; a model before this step diverged")
+    _check_finite(features, targets)
     mean, target_mean = features.mean(0), targets.mean(0)
-    deviation, varies = _deviation(features, mean)
+    deviation, varies = _deviation(features.std(0, correction=0), mean)
     standard = (features - mean) / deviation * varies  # [n, w]
-    values, vectors = torch.linalg.eigh(standard.T @ standard)
-    projected = vectors.T @ (standard.T @ (targets - target_mean))  # [w, c]
+    products = standard.T @ standard, standard.T @ (targets - target_mean)
+    return _solved(*products, len(features), (mean, target_mean, deviation, varies), sizes)
+
+
+class Moments:
+    """Sums over the rows of features and targets, added in batches, from which `maps` follow without the rows."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+
+    def add(self, features: Tensor, targets: Tensor) -> None:
+        """Add features [b, w] and targets [b, c]; raises ValueError if a value is not finite."""
+        joined = torch.cat([features.double(), targets.double()], dim=1)
+        _check_finite(joined)
+        if not self.rows:
+            # Sums of differences to a typical row lose no digits where the mean is large beside the deviation.
+            self.width, self.origin = features.shape[1], joined.mean(0)
+            self.total, self.products = torch.zeros_like(self.origin), joined.new_zeros(self.width, joined.shape[1])
+        joined -= self.origin
+        self.rows += len(joined)
+        self.total += joined.sum(0)
+        self.products += joined[:, : self.width].T @ joined
+
+    def maps(self, columns: slice, sizes: Iterable[float]) -> dict[float, LinearMap]:
+        """As `fit`, from some columns of the features."""
+        offset = self.total / self.rows  # of the means from the origin
+        centred = self.products[columns] - self.rows * torch.outer(offset[: self.width][columns], offset)
+        gram, cross = centred[:, : self.width][:, columns], centred[:, self.width :]
+        mean, target_mean = (self.origin + offset).split([self.width, len(offset) - self.width])
+        deviation, varies = _deviation((gram.diagonal().clamp(min=0) / self.rows).sqrt(), mean[columns])
+        scale = varies / deviation
+        products = scale[:, None] * gram * scale, scale[:, None] * cross
+        return _solved(*products, self.rows, (mean[columns], target_mean, deviation, varies), sizes)
+
+
+def _check_finite(*tensors: Tensor) -> None:
+    if not all(torch.isfinite(tensor).all() for tensor in tensors):
+        raise ValueError("ridge: features and targets must be finite; a model before this step diverged")
+
+
+def _solved(
+    gram: Tensor, cross: Tensor, rows: int, units: tuple[Tensor, Tensor, Tensor, Tensor], sizes: Iterable[float]
+) -> dict[float, LinearMap]:
+    """Maps from products of standardised features [w, w] and with centred targets [w, c]; `units`: means of both,
+    deviation of the features, and which of them vary."""
+    mean, target_mean, deviation, varies = units
+    values, vectors = torch.linalg.eigh(gram)
+    projected = vectors.T @ cross  # [w, c]
     rank_limit = values.max().clamp(min=0) * len(values) * torch.finfo(values.dtype).eps
 
     maps = {}
     for size in sizes:
         # Standardised features that vary have n on the diagonal of their Gram matrix.
-        total = values.clamp(min=0) + size * len(features)
+        total = values.clamp(min=0) + size * rows
         inverse = torch.where(total > rank_limit, 1 / total, 0.0)
         weight = (vectors @ (inverse[:, None] * projected) / deviation[:, None]).T * varies  # [c, w]
         maps[size] = LinearMap(weight, target_mean - weight @ mean)
     return maps
 
 
-def _deviation(features: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
+def _deviation(deviation: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
     """Standard deviation [w] (1 where a feature is constant or dead) and whether the feature varies [w]."""
-    deviation = features.std(0, correction=0)
     varies = (deviation > 1e-12 * mean.abs()) & (deviation > DEAD * deviation.max())
     return torch.where(varies, deviation, torch.ones_like(deviation)), varies

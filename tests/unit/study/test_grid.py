@@ -37,7 +37,7 @@ def test_systems_have_the_names_of_the_contract(grid):
         "finetune.large",
         "finetune.small",
         "majority",
-        *(f"probe.{p}.{m}" for p in ("cls", "mean") for m in ("large", "small")),
+        *(f"probe.{p}.{m}" for p in ("cls", "mean", "layers") for m in ("large", "small")),
         "merge.logit_ensemble.small-into-large",
         "merge.interpolate.small-into-large",
         "merge.spacewise.labelled.small-into-large",
