@@ -110,9 +110,11 @@ def _made(built: Mapping[str, Any], system: System) -> str:
         + "."
     ]
     sentences += [f"Chosen on `select`, a part of train: {', '.join(chosen)}."] if chosen else []
-    if any(choice["name"] == "strength" and choice["chosen"] == 0 for choice in built["choices"]) and system.head:
+    strengths = [choice["chosen"] for choice in built["choices"] if choice["name"] == "strength"]
+    if system.head and 0 in (*strengths, built["hyperparameters"].get("strength")):
+        chose = f" by {system.parent}" if system.parent else ""
         sentences += [
-            "Strength 0 was chosen: this is the large model with a fitted head, and nothing was merged into it."
+            f"Strength 0 was chosen{chose}: this is the large model with a fitted head, and nothing was merged into it."
         ]
     sentences += [f"Options: {', '.join(options)}."] if options else []
     sentences += [f"Labels seen: `{system.label_use}`."]

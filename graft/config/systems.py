@@ -188,7 +188,11 @@ class MultitaskSystem(Section):
 
 
 class HeadOnlyControl(Section):
-    """`control.head-only.<head>.<pair>`: the same heads on the untouched large body."""
+    """`control.head-only.<head>.<pair>`: the same heads on the untouched large body.
+
+    Merges that fit their heads on other rows, or with other ridge sizes, have their own, fitted in the same way:
+    `control.head-only.<head>.rows-<n>.<pair>`, `control.head-only.<head>.ridge-<size>-<size>.<pair>`.
+    """
 
     heads: Annotated[tuple[HeadName, ...], Field(min_length=1)] = ("transplant", "label-free", "labelled")
     """Heads to fit."""
@@ -208,7 +212,14 @@ class MergeControl(Section):
 
 
 class ChangeControl(MergeControl):
-    """`control.<control>.<merge>.<head>.<pair>`: merges of a change that carries no information about the task."""
+    """`control.<control>.<merge>.<head>.<pair>`: merges of a change that carries no information about the task.
+
+    At the strength that the merge chose: `control.<control>.<merge>.<head>.same-strength.<pair>`.
+    """
+
+    strength: Annotated[tuple[Literal["chosen", "merge"], ...], Field(min_length=1)] = ("chosen", "merge")
+    """Strengths of the change: `chosen` by the control itself on `select`, which may be 0, where it is the head alone;
+    that of the `merge`, for heads that it has, too."""
 
 
 class OtherSmallControl(MergeControl):

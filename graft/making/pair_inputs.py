@@ -72,6 +72,12 @@ class PairInputs:
         folder, made = self.finished(making(self.grid, self.task, name, seed))
         return folder / "model", made["train_flops_parts"]
 
+    def strength_of(self, merge: str) -> tuple[float, dict[str, int]]:
+        """The strength that a finished merge chose, and the parts of its FLOPs."""
+        _, made = self.finished(making(self.grid, self.task, merge, self.seed))
+        chosen = (choice["chosen"] for choice in made["choices"] if choice["name"] == "strength")
+        return next(chosen, 0.0), made["train_flops_parts"]  # 0 alone is no choice
+
     def finished(self, step: Step) -> tuple[Path, dict[str, Any]]:
         """Folder of a finished step, and its manifest."""
         return runs.finished(self.grid, self.paths, step)

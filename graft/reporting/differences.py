@@ -136,7 +136,7 @@ def _within_noise(sample: Crossed, name: str, best: str) -> bool:
 
 
 def _head_only(task: str, system: System, grid: Grid, runs: pd.DataFrame) -> str | None:
-    """The head-only control of a merge: the one with its head, or the best on `select` if the merge has no head."""
+    """The head-only control of a merge: the one fitted as its head, or the best on `select` if it has none."""
     if not system.merge:
         return None
     controls = [s for s in grid.systems.values() if s.kind == "control" and s.pair == system.pair and not s.merge]
@@ -145,7 +145,10 @@ def _head_only(task: str, system: System, grid: Grid, runs: pd.DataFrame) -> str
         controls = [s for s in grid.systems.values() if s.head == "labelled" and not s.merge]
         controls = [s for s in controls if pair_of(s, grid).large == pair_of(system, grid).large]
     if system.head:
-        return next((control.name for control in controls if control.head == system.head), None)
+        controls = [control for control in controls if control.head == system.head]
+        fit = system.settings.fit_rows, system.settings.ridge
+        alike = [control for control in controls if (control.settings.fit_rows, control.settings.ridge) == fit]
+        return next((control.name for control in [*alike, *controls]), None)
     of_task = runs[runs["task"] == task]
     groups = {control.name: of_task[of_task["system"] == control.name] for control in controls}
     known = {n: score for n, own in groups.items() if (score := finished_mean(own, "select_value")) is not None}

@@ -173,8 +173,8 @@ class Grid:
 
     @functools.cache  # noqa: B019
     def has_sweep(self, merge: str) -> bool:
-        """Whether several heads share a merge's bodies, run by a separate step; a single head runs its own."""
-        return len({s.head for s in self.systems.values() if s.merge == merge and s.head}) > 1
+        """Whether several systems of a pair share a merge's bodies, run by a separate step; one alone runs its own."""
+        return len({(s.head, bool(s.parent)) for s in self.systems.values() if s.merge == merge and s.head}) > 1
 
     @functools.cache  # noqa: B019
     def calibration_text(self) -> dict[str, str]:

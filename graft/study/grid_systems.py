@@ -9,6 +9,7 @@ from typing import Any
 from graft.config.models import FineTuning, Pair
 from graft.config.study import Study
 from graft.config.systems import (
+    HeadOnlyControl,
     MemberSystem,
     MergeSystem,
     OneShapeMerge,
@@ -30,8 +31,8 @@ class System:
 
     `program`: how it is made, a key of `steps.making.MAKERS`. `seeded`: one run per seed; otherwise one run
     (`seed-all`) stands for all. `merge`: key under `systems.merge`; `settings`: that entry, or the system's own
-    section. `parent`: the system whose model a fine-tuning starts from, or whose outputs it learns; `steps`: number of
-    training steps, if not given by epochs.
+    section. `parent`: the system whose model a fine-tuning starts from, or whose outputs it learns, or whose strength a
+    control has; `steps`: number of training steps, if not given by epochs.
     """
 
     name: str
@@ -58,11 +59,13 @@ class System:
 
 @dataclass(frozen=True)
 class Merge:
-    """One way of merging in a study: a method, its settings, and the kind of change it merges."""
+    """One way of merging in a study: a method, its settings, the kind of change it merges, and who chooses strengths:
+    itself (`chosen`) or, for a control, its `merge`."""
 
     method: str
     settings: MergeSystem
     change: str = "finetuned"
+    strength: tuple[str, ...] = ("chosen",)
 
     # Cached, since Snakemake needs them for every job.
     @functools.cached_property
@@ -95,22 +98,13 @@ def systems_of(study: Study, merges: dict[str, Merge]) -> list[System]:
         ]
     found += _rivals(study)
     for pair in study.pairs:
-        for name, merge in merges.items():
-            found += _merged(name, merge, pair)
-        control = spec.control.head_only
-        for head in control.heads if control else ():
-            found.append(
-                System(
-                    f"control.head-only.{head}.{pair.name}",
-                    "control",
-                    "train" if head == "labelled" else "select",
-                    "merge",
-                    head != "labelled",  # the labelled head does not use the fine-tuned small model
-                    pair=pair,
-                    head=head,
-                    settings=control,
-                )
-            )
+        merged = [system for name, merge in merges.items() for system in _merged(name, merge, pair)]
+        known = {system.name for system in merged}
+        # A control may have heads that its merge lacks, which so has no strength for them.
+        merged = [system for system in merged if not system.parent or system.parent in known]
+        found += merged
+        if spec.control.head_only:
+            found += _heads_alone(spec.control.head_only, pair, merged)
     if other := spec.control.other_small:
         for pair in study.control_pairs:
             for name in dict.fromkeys(other.of):
@@ -126,6 +120,30 @@ def systems_of(study: Study, merges: dict[str, Merge]) -> list[System]:
             raise ValueError(f"systems: {name} has {len(name)} characters, {LONGEST_SYSTEM} at most; shorten its parts")
         if names.count(name) > 1:
             raise ValueError(f"systems: two systems have the name {name}; give one of them another name")
+    return found
+
+
+def _heads_alone(control: HeadOnlyControl, pair: Pair, merged: list[System]) -> list[System]:
+    """The heads on the untouched large model: as the control says, and fitted as the pair's merges fit theirs."""
+    own = [(head, control.fit_rows, control.ridge) for head in control.heads]
+    others = [(system.head or "labelled", system.settings.fit_rows, system.settings.ridge) for system in merged]
+    found = []
+    for head, rows, ridge in dict.fromkeys([*own, *(fit for fit in others if fit[0] in control.heads)]):
+        words = ["control.head-only", head]
+        words += [f"rows-{rows}"] if rows != control.fit_rows else []
+        words += ["-".join(["ridge", *(f"{size:g}".replace("+", "") for size in ridge)])] * (ridge != control.ridge)
+        found.append(
+            System(
+                ".".join([*words, pair.name]),
+                "control",
+                "train" if head == "labelled" else "select",
+                "merge",
+                head != "labelled",  # the labelled head does not use the fine-tuned small model
+                pair=pair,
+                head=head,
+                settings=control.model_copy(update={"fit_rows": rows, "ridge": ridge}),
+            )
+        )
     return found
 
 
@@ -228,7 +246,7 @@ def merges_of(study: Study) -> dict[str, Merge]:
             settings = settings.model_copy(update={"heads": control.heads or settings.heads})
             if f"{change}.{name}" in found:
                 raise ValueError(f"systems.merge.{change}.{name}: the control of {name} has this name; take another")
-            found[f"{change}.{name}"] = Merge(own[name].method, settings, change)
+            found[f"{change}.{name}"] = Merge(own[name].method, settings, change, control.strength)
     return found
 
 
@@ -238,7 +256,7 @@ def _merged(name: str, merge: Merge, pair: Pair, other: OtherSmallControl | None
     prefix = "control.other-small" if other else "merge" if merge.change == "finetuned" else "control"
     return [
         System(
-            ".".join(part for part in (prefix, name, head, pair.name) if part),
+            ".".join(part for part in (prefix, name, head, "same-strength" * (by == "merge"), pair.name) if part),
             facts.kind if prefix == "merge" else "control",
             "train" if head == "labelled" else facts.label_use,
             "merge",
@@ -248,7 +266,9 @@ def _merged(name: str, merge: Merge, pair: Pair, other: OtherSmallControl | None
             method=facts.name,
             head=head,
             settings=merge.settings,
+            parent=f"merge.{name.removeprefix(f'{merge.change}.')}.{head}.{pair.name}" if by == "merge" else "",
         )
+        for by in merge.strength
         for head in (other and other.heads) or merge.settings.heads or facts.heads or ("",)
     ]
 

@@ -62,6 +62,15 @@ class MergeModels(Making):
         composite = spec.merge and methods.facts(spec.method).kind == "composite"
         return self.loads(grid) if composite else []
 
+    def loads(self, grid: Grid) -> list[Making]:
+        # The strength of another merge stands in its build.json.
+        return [made for made in super().loads(grid) if made not in self.parent(grid)]
+
+    def parent(self, grid: Grid) -> list[Making]:
+        """The merge whose strength it has."""
+        parent = self.spec(grid).parent
+        return [MergeModels(self.task, parent, self.seed)] if parent else []
+
     def inputs(self, grid: Grid) -> list[Step]:
         spec = self.spec(grid)
         found = [*parts(grid, self.task, spec.own_pair.name), tokens(grid, self.task, spec.own_pair.small)]
@@ -71,7 +80,7 @@ class MergeModels(Making):
             found += [sweep] if grid.has_sweep(spec.merge) else []
         if spec.merge:
             found += moments(grid, self.task, spec.own_pair.name, spec.merge)
-        return [*found, *self.layers(grid), *self.probes(grid)]
+        return [*found, *self.layers(grid), *self.probes(grid), *self.parent(grid)]
 
     def hashed(self, grid: Grid) -> str:
         spec, sweep = self.spec(grid), self.sweep(grid)
@@ -84,7 +93,7 @@ class MergeModels(Making):
             inputs.append(weights(grid, spec.own_pair.small).fingerprint(grid))
         if spec.merge and not spec.head and "texts" in methods.facts(spec.method).needs:
             inputs += grid.calibration_text().values()
-        inputs += [step.fingerprint(grid) for step in (*self.layers(grid), *self.probes(grid))]
+        inputs += [step.fingerprint(grid) for step in (*self.layers(grid), *self.probes(grid), *self.parent(grid))]
         own = [spec.method or None, spec.head or None, effective(spec)]
         return hash_of("merge", *own, *inputs, grid.study.launch.of_inference(), recipe=_RECIPE)
 
@@ -127,7 +136,7 @@ class MergeModels(Making):
             outputs=grid.row(self.task).outputs,
             ridges=len(spec.settings.ridge),
             **_padded(sizes, self.task, pair.name),
-            fit=padded_lengths(fit_lengths(sizes, self.task, pair.name, spec.merge)),
+            fit=padded_lengths(fit_lengths(sizes, self.task, pair.name, spec.settings.fit_rows)),
             texts=texts,
             finetuning=(passes * epoch(sizes, self.task, pair.small)[0], passes * choice),
         )
@@ -135,12 +144,12 @@ class MergeModels(Making):
     def _head(self, sizes: Sizes) -> Iterator[Work]:
         spec, outputs = self.spec(sizes.grid), sizes.grid.row(self.task).outputs
         small, large = sizes.shapes(spec.own_pair.name)
-        fit = fit_lengths(sizes, self.task, spec.own_pair.name, spec.merge)
+        fit = fit_lengths(sizes, self.task, spec.own_pair.name, spec.settings.fit_rows)
         if spec.head != "labelled":
             yield Work(f"{self.name}/small-on-fit", encoder_flops(small, fit))
         ridge, select = len(spec.settings.ridge), len(sizes.task(self.task).tokens["select"])
         one = count.head_flops(spec.head, small, large, outputs, len(fit), ridge, scored=select)
-        bodies = 1 + (moved(sizes, spec.merge, self.seed) if spec.merge else 0)
+        bodies = 1 + (moved(sizes, spec.merge, self.seed) if spec.merge and not spec.parent else 0)
         yield Work(f"{self.name}/head", bodies * one, "closed form")
 
     def bytes(self, sizes: Sizes) -> int:

@@ -63,13 +63,13 @@ class Sweep(Step):
         cost = merge.options.flops(small, large, merge.options.text_tokens)
         yield Work(f"{name}/prepare", cost.prepare, "closed form")
         yield Work(f"{name}/apply", tried * cost.apply, "closed form")
-        fit = fit_lengths(sizes, self.task, self.pair, self.merge)
+        fit = fit_lengths(sizes, self.task, self.pair, sizes.grid.merges[self.merge].settings.fit_rows)
         reader = sizes.grid.pair(self.pair).large
         yield Work(f"{name}/fit", tried * encoder_flops(large, fit))
         yield Work(f"{name}/select", tried * encoder_pass(sizes, self.task, large, reader, "select"))
 
     def bytes(self, sizes: Sizes) -> int:
-        fit = fit_lengths(sizes, self.task, self.pair, self.merge)
+        fit = fit_lengths(sizes, self.task, self.pair, sizes.grid.merges[self.merge].settings.fit_rows)
         rows = len(fit) + len(sizes.task(self.task).tokens["select"])
         width = sizes.shape(sizes.grid.pair(self.pair).large).width
         return NUMBER * rows * moved(sizes, self.merge, self.seed) * width

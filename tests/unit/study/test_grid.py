@@ -42,6 +42,9 @@ def test_systems_have_the_names_of_the_contract(grid):
         "merge.interpolate.small-into-large",
         "merge.spacewise.labelled.small-into-large",
         "control.shuffled.spacewise.labelled.small-into-large",
+        "control.shuffled.spacewise.labelled.same-strength.small-into-large",
+        # The default number of rows, which merges without heads have here, is not the control's.
+        "control.head-only.labelled.rows-2048.small-into-large",
         *(
             f"{kind}.{head}.small-into-large"
             for kind in ("merge.theseus", "control.head-only")
@@ -112,16 +115,22 @@ def test_one_methods_grid_changes_that_method_alone(study_config):
 
 
 def test_a_control_with_another_change_is_another_system_and_made_anew_with_its_merge(study_config, grid):
-    merged, control = (
-        f"{name}.labelled.small-into-large" for name in ("merge.spacewise", "control.shuffled.spacewise")
-    )
+    pair = "small-into-large"
+    merged, control = f"merge.spacewise.labelled.{pair}", f"control.shuffled.spacewise.labelled.{pair}"
+    same = f"control.shuffled.spacewise.labelled.same-strength.{pair}"
     assert grid.systems[control].kind == "control" and grid.systems[merged].kind == "weights"
     assert making(grid, "rte", merged, 1).fingerprint(grid) != making(grid, "rte", control, 1).fingerprint(grid)
 
     def change(config):
         config["systems"]["merge"]["spacewise"]["map_ridge"] = 0.3
 
-    assert {run.split("/")[1] for run in changed_runs(study_config, change)} == {merged, control}
+    assert {run.split("/")[1] for run in changed_runs(study_config, change)} == {merged, control, same}
+    # It takes its merge's strength, and nothing else of it.
+    step = making(grid, "rte", same, 1)
+    assert making(grid, "rte", merged, 1) in step.inputs(grid) and making(grid, "rte", merged, 1) not in step.loads(
+        grid
+    )
+    assert making(grid, "rte", control, 1) not in step.inputs(grid)
 
 
 RIVALS = ("lora", "distil", "weak-to-strong", "fewshot", "ensemble")
@@ -276,10 +285,16 @@ def test_what_a_setting_of_soups_and_encoders_changes_on_a_task(one_shape, path,
     assert FinetuneModel(*member).fingerprint(old) == FinetuneModel(*member).fingerprint(Grid(studies.parse(new)))
 
 
-def test_several_heads_share_a_sweep_and_one_runs_its_own(study_config, grid):
-    assert {name for name in grid.merges if grid.has_sweep(name)} == {"theseus"}
+def test_systems_that_read_the_same_bodies_share_a_sweep_and_one_alone_runs_its_own(grid):
+    assert {name for name in grid.merges if grid.has_sweep(name)} == {"theseus", "shuffled.spacewise"}
     swept = {step.wildcards[1] for step in graph.of_study(grid) if step.rule == "sweep"}
-    assert swept == {"theseus"}
+    assert swept == {"theseus", "shuffled.spacewise"}
+
+
+def test_a_control_has_no_strength_of_a_merge_that_lacks_its_head(study_config):
+    study_config["systems"]["control"]["shuffled"] |= {"heads": ["labelled", "transplant"], "strength": ["merge"]}
+    found = {name for name in Grid(studies.parse(study_config)).systems if name.startswith("control.shuffled.")}
+    assert found == {"control.shuffled.spacewise.labelled.same-strength.small-into-large"}
 
 
 def test_a_composite_of_pre_trained_models_has_no_seeds_and_depends_on_both(study_config, pico_models, tmp_path):
