@@ -71,7 +71,7 @@ def bodies(inputs: PairInputs, merge: str, report: Report = silent) -> Bodies:
     between = Calibrate(inputs.task, pair, options.depth).fingerprint(grid), options, *place
 
     def made() -> Bodies:
-        merger, parts = methods.implementation(way.method)(), replace(inputs.parts(way), report=report)
+        merger, parts = methods.implementation(way.method)(), replace(inputs.parts(merge), report=report)
         state = merger.prepare(parts, remembered(_MAPS, between, 1, lambda: merger.fit_maps(parts)))
         # A body that is computed, not just added up, is kept; of others the one tried last, which is often chosen.
         costly = options.flops(inputs.small_shape, inputs.large_shape, 1).apply
@@ -98,7 +98,7 @@ def sweep(inputs: PairInputs, merge: str, report: Report) -> Swept:
     tokens = sum(int(batch["attention_mask"].sum()) for batch in inputs.texts(way))
     cost = way.options.flops(inputs.small_shape, inputs.large_shape, tokens)
     name = f"sweep.{merge}.{inputs.pair.name}/{inputs.task}/seed-{inputs.seed}"
-    inherited = inputs.system(inputs.finetuned, inputs.seed)[1]
+    inherited = inputs.tuned(merge)[1]
     if way.depth:
         inherited |= inputs.calibration_flops(way.depth)
     parts = {

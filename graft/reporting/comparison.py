@@ -8,6 +8,7 @@ import pandas as pd
 
 from graft.config.study import Study
 from graft.reporting.differences import Compared, finished_mean, ratios
+from graft.study.grid_systems import ORACLE
 
 COLUMNS = (
     *("task", "system", "kind", "label_use", "n_seeds", "metric", "mean", "ci_low", "ci_high"),
@@ -29,8 +30,9 @@ def comparison(rows: list[Compared], runs: pd.DataFrame, study: Study) -> pd.Dat
     found = [_row(row, groups[row.task, row.system.name], costs, study) for row in rows]
     table = pd.DataFrame(found, columns=list(COLUMNS), dtype=object)
     table = table.where(table.notna(), None)
+    table["pareto"] = False
     for task in table["task"].unique():
-        of_task = table["task"] == task
+        of_task = (table["task"] == task) & (table["kind"] != ORACLE)
         table.loc[of_task, "pareto"] = pareto_front(table.loc[of_task, "train_flops"], table.loc[of_task, "mean"])
     return table
 

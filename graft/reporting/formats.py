@@ -6,6 +6,7 @@ import pandas as pd
 
 from graft.statistics.crossed import SEEDS_FOR_INTERVAL, SEEDS_FOR_TEST
 from graft.statistics.verdicts import DESCRIPTIVE
+from graft.study.grid_systems import ORACLE
 
 NOTHING = "–"
 # Cells that say nothing: a column of these alone is left out.
@@ -36,8 +37,8 @@ def records(table: pd.DataFrame) -> list[Row]:
 
 
 def best_rows(table: pd.DataFrame) -> set[int]:
-    """Positions of the rows with the highest mean: several if they tie, none if no run is done."""
-    means = [row["mean"] for row in records(table)]
+    """Positions of the rows with the highest mean, oracles apart: several if they tie, none if no run is done."""
+    means = [None if row["kind"] == ORACLE else row["mean"] for row in records(table)]
     known = [mean for mean in means if mean is not None]
     return {index for index, mean in enumerate(means) if known and mean == max(known)}
 

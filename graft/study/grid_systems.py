@@ -23,6 +23,8 @@ from graft.registry import methods
 
 # Kinds of systems without runs: they only try hyperparameters, or go into soups.
 TRIAL, MEMBER = "trial", "member"
+# What could be had at best, which no system is held against.
+ORACLE = "oracle"
 
 
 @dataclass(frozen=True)
@@ -105,6 +107,23 @@ def systems_of(study: Study, merges: dict[str, Merge]) -> list[System]:
         found += merged
         if spec.control.head_only:
             found += _heads_alone(spec.control.head_only, pair, merged)
+    for large in dict.fromkeys(pair.large for pair in study.pairs if spec.oracle):
+        own = Pair(large=large, small=large)
+        found += [
+            System(
+                f"oracle.{name}.labelled.{large}",
+                ORACLE,
+                "train",
+                "merge",
+                True,
+                pair=own,
+                merge=name,
+                method=merges[name].method,
+                head="labelled",
+                settings=merges[name].settings,
+            )
+            for name in dict.fromkeys(spec.oracle.of if spec.oracle else ())
+        ]
     if other := spec.control.other_small:
         for pair in study.control_pairs:
             for name in dict.fromkeys(other.of):
@@ -151,13 +170,15 @@ def _rivals(study: Study) -> list[System]:
     """Baselines that merges are compared with: other ways to fine-tune, and ensembles."""
     spec, tuned = study.systems, partial(System, kind="finetune", label_use="train", seeded=True)
     found = []
-    for large in dict.fromkeys(pair.large for pair in study.pairs):
-        own = {"lora": spec.lora, "fewshot": spec.fewshot, "ensemble": spec.ensemble}
-        found += [
-            tuned(f"{name}.{large}", program=name if name != "lora" else "finetune", model=large, settings=settings)
-            for name, settings in own.items()
-            if settings
-        ]
+    for large, pair in {pair.large: pair for pair in reversed(study.pairs)}.items():
+        parents = {"new": "", "closed-form": f"control.head-only.labelled.{pair.name}"}
+        if spec.lora:
+            found.append(tuned(f"lora.{large}", program="finetune", model=large, settings=spec.lora))
+        for start in spec.fewshot.starts if spec.fewshot else ():
+            name = f"fewshot.{large}" if start == "new" else f"fewshot.{start}.{large}"
+            found.append(tuned(name, program="fewshot", model=large, settings=spec.fewshot, parent=parents[start]))
+        if spec.ensemble:
+            found.append(tuned(f"ensemble.{large}", program="ensemble", model=large, settings=spec.ensemble))
     for pair in study.pairs:
         taught = {
             f"distil.{pair.small}-from-{pair.large}": (spec.distil, pair.small, pair.large),
@@ -236,11 +257,11 @@ def trial_name(model: str, tried: FineTuning) -> str:
 
 
 def merges_of(study: Study) -> dict[str, Merge]:
-    """All merges by key: those under systems.merge, then `shuffled.<key>` and `random.<key>` of the controls."""
+    """All merges by key: those under systems.merge, then `<change>.<key>` of each control with another change."""
     found = {name: Merge(merge.method or name, merge) for name, merge in study.systems.merge.items()}
     own = dict(found)
-    for change in ("shuffled", "random"):
-        control = getattr(study.systems.control, change)
+    for change in methods.CHANGES[1:]:
+        control = getattr(study.systems.control, change.replace("-", "_"))
         for name in control.of if control else ():
             settings = own[name].settings
             settings = settings.model_copy(update={"heads": control.heads or settings.heads})

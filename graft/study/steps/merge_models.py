@@ -28,7 +28,7 @@ from graft.study.steps.passes import (
 )
 from graft.study.steps.probe import Probe
 from graft.study.steps.step import INFERENCE, Making, Step, Work, hash_of
-from graft.study.steps.sweep import Sweep, maps_of, moments, moved, parts
+from graft.study.steps.sweep import Sweep, job_of, maps_of, moments, moved, parts
 from graft.study.steps.tokenize_task import tokens
 
 _RECIPE = 5
@@ -39,7 +39,7 @@ class MergeModels(Making):
     work_kind = "merging"
 
     def job(self, grid: Grid) -> Job:
-        return Job.of("make_systems", vars(self))
+        return job_of(grid, self.task, self.spec(grid).merge, self.seed)
 
     def shares(self, grid: Grid) -> object:
         spec = self.spec(grid)
@@ -75,7 +75,8 @@ class MergeModels(Making):
         spec = self.spec(grid)
         found = [*parts(grid, self.task, spec.own_pair.name), tokens(grid, self.task, spec.own_pair.small)]
         if spec.seeded:
-            found.append(FinetuneModel(self.task, f"finetune.{spec.own_pair.small}", self.seed))
+            tuned_on = grid.tuned_on(self.task, spec.merge)
+            found.append(FinetuneModel(tuned_on, f"finetune.{spec.own_pair.small}", self.seed))
         if sweep := self.sweep(grid):
             found += [sweep] if grid.has_sweep(spec.merge) else []
         if spec.merge:
@@ -86,7 +87,7 @@ class MergeModels(Making):
         spec, sweep = self.spec(grid), self.sweep(grid)
         inputs = [grid.row(self.task).primary_metric, EmbedTask(self.task, spec.own_pair.large).fingerprint(grid)]
         if spec.seeded:
-            inputs.append(plain(grid, self.task, spec.own_pair.small, self.seed))
+            inputs.append(plain(grid, grid.tuned_on(self.task, spec.merge), spec.own_pair.small, self.seed))
         if sweep:
             inputs.append(sweep.fingerprint(grid))
         if spec.merge and not spec.seeded:

@@ -21,7 +21,10 @@ def grid(study_config) -> Grid:
 
 
 def fingerprints(config: dict) -> dict[str, str]:
-    grid = Grid(studies.parse(config))
+    return fingerprints_of(Grid(studies.parse(config)))
+
+
+def fingerprints_of(grid: Grid) -> dict[str, str]:
     return {run.id: evaluation(run).fingerprint(grid) for run in grid.runs}
 
 
@@ -289,6 +292,59 @@ def test_systems_that_read_the_same_bodies_share_a_sweep_and_one_alone_runs_its_
     assert {name for name in grid.merges if grid.has_sweep(name)} == {"theseus", "shuffled.spacewise"}
     swept = {step.wildcards[1] for step in graph.of_study(grid) if step.rule == "sweep"}
     assert swept == {"theseus", "shuffled.spacewise"}
+
+
+def test_a_head_alone_is_fitted_as_each_merge_fits_its_own(study_config):
+    study_config["systems"]["merge"]["spacewise"] |= {"fit_rows": 32, "ridge": [1e-5, 10]}
+    found = {n: s for n, s in Grid(studies.parse(study_config)).systems.items() if n.startswith("control.head-only.")}
+    names = {name.removeprefix("control.head-only.").removesuffix(".small-into-large") for name in found}
+    alike = "labelled.rows-32.ridge-1e-05-10"
+    assert names == {"transplant", "label-free", "labelled", "labelled.rows-2048", alike}
+    settings = found[f"control.head-only.{alike}.small-into-large"].settings
+    assert (settings.fit_rows, settings.ridge) == (32, (1e-5, 10))
+
+
+def test_a_wrong_task_is_the_next_one_with_the_seeds_that_both_have(study_config, grid):
+    study_config["systems"]["control"]["wrong-task"] = {"of": ["theseus"]}
+    study_config["tasks"]["stsb"]["seeds"] = 1
+    wrong, name = Grid(studies.parse(study_config)), "control.wrong-task.theseus.labelled.small-into-large"
+    runs = {(run.task, run.seed) for run in wrong.runs if run.system.name == name}
+    assert runs == {("sst2", 0), ("stsb", 0), ("rte", 0), ("rte", 1)}
+    for task, other in (("sst2", "stsb"), ("stsb", "rte"), ("rte", "sst2")):
+        steps = graph.with_inputs(wrong, [making(wrong, task, name, 0)])
+        tuned = {str(step) for step in steps if step.rule == "finetune_model"}
+        assert tuned == {f"finetune_model {other} finetune.small 0"}
+        assert {step.task for step in steps if step.rule in ("calibrate", "embed_task")} == {task}
+    assert (
+        fingerprints(study_config).items()
+        >= {run: known for run, known in fingerprints_of(grid).items() if not run.startswith("stsb")}.items()
+    )
+
+
+def test_an_oracle_merges_the_fine_tuned_large_model_into_itself_and_is_no_merge_of_the_study(study_config, grid):
+    study_config["systems"] |= {"oracle": {"of": ["theseus"]}, "fewshot": {}}
+    found = Grid(studies.parse(study_config))
+    system = found.systems["oracle.theseus.labelled.large"]
+    assert system.kind == "oracle" and system.own_pair.name == "large-into-large" and found.ending == grid.ending
+    steps = graph.with_inputs(found, [making(found, "rte", system.name, 1)])
+    assert "finetune_model rte finetune.large 1" in map(str, steps)
+    assert not any(step.rule == "finetune_model" and "small" in str(step) for step in steps)
+    merges = found.built_on("rte", found.systems["fewshot.large"], 1)
+    assert merges and not any(name.startswith("oracle") for name, _ in merges)
+    assert fingerprints(study_config).items() >= fingerprints_of(grid).items()
+
+
+def test_few_shots_may_start_from_the_head_alone(study_config):
+    study_config["systems"]["fewshot"] = {}
+    before = fingerprints(study_config)
+    study_config["systems"]["fewshot"] = {"starts": ["new", "closed-form"]}
+    found, head = Grid(studies.parse(study_config)), "control.head-only.labelled.small-into-large"
+    new, closed = (making(found, "rte", name, 1) for name in ("fewshot.large", "fewshot.closed-form.large"))
+    assert making(found, "rte", head, "all") in closed.inputs(found) and [s.system for s in closed.loads(found)] == [
+        head
+    ]
+    assert not new.loads(found) and set(closed.inputs(found)) >= set(new.inputs(found))
+    assert fingerprints(study_config).items() >= before.items()
 
 
 def test_a_control_has_no_strength_of_a_merge_that_lacks_its_head(study_config):
