@@ -30,10 +30,10 @@ def comparison(rows: list[Compared], runs: pd.DataFrame, study: Study) -> pd.Dat
     found = [_row(row, groups[row.task, row.system.name], costs, study) for row in rows]
     table = pd.DataFrame(found, columns=list(COLUMNS), dtype=object)
     table = table.where(table.notna(), None)
-    table["pareto"] = False
     for task in table["task"].unique():
-        of_task = (table["task"] == task) & (table["kind"] != ORACLE)
-        table.loc[of_task, "pareto"] = pareto_front(table.loc[of_task, "train_flops"], table.loc[of_task, "mean"])
+        of_task = table["task"] == task
+        means = table.loc[of_task, "mean"].where(table.loc[of_task, "kind"] != ORACLE, None)
+        table.loc[of_task, "pareto"] = pareto_front(table.loc[of_task, "train_flops"], means)
     return table
 
 

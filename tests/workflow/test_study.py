@@ -54,7 +54,9 @@ def finished(pico_glue, pico_models, pico_others, tmp_path_factory):
         "ladder": {"epochs": 1},
         "calm": {"probe": "cls"},
     }
-    values["systems"] |= {name: {} for name in ("lora", "distil", "weak-to-strong", "fewshot", "ensemble")}
+    values["systems"] |= {name: {} for name in ("lora", "distil", "weak-to-strong", "ensemble")}
+    values["systems"] |= {"fewshot": {"starts": ["new", "closed-form"]}, "oracle": {"of": ["theseus"]}}
+    values["systems"]["control"]["wrong-task"] = {"of": ["theseus"]}
     values |= {"cost": {"texts": 16, "rounds": 2}, "keep": ["*"]}
     values["models"]["small"]["finetune"]["rte"]["grid"] = {"learning_rate": [1e-4, 3e-3], "seeds": 2}
     values["systems"]["warm-start"] = {"merge": "spacewise", "steps": [3, 20], "rates": [1.0, 3.0]}
