@@ -188,8 +188,8 @@ def caption(rows: list[Row], confidence: float) -> str:
     return (
         f"{rows[0]['metric']} on the report split: mean over {over}. {few}{' ' * bool(few)}1/1 runs cover all seeds. "
         "Δ: mean of the differences paired by seed to the reference (the fine-tuned large model), the fine-tuned small "
-        "model, and the same head on the untouched large model (the head that is best on select for a merge without a "
-        "choice of head). "
+        "model, and the same head, fitted alike, on the untouched large model (the head that is best on select for a "
+        "merge without a choice of head). "
         "Training FLOPs count all compute from the published checkpoints; inference FLOPs are per example of 128 "
         f"tokens. Pareto: no other system is both as good and as cheap to train. Bold: the best mean{underlined}. "
         "Constant: a run that predicts the same for every example."

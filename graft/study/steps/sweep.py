@@ -83,7 +83,7 @@ class Sweep(Step):
 def job_of(grid: Grid, task: str, merge: str, seed: int | str) -> Job:
     """The job of a merge's steps; with a model of another task, that of systems made of several tasks' fine-tunings.
 
-    In a group of its own task, it would wait for the other task's group, which may wait for it.
+    In the group of its task and seed it would wait for the other task's group, which may wait for it.
     """
     rule = "make_systems" if grid.tuned_on(task, merge) == task else "make_multitask"
     return Job.of(rule, {"task": task, "seed": seed})
