@@ -76,7 +76,7 @@ def make(step: ProbeLayers, grid: Grid, paths: Paths) -> None:
     records[0]["chosen"] = readouts.name_of(chosen)
     for tried in records[0]["searched"]:
         tried["value"] = readouts.name_of(candidates[int(tried["value"])])
-    fit = layers_probe_flops(shape, len(train), row.outputs, len(sizes), len(select))
+    fit = layers_probe_flops(shape, len(train), row.outputs, sizes, len(select))
     runs.save_system(
         grid,
         paths,

@@ -115,17 +115,18 @@ def ridge_flops(rows: int, features: int, outputs: int, sizes: int = 1, scored: 
     return gram_and_cross + eigen_flops(features) + solutions + sizes * scored * linear_flops(features, outputs)
 
 
-def layers_probe_flops(shape: Shape, rows: int, outputs: int, sizes: int, scored: int) -> int:
+def layers_probe_flops(shape: Shape, rows: int, outputs: int, sizes: Collection[float], scored: int) -> int:
     """FLOPs of fitting and scoring every probe of `graft.registry.readouts`, without the pass that computes the states.
 
-    The products of a block of states are computed once for all of its parts.
+    The products of a block of states are computed once for all of its parts, which are solved for each ridge size.
     """
     total = 0
     for block in readouts.blocks(shape.layers):
         width = len(block) * shape.width
         total += 2 * rows * width * (width + outputs)
         for part in readouts.parts(block):
-            total += ridge_flops(0, len(block[part]) * shape.width, outputs, sizes, scored)
+            width = len(block[part]) * shape.width
+            total += sum(solve_flops(width, outputs, size) + scored * linear_flops(width, outputs) for size in sizes)
     return total
 
 

@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from graft.merging.alignment.affine import ridge_map
+
 # A unit whose LayerNorm gain decayed to almost 0 still varies, by 1e-32 in MiniLM. Its weight would be correspondingly
 # large, so that rounding errors of the states, or a gradient through that weight, would swamp all others.
 DEAD = 1e-6
@@ -42,8 +44,18 @@ def fit(features: Tensor, targets: Tensor, sizes: Iterable[float]) -> dict[float
     mean, target_mean = features.mean(0), targets.mean(0)
     deviation, varies = _deviation(features.std(0, correction=0), mean)
     standard = (features - mean) / deviation * varies  # [n, w]
-    products = standard.T @ standard, standard.T @ (targets - target_mean)
-    return _solved(*products, len(features), (mean, target_mean, deviation, varies), sizes)
+    values, vectors = torch.linalg.eigh(standard.T @ standard)
+    projected = vectors.T @ (standard.T @ (targets - target_mean))  # [w, c]
+    rank_limit = values.max().clamp(min=0) * len(values) * torch.finfo(values.dtype).eps
+
+    maps = {}
+    for size in sizes:
+        # Standardised features that vary have n on the diagonal of their Gram matrix.
+        total = values.clamp(min=0) + size * len(features)
+        inverse = torch.where(total > rank_limit, 1 / total, 0.0)
+        weight = (vectors @ (inverse[:, None] * projected) / deviation[:, None]).T * varies  # [c, w]
+        maps[size] = LinearMap(weight, target_mean - weight @ mean)
+    return maps
 
 
 class Moments:
@@ -57,7 +69,7 @@ class Moments:
         joined = torch.cat([features.double(), targets.double()], dim=1)
         _check_finite(joined)
         if not self.rows:
-            # Sums of differences to a typical row lose no digits where the mean is large beside the deviation.
+            # Sums of differences to a typical row lose no digits where a mean is large beside the deviation.
             self.width, self.origin = features.shape[1], joined.mean(0)
             self.total, self.products = torch.zeros_like(self.origin), joined.new_zeros(self.width, joined.shape[1])
         joined -= self.origin
@@ -66,40 +78,20 @@ class Moments:
         self.products += joined[:, : self.width].T @ joined
 
     def maps(self, columns: slice, sizes: Iterable[float]) -> dict[float, LinearMap]:
-        """As `fit`, from some columns of the features."""
+        """As `fit`, from some columns of the features, one Cholesky factorisation per size (`ridge_map`)."""
         offset = self.total / self.rows  # of the means from the origin
-        centred = self.products[columns] - self.rows * torch.outer(offset[: self.width][columns], offset)
-        gram, cross = centred[:, : self.width][:, columns], centred[:, self.width :]
         mean, target_mean = (self.origin + offset).split([self.width, len(offset) - self.width])
-        deviation, varies = _deviation((gram.diagonal().clamp(min=0) / self.rows).sqrt(), mean[columns])
-        scale = varies / deviation
-        products = scale[:, None] * gram * scale, scale[:, None] * cross
-        return _solved(*products, self.rows, (mean[columns], target_mean, deviation, varies), sizes)
+        mean, centred = mean[columns], self.products[columns] - torch.outer(self.total[: self.width][columns], offset)
+        gram, cross = centred[:, : self.width][:, columns], centred[:, self.width :]
+        _, varies = _deviation((gram.diagonal().clamp(min=0) / self.rows).sqrt(), mean)
+        gram, cross = gram * varies * varies[:, None], cross * varies[:, None]
+        weights = {size: ridge_map(gram, cross, self.rows, size).T for size in sizes}
+        return {size: LinearMap(weight, target_mean - weight @ mean) for size, weight in weights.items()}
 
 
 def _check_finite(*tensors: Tensor) -> None:
     if not all(torch.isfinite(tensor).all() for tensor in tensors):
         raise ValueError("ridge: features and targets must be finite; a model before this step diverged")
-
-
-def _solved(
-    gram: Tensor, cross: Tensor, rows: int, units: tuple[Tensor, Tensor, Tensor, Tensor], sizes: Iterable[float]
-) -> dict[float, LinearMap]:
-    """Maps from products of standardised features [w, w] and with centred targets [w, c]; `units`: means of both,
-    deviation of the features, and which of them vary."""
-    mean, target_mean, deviation, varies = units
-    values, vectors = torch.linalg.eigh(gram)
-    projected = vectors.T @ cross  # [w, c]
-    rank_limit = values.max().clamp(min=0) * len(values) * torch.finfo(values.dtype).eps
-
-    maps = {}
-    for size in sizes:
-        # Standardised features that vary have n on the diagonal of their Gram matrix.
-        total = values.clamp(min=0) + size * rows
-        inverse = torch.where(total > rank_limit, 1 / total, 0.0)
-        weight = (vectors @ (inverse[:, None] * projected) / deviation[:, None]).T * varies  # [c, w]
-        maps[size] = LinearMap(weight, target_mean - weight @ mean)
-    return maps
 
 
 def _deviation(deviation: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:

@@ -32,5 +32,5 @@ class ProbeLayers(Probe):
         train, select = (len(sizes.task(self.task).tokens[split]) for split in ("train", "select"))
         states = encoder_pass(sizes, self.task, sizes.shape(model), model, "train", "select")
         yield Work(f"{self.system}/{self.task}/states", states)
-        head = layers_probe_flops(sizes.shape(model), train, outputs, len(self.ridge(sizes.grid)), select)
+        head = layers_probe_flops(sizes.shape(model), train, outputs, self.ridge(sizes.grid), select)
         yield Work(f"{self.system}/{self.task}/head", head, "closed form")

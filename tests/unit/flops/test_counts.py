@@ -23,6 +23,7 @@ from graft.flops.counts import (
     procrustes_flops,
     ridge_flops,
     similarity_flops,
+    solve_flops,
     training_flops,
     transport_flops,
 )
@@ -105,9 +106,10 @@ def test_ridge_flops_equal_the_sum_by_hand():
 
 
 def test_the_probes_of_all_layers_share_the_products_of_their_blocks():
-    shape, (rows, outputs, sizes, scored) = Shape(1, 3, 1, 6, 10), (10, 2, 4, 5)
-    fits = sum(ridge_flops(0, width, outputs, sizes, scored) for width in (3, 3, 6, 3, 3, 6))
-    assert layers_probe_flops(shape, rows, outputs, sizes, scored) == 2 * (2 * 10 * 6 * (6 + 2)) + fits
+    shape, (rows, outputs, sizes, scored) = Shape(1, 3, 1, 6, 10), (10, 2, (0.0, 0.1), 5)
+    solved = sum(solve_flops(width, outputs, size) for width in (3, 3, 6, 3, 3, 6) for size in sizes)
+    answers = sum(2 * 2 * 5 * width * outputs for width in (3, 3, 6, 3, 3, 6))
+    assert layers_probe_flops(shape, rows, outputs, sizes, scored) == 2 * (2 * 10 * 6 * (6 + 2)) + solved + answers
 
 
 def texts(examples, tokens):
