@@ -1,4 +1,4 @@
-"""Merge one seed's fine-tunings of all tasks, and evaluate the result on each."""
+"""Merge one seed's fine-tunings of several tasks, and evaluate the result on each."""
 
 from graft.study import program
 

@@ -12,13 +12,14 @@ from graft.registry import methods, published
 from graft.registry.published import Origin
 from graft.reporting import formats
 from graft.study.grid import Grid
-from graft.study.grid_systems import System
+from graft.study.grid_systems import ORACLE, System
 from graft.study.paths import Paths
 from graft.study.records import RunRecord
 from graft.tasks.sources import HUB_SPLITS
 
 RESULTS = "## Results"
 CONTROL = "> This is a control: a system that must not win and is useless by itself."
+ORACLE_NOTE = "> This is an oracle: it is made of the fine-tuned large model itself, to show what its merge loses."
 # The hub's names of metrics that it calls differently.
 METRICS = {"f1_macro": "f1", "pearson": "pearsonr", "spearman": "spearmanr"}
 
@@ -56,7 +57,7 @@ def page(grid: Grid, paths: Paths, built: Mapping[str, Any]) -> str:
         _metadata(grid, task, system, origins, composite),
         f"# {system.name} on {task}, seed {built['seed']}",
         card.warned(origins),
-        CONTROL if system.kind == "control" else "",
+        {"control": CONTROL, ORACLE: ORACLE_NOTE}.get(system.kind, ""),
         _made(built, system),
         markdown.table(("pre-trained model", "from", "sha256"), [_row(paths, m) for m in models]) if models else "",
         _use(composite),
@@ -76,7 +77,7 @@ def _metadata(grid: Grid, task: str, system: System, origins: list[Origin], comp
         system.method,
         origins,
         library_name="graft" if composite else "transformers",
-        tags=list(dict.fromkeys([*tags, *({"composite", "control"} & {system.kind})])),
+        tags=list(dict.fromkeys([*tags, *({"composite", "control", ORACLE} & {system.kind})])),
         base_model_relation=None if not published.repos(origins) else "merge" if merged else "finetune",
         datasets=[source.repo] if isinstance(source, HubData) else None,
     )
@@ -110,9 +111,11 @@ def _made(built: Mapping[str, Any], system: System) -> str:
         + "."
     ]
     sentences += [f"Chosen on `select`, a part of train: {', '.join(chosen)}."] if chosen else []
-    if any(choice["name"] == "strength" and choice["chosen"] == 0 for choice in built["choices"]) and system.head:
+    strengths = [choice["chosen"] for choice in built["choices"] if choice["name"] == "strength"]
+    if system.head and 0 in (*strengths, built["hyperparameters"].get("strength")):
+        chose = f" by {system.parent}" if system.parent else ""
         sentences += [
-            "Strength 0 was chosen: this is the large model with a fitted head, and nothing was merged into it."
+            f"Strength 0 was chosen{chose}: this is the large model with a fitted head, and nothing was merged into it."
         ]
     sentences += [f"Options: {', '.join(options)}."] if options else []
     sentences += [f"Labels seen: `{system.label_use}`."]

@@ -33,7 +33,7 @@ SELECT = 1000
 HUB = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?")
 COMMIT = re.compile(r"[0-9a-f]{40}")
 # Systems that merges are compared with; left out if the user asks for certain methods.
-RIVALS = frozenset({"lora", "distil", "weak-to-strong", "fewshot", "ensemble", "soup", "multitask"})
+RIVALS = frozenset({"lora", "distil", "weak-to-strong", "fewshot", "ensemble", "soup", "multitask", "oracle"})
 ROLES = ("large", "small")
 
 
@@ -188,7 +188,9 @@ def config_text(asked: Asked, default: str) -> str:
     systems = values["systems"]
     if len(asked.tasks) == 1 and "multitask" in systems:
         lines = yaml_text.without(lines, ("systems", "multitask"))
+        lines = yaml_text.without(lines, ("systems", "control", "wrong-task"))
         systems = {name: settings for name, settings in systems.items() if name != "multitask"}
+        systems["control"] = {name: of for name, of in systems["control"].items() if name != "wrong-task"}
     if asked.methods or "small" in dict(asked.models):
         # A user's model rarely comes with the projection of its distillation.
         needing = [n for n, merge in systems["merge"].items() if (merge or {}).get("residual") == "fit_dense"]

@@ -13,9 +13,16 @@ def check_systems(systems: Systems, pairs: Sequence[Pair], models: Mapping[str, 
     for name, merge in systems.merge.items():
         _check_merge(f"systems.merge.{name}", name, merge, systems)
     control = systems.control
-    for key, of in (("shuffled", control.shuffled), ("random", control.random), ("other-small", control.other_small)):
+    for key in ("shuffled", "random", "wrong-task", "other-small"):
+        of = getattr(control, key.replace("-", "_"))
         for name in of.of if of else ():
             _check_control(f"systems.control.{key}.of", name, systems.merge)
+    for name in systems.oracle.of if systems.oracle else ():
+        _check_control("systems.oracle.of", name, systems.merge)
+        if systems.merge[name].options.get("residual") == "fit_dense":
+            raise ValueError(f"systems.oracle.of: {name} uses a distillation's projection, which no large model has")
+    if control.wrong_task and len(tasks) < 2:
+        raise ValueError(f"systems.control.wrong-task: {next(iter(tasks))} is the only task; two or more are needed")
     _check_other_small(systems, pairs, models, tasks)
     _check_warm_start(systems)
     paired = dict.fromkeys(model for pair in pairs for model in (pair.large, pair.small))
@@ -26,6 +33,9 @@ def check_systems(systems: Systems, pairs: Sequence[Pair], models: Mapping[str, 
     _check_multitask(systems, tasks)
     if systems.fewshot and not systems.merge:
         raise ValueError("systems.fewshot: it spends the FLOPs of the best merge, but systems.merge is empty")
+    alone = control.head_only.heads if control.head_only else ()
+    if systems.fewshot and "closed-form" in systems.fewshot.starts and "labelled" not in alone:
+        raise ValueError("systems.fewshot.starts: closed-form needs control.head-only.labelled; add it to its heads")
 
 
 def control_pairs(control: OtherSmallControl | None, pairs: Sequence[Pair]) -> tuple[Pair, ...]:

@@ -1,6 +1,6 @@
 """The part of a study config that lists its systems. Imports no torch."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, ClassVar, Literal
 
 from pydantic import ConfigDict, Field
 
@@ -32,10 +32,11 @@ class WithOptions(Section):
 
 
 class ProbeSystems(Section):
-    """`probe.<pooling>.<model>`: a closed-form linear head on the frozen model's last states."""
+    """`probe.<pooling>.<model>`: a closed-form linear head on the frozen model's states."""
 
-    pooling: Annotated[tuple[Literal["cls", "mean"], ...], Field(min_length=1)] = ("cls", "mean")
-    """The [CLS] state, or the mean over tokens."""
+    pooling: Annotated[tuple[Literal["cls", "mean", "layers"], ...], Field(min_length=1)] = ("cls", "mean", "layers")
+    """The last layer's [CLS] state, or its mean over tokens; or what is best on `select` (`layers`): either of any
+    layer's, both, or the means of the last four layers. It runs only the layers that it reads."""
     ridge: RidgeSizes = (1e-3, 1e-2, 1e-1, 1.0, 10.0)
     """Ridge sizes to try on `select`, as shares of the mean diagonal."""
 
@@ -104,10 +105,15 @@ class WeakToStrongSystem(Section):
 
 class FewShotSystem(Section):
     """`fewshot.<large>`: the large model fine-tuned on a subset of train whose training FLOPs equal those of the best
-    merge into it on `select`, with the same seed."""
+    merge into it on `select`, with the same seed.
+
+    Under the head of `control.head-only.labelled`, whose FLOPs are part of these: `fewshot.closed-form.<large>`.
+    """
 
     epochs: Positive = 1
     """Passes over these rows (one over more rows is the stronger rival); more if all of train needs fewer FLOPs."""
+    starts: Annotated[tuple[Literal["new", "closed-form"], ...], Field(min_length=1)] = ("new",)
+    """Heads to start from."""
 
 
 class EnsembleSystem(Section):
@@ -187,7 +193,11 @@ class MultitaskSystem(Section):
 
 
 class HeadOnlyControl(Section):
-    """`control.head-only.<head>.<pair>`: the same heads on the untouched large body."""
+    """`control.head-only.<head>.<pair>`: the same heads on the untouched large body.
+
+    Merges that fit their heads on other rows, or with other ridge sizes, have their own, fitted in the same way:
+    `control.head-only.<head>.rows-<n>.<pair>`, `control.head-only.<head>.ridge-<size>-<size>.<pair>`.
+    """
 
     heads: Annotated[tuple[HeadName, ...], Field(min_length=1)] = ("transplant", "label-free", "labelled")
     """Heads to fit."""
@@ -207,7 +217,26 @@ class MergeControl(Section):
 
 
 class ChangeControl(MergeControl):
-    """`control.<control>.<merge>.<head>.<pair>`: merges of a change that carries no information about the task."""
+    """`control.<control>.<merge>.<head>.<pair>`: merges of a change that carries no information about the task.
+
+    At the strength that the merge chose: `control.<control>.<merge>.<head>.same-strength.<pair>`.
+    """
+
+    strength: Annotated[tuple[Literal["chosen", "merge"], ...], Field(min_length=1)] = ("chosen", "merge")
+    """Strengths of the change: `chosen` by the control itself on `select`, which may be 0, where it is the head alone;
+    that of the `merge`, for heads that it has, too."""
+
+
+class WrongTaskControl(Section):
+    """`control.wrong-task.<merge>.labelled.<pair>`: merges of a small model that was fine-tuned on another task.
+
+    That is the next task of the config (for the last one, the first), with the same seed; all else is the task's own.
+    """
+
+    of: Annotated[tuple[Name, ...], Field(min_length=1)]
+    """Names under systems.merge whose methods have heads."""
+    heads: ClassVar[tuple[HeadName, ...]] = ("labelled",)
+    strength: ClassVar[tuple[str, ...]] = ("chosen",)
 
 
 class OtherSmallControl(MergeControl):
@@ -228,8 +257,21 @@ class ControlSystems(Section):
     """Every tensor's change with its entries in random order."""
     random: ChangeControl | None = None
     """Noise with the same norm as every tensor's change."""
+    wrong_task: WrongTaskControl | None = Field(default=None, alias="wrong-task")
+    """The change that the small model learnt on another task."""
     other_small: OtherSmallControl | None = Field(default=None, alias="other-small")
     """Small models that were never distilled from the large one."""
+
+
+class OracleSystem(Section):
+    """`oracle.<merge>.labelled.<large>`: merges of the fine-tuned large model itself into the pre-trained one.
+
+    What the merge would make of a small model that had learnt as much, through the same maps, strengths and head. It
+    costs more than the reference, so it is compared with nothing: it has no verdict and is never the best.
+    """
+
+    of: Annotated[tuple[Name, ...], Field(min_length=1)]
+    """Names under systems.merge whose methods have heads."""
 
 
 class Systems(Section):
@@ -246,4 +288,5 @@ class Systems(Section):
     multitask: MultitaskSystem | None = None
     merge: dict[Name, MergeSystem] = {}
     control: ControlSystems = ControlSystems()
+    oracle: OracleSystem | None = None
     warm_start: WarmStartSystem | None = Field(default=None, alias="warm-start")

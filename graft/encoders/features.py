@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, get_args
 
@@ -11,10 +11,11 @@ import torch
 from safetensors.torch import load_file, save_file
 
 from graft.encoders.inference import Batch, batches, pass_flops, run
-from graft.encoders.states import pool
+from graft.encoders.states import layer_states, pool
 from graft.flops.counts import encoder_flops
 from graft.io.progress import Report
 from graft.registry.options import Pooling
+from graft.registry.readouts import State
 from graft.registry.shapes import Shape
 from graft.tasks.tokens import TokenisedSplit
 
@@ -47,6 +48,18 @@ def embed(
             progress(done, total, "")
         flops += pass_flops(lambda t: encoder_flops(shape, t), split, max_tokens)
     return states, flops
+
+
+@torch.inference_mode()
+def layers_pooled(
+    model: BertModel, tokens: TokenisedSplit, max_tokens: int
+) -> Iterator[tuple[np.ndarray, dict[State, torch.Tensor]]]:
+    """Yield the rows of every batch of a split, and their states [b, w] at every layer in both poolings."""
+    layers = range(-1, len(model.encoder.layer))
+    for rows, batch in batches(tokens, max_tokens):
+        batch = {key: value.to(model.device) for key, value in batch.items()}
+        hidden, mask = layer_states(model, layers, batch), batch["attention_mask"]
+        yield rows, {State(k, p): pool(hidden[:, :, k], mask, p) for k in range(len(layers)) for p in POOLINGS}
 
 
 def last_states(model: BertModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:

@@ -37,12 +37,13 @@ class Frozen(nn.Module):
 def layer_states(model: BertModel, layers: Sequence[int], batch: Batch) -> Tensor:
     """Return the states [b, t, k, w] at the outputs of k layers, counted from 0, in the given order, without gradients.
 
-    The states of padding are meaningless. Layers after the last of them and the pooler do not run.
+    Layer -1 is the embeddings. The states of padding are meaningless. Layers after the last of them and the pooler do
+    not run.
     """
     # Not in inference mode, whose tensors cannot be saved for a backward pass.
     state = model.embeddings(input_ids=batch["input_ids"], token_type_ids=batch["token_type_ids"])
     bias = attention_bias(batch["attention_mask"], state.dtype)
-    found: dict[int, Tensor] = {}
+    found: dict[int, Tensor] = {-1: state}
     for number, layer in enumerate(model.encoder.layer[: max(layers) + 1]):
         state = layer(state, bias)
         if number in layers:

@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from graft.registry import readouts
 from graft.registry.alignments import EASY_RIDGE, PLANS
 from graft.registry.shapes import Shape
 
@@ -112,6 +113,21 @@ def ridge_flops(rows: int, features: int, outputs: int, sizes: int = 1, scored: 
     gram_and_cross = 2 * rows * features * (features + outputs)
     solutions = 2 * features**2 * outputs * (1 + sizes)
     return gram_and_cross + eigen_flops(features) + solutions + sizes * scored * linear_flops(features, outputs)
+
+
+def layers_probe_flops(shape: Shape, rows: int, outputs: int, sizes: Collection[float], scored: int) -> int:
+    """FLOPs of fitting and scoring every probe of `graft.registry.readouts`, without the pass that computes the states.
+
+    The products of a block of states are computed once for all of its parts, which are solved for each ridge size.
+    """
+    total = 0
+    for block in readouts.blocks(shape.layers):
+        width = len(block) * shape.width
+        total += 2 * rows * width * (width + outputs)
+        for part in readouts.parts(block):
+            width = len(block[part]) * shape.width
+            total += sum(solve_flops(width, outputs, size) + scored * linear_flops(width, outputs) for size in sizes)
+    return total
 
 
 def head_flops(head: str, small: Shape, large: Shape, outputs: int, rows: int, sizes: int, scored: int = 0) -> int:

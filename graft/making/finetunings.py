@@ -191,28 +191,35 @@ def taught(tuning: Tuning, report: Report) -> Tuned:
 
 
 def within_budget(tuning: Tuning, report: Report) -> Tuned:
-    """Make `fewshot`: train on as many rows as fit the training FLOPs of the merge that is best on `select`."""
-    others = tuning.grid.built_on(tuning.task, tuning.system, tuning.seed)
-    merges = {name: tuning.made(name, seed)[1] for name, seed in others}
+    """Make `fewshot`: train on as many rows as fit the training FLOPs of the merge that is best on `select`, the head
+    that it starts from included."""
+    others = dict(tuning.grid.built_on(tuning.task, tuning.system, tuning.seed))
+    folder, head = None, dict[str, int]()
+    if parent := tuning.system.parent:
+        folder, made = tuning.made(parent, others.pop(parent))
+        head = made["train_flops_parts"]
+    merges = {name: tuning.made(name, seed)[1] for name, seed in others.items()}
     best = max(merges, key=lambda name: merges[name]["select"]["value"])
     budget = sum(merges[best]["train_flops_parts"].values())
+    left = budget - sum(head.values())
     cost = PassCost.of_classifier(tuning.shape, tuning.row.outputs)
     longest = tuning.settings.max_tokens
     on_select = pass_flops(cost.forward, tuning.select.tokens, longest)
     order = np.random.default_rng(tuning.seed).permutation(len(tuning.train.labels))
     lengths = tuning.train.tokens.lengths(longest)[order]
     # More epochs if the budget exceeds what all of train takes.
-    epochs = max(tuning.system.settings.epochs, budget // (summed_flops(cost.step, lengths) + on_select))
+    epochs = max(tuning.system.settings.epochs, left // (summed_flops(cost.step, lengths) + on_select))
     # Fewer if choosing among them would take more than half of it.
-    epochs = max(1, min(epochs, budget // (2 * on_select)))
-    rows = np.sort(order[: rows_within(budget // epochs - on_select, lengths, cost.step)])
+    epochs = max(1, min(epochs, left // (2 * on_select)))
+    rows = np.sort(order[: rows_within(left // epochs - on_select, lengths, cost.step)])
     result = tuning.run(
-        tuning.start(),
+        load_classifier(folder) if folder else tuning.start(),
         report,
         train=replace(tuning.train, rows=rows),
         settings=tuning.settings.model_copy(update={"epochs": epochs}),
     )
-    return tuning.tuned(result, rows=len(rows), budget=budget, budget_of=best)
+    tuned = tuning.tuned(result, rows=len(rows), budget=budget, budget_of=best)
+    return replace(tuned, flops={**head, **tuned.flops})
 
 
 def few_steps(tuning: Tuning, report: Report) -> Tuned:

@@ -71,7 +71,7 @@ def bodies(inputs: PairInputs, merge: str, report: Report = silent) -> Bodies:
     between = Calibrate(inputs.task, pair, options.depth).fingerprint(grid), options, *place
 
     def made() -> Bodies:
-        merger, parts = methods.implementation(way.method)(), replace(inputs.parts(way), report=report)
+        merger, parts = methods.implementation(way.method)(), replace(inputs.parts(merge), report=report)
         state = merger.prepare(parts, remembered(_MAPS, between, 1, lambda: merger.fit_maps(parts)))
         # A body that is computed, not just added up, is kept; of others the one tried last, which is often chosen.
         costly = options.flops(inputs.small_shape, inputs.large_shape, 1).apply
@@ -98,7 +98,7 @@ def sweep(inputs: PairInputs, merge: str, report: Report) -> Swept:
     tokens = sum(int(batch["attention_mask"].sum()) for batch in inputs.texts(way))
     cost = way.options.flops(inputs.small_shape, inputs.large_shape, tokens)
     name = f"sweep.{merge}.{inputs.pair.name}/{inputs.task}/seed-{inputs.seed}"
-    inherited = inputs.system(inputs.finetuned, inputs.seed)[1]
+    inherited = inputs.tuned(merge)[1]
     if way.depth:
         inherited |= inputs.calibration_flops(way.depth)
     parts = {
@@ -120,7 +120,7 @@ def read_sweep(inputs: PairInputs, merge: str) -> Swept:
 
 def merge_with_head(inputs: PairInputs, system: System, out: Path, report: Report) -> Built:
     """Make a `weights` merge (or, without a method, the untouched large body) with a fitted head; strength and ridge
-    size are chosen together on `select`."""
+    size are chosen together on `select`, but a control may have its merge's strength."""
     settings, head = system.settings, system.head
     assert head is not None
     rows = inputs.fit_rows(settings.fit_rows)
@@ -138,6 +138,11 @@ def merge_with_head(inputs: PairInputs, system: System, out: Path, report: Repor
         for s in inputs.grid.merges[system.merge].options.grid(inputs.seed):
             if s != 0:
                 states[s] = swept.states[f"fit.{s}"], swept.states[f"select.{s}"]
+    said: dict[str, Any] = {"fit_rows": len(rows)}
+    if system.parent:
+        strength, parts = inputs.strength_of(system.parent)
+        states, flops = {strength: states[strength]}, parts | flops
+        said |= {"strength": strength, "strength_of": system.parent}
 
     known: dict[str, Any]
     if head == "labelled":
@@ -171,7 +176,7 @@ def merge_with_head(inputs: PairInputs, system: System, out: Path, report: Repor
     if swept and choice.chosen.strength != 0:
         body = swept.body(choice.chosen.strength)
     save_classifier(body, heads[choice.chosen], inputs.large_folder, inputs.row.labels, out)
-    return Built(choice, flops, {"fit_rows": len(rows)}, swept.diagnostics if swept else {})
+    return Built(choice, flops, said, swept.diagnostics if swept else {})
 
 
 def merge_with_own_head(inputs: PairInputs, system: System, out: Path, report: Report) -> Built:

@@ -72,6 +72,18 @@ class PairInputs:
         folder, made = self.finished(making(self.grid, self.task, name, seed))
         return folder / "model", made["train_flops_parts"]
 
+    def tuned(self, merge: str) -> tuple[Path, dict[str, int]]:
+        """As `system`: the fine-tuned small model that a merge carries over, which may be another task's."""
+        task = self.grid.tuned_on(self.task, merge)
+        folder, made = self.finished(making(self.grid, task, self.finetuned, self.seed))
+        return folder / "model", made["train_flops_parts"]
+
+    def strength_of(self, merge: str) -> tuple[float, dict[str, int]]:
+        """The strength that a finished merge chose, and the parts of its FLOPs."""
+        _, made = self.finished(making(self.grid, self.task, merge, self.seed))
+        chosen = (choice["chosen"] for choice in made["choices"] if choice["name"] == "strength")
+        return next(chosen, 0.0), made["train_flops_parts"]  # 0 alone is no choice
+
     def finished(self, step: Step) -> tuple[Path, dict[str, Any]]:
         """Folder of a finished step, and its manifest."""
         return runs.finished(self.grid, self.paths, step)
@@ -121,9 +133,9 @@ class PairInputs:
         assert isinstance(options, kind)
         return options
 
-    def parts(self, merge: Merge) -> Parts:
+    def parts(self, key: str) -> Parts:
         """Inputs of a merge, on the job's device: bodies, depth map, options and, if needed, moments and texts."""
-        moments = None
+        merge, moments = self.grid.merges[key], None
         name, layers = merge.options.depth, (self.small_shape.layers, self.large_shape.layers)
         if merge.depth:
             path, made = self.calibration(merge.depth)
@@ -133,7 +145,7 @@ class PairInputs:
         else:
             depth_map = depth.named(name, *layers, ())
         pretrained = load_encoder(self.small_folder).state_dict()
-        finetuned = split_classifier(load_classifier(self.system(self.finetuned, self.seed)[0]))[0]
+        finetuned = split_classifier(load_classifier(self.tuned(key)[0]))[0]
         parts = Parts(
             large=load_encoder(self.large_folder).state_dict(),
             small_finetuned=finetuned_with(merge.change, pretrained, finetuned, self.seed),

@@ -1,7 +1,7 @@
 """Load any system that `evaluate` can run: a classifier folder or a composite."""
 
 import functools
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 
 import torch
@@ -9,7 +9,7 @@ from torch import Tensor
 
 from graft.encoders.bert import load_classifier, load_encoder
 from graft.encoders.states import Frozen, pool
-from graft.flops.counts import linear_flops
+from graft.flops.counts import encoder_flops, linear_flops
 from graft.merging import predictors
 from graft.merging.classifier_heads.ridge import LinearMap
 from graft.merging.composite import manifest
@@ -25,6 +25,7 @@ from graft.merging.composite.trained import Trained
 from graft.merging.predictors import Predictor
 from graft.registry import methods
 from graft.registry.cuts import Cut
+from graft.registry.readouts import State
 from graft.registry.shapes import Shape
 
 
@@ -47,6 +48,22 @@ def _probe(composite: Composite, parts: tuple[str, ...]) -> Predictor:
     shapes = [Shape.of(folder) for folder in folders]
     head = composite.linear(manifest.HEAD, sum(shape.width for shape in shapes))
     return predictors.probe([load_encoder(folder) for folder in folders], shapes, composite.fields["pooling"], head)
+
+
+def _layers_probe(composite: Composite) -> Predictor:
+    """Pooled states of some layers of a frozen encoder, which runs no layer after these, and a linear head."""
+    folder, states = composite.part("encoder"), [State(*state) for state in composite.fields["states"]]
+    shape = Shape.of(folder)
+    head = composite.linear(manifest.HEAD, len(states) * shape.width)
+    frozen = Frozen(load_encoder(folder), [state.layer - 1 for state in states])
+    on_states = linear_flops(len(states) * shape.width, len(head.bias))
+
+    def answer(batch: Mapping[str, Tensor]) -> Tensor:
+        hidden, mask = frozen(batch), batch["attention_mask"]
+        return head(torch.cat([pool(hidden[:, :, k], mask, how) for k, (_, how) in enumerate(states)], dim=1))
+
+    deepest = max(state.layer for state in states)
+    return Predictor([frozen], answer, lambda tokens: encoder_flops(shape, tokens, deepest) + on_states, [head])
 
 
 def _stitch(composite: Composite) -> Predictor:
@@ -100,6 +117,7 @@ def _mixed(composite: Composite, mix: Callable[..., Tensor], parts: Iterable[str
 _LOADERS: dict[str, Callable[[Composite], Predictor]] = {
     "constant": lambda composite: predictors.constant(composite.fields["logits"]),
     "probe": functools.partial(_probe, parts=("encoder",)),
+    "layers_probe": _layers_probe,
     "concat_probe": functools.partial(_probe, parts=("small", "large")),
     "stitch": _stitch,
     "logit_ensemble": functools.partial(_mixed, mix=logit_ensemble.combine, parts=("small", "probe")),

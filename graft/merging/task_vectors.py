@@ -16,7 +16,7 @@ from graft.registry.methods import CHANGES
 def finetuned_with(
     change: str, pretrained: Mapping[str, Tensor], finetuned: Mapping[str, Tensor], seed: int | str
 ) -> Mapping[str, Tensor]:
-    """The fine-tuned small body with its change kept (`finetuned`) or replaced (`shuffled`, `random`).
+    """The fine-tuned small body with its change kept (`finetuned`, `wrong-task`) or replaced (`shuffled`, `random`).
 
     shuffled: the entries of every tensor's change are permuted. random: normal noise with the same norm. In embedding
     tables both are done row by row, so that the change stays with the tokens that fine-tuning saw. The random numbers
@@ -24,7 +24,7 @@ def finetuned_with(
     """
     if change not in CHANGES:
         raise ValueError(f"no change is called {change!r}; available: {', '.join(CHANGES)}")
-    if change == "finetuned":
+    if change in ("finetuned", "wrong-task"):
         return finetuned
     return {name: before + _unlike(change, finetuned[name] - before, name, seed) for name, before in pretrained.items()}
 

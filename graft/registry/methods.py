@@ -43,8 +43,8 @@ ROOMS = (
 KINDS = ("weights", "composite")
 ONE_SHAPE, GREEDY = "one shape", "greedy"
 HEADS = ("transplant", "label-free", "labelled")
-# The small model's change that is merged, or its control (graft.merging.task_vectors).
-CHANGES = ("finetuned", "shuffled", "random")
+# The small model's change that is merged, or its control (graft.merging.task_vectors); `wrong-task`: learnt on another.
+CHANGES = ("finetuned", "shuffled", "random", "wrong-task")
 # Inputs of methods; "layers": the large model's hidden states at the mapped layers, for all tokens of train and select.
 NEEDS = ("small_finetuned", "small_pretrained", "large", "moments", "texts", "layers", "probe.large", "probe.small")
 

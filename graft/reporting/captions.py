@@ -2,9 +2,9 @@
 
 _COST = (
     "Bars are intervals for new seeds and new examples; with seeds too few for one, hollow dots are the single seeds. "
-    "The grey steps are the Pareto front, the dashed line is the reference, a dotted line a system that costs nothing. "
-    "Of many systems only these are numbered: those on the front (bold), the fine-tuned ones, the merge that is best "
-    "on select, and the best control."
+    "The grey steps are the Pareto front, on which no oracle is; the dashed line is the reference, a dotted line a "
+    "system that costs nothing. Of many systems only these are numbered: those on the front (bold), the fine-tuned "
+    "ones, the merge that is best on select, and the best control."
 )
 # Heading and caption by figure, in the order of the report.
 FIGURES = {

@@ -10,6 +10,7 @@ import pandas as pd
 from graft.config.study import Study
 from graft.reporting.differences import Compared, finished_mean, ratios
 from graft.statistics.crossed import Crossed
+from graft.study.grid_systems import ORACLE
 
 COLUMNS = (
     *("task", "system", "kind", "label_use", "n_seeds", "metric", "mean", "ci_low", "ci_high"),
@@ -39,7 +40,8 @@ def comparison(
     table = table.where(table.notna(), None)
     for task in table["task"].unique():
         of_task = table["task"] == task
-        table.loc[of_task, "pareto"] = pareto_front(table.loc[of_task, "train_flops"], table.loc[of_task, "mean"])
+        means = table.loc[of_task, "mean"].where(table.loc[of_task, "kind"] != ORACLE, None)
+        table.loc[of_task, "pareto"] = pareto_front(table.loc[of_task, "train_flops"], means)
     return table
 
 

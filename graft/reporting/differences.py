@@ -12,7 +12,7 @@ from graft.registry.methods import KINDS
 from graft.statistics.crossed import Crossed, Difference, Estimate
 from graft.statistics.verdicts import DESCRIPTIVE, holm, verdict
 from graft.study.grid import Grid
-from graft.study.grid_systems import System
+from graft.study.grid_systems import ORACLE, System
 
 
 @dataclass(frozen=True)
@@ -52,7 +52,7 @@ def compared(runs: pd.DataFrame, grid: Grid, tasks: Mapping[str, Crossed]) -> li
         sample, margin = tasks.get(task), study.margin(task)
         names = list(dict.fromkeys(of_task["system"]))
         means = {name: sample.of_mean(name) if sample else None for name in names}
-        known = {name: mean.mean for name, mean in means.items() if mean}
+        known = {name: mean.mean for name, mean in means.items() if mean and grid.systems[name].kind != ORACLE}
         best = max(known, key=known.__getitem__, default=None)
         for name in names:
             system = grid.systems[name]
@@ -112,7 +112,7 @@ def _judged(rows: list[Compared], grid: Grid) -> list[Compared]:
 
     def in_family(row: Compared) -> bool:
         own = any(matches(row.system.name, pattern, grid.ending) for pattern in statistics.primary_family)
-        return own and row.system.name != row.others["reference"][0]
+        return own and row.system.kind != ORACLE and row.system.name != row.others["reference"][0]
 
     p_values = [row.to_reference.p_value if row.to_reference else None for row in rows]
     family = {i: p for i, (row, p) in enumerate(zip(rows, p_values, strict=True)) if p is not None and in_family(row)}
@@ -136,7 +136,7 @@ def _within_noise(sample: Crossed, name: str, best: str) -> bool:
 
 
 def _head_only(task: str, system: System, grid: Grid, runs: pd.DataFrame) -> str | None:
-    """The head-only control of a merge: the one with its head, or the best on `select` if the merge has no head."""
+    """The head-only control of a merge: the one fitted as its head, or the best on `select` if it has none."""
     if not system.merge:
         return None
     controls = [s for s in grid.systems.values() if s.kind == "control" and s.pair == system.pair and not s.merge]
@@ -145,7 +145,10 @@ def _head_only(task: str, system: System, grid: Grid, runs: pd.DataFrame) -> str
         controls = [s for s in grid.systems.values() if s.head == "labelled" and not s.merge]
         controls = [s for s in controls if pair_of(s, grid).large == pair_of(system, grid).large]
     if system.head:
-        return next((control.name for control in controls if control.head == system.head), None)
+        controls = [control for control in controls if control.head == system.head]
+        fit = system.settings.fit_rows, system.settings.ridge
+        alike = [control for control in controls if (control.settings.fit_rows, control.settings.ridge) == fit]
+        return next((control.name for control in [*alike, *controls]), None)
     of_task = runs[runs["task"] == task]
     groups = {control.name: of_task[of_task["system"] == control.name] for control in controls}
     known = {n: score for n, own in groups.items() if (score := finished_mean(own, "select_value")) is not None}

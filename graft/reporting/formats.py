@@ -6,6 +6,7 @@ import pandas as pd
 
 from graft.statistics.crossed import SEEDS_FOR_INTERVAL, SEEDS_FOR_TEST
 from graft.statistics.verdicts import DESCRIPTIVE
+from graft.study.grid_systems import ORACLE
 
 NOTHING = "–"
 # Cells that say nothing: a column of these alone is left out.
@@ -36,8 +37,8 @@ def records(table: pd.DataFrame) -> list[Row]:
 
 
 def best_rows(table: pd.DataFrame) -> set[int]:
-    """Positions of the rows with the highest mean: several if they tie, none if no run is done."""
-    means = [row["mean"] for row in records(table)]
+    """Positions of the rows with the highest mean, oracles apart: several if they tie, none if no run is done."""
+    means = [None if row["kind"] == ORACLE else row["mean"] for row in records(table)]
     known = [mean for mean in means if mean is not None]
     return {index for index, mean in enumerate(means) if known and mean == max(known)}
 
@@ -187,8 +188,8 @@ def caption(rows: list[Row], confidence: float) -> str:
     return (
         f"{rows[0]['metric']} on the report split: mean over {over}. {few}{' ' * bool(few)}1/1 runs cover all seeds. "
         "Δ: mean of the differences paired by seed to the reference (the fine-tuned large model), the fine-tuned small "
-        "model, and the same head on the untouched large model (the head that is best on select for a merge without a "
-        "choice of head). "
+        "model, and the same head, fitted alike, on the untouched large model (the head that is best on select for a "
+        "merge without a choice of head). "
         "Training FLOPs count all compute from the published checkpoints; inference FLOPs are per example of 128 "
         f"tokens. Pareto: no other system is both as good and as cheap to train. Bold: the best mean{underlined}. "
         "Constant: a run that predicts the same for every example."

@@ -96,12 +96,13 @@ def places(paths: Paths) -> list[tuple[str, str]]:
 def _merges_of(system: str, known: list[str]) -> list[str]:
     """The merges, among the `known` systems, that a control belongs to.
 
-    control.shuffled.<merge> belongs to merge.<merge>; control.other-small.<merge>.<head>.<model>-into-<large> to the
-    merges of the same method and head into the same large model.
+    control.shuffled.<merge>, at the same strength too, belongs to merge.<merge>;
+    control.other-small.<merge>.<head>.<model>-into-<large> to the merges of the same method and head into the same
+    large model.
     """
     for change in CHANGES:
         if system.startswith(prefix := f"control.{change}."):
-            return [f"merge.{system.removeprefix(prefix)}"]
+            return [f"merge.{system.removeprefix(prefix).replace('.same-strength.', '.')}"]
     if other := _OTHER_SMALL.fullmatch(system):
         start, end = f"merge.{other['merge']}.", f"-into-{other['large']}"
         return [name for name in known if name.startswith(start) and name.endswith(end)]

@@ -24,8 +24,8 @@ class Family:
 def families(grid: Grid, task: str) -> list[Family]:
     """The families of a task, in the grid's order; `majority`, which has no model to run, is in none.
 
-    Each composite system is its own family, since choices made on `select` (such as the cut of a stitch) may change
-    its architecture; its first run represents the others.
+    Each composite, and each probe of layers, is its own family, since choices made on `select` (such as the cut of a
+    stitch) may change its architecture; its first run represents the others.
     """
     runs: dict[Any, list[Run]] = {}
     for run in grid.runs:
@@ -43,7 +43,8 @@ def _kin(grid: Grid, task: str, system: System) -> tuple[Any, ...] | None:
     """Key shared by the systems of one family: kind of model, shape, tokenization; None for `majority`."""
     if system.program == "majority":
         return None
-    if system.program == "merge" and system.merge and methods.facts(system.method).kind == "composite":
+    composite = system.program == "merge" and system.merge and methods.facts(system.method).kind == "composite"
+    if composite or system.program == "probe_layers":
         return (system.name,)
     reads = grid.reads_as(system)
     texts = grid.study.tokenizer_of(reads), grid.max_tokens(task, reads)

@@ -13,7 +13,7 @@ from graft.io import files
 from graft.io.names import check_patterns, common_pair, system_named
 from graft.registry import methods
 from graft.registry.tasks import TaskRow
-from graft.study.grid_systems import MEMBER, TRIAL, System, merges_of, systems_of, trial_name
+from graft.study.grid_systems import MEMBER, ORACLE, TRIAL, System, merges_of, systems_of, trial_name
 
 ALL_SEEDS = "all"
 RUN = "<task>/<system>/seed-<n>"
@@ -45,9 +45,10 @@ class Grid:
         self.study = study
         self.fingerprints: dict[Any, str] = {}
         self.jobs: dict[Any, list[Any]] = {}
-        self.pairs = (*study.pairs, *study.control_pairs)
         self.merges = merges_of(study)
         self.systems = {system.name: system for system in systems_of(study, self.merges)}
+        oracles = dict.fromkeys(system.own_pair for system in self.systems.values() if system.kind == ORACLE)
+        self.pairs = (*study.pairs, *study.control_pairs, *oracles)
         every = [
             Run(task, system, seed)
             for task in study.tasks
@@ -116,7 +117,12 @@ class Grid:
             return tuple(seed for seed in seeds if self._members(task, system, seed))
         if system.program == "multitask":
             return min(map(self.study.seeds_of, self.study.tasks), key=len)
-        return seeds
+        return min(seeds, self.study.seeds_of(self.tuned_on(task, system.merge)), key=len)
+
+    def tuned_on(self, task: str, merge: str) -> str:
+        """The task on which the small model that a merge carries over was fine-tuned: the next one, if a wrong one."""
+        tasks, wrong = [*self.study.tasks], merge and self.merges[merge].change == "wrong-task"
+        return tasks[(tasks.index(task) + 1) % len(tasks)] if wrong else task
 
     def _members(self, task: str, system: System, seed: int) -> tuple[int, ...]:
         """Seeds of the fine-tuned models in an ensemble; () if it would share a member with another or lack one."""
@@ -125,7 +131,7 @@ class Grid:
         return found if at % size == 0 and len(found) == size else ()
 
     def built_on(self, task: str, system: System, seed: int | str) -> list[tuple[str, int | str]]:
-        """Finished systems, with their seeds, that a fine-tuning or an ensemble builds on.
+        """Finished systems, with their seeds, that a fine-tuning or an ensemble builds on; its start is last.
 
         Raises ValueError for a few-shot system on a task without a merge to take its FLOPs budget from.
         """
@@ -137,7 +143,7 @@ class Grid:
             if not found:
                 left = f"no merge into {system.model} is left on {task}"
                 raise ValueError(f"systems.fewshot: {left}; exclude {task}/{system.name}/* too, or keep one")
-            return found
+            return found + [(system.parent, ALL_SEEDS)] * bool(system.parent)
         return [(system.parent, seed if self.systems[system.parent].seeded else ALL_SEEDS)] if system.parent else []
 
     def merged(self, task: str, system: System, seed: int | str) -> list[tuple[str, str, int]]:
@@ -173,8 +179,8 @@ class Grid:
 
     @functools.cache  # noqa: B019
     def has_sweep(self, merge: str) -> bool:
-        """Whether several heads share a merge's bodies, run by a separate step; a single head runs its own."""
-        return len({s.head for s in self.systems.values() if s.merge == merge and s.head}) > 1
+        """Whether several systems of a pair share a merge's bodies, run by a separate step; one alone runs its own."""
+        return len({(s.head, bool(s.parent)) for s in self.systems.values() if s.merge == merge and s.head}) > 1
 
     @functools.cache  # noqa: B019
     def calibration_text(self) -> dict[str, str]:

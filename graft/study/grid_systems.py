@@ -9,6 +9,7 @@ from typing import Any
 from graft.config.models import FineTuning, Pair
 from graft.config.study import Study
 from graft.config.systems import (
+    HeadOnlyControl,
     MemberSystem,
     MergeSystem,
     OneShapeMerge,
@@ -22,6 +23,8 @@ from graft.registry import methods
 
 # Kinds of systems without runs: they only try hyperparameters, or go into soups.
 TRIAL, MEMBER = "trial", "member"
+# What could be had at best, which no system is held against.
+ORACLE = "oracle"
 
 
 @dataclass(frozen=True)
@@ -30,8 +33,8 @@ class System:
 
     `program`: how it is made, a key of `steps.making.MAKERS`. `seeded`: one run per seed; otherwise one run
     (`seed-all`) stands for all. `merge`: key under `systems.merge`; `settings`: that entry, or the system's own
-    section. `parent`: the system whose model a fine-tuning starts from, or whose outputs it learns; `steps`: number of
-    training steps, if not given by epochs.
+    section. `parent`: the system whose model a fine-tuning starts from, or whose outputs it learns, or whose strength a
+    control has; `steps`: number of training steps, if not given by epochs.
     """
 
     name: str
@@ -58,11 +61,13 @@ class System:
 
 @dataclass(frozen=True)
 class Merge:
-    """One way of merging in a study: a method, its settings, and the kind of change it merges."""
+    """One way of merging in a study: a method, its settings, the kind of change it merges, and who chooses strengths:
+    itself (`chosen`) or, for a control, its `merge`."""
 
     method: str
     settings: MergeSystem
     change: str = "finetuned"
+    strength: tuple[str, ...] = ("chosen",)
 
     # Cached, since Snakemake needs them for every job.
     @functools.cached_property
@@ -88,28 +93,37 @@ def systems_of(study: Study, merges: dict[str, Merge]) -> list[System]:
         found.append(System("majority", "baseline", "train", "majority", False))
     if spec.probe is not None:
         found += [
-            System(f"probe.{pooling}.{m}", "probe", "train", "probe", False, model=m, pooling=pooling)
+            System(f"probe.{pooling}.{m}", "probe", "train", program, False, model=m, pooling=pooling)
             for m in models
             for pooling in spec.probe.pooling
+            for program in ["probe_layers" if pooling == "layers" else "probe"]
         ]
     found += _rivals(study)
     for pair in study.pairs:
-        for name, merge in merges.items():
-            found += _merged(name, merge, pair)
-        control = spec.control.head_only
-        for head in control.heads if control else ():
-            found.append(
-                System(
-                    f"control.head-only.{head}.{pair.name}",
-                    "control",
-                    "train" if head == "labelled" else "select",
-                    "merge",
-                    head != "labelled",  # the labelled head does not use the fine-tuned small model
-                    pair=pair,
-                    head=head,
-                    settings=control,
-                )
+        merged = [system for name, merge in merges.items() for system in _merged(name, merge, pair)]
+        known = {system.name for system in merged}
+        # A control may have heads that its merge lacks, which so has no strength for them.
+        merged = [system for system in merged if not system.parent or system.parent in known]
+        found += merged
+        if spec.control.head_only:
+            found += _heads_alone(spec.control.head_only, pair, merged)
+    for large in dict.fromkeys(pair.large for pair in study.pairs if spec.oracle):
+        own = Pair(large=large, small=large)
+        found += [
+            System(
+                f"oracle.{name}.labelled.{large}",
+                ORACLE,
+                "train",
+                "merge",
+                True,
+                pair=own,
+                merge=name,
+                method=merges[name].method,
+                head="labelled",
+                settings=merges[name].settings,
             )
+            for name in dict.fromkeys(spec.oracle.of if spec.oracle else ())
+        ]
     if other := spec.control.other_small:
         for pair in study.control_pairs:
             for name in dict.fromkeys(other.of):
@@ -128,17 +142,43 @@ def systems_of(study: Study, merges: dict[str, Merge]) -> list[System]:
     return found
 
 
+def _heads_alone(control: HeadOnlyControl, pair: Pair, merged: list[System]) -> list[System]:
+    """The heads on the untouched large model: as the control says, and fitted as the pair's merges fit theirs."""
+    own = [(head, control.fit_rows, control.ridge) for head in control.heads]
+    others = [(system.head or "labelled", system.settings.fit_rows, system.settings.ridge) for system in merged]
+    found = []
+    for head, rows, ridge in dict.fromkeys([*own, *(fit for fit in others if fit[0] in control.heads)]):
+        words = ["control.head-only", head]
+        words += [f"rows-{rows}"] if rows != control.fit_rows else []
+        words += ["-".join(["ridge", *(f"{size:g}".replace("+", "") for size in ridge)])] * (ridge != control.ridge)
+        found.append(
+            System(
+                ".".join([*words, pair.name]),
+                "control",
+                "train" if head == "labelled" else "select",
+                "merge",
+                head != "labelled",  # the labelled head does not use the fine-tuned small model
+                pair=pair,
+                head=head,
+                settings=control.model_copy(update={"fit_rows": rows, "ridge": ridge}),
+            )
+        )
+    return found
+
+
 def _rivals(study: Study) -> list[System]:
     """Baselines that merges are compared with: other ways to fine-tune, and ensembles."""
     spec, tuned = study.systems, partial(System, kind="finetune", label_use="train", seeded=True)
     found = []
-    for large in dict.fromkeys(pair.large for pair in study.pairs):
-        own = {"lora": spec.lora, "fewshot": spec.fewshot, "ensemble": spec.ensemble}
-        found += [
-            tuned(f"{name}.{large}", program=name if name != "lora" else "finetune", model=large, settings=settings)
-            for name, settings in own.items()
-            if settings
-        ]
+    for large, pair in {pair.large: pair for pair in reversed(study.pairs)}.items():
+        parents = {"new": "", "closed-form": f"control.head-only.labelled.{pair.name}"}
+        if spec.lora:
+            found.append(tuned(f"lora.{large}", program="finetune", model=large, settings=spec.lora))
+        for start in spec.fewshot.starts if spec.fewshot else ():
+            name = f"fewshot.{large}" if start == "new" else f"fewshot.{start}.{large}"
+            found.append(tuned(name, program="fewshot", model=large, settings=spec.fewshot, parent=parents[start]))
+        if spec.ensemble:
+            found.append(tuned(f"ensemble.{large}", program="ensemble", model=large, settings=spec.ensemble))
     for pair in study.pairs:
         taught = {
             f"distil.{pair.small}-from-{pair.large}": (spec.distil, pair.small, pair.large),
@@ -217,17 +257,17 @@ def trial_name(model: str, tried: FineTuning) -> str:
 
 
 def merges_of(study: Study) -> dict[str, Merge]:
-    """All merges by key: those under systems.merge, then `shuffled.<key>` and `random.<key>` of the controls."""
+    """All merges by key: those under systems.merge, then `<change>.<key>` of each control with another change."""
     found = {name: Merge(merge.method or name, merge) for name, merge in study.systems.merge.items()}
     own = dict(found)
-    for change in ("shuffled", "random"):
-        control = getattr(study.systems.control, change)
+    for change in methods.CHANGES[1:]:
+        control = getattr(study.systems.control, change.replace("-", "_"))
         for name in control.of if control else ():
             settings = own[name].settings
             settings = settings.model_copy(update={"heads": control.heads or settings.heads})
             if f"{change}.{name}" in found:
                 raise ValueError(f"systems.merge.{change}.{name}: the control of {name} has this name; take another")
-            found[f"{change}.{name}"] = Merge(own[name].method, settings, change)
+            found[f"{change}.{name}"] = Merge(own[name].method, settings, change, control.strength)
     return found
 
 
@@ -237,7 +277,7 @@ def _merged(name: str, merge: Merge, pair: Pair, other: OtherSmallControl | None
     prefix = "control.other-small" if other else "merge" if merge.change == "finetuned" else "control"
     return [
         System(
-            ".".join(part for part in (prefix, name, head, pair.name) if part),
+            ".".join(part for part in (prefix, name, head, "same-strength" * (by == "merge"), pair.name) if part),
             facts.kind if prefix == "merge" else "control",
             "train" if head == "labelled" else facts.label_use,
             "merge",
@@ -247,7 +287,9 @@ def _merged(name: str, merge: Merge, pair: Pair, other: OtherSmallControl | None
             method=facts.name,
             head=head,
             settings=merge.settings,
+            parent=f"merge.{name.removeprefix(f'{merge.change}.')}.{head}.{pair.name}" if by == "merge" else "",
         )
+        for by in merge.strength
         for head in (other and other.heads) or merge.settings.heads or facts.heads or ("",)
     ]
 

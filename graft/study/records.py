@@ -138,7 +138,7 @@ class RunRecord(Part):
     study: str
     task: str
     system: str
-    kind: Literal["finetune", "probe", "baseline", "weights", "composite", "soup", "multitask", "control"]
+    kind: Literal["finetune", "probe", "baseline", "weights", "composite", "soup", "multitask", "control", "oracle"]
     seed: int | Literal["all"]
     """`all`: this run stands for every seed."""
     label_use: Literal["none", "select", "train"]

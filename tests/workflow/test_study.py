@@ -1,5 +1,6 @@
 """A whole study, run once; what it must leave behind, and what it must not do again."""
 
+import itertools
 import json
 import re
 import shutil
@@ -54,7 +55,9 @@ def finished(pico_glue, pico_models, pico_others, tmp_path_factory):
         "ladder": {"epochs": 1},
         "calm": {"probe": "cls"},
     }
-    values["systems"] |= {name: {} for name in ("lora", "distil", "weak-to-strong", "fewshot", "ensemble")}
+    values["systems"] |= {name: {} for name in ("lora", "distil", "weak-to-strong", "ensemble")}
+    values["systems"] |= {"fewshot": {"starts": ["new", "closed-form"]}, "oracle": {"of": ["theseus"]}}
+    values["systems"]["control"]["wrong-task"] = {"of": ["theseus"]}
     values |= {"cost": {"texts": 16, "rounds": 2}, "keep": ["*"]}
     values["models"]["small"]["finetune"]["rte"]["grid"] = {"learning_rate": [1e-4, 3e-3], "seeds": 2}
     values["systems"]["warm-start"] = {"merge": "spacewise", "steps": [3, 20], "rates": [1.0, 3.0]}
@@ -68,7 +71,7 @@ def finished(pico_glue, pico_models, pico_others, tmp_path_factory):
 def test_every_cell_of_the_comparison_is_filled(finished):
     results, _, _ = finished
     table = pd.read_csv(results / "tables" / "comparison.csv")
-    assert table.groupby("task").size().to_dict() == {"rte": 41, "sst2": 2, "stsb": 23}
+    assert table.groupby("task").size().to_dict() == {"rte": 48, "sst2": 2, "stsb": 24}
     for column in ("mean", "train_flops", "train_flops_ratio", "inference_flops", "parameters", "delta_vs_reference"):
         assert table[column].notna().all(), column
     assert (table["n_missing"] == 0).all() and (table["n_failed"] == 0).all()
@@ -103,7 +106,7 @@ def test_snakemakes_own_report_holds_tables_and_figures_with_captions(finished):
 
 def test_the_tables_numbers_can_be_made_again_from_the_predictions(finished):
     results, _, _ = finished
-    assert check(results) == 66
+    assert check(results) == 74
 
 
 def test_hyperparameters_are_chosen_by_trials_on_select_and_their_cost_is_counted(finished):
@@ -203,7 +206,12 @@ def test_the_planned_flops_are_those_that_the_runs_record(finished, tmp_path, mo
         passes = run["cost"]["inference_flops_real"] * run["metrics"][run["primary_metric"]]["n"]
         # Which cut of a stitch is chosen, and so what runs, is not known before.
         close = 0.5 if "merge.stitch." in run["system"] else 0.01
-        assert planned[f"evaluate/{path.parent.relative_to(results / 'runs')}"] == pytest.approx(passes, rel=close)
+        known = planned[f"evaluate/{path.parent.relative_to(results / 'runs')}"]
+        if run["system"].startswith("probe.layers."):
+            # How many layers run is not known either: at most all.
+            assert 0 < passes <= known
+        else:
+            assert known == pytest.approx(passes, rel=close)
     trained = json.loads((results / "models" / "undistilled" / "manifest.json").read_text())["pretraining_flops"]
     assert planned["pretrain.undistilled"] == pytest.approx(trained, rel=0.1)
     # A head's share of the embedding, which is computed once for all of them.
@@ -226,7 +234,7 @@ def test_every_step_has_left_its_log_and_its_output_where_it_is_looked_for(finis
 def test_every_system_with_a_model_has_its_costs_and_one_architecture_one_measurement(finished):
     results, _, _ = finished
     table = pd.read_csv(results / "tables" / "cost.csv").set_index(["task", "system"])
-    assert table.groupby("task").size().to_dict() == {"rte": 41, "sst2": 2, "stsb": 23}
+    assert table.groupby("task").size().to_dict() == {"rte": 48, "sst2": 2, "stsb": 24}
     running = table.drop(("rte", "majority"))
     for column in ("latency_p50_seconds", "examples_per_second", "inference_peak_memory_bytes", "wall_seconds"):
         assert (running[column] > 0).all(), column
@@ -410,11 +418,11 @@ def test_the_command_line_shows_the_study(finished, command, shown):
 def test_few_shots_spend_no_more_than_the_merge_that_is_best_on_select(finished):
     results, _, _ = finished
     table = pd.read_csv(results / "tables" / "comparison.csv")
-    for task in ("rte", "stsb"):
+    for task, system in itertools.product(("rte", "stsb"), ("fewshot.large", "fewshot.closed-form.large")):
         names = table.loc[(table["task"] == task) & table["kind"].isin(["weights", "composite"]), "system"]
         merges = [record(results, task, name, 0 if "pretrained" not in name else "all") for name in names]
         best = max(merges, key=lambda run: run["select"]["value"])
-        run = record(results, task, "fewshot.large", 0)
+        run = record(results, task, system, 0)
         settings, spent = run["hyperparameters"], run["cost"]["train_flops"]
         assert settings["budget"] == sum(best["cost"]["train_flops_parts"].values())
         # One row more would pass it, or one pass more over all of them; padding aside.

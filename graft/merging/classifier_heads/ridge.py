@@ -6,6 +6,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
+from graft.merging.alignment.affine import ridge_map
+
 # A unit whose LayerNorm gain decayed to almost 0 still varies, by 1e-32 in MiniLM. Its weight would be correspondingly
 # large, so that rounding errors of the states, or a gradient through that weight, would swamp all others.
 DEAD = 1e-6
@@ -38,10 +40,9 @@ def fit(features: Tensor, targets: Tensor, sizes: Iterable[float]) -> dict[float
             "numbers of rows, at least 2"
         )
     features, targets = features.double(), targets.double()
-    if not (torch.isfinite(features).all() and torch.isfinite(targets).all()):
-        raise ValueError("ridge: features and targets must be finite; a model before this step diverged")
+    _check_finite(features, targets)
     mean, target_mean = features.mean(0), targets.mean(0)
-    deviation, varies = _deviation(features, mean)
+    deviation, varies = _deviation(features.std(0, correction=0), mean)
     standard = (features - mean) / deviation * varies  # [n, w]
     values, vectors = torch.linalg.eigh(standard.T @ standard)
     projected = vectors.T @ (standard.T @ (targets - target_mean))  # [w, c]
@@ -57,8 +58,43 @@ def fit(features: Tensor, targets: Tensor, sizes: Iterable[float]) -> dict[float
     return maps
 
 
-def _deviation(features: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
+class Moments:
+    """Sums over the rows of features and targets, added in batches, from which `maps` follow without the rows."""
+
+    def __init__(self) -> None:
+        self.rows = 0
+
+    def add(self, features: Tensor, targets: Tensor) -> None:
+        """Add features [b, w] and targets [b, c]; raises ValueError if a value is not finite."""
+        joined = torch.cat([features.double(), targets.double()], dim=1)
+        _check_finite(joined)
+        if not self.rows:
+            # Sums of differences to a typical row lose no digits where a mean is large beside the deviation.
+            self.width, self.origin = features.shape[1], joined.mean(0)
+            self.total, self.products = torch.zeros_like(self.origin), joined.new_zeros(self.width, joined.shape[1])
+        joined -= self.origin
+        self.rows += len(joined)
+        self.total += joined.sum(0)
+        self.products += joined[:, : self.width].T @ joined
+
+    def maps(self, columns: slice, sizes: Iterable[float]) -> dict[float, LinearMap]:
+        """As `fit`, from some columns of the features, one Cholesky factorisation per size (`ridge_map`)."""
+        offset = self.total / self.rows  # of the means from the origin
+        mean, target_mean = (self.origin + offset).split([self.width, len(offset) - self.width])
+        mean, centred = mean[columns], self.products[columns] - torch.outer(self.total[: self.width][columns], offset)
+        gram, cross = centred[:, : self.width][:, columns], centred[:, self.width :]
+        _, varies = _deviation((gram.diagonal().clamp(min=0) / self.rows).sqrt(), mean)
+        gram, cross = gram * varies * varies[:, None], cross * varies[:, None]
+        weights = {size: ridge_map(gram, cross, self.rows, size).T for size in sizes}
+        return {size: LinearMap(weight, target_mean - weight @ mean) for size, weight in weights.items()}
+
+
+def _check_finite(*tensors: Tensor) -> None:
+    if not all(torch.isfinite(tensor).all() for tensor in tensors):
+        raise ValueError("ridge: features and targets must be finite; a model before this step diverged")
+
+
+def _deviation(deviation: Tensor, mean: Tensor) -> tuple[Tensor, Tensor]:
     """Standard deviation [w] (1 where a feature is constant or dead) and whether the feature varies [w]."""
-    deviation = features.std(0, correction=0)
     varies = (deviation > 1e-12 * mean.abs()) & (deviation > DEAD * deviation.max())
     return torch.where(varies, deviation, torch.ones_like(deviation)), varies

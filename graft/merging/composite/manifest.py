@@ -26,6 +26,7 @@ PART_FILES = ("model.safetensors", "config.json", FILE, HEAD, JOINT, TRAINED)
 KINDS: Mapping[str, tuple[set[str] | None, set[str], set[str]]] = {
     "constant": (set(), {"logits"}, set()),
     "probe": ({"encoder"}, {"pooling"}, {HEAD}),
+    "layers_probe": ({"encoder"}, {"states"}, {HEAD}),
     "concat_probe": ({"small", "large"}, {"pooling"}, {HEAD}),
     "stitch": ({"first", "second"}, {"cut", "pooling"}, {HEAD, JOINT}),
     "logit_ensemble": ({"small", "probe"}, {"beta", "scales"}, set()),

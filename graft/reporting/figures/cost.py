@@ -17,6 +17,7 @@ from graft.reporting.figures import labels
 from graft.reporting.figures.labels import Page, around
 from graft.reporting.figures.source import Source
 from graft.reporting.figures.style import KINDS, MARKER, REFERENCE, WIDTH, marks, name_task, numbers, seed_marks, styled
+from graft.study.grid_systems import ORACLE
 
 COLUMNS = (
     *("task", "number", "system", "kind", "metric", "cost", "mean", "low", "high", "dots"),
@@ -39,7 +40,8 @@ def data(source: Source, cost: str) -> pd.DataFrame:
     found = []
     for task in dict.fromkeys(row["task"] for row in rows):
         own = [row for row in rows if row["task"] == task]
-        front = pareto_front(pd.Series([row[cost] for row in own]), pd.Series([row["mean"] for row in own]))
+        costs = pd.Series([None if row["kind"] == ORACLE else row[cost] for row in own], dtype=object)
+        front = pareto_front(costs, pd.Series([row["mean"] for row in own]))
         controls = [row["mean"] for row in own if row["kind"] in ("control", "baseline")]
         for number, (row, pareto) in enumerate(zip(own, front, strict=True), start=1):
             control = row["kind"] in ("control", "baseline") and row["mean"] == max(controls)

@@ -14,6 +14,7 @@ from graft.reporting.figures.source import Source
 from graft.reporting.figures.style import LINES, styled
 from graft.reporting.runs import finished_runs
 from graft.study import records
+from graft.study.grid_systems import ORACLE
 
 COLUMNS = ("task", "merge", "head", "system", "metric", "seed", "strength", "score", "chosen")
 _HEADLESS = "no choice of head"
@@ -32,7 +33,7 @@ def data(source: Source) -> pd.DataFrame:
             for tried in choice.searched:
                 if tried.score is not None:
                     best[tried.value] = max(tried.score, best.get(tried.value, tried.score))
-            prefix = "other-small." if name.startswith("control.other-small.") else ""
+            prefix = "other-small." if name.startswith("control.other-small.") else "oracle." * (system.kind == ORACLE)
             pair = pair_of(system, source.grid)
             suffix = "" if pair in source.grid.study.pairs[:1] else f".{pair.small}"
             own = (task, f"{prefix}{system.merge}{suffix}", system.head or _HEADLESS, name, choice.metric, seed)

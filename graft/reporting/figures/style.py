@@ -19,6 +19,7 @@ KINDS = {
     "soup": ("P", "#0072B2", "soup over seeds"),
     "multitask": ("h", "#F0E442", "shared encoder"),
     "control": ("v", "#CC79A7", "control"),
+    "oracle": ("*", "#999999", "oracle"),
     "probe": ("s", "#56B4E9", "probe"),
     "baseline": ("X", "#E69F00", "baseline"),
 }

@@ -10,7 +10,8 @@ class FewshotModel(Tuning):
     rule = "fewshot_model"
 
     def loads(self, grid: Grid) -> list[Making]:
-        return []  # what the merges cost, and how they scored, stands in their build.json
+        # What the merges cost, and how they scored, stands in their build.json.
+        return [made for made in self.others(grid) if made.system == self.spec(grid).parent]
 
     def others(self, grid: Grid) -> list[Making]:
         return [MergeModels(self.task, *other) for other in grid.built_on(self.task, self.spec(grid), self.seed)]

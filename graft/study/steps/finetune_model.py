@@ -56,8 +56,8 @@ class Tuning(Making):
         if spec.settings is None:
             return own
         inputs = [other.fingerprint(grid) for other in self.others(grid)]
-        # A warm start's merge and head are among `others`; each number of optimizer steps is a separate system.
-        settings = spec.settings.model_dump(exclude={"merge", "head", "steps"})
+        # What it starts from is among `others`; each number of optimizer steps is a separate system.
+        settings = spec.settings.model_dump(exclude={"merge", "head", "steps", "starts"})
         recipe = _LORA_RECIPE if isinstance(spec.settings, LoraSystem) else self.recipe
         return hash_of(type(spec.settings).__name__, settings, spec.steps or None, own, *inputs, recipe=recipe)
 

@@ -8,6 +8,7 @@ from graft.study.steps.majority import Majority
 from graft.study.steps.merge_models import MergeModels
 from graft.study.steps.multitask_models import MultitaskModels
 from graft.study.steps.probe import Probe
+from graft.study.steps.probe_layers import ProbeLayers
 from graft.study.steps.soup_models import SoupModels
 from graft.study.steps.step import Making
 from graft.study.steps.warm_start import WarmStart
@@ -22,6 +23,7 @@ MAKERS: dict[str, type[Making]] = {
     "soup": SoupModels,
     "multitask": MultitaskModels,
     "probe": Probe,
+    "probe_layers": ProbeLayers,
     "majority": Majority,
 }
 

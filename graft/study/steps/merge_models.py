@@ -28,7 +28,7 @@ from graft.study.steps.passes import (
 )
 from graft.study.steps.probe import Probe
 from graft.study.steps.step import INFERENCE, Making, Step, Work, hash_of
-from graft.study.steps.sweep import Sweep, maps_of, moments, moved, parts
+from graft.study.steps.sweep import Sweep, job_of, maps_of, moments, moved, parts
 from graft.study.steps.tokenize_task import tokens
 
 _RECIPE = 5
@@ -39,7 +39,7 @@ class MergeModels(Making):
     work_kind = "merging"
 
     def job(self, grid: Grid) -> Job:
-        return Job.of("make_systems", vars(self))
+        return job_of(grid, self.task, self.spec(grid).merge, self.seed)
 
     def shares(self, grid: Grid) -> object:
         spec = self.spec(grid)
@@ -62,29 +62,39 @@ class MergeModels(Making):
         composite = spec.merge and methods.facts(spec.method).kind == "composite"
         return self.loads(grid) if composite else []
 
+    def loads(self, grid: Grid) -> list[Making]:
+        # The strength of another merge stands in its build.json.
+        return [made for made in super().loads(grid) if made not in self.parent(grid)]
+
+    def parent(self, grid: Grid) -> list[Making]:
+        """The merge whose strength it has."""
+        parent = self.spec(grid).parent
+        return [MergeModels(self.task, parent, self.seed)] if parent else []
+
     def inputs(self, grid: Grid) -> list[Step]:
         spec = self.spec(grid)
         found = [*parts(grid, self.task, spec.own_pair.name), tokens(grid, self.task, spec.own_pair.small)]
         if spec.seeded:
-            found.append(FinetuneModel(self.task, f"finetune.{spec.own_pair.small}", self.seed))
+            tuned_on = grid.tuned_on(self.task, spec.merge)
+            found.append(FinetuneModel(tuned_on, f"finetune.{spec.own_pair.small}", self.seed))
         if sweep := self.sweep(grid):
             found += [sweep] if grid.has_sweep(spec.merge) else []
         if spec.merge:
             found += moments(grid, self.task, spec.own_pair.name, spec.merge)
-        return [*found, *self.layers(grid), *self.probes(grid)]
+        return [*found, *self.layers(grid), *self.probes(grid), *self.parent(grid)]
 
     def hashed(self, grid: Grid) -> str:
         spec, sweep = self.spec(grid), self.sweep(grid)
         inputs = [grid.row(self.task).primary_metric, EmbedTask(self.task, spec.own_pair.large).fingerprint(grid)]
         if spec.seeded:
-            inputs.append(plain(grid, self.task, spec.own_pair.small, self.seed))
+            inputs.append(plain(grid, grid.tuned_on(self.task, spec.merge), spec.own_pair.small, self.seed))
         if sweep:
             inputs.append(sweep.fingerprint(grid))
         if spec.merge and not spec.seeded:
             inputs.append(weights(grid, spec.own_pair.small).fingerprint(grid))
         if spec.merge and not spec.head and "texts" in methods.facts(spec.method).needs:
             inputs += grid.calibration_text().values()
-        inputs += [step.fingerprint(grid) for step in (*self.layers(grid), *self.probes(grid))]
+        inputs += [step.fingerprint(grid) for step in (*self.layers(grid), *self.probes(grid), *self.parent(grid))]
         own = [spec.method or None, spec.head or None, effective(spec)]
         return hash_of("merge", *own, *inputs, grid.study.launch.of_inference(), recipe=_RECIPE)
 
@@ -127,7 +137,7 @@ class MergeModels(Making):
             outputs=grid.row(self.task).outputs,
             ridges=len(spec.settings.ridge),
             **_padded(sizes, self.task, pair.name),
-            fit=padded_lengths(fit_lengths(sizes, self.task, pair.name, spec.merge)),
+            fit=padded_lengths(fit_lengths(sizes, self.task, pair.name, spec.settings.fit_rows)),
             texts=texts,
             finetuning=(passes * epoch(sizes, self.task, pair.small)[0], passes * choice),
         )
@@ -135,12 +145,12 @@ class MergeModels(Making):
     def _head(self, sizes: Sizes) -> Iterator[Work]:
         spec, outputs = self.spec(sizes.grid), sizes.grid.row(self.task).outputs
         small, large = sizes.shapes(spec.own_pair.name)
-        fit = fit_lengths(sizes, self.task, spec.own_pair.name, spec.merge)
+        fit = fit_lengths(sizes, self.task, spec.own_pair.name, spec.settings.fit_rows)
         if spec.head != "labelled":
             yield Work(f"{self.name}/small-on-fit", encoder_flops(small, fit))
         ridge, select = len(spec.settings.ridge), len(sizes.task(self.task).tokens["select"])
         one = count.head_flops(spec.head, small, large, outputs, len(fit), ridge, scored=select)
-        bodies = 1 + (moved(sizes, spec.merge, self.seed) if spec.merge else 0)
+        bodies = 1 + (moved(sizes, spec.merge, self.seed) if spec.merge and not spec.parent else 0)
         yield Work(f"{self.name}/head", bodies * one, "closed form")
 
     def bytes(self, sizes: Sizes) -> int:

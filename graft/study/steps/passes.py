@@ -62,11 +62,7 @@ def _classifier(sizes: Sizes, task: str, model: str, adapters: LoraSystem | None
 
 
 @functools.cache  # the same for every seed
-def fit_lengths(sizes: Sizes, task: str, pair: str, merge: str | None) -> np.ndarray:
-    """Tokens of the train rows on which the heads of a merge, or of the head-only control, are fitted."""
-    study = sizes.grid.study
-    settings = sizes.grid.merges[merge].settings if merge else study.systems.control.head_only
-    assert settings is not None
+def fit_lengths(sizes: Sizes, task: str, pair: str, rows: int) -> np.ndarray:
+    """Tokens of the train rows on which heads are fitted."""
     lengths = sizes.lengths(task, "train", sizes.grid.pair(pair).large)
-    rows = min(settings.fit_rows, len(lengths))
-    return np.random.default_rng(0).choice(lengths, rows, replace=False)
+    return np.random.default_rng(0).choice(lengths, min(rows, len(lengths)), replace=False)

@@ -27,12 +27,12 @@ class Probe(Making):
     def inputs(self, grid: Grid) -> list[Step]:
         return [weights(grid, self.spec(grid).model), self.states(grid)]
 
-    def _ridge(self, grid: Grid) -> tuple[float, ...]:
+    def ridge(self, grid: Grid) -> tuple[float, ...]:
         probe = grid.study.systems.probe
         return tuple(probe.ridge) if probe else ()
 
     def hashed(self, grid: Grid) -> str:
-        ridge, primary = self._ridge(grid), grid.row(self.task).primary_metric
+        ridge, primary = self.ridge(grid), grid.row(self.task).primary_metric
         states = self.states(grid).fingerprint(grid)
         return hash_of("probe", states, self.spec(grid).pooling, ridge, primary, recipe=_RECIPE)
 
@@ -43,5 +43,5 @@ class Probe(Making):
         grid = sizes.grid
         width, outputs = sizes.shape(self.spec(grid).model).width, grid.row(self.task).outputs
         train, select = (len(sizes.task(self.task).tokens[split]) for split in ("train", "select"))
-        flops = count.ridge_flops(train, width, outputs, len(self._ridge(grid)), scored=select)
+        flops = count.ridge_flops(train, width, outputs, len(self.ridge(grid)), scored=select)
         yield Work(f"{self.system}/{self.task}/head", flops, "closed form")

@@ -34,18 +34,23 @@ class Sweep(Step):
     work_kind = "sweeps"
 
     def job(self, grid: Grid) -> Job:
-        return Job.of("make_systems", vars(self))
+        return job_of(grid, self.task, self.merge, self.seed)
 
     def shares(self, grid: Grid) -> object:
         return maps_of(grid, self.merge, self.pair)
 
     def inputs(self, grid: Grid) -> list[Step]:
-        tuned = FinetuneModel(self.task, f"finetune.{grid.pair(self.pair).small}", self.seed)
-        return [tuned, *parts(grid, self.task, self.pair), *moments(grid, self.task, self.pair, self.merge)]
+        tuned = grid.tuned_on(self.task, self.merge), f"finetune.{grid.pair(self.pair).small}", self.seed
+        return [
+            FinetuneModel(*tuned),
+            *parts(grid, self.task, self.pair),
+            *moments(grid, self.task, self.pair, self.merge),
+        ]
 
     def hashed(self, grid: Grid) -> str:
         merge, pair = grid.merges[self.merge], grid.pair(self.pair)
-        inputs = [plain(grid, self.task, pair.small, self.seed), EmbedTask(self.task, pair.large).fingerprint(grid)]
+        inputs = [plain(grid, grid.tuned_on(self.task, self.merge), pair.small, self.seed)]
+        inputs += [EmbedTask(self.task, pair.large).fingerprint(grid)]
         inputs += [step.fingerprint(grid) for step in moments(grid, self.task, self.pair, self.merge)]
         if "texts" in methods.facts(merge.method).needs:
             inputs += grid.calibration_text().values()
@@ -65,16 +70,25 @@ class Sweep(Step):
         cost = merge.options.flops(small, large, read)
         yield Work(f"{name}/prepare", cost.prepare, "closed form")
         yield Work(f"{name}/apply", tried * cost.apply, "closed form")
-        fit = fit_lengths(sizes, self.task, self.pair, self.merge)
+        fit = fit_lengths(sizes, self.task, self.pair, sizes.grid.merges[self.merge].settings.fit_rows)
         reader = sizes.grid.pair(self.pair).large
         yield Work(f"{name}/fit", tried * encoder_flops(large, fit))
         yield Work(f"{name}/select", tried * encoder_pass(sizes, self.task, large, reader, "select"))
 
     def bytes(self, sizes: Sizes) -> int:
-        fit = fit_lengths(sizes, self.task, self.pair, self.merge)
+        fit = fit_lengths(sizes, self.task, self.pair, sizes.grid.merges[self.merge].settings.fit_rows)
         rows = len(fit) + len(sizes.task(self.task).tokens["select"])
         width = sizes.shape(sizes.grid.pair(self.pair).large).width
         return NUMBER * rows * moved(sizes, self.merge, self.seed) * width
+
+
+def job_of(grid: Grid, task: str, merge: str, seed: int | str) -> Job:
+    """The job of a merge's steps; with a model of another task, that of systems made of several tasks' fine-tunings.
+
+    In the group of its task and seed it would wait for the other task's group, which may wait for it.
+    """
+    rule = "make_systems" if grid.tuned_on(task, merge) == task else "make_multitask"
+    return Job.of(rule, {"task": task, "seed": seed})
 
 
 def parts(grid: Grid, task: str, pair: str) -> list[Step]:

@@ -140,10 +140,11 @@ def test_two_models_of_one_name_are_called_by_their_roles(folder):
     assert values["pairs"] == [{"large": "large", "small": "small"}]
 
 
-def test_one_task_alone_has_no_encoder_of_all_tasks(folder, pico_glue):
+def test_one_task_alone_has_no_encoder_of_all_tasks_and_no_wrong_task(folder, pico_glue):
     reviews = pico_glue / "SST-2"
-    assert "multitask" not in write("mine", [f"reviews={reviews}"])["systems"]
-    assert "multitask" in write("both", [f"reviews={reviews}", f"others={reviews}"])["systems"]
+    one, both = write("mine", [f"reviews={reviews}"]), write("both", [f"reviews={reviews}", f"others={reviews}"])
+    assert "multitask" not in one["systems"] and "wrong-task" not in one["systems"]["control"]
+    assert "multitask" in both["systems"] and "wrong-task" in both["systems"]["control"]
 
 
 @pytest.mark.parametrize("method", ["theseus", "logit_ensemble"])
@@ -161,14 +162,17 @@ def test_methods_that_are_not_asked_for_go_with_their_comments(folder, method):
 @pytest.mark.parametrize(
     ("methods", "of"),
     [
-        (["functional", "theseus"], {"shuffled": ["theseus", "functional"], "other-small": ["functional"]}),
-        (["theseus", "spacewise", "interpolate"], dict.fromkeys(("shuffled", "other-small"), ["theseus", "spacewise"])),
+        (
+            ["functional", "theseus"],
+            {"shuffled": ["theseus", "functional"], "wrong-task": ["functional"], "other-small": ["functional"]},
+        ),
+        (["theseus", "spacewise", "interpolate"], {"shuffled": ["theseus", "spacewise"]}),
         (["interpolate"], None),
     ],
 )
 def test_controls_are_those_of_the_methods_that_are_asked_for(folder, methods, of):
     expected = default()["systems"]["control"]
-    for control in ("shuffled", "random", "other-small"):
+    for control in ("shuffled", "random", "wrong-task", "other-small"):
         settings = expected.pop(control)
         if of:
             expected[control] = {**settings, "of": of.get(control, of["shuffled"])}

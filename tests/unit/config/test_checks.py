@@ -33,7 +33,11 @@ from tests.unit.config.test_study import changed
         ("systems/multitask", {"methods": {"greedy": {}}}, "greedy works on one task only; put it under systems.soup"),
         ("systems/multitask", {"methods": {"slerp": {}}}, "slerp merges 2 models, not 3; use another method"),
         ("systems/multitask", {"methods": {"ties": {"members": 2}}}, "method 'ties' has no option 'members'"),
-        ("systems/fewshot", {"rows": 8}, "systems.fewshot.rows: unknown key; available: epochs"),
+        ("systems/fewshot", {"rows": 8}, "systems.fewshot.rows: unknown key; available: epochs, starts"),
+        ("systems/fewshot", {"starts": ["old"]}, "systems.fewshot.starts.0"),
+        ("systems/oracle", {"of": ["interpolate"]}, "systems.oracle.of: interpolate (method interpolate) transfers no"),
+        ("systems/control/wrong-task", {"of": ["grow"]}, "systems.control.wrong-task.of: unknown 'grow'; available:"),
+        ("systems/control/shuffled/strength", ["own"], "systems.control.shuffled.strength.0"),
         ("systems/warm-start", {"merge": "grow"}, "systems.warm-start.merge: unknown 'grow'; available:"),
         ("systems/warm-start", {"merge": "interpolate"}, "systems.warm-start.head: interpolate has no head labelled"),
         (
@@ -50,8 +54,26 @@ def test_a_system_that_cannot_be_made_is_one_line_that_names_the_key(study_confi
     assert len(str(error.value).splitlines()) == 1
 
 
-def test_one_task_alone_has_nothing_to_be_merged_with(study_config):
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [("systems/multitask", {"methods": {"ties": {}}}), ("systems/control/wrong-task", {"of": ["theseus"]})],
+)
+def test_one_task_alone_has_no_other(study_config, path, value):
     study_config["tasks"] = {"rte": study_config["tasks"]["rte"]}
-    study_config["systems"]["multitask"] = {"methods": {"ties": {}}}
-    with pytest.raises(ValueError, match="systems.multitask: rte is the only task; two or more are needed"):
+    message = f"{path.replace('/', '.')}: rte is the only task; two or more are needed"
+    with pytest.raises(ValueError, match=message):
+        studies.parse(changed(study_config, path, value))
+
+
+def test_what_a_distillation_left_behind_is_no_oracles(study_config):
+    study_config["systems"]["merge"]["spacewise"]["residual"] = "fit_dense"
+    study_config["systems"]["oracle"] = {"of": ["spacewise"]}
+    with pytest.raises(ValueError, match="oracle.of: spacewise uses a distillation's projection, which no large"):
+        studies.parse(study_config)
+
+
+def test_few_shots_from_a_head_need_that_head(study_config):
+    study_config["systems"]["fewshot"] = {"starts": ["closed-form"]}
+    study_config["systems"]["control"]["head-only"]["heads"] = ["transplant"]
+    with pytest.raises(ValueError, match="starts: closed-form needs control.head-only.labelled; add it"):
         studies.parse(study_config)

@@ -5,7 +5,7 @@ import pytest
 import torch
 
 from graft.encoders.bert import load_encoder
-from graft.encoders.features import embed, fit_rows, last_states, load_states, pooled_states, save_states
+from graft.encoders.features import embed, fit_rows, last_states, layers_pooled, load_states, pooled_states, save_states
 
 
 def test_states_equal_those_of_one_text_at_a_time(tokens, pico_models):
@@ -17,6 +17,18 @@ def test_states_equal_those_of_one_text_at_a_time(tokens, pico_models):
             hidden = model(**tokens.batch(np.array([row]), 32)).last_hidden_state[0].numpy()
         assert states["train.cls"][row] == pytest.approx(hidden[0], abs=1e-5)
         assert states["train.mean"][row] == pytest.approx(hidden.mean(0), abs=1e-5)
+
+
+def test_states_of_every_layer_end_in_those_of_the_last(tokens, pico_models):
+    model = load_encoder(pico_models / "large")
+    last, _ = embed(model, {"train": tokens}, 32, lambda *_: None)
+    seen = []
+    for rows, states in layers_pooled(model, tokens, 32):
+        seen += rows.tolist()
+        assert {state.layer for state in states} == set(range(5)) and len(states) == 10
+        for pooling in ("cls", "mean"):
+            assert states[4, pooling].numpy() == pytest.approx(last[f"train.{pooling}"][rows], abs=1e-5)
+    assert sorted(seen) == list(range(len(tokens)))
 
 
 def test_the_fit_rows_are_the_same_draw_every_time():

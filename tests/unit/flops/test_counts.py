@@ -16,12 +16,14 @@ from graft.flops.counts import (
     encoder_flops,
     gram_flops,
     head_flops,
+    layers_probe_flops,
     maps_flops,
     masked_lm_flops,
     pooler_flops,
     procrustes_flops,
     ridge_flops,
     similarity_flops,
+    solve_flops,
     training_flops,
     transport_flops,
 )
@@ -101,6 +103,13 @@ def test_ridge_flops_equal_the_sum_by_hand():
     # rows 10, features 3, outputs 2: Gram 180, cross 120, eigendecomposition 243, 36 into and 36 out of the eigenbasis.
     assert ridge_flops(10, 3, 2) == 180 + 120 + 243 + 36 + 36
     assert ridge_flops(10, 3, 2, sizes=4) == ridge_flops(10, 3, 2) + 3 * 36
+
+
+def test_the_probes_of_all_layers_share_the_products_of_their_blocks():
+    shape, (rows, outputs, sizes, scored) = Shape(1, 3, 1, 6, 10), (10, 2, (0.0, 0.1), 5)
+    solved = sum(solve_flops(width, outputs, size) for width in (3, 3, 6, 3, 3, 6) for size in sizes)
+    answers = sum(2 * 2 * 5 * width * outputs for width in (3, 3, 6, 3, 3, 6))
+    assert layers_probe_flops(shape, rows, outputs, sizes, scored) == 2 * (2 * 10 * 6 * (6 + 2)) + solved + answers
 
 
 def texts(examples, tokens):

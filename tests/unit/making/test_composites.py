@@ -12,7 +12,9 @@ from graft.making.composites import COMPOSITES
 from graft.merging.composite import manifest
 from graft.merging.composite.logit_ensemble import maths as logit_ensemble
 from graft.merging.composite.proxy_tuning import maths as proxy_tuning
+from graft.planning.sizes import sizes_of
 from graft.study import runs
+from graft.study.steps.probe_layers import ProbeLayers
 from tests.unit.making.conftest import PAIR
 
 CLASSES, SCORE = "rte", "stsb"
@@ -103,3 +105,30 @@ def test_a_composite_of_one_saved_head_reads_states_in_the_order_they_were_fitte
     head = manifest.read(study.folder(name_of("concat_probe"))).linear(manifest.HEAD, 12 + 24)
     assert head.weight.shape == (study.grid.row(study.task).outputs, 36)
     assert np.isfinite(head.weight.numpy()).all()
+
+
+@pytest.fixture(scope="module", params=[CLASSES, SCORE])
+def probes(request, make):
+    return make({"probe": {}}, ("probe.*",), task=request.param)
+
+
+@pytest.mark.parametrize("model", ["large", "small"])
+def test_a_probe_of_layers_is_the_best_of_all_states_and_at_the_last_layer_that_of_each_pooling(probes, model):
+    name, built = f"probe.layers.{model}", probes.built(f"probe.layers.{model}", "all")
+    states, ridge = built["choices"]
+    best = max(tried["score"] for tried in states["searched"] if tried["score"] is not None)
+    assert probes.score(probes.logits(name, "all")) == pytest.approx(built["select"]["value"], abs=1e-4)
+    assert built["select"]["value"] == best and ridge["chosen"] in [tried["value"] for tried in ridge["searched"]]
+    last = {"large": 4, "small": 2}[model]
+    for pooling in ("cls", "mean"):
+        (alone,) = probes.built(f"probe.{pooling}.{model}", "all")["choices"]
+        found = {one["ridge"]: one["score"] for one in states["searched"] if one["value"] == f"{last}.{pooling}"}
+        assert found == pytest.approx({one["value"]: one["score"] for one in alone["searched"]}, abs=1e-6)
+
+
+def test_a_probe_of_layers_costs_one_pass_over_the_texts_and_what_was_planned(probes):
+    step = ProbeLayers(probes.task, "probe.layers.large", "all")
+    planned = {work.name: work.flops for work in step.work(sizes_of(probes.grid, probes.paths))}
+    parts, mean = (probes.built(f"probe.{name}.large", "all")["train_flops_parts"] for name in ("layers", "mean"))
+    assert parts[f"probe.layers.large/{probes.task}/states"] == mean[f"embed.large/{probes.task}"]
+    assert parts.keys() == planned.keys() and parts == pytest.approx(planned, rel=0.1)

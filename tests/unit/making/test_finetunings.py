@@ -20,7 +20,7 @@ SYSTEMS = {
     "lora": {"learning_rate": 0.01, "epochs": 2, "rank": 2},
     "distil": {},
     "weak-to-strong": {"rows": 20},
-    "fewshot": {},
+    "fewshot": {"starts": ["new", "closed-form"]},
     "merge": {"spacewise": HEADED},
     "control": {"shuffled": {"of": ["spacewise"]}, "head-only": {"heads": ["labelled"], "fit_rows": 64}},
     "warm-start": {"merge": "spacewise", "steps": [3], "rates": [3.0, 1.0]},
@@ -99,6 +99,15 @@ def test_a_few_shot_has_the_budget_of_the_best_merge_and_keeps_to_it(study):
     assert 0 < settings["rows"] <= len(runs.labels(study.paths, "rte", "train"))
     # Padding, which is not known before, is all that may pass it.
     assert 0.5 * settings["budget"] < spent < 1.2 * settings["budget"]
+
+
+def test_few_shots_under_the_head_alone_pay_for_it_and_see_fewer_rows(study):
+    built, head = study.built("fewshot.closed-form.large"), study.built(f"control.head-only.labelled.{PAIR}", "all")
+    assert built["train_flops_parts"].items() > head["train_flops_parts"].items()
+    assert built["hyperparameters"]["budget"] == study.built(FEW)["hyperparameters"]["budget"]
+    assert built["hyperparameters"]["rows"] < study.built(FEW)["hyperparameters"]["rows"]
+    spent = sum(built["train_flops_parts"].values())
+    assert 0.5 * built["hyperparameters"]["budget"] < spent < 1.2 * built["hyperparameters"]["budget"]
 
 
 def warm(arm):

@@ -9,6 +9,7 @@ import pytest
 import torch
 
 from graft.config.study import parse
+from graft.encoders.bert import load_classifier, load_encoder
 from graft.io import files
 from graft.making import merges
 from graft.making.merges import remembered
@@ -23,6 +24,8 @@ from tests.conftest import study_values
 from tests.unit.programs import run
 
 TASK, PAIR = "rte", "small-into-large"
+OTHER = "sst2"  # the next task
+WRONG_AND_RIGHT = ("wrong-task.spacewise", "spacewise")
 
 
 @pytest.fixture(scope="module")
@@ -33,11 +36,12 @@ def grid(pico_glue, pico_models):
     for name, facts in methods.table("weights").items():
         found[name] = {"strengths": [0, 1]} if "strengths" in facts.known() else {"trials": 3}
         found[name] |= {"fit_rows": 64, "heads": next(heads)} if facts.heads else {}
-    control = {"head-only": {"fit_rows": 64}, "shuffled": {"of": ["spacewise"]}}
-    systems = {"merge": found, "control": control}
+    control = {"head-only": {"fit_rows": 64}, "shuffled": {"of": ["spacewise"]}, "wrong-task": {"of": ["spacewise"]}}
+    systems = {"merge": found, "control": control, "oracle": {"of": ["theseus"]}}
     # One process has one precision for good (accelerate), and the tests of training have this one.
     values = study_values(pico_glue, pico_models, seeds=[0], systems=systems, launch={"precision": "fp32"})
-    values["models"]["small"]["finetune"][TASK]["epochs"] = 1
+    for model, task in (("small", TASK), ("small", OTHER), ("large", TASK)):
+        values["models"][model]["finetune"][task]["epochs"] = 1
     return Grid(parse(values))
 
 
@@ -82,7 +86,7 @@ def made(grid, tmp_path_factory):
     order and nothing of report is left."""
     found = [Paths(tmp_path_factory.mktemp(name) / "pico") for name in ("as-it-is", "shuffled")]
     files.write_json(found[0].study, grid.study.model_dump(mode="json", by_alias=True))
-    for step in graph.with_inputs(grid, merging(grid, labels=False)):
+    for step in graph.with_inputs(grid, [*merging(grid, labels=False), *merging(grid, labels=True)]):
         if step.rule not in ("sweep", "merge_models"):
             run(grid, found[0], step)
     shutil.copytree(found[0].root, found[1].root)
@@ -118,3 +122,40 @@ def test_labelled_heads_depend_on_them_alone(grid, made):
     for step in found:
         one, other = (build(grid, paths, step) for paths in made)
         assert one["model_sha256"] != other["model_sha256"], step
+
+
+def test_a_control_with_its_merges_strength_tries_no_other(grid, made):
+    name, head = "control.shuffled.spacewise.{}.{}" + PAIR, grid.study.systems.merge["spacewise"].heads[0]
+    found = [MergeModels(TASK, name.format(head, part), 0) for part in ("same-strength.", "")]
+    found += [MergeModels(TASK, f"merge.spacewise.{head}.{PAIR}", 0)]
+    for step in found:
+        build(grid, made[0], step)
+    same, own, merged = (files.read_json(step.output(made[0])) for step in found)
+    strength = merged["choices"][0]["chosen"]
+    assert same["hyperparameters"]["strength"] == strength and same["hyperparameters"]["strength_of"] == found[2].system
+    (ridge,) = same["choices"]
+    scores = {tried["ridge"]: tried["score"] for tried in own["choices"][0]["searched"] if tried["value"] == strength}
+    assert {tried["value"]: tried["score"] for tried in ridge["searched"]} == scores
+    assert same["train_flops_parts"].items() >= merged["train_flops_parts"].items()
+
+
+def test_a_merge_of_a_wrong_task_carries_the_small_model_of_that_task(grid, made):
+    wrong, right = (PairInputs(grid, made[0], TASK, PAIR, 0, "cpu").parts(key) for key in WRONG_AND_RIGHT)
+    tuned = load_classifier(made[0].run(OTHER, "finetune.small", 0) / "model").bert.state_dict()
+    assert all(torch.equal(wrong.small_finetuned[name], tensor) for name, tensor in tuned.items())
+    assert any(not torch.equal(right.small_finetuned[name], tensor) for name, tensor in tuned.items())
+    assert torch.equal(wrong.moments["embeddings.cross"], right.moments["embeddings.cross"])
+    step = MergeModels(TASK, f"control.wrong-task.spacewise.labelled.{PAIR}", 0)
+    build(grid, made[0], step)
+    parts = files.read_json(step.output(made[0]))["train_flops_parts"]
+    assert f"finetune.small/{OTHER}/seed-0/train" in parts and f"finetune.small/{TASK}/seed-0/train" not in parts
+
+
+def test_an_oracles_merge_at_strength_one_is_nearly_the_fine_tuned_large_model(grid, made):
+    body = merges.bodies(PairInputs(grid, made[0], TASK, "large-into-large", 0, "cpu"), "theseus")[0](1.0)
+    before = load_encoder(made[0].model("large")).state_dict()
+    tuned = load_classifier(made[0].run(TASK, "finetune.large", 0) / "model").bert.state_dict()
+    # Not carried: directions in which pre-trained activations do not vary, one after a LayerNorm, many in wider layers.
+    for name in (name for name in body if name.endswith(("self.query.weight", "attention.output.dense.weight"))):
+        moved = (tuned[name] - before[name]).norm()
+        assert moved > 0 and (body[name] - tuned[name]).norm() < 0.5 * moved, name

@@ -53,7 +53,7 @@ def test_the_likeness_of_layers_is_paid_for_by_the_depth_map_that_reads_it(input
 
 
 def test_parts_are_the_two_models_the_fine_tuned_one_and_what_was_calibrated(inputs, study):
-    parts = inputs.parts(study.grid.merges["theseus"])
+    parts = inputs.parts("theseus")
     large, small = (load_encoder(study.paths.model(name)).state_dict() for name in ("large", "small"))
     assert all(parts.large[name].equal(large[name]) for name in large)
     assert all(parts.small_pretrained[name].equal(small[name]) for name in small)

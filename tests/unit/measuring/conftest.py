@@ -70,6 +70,8 @@ def saved_systems(tmp_path):
             manifest.write(tmp_path / kind, kind, parts, maps, **fields)
 
         write("probe", {"encoder": at["encoder"]}, {manifest.HEAD: head}, pooling=pooling)
+        layers = {manifest.HEAD: _map(outputs, 2 * LARGE.width)}
+        write("layers_probe", {"encoder": at["encoder"]}, layers, states=[(3, "cls"), (3, "mean")])
         joined = {manifest.HEAD: _map(outputs, SMALL.width + LARGE.width)}
         write("concat_probe", both, joined, pooling=pooling)
         stitched = {manifest.JOINT: _map(LARGE.width, SMALL.width), manifest.HEAD: head}

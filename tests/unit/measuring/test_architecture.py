@@ -12,6 +12,7 @@ def test_architectures_are_named_by_what_runs_and_those_of_one_shape_are_one(sav
     found = {kind: architecture(folder) for kind, folder in saved_systems().items()}
     assert found["finetune"] == found["merge"] == found["lora"] == LARGE
     assert found["probe"] == f"probe({LARGE}, pooling=mean)"
+    assert found["layers_probe"] == f"layers_probe({LARGE}, states=3:cls+3:mean)"
     assert found["logit_ensemble"] == f"logit_ensemble({found['probe']}, {SMALL})"
     assert found["ensemble"] == f"ensemble({LARGE}, {LARGE})"
     assert found["stitch"].startswith(f"stitch({SMALL}, {LARGE}, cut=small_to_large+1+")

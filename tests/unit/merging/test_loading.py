@@ -71,6 +71,23 @@ def test_a_loaded_probe_gives_its_linear_map_of_pooled_states(
     assert predictor.parameters == shape_of(large).body_parameters - 72 + head.weight.numel() + head.bias.numel()
 
 
+@pytest.mark.parametrize("states", [[(0, "mean")], [(2, "cls"), (2, "mean")], [(1, "mean"), (2, "mean"), (3, "mean")]])
+def test_a_loaded_probe_of_layers_runs_none_above_those_that_it_reads(
+    systems, pico_batches, tmp_path, shape_of, states
+):
+    _, large, _ = systems(None)
+    head, parts = LinearMap(torch.randn(1, 8 * len(states)), torch.randn(1)), {"encoder": tmp_path / "models" / "large"}
+    manifest.write(tmp_path / "layers", "layers_probe", parts, {manifest.HEAD: head}, states=states)
+    predictor, batch, deepest = load(tmp_path / "layers"), pico_batches()[0], states[-1][0]
+    with torch.no_grad():
+        hidden = large(**batch, output_hidden_states=True).hidden_states
+        read = torch.cat([pool(hidden[layer], batch["attention_mask"], how) for layer, how in states], dim=1)
+    torch.testing.assert_close(predictor.logits(batch), head(read), rtol=1e-5, atol=1e-5)
+    assert predictor.flops(20) == encoder_flops(shape_of(large), 20, deepest) + 2 * 8 * len(states)
+    above = sum(p.numel() for layer in large.encoder.layer[deepest:] for p in layer.parameters())
+    assert predictor.parameters == shape_of(large).body_parameters - 72 - above + 8 * len(states) + 1
+
+
 @pytest.mark.parametrize("labels", LABELS)
 def test_an_ensemble_at_its_ends_is_its_parents(systems, ensemble, pico_batches, tmp_path, labels):
     systems(labels)

@@ -1,5 +1,6 @@
 import pytest
 
+from graft.reporting import formats
 from tests.unit.reporting.test_comparison import BIG, INTERPOLATE, MANY, row_of
 
 THESEUS = "merge.theseus.label-free.tiny-into-big"
@@ -13,6 +14,30 @@ def test_a_merge_is_compared_with_the_control_of_its_head(study, runs_of, compar
     table = compare(runs_of(values, select={CONTROL: 0.7, LABELLED: 0.8}), study())
     assert row_of(table, THESEUS)["delta_vs_head_only"] == pytest.approx(0.08)  # of 0.10, 0.06
     assert row_of(table, CONTROL)["delta_vs_head_only"] is None
+
+
+def test_a_merge_is_compared_with_the_control_that_is_fitted_as_its_head(study, runs_of, compare):
+    merge = {"theseus": {"heads": ["labelled"], "fit_rows": 32}, "interpolate": {}}
+    few, merged = "control.head-only.labelled.rows-32.tiny-into-big", "merge.theseus.labelled.tiny-into-big"
+    values = {merged: {0: 0.60}, LABELLED: {"all": 0.90}, few: {"all": 0.50}}
+    table = compare(runs_of(values), study(systems={"merge": merge, "control": {"head-only": {}}}))
+    assert row_of(table, merged)["delta_vs_head_only"] == pytest.approx(0.1)
+
+
+def test_an_oracle_has_no_verdict_and_is_neither_best_nor_on_the_front(study, runs_of, compare):
+    systems = {"merge": {"theseus": {"heads": ["labelled"]}, "interpolate": {}}, "oracle": {"of": ["theseus"]}}
+    oracle, tuned, seeds = "oracle.theseus.labelled.big", "finetune.big", range(12)
+    values = {tuned: {n: 0.80 + n / 1000 for n in seeds}, INTERPOLATE: {n: 0.60 for n in seeds}}
+    values |= {oracle: {n: 0.95 for n in seeds}}
+    family = {"primary_family": ["*"]}
+    whole = study(systems=systems, seeds=12, statistics=family)
+    table = compare(runs_of(values, flops={oracle: 1}), whole)
+    row = row_of(table, oracle)
+    assert row["kind"] == "oracle" and row["verdict"] == "descriptive" and row["p_holm"] is None
+    assert row["near_best"] is False and row["pareto"] is False and row["chosen"] is False
+    assert row_of(table, tuned)["near_best"] is True and row_of(table, tuned)["pareto"] is True
+    assert row_of(table, INTERPOLATE)["chosen"] is True
+    assert formats.best_rows(table) == {list(table["system"]).index(tuned)}
 
 
 def test_a_merge_without_heads_is_compared_with_the_control_that_is_best_on_select(study, runs_of, compare):

@@ -31,7 +31,7 @@ def test_all_of_the_large_models_shape_are_one_family_and_composites_each_their_
     assert found["rte/finetune.small/seed-0"] == small
     for name in ("stitch", "proxy_tuning", "logit_ensemble"):
         assert found[f"rte/merge.{name}.{PAIR}/seed-0"] == {f"merge.{name}.{PAIR}"}
-    for name in ("probe.cls.large", "probe.mean.large", "probe.cls.small"):
+    for name in ("probe.cls.large", "probe.mean.large", "probe.cls.small", "probe.layers.small"):
         assert found[f"rte/{name}/seed-all"] == {name}
     assert found["rte/ensemble.large/seed-0"] == {"ensemble.large"}
     names = {run.system.name for run in Grid(parse(values)).runs if run.task == "rte"}

@@ -21,7 +21,10 @@ def grid(study_config) -> Grid:
 
 
 def fingerprints(config: dict) -> dict[str, str]:
-    grid = Grid(studies.parse(config))
+    return fingerprints_of(Grid(studies.parse(config)))
+
+
+def fingerprints_of(grid: Grid) -> dict[str, str]:
     return {run.id: evaluation(run).fingerprint(grid) for run in grid.runs}
 
 
@@ -37,11 +40,14 @@ def test_systems_have_the_names_of_the_contract(grid):
         "finetune.large",
         "finetune.small",
         "majority",
-        *(f"probe.{p}.{m}" for p in ("cls", "mean") for m in ("large", "small")),
+        *(f"probe.{p}.{m}" for p in ("cls", "mean", "layers") for m in ("large", "small")),
         "merge.logit_ensemble.small-into-large",
         "merge.interpolate.small-into-large",
         "merge.spacewise.labelled.small-into-large",
         "control.shuffled.spacewise.labelled.small-into-large",
+        "control.shuffled.spacewise.labelled.same-strength.small-into-large",
+        # The default number of rows, which merges without heads have here, is not the control's.
+        "control.head-only.labelled.rows-2048.small-into-large",
         *(
             f"{kind}.{head}.small-into-large"
             for kind in ("merge.theseus", "control.head-only")
@@ -112,16 +118,22 @@ def test_one_methods_grid_changes_that_method_alone(study_config):
 
 
 def test_a_control_with_another_change_is_another_system_and_made_anew_with_its_merge(study_config, grid):
-    merged, control = (
-        f"{name}.labelled.small-into-large" for name in ("merge.spacewise", "control.shuffled.spacewise")
-    )
+    pair = "small-into-large"
+    merged, control = f"merge.spacewise.labelled.{pair}", f"control.shuffled.spacewise.labelled.{pair}"
+    same = f"control.shuffled.spacewise.labelled.same-strength.{pair}"
     assert grid.systems[control].kind == "control" and grid.systems[merged].kind == "weights"
     assert making(grid, "rte", merged, 1).fingerprint(grid) != making(grid, "rte", control, 1).fingerprint(grid)
 
     def change(config):
         config["systems"]["merge"]["spacewise"]["map_ridge"] = 0.3
 
-    assert {run.split("/")[1] for run in changed_runs(study_config, change)} == {merged, control}
+    assert {run.split("/")[1] for run in changed_runs(study_config, change)} == {merged, control, same}
+    # It takes its merge's strength, and nothing else of it.
+    step = making(grid, "rte", same, 1)
+    assert making(grid, "rte", merged, 1) in step.inputs(grid) and making(grid, "rte", merged, 1) not in step.loads(
+        grid
+    )
+    assert making(grid, "rte", control, 1) not in step.inputs(grid)
 
 
 RIVALS = ("lora", "distil", "weak-to-strong", "fewshot", "ensemble")
@@ -276,10 +288,69 @@ def test_what_a_setting_of_soups_and_encoders_changes_on_a_task(one_shape, path,
     assert FinetuneModel(*member).fingerprint(old) == FinetuneModel(*member).fingerprint(Grid(studies.parse(new)))
 
 
-def test_several_heads_share_a_sweep_and_one_runs_its_own(study_config, grid):
-    assert {name for name in grid.merges if grid.has_sweep(name)} == {"theseus"}
+def test_systems_that_read_the_same_bodies_share_a_sweep_and_one_alone_runs_its_own(grid):
+    assert {name for name in grid.merges if grid.has_sweep(name)} == {"theseus", "shuffled.spacewise"}
     swept = {step.wildcards[1] for step in graph.of_study(grid) if step.rule == "sweep"}
-    assert swept == {"theseus"}
+    assert swept == {"theseus", "shuffled.spacewise"}
+
+
+def test_a_head_alone_is_fitted_as_each_merge_fits_its_own(study_config):
+    study_config["systems"]["merge"]["spacewise"] |= {"fit_rows": 32, "ridge": [1e-5, 10]}
+    found = {n: s for n, s in Grid(studies.parse(study_config)).systems.items() if n.startswith("control.head-only.")}
+    names = {name.removeprefix("control.head-only.").removesuffix(".small-into-large") for name in found}
+    alike = "labelled.rows-32.ridge-1e-05-10"
+    assert names == {"transplant", "label-free", "labelled", "labelled.rows-2048", alike}
+    settings = found[f"control.head-only.{alike}.small-into-large"].settings
+    assert (settings.fit_rows, settings.ridge) == (32, (1e-5, 10))
+
+
+def test_a_wrong_task_is_the_next_one_with_the_seeds_that_both_have(study_config, grid):
+    study_config["systems"]["control"]["wrong-task"] = {"of": ["theseus"]}
+    study_config["tasks"]["stsb"]["seeds"] = 1
+    wrong, name = Grid(studies.parse(study_config)), "control.wrong-task.theseus.labelled.small-into-large"
+    runs = {(run.task, run.seed) for run in wrong.runs if run.system.name == name}
+    assert runs == {("sst2", 0), ("stsb", 0), ("rte", 0), ("rte", 1)}
+    for task, other in (("sst2", "stsb"), ("stsb", "rte"), ("rte", "sst2")):
+        steps = graph.with_inputs(wrong, [making(wrong, task, name, 0)])
+        tuned = {str(step) for step in steps if step.rule == "finetune_model"}
+        assert tuned == {f"finetune_model {other} finetune.small 0"}
+        assert {step.task for step in steps if step.rule in ("calibrate", "embed_task")} == {task}
+    assert (
+        fingerprints(study_config).items()
+        >= {run: known for run, known in fingerprints_of(grid).items() if not run.startswith("stsb")}.items()
+    )
+
+
+def test_an_oracle_merges_the_fine_tuned_large_model_into_itself_and_is_no_merge_of_the_study(study_config, grid):
+    study_config["systems"] |= {"oracle": {"of": ["theseus"]}, "fewshot": {}}
+    found = Grid(studies.parse(study_config))
+    system = found.systems["oracle.theseus.labelled.large"]
+    assert system.kind == "oracle" and system.own_pair.name == "large-into-large" and found.ending == grid.ending
+    steps = graph.with_inputs(found, [making(found, "rte", system.name, 1)])
+    assert "finetune_model rte finetune.large 1" in map(str, steps)
+    assert not any(step.rule == "finetune_model" and "small" in str(step) for step in steps)
+    merges = found.built_on("rte", found.systems["fewshot.large"], 1)
+    assert merges and not any(name.startswith("oracle") for name, _ in merges)
+    assert fingerprints(study_config).items() >= fingerprints_of(grid).items()
+
+
+def test_few_shots_may_start_from_the_head_alone(study_config):
+    study_config["systems"]["fewshot"] = {}
+    before = fingerprints(study_config)
+    study_config["systems"]["fewshot"] = {"starts": ["new", "closed-form"]}
+    found, head = Grid(studies.parse(study_config)), "control.head-only.labelled.small-into-large"
+    new, closed = (making(found, "rte", name, 1) for name in ("fewshot.large", "fewshot.closed-form.large"))
+    assert making(found, "rte", head, "all") in closed.inputs(found) and [s.system for s in closed.loads(found)] == [
+        head
+    ]
+    assert not new.loads(found) and set(closed.inputs(found)) >= set(new.inputs(found))
+    assert fingerprints(study_config).items() >= before.items()
+
+
+def test_a_control_has_no_strength_of_a_merge_that_lacks_its_head(study_config):
+    study_config["systems"]["control"]["shuffled"] |= {"heads": ["labelled", "transplant"], "strength": ["merge"]}
+    found = {name for name in Grid(studies.parse(study_config)).systems if name.startswith("control.shuffled.")}
+    assert found == {"control.shuffled.spacewise.labelled.same-strength.small-into-large"}
 
 
 def test_a_composite_of_pre_trained_models_has_no_seeds_and_depends_on_both(study_config, pico_models, tmp_path):

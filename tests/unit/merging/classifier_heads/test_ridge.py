@@ -65,3 +65,20 @@ def test_float32_features_are_fitted_in_float64():
 def test_bad_input_is_refused(features, targets, message):
     with pytest.raises(ValueError, match=message):
         ridge.fit(features, targets, [0.1])
+
+
+@pytest.mark.parametrize("columns", [slice(0, 7), slice(2, 5)])
+def test_moments_added_in_batches_give_the_maps_of_all_rows(columns):
+    features = torch.cat([X[:, :3], torch.full((60, 1), 0.1, dtype=torch.float64), 1e6 + X[:, 3:]], dim=1).float()
+    moments = ridge.Moments()
+    for rows in torch.arange(60).split(11):
+        moments.add(features[rows], Y[rows])
+    expected = ridge.fit(features[:, columns], Y, [0.0, 0.1, 1.0])
+    for size, map_ in moments.maps(columns, expected).items():
+        own = features[:, columns].double()
+        torch.testing.assert_close(map_(own), expected[size](own), rtol=1e-6, atol=1e-6)
+
+
+def test_moments_of_values_that_are_not_finite_are_refused():
+    with pytest.raises(ValueError, match="must be finite"):
+        ridge.Moments().add(torch.full((3, 2), float("nan")), torch.zeros(3, 1))
