@@ -103,8 +103,8 @@ class WeakToStrongSystem(Section):
 
 
 class FewShotSystem(Section):
-    """`fewshot.<large>`: the large model fine-tuned on a subset of train whose training FLOPs equal those of the best
-    merge into it on `select`, with the same seed."""
+    """`fewshot.<large>`: the large model fine-tuned on a subset of train whose training FLOPs equal those of the merge
+    into it that is best on `select`: the one of the answer, by its mean over seeds, and with its mean of FLOPs."""
 
     epochs: Positive = 1
     """Passes over these rows (one over more rows is the stronger rival); more if all of train needs fewer FLOPs."""

@@ -8,6 +8,7 @@ from graft.reporting.comparison import comparison
 from graft.reporting.csv_files import COMPARISON, RUNS, read_csv, write_csv
 from graft.reporting.differences import compared
 from graft.reporting.predictions import crossed
+from graft.reporting.search import with_searches
 from graft.reporting.significance import significance
 from graft.study.grid import Grid
 from graft.study.paths import Paths
@@ -26,7 +27,8 @@ def write_comparison(grid: Grid, paths: Paths) -> None:
     runs = read_csv(paths.tables / RUNS)
     tasks = crossed(runs, grid.study, paths)
     rows = compared(runs, grid, tasks)
-    table, tests, together = comparison(rows, runs, grid.study), significance(rows, tasks), aggregated(rows, tasks)
+    table = with_searches(comparison(rows, runs, grid.study), gathering.parts(runs, paths))
+    tests, together = significance(rows, tasks), aggregated(rows, tasks)
     for name, written in ((COMPARISON, table), (csv_files.SIGNIFICANCE, tests), (csv_files.AGGREGATE, together)):
         write_csv(written, paths.tables / name)
     parts = documents.sections(table, tests, together, grid.study.statistics.confidence)

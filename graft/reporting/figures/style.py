@@ -18,6 +18,7 @@ KINDS = {
     "composite": ("D", "#009E73", "composite merge"),
     "soup": ("P", "#0072B2", "soup over seeds"),
     "multitask": ("h", "#F0E442", "shared encoder"),
+    "search": ("*", "#D55E00", "search over merges"),
     "control": ("v", "#CC79A7", "control"),
     "probe": ("s", "#56B4E9", "probe"),
     "baseline": ("X", "#E69F00", "baseline"),
