@@ -100,7 +100,7 @@ def _applied(grid: Grid, step: MergeModels, built: Mapping[str, Any]) -> dict[st
 
 
 def _with_packing(grid: Grid, paths: Paths, step: Tuning, built: dict[str, Any]) -> dict[str, Any]:
-    """The build.json of a fine-tuning by version 0.2, which counted padding that it did not compute, as one of today.
+    """The build.json of a fine-tuning by an older version, which counted padding as if computed, as it would be now.
 
     Its batches are drawn again. Of a subset of train, or of several processes, they are others of the same lengths.
     """

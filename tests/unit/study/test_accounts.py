@@ -62,7 +62,7 @@ def test_the_chosen_strength_is_applied_once_more(study):
     assert {one.name: one.flops for one in work}[name] == pytest.approx(swept / 2, rel=0.1)
 
 
-def test_a_record_of_version_0_2_is_counted_again_without_its_padding(study):
+def test_a_record_of_an_older_version_is_counted_again_without_its_padding(study):
     """Its batches are drawn again from the same seed."""
     today, padded = account(study, MERGE), study.built("finetune.small")["nominal_flops_parts"]
     assert padded
