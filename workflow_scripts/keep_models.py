@@ -4,7 +4,7 @@ from collections import defaultdict
 
 from graft.io import files
 from graft.registry import methods
-from graft.study import keeping, program, runs
+from graft.study import keeping, program
 from graft.study.grid import Grid
 from graft.study.paths import Paths
 from graft.study.steps import graph
@@ -21,7 +21,7 @@ def make(step: KeepModels, grid: Grid, paths: Paths) -> None:
             merges[run.task].append(making(grid, *run.made))
     best = {}
     for task, made in merges.items():
-        name = runs.best_on_select(grid, paths, made)
+        name = keeping.best_on_select(paths, made)
         chosen = candidates[task, name]
         best[task] = (name, chosen.seed)
         if not chosen.model(paths).is_dir():

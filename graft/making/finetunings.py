@@ -31,7 +31,7 @@ from graft.flops.counts import lora_flops, summed_flops
 from graft.io.progress import Report, part_of
 from graft.registry.shapes import Shape
 from graft.registry.tasks import TaskRow
-from graft.study import runs
+from graft.study import keeping, runs
 from graft.study.accounts import account
 from graft.study.grid import Grid
 from graft.study.grid_systems import TRIAL, System
@@ -198,7 +198,7 @@ def within_budget(tuning: Tuning, report: Report) -> Tuned:
     """Make `fewshot`: train on as many rows as fit the training FLOPs of the merge that is best on `select`."""
     grid, paths = tuning.grid, tuning.paths
     merges = [making(grid, tuning.task, *other) for other in grid.built_on(tuning.task, tuning.system, tuning.seed)]
-    best = runs.best_on_select(grid, paths, merges)
+    best = keeping.best_on_select(paths, merges)
     spent = [account(grid, paths, merge).whole for merge in merges if merge.system == best]
     budget = sum(spent) // len(spent)
     cost, packs = PassCost.of_classifier(tuning.shape, tuning.row.outputs), grid.study.launch.packs_on(tuning.device)

@@ -1,6 +1,5 @@
 """Inputs and outputs of the programs that make systems: labelled splits in, build.json out."""
 
-from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -81,14 +80,6 @@ def labels(paths: Paths, task: str, split: str) -> Any:
 def labelled(grid: Grid, paths: Paths, task: str, model: str, split: str) -> Labelled:
     """Load `train` or `select` with labels."""
     return Labelled(tokens(grid, paths, task, model, split), labels(paths, task, split))
-
-
-def best_on_select(grid: Grid, paths: Paths, made: Iterable[Making]) -> str:
-    """The system with the highest mean of the primary metric on `select` over these finished models."""
-    scores: dict[str, list[float]] = {}
-    for one in made:
-        scores.setdefault(one.system, []).append(finished(grid, paths, one)[1]["select"]["value"])
-    return max(scores, key=lambda name: float(np.mean(scores[name])))
 
 
 def chosen_settings(

@@ -41,17 +41,11 @@ def check_costs(results: Path, table: pd.DataFrame) -> None:
         merges = [key for key in recorded if key[0] == task and key[1].startswith("merge.")]
         if system == "search.merges":
             seeds = {seed for key in merges for seed in recorded[key]} - {"seed-all"} or {"seed-all"}
-            spent = [
-                {
-                    name: n
-                    for key in merges
-                    for s, own in recorded[key].items()
-                    if s in (seed, "seed-all")
-                    for name, n in own.items()
-                }
-                for seed in seeds
-            ]
-            assert row["train_flops"] == pytest.approx(np.mean([sum(own.values()) for own in spent])), task
+            spent = []
+            for seed in seeds:
+                runs = [recorded[key].get(seed, recorded[key].get("seed-all", {})) for key in merges]
+                spent.append(sum({name: flops for own in runs for name, flops in own.items()}.values()))
+            assert row["train_flops"] == pytest.approx(np.mean(spent)), task
             assert row["train_flops_shared"] == pytest.approx(sum(shared[key] for key in merges)), task
             best = table.loc[task][table.loc[task]["chosen"] == True].iloc[0]  # noqa: E712 - empty cells too
             for name in ("mean", "delta_vs_reference", "inference_flops", "parameters", "n_seeds"):
