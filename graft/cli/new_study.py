@@ -33,7 +33,7 @@ SELECT = 1000
 HUB = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?")
 COMMIT = re.compile(r"[0-9a-f]{40}")
 # Systems that merges are compared with; left out if the user asks for certain methods.
-RIVALS = frozenset({"lora", "distil", "weak-to-strong", "fewshot", "ensemble", "soup", "multitask"})
+RIVALS = frozenset({"lora", "distil", "weak-to-strong", "fewshot", "ensemble", "soup", "multitask", "joint"})
 ROLES = ("large", "small")
 
 
@@ -184,9 +184,10 @@ def config_text(asked: Asked, default: str) -> str:
     if asked.tasks:
         lines = _with_tasks(lines, values, asked.tasks)
     systems = values["systems"]
-    if len(asked.tasks) == 1 and "multitask" in systems:
-        lines = yaml_text.without(lines, ("systems", "multitask"))
-        systems = {name: settings for name, settings in systems.items() if name != "multitask"}
+    for several in ("multitask", "joint"):
+        if len(asked.tasks) == 1 and several in systems:
+            lines = yaml_text.without(lines, ("systems", several))
+            systems = {name: settings for name, settings in systems.items() if name != several}
     if asked.methods or "small" in dict(asked.models):
         # A user's model rarely comes with the projection of its distillation.
         needing = [n for n, merge in systems["merge"].items() if (merge or {}).get("residual") == "fit_dense"]

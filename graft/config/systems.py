@@ -186,6 +186,15 @@ class MultitaskSystem(Section):
     methods: Annotated[dict[Name, OneShapeMerge], Field(min_length=1)]
 
 
+class JointSystem(Section):
+    """`joint.<large>`: the large model fine-tuned on all tasks together, seed by seed, with an output layer for each.
+
+    Batches mix the rows of all tasks in proportion to their numbers. The learning rate is the mean of those of the
+    model's fine-tunings; batch size and epochs are their largest. The best epoch has the highest mean over tasks on
+    `select`. It trains in one process. Source: Liu et al. 2019, Multi-task deep neural networks, arXiv 1901.11504.
+    """
+
+
 class HeadOnlyControl(Section):
     """`control.head-only.<head>.<pair>`: the same heads on the untouched large body."""
 
@@ -244,6 +253,7 @@ class Systems(Section):
     ensemble: EnsembleSystem | None = None
     soup: SoupSystem | None = None
     multitask: MultitaskSystem | None = None
+    joint: JointSystem | None = None
     merge: dict[Name, MergeSystem] = {}
     control: ControlSystems = ControlSystems()
     warm_start: WarmStartSystem | None = Field(default=None, alias="warm-start")

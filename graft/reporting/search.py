@@ -1,7 +1,6 @@
 """The search over merges: what finding a task's best merge on `select` took, as a row of its own."""
 
 import itertools
-import math
 from collections.abc import Mapping
 from typing import Any
 
@@ -46,7 +45,7 @@ def of_training(row: formats.Row, rows: list[formats.Row]) -> str | None:
     share = None if row["train_flops_ratio"] is None else f"{_percent(row)} of its training FLOPs"
     whole = next((one for one in rows if (one["task"], one["kind"]) == (row["task"], KIND)), None)
     if share and whole and len(number := tried(rows, row["task"])) > 1:
-        share += f" ({_percent(whole)} with the search over {len(number)} merges)"
+        share += f", {_percent(whole)} with the search over {len(number)} merges"
     return share
 
 
@@ -71,7 +70,7 @@ def _row(chosen: formats.Row, merges: list[formats.Row], parts: Parts) -> format
         "label_use": max(("select", *(row["label_use"] for row in merges)), key=_LABELS.index),
         "train_flops": mean,
         "train_flops_ratio": ratio,
-        "train_flops_shared": math.fsum(row["train_flops_shared"] for row in merges),
+        "train_flops_shared": sum(row["train_flops_shared"] for row in merges),
         "pareto": chosen["pareto"] is True and mean == chosen["train_flops"],
         **dict.fromkeys(("p_value", "p_holm", "verdict")),
         **dict.fromkeys(("n_missing", "n_failed"), 0),

@@ -53,7 +53,7 @@ def account(grid: Grid, paths: Paths, made: Making) -> Account:
     parts = dict(files.read_json(made.output(paths))["train_flops_parts"])
     nominal: dict[str, int] = {}
     for step in graph.with_inputs(grid, [made]):
-        if isinstance(step, Making) and any(name.startswith(f"{step.name}/") for name in parts):
+        if isinstance(step, Making) and (step == made or any(name.startswith(f"{step.name}/") for name in parts)):
             built = files.read_json(step.output(paths))
             if isinstance(step, Tuning) and "nominal_flops_parts" not in built:
                 built = _with_packing(grid, paths, step, built)

@@ -114,7 +114,7 @@ class Grid:
         seeds = self.study.seeds_of(task)
         if system.program == "ensemble":
             return tuple(seed for seed in seeds if self._members(task, system, seed))
-        if system.program == "multitask":
+        if system.kind == "multitask":
             return min(map(self.study.seeds_of, self.study.tasks), key=len)
         return seeds
 

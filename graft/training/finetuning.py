@@ -125,6 +125,10 @@ class Training:
     """Replaces the epochs: training and schedule end after this many optimizer steps, and the last weights are kept."""
     or_untrained: bool = False
     """Whether the untrained model may be the best."""
+    loss: Callable[[Tensor, Tensor], Tensor] = loss_of
+    """Of logits [b, c] and the rows' labels where these are no single class or score."""
+    score: Callable[[np.ndarray], float] | None = None
+    """Of logits [rows, c] of `select`; by default the task's primary metric."""
     checkpoints: Checkpoints | None = None
     """Training resumes where an earlier attempt was stopped or killed, and reaches the same weights."""
 
@@ -297,7 +301,7 @@ class _Loop:
             if wanted.ndim == 1:
                 loss = world.model(**inputs, labels=wanted).loss
             else:
-                loss = loss_of(world.model(**inputs).logits.float(), wanted)
+                loss = self.training.loss(world.model(**inputs).logits.float(), wanted)
         world.backward(loss * factor, last)
         return loss.detach()
 
@@ -330,7 +334,10 @@ class _Loop:
     def score_epoch(self, **values: float) -> None:
         """Score the model on `select`, and keep its weights if it is the best so far."""
         position, raw = self.position, self.world.whole()
-        score = metrics.primary(self.predict(raw), self.training.select.labels, self.training.row)
+        training, logits = self.training, self.predict(raw)
+        score = (
+            training.score(logits) if training.score else metrics.primary(logits, training.select.labels, training.row)
+        )
         position.flops["select"] += self.select_flops
         if not position.epochs or score > position.epochs[position.best]["select"]:
             position.best = len(position.epochs)

@@ -85,7 +85,8 @@ def _answer(task: str, rows: list[formats.Row], common: str, grid: Grid) -> str:
         reached += f" ({row['metric']} {score} of {formats.score(goal)})"
     costs, inference = [search.of_training(row, rows)], row["inference_flops_ratio"]
     costs += [] if inference is None else [f"{formats.ratio(100 * inference)}% of its inference FLOPs"]
-    at = f" at {' and '.join(known)}" if (known := [cost for cost in costs if cost]) else ""
+    known = [cost for cost in costs if cost]
+    at = f" at {(', and ' if ',' in known[0] else ' and ').join(known)}" if known else ""
     return f"On {task} the best merge, chosen on select ({name}), reaches {reached}{at}; {_told(row)}."
 
 

@@ -65,7 +65,7 @@ def test_shares_of_all_runs_add_up_to_each_part_once(table, paths):
 
 
 def test_the_sentences_that_name_the_best_merge_tell_the_price_of_finding_it(table, grid):
-    found, price = table(STUDY), "15.7% of its training FLOPs (16% with the search over 2 merges)"
+    found, price = table(STUDY), "15.7% of its training FLOPs, 16% with the search over 2 merges"
     assert price in summary.in_words(found) and price in answers.answers(found, grid)[0]
 
 
