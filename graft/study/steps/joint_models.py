@@ -26,5 +26,8 @@ class JointModels(Making):
     def hashed(self, grid: Grid) -> str:
         return hash_of("joint model", self.task, self.training.fingerprint(grid))
 
+    def depends_on(self, grid: Grid) -> str:
+        return "nothing but the encoder trained on all tasks"
+
     def bytes(self, sizes: Sizes) -> int:
         return classifier_bytes(sizes, self.task, self.spec(sizes.grid).model)
