@@ -49,7 +49,8 @@ def main() -> None:
     args = parser.parse_args()
     grid = Grid(load(args.config))
     paths = Paths(args.results) if args.results else Paths.of(grid.study.name)
-    estimates = Estimates(sizes_of(grid, paths), rates_of(grid.study.launch, paths, args.gpu))
+    rates = rates_of(grid.study.launch, paths, args.gpu)
+    estimates = Estimates(sizes_of(grid, paths, rates.device), rates)
     both: dict[str, list[tuple[float, float]]] = defaultdict(list)
     for step, seconds in recorded(grid, paths).items():
         planned = estimates.of(step)[1]

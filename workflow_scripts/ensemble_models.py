@@ -36,7 +36,6 @@ def make(step: EnsembleModels, grid: Grid, paths: Paths) -> None:
         step,
         started,
         flops=flops,
-        pretraining_flops=runs.pretraining_flops(grid, paths, system.model),
         hyperparameters={"members": list(members)},
         choices=[],
         score=score,

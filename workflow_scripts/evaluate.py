@@ -11,7 +11,7 @@ from graft.compute import hardware, provenance
 from graft.encoders.inference import pass_flops, run
 from graft.io import files
 from graft.merging.loading import load
-from graft.study import records, runs
+from graft.study import accounts, records, runs
 from graft.study.grid import Grid
 from graft.study.paths import Paths
 from graft.study.steps.download_task import DownloadTask
@@ -42,7 +42,7 @@ def make(step: Evaluate, grid: Grid, paths: Paths) -> None:
         with files.atomic_file(out / PREDICTIONS) as temporary:
             table.to_parquet(temporary, index=False)
     data = files.read_json(paths.data(step.task) / "manifest.json")
-    parts = built["train_flops_parts"]
+    account = accounts.account(grid, paths, step.making(grid))
     record = records.RunRecord(
         study=grid.study.name,
         task=step.task,
@@ -55,9 +55,10 @@ def make(step: Evaluate, grid: Grid, paths: Paths) -> None:
         degenerate=metrics.is_degenerate(logits, row),
         select=built["select"],
         cost={
-            "train_flops": sum(parts.values()),
-            "train_flops_parts": parts,
-            "pretraining_flops": built["pretraining_flops"],
+            "train_flops": account.whole,
+            "train_flops_parts": account.parts,
+            "nominal_flops": account.nominal,
+            "pretraining_flops": account.pretraining,
             **inference,
             "peak_memory_bytes": built["measured"]["peak_memory_bytes"],
             "wall_seconds": built["measured"]["wall_seconds"],

@@ -38,7 +38,7 @@ def make(step: finetune_model.Tuning, grid: Grid, paths: Paths) -> None:
         step,
         started.after(tuned.earlier_seconds),
         flops=tuned.flops,
-        pretraining_flops=runs.pretraining_flops(grid, paths, system.model) + tuned.pretraining_flops,
+        nominal=tuned.nominal,
         hyperparameters=tuned.hyperparameters,
         choices=tuned.choices,
         score=tuned.score,

@@ -2,8 +2,6 @@
 
 from collections import defaultdict
 
-import numpy as np
-
 from graft.io import files
 from graft.registry import methods
 from graft.study import keeping, program
@@ -12,18 +10,18 @@ from graft.study.paths import Paths
 from graft.study.steps import graph
 from graft.study.steps.keep_models import KeepModels
 from graft.study.steps.making import making
+from graft.study.steps.step import Making
 
 
 def make(step: KeepModels, grid: Grid, paths: Paths) -> None:
     candidates = {(made.task, made.system): made for made in step.candidates(grid)}
-    scores: dict[str, dict[str, list[float]]] = defaultdict(lambda: defaultdict(list))
+    merges: dict[str, list[Making]] = defaultdict(list)
     for run in grid.runs:
         if run.system.kind in methods.KINDS and (run.task, run.system.name) in candidates:
-            built = files.read_json(making(grid, *run.made).output(paths))
-            scores[run.task][run.system.name].append(built["select"]["value"])
+            merges[run.task].append(making(grid, *run.made))
     best = {}
-    for task, systems in scores.items():
-        name = max(systems, key=lambda system: np.mean(systems[system]))
+    for task, made in merges.items():
+        name = keeping.best_on_select(paths, made)
         chosen = candidates[task, name]
         best[task] = (name, chosen.seed)
         if not chosen.model(paths).is_dir():

@@ -23,7 +23,6 @@ def make(step: Majority, grid: Grid, paths: Paths) -> None:
         step,
         started,
         flops={},
-        pretraining_flops=0,
         hyperparameters={},
         choices=[],
         score=metrics.primary(np.tile(logits, (len(select), 1)), select, row),

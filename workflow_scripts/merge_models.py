@@ -8,7 +8,7 @@ from graft.study import program
 from graft.study.grid import Grid
 from graft.study.grid_systems import effective
 from graft.study.paths import Paths
-from graft.study.runs import pretraining_flops, save_system
+from graft.study.runs import save_system
 from graft.study.steps.merge_models import MergeModels
 
 
@@ -19,14 +19,13 @@ def make(step: MergeModels, grid: Grid, paths: Paths) -> None:
     inputs = PairInputs(grid, paths, step.task, system.pair.name, step.seed, device)
     with program.progress(step.system) as report:
         built = build(inputs, system, step.output(paths).with_name("model"), report)
-    uses_small = bool(system.merge) or system.head != "labelled"
     save_system(
         grid,
         paths,
         step,
         started,
         flops=built.flops,
-        pretraining_flops=pretraining_flops(grid, paths, system.pair.small) if uses_small else 0,
+        nominal=built.nominal,
         hyperparameters={**effective(system), **built.hyperparameters},
         choices=built.choice.records(inputs.row.primary_metric, built.searched),
         diagnostics=built.diagnostics,

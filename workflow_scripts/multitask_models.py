@@ -19,7 +19,6 @@ def make(step: MultitaskModels, grid: Grid, paths: Paths) -> None:
         step,
         started,
         flops=made["train_flops_parts"],
-        pretraining_flops=runs.pretraining_flops(grid, paths, step.spec(grid).model),
         hyperparameters=made["hyperparameters"],
         choices=made["choices"],
         score=made["select"][step.task],

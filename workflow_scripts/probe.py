@@ -41,7 +41,6 @@ def make(step: Probe, grid: Grid, paths: Paths) -> None:
         step,
         started,
         flops={**embedding["train_flops_parts"], f"{step.system}/{step.task}/head": fit},
-        pretraining_flops=runs.pretraining_flops(grid, paths, spec.model),
         hyperparameters={"pooling": spec.pooling, "ridge": list(sizes)},
         choices=choice.records(row.primary_metric),
         score=choice.score,

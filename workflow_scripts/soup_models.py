@@ -22,7 +22,6 @@ def make(step: SoupModels, grid: Grid, paths: Paths) -> None:
         step,
         started,
         flops=soup.flops,
-        pretraining_flops=runs.pretraining_flops(grid, paths, system.model),
         hyperparameters=soup.hyperparameters,
         choices=soup.choices,
         score=soup.scores[step.task],

@@ -33,7 +33,7 @@ SELECT = 1000
 HUB = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?")
 COMMIT = re.compile(r"[0-9a-f]{40}")
 # Systems that merges are compared with; left out if the user asks for certain methods.
-RIVALS = frozenset({"lora", "distil", "weak-to-strong", "fewshot", "ensemble", "soup", "multitask", "oracle"})
+RIVALS = frozenset({"lora", "distil", "weak-to-strong", "fewshot", "ensemble", "soup", "multitask", "joint", "oracle"})
 ROLES = ("large", "small")
 
 
@@ -186,10 +186,12 @@ def config_text(asked: Asked, default: str) -> str:
         # Twelve seeds of a pair take gigabytes, of which a first study needs at most one model.
         lines = yaml_text.replaced(lines, ("keep",), ["keep: []"])
     systems = values["systems"]
-    if len(asked.tasks) == 1 and "multitask" in systems:
-        lines = yaml_text.without(lines, ("systems", "multitask"))
+    if len(asked.tasks) == 1:
+        for several in ("multitask", "joint"):
+            if several in systems:
+                lines = yaml_text.without(lines, ("systems", several))
         lines = yaml_text.without(lines, ("systems", "control", "wrong-task"))
-        systems = {name: settings for name, settings in systems.items() if name != "multitask"}
+        systems = {name: settings for name, settings in systems.items() if name not in ("multitask", "joint")}
         systems["control"] = {name: of for name, of in systems["control"].items() if name != "wrong-task"}
     if asked.methods or "small" in dict(asked.models):
         # A user's model rarely comes with the projection of its distillation.

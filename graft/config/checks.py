@@ -112,11 +112,10 @@ def _check_soup(systems: Systems) -> None:
 
 def _check_multitask(systems: Systems, tasks: Collection[str]) -> None:
     spec = systems.multitask
-    if spec is None:
-        return
-    if len(tasks) < 2:
-        raise ValueError(f"systems.multitask: {next(iter(tasks))} is the only task; two or more are needed")
-    for name, merge in spec.methods.items():
+    for key, own in (("multitask", spec), ("joint", systems.joint)):
+        if own and len(tasks) < 2:
+            raise ValueError(f"systems.{key}: {next(iter(tasks))} is the only task; two or more are needed")
+    for name, merge in spec.methods.items() if spec else ():
         where = f"systems.multitask.methods.{name}"
         if (merge.method or name) == methods.GREEDY:
             raise ValueError(f"{where}: greedy works on one task only; put it under systems.soup")

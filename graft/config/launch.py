@@ -61,6 +61,10 @@ class Launch(Section):
         """Number of GPUs that a single-process job requests."""
         return 0 if self.device == "cpu" else 1
 
+    def packs_on(self, device: str) -> bool:
+        """Whether fine-tunings of classifiers on a device compute no padding: on a "cpu" with plain attention."""
+        return device == "cpu" and self.attention != "sdpa"
+
     @property
     def stage(self) -> int:
         """ZeRO's stage; 0 without ZeRO."""

@@ -104,8 +104,8 @@ class WeakToStrongSystem(Section):
 
 
 class FewShotSystem(Section):
-    """`fewshot.<large>`: the large model fine-tuned on a subset of train whose training FLOPs equal those of the best
-    merge into it on `select`, with the same seed.
+    """`fewshot.<large>`: the large model fine-tuned on a subset of train whose training FLOPs equal those of the merge
+    into it that is best on `select`: the one of the answer, by its mean over seeds, and with its mean of FLOPs.
 
     Under the head of `control.head-only.labelled`, whose FLOPs are part of these: `fewshot.closed-form.<large>`.
     """
@@ -190,6 +190,15 @@ class MultitaskSystem(Section):
     models: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
     """Models that appear in pairs; by default the large ones."""
     methods: Annotated[dict[Name, OneShapeMerge], Field(min_length=1)]
+
+
+class JointSystem(Section):
+    """`joint.<large>`: the large model fine-tuned on all tasks together, seed by seed, with an output layer for each.
+
+    Batches mix the rows of all tasks in proportion to their numbers. The learning rate is the mean of those of the
+    model's fine-tunings; batch size and epochs are their largest. The best epoch has the highest mean over tasks on
+    `select`. It trains in one process. Source: Liu et al. 2019, Multi-task deep neural networks, arXiv 1901.11504.
+    """
 
 
 class HeadOnlyControl(Section):
@@ -286,6 +295,7 @@ class Systems(Section):
     ensemble: EnsembleSystem | None = None
     soup: SoupSystem | None = None
     multitask: MultitaskSystem | None = None
+    joint: JointSystem | None = None
     merge: dict[Name, MergeSystem] = {}
     control: ControlSystems = ControlSystems()
     oracle: OracleSystem | None = None

@@ -30,8 +30,12 @@ def encoder_flops(shape: Shape, tokens: int, layers: int | None = None) -> int:
     """Forward FLOPs of the encoder layers (or the first `layers` of them) for one example padded to `tokens`."""
     layers = shape.layers if layers is None else layers
     products_with_weights = 2 * tokens * (4 * shape.width**2 + 2 * shape.width * shape.ffn)
-    scores_and_contexts = 4 * tokens**2 * shape.width
-    return layers * (products_with_weights + scores_and_contexts)
+    return layers * (products_with_weights + _attention(shape, tokens))
+
+
+def _attention(shape: Shape, tokens: int) -> int:
+    """FLOPs of one layer's scores and contexts for one example padded to `tokens`."""
+    return 4 * tokens**2 * shape.width
 
 
 def pooler_flops(shape: Shape) -> int:
@@ -52,6 +56,18 @@ def logits_flops(shape: Shape, outputs: int) -> int:
 def classifier_flops(shape: Shape, tokens: int, outputs: int) -> int:
     """Forward FLOPs of a BERT classifier (encoder, pooler, linear) for one example padded to `tokens`."""
     return encoder_flops(shape, tokens) + logits_flops(shape, outputs)
+
+
+def packed_flops(shape: Shape, lengths: np.ndarray, outputs: int) -> int:
+    """Forward FLOPs of a BERT classifier for a batch of examples of `lengths` [rows] in tokens, packed.
+
+    Linear layers compute real tokens only, and behind the last layer's attention only each example's first; attention
+    computes the batch padded to its longest example (graft.training.packing).
+    """
+    rows, tokens, square = len(lengths), int(lengths.sum()), linear_flops(shape.width, shape.width)
+    behind = square + 2 * linear_flops(shape.width, shape.ffn)
+    layers = shape.layers * (tokens * (3 * square + behind) + rows * _attention(shape, int(lengths.max())))
+    return layers - (tokens - rows) * behind + rows * logits_flops(shape, outputs)
 
 
 def training_flops(forward: int) -> int:

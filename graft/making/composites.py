@@ -85,15 +85,16 @@ def join_states(inputs: PairInputs, system: System, out: Path, report: Report) -
     """Make `concat_probe`: a closed-form head on the concatenated pooled states of both models."""
     merge, options = inputs.merge(system), inputs.options(system, ConcatProbeOptions)
     pooling, name = options.pooling, inputs.name(system)
-    flops: dict[str, int] = {}
+    flops, nominal = dict[str, int](), dict[str, int]()
     folder, rows = inputs.small_folder, inputs.fit_rows(merge.settings.fit_rows)
     if options.small == "finetuned":
         folder, parts = inputs.system(inputs.finetuned, inputs.seed)
         flops |= parts
     body = functools.partial(features.last_states, load_encoder(folder).to(inputs.device))
     if options.folds > 1:
-        fit, parts = _out_of_fold(inputs, pooling, rows, options.folds, report)
-        flops |= {f"{name}/folds/{part}": count for part, count in parts.items()}
+        fit, *counted = _out_of_fold(inputs, pooling, rows, options.folds, report)
+        parts, nominal = ({f"{name}/folds/{part}": n for part, n in counts.items()} for counts in counted)
+        flops |= parts
     else:
         fit = _pooled(inputs, body, pooling, "train", rows)
     select = _pooled(inputs, body, pooling, "select", rows)
@@ -117,7 +118,7 @@ def join_states(inputs: PairInputs, system: System, out: Path, report: Report) -
         f"{name}/small-on-select": inputs.passes(inputs.small_shape, "select"),
         f"{name}/head": ridge_flops(len(rows), states.shape[1], inputs.row.outputs, len(merge.settings.ridge), scored),
     }
-    return Built(choice, flops, {"fit_rows": len(rows)})
+    return Built(choice, flops, {"fit_rows": len(rows)}, nominal=nominal)
 
 
 def stitch_layers(inputs: PairInputs, system: System, out: Path, report: Report) -> Built:
@@ -197,9 +198,9 @@ def _pooled(
 
 def _out_of_fold(
     inputs: PairInputs, pooling: str, rows: np.ndarray, folds: int, report: Report
-) -> tuple[Tensor, dict[str, int]]:
-    """Out-of-fold pooled states [n, w_S] of `rows` of train, and FLOPs: each row's state comes from a small model
-    fine-tuned without the row's fold, with which no training row shares a text.
+) -> tuple[Tensor, Counter[str], Counter[str]]:
+    """Out-of-fold pooled states [n, w_S] of `rows` of train, and FLOPs, as computed and with padding: each row's state
+    comes from a small model fine-tuned without the row's fold, with which no training row shares a text.
 
     A model separates its own training rows better than new ones, so a head fitted on their states would trust it too
     much.
@@ -211,7 +212,7 @@ def _out_of_fold(
     table = pd.read_parquet(inputs.paths.data(inputs.task) / "train.parquet")
     settings = runs.chosen_settings(inputs.grid, inputs.paths, inputs.task, model)[0]
     found = torch.empty(len(rows), inputs.small_shape.width)
-    flops: dict[str, int] = {}
+    flops, nominal = Counter[str](), Counter[str]()
     for fold, (held, others) in enumerate(text_folds(table, inputs.row.groups, folds, features.FIT_SEED)):
         classifier = new_classifier(inputs.small_folder, inputs.row.labels, seed)
         train = replace(splits[0], rows=others)
@@ -230,8 +231,9 @@ def _out_of_fold(
         body = functools.partial(features.last_states, tuned.model.bert.to(inputs.device))
         inside = np.flatnonzero(np.isin(rows, held))
         found[inside] = _pooled(inputs, body, pooling, "train", rows[inside])
-        flops = {part: flops.get(part, 0) + count for part, count in tuned.flops.items()}
-    return found, flops
+        flops.update(tuned.flops)
+        nominal.update(tuned.nominal)
+    return found, flops, nominal
 
 
 def _texts_flops(texts: Sequence[Batch], shape: Shape) -> int:

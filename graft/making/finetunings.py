@@ -1,5 +1,6 @@
 """Make the fine-tuned systems of a study: the initial weights, training targets and settings of each."""
 
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -30,8 +31,9 @@ from graft.flops.counts import lora_flops, summed_flops
 from graft.io.progress import Report, part_of
 from graft.registry.shapes import Shape
 from graft.registry.tasks import TaskRow
-from graft.study import runs
-from graft.study.grid import Grid
+from graft.study import keeping, runs
+from graft.study.accounts import account
+from graft.study.grid import ALL_SEEDS, Grid
 from graft.study.grid_systems import TRIAL, System
 from graft.study.paths import Paths
 from graft.study.steps.making import making
@@ -48,8 +50,8 @@ class Tuned:
     choices: list[dict[str, Any]]
     flops: dict[str, int]
     hyperparameters: dict[str, Any]
-    pretraining_flops: int = 0
-    """Of the small model that it was built on, where it is not its own model."""
+    nominal: dict[str, int]
+    """Those of these parts that were packed, with padding."""
     earlier_seconds: float = 0.0
     """Of attempts that did not come to the end."""
 
@@ -133,10 +135,13 @@ class Tuning:
             "chosen": result.epochs[result.best]["epoch"],
             "searched": [{"value": e["epoch"], "score": e["select"]} for e in result.epochs],
         }
-        parts = {f"{self.name}/{part}": count for part, count in result.flops.items()}
+        parts, nominal = (
+            {f"{self.name}/{part}": count for part, count in counted.items()}
+            for counted in (result.flops, result.nominal)
+        )
         choices = [self.trial_choice, choice] if self.trial_choice else [choice]
         effective, parts = {**result.effective, **hyperparameters}, {**self.trial_flops, **parts}
-        return Tuned(result.model, result.score, choices, parts, effective, earlier_seconds=result.earlier_seconds)
+        return Tuned(result.model, result.score, choices, parts, effective, nominal, result.earlier_seconds)
 
 
 def as_configured(tuning: Tuning, report: Report) -> Tuned:
@@ -186,32 +191,37 @@ def taught(tuning: Tuning, report: Report) -> Tuned:
     cost = PassCost.of_classifier(Shape.of(folder), tuning.row.outputs)
     asked = {f"{tuning.name}/teacher": pass_flops(cost.forward, tokens, longest, rows)}
     tuned = tuning.tuned(result, teacher=tuning.system.parent, rows=len(tokens) if rows is None else len(rows))
-    parts = {**made["train_flops_parts"], **asked, **tuned.flops}
-    return replace(tuned, flops=parts, pretraining_flops=made["pretraining_flops"])
+    return replace(tuned, flops={**made["train_flops_parts"], **asked, **tuned.flops})
 
 
 def within_budget(tuning: Tuning, report: Report) -> Tuned:
     """Make `fewshot`: train on as many rows as fit the training FLOPs of the merge that is best on `select`, the head
     that it starts from included."""
-    others = dict(tuning.grid.built_on(tuning.task, tuning.system, tuning.seed))
+    grid, paths, parent = tuning.grid, tuning.paths, tuning.system.parent
+    others = dict.fromkeys(grid.built_on(tuning.task, tuning.system, tuning.seed))
     folder, head = None, dict[str, int]()
-    if parent := tuning.system.parent:
-        folder, made = tuning.made(parent, others.pop(parent))
+    if parent:
+        folder, made = tuning.made(parent, ALL_SEEDS)
         head = made["train_flops_parts"]
-    merges = {name: tuning.made(name, seed)[1] for name, seed in others.items()}
-    best = max(merges, key=lambda name: merges[name]["select"]["value"])
-    budget = sum(merges[best]["train_flops_parts"].values())
+    merges = [making(grid, tuning.task, *other) for other in others if other[0] != parent]
+    best = keeping.best_on_select(paths, merges)
+    spent = [account(grid, paths, merge).whole for merge in merges if merge.system == best]
+    budget = sum(spent) // len(spent)
     left = budget - sum(head.values())
-    cost = PassCost.of_classifier(tuning.shape, tuning.row.outputs)
+    cost, packs = PassCost.of_classifier(tuning.shape, tuning.row.outputs), grid.study.launch.packs_on(tuning.device)
+
+    def step(tokens: int) -> int:
+        return cost.of_step(np.array([tokens]), packs)
+
     longest = tuning.settings.max_tokens
     on_select = pass_flops(cost.forward, tuning.select.tokens, longest)
     order = np.random.default_rng(tuning.seed).permutation(len(tuning.train.labels))
     lengths = tuning.train.tokens.lengths(longest)[order]
     # More epochs if the budget exceeds what all of train takes.
-    epochs = max(tuning.system.settings.epochs, left // (summed_flops(cost.step, lengths) + on_select))
+    epochs = max(tuning.system.settings.epochs, left // (summed_flops(step, lengths) + on_select))
     # Fewer if choosing among them would take more than half of it.
     epochs = max(1, min(epochs, left // (2 * on_select)))
-    rows = np.sort(order[: rows_within(left // epochs - on_select, lengths, cost.step)])
+    rows = np.sort(order[: rows_within(left // epochs - on_select, lengths, step)])
     result = tuning.run(
         load_classifier(folder) if folder else tuning.start(),
         report,
@@ -226,7 +236,7 @@ def few_steps(tuning: Tuning, report: Report) -> Tuned:
     """Make `warm-start`: a few steps from the system's own start, at each learning rate; the best on `select`."""
     rates = tuning.system.settings.rates
     folder, made = tuning.built_on() if tuning.system.parent else (None, {})
-    flops, tried = dict(made.get("train_flops_parts", {})), []
+    flops, nominal, tried = Counter(made.get("train_flops_parts", {})), Counter[str](), list[Tuned]()
     for number, rate in enumerate(rates):
         changed = {"learning_rate": rate * tuning.settings.learning_rate}
         result = tuning.run(
@@ -238,8 +248,8 @@ def few_steps(tuning: Tuning, report: Report) -> Tuned:
             of_several=len(rates) > 1,
         )
         tried.append(tuning.tuned(result))
-        for part, count in tried[-1].flops.items():
-            flops[part] = count if part in tuning.trial_flops else flops.get(part, 0) + count
+        flops.update(tried[-1].flops)
+        nominal.update(tried[-1].nominal)
     best = max(tried, key=lambda one: one.score)
     choice = {
         "name": "learning_rate",
@@ -250,8 +260,8 @@ def few_steps(tuning: Tuning, report: Report) -> Tuned:
     return replace(
         best,
         choices=[choice, *best.choices],
-        flops=flops,
-        pretraining_flops=made.get("pretraining_flops", 0),
+        flops={**flops, **tuning.trial_flops},
+        nominal=nominal,
         earlier_seconds=sum(one.earlier_seconds for one in tried),
     )
 

@@ -97,7 +97,7 @@ def sweep(inputs: PairInputs, merge: str, report: Report) -> Swept:
         report(number + 1, len(strengths), f"strength {strength}")
     tokens = sum(int(batch["attention_mask"].sum()) for batch in inputs.texts(way))
     cost = way.options.flops(inputs.small_shape, inputs.large_shape, tokens)
-    name = f"sweep.{merge}.{inputs.pair.name}/{inputs.task}/seed-{inputs.seed}"
+    name = Sweep(inputs.task, merge, inputs.pair.name, inputs.seed).name
     inherited = inputs.tuned(merge)[1]
     if way.depth:
         inherited |= inputs.calibration_flops(way.depth)

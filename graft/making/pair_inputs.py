@@ -49,6 +49,8 @@ class Built:
     hyperparameters: dict[str, Any] = field(default_factory=dict)
     diagnostics: dict[str, float] = field(default_factory=dict)
     searched: str = "strength"
+    nominal: dict[str, int] = field(default_factory=dict)
+    """Those of the parts that were packed, with padding."""
 
 
 class PairInputs:

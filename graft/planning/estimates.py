@@ -111,7 +111,8 @@ def _model(step: Step, grid: Grid, mode: str) -> str:
 @functools.cache
 def _on_a_cluster(grid: Grid, paths: Paths) -> Estimates:
     name = None if measured_rates(paths).is_file() else _SOME_GPU if grid.study.launch.gpus_of_a_job else "cpu"
-    return Estimates(sizes_of(grid, paths), rates_of(grid.study.launch, paths, name))
+    known = rates_of(grid.study.launch, paths, name)
+    return Estimates(sizes_of(grid, paths, known.device), known)
 
 
 def minutes(grid: Grid, paths: Paths, job: Job | Step) -> int | None:

@@ -86,7 +86,7 @@ class Plan:
 
 def plan(grid: Grid, paths: Paths, rates: Rates, machines: int = 1, cores: int | None = None) -> Plan:
     """Plan a study on machines with these rates; `cores`: of each, by default as many as this one has."""
-    sizes, jobs = sizes_of(grid, paths), _jobs(grid)
+    sizes, jobs = sizes_of(grid, paths, rates.device), _jobs(grid)
     made = Estimates(sizes, rates)
     at_once = machines * (estimates.cores(grid.study.launch.threads, cores) if rates.device == "cpu" else 1)
     return Plan(

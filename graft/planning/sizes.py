@@ -81,9 +81,10 @@ _MODELS = {
 }
 
 
-def sizes_of(grid: Grid, paths: Paths) -> Sizes:
-    """The sizes of a study, looked up when asked for."""
-    return Sizes(grid, partial(task_sizes, grid, paths), partial(model_shape, grid, paths))
+def sizes_of(grid: Grid, paths: Paths, device: str = "cpu") -> Sizes:
+    """The sizes of a study that trains on a "cpu" or "cuda", looked up when asked for."""
+    packs = grid.study.launch.packs_on(device)
+    return Sizes(grid, partial(task_sizes, grid, paths), partial(model_shape, grid, paths), packs)
 
 
 def task_sizes(grid: Grid, paths: Paths, task: str) -> TaskSizes:

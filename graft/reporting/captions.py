@@ -1,16 +1,22 @@
 """Captions of figures and tables, in full sentences, for Graft's report and Snakemake's. Imports nothing."""
 
+TRAINING = (
+    "Training FLOPs are all compute from the published checkpoints to this one model, as if it were built alone, what "
+    "distilled or pre-trained a model in this study included. They are what was multiplied: packed batches leave out "
+    "padding."
+)
 _COST = (
     "Bars are intervals for new seeds and new examples; with seeds too few for one, hollow dots are the single seeds. "
-    "The grey steps are the Pareto front, on which no oracle is; the dashed line is the reference, a dotted line a "
-    "system that costs nothing. Of many systems only these are numbered: those on the front (bold), the fine-tuned "
-    "ones, the merge that is best on select, and the best control."
+    "The grey steps are the Pareto front of these two axes, on which no oracle is; the dashed line is the reference, a "
+    "dotted line a system that costs nothing. "
+    "Of many systems only these are numbered: those on the front (bold), the fine-tuned ones, the merge that is best "
+    "on select, all that was computed to find it (search.merges), and the best control."
 )
 # Heading and caption by figure, in the order of the report.
 FIGURES = {
     "metric-vs-training-flops": (
         "Metric against training FLOPs",
-        f"The primary metric against all compute needed to get from the published models to each system. {_COST}",
+        f"The primary metric against training FLOPs. {TRAINING} {_COST}",
     ),
     "metric-vs-inference-flops": (
         "Metric against inference FLOPs",

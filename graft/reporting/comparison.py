@@ -9,6 +9,7 @@ import pandas as pd
 
 from graft.config.study import Study
 from graft.reporting.differences import Compared, finished_mean, ratios
+from graft.reporting.runs import SHARED
 from graft.statistics.crossed import Crossed
 from graft.study.grid_systems import ORACLE
 
@@ -17,7 +18,7 @@ COLUMNS = (
     *("delta_vs_reference", "delta_ci_low", "delta_ci_high", "p_value", "p_holm", "verdict"),
     *("delta_vs_small", "delta_vs_head_only"),
     *("train_flops", "train_flops_ratio", "inference_flops", "inference_flops_ratio", "parameters", "pareto"),
-    *("n_expected", "n_missing", "n_failed", "degenerate", "sd", "near_best", "chosen"),
+    *(SHARED, "n_expected", "n_missing", "n_failed", "degenerate", "sd", "near_best", "chosen"),
     *("mean_unseen", "n_unseen_examples"),
 )
 
@@ -41,7 +42,8 @@ def comparison(
     for task in table["task"].unique():
         of_task = table["task"] == task
         means = table.loc[of_task, "mean"].where(table.loc[of_task, "kind"] != ORACLE, None)
-        table.loc[of_task, "pareto"] = pareto_front(table.loc[of_task, "train_flops"], means)
+        costs = (table.loc[of_task, name] for name in ("train_flops", "inference_flops"))
+        table.loc[of_task, "pareto"] = pareto_front(means, *costs)
     return table
 
 
@@ -74,18 +76,19 @@ def _interval(interval: tuple[float, float] | None, low: str, high: str) -> dict
     return dict(zip((low, high), interval, strict=True)) if interval else {}
 
 
-def pareto_front(costs: pd.Series, metrics: pd.Series) -> list[bool]:
-    """Whether each row is on the Pareto front: no other is at least as good and as cheap, and better in one of both.
+def pareto_front(metrics: pd.Series, *costs: pd.Series) -> list[bool]:
+    """Whether each row is on the Pareto front: no other is at least as good and as cheap, and better in one of these.
 
-    costs, metrics: [n]; a row with None in either is not on the front.
+    metrics and every kind of costs: [n]; a row with None in any is not on the front.
     """
-    points = list(zip(costs, metrics, strict=True))
-    known = [point for point in points if None not in point]
+    points = list(zip(metrics, *costs, strict=True))
+    known = {point for point in points if None not in point}
 
-    def dominated(cost: float, metric: float) -> bool:
-        return any(c <= cost and m >= metric and (c, m) != (cost, metric) for c, m in known)
+    def dominated(point: tuple[float, ...]) -> bool:
+        (metric, *own), others = point, known - {point}
+        return any(m >= metric and all(c <= mine for c, mine in zip(cs, own, strict=True)) for m, *cs in others)
 
-    return [None not in point and not dominated(*point) for point in points]
+    return [None not in point and not dominated(point) for point in points]
 
 
 def _counts(group: pd.DataFrame) -> dict[str, int]:
@@ -100,5 +103,5 @@ def _counts(group: pd.DataFrame) -> dict[str, int]:
 
 
 def _costs(group: pd.DataFrame) -> dict[str, float | int | None]:
-    means = {name: finished_mean(group, name) for name in ("train_flops", "inference_flops", "parameters")}
+    means = {name: finished_mean(group, name) for name in ("train_flops", "inference_flops", "parameters", SHARED)}
     return {name: int(mean) if mean is not None and mean.is_integer() else mean for name, mean in means.items()}

@@ -10,8 +10,8 @@ import pandas as pd
 
 from graft.measuring import measurements
 from graft.measuring.measurements import Measurement, Measurements
-from graft.reporting.differences import pair_of, ratios
-from graft.reporting.runs import finished_runs
+from graft.reporting.differences import finished_mean, pair_of, ratios
+from graft.reporting.runs import SHARED, finished_runs
 from graft.study import families, records
 from graft.study.grid import Grid
 from graft.study.paths import Paths
@@ -21,11 +21,12 @@ from graft.study.steps.measure_cost import MeasureCost
 log = logging.getLogger(__name__)
 
 _WITH_RATIO = ("train_flops", "inference_flops", "inference_flops_real")
+_PARTLY = ("nominal_flops", "pretraining_flops")
 _MAKING = ("wall_seconds", "peak_memory_bytes", "energy_joules")
-_MEANS = (*_WITH_RATIO, "pretraining_flops", "parameters", "bytes", *_MAKING)
+_MEANS = (*_WITH_RATIO, *_PARTLY, "parameters", "bytes", *_MAKING)
 COLUMNS = (
     *("task", "system", "kind", "n_seeds"),
-    *("train_flops", "train_flops_ratio", "train_flops_parts", "pretraining_flops"),
+    *("train_flops", "train_flops_ratio", "train_flops_parts", SHARED, *_PARTLY),
     *("inference_flops", "inference_flops_ratio", "inference_flops_real", "inference_flops_real_ratio"),
     *("parameters", "bytes", *Measurement.model_fields, *_MAKING),
     *("device", "hardware", "threads", "architecture"),
@@ -52,6 +53,7 @@ def table(runs: pd.DataFrame, grid: Grid, made: Made, measured: Mapping[str, Mea
             | means
             | ratios(means, reference, _WITH_RATIO)
             | {"train_flops_parts": _text(mean_parts(own, task))}
+            | {SHARED: finished_mean(runs[(runs["task"] == task) & (runs["system"] == name)], SHARED)}
             | _measurement(measured.get(task), grid, task, name)
         )
     table = pd.DataFrame(rows, columns=list(COLUMNS), dtype=object)

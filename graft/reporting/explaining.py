@@ -1,7 +1,7 @@
 """Explain where a number came from: a run's metrics, choices and cost, the steps behind it, and when it goes stale."""
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -9,7 +9,7 @@ from typing import Any
 from graft.io import files
 from graft.reporting import csv_files, formats, transfer
 from graft.reporting.states import RunState, run_json, states
-from graft.study import records
+from graft.study import accounts, records
 from graft.study.grid import Grid, Run
 from graft.study.paths import Paths
 from graft.study.records import RunRecord
@@ -75,7 +75,7 @@ def explain(grid: Grid, paths: Paths, run: Run) -> list[Block]:
     if path.is_file():
         record = records.read(path)
         blocks += [_metrics(record, path), _tables(paths, run, record), *_choices(record), *_settings(record)]
-        blocks += [_cost(record), *_measured(record)]
+        blocks += [_cost(record, accounts.uses(paths, grid.runs)), *_measured(record)]
     blocks += [_chain(chain), *_outside(chain)]
     if path.is_file():
         blocks += [_circumstances(record), _hashes(record)]
@@ -185,18 +185,19 @@ def _settings(record: RunRecord) -> list[Block]:
     ]
 
 
-def _cost(record: RunRecord) -> Block:
-    cost = record.cost
-    known: list[tuple[str, float]] = [
-        *sorted(cost.train_flops_parts.items(), key=lambda part: -part[1]),
-        ("all training", cost.train_flops),
-        ("making the small model (not in it)", cost.pretraining_flops),
-        ("inference, 128 tokens", cost.inference_flops),
-        ("inference, real lengths", cost.inference_flops_real),
+def _cost(record: RunRecord, using: Mapping[str, int]) -> Block:
+    cost, parts = record.cost, record.cost.train_flops_parts
+    known: list[tuple[str, float | None, object]] = [
+        *((name, parts[name], using[name]) for name in sorted(parts, key=parts.__getitem__, reverse=True)),
+        ("all training", cost.train_flops, ""),
+        ("all training, parts shared among runs", accounts.shared(parts, using), ""),
+        ("all training, with padding", cost.nominal_flops, ""),
+        ("inference, 128 tokens", cost.inference_flops, ""),
+        ("inference, real lengths", cost.inference_flops_real, ""),
     ]
-    rows = tuple((name, formats.flops(flops)) for name, flops in known)
+    rows = tuple((name, formats.flops(flops), str(runs)) for name, flops, runs in known)
     remark = f"{formats.count(cost.parameters)} parameters, {formats.size(cost.bytes)}"
-    return Block("cost", rows, ("part", "FLOPs"), remark)
+    return Block("cost", rows, ("part", "FLOPs", "used by runs"), remark)
 
 
 def _measured(record: RunRecord) -> list[Block]:

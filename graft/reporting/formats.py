@@ -4,6 +4,7 @@ from typing import Any
 
 import pandas as pd
 
+from graft.reporting import captions
 from graft.statistics.crossed import SEEDS_FOR_INTERVAL, SEEDS_FOR_TEST
 from graft.statistics.verdicts import DESCRIPTIVE
 from graft.study.grid_systems import ORACLE
@@ -23,6 +24,7 @@ COLUMNS = {
     "small": ("Δ small", "delta_vs_small"),
     "head_only": ("Δ head only", "delta_vs_head_only"),
     "training": ("training FLOPs (× reference)", "train_flops"),
+    "shared": ("shared", "train_flops_shared"),
     "inference": ("inference FLOPs (× reference)", "inference_flops"),
     "parameters": ("parameters", "parameters"),
     "pareto": ("Pareto", None),
@@ -56,6 +58,7 @@ def row_cells(row: Row) -> dict[str, str]:
         "small": difference(row["delta_vs_small"]),
         "head_only": difference(row["delta_vs_head_only"]),
         "training": with_ratio(row["train_flops"], row["train_flops_ratio"]),
+        "shared": flops(row["train_flops_shared"]),
         "inference": with_ratio(row["inference_flops"], row["inference_flops_ratio"]),
         "parameters": count(row["parameters"]),
         "pareto": "yes" if row["pareto"] is True else "",
@@ -190,7 +193,9 @@ def caption(rows: list[Row], confidence: float) -> str:
         "Δ: mean of the differences paired by seed to the reference (the fine-tuned large model), the fine-tuned small "
         "model, and the same head, fitted alike, on the untouched large model (the head that is best on select for a "
         "merge without a choice of head). "
-        "Training FLOPs count all compute from the published checkpoints; inference FLOPs are per example of 128 "
-        f"tokens. Pareto: no other system is both as good and as cheap to train. Bold: the best mean{underlined}. "
+        f"{captions.TRAINING} Shared: each part is divided by the number of runs that use it. search.merges: the merge "
+        "that is best on select, with all that was computed to find it. Inference FLOPs are per example of 128 tokens. "
+        "Pareto: no other system is as good, as cheap to train and as cheap to use. "
+        f"Bold: the best mean{underlined}. "
         "Constant: a run that predicts the same for every example."
     )

@@ -7,14 +7,16 @@ from typing import Any
 
 import pandas as pd
 
+from graft.io import files
 from graft.reporting.states import RunState, run_json, states
-from graft.study import records
+from graft.study import accounts, records
 from graft.study.grid import Grid, Run
 from graft.study.paths import Paths
 from graft.study.records import Cost, RunRecord
 
 log = logging.getLogger(__name__)
 
+SHARED = "train_flops_shared"
 # All but the parts of the FLOPs, in the order of the record.
 _COSTS = tuple(name for name in Cost.model_fields if name != "train_flops_parts")
 
@@ -23,8 +25,9 @@ def gather(grid: Grid, paths: Paths, refuse_stale: bool = True, runs: Sequence[R
     """One row per run of `runs` (default: the grid's, without transfers), in order; missing or failed without run.json.
 
     Columns: task, system, kind, label_use, seed, state, metric (the primary one), value, stderr, n, degenerate, every
-    metric as `<metric>` and `<metric>_stderr`, select_metric, select_value, the costs of `records.Cost`, fingerprint,
-    code_version. Integers stay Python's, since FLOPs may exceed 64 bits.
+    metric as `<metric>` and `<metric>_stderr`, select_metric, select_value, the costs of `records.Cost`,
+    train_flops_shared (see `graft.study.accounts`), fingerprint, code_version. Integers stay Python's, since FLOPs may
+    exceed 64 bits.
 
     Raises ValueError if a run.json was made by another config, or with `refuse_stale` false counts it as missing. Logs
     a warning if runs were made by different code versions.
@@ -37,7 +40,7 @@ def gather(grid: Grid, paths: Paths, refuse_stale: bool = True, runs: Sequence[R
             raise ValueError(message)
         log.warning("left out: %s", message)
     metrics = list(dict.fromkeys(m for name, task in grid.study.tasks.items() for m in task.row(name).metrics))
-    rows = []
+    rows, using = [], accounts.uses(paths, grid.runs)
     for state in found:
         row = _head(grid, state)
         if state.state == "done":
@@ -45,13 +48,22 @@ def gather(grid: Grid, paths: Paths, refuse_stale: bool = True, runs: Sequence[R
             record = records.read(path)
             _check_belongs(record, state.run, path)
             row |= _values(record)
+            row[SHARED] = accounts.shared(record.cost.train_flops_parts, using)
         rows.append(row)
     head = ("task", "system", "kind", "label_use", "seed", "state", "metric", "value", "stderr", "n", "degenerate")
     wide = [column for metric in metrics for column in (metric, f"{metric}_stderr")]
-    columns = [*head, *wide, "select_metric", "select_value", *_COSTS, "fingerprint", "code_version"]
+    columns = [*head, *wide, "select_metric", "select_value", *_COSTS, SHARED, "fingerprint", "code_version"]
     table = pd.DataFrame(rows, columns=columns, dtype=object)
     _warn_of_versions(table)
     return table
+
+
+def parts(runs: pd.DataFrame, paths: Paths) -> dict[tuple[str, str, int | str], dict[str, int]]:
+    """Training FLOPs by part of every finished run of a table from `gather`, by task, system and seed."""
+    return {
+        (task, system, seed): files.read_json(folder / "run.json")["cost"]["train_flops_parts"]
+        for task, system, seed, folder in finished_runs(runs, paths)
+    }
 
 
 def finished_runs(runs: pd.DataFrame, paths: Paths) -> Iterator[tuple[str, str, int | str, Path]]:

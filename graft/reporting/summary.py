@@ -7,7 +7,7 @@ import pandas as pd
 
 from graft.io.names import common_pair
 from graft.registry.methods import CHANGES, HEADS, KINDS
-from graft.reporting import formats
+from graft.reporting import formats, search
 from graft.reporting.csv_files import COMPARISON
 from graft.statistics.crossed import SEEDS_FOR_TEST
 from graft.study.paths import Paths
@@ -38,7 +38,8 @@ def in_words(comparison: pd.DataFrame) -> str:
         parts.append("every control lost")
     absent = sum((row["n_missing"] or 0) + (row["n_failed"] or 0) for row in rows)
     if absent:
-        parts.append(f"{absent} of {sum(row['n_expected'] for row in rows)} runs are not included")
+        expected = sum(row["n_expected"] for row in rows if row["kind"] != search.KIND)
+        parts.append(f"{absent} of {expected} runs are not included")
     parts += [f"{formats.counted(seeds, where)} too few for a verdict" for seeds, where in few_seeds(rows)]
     return "; ".join(parts) + "."
 
@@ -116,8 +117,7 @@ def _is_control(row: formats.Row) -> bool:
 def _reached(row: formats.Row, rows: list[formats.Row], common: str, reference: str) -> str:
     """State one merge's score beside the reference's; `reference`: what to call the latter."""
     goal = formats.score(formats.reference_mean(row, rows))
-    times = row["train_flops_ratio"]
-    share = "" if times is None else f", {formats.ratio(100 * times)}% of its training FLOPs"
+    share = f", {training}" if (training := search.of_training(row, rows)) else ""
     got = f"{row['metric']} {formats.score(row['mean'])} on {row['task']}"
     verdict = f"; verdict: {row['verdict']}" if row["p_holm"] is not None else ""
     return f"{got} where {reference} has {goal} ({row['system'].removesuffix(common)}{share}{verdict})"

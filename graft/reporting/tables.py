@@ -8,6 +8,7 @@ from graft.reporting.comparison import comparison
 from graft.reporting.csv_files import COMPARISON, RUNS, read_csv, write_csv
 from graft.reporting.differences import compared
 from graft.reporting.predictions import crossed, unseen
+from graft.reporting.search import with_searches
 from graft.reporting.significance import significance
 from graft.study.grid import Grid
 from graft.study.paths import Paths
@@ -27,6 +28,7 @@ def write_comparison(grid: Grid, paths: Paths) -> None:
     tasks = crossed(runs, grid.study, paths)
     rows = compared(runs, grid, tasks)
     table = comparison(rows, runs, grid.study, unseen(runs, grid.study, paths))
+    table = with_searches(table, gathering.parts(runs, paths))
     tests, together = significance(rows, tasks), aggregated(rows, tasks)
     for name, written in ((COMPARISON, table), (csv_files.SIGNIFICANCE, tests), (csv_files.AGGREGATE, together)):
         write_csv(written, paths.tables / name)

@@ -78,9 +78,9 @@ def comparison_tables(comparison: pd.DataFrame) -> list[Part]:
         if few := formats.too_few(seeds):
             parts += [Prose(few, "dim"), Text()]
     legend = (
-        "bold: best mean; underlined: within noise of it; *: on the Pareto front of metric and training FLOPs; "
-        "Δ: paired by seed, to the fine-tuned large and small models and to the head alone; ×: FLOPs as a multiple of "
-        "the reference's"
+        "bold: best mean; underlined: within noise of it; *: on the Pareto front of metric, training FLOPs and "
+        "inference FLOPs; Δ: paired by seed, to the fine-tuned large and small models and to the head alone; ×: FLOPs "
+        "as a multiple of the reference's"
     )
     return [*parts, Prose(legend, "dim")]
 

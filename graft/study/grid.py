@@ -115,7 +115,7 @@ class Grid:
         seeds = self.study.seeds_of(task)
         if system.program == "ensemble":
             return tuple(seed for seed in seeds if self._members(task, system, seed))
-        if system.program == "multitask":
+        if system.kind == "multitask":
             return min(map(self.study.seeds_of, self.study.tasks), key=len)
         return min(seeds, self.study.seeds_of(self.tuned_on(task, system.merge)), key=len)
 
@@ -138,8 +138,9 @@ class Grid:
         if system.program == "ensemble":
             return [(f"finetune.{system.model}", member) for member in self._members(task, system, int(seed))]
         if isinstance(system.settings, FewShotSystem):
-            merges = [run for run in self._merges_of(task) if run.seed in (seed, ALL_SEEDS)]
-            found = [(run.system.name, run.seed) for run in merges if run.system.own_pair.large == system.model]
+            into = (run for run in self._merges_of(task) if run.system.own_pair.large == system.model)
+            # Of all seeds, since the best is that of the tables: the one with the highest mean.
+            found = [(run.system.name, run.seed) for run in into]
             if not found:
                 left = f"no merge into {system.model} is left on {task}"
                 raise ValueError(f"systems.fewshot: {left}; exclude {task}/{system.name}/* too, or keep one")

@@ -189,6 +189,9 @@ def _rivals(study: Study) -> list[System]:
             for name, (settings, model, teacher) in taught.items()
             if settings
         ]
+    if spec.joint:
+        models = dict.fromkeys(pair.large for pair in study.pairs)
+        found += [System(f"joint.{large}", "multitask", "train", "joint", True, model=large) for large in models]
     return found
 
 

@@ -20,6 +20,8 @@ def group_of(rule: str, wildcards: Mapping[str, str], launch: Launch) -> str | N
         return "multitask"
     if rule in _OF_A_TASK:
         return f"{wildcards['task']}-all"
+    if rule == "fewshot_model" and not launch.distributed:
+        return f"{wildcards['task']}-fewshot"  # it waits for the merges of all seeds
     if rule in FINETUNINGS and launch.distributed or rule not in (*PLACES, "model_statistics") or rule == "make_soups":
         return None
     seed = wildcards["seed"]

@@ -3,6 +3,7 @@
 import contextlib
 import functools
 import shutil
+import statistics
 from collections.abc import Callable, Collection, Iterable
 from pathlib import Path
 
@@ -57,6 +58,14 @@ def best(grid: Grid, paths: Paths) -> dict[str, Making]:
     chosen = files.read_json(path)["best"] if path.is_file() else {}
     known = {task: made for task, made in chosen.items() if task in grid.study.tasks and made[0] in grid.systems}
     return {task: making(grid, task, *made) for task, made in known.items()}
+
+
+def best_on_select(paths: Paths, made: Iterable[Making]) -> str:
+    """The system with the highest mean of the primary metric on `select` over these finished models."""
+    scores: dict[str, list[float]] = {}
+    for one in made:
+        scores.setdefault(one.system, []).append(files.read_json(one.output(paths))["select"]["value"])
+    return max(scores, key=lambda name: statistics.fmean(scores[name]))
 
 
 @functools.cache

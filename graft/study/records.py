@@ -79,11 +79,14 @@ class Cost(Part):
     """Cost of making and using the system."""
 
     train_flops: int
-    """All compute from the published checkpoints to this system, as if it were built alone."""
+    """All compute from the published checkpoints to this one model, as if it were built alone: what was multiplied, and
+    what distilled or pre-trained models in this study."""
     train_flops_parts: dict[str, int]
     """The computations that `train_flops` sums; a key names a computation uniquely in the study."""
+    nominal_flops: int | None = None
+    """The same sum with the padding that packed batches leave out; None in records that are older than this field."""
     pretraining_flops: int
-    """Making the small model, which `train_flops` leaves out."""
+    """What of `train_flops` distilled or pre-trained models in this study."""
     inference_flops: int
     """Per example of 128 tokens."""
     inference_flops_real: float

@@ -57,11 +57,6 @@ def model_folder(grid: Grid, paths: Paths, model: str) -> Path:
     return finished(grid, paths, weights(grid, model))[0]
 
 
-def pretraining_flops(grid: Grid, paths: Paths, model: str) -> int:
-    """FLOPs that this study spent on pre-training a model; 0 for a published one."""
-    return finished(grid, paths, weights(grid, model))[1]["pretraining_flops"]
-
-
 def tokens(grid: Grid, paths: Paths, task: str, model: str, split: str) -> TokenisedSplit:
     """Load a task's split in token ids of the tokenizer a model uses; raises ValueError if the model's own differs."""
     alike.check_alike(paths.model(grid.study.tokenizer_of(model)), paths.model(model))
@@ -123,7 +118,7 @@ def save_system(
     started: hardware.Stopwatch,
     *,
     flops: dict[str, int],
-    pretraining_flops: int,
+    nominal: dict[str, int] | None = None,
     hyperparameters: dict[str, Any],
     choices: list[dict[str, Any]],
     score: float,
@@ -132,9 +127,9 @@ def save_system(
 ) -> None:
     """Write build.json beside a finished `model/`, last, since it contains the sha256 of the model's files.
 
-    `flops`: parts of the training FLOPs, by a name that is unique in the study; `score`: the primary metric on
-    `select`; `launch`: how it was computed, if not as the study says; `diagnostics`: values that the method reports
-    about itself; `started`: the job's stopwatch.
+    `flops`: parts of the training FLOPs, by a name that is unique in the study; `nominal`: those that were packed, with
+    padding; `score`: the primary metric on `select`; `launch`: how it was computed, if not as the study says;
+    `diagnostics`: values that the method reports about itself; `started`: the job's stopwatch.
     """
     path = step.output(paths)
     model = sorted(path for path in (path.parent / "model").iterdir() if path.suffix in (".safetensors", ".json"))
@@ -146,7 +141,7 @@ def save_system(
             "system": step.system,
             "seed": step.seed,
             "train_flops_parts": flops,
-            "pretraining_flops": pretraining_flops,
+            "nominal_flops_parts": nominal or {},
             "hyperparameters": hyperparameters,
             "choices": choices,
             "select": {"metric": grid.row(step.task).primary_metric, "value": score},

@@ -32,11 +32,14 @@ class TaskSizes:
 class Sizes:
     """The sizes of one study, found by `task` and `model` when asked for.
 
-    Unknown ones raise Unknown, and the messages are collected in `unknown`.
+    Unknown ones raise Unknown, and the messages are collected in `unknown`. `packs`: whether fine-tunings of
+    classifiers compute no padding.
     """
 
-    def __init__(self, grid: Grid, task: Callable[[str], TaskSizes], model: Callable[[str], tuple[Shape, str]]) -> None:
-        self.grid, self._task, self._model = grid, task, model
+    def __init__(
+        self, grid: Grid, task: Callable[[str], TaskSizes], model: Callable[[str], tuple[Shape, str]], packs: bool
+    ) -> None:
+        self.grid, self._task, self._model, self.packs = grid, task, model, packs
         self.unknown: dict[str, None] = {}
 
     @functools.cache  # noqa: B019 - one per plan

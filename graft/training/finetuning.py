@@ -21,7 +21,7 @@ from graft.config.models import FineTuning
 from graft.encoders.batches import INFERENCE_BATCH, WINDOW, inference_batches, padding_waste, passes, training_batches
 from graft.encoders.inference import Batch, Labelled, pass_flops, run
 from graft.encoders.transformers import PreTrainedModel
-from graft.flops.counts import classifier_flops, training_flops
+from graft.flops.counts import classifier_flops, packed_flops, training_flops
 from graft.io.progress import Report
 from graft.registry.shapes import Shape
 from graft.registry.tasks import TaskRow
@@ -38,10 +38,16 @@ LOG_EVERY = 20
 
 @dataclass(frozen=True)
 class PassCost:
-    """FLOPs of one example padded to t tokens: of a forward pass, and of its share of a training step."""
+    """FLOPs of one example padded to t tokens: of a forward pass, and of its share of a training step; and, of a model
+    that can be packed, of a training step on examples of these lengths [rows]."""
 
     forward: Callable[[int], int]
     step: Callable[[int], int]
+    packed: Callable[[np.ndarray], int] | None = None
+
+    def of_step(self, lengths: np.ndarray, packs: bool = False) -> int:
+        """FLOPs of a training step on a batch of examples of these lengths [rows] in tokens, padded or packed."""
+        return self.packed(lengths) if packs and self.packed else len(lengths) * self.step(int(lengths.max()))
 
     @classmethod
     def of_classifier(cls, shape: Shape, outputs: int) -> PassCost:
@@ -50,7 +56,10 @@ class PassCost:
         def forward(tokens: int) -> int:
             return classifier_flops(shape, tokens, outputs)
 
-        return cls(forward, lambda tokens: training_flops(forward(tokens)))
+        def packed(lengths: np.ndarray) -> int:
+            return training_flops(packed_flops(shape, lengths, outputs))
+
+        return cls(forward, lambda tokens: training_flops(forward(tokens)), packed)
 
 
 @dataclass(frozen=True)
@@ -61,6 +70,9 @@ class FineTuned:
     epochs: list[dict[str, float]]
     best: int
     flops: dict[str, int]
+    """As computed: packed, where batches are."""
+    nominal: dict[str, int]
+    """Of what was packed, as padding would have made it."""
     effective: dict[str, Any]
     earlier_seconds: float = 0.0
     """Of attempts that were stopped or killed, up to the checkpoint from which this one went on."""
@@ -84,6 +96,8 @@ class Position:
     epochs: list[dict[str, float]] = field(default_factory=list)
     best: int = 0
     flops: dict[str, int] = field(default_factory=lambda: {"train": 0, "select": 0})
+    nominal: int = 0
+    """FLOPs of training with padding."""
     log_bytes: int = 0
     seconds: float = 0.0
 
@@ -111,6 +125,10 @@ class Training:
     """Replaces the epochs: training and schedule end after this many optimizer steps, and the last weights are kept."""
     or_untrained: bool = False
     """Whether the untrained model may be the best."""
+    loss: Callable[[Tensor, Tensor], Tensor] = loss_of
+    """Of logits [b, c] and the rows' labels where these are no single class or score."""
+    score: Callable[[np.ndarray], float] | None = None
+    """Of logits [rows, c] of `select`; by default the task's primary metric."""
     checkpoints: Checkpoints | None = None
     """Training resumes where an earlier attempt was stopped or killed, and reaches the same weights."""
 
@@ -137,7 +155,7 @@ class _Loop:
 
     def __init__(self, world: World, request: Request, model: nn.Module, training: Training, progress: Report) -> None:
         self.world, self.request, self.training, self.progress = world, request, training, progress
-        self.settings, train = training.settings, training.train
+        self.settings, self.cost, train = training.settings, training.cost, training.train
         # Processes draw different dropout masks.
         torch.manual_seed(training.seed + 1_000_003 * world.rank)
         self.rng = np.random.default_rng(training.seed)
@@ -160,7 +178,7 @@ class _Loop:
         self.replayed = Replayed(self.add_gradients, self.settings.max_tokens) if world.records_graphs else None
         soft = training.row.labels is None or train.labels.ndim == 2
         self.labels = torch.tensor(train.labels, dtype=torch.float32 if soft else torch.int64)
-        self.select_flops = pass_flops(training.cost.forward, training.select.tokens, self.settings.max_tokens)
+        self.select_flops = pass_flops(self.cost.forward, training.select.tokens, self.settings.max_tokens)
         self.position = Position(self.rng.bit_generator.state)
         self.best_state: dict[str, Tensor] = {}
         self.started, self.earlier = time.perf_counter(), 0.0
@@ -252,9 +270,9 @@ class _Loop:
                 # All processes take part in every pass: one without rows runs a row with weight 0.
                 taken, weight = (own, len(own) / len(rows)) if len(own) else (rows[:1], 0.0)
                 values[0] += weight * self.one_pass(self.chosen[taken], weight * world.size, last)
-                position.flops["train"] += sum(
-                    len(one) * self.training.cost.step(int(self.lengths[one].max())) for one in parts if len(one)
-                )
+                for one in filter(len, parts):
+                    position.nominal += self.cost.of_step(self.lengths[one])
+                    position.flops["train"] += self.cost.of_step(self.lengths[one], world.packs)
             world.step()
         position.step += 1
         # All processes must save or stop at the same step, so the request travels with the loss.
@@ -283,7 +301,7 @@ class _Loop:
             if wanted.ndim == 1:
                 loss = world.model(**inputs, labels=wanted).loss
             else:
-                loss = loss_of(world.model(**inputs).logits.float(), wanted)
+                loss = self.training.loss(world.model(**inputs).logits.float(), wanted)
         world.backward(loss * factor, last)
         return loss.detach()
 
@@ -316,7 +334,10 @@ class _Loop:
     def score_epoch(self, **values: float) -> None:
         """Score the model on `select`, and keep its weights if it is the best so far."""
         position, raw = self.position, self.world.whole()
-        score = metrics.primary(self.predict(raw), self.training.select.labels, self.training.row)
+        training, logits = self.training, self.predict(raw)
+        score = (
+            training.score(logits) if training.score else metrics.primary(logits, training.select.labels, training.row)
+        )
         position.flops["select"] += self.select_flops
         if not position.epochs or score > position.epochs[position.best]["select"]:
             position.best = len(position.epochs)
@@ -379,5 +400,6 @@ class _Loop:
         self.replayed = None  # it holds GPU memory, and a reference to this object
         raw.zero_grad()
         raw.load_state_dict(self.best_state)
-        done = raw.cpu().eval(), position.epochs, position.best, position.flops
+        nominal = {"train": position.nominal} if self.world.packs else {}
+        done = raw.cpu().eval(), position.epochs, position.best, position.flops, nominal
         return FineTuned(*done, self.effective(), self.earlier)

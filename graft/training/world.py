@@ -104,8 +104,7 @@ class World:
     @property
     def packs(self) -> bool:
         """Whether batches run without padding: for a classifier on a CPU with eager attention."""
-        plain = self.device_kind == "cpu" and self.attention == "eager"
-        return plain and isinstance(self._raw, BertForSequenceClassification)
+        return self.launch.packs_on(self.device_kind) and isinstance(self._raw, BertForSequenceClassification)
 
     def inputs(self, batch: Batch) -> AbstractContextManager[dict[str, Any]]:
         """Context for a forward pass: yields the model's inputs for a padded batch."""

@@ -5,6 +5,7 @@
 
 import json
 import sys
+from collections import Counter
 from pathlib import Path
 
 import numpy as np
@@ -41,9 +42,49 @@ def check_unseen(results: Path, table: pd.DataFrame) -> None:
             assert row["n_unseen_examples"] == (~shared).sum()
 
 
+def parts(results: Path, task: str, system: str) -> dict[str, dict[str, int]]:
+    """Training FLOPs by part of a system's runs."""
+    found = (results / "runs" / task / system).glob("seed-*/run.json")
+    return {path.parent.name: json.loads(path.read_text())["cost"]["train_flops_parts"] for path in found}
+
+
+def check_costs(results: Path, table: pd.DataFrame) -> None:
+    """Hold shared FLOPs, and those of the searches over merges, against the parts that the runs record."""
+    recorded = {key: parts(results, *key) for key in table.index if key[1] != "search.merges"}
+    uses = Counter(name for runs in recorded.values() for own in runs.values() for name in own)
+    shared = {
+        key: np.mean([sum(flops / uses[name] for name, flops in own.items()) for own in runs.values()])
+        for key, runs in recorded.items()
+    }
+    for (task, system), row in table.iterrows():
+        merges = [key for key in recorded if key[0] == task and key[1].startswith("merge.")]
+        if system == "search.merges":
+            seeds = {seed for key in merges for seed in recorded[key]} - {"seed-all"} or {"seed-all"}
+            spent = []
+            for seed in seeds:
+                runs = [recorded[key].get(seed, recorded[key].get("seed-all", {})) for key in merges]
+                spent.append(sum({name: flops for own in runs for name, flops in own.items()}.values()))
+            assert row["train_flops"] == pytest.approx(np.mean(spent)), task
+            assert row["train_flops_shared"] == pytest.approx(sum(shared[key] for key in merges)), task
+            best = table.loc[task][table.loc[task]["chosen"] == True].iloc[0]  # noqa: E712 - empty cells too
+            for name in ("mean", "delta_vs_reference", "inference_flops", "parameters", "n_seeds"):
+                assert row[name] == best[name], (task, name)
+            assert pd.isna(row["verdict"]) and pd.isna(row["p_value"])
+        else:
+            assert row["train_flops_shared"] == pytest.approx(shared[task, system]), (task, system)
+        rivals = table.loc[task].query("kind != 'oracle'")
+        better = rivals.query("mean >= @row['mean'] and train_flops <= @row['train_flops']")
+        better = better[better["inference_flops"] <= row["inference_flops"]]
+        same = ["mean", "train_flops", "inference_flops"]
+        ahead = row["kind"] != "oracle" and (better[same] == row[same]).all(axis=None)
+        assert row["pareto"] == ahead, (task, system)
+
+
 def check(results: Path) -> int:
     """Hold every row against its runs; returns how many there are."""
     table = pd.read_csv(results / "tables" / "comparison.csv").set_index(["task", "system"])
+    check_costs(results, table)
+    table = table[table["kind"] != "search"]
     values, flops = {}, {}
     for (task, system), _ in table.iterrows():
         folders = sorted((results / "runs" / task / system).glob("seed-*/run.json"))

@@ -37,6 +37,7 @@ def test_every_system_has_a_row_and_a_place_in_the_report(finished):
     systems = {
         *("finetune.large", "finetune.small", "probe.mean.large", "probe.mean.small", "majority"),
         *(f"merge.logit_ensemble.{PAIR}", f"merge.theseus.labelled.{PAIR}", f"control.head-only.labelled.{PAIR}"),
+        "search.merges",
     }
     assert set(table["system"]) == systems and table["mean"].notna().all()
     assert "On rte the best merge, chosen on select" in (results / "report.html").read_text()

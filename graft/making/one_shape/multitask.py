@@ -45,7 +45,9 @@ def encoder(one: Combination, out: Path) -> Combined:
     note = "\nEmbeddings and layers were merged; pooler and classifier come from the task's own fine-tuning.\n"
     (out / CARD).write_text(one.card(plan, note))
     flops, count = one.sources_flops(), len(choice.searched)
-    flops[f"{one.name}/merge"] = count * merge_flops(one.facts.name, one.shape, None, len(one.sources))
+    # An encoder that was searched for is merged once more, to be saved.
+    merged_times = count + (count > 1)
+    flops[f"{one.name}/merge"] = merged_times * merge_flops(one.facts.name, one.shape, None, len(one.sources))
     flops[f"{one.name}/select"] = count * sum(map(one.select_flops, heads))
     records = choice.records(SHARE) if count > 1 else []
     return Combined(records, scores[choice.chosen.strength], flops, {**one.settings, "tasks": list(heads)})

@@ -45,7 +45,9 @@ def soup(one: Combination, out: Path) -> Combined:
         files.copy_into(one.pretrained, folder, files.TOKENIZER)
         (folder / CARD).write_text(one.card(found.plan))
     flops, merge = one.sources_flops(), functools.partial(merge_flops, one.facts.name, one.shape, row.outputs)
-    flops[f"{one.name}/merge"] = sum(map(merge, found.tried))
+    # A soup that was searched for is merged once more, to be saved.
+    again = [len(found.sources)] if found.choices else []
+    flops[f"{one.name}/merge"] = sum(map(merge, [*found.tried, *again]))
     flops[f"{one.name}/select"] = len(found.tried) * one.select_flops(one.task)
     return Combined(found.choices, {one.task: found.score}, flops, {**one.settings, "members": len(found.sources)})
 

@@ -1,4 +1,4 @@
-"""The primary metric against the cost of making or using a system, with the Pareto front."""
+"""The primary metric against the cost of making or using a system, with the Pareto front of these two."""
 
 import functools
 import math
@@ -11,7 +11,7 @@ from matplotlib.lines import Line2D
 from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from graft.io.names import common_pair
-from graft.reporting import formats
+from graft.reporting import formats, search
 from graft.reporting.comparison import pareto_front
 from graft.reporting.figures import labels
 from graft.reporting.figures.labels import Page, around
@@ -34,19 +34,21 @@ def data(source: Source, cost: str) -> pd.DataFrame:
     """One row per point, with its number; `cost`: a column of comparison.csv.
 
     `pareto`: on the Pareto front of this cost. `noted`: numbered in the figure, as all systems are if there are few;
-    else those on the front, the fine-tuned models, the merge that is best on `select` and the best control.
+    else those on the front, the fine-tuned models, the merge that is best on `select`, the search for it and the best
+    control.
     """
     rows = [row for row in formats.records(source.comparison) if row["mean"] is not None and row[cost] is not None]
     found = []
     for task in dict.fromkeys(row["task"] for row in rows):
         own = [row for row in rows if row["task"] == task]
-        costs = pd.Series([None if row["kind"] == ORACLE else row[cost] for row in own], dtype=object)
-        front = pareto_front(costs, pd.Series([row["mean"] for row in own]))
+        means = pd.Series([None if row["kind"] == ORACLE else row["mean"] for row in own], dtype=object)
+        front = pareto_front(means, pd.Series([row[cost] for row in own], dtype=object))
         controls = [row["mean"] for row in own if row["kind"] in ("control", "baseline")]
         for number, (row, pareto) in enumerate(zip(own, front, strict=True), start=1):
             control = row["kind"] in ("control", "baseline") and row["mean"] == max(controls)
             small = row["kind"] == "finetune" and row["system"].startswith("finetune.")
-            noted = pareto or small or control or row["chosen"] is True or len(own) <= _ALL_NUMBERED
+            best = row["chosen"] is True or row["kind"] == search.KIND
+            noted = pareto or small or control or best or len(own) <= _ALL_NUMBERED
             point = (task, number, row["system"], row["kind"], row["metric"], row[cost], row["mean"], row["ci_low"])
             found.append((*point, row["ci_high"], source.dots(row), pareto, formats.is_reference(row), noted))
     return pd.DataFrame(found, columns=list(COLUMNS), dtype=object)

@@ -3,7 +3,7 @@
 import pandas as pd
 from matplotlib.figure import Figure
 
-from graft.reporting import formats
+from graft.reporting import formats, search
 from graft.reporting.differences import pair_of
 from graft.reporting.figures import rows
 from graft.reporting.figures.source import Source
@@ -19,7 +19,8 @@ def data(source: Source) -> pd.DataFrame:
     """One row per task and system that is compared with a reference."""
     found, grid = [], source.grid
     for row in formats.records(source.comparison):
-        if row["delta_vs_reference"] is not None and not formats.is_reference(row):
+        compared = row["delta_vs_reference"] is not None and row["kind"] != search.KIND
+        if compared and not formats.is_reference(row):
             reference = f"finetune.{pair_of(grid.systems[row['system']], grid).large}"
             own = {"dots": source.dots(row, "delta_ci_low", reference), "margin": grid.study.margin(row["task"])}
             found.append(row | own)

@@ -11,13 +11,14 @@ from matplotlib.figure import Figure
 
 from graft.io import files
 
-# The colour-blind-safe palette of Okabe and Ito (2008); each kind also has its own marker, for greyscale.
+# The colour-blind-safe palette of Okabe and Ito (2008), and a brown; each kind also has its own marker, for greyscale.
 KINDS = {
     "finetune": ("o", "#000000", "fine-tuned"),
     "weights": ("^", "#D55E00", "merge of weights"),
     "composite": ("D", "#009E73", "composite merge"),
     "soup": ("P", "#0072B2", "soup over seeds"),
     "multitask": ("h", "#F0E442", "shared encoder"),
+    "search": ("*", "#8C564B", "search over merges"),
     "control": ("v", "#CC79A7", "control"),
     "oracle": ("*", "#999999", "oracle"),
     "probe": ("s", "#56B4E9", "probe"),

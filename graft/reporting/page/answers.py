@@ -7,7 +7,7 @@ import pandas as pd
 from graft.config.sources import GeneratedData
 from graft.io.names import common_pair
 from graft.registry.methods import KINDS
-from graft.reporting import formats, summary
+from graft.reporting import formats, search, summary
 from graft.reporting.differences import pair_of
 from graft.study.grid import Grid
 from graft.study.records import RunRecord
@@ -46,7 +46,8 @@ def not_beaten(comparison: pd.DataFrame) -> list[str]:
 
 def warnings(comparison: pd.DataFrame, runs: pd.DataFrame, records: Iterable[RunRecord], grid: Grid) -> list[str]:
     """The study's limitations, one sentence each; `records`: those of its finished runs."""
-    rows, study = formats.records(comparison), grid.study
+    rows = [row for row in formats.records(comparison) if row["kind"] != search.KIND]
+    study = grid.study
     counts = {what: sum(row[f"n_{what}"] for row in rows) for what in ("expected", "failed", "missing")}
     found = []
     verbs = {"failed": "failed", "missing": "are missing"}
@@ -82,12 +83,10 @@ def _answer(task: str, rows: list[formats.Row], common: str, grid: Grid) -> str:
         reached = f"{row['metric']} {score} where the fine-tuned {large} has {formats.score(goal)}"
     else:
         reached += f" ({row['metric']} {score} of {formats.score(goal)})"
-    costs = [
-        f"{formats.ratio(100 * row[f'{cost}_flops_ratio'])}% of its {what} FLOPs"
-        for cost, what in (("train", "training"), ("inference", "inference"))
-        if row[f"{cost}_flops_ratio"] is not None
-    ]
-    at = f" at {' and '.join(costs)}" if costs else ""
+    costs, inference = [search.of_training(row, rows)], row["inference_flops_ratio"]
+    costs += [] if inference is None else [f"{formats.ratio(100 * inference)}% of its inference FLOPs"]
+    known = [cost for cost in costs if cost]
+    at = f" at {(', and ' if ',' in known[0] else ' and ').join(known)}" if known else ""
     return f"On {task} the best merge, chosen on select ({name}), reaches {reached}{at}; {_told(row)}."
 
 

@@ -81,7 +81,9 @@ def _costs(paths: Paths) -> list[Section]:
         "system": ("system", str),
         "training FLOPs": ("train_flops", formats.flops),
         "× reference": ("train_flops_ratio", formats.ratio),
-        "making the small model": ("pretraining_flops", formats.flops),
+        "shared": ("train_flops_shared", formats.flops),
+        "with padding": ("nominal_flops", formats.flops),
+        "of it pre-training here": ("pretraining_flops", formats.flops),
         "inference FLOPs": ("inference_flops", formats.flops),
         "× reference ": ("inference_flops_ratio", formats.ratio),
         "at real lengths": ("inference_flops_real", formats.flops),
@@ -94,7 +96,7 @@ def _costs(paths: Paths) -> list[Section]:
         "s to make": ("wall_seconds", "{:.3g}".format),
     }
     note = (
-        "Training FLOPs count all compute from the published models to this system; making the small model is apart. "
+        f"{captions.TRAINING} Shared: each part is divided by the number of runs that use it. "
         "Inference is per example of 128 tokens, and at the report split's real lengths. Times, memory and energy are "
         "measured: for inference once per architecture, one example at a time (ms) and in batches (examples per s); "
         "s to make is the time of the last job alone, without the jobs it builds on."

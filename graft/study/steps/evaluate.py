@@ -16,12 +16,14 @@ from graft.study.steps.download_task import DownloadTask
 from graft.study.steps.job import Job
 from graft.study.steps.making import making
 from graft.study.steps.passes import classifier_flops, classifier_pass
-from graft.study.steps.step import RECORDS, Making, Step, Work, hash_of
+from graft.study.steps.step import RECIPE, RECORDS, Making, Step, Work, hash_of
 from graft.study.steps.tokenize_task import tokens, tokens_for
 
 # Bytes of a prediction, and of a run's run.json, build.json and training logs, as measured in a finished study.
 _PREDICTION = 18
 _RUN = 7_000
+# What a run costs is counted otherwise than by RECIPE; its predictions are the same.
+_RECIPE = 4
 
 
 @dataclass(frozen=True)
@@ -53,13 +55,14 @@ class Evaluate(Step):
         return [] if self.only_scores(grid, paths) else self.loads(grid)
 
     def only_scores(self, grid: Grid, paths: Paths) -> bool:
-        """Whether its predictions are there, by the same system, and only the metrics have changed since."""
+        """Whether its predictions are there, by the same system, and only metrics or accounts have changed since."""
         path, predictions = self.outputs(grid, paths)
         if not (path.is_file() and predictions.is_file()):
             return False
         record = files.read_json(path)
         made = record["provenance"]
-        same = made["fingerprint"] == self.hashed_with(grid, tuple(record["metrics"]))
+        known = (self.hashed_with(grid, tuple(record["metrics"]), recipe) for recipe in (RECIPE, _RECIPE))
+        same = made["fingerprint"] in known
         return same and made.get("predictions_sha256") == files.sha256(predictions)
 
     def inputs(self, grid: Grid) -> list[Step]:
@@ -79,12 +82,12 @@ class Evaluate(Step):
     def hashed(self, grid: Grid) -> str:
         return self.hashed_with(grid, grid.row(self.task).metrics)
 
-    def hashed_with(self, grid: Grid, metrics: Sequence[str]) -> str:
+    def hashed_with(self, grid: Grid, metrics: Sequence[str], recipe: int = _RECIPE) -> str:
         """The fingerprint with other metrics, which need no other predictions."""
         inputs: list[Any] = [self.making(grid).fingerprint(grid), metrics]
         if self.task in grid.transfers:
             inputs += tokens_for(grid, self.task, grid.reads_as(grid.systems[self.system]))
-        return hash_of("evaluate", *inputs)
+        return hash_of("evaluate", *inputs, recipe=recipe)
 
     def depends_on(self, grid: Grid) -> str:
         if self.task not in grid.transfers:

@@ -8,6 +8,8 @@ from graft.study.steps.step import Making
 
 class FewshotModel(Tuning):
     rule = "fewshot_model"
+    # What a merge costs is counted otherwise than by RECIPE.
+    recipe = 4
 
     def loads(self, grid: Grid) -> list[Making]:
         # What the merges cost, and how they scored, stands in their build.json.

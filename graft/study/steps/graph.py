@@ -23,11 +23,12 @@ from graft.study.steps.models import BY_SOURCE
 from graft.study.steps.step import Making, Step, hash_of
 from graft.study.steps.sweep import Sweep
 from graft.study.steps.tokenize_task import TokenizeTask
+from graft.study.steps.train_joint import TrainJoint
 
 # All steps by their rules: a new one goes in here.
 _ALL: list[type[Step]] = [DownloadTask, *BY_SOURCE.values(), TokenizeTask, EmbedTask, EmbedLayers, Calibrate, Sweep]
-_ALL += [ModelStatistics, MergeEncoders, *MAKERS.values(), Evaluate, MeasureCost, tables.Gather, tables.Compare]
-_ALL += [tables.TabulateCosts, tables.Plot, tables.Transfer, tables.Report, KeepModels]
+_ALL += [ModelStatistics, MergeEncoders, TrainJoint, *MAKERS.values(), Evaluate, MeasureCost]
+_ALL += [tables.Gather, tables.Compare, tables.TabulateCosts, tables.Plot, tables.Transfer, tables.Report, KeepModels]
 STEPS = {step.rule: step for step in _ALL}
 
 

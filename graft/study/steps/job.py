@@ -26,7 +26,7 @@ PLACES = {
     "make_systems": "{task}/seed-{seed}",
     # what is made of fine-tunings of several seeds;
     "make_soups": "{task}",
-    # what is made of fine-tunings of several tasks.
+    # what is made of fine-tunings of several tasks, or by one of all of them.
     "make_multitask": "seed-{seed}",
 }
 

@@ -4,6 +4,7 @@ from graft.study.grid import Grid
 from graft.study.steps.ensemble_models import EnsembleModels
 from graft.study.steps.fewshot_model import FewshotModel
 from graft.study.steps.finetune_model import FinetuneModel
+from graft.study.steps.joint_models import JointModels
 from graft.study.steps.majority import Majority
 from graft.study.steps.merge_models import MergeModels
 from graft.study.steps.multitask_models import MultitaskModels
@@ -22,6 +23,7 @@ MAKERS: dict[str, type[Making]] = {
     "merge": MergeModels,
     "soup": SoupModels,
     "multitask": MultitaskModels,
+    "joint": JointModels,
     "probe": Probe,
     "probe_layers": ProbeLayers,
     "majority": Majority,

@@ -42,7 +42,7 @@ class MergeEncoders(Step):
         tried, name = len(one_shape_settings(spec)["strengths"]), f"{self.system}/seed-{self.seed}"
         merge = one_shape.merge_flops(spec.method, sizes.shape(spec.model), None, len(tasks))
         select = sum(classifier_pass(sizes, task, "select", spec.model) for task in tasks)
-        yield Work(f"{name}/merge", tried * merge, "closed form")
+        yield Work(f"{name}/merge", (tried + (tried > 1)) * merge, "closed form")
         yield Work(f"{name}/select", tried * select)
 
     def bytes(self, sizes: Sizes) -> int:

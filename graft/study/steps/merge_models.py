@@ -8,6 +8,7 @@ import numpy as np
 from graft.encoders.batches import padded_lengths, training_batches
 from graft.flops import counts as count
 from graft.merging.composite.facts import Composite, CompositeSizes
+from graft.merging.facts import Weights
 from graft.registry import methods
 from graft.study.grid import ALL_SEEDS, Grid
 from graft.study.grid_systems import effective, probes_of, reads_layers
@@ -152,6 +153,12 @@ class MergeModels(Making):
         one = count.head_flops(spec.head, small, large, outputs, len(fit), ridge, scored=select)
         bodies = 1 + (moved(sizes, spec.merge, self.seed) if spec.merge and not spec.parent else 0)
         yield Work(f"{self.name}/head", bodies * one, "closed form")
+        if spec.merge:
+            # As if a strength other than 0 were chosen, which is not known yet.
+            options = sizes.grid.merges[spec.merge].options
+            assert isinstance(options, Weights)
+            if once := options.flops(small, large, options.text_tokens).apply:
+                yield Work(f"{self.name}/apply", once, "closed form")
 
     def bytes(self, sizes: Sizes) -> int:
         spec = self.spec(sizes.grid)

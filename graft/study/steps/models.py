@@ -100,6 +100,11 @@ class _Pretraining(_Model):
     def depends_on(self, grid: Grid) -> str:
         return f"{super().depends_on(grid)}, launch, the train texts of all tasks"
 
+    @property
+    def part(self) -> str:
+        """Name of its work."""
+        return f"{self.rule.removesuffix('_model')}.{self.model}"
+
 
 class DistilModel(_Pretraining):
     """Distil a small model from a large one."""
@@ -128,7 +133,7 @@ class DistilModel(_Pretraining):
             for rows in batches_of_all_steps(lengths, options, rng)
         )
         started = count.distil_start_flops(student, teacher, start, options.start)
-        yield Work(f"distil.{self.model}", trained + started, "training")
+        yield Work(self.part, trained + started, "training")
 
 
 class PretrainModel(_Pretraining):
@@ -153,7 +158,7 @@ class PretrainModel(_Pretraining):
             count.masked_lm_flops(shape, len(rows), int(lengths[rows].max()), int(guessed[rows].sum()))
             for rows in batches_of_all_steps(lengths, options, np.random.default_rng(source.seed))
         )
-        yield Work(f"pretrain.{self.model}", flops, "training")
+        yield Work(self.part, flops, "training")
 
 
 # By the kind of a model's source.

@@ -38,10 +38,13 @@ def classifier_pass(
 
 @functools.cache  # every seed trains on as many tokens
 def epoch(sizes: Sizes, task: str, model: str, adapters: LoraSystem | None = None) -> tuple[int, int]:
-    """FLOPs of one epoch of training, and its number of optimizer steps."""
+    """FLOPs of one epoch of training, as computed, and its number of optimizer steps."""
     settings = sizes.grid.study.models[model].finetune[task]
     lengths = sizes.task(task).lengths("train", settings.max_tokens)
     batches = training_batches(lengths, settings.batch_size, np.random.default_rng(0))
+    if sizes.packs and not adapters:
+        one = functools.partial(count.packed_flops, sizes.shape(model), outputs=sizes.grid.row(task).outputs)
+        return sum(count.training_flops(one(lengths[rows])) for rows in batches), len(batches)
     forward = _classifier(sizes, task, model, adapters)
     return count.summed_flops(lambda t: forward(t)[1], padded_lengths(lengths, batches)), len(batches)
 

@@ -41,8 +41,9 @@ class SoupModels(Making):
         merge = functools.partial(one_shape.merge_flops, spec.method, shape, outputs)
         # A greedy soup tries every member but the best; count as if all of them were added.
         greedy, members = spec.method == methods.GREEDY, spec.settings.members
-        tried = range(2, members + 1) if greedy else [members] * len(one_shape_settings(spec)["strengths"])
-        yield Work(f"{self.name}/merge", sum(map(merge, tried)), "closed form")
+        tried = [*range(2, members + 1)] if greedy else [members] * len(one_shape_settings(spec)["strengths"])
+        again = [members] if greedy or len(tried) > 1 else []
+        yield Work(f"{self.name}/merge", sum(map(merge, tried + again)), "closed form")
         yield Work(f"{self.name}/select", len(tried) * classifier_pass(sizes, self.task, "select", spec.model))
 
     def bytes(self, sizes: Sizes) -> int:

@@ -36,6 +36,11 @@ class Sweep(Step):
     def job(self, grid: Grid) -> Job:
         return job_of(grid, self.task, self.merge, self.seed)
 
+    @property
+    def name(self) -> str:
+        """Prefix of the names of its parts of work."""
+        return f"sweep.{self.merge}.{self.pair}/{self.task}/seed-{self.seed}"
+
     def shares(self, grid: Grid) -> object:
         return maps_of(grid, self.merge, self.pair)
 
@@ -63,7 +68,7 @@ class Sweep(Step):
 
     def work(self, sizes: Sizes) -> Iterator[Work]:
         (small, large), tried = sizes.shapes(self.pair), moved(sizes, self.merge, self.seed)
-        merge, name = sizes.grid.merges[self.merge], f"sweep.{self.merge}.{self.pair}/{self.task}/seed-{self.seed}"
+        merge, name = sizes.grid.merges[self.merge], self.name
         assert isinstance(merge.options, Weights)
         wanted = merge.options.text_tokens
         read = int(some_texts(sizes, self.task, self.pair, wanted).sum()) if wanted else 0

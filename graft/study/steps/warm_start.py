@@ -9,7 +9,6 @@ from graft.study.steps.step import Making
 
 class WarmStart(FewshotModel):
     rule = "warm_start"
-    recipe = 4
 
     def loads(self, grid: Grid) -> list[Making]:
         return self.others(grid)

@@ -75,8 +75,8 @@ def test_the_default_study_is_known_whole(paths):
     assert [total.kind for total in found.kinds] == [kind for kind in KINDS if kind != "distillation"]
     by_kind = {total.kind: total for total in found.kinds}
     # Fine-tuned, by adapters, by the small model's answers, on few rows from either head; the small one twice, and two
-    # of its shape; and five members of soups per task.
-    assert (by_kind["fine-tuning large"].steps, by_kind["fine-tuning small"].steps) == (5 * 36 + 3 * 5, 4 * 36)
+    # of its shape; five members of soups per task; and on all tasks together.
+    assert (by_kind["fine-tuning large"].steps, by_kind["fine-tuning small"].steps) == (5 * 36 + 3 * 5 + 12, 4 * 36)
     assert by_kind["pre-training"].steps == 1
     # Seeds of tasks, members and encoders of several tasks go out together; few jobs go alone.
     assert 36 < found.submissions < 80 < sum(found.jobs.values())

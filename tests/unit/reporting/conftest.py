@@ -69,11 +69,12 @@ def runs_of():
             if isinstance(value, str)
             else {"task": task, "system": system, "seed": seed, "state": "done", "value": value, "degenerate": False}
             | {"train_flops": (flops or {}).get(system, 100), "inference_flops": 1000, "parameters": 300}
+            | {"train_flops_shared": (flops or {}).get(system, 100) / 2}
             | {"select_value": (select or {}).get(system, 0.5)}
             for system, by_seed in values.items()
             for seed, value in by_seed.items()
         ]
-        costs = ("train_flops", "inference_flops", "parameters")
+        costs = ("train_flops", "inference_flops", "parameters", "train_flops_shared")
         columns = ["task", "system", "seed", "state", "value", "degenerate", "select_value", *costs]
         table = pd.DataFrame(rows, columns=columns, dtype=object)
         return table.where(table.notna(), None)
@@ -117,7 +118,17 @@ def compare(tested):
 
 
 def write_record(
-    grid, paths, system, seed, value=0.5, task="rte", train_flops=10, fingerprint=None, code="0+a", degenerate=False
+    grid,
+    paths,
+    system,
+    seed,
+    value=0.5,
+    task="rte",
+    train_flops=10,
+    fingerprint=None,
+    code="0+a",
+    degenerate=False,
+    parts=None,
 ):
     """Write the run.json and the predictions of one run; returns the path of the former."""
     spec = grid.systems[system]
@@ -132,7 +143,7 @@ def write_record(
         "metrics": {"accuracy": {"value": value, "stderr": 0.03, "n": 277}},
         "degenerate": degenerate,
         "select": {"metric": "accuracy", "value": value},
-        "cost": COST | {"train_flops": train_flops},
+        "cost": COST | {"train_flops": train_flops, "train_flops_parts": parts or {}},
         "hyperparameters": {},
         "choices": [],
         "provenance": PROVENANCE

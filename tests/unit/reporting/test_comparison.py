@@ -92,7 +92,14 @@ def test_degenerate_runs_are_counted(study, runs_of, compare):
 def test_pareto_front_holds_what_nothing_dominates():
     costs = pd.Series([0, 10, 10, 20, 20, 30, None], dtype=object)
     metrics = pd.Series([0.5, 0.7, 0.6, 0.7, 0.8, 0.8, None], dtype=object)
-    assert pareto_front(costs, metrics) == [True, True, False, False, True, False, False]
+    assert pareto_front(metrics, costs) == [True, True, False, False, True, False, False]
+
+
+def test_what_is_cheaper_to_use_is_on_the_front_of_three_and_not_of_two():
+    points = [0.7, 1, 9], [0.6, 2, 4], [0.6, 2, 5]
+    metrics, training, inference = (pd.Series(values, dtype=object) for values in zip(*points, strict=True))
+    assert pareto_front(metrics, training) == [True, False, False]
+    assert pareto_front(metrics, training, inference) == [True, True, False]
 
 
 def test_equal_points_are_both_on_the_front():

@@ -12,6 +12,7 @@ from graft.study.steps.download_task import DownloadTask
 from graft.study.steps.finetune_model import FinetuneModel
 
 MERGE = "merge.interpolate.tiny-into-big"
+OTHER = "merge.theseus.labelled.tiny-into-big"
 
 
 def text_of(sections):
@@ -53,7 +54,15 @@ def test_the_number_the_predictions_and_the_tables_stand_together(grid, paths, w
     (runs, value), (comparison, mean) = section(told, "in the tables").rows
     assert runs.endswith("runs.csv") and value == "0.625"
     assert comparison.endswith("comparison.csv") and "mean 0.625 of runs 1/3" in mean
-    assert ("all training", "1.2e5") in section(told, "cost").rows
+    assert ("all training", "1.2e5", "") in section(told, "cost").rows
+
+
+def test_a_part_that_other_runs_use_too_is_told_with_their_number_and_counts_by_its_share(grid, paths, write_run):
+    for system, parts in (("finetune.big", {"own": 100}), (MERGE, {"both": 60, "alone": 5}), (OTHER, {"both": 60})):
+        write_run(system, 0, train_flops=sum(parts.values()), parts=parts)
+    cost = section(explain(grid, paths, find_run(grid, "rte", MERGE, "0")), "cost").rows
+    assert cost[:3] == (("both", "6.0e1", "2"), ("alone", "5.0e0", "1"), ("all training", "6.5e1", ""))
+    assert cost[3] == ("all training, parts shared among runs", "3.5e1", "")
 
 
 def test_a_table_that_is_older_than_the_run_is_told(grid, paths, write_run):

@@ -19,6 +19,7 @@ def test_curves_begin_at_the_starts_and_tell_what_is_left_where_the_small_model_
             "seed": run.seed,
             "value": 0.5 + 0.1 * (run.seed == 1),
             "train_flops": flops.get(run.system.name, 190 if run.system.steps else 20),
+            "train_flops_shared": 1.0,
             "inference_flops": 1,
             "parameters": 1,
             "select_value": 0.5,

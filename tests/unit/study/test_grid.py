@@ -163,7 +163,8 @@ def test_rivals_are_fine_tunings_and_each_seed_is_in_one_ensemble(rivals):
     assert built["weak-to-strong.small-to-large"] == [("finetune.small", 4)]
     assert built["ensemble.large"] == [("finetune.large", 4), ("finetune.large", 1)]
     merges = {(run.system.name, run.seed) for run in grid.runs if run.id.startswith("rte/merge.")}
-    assert set(built["fewshot.large"]) == {(name, seed) for name, seed in merges if seed == 4}
+    # Those of all seeds, since the best is the one with the highest mean.
+    assert set(built["fewshot.large"]) == merges
 
 
 def test_a_task_may_have_fewer_seeds_than_the_study(rivals):
@@ -182,7 +183,9 @@ def test_a_task_may_have_fewer_seeds_than_the_study(rivals):
     steps = graph.of_study(grid)
     assert ("rte", "finetune.large", 7) not in {step.wildcards for step in steps if step.rule == "finetune_model"}
     for run in grid.runs:
-        assert evaluation(run).fingerprint(grid) == evaluation(run).fingerprint(whole)
+        # The best merge, whose cost few shots may spend, is that of all seeds.
+        same = not run.id.startswith("rte/fewshot.")
+        assert (evaluation(run).fingerprint(grid) == evaluation(run).fingerprint(whole)) == same
     rivals["tasks"]["rte"]["seeds"] = 1
     lacking = [run.id for run in Grid(studies.parse(rivals)).runs if run.system.program == "ensemble"]
     assert lacking == [f"{task}/ensemble.large/seed-4" for task in rivals["tasks"] if task != "rte"]

@@ -19,6 +19,9 @@ ONE, TWO = Launch(), Launch(gpus=2)
     [
         ("finetune_model", {"task": "rte", "system": "lora.big", "seed": "3"}, ONE, "rte-3"),
         ("make_systems", {"task": "rte", "seed": "3"}, ONE, "rte-3"),
+        # It waits for the merges of all seeds.
+        ("fewshot_model", {"task": "rte", "system": "fewshot.big", "seed": "3"}, ONE, "rte-fewshot"),
+        ("fewshot_model", {"task": "rte", "system": "fewshot.big", "seed": "3"}, TWO, None),
         ("make_systems", {"task": "rte", "seed": "all"}, ONE, "rte-all"),
         ("embed_task", {"task": "rte", "model": "big"}, ONE, "rte-all"),
         ("finetune_model", {"task": "rte", "system": "member.big", "seed": str(MEMBER_SEEDS)}, ONE, "rte-members"),

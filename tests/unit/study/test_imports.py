@@ -20,8 +20,8 @@ NEVER = [
     (
         MODELS | {"pandas"},
         "calibrate distil_model download_model embed_layers embed_task ensemble_models fewshot_model finetune_model "
-        "initialise_model measure_cost merge_encoders model_statistics multitask_models pretrain_model probe_layers "
-        "soup_models warm_start keep_models",
+        "initialise_model joint_models keep_models measure_cost merge_encoders model_statistics multitask_models "
+        "pretrain_model probe_layers soup_models train_joint warm_start",
     ),
     (MODELS, "evaluate merge_models sweep"),
     # They import what their steps need, when a step is done.

@@ -4,6 +4,7 @@ from graft.io import files
 from graft.study import keeping, working
 from graft.study.steps import graph
 from graft.study.steps.keep_models import KeepModels
+from graft.study.steps.merge_models import MergeModels
 
 PAIR = "small-into-large"
 
@@ -85,6 +86,14 @@ def test_a_record_that_names_unknown_systems_keeps_nothing(grid_of, paths):
         KeepModels().output(paths), {"fingerprint": "0", "best": {"rte": ["merge.gone", 0], "x": ["y", 0]}}
     )
     assert keeping.best(grid, paths) == {}
+
+
+def test_the_best_merge_is_the_one_with_the_highest_mean_not_the_best_run(paths):
+    scores = {("lucky", 0): 0.9, ("lucky", 1): 0.1, ("steady", 0): 0.6, ("steady", 1): 0.7}
+    made = {MergeModels("rte", system, seed): score for (system, seed), score in scores.items()}
+    for step, score in made.items():
+        files.write_json(step.output(paths), {"select": {"value": score}})
+    assert keeping.best_on_select(paths, made) == "steady"
 
 
 def test_a_pattern_that_matches_nothing_is_refused(grid_of):

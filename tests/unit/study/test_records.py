@@ -19,6 +19,7 @@ RECORD = {
     "cost": {
         "train_flops": 2**70,
         "train_flops_parts": {},
+        "nominal_flops": 2**71,
         "pretraining_flops": 0,
         "inference_flops": 0,
         "inference_flops_real": 0.0,

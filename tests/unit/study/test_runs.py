@@ -47,8 +47,9 @@ def save(grid, paths, task="rte", system="finetune.small", seed=0, score=0.5, fl
     (out / "model").mkdir(parents=True)
     (out / "model" / "model.safetensors").write_text(f"{system} {seed}")
     (out / "model" / "README.md").write_text("no part of the model")
+    name = f"{system}/{task}/seed-{seed}"
     runs.save_system(
-        grid, paths, step, Stopwatch(LAUNCH), flops={f"{system}/{task}/seed-{seed}": flops}, pretraining_flops=3,
+        grid, paths, step, Stopwatch(LAUNCH), flops={name: flops}, nominal={name: 9},
         hyperparameters={}, choices=[], score=score, launch=LAUNCH,
     )  # fmt: skip
     return out
@@ -59,7 +60,8 @@ def test_a_saved_system_is_read_back_with_its_model_checked(grid, paths):
     folder, built = runs.made_model(grid, paths, FinetuneModel("rte", "finetune.small", 0))
     assert folder == out / "model" and built == files.read_json(out / "build.json")
     assert built["model_sha256"] == {"model.safetensors": files.sha256(folder / "model.safetensors")}
-    assert (built["train_flops_parts"], built["pretraining_flops"]) == ({"finetune.small/rte/seed-0": 7}, 3)
+    assert built["train_flops_parts"] == {"finetune.small/rte/seed-0": 7}
+    assert built["nominal_flops_parts"] == {"finetune.small/rte/seed-0": 9}
     assert built["diagnostics"] == {} and built["provenance"]["device"] == "cpu"
 
 

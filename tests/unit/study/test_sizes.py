@@ -21,7 +21,7 @@ def test_sizes_are_asked_for_once_and_texts_cut_for_the_model_that_reads_them(gr
         asked.append(name)
         return TaskSizes({"train": np.array([4, 40, 30])}, "here")
 
-    sizes = Sizes(grid, task, lambda name: (SHAPE, name))
+    sizes = Sizes(grid, task, lambda name: (SHAPE, name), packs=True)
     # The study's models read 32 tokens.
     assert (
         sizes.lengths("rte", "train", "large").tolist()
@@ -35,7 +35,7 @@ def test_what_is_unknown_is_said_once_and_raised_each_time(grid):
     def unknown(name):
         raise Unknown(f"{name}: known after `snakemake data`")
 
-    sizes = Sizes(grid, unknown, unknown)
+    sizes = Sizes(grid, unknown, unknown, packs=True)
     for _ in range(2):
         with pytest.raises(Unknown):
             sizes.task("rte")

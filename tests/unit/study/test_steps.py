@@ -35,7 +35,7 @@ def grid(pico_glue, pico_models, pico_others):
     values["systems"]["control"]["wrong-task"] = {"of": ["theseus", "spacewise"]}
     values["systems"]["merge"] |= {"ladder": {}, "stitch": {}, "proxy_tuning": {}}
     values["systems"]["soup"] = {"members": 2, "methods": {"uniform": {}, "fisher": {}}}
-    values["systems"]["multitask"] = {"methods": {"regmean": {}}}
+    values["systems"] |= {"multitask": {"methods": {"regmean": {}}}, "joint": {}}
     values["systems"]["warm-start"] = {"merge": "spacewise", "head": "labelled", "steps": [4]}
     shape = {"layers": 2, "width": 12, "heads": 2, "ffn": 24}
     source = {"kind": "distilled", "teacher": "large", "shape": shape, "options": {"steps": 20}}

@@ -91,15 +91,17 @@ def test_training_on_a_cpu_drops_quickly(prepared, tmp_path, monkeypatch):
     assert {len(shape) for shape in found} >= {3, 4}
 
 
-def test_flops_count_every_padded_token_of_training(prepared, tmp_path):
+def test_flops_are_those_computed_and_nominal_ones_count_every_padded_token_of_training(prepared, tmp_path):
     row, splits, folder = prepared
-    result = trained(prepared, tmp_path, epochs=1)
+    packed, padded = (trained(prepared, tmp_path, epochs=1, attention=kind) for kind in ("eager", "sdpa"))
     rows = len(splits["train"].labels)
     lengths = splits["train"].tokens.lengths(32)
     shape = Shape.of(folder)
     per_example = {t: 3 * classifier_flops(shape, int(t), row.outputs) for t in set(lengths.tolist())}
     exact = sum(per_example[t] for t in lengths.tolist())
-    assert exact <= result.flops["train"] <= rows * max(per_example.values())
+    assert exact <= padded.flops["train"] <= rows * max(per_example.values())
+    assert padded.nominal == {} and packed.nominal == {"train": padded.flops["train"]}
+    assert 0.5 * exact < packed.flops["train"] < exact and packed.flops["select"] == padded.flops["select"]
 
 
 def test_the_log_holds_loss_metric_speed_and_padding(prepared, tmp_path):

@@ -1,21 +1,24 @@
 """A classifier finds the same of batches without padding as of padded ones, and learns the same."""
 
+import numpy as np
 import pytest
 import torch
 from transformers import BertForSequenceClassification
 
 from graft.encoders.bert import bert_config
+from graft.flops.counts import packed_flops, training_flops
 from graft.registry.shapes import Shape
 from graft.training.packing import Layout, packed
+from tests.unit.counting import counting_flops
 
 LENGTHS = (3, 9, 1, 6)
+SHAPE = Shape(layers=2, width=12, heads=3, ffn=20, vocabulary=50)
 
 
 @pytest.fixture
 def model():
     torch.manual_seed(0)
-    shape = Shape(layers=2, width=12, heads=3, ffn=20, vocabulary=50)
-    return BertForSequenceClassification(bert_config(shape)).double().eval()
+    return BertForSequenceClassification(bert_config(SHAPE)).double().eval()
 
 
 @pytest.fixture
@@ -44,6 +47,18 @@ def test_logits_and_gradients_are_those_of_a_padded_batch(model, batch):
     assert padded.keys() == unpadded.keys()
     for name in padded:
         assert torch.allclose(padded[name], unpadded[name], atol=1e-12), name
+
+
+def test_flops_of_a_step_are_those_that_torch_counts(model, batch):
+    with packed(model, batch) as inputs:
+        with counting_flops() as forward:
+            loss = model(**inputs, labels=torch.tensor([0, 1, 1, 0])).loss
+        with counting_flops() as backward:
+            loss.backward()
+    counted = packed_flops(SHAPE, np.array(LENGTHS), 2)
+    assert counted == pytest.approx(forward.get_total_flops(), rel=1e-3)
+    both = forward.get_total_flops() + backward.get_total_flops()
+    assert training_flops(counted) == pytest.approx(both, rel=1e-3)
 
 
 def test_a_text_does_not_see_another(model, batch):

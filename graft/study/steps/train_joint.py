@@ -1,0 +1,85 @@
+"""Fine-tune one encoder on all tasks together, with an output layer for each."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import numpy as np
+
+from graft.config.models import FineTuning
+from graft.encoders.batches import padded_lengths, training_batches
+from graft.flops import counts as count
+from graft.flops.one_shape import parameters
+from graft.study.grid import Grid
+from graft.study.sizes import Sizes
+from graft.study.steps.job import Job
+from graft.study.steps.models import weights
+from graft.study.steps.step import NUMBER, STATES, Step, Work, hash_of
+from graft.study.steps.tokenize_task import tokens, tokens_for
+
+
+@dataclass(frozen=True)
+class TrainJoint(Step):
+    system: str
+    seed: int | str
+
+    rule = "train_joint"
+    made = "joint/{system}/seed-{seed}/manifest.json"
+    files = STATES
+    temporary = True
+    work_kind = "fine-tuning large"
+
+    @property
+    def name(self) -> str:
+        """Prefix of the names of its parts of work."""
+        return f"{self.system}/seed-{self.seed}"
+
+    def job(self, grid: Grid) -> Job:
+        return Job.of("make_multitask", vars(self))
+
+    def model(self, grid: Grid) -> str:
+        return grid.systems[self.system].model
+
+    def settings(self, grid: Grid) -> FineTuning:
+        """Those of the model's fine-tuning on the first task; but of learning rates the mean over tasks, and of batch
+        sizes, epochs and lengths the largest."""
+        own = [grid.study.models[self.model(grid)].finetune[task] for task in grid.study.tasks]
+        largest = {name: max(getattr(one, name) for one in own) for name in ("batch_size", "epochs", "max_tokens")}
+        rate = sum(one.learning_rate for one in own) / len(own)
+        return own[0].model_copy(update={**largest, "learning_rate": rate, "grid": None})
+
+    def inputs(self, grid: Grid) -> list[Step]:
+        model = self.model(grid)
+        return [weights(grid, model), *(tokens(grid, task, model) for task in grid.study.tasks)]
+
+    def hashed(self, grid: Grid) -> str:
+        model = self.model(grid)
+        own = [self.settings(grid).model_dump(exclude={"grid"}), self.seed, weights(grid, model).fingerprint(grid)]
+        tasks = {task: [grid.row(task).primary_metric, *tokens_for(grid, task, model)] for task in grid.study.tasks}
+        return hash_of("joint", *own, [*tasks.items()], grid.study.launch.alone().of_finetuning())
+
+    def depends_on(self, grid: Grid) -> str:
+        return f"models.{self.model(grid)}.finetune, tasks.*.metrics (the first), launch, the seed"
+
+    def work(self, sizes: Sizes) -> Iterator[Work]:
+        grid, settings, model = sizes.grid, self.settings(sizes.grid), self.model(sizes.grid)
+        shape, outputs = sizes.shape(model), sum(grid.row(task).outputs for task in grid.study.tasks)
+        train, select = (
+            np.concatenate([sizes.lengths(task, split, model) for task in grid.study.tasks])
+            for split in ("train", "select")
+        )
+        batches = training_batches(train, settings.batch_size, np.random.default_rng(0))
+
+        def forward(tokens: int) -> int:
+            return count.classifier_flops(shape, tokens, outputs)
+
+        if sizes.packs:
+            once = sum(count.packed_flops(shape, train[rows], outputs) for rows in batches)
+        else:
+            once = count.summed_flops(forward, padded_lengths(train, batches))
+        yield Work(f"{self.name}/train", settings.epochs * count.training_flops(once), "training")
+        # Every epoch is scored, and the best once more, task by task.
+        yield Work(f"{self.name}/select", (settings.epochs + 1) * count.summed_flops(forward, padded_lengths(select)))
+
+    def bytes(self, sizes: Sizes) -> int:
+        outputs = sum(sizes.grid.row(task).outputs for task in sizes.grid.study.tasks)
+        return NUMBER * parameters(sizes.shape(self.model(sizes.grid)), outputs)
