@@ -18,7 +18,8 @@ FIGURES = {
     ),
     "differences": (
         "Differences to the reference",
-        "Mean difference to the fine-tuned large model, paired by seed, with its interval for new seeds and new "
+        "Difference of typical runs to the fine-tuned large model (paired by seed, without the fifth of the seeds at "
+        "either end), with its interval for new seeds and new "
         "examples or, with seeds too few for one, hollow dots for the single seeds. Merges that get a verdict have it "
         "beside them. Differences within the grey band count as equivalent; a star marks the merge best on select.",
     ),

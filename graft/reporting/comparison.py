@@ -8,6 +8,7 @@ import pandas as pd
 
 from graft.config.study import Study
 from graft.reporting.differences import Compared, finished_mean, ratios
+from graft.statistics.crossed import Interval
 
 COLUMNS = (
     *("task", "system", "kind", "label_use", "n_seeds", "metric", "mean", "ci_low", "ci_high"),
@@ -15,14 +16,19 @@ COLUMNS = (
     *("delta_vs_small", "delta_vs_head_only"),
     *("train_flops", "train_flops_ratio", "inference_flops", "inference_flops_ratio", "parameters", "pareto"),
     *("n_expected", "n_missing", "n_failed", "degenerate", "sd", "near_best", "chosen"),
+    *("typical", "failed", "failed_high", "floor"),
 )
 
 
 def comparison(rows: list[Compared], runs: pd.DataFrame, study: Study) -> pd.DataFrame:
     """One row per task and system with COLUMNS, in the order of `rows`; `runs` is the table from `runs.gather`.
 
-    Intervals are for new seeds and new examples. `n_seeds`: finished runs; `degenerate`: how many of them predict the
-    same for every example. `sd`: standard deviation of the metric over seeds.
+    Intervals are for new seeds and new examples: `ci_*` of `mean`, over all runs; `delta_ci_*` of `delta_vs_reference`,
+    which like all differences, p values and verdicts is of typical runs (the trimmed mean of differences paired by
+    seed). `typical`: the trimmed mean of the system itself. `n_seeds`: finished runs; `failed`: how many of them are no
+    better than `floor`, the metric of the best constant prediction, and `failed_high` the highest rate of such runs
+    that this leaves possible; `degenerate`: how many predict the same for every example. `sd`: standard deviation of
+    the metric over seeds.
     """
     groups = {key: group for key, group in runs.groupby(["task", "system"], sort=False)}
     costs = {key: _costs(group) for key, group in groups.items()}
@@ -40,13 +46,15 @@ def _row(
 ) -> dict[str, Any]:
     mean, (reference, delta) = row.mean, row.others["reference"]
     own = costs[row.task, row.system.name]
-    known = {what: difference.mean for what, (_, difference) in row.others.items() if difference}
+    known = {what: difference.typical for what, (_, difference) in row.others.items() if difference}
     return (
         _counts(runs)
         | {"task": row.task, "system": row.system.name, "kind": row.system.kind, "label_use": row.system.label_use}
         | {"metric": study.tasks[row.task].row(row.task).primary_metric}
-        | ({"mean": mean.mean, "sd": mean.sd, **_interval(mean.new, "ci_low", "ci_high")} if mean else {})
-        | ({"delta_vs_reference": delta.mean, **_interval(delta.new, "delta_ci_low", "delta_ci_high")} if delta else {})
+        | ({name: getattr(mean, name) for name in ("mean", "sd", "typical", "failed", "failed_high")} if mean else {})
+        | _interval(mean and mean.new, "ci_low", "ci_high")
+        | _interval(delta and delta.new, "delta_ci_low", "delta_ci_high")
+        | {"delta_vs_reference": delta.typical if delta else None, "floor": row.floor}
         | {"delta_vs_small": known.get("small"), "delta_vs_head_only": known.get("head_only")}
         | {"p_value": row.p_value, "p_holm": row.p_holm, "verdict": row.verdict}
         | {"near_best": row.near_best, "chosen": row.chosen}
@@ -55,7 +63,7 @@ def _row(
     )
 
 
-def _interval(interval: tuple[float, float] | None, low: str, high: str) -> dict[str, float]:
+def _interval(interval: Interval, low: str, high: str) -> dict[str, float]:
     return dict(zip((low, high), interval, strict=True)) if interval else {}
 
 

@@ -165,9 +165,13 @@ def size(value: float) -> str:
 
 
 def runs(row: Row) -> str:
-    """Format finished and expected runs and the number of faulty ones: `2/3, 1 failed`."""
-    words = (("n_missing", "missing"), ("n_failed", "failed"), ("degenerate", "constant"))
-    others = [f"{row[key]} {word}" for key, word in words if row[key]]
+    """Format finished and expected runs, and how many failed, are missing, or did not learn: `11/12, 1 failed`.
+
+    Those that did not learn come with the highest rate of such runs that they leave possible.
+    """
+    others = [f"{row[key]} {word}" for key, word in (("n_missing", "missing"), ("n_failed", "failed")) if row[key]]
+    if row["failed"] and row["kind"] != "baseline":
+        others.append(f"{row['failed']} did not learn (≤ {row['failed_high']:.0%})")
     return ", ".join([f"{row['n_seeds']}/{row['n_expected']}", *others])
 
 
@@ -177,19 +181,28 @@ def over_seeds(rows: list[Row], confidence: float) -> tuple[str, str, str]:
     over, underlined = f"{expected} {'seed' if expected == 1 else 'seeds'}", ""
     if seeds >= SEEDS_FOR_INTERVAL:
         over += f" with {confidence:.0%} intervals for new seeds and examples (of fewer than {SEEDS_FOR_INTERVAL} none)"
-        underlined = "; underlined: within noise of it"
+        underlined = "; underlined: shown to be less than the margin below it"
     return over, underlined, too_few(seeds)
+
+
+def _clean(rows: list[Row], confidence: float) -> str:
+    """State what a system without such runs leaves possible."""
+    most = max(row["n_seeds"] for row in rows)
+    return f"; none among {most} leaves up to {1 - (1 - confidence) ** (1 / most):.0%}" if most else ""
 
 
 def caption(rows: list[Row], confidence: float) -> str:
     """Describe a task's comparison in full sentences."""
     over, underlined, few = over_seeds(rows, confidence)
     return (
-        f"{rows[0]['metric']} on the report split: mean over {over}. {few}{' ' * bool(few)}1/1 runs cover all seeds. "
-        "Δ: mean of the differences paired by seed to the reference (the fine-tuned large model), the fine-tuned small "
-        "model, and the same head on the untouched large model (the head that is best on select for a merge without a "
-        "choice of head). "
+        f"{rows[0]['metric']} on the report split: mean of all runs, over {over}. {few}{' ' * bool(few)}1/1 runs cover "
+        "all seeds; where training is random (soups) they have no interval, p value or verdict. Δ, with its interval and "
+        "the verdict, is about typical runs: the mean difference, paired by seed and without the fifth of the seeds at "
+        "either end (so with fewer than 5 the mean), to the reference (the fine-tuned large model), the fine-tuned "
+        "small model, and the same head on the untouched large model (the head that is best on select for a merge "
+        "without a choice of head). "
         "Training FLOPs count all compute from the published checkpoints; inference FLOPs are per example of 128 "
         f"tokens. Pareto: no other system is both as good and as cheap to train. Bold: the best mean{underlined}. "
-        "Constant: a run that predicts the same for every example."
+        "Did not learn: runs no better than one answer for all examples, with the highest rate of them that is "
+        f"possible ({confidence:.0%}){_clean(rows, confidence)}."
     )

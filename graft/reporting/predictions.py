@@ -12,6 +12,9 @@ from graft.statistics.crossed import Crossed
 from graft.study.paths import Paths
 from graft.tasks.metrics import predictions
 
+# How the names of systems begin that are one draw of training seeds, of their members.
+SOUP = "soup."
+
 
 def crossed(runs: pd.DataFrame, study: Study, paths: Paths) -> dict[str, Crossed]:
     """Collect the predictions on `report` of all finished runs in `runs` (the table from `runs.gather`), by task.
@@ -31,7 +34,10 @@ def crossed(runs: pd.DataFrame, study: Study, paths: Paths) -> dict[str, Crossed
             by_system.setdefault(system, {})[str(seed)] = predicted
         if labels is not None:
             given = labels["label"].to_numpy()
-            found[task] = Crossed(task, row.primary_metric, given, by_system, settings.draws, settings.confidence)
+            soups = {system for system in by_system if system.startswith(SOUP)}
+            found[task] = Crossed(
+                task, row.primary_metric, given, by_system, settings.draws, settings.confidence, soups
+            )
     return found
 
 
