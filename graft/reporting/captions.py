@@ -6,6 +6,8 @@ _COST = (
     "Of many systems only these are numbered: those on the front (bold), the fine-tuned ones, the merge that is best "
     "on select, and the best control."
 )
+# In the place of a task in the name of a figure that is over all of them.
+ALL_TASKS = "all-tasks"
 # Heading and caption by figure, in the order of the report.
 FIGURES = {
     "metric-vs-training-flops": (
@@ -48,5 +50,11 @@ FIGURES = {
         "Training",
         "Left: training loss by optimizer step. Right: the metric on select after every epoch; the dot marks the best "
         "one, which is kept. There is one line per seed.",
+    ),
+    "profiles": (
+        "Performance profiles",
+        "The share of a system's runs above each score, over all tasks that the table of all tasks counts, of the best "
+        "systems in it. A score of 0 is one answer for all examples, 1 the reference. A line above another "
+        "everywhere is better at every quantile. Bands are pointwise 95% intervals for new seeds, if there are enough.",
     ),
 }

@@ -110,9 +110,9 @@ def _needed(significance: pd.DataFrame, rows: list[dict[str, Any]]) -> list[str]
     chosen = {row["system"] for row in rows if row["chosen"] is True}
     of = [row for row in formats.records(significance) if row["system"] in chosen and row["versus"] == "reference"]
     return [
-        f"{row['system']}, the merge that is best on select: detecting a true typical difference of {row['margin']:g} "
-        f"from the reference would take about {row['seeds_needed']:,.0f} seeds and {row['examples_needed']:,.0f} report "
-        f"examples (80% power, one comparison); this study has {row['n_seeds']} and {row['n_examples']:,}."
+        f"{row['system']}, the merge that is best on select: detecting a true typical difference of "
+        f"{row['margin']:g} from the reference would take about {row['seeds_needed']:,.0f} seeds and "
+        f"{row['examples_needed']:,.0f} report examples (80% power, one comparison); this study has {row['n_seeds']} and {row['n_examples']:,}."
         for row in of
         if row["seeds_needed"] is not None
     ]

@@ -196,11 +196,11 @@ def caption(rows: list[Row], confidence: float) -> str:
     over, underlined, few = over_seeds(rows, confidence)
     return (
         f"{rows[0]['metric']} on the report split: mean of all runs, over {over}. {few}{' ' * bool(few)}1/1 runs cover "
-        "all seeds; where training is random (soups) they have no interval, p value or verdict. Δ, with its interval and "
-        "the verdict, is about typical runs: the mean difference, paired by seed and without the fifth of the seeds at "
-        "either end (so with fewer than 5 the mean), to the reference (the fine-tuned large model), the fine-tuned "
-        "small model, and the same head on the untouched large model (the head that is best on select for a merge "
-        "without a choice of head). "
+        "all seeds; of one draw of a random training (soups) they have no interval, p value or verdict. Δ, with its "
+        "interval and the verdict, is about typical runs: the mean difference, paired by seed and without the fifth of "
+        "the seeds at either end (so with fewer than 5 the mean), to the reference (the fine-tuned large model), the "
+        "fine-tuned small model, and the same head on the untouched large model (the head that is best on select for a "
+        "merge without a choice of head). "
         "Training FLOPs count all compute from the published checkpoints; inference FLOPs are per example of 128 "
         f"tokens. Pareto: no other system is both as good and as cheap to train. Bold: the best mean{underlined}. "
         "Did not learn: runs no better than one answer for all examples, with the highest rate of them that is "

@@ -27,7 +27,7 @@ class TaskPart:
 
 @dataclass(frozen=True)
 class Contents:
-    """The contents of a report: `not_beaten` lists controls that did not lose, `more` the tables over all tasks."""
+    """The contents of a report: `not_beaten` lists controls that did not lose; `figures`, `more`: over all tasks."""
 
     study: str
     question: str
@@ -35,6 +35,7 @@ class Contents:
     not_beaten: tuple[str, ...]
     warnings: tuple[str, ...]
     tasks: tuple[TaskPart, ...]
+    figures: tuple[tuple[str, str, Path], ...]
     more: tuple[Section, ...]
     absent: tuple[tuple[str, str, str], ...]
     cards: tuple[Card, ...]
@@ -58,6 +59,7 @@ def contents(grid: Grid, paths: Paths) -> Contents:
         not_beaten=tuple(answers.not_beaten(comparison, significance)),
         warnings=tuple(answers.warnings(comparison, runs, found, grid)),
         tasks=own,
+        figures=_figures(paths, captions.ALL_TASKS),
         more=(*by_heading.values(), *_costs(paths), _tests(significance), *_transfers(grid, paths)),
         absent=tuple(circumstances.absent(grid, paths)),
         cards=tuple(cards(comparison, grid)),
