@@ -112,7 +112,8 @@ def _needed(significance: pd.DataFrame, rows: list[dict[str, Any]]) -> list[str]
     return [
         f"{row['system']}, the merge that is best on select: detecting a true typical difference of "
         f"{row['margin']:g} from the reference would take about {row['seeds_needed']:,.0f} seeds and "
-        f"{row['examples_needed']:,.0f} report examples (80% power, one comparison); this study has {row['n_seeds']} and {row['n_examples']:,}."
+        f"{row['examples_needed']:,.0f} report examples (80% power, one comparison); this study has {row['n_seeds']} "
+        f"and {row['n_examples']:,}."
         for row in of
         if row["seeds_needed"] is not None
     ]

@@ -188,7 +188,8 @@ def over_seeds(rows: list[Row], confidence: float) -> tuple[str, str, str]:
 def _clean(rows: list[Row], confidence: float) -> str:
     """State what a system without such runs leaves possible."""
     most = max(row["n_seeds"] for row in rows)
-    return f"; none among {most} leaves up to {1 - (1 - confidence) ** (1 / most):.0%}" if most else ""
+    possible = f"{1 - (1 - confidence) ** (1 / most):.0%}" if most else ""
+    return f"; none among {most} leaves up to {possible}, of which a mean's interval cannot know" if most else ""
 
 
 def caption(rows: list[Row], confidence: float) -> str:
