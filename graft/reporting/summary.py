@@ -41,7 +41,8 @@ def in_words(comparison: pd.DataFrame, significance: pd.DataFrame) -> str:
             parts.append(f"it is {_on_tasks(Counter(found), other)}")
     against = faced(rows, tests, common)
     unknown += ["controls"] * any(one.stands == UNKNOWN for one in against)
-    parts += [f"no interval compares it with {listed(unknown)}"] * bool(unknown)
+    if unknown:
+        parts.append(f"no interval compares it with {listed(unknown)}")
     parts += [f"{said}: {listed([str(one) for one in own])}" for said, own in not_beaten(against).items()]
     parts += ["every control lost"] * all_lost(against)
     absent = sum((row["n_missing"] or 0) + (row["n_failed"] or 0) for row in rows)

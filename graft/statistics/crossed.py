@@ -155,7 +155,7 @@ class Crossed:
         found = float(values[kept].mean())
         contributions = found + (self._influence[rows[kept]] - self._influence[others[kept]]).mean(axis=0)
         by_seed, by_example = float(np.sum(typical.errors(values) ** 2)), float(np.var(contributions, ddof=1))
-        of_seeds, of_examples = (by_seed, int(kept.sum()) - 1), (by_example / examples, examples - 1)
+        of_seeds, of_examples = (by_seed, typical.freedom(n)), (by_example / examples, examples - 1)
         error, freedom = _sum(of_seeds, of_examples)
         low, high = _RANGES.get(self.metric, (0, 1))
         enough = min(self.seeds_behind(one, pairs) for one in (system, other))
@@ -235,7 +235,7 @@ class Crossed:
         return (n - 1) * (self._values[:, None] - without)
 
 
-def _sum(*errors: tuple[float, int]) -> tuple[float, float]:
+def _sum(*errors: tuple[float, float]) -> tuple[float, float]:
     """The standard error of a sum of independent errors, (variance, degrees of freedom) each, and its own freedom."""
     total, spread = sum(v for v, _ in errors), sum(v**2 / freedom for v, freedom in errors if v > 0)
     return total**0.5, total**2 / spread if spread > 0 else 1.0

@@ -24,8 +24,7 @@ def middle(values: np.ndarray) -> np.ndarray:
 def errors(values: np.ndarray) -> np.ndarray:
     """What each seed contributes to the error of their typical value, [n]: the root of its square sum is the error.
 
-    Values left out count as the nearest that is kept (winsorised). Of `left` kept values there are left - 1 degrees of
-    freedom. A single seed shows no error.
+    Values left out count as the nearest that is kept (winsorised). A single seed shows no error.
     """
     n, left = len(values), len(values) - 2 * cut(len(values))
     if n < 2:
@@ -33,3 +32,12 @@ def errors(values: np.ndarray) -> np.ndarray:
     known = np.sort(values)
     winsorised = np.clip(values, known[cut(n)], known[n - 1 - cut(n)])
     return (winsorised - winsorised.mean()) / np.sqrt(left * (left - 1))
+
+
+def freedom(n: int) -> float:
+    """The degrees of freedom of that error, of `n` seeds.
+
+    Yuen takes one less than are kept, with which tests at 0.05 err in 0.055 and those at 0.0025 in 0.0035 of 2,000,000
+    draws of 12 normal values. With 0.85 of that they err in 0.98 and 0.92 of the level (of 20 values in 1.00 and 1.01).
+    """
+    return 0.85 * (n - 2 * cut(n) - 1)

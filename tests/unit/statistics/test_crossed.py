@@ -7,6 +7,7 @@ from graft.statistics.crossed import SEEDS_FOR_INTERVAL, SEEDS_FOR_TEST, Crossed
 
 N, SEEDS = 200, 6
 RNG = np.random.default_rng(1)
+FREEDOM = 0.85 * (SEEDS - 2 - 1)
 LABELS = RNG.integers(0, 2, N)
 
 
@@ -47,7 +48,7 @@ def test_a_difference_is_that_of_typical_runs_with_yuens_interval_for_these_exam
     found, error, _ = of_typical(task)
     difference = task.of_difference("merge", "large")
     assert difference.typical == pytest.approx(found)
-    assert difference.these == pytest.approx(stats.t.interval(0.95, SEEDS - 2 - 1, found, error))
+    assert difference.these == pytest.approx(stats.t.interval(0.95, FREEDOM, found, error))
 
 
 def test_the_interval_for_new_examples_adds_what_examples_are_uncertain_by(task):
@@ -57,7 +58,8 @@ def test_the_interval_for_new_examples_adds_what_examples_are_uncertain_by(task)
     for interval, confidence in ((difference.new, 0.95), (difference.inner, 0.9)):
         for end in interval:
             sample = (0.0, stats.sem(by_example) * N**0.5, N)
-            p = stats.ttest_ind_from_stats(end - found, error * 4**0.5, 4, *sample, equal_var=False).pvalue
+            seeds = (end - found, error * (FREEDOM + 1) ** 0.5, FREEDOM + 1)
+            p = stats.ttest_ind_from_stats(*seeds, *sample, equal_var=False).pvalue
             assert p == pytest.approx(1 - confidence)
     assert difference.example_variance == pytest.approx(by_example.var(ddof=1))
     assert difference.seed_variance == pytest.approx(SEEDS * error**2)

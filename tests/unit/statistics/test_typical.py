@@ -39,3 +39,14 @@ def test_equal_values_and_a_single_one_have_no_error():
         typical.errors(np.full(12, 0.3)) == pytest.approx(0, abs=1e-15) and typical.middle(np.full(12, 0.3)).sum() == 8
     )
     assert not typical.errors(np.array([0.3])).any()
+
+
+@pytest.mark.parametrize("n", [5, 12, 20])
+def test_tests_of_typical_values_err_as_often_as_they_say(n):
+    rng = np.random.default_rng(n)
+    draws = rng.normal(size=(20_000, n))
+    errors = np.array([np.sqrt(np.sum(typical.errors(values) ** 2)) for values in draws])
+    found = np.abs(stats.trim_mean(draws, 0.2, axis=1)) / errors
+    for level in (0.05, 0.01):
+        wrong = np.mean(found > stats.t.isf(level / 2, typical.freedom(n)))
+        assert 0.7 * level < wrong < 1.15 * level
