@@ -6,8 +6,8 @@ A mean is that of all runs; a difference is that of typical runs, since a rare f
 Each bootstrap draw of a mean takes one sample of examples for all systems and seeds, and shifts the mean over seeds by
 its standard error times a Student t. The two factors are crossed, as in Owen 2007, The Pigeonhole Bootstrap (Annals of
 Applied Statistics 1, 386), which would resample the seeds too. Resampling examples within each seed, as if every seed
-had different examples, gives 95% intervals that cover only 85%. A difference's interval and p value are Student's, with
-the squared errors of both factors added up and the degrees of freedom of such a sum (Satterthwaite 1946).
+had different examples, gives 95% intervals that cover only 85%. A difference's interval and p value are those of the
+same two errors, computed instead of drawn (see `tails`).
 """
 
 from collections.abc import Collection, Container, Mapping
@@ -20,6 +20,7 @@ from scipy import special
 from graft.statistics import typical
 from graft.statistics.orders import Order, order
 from graft.statistics.sampling import Sampling
+from graft.statistics.tails import beyond, half_width
 from graft.statistics.weighted import metric_under
 
 # The fewest seeds for an interval: of fewer, each is worth seeing, and Student's t is wide beyond sense.
@@ -63,7 +64,7 @@ class Difference:
     examples. Intervals take SEEDS_FOR_INTERVAL seeds, p values SEEDS_FOR_TEST, and neither is given for two runs that
     stand for all, or where a single draw of a random training does. `sd`: standard deviation over seeds.
     `seed_variance`, `example_variance`: variances of a single seed's difference (as the typical one's error has it) and
-    of a single example's contribution.
+    of a single example's contribution to all seeds alike.
     """
 
     typical: float
@@ -151,17 +152,15 @@ class Crossed:
             return None
         rows, others = (np.array(rows) for rows in zip(*pairs.values(), strict=True))
         values = self._values[rows] - self._values[others]
-        kept, n, examples = typical.middle(values), len(values), len(self.labels)
-        found = float(values[kept].mean())
-        contributions = found + (self._influence[rows[kept]] - self._influence[others[kept]]).mean(axis=0)
-        by_seed, by_example = float(np.sum(typical.errors(values) ** 2)), float(np.var(contributions, ddof=1))
-        of_seeds, of_examples = (by_seed, typical.freedom(n)), (by_example / examples, examples - 1)
-        error, freedom = _sum(of_seeds, of_examples)
-        low, high = _RANGES.get(self.metric, (0, 1))
+        kept, n = typical.middle(values), len(values)
+        found, by_seed = float(values[kept].mean()), float(np.sum(typical.errors(values) ** 2))
+        by_example = _variance(self._influence[rows[kept]] - self._influence[others[kept]])
+        errors = by_seed, typical.freedom(n), by_example / len(self.labels)
         enough = min(self.seeds_behind(one, pairs) for one in (system, other))
+        low, high = _RANGES.get(self.metric, (0, 1))
 
-        def interval(confidence: float, error: float = error, freedom: float = freedom) -> Interval:
-            half = error * float(special.stdtrit(freedom, (1 + confidence) / 2))
+        def interval(confidence: float, *errors: float) -> Interval:
+            half = half_width(confidence, *errors)
             known = enough >= SEEDS_FOR_INTERVAL
             return _within(found - half, found + half, (low - high, high - low)) if known else None
 
@@ -169,10 +168,10 @@ class Crossed:
             typical=found,
             sd=float(values.std(ddof=1)) if n > 1 else None,
             n_seeds=n,
-            new=interval(self.confidence),
-            these=interval(self.confidence, *_sum(of_seeds)),
-            inner=interval(2 * self.confidence - 1),
-            p_value=_p_value(found, error, freedom) if min(enough, n) >= SEEDS_FOR_TEST else None,
+            new=interval(self.confidence, *errors),
+            these=interval(self.confidence, *errors[:2], 0.0),
+            inner=interval(2 * self.confidence - 1, *errors),
+            p_value=beyond(abs(round(found, 12)), *errors) if min(enough, n) >= SEEDS_FOR_TEST else None,
             seed_variance=n * by_seed,
             example_variance=by_example,
         )
@@ -235,17 +234,14 @@ class Crossed:
         return (n - 1) * (self._values[:, None] - without)
 
 
-def _sum(*errors: tuple[float, float]) -> tuple[float, float]:
-    """The standard error of a sum of independent errors, (variance, degrees of freedom) each, and its own freedom."""
-    total, spread = sum(v for v, _ in errors), sum(v**2 / freedom for v, freedom in errors if v > 0)
-    return total**0.5, total**2 / spread if spread > 0 else 1.0
+def _variance(contributions: np.ndarray) -> float:
+    """The variance of what an example does to all seeds alike, of each example's contribution with each seed, [s, n].
 
-
-def _p_value(difference: float, error: float, freedom: float) -> float:
-    """Two-sided, of no difference; 1 for a difference of rounding size."""
-    if abs(difference) < 1e-12:
-        return 1.0
-    return 2 * float(special.stdtr(freedom, -abs(difference) / error)) if error > 0 else 0.0
+    What it does to one seed alone is in the differences between seeds already.
+    """
+    seeds = len(contributions)
+    alone = contributions.var(axis=0, ddof=1).mean() / seeds if seeds > 1 else 0.0
+    return max(float(contributions.mean(axis=0).var(ddof=1) - alone), 0.0)
 
 
 def _within(low: float, high: float, bounds: tuple[float, float]) -> tuple[float, float]:
