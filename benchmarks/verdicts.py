@@ -60,7 +60,7 @@ class World:
 
     def moved(self, systems: int, seeds: int, rng: np.random.Generator) -> np.ndarray:
         """How far each run's answers are moved, [systems, seeds]."""
-        scale = np.full((systems, 1), self.seed)
+        scale = np.full((systems, 1), self.seed, float)
         scale[0] = self.seed if self.own_seed is None else self.own_seed
         moved = scale * rng.normal(size=(systems, seeds))
         if self.skewed:  # of the systems, not of the reference
@@ -69,7 +69,7 @@ class World:
 
     def fails(self, systems: int, seeds: int, rng: np.random.Generator) -> np.ndarray:
         """Which runs fail, [systems, seeds]."""
-        rates = np.full((systems, 1), self.failing[1])
+        rates = np.full((systems, 1), self.failing[1], float)
         rates[0] = self.failing[0]
         return rng.random((systems, seeds)) < rates
 

@@ -24,7 +24,7 @@ def beyond(distance: float, of_seeds: float, freedom: float, of_examples: float)
 def half_width(confidence: float, *errors: float) -> float:
     """The distance beyond which an error lies with the probability 1 - confidence; errors: as in `beyond`."""
     low, high = 0.0, 1e-15
-    if beyond(high, *errors) == 0:
+    if errors[0] == errors[2] == 0:
         return 0.0
     while beyond(high, *errors) > 1 - confidence:
         low, high = high, 4 * high

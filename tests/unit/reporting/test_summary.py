@@ -74,7 +74,7 @@ def test_who_is_ahead_and_which_control_lost_an_interval_says(sentence):
         "it is ahead of the fine-tuned large model on 0 of 1 task, behind on 1; it is ahead of the fine-tuned" in text
     )
     assert "small model on 1 of 1 task; every control lost; 5 seeds are too few for a verdict." in text
-    text = sentence(many(**{"finetune.big": {0: 0.852}}), {ENSEMBLE: 0.6})
+    text = sentence(many() | {"finetune.big": {s: 0.83 + 0.012 * s for s in range(5)}}, {ENSEMBLE: 0.6})
     assert "the fine-tuned large model on 0 of 1 task, not told apart on 1" in text
 
 
@@ -133,7 +133,7 @@ def test_a_control_that_does_not_lose_is_named(sentence, changes, told):
     ("majority", "told"),
     [
         (0.5, "every control lost"),
-        (0.84, "controls not told apart: majority on"),
+        (0.852, "controls not told apart: majority on"),
         (0.95, "controls that won: majority"),
     ],
 )

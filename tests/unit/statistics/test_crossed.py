@@ -41,8 +41,9 @@ def of_typical(task):
     kept = np.argsort(differences.mean(axis=1), kind="stable")[1:-1]
     winsorised = mstats.winsorize(differences.mean(axis=1), (0.2, 0.2)).data
     error = np.sqrt((SEEDS - 1) * winsorised.var(ddof=1) / (len(kept) * (len(kept) - 1)))
-    alone = differences[kept].var(axis=0, ddof=1).mean() / len(kept)
-    return stats.trim_mean(differences.mean(axis=1), 0.2), error, differences[kept].mean(axis=0).var(ddof=1) - alone
+    own = differences[kept] - differences[kept].mean(axis=1, keepdims=True)
+    alone = own.var(axis=0, ddof=1).mean() / len(kept)
+    return stats.trim_mean(differences.mean(axis=1), 0.2), error, own.mean(axis=0).var(ddof=1) - alone
 
 
 def test_a_difference_is_that_of_typical_runs_with_yuens_interval_for_these_examples(task):
