@@ -3,79 +3,157 @@
     python -m benchmarks.verdicts
 
 A study has tasks of GLUE's sizes, a reference and systems, seeds, and examples that are hard or easy for all of them.
-What is printed: how often a study without any effect has a false verdict, how often intervals hold the truth (of the
-usual percentile bootstrap over seeds beside ours), how often an effect of a given size is found, and the time for 30
-systems x 20 seeds x 3 tasks x 10,000 draws.
+Runs may fail: they then predict one class. What is printed: how often a study whose typical runs are equal has a false
+verdict, how often intervals hold the truth (of the usual percentile bootstrap over seeds beside ours), what a verdict
+is where means and typical runs disagree, how often a difference of one margin counts as equivalent, how often one of
+one or two points is found, and the time for 30 systems x 20 seeds x 3 tasks x 10,000 draws.
 """
 
 from __future__ import annotations
 
 import argparse
+import functools
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
+from scipy import optimize, stats
 
 from graft.statistics.crossed import Crossed
+from graft.statistics.sampling import Sampling
+from graft.statistics.typical import cut
 from graft.statistics.verdicts import holm, verdict
 
-# Rows of the published dev splits.
-EXAMPLES = {"sst2": 872, "rte": 277, "stsb": 1500}
-MARGINS = {"sst2": 0.01, "rte": 0.03, "stsb": 0.01}
-PARTS = ("false", "coverage", "power", "time")
-METRIC = {"sst2": "accuracy", "rte": "accuracy", "stsb": "correlation"}
+# Rows of the published dev splits of two tasks; a task with scores, and one of few rows.
+EXAMPLES = {"sst2": 872, "rte": 277, "scores": 400, "few": 60}
+MARGINS = {"sst2": 0.01, "rte": 0.03, "scores": 0.01, "few": 0.03}
+WORDS, REPORTED = ("better", "worse", "equivalent", "inconclusive"), "a failed run is reported"
+METRIC = {"sst2": "accuracy", "rte": "accuracy", "scores": "correlation", "few": "accuracy"}
 
 
 @dataclass(frozen=True)
 class World:
     """How systems, seeds and examples come together.
 
-    A system's answer is what it knows, moved by the seed, by the example (`shared` by all systems, `own` to one) and
-    by both together (`noise`), all normal with these standard deviations. ability: how far answers lie above chance;
-    1.2 is an accuracy of about 0.84, or a correlation of about 0.7.
+    A system's answer is what it knows, moved by the seed (of the reference by `own_seed`, if given), by the example
+    (`shared` by all systems, `own` to one) and by both together (`noise`), all normal with these standard deviations.
+    skewed: seeds have a long tail of bad ones instead (exponential). ability: how far answers lie above chance; 1.8 is
+    an accuracy of 0.92, or a correlation of about 0.8. failing: share of the reference's runs, and of the others', that
+    fail.
     """
 
     seed: float = 0.1
     shared: float = 1.0
     own: float = 0.5
     noise: float = 0.5
-    ability: float = 1.2
+    ability: float = 1.8
+    own_seed: float | None = None
+    skewed: bool = False
+    failing: tuple[float, float] = (0.0, 0.0)
 
     @property
-    def spread(self) -> float:
-        return float(np.sqrt(self.seed**2 + self.shared**2 + self.own**2 + self.noise**2))
+    def rest(self) -> float:
+        """Standard deviation of an answer of one run."""
+        return float(np.sqrt(self.shared**2 + self.own**2 + self.noise**2))
+
+    def moved(self, systems: int, seeds: int, rng: np.random.Generator) -> np.ndarray:
+        """How far each run's answers are moved, [systems, seeds]."""
+        scale = np.full((systems, 1), self.seed, float)
+        scale[0] = self.seed if self.own_seed is None else self.own_seed
+        moved = scale * rng.normal(size=(systems, seeds))
+        if self.skewed:  # of the systems, not of the reference
+            moved[1:] = scale[1:] * (1 - rng.exponential(size=(systems - 1, seeds)))
+        return moved
+
+    def fails(self, systems: int, seeds: int, rng: np.random.Generator) -> np.ndarray:
+        """Which runs fail, [systems, seeds]."""
+        rates = np.full((systems, 1), self.failing[1], float)
+        rates[0] = self.failing[0]
+        return rng.random((systems, seeds)) < rates
 
     def classes(self, effects: np.ndarray, seeds: int, n: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
-        """Labels [n], class ids [systems, seeds, n], and the true accuracies [systems]."""
-        answers = self.ability + effects[:, None, None] * self.spread + self._errors(len(effects), seeds, n, rng)
+        """Labels [n], and class ids [systems, seeds, n]."""
+        moved = (effects[:, None] + self.moved(len(effects), seeds, rng))[..., None]
         labels = rng.integers(0, 2, n)
-        truth = stats.norm.cdf(self.ability / self.spread + effects)
-        return labels, np.where(answers > 0, labels, 1 - labels), truth
+        told = np.where(self.ability + moved + self._errors(len(effects), seeds, n, rng) > 0, labels, 1 - labels)
+        told[self.fails(len(effects), seeds, rng)] = 1
+        return labels, told
 
     def scores(self, effects: np.ndarray, seeds: int, n: int, rng: np.random.Generator) -> tuple[np.ndarray, ...]:
-        """The same for scores: labels are uniform; the truth is None, and the same for systems of one effect."""
+        """The same for scores: labels are uniform."""
         labels = rng.uniform(-np.sqrt(3), np.sqrt(3), n)
-        slope = rng.normal(0, self.seed, (len(effects), seeds, 1))
-        errors = self._errors(len(effects), seeds, n, rng)
-        return labels, (self.ability + effects[:, None, None] + slope) * labels + errors, None
+        slopes = self.ability + (effects[:, None] + self.moved(len(effects), seeds, rng))[..., None]
+        told = slopes * labels + self._errors(len(effects), seeds, n, rng)
+        told[self.fails(len(effects), seeds, rng)] = 0
+        return labels, told
 
     def _errors(self, systems: int, seeds: int, n: int, rng: np.random.Generator) -> np.ndarray:
         return (
-            rng.normal(0, self.seed, (systems, seeds, 1))
-            + rng.normal(0, self.shared, n)
+            rng.normal(0, self.shared, n)
             + rng.normal(0, self.own, (systems, 1, n))
             + rng.normal(0, self.noise, (systems, seeds, n))
         )
 
+    def accuracies(self, effects: np.ndarray, seeds: int, rng: np.random.Generator) -> np.ndarray:
+        """True accuracies of runs on endless examples, [systems, seeds]."""
+        moved = effects[:, None] + self.moved(len(effects), seeds, rng)
+        known = stats.norm.cdf((self.ability + moved) / self.rest)
+        return np.where(self.fails(len(effects), seeds, rng), 0.5, known)
+
+    @functools.cache  # noqa: B019
+    def truth(self, effect: float, seeds: int) -> tuple[float, float]:
+        """The true difference in accuracy to the reference: of typical runs among so many seeds, and of means."""
+        reference, system = self.accuracies(np.array([0.0, effect]), 400_000, np.random.default_rng(5))
+        return float(stats.trim_mean(system - reference, cut(seeds) / seeds)), float(np.mean(system - reference))
+
+    @functools.cache  # noqa: B019
+    def effect(self, difference: float, seeds: int, mean: bool = False) -> float:
+        """The effect with this true difference in accuracy: of typical runs, or of means."""
+        return float(optimize.brentq(lambda e: self.truth(e, seeds)[mean] - difference, -1.5, 1.5, xtol=1e-4))
+
+
+# The worlds of studies without an effect: name, world, tasks, systems. In the last two, seeds that differ more or
+# otherwise than the reference's change the typical accuracy too; an effect makes up for it.
+USUAL, SMALL = ("sst2", "rte"), ("rte",)
+CASES: dict[str, tuple[World, tuple[str, ...], int]] = {
+    "seeds differ a little": (World(), USUAL, 10),
+    "seeds differ much": (World(seed=0.4), USUAL, 10),
+    "seeds all alike": (World(seed=0.0), USUAL, 10),
+    "the reference fails in 10%": (World(failing=(0.1, 0)), USUAL, 10),
+    "the reference fails in 10%, seeds differ much": (World(seed=0.4, failing=(0.1, 0)), USUAL, 10),
+    "the reference fails in 1 of 12": (World(failing=(1 / 12, 0)), USUAL, 10),
+    "all systems fail in 5%": (World(failing=(0, 0.05)), USUAL, 10),
+    "all systems fail in 10%, seeds differ much": (World(seed=0.4, failing=(0, 0.1)), USUAL, 10),
+    "reference and systems fail in 10%": (World(failing=(0.1, 0.1)), USUAL, 10),
+    "nearly all predictions alike": (World(seed=0.02, own=0.05, noise=0.05), USUAL, 10),
+    "60 examples": (World(), ("few",), 10),
+    "60 examples, nearly all predictions alike": (World(seed=0.0, own=0.1, noise=0.02), ("few",), 10),
+    "correlations": (World(), ("scores",), 10),
+    "correlations, the reference fails in 10%": (World(failing=(0.1, 0)), ("scores",), 10),
+    "systems' seeds differ much, the reference's little": (World(seed=0.4, own_seed=0.05), SMALL, 10),
+    "systems' seeds have a tail of bad ones": (World(seed=0.3, skewed=True), SMALL, 10),
+}
+# Worlds of which a fifth or more of the runs fail, so that the typical difference is one of failures too.
+MIXED = {f"systems fail in {rate:.0%}": (World(failing=(0, rate)), USUAL, 1) for rate in (0.25, 0.5)}
+UNEVEN = [*CASES][-2:]
+
+
+@functools.cache
+def sampling(task: str, seeds: int, draws: int) -> Sampling:
+    """The draws of a task, which are the same in every study."""
+    return Sampling(task, EXAMPLES[task], [str(k) for k in range(seeds)], draws)
+
 
 def study(world: World, task: str, effects: np.ndarray, seeds: int, draws: int, rng: np.random.Generator) -> Crossed:
-    """One task of a simulated study; system 0 is the reference. effects: [systems], in standard deviations."""
+    """One task of a simulated study; system 0 is the reference. effects: [systems]."""
     make = world.scores if METRIC[task] == "correlation" else world.classes
-    labels, told, _ = make(effects, seeds, EXAMPLES[task], rng)
+    labels, told = make(effects, seeds, EXAMPLES[task], rng)
     predictions = {str(s): {str(k): told[s, k] for k in range(seeds)} for s in range(len(effects))}
-    return Crossed(task, METRIC[task], labels, predictions, draws)
+    made = Crossed(task, METRIC[task], labels, predictions, draws)
+    made.sampling = sampling(task, seeds, draws)
+    return made
 
 
 def verdicts(tasks: list[Crossed], systems: int) -> dict[tuple[str, int], str]:
@@ -88,26 +166,29 @@ def verdicts(tasks: list[Crossed], systems: int) -> dict[tuple[str, int], str]:
     }
 
 
-def false_verdicts(studies: int, draws: int, world: World, tasks: tuple[str, ...], systems: int, seeds: int) -> float:
-    """Share of studies without an effect in which any verdict is better or worse."""
+def false_verdicts(
+    studies: int, world: World, tasks: tuple[str, ...], systems: int, seeds: int, effect: float = 0.0
+) -> float:
+    """Share of studies whose typical runs are equal in which any verdict is better or worse."""
     rng, wrong = np.random.default_rng(0), 0
+    effects = np.array([0.0] + [effect] * systems)
     for _ in range(studies):
-        made = [study(world, task, np.zeros(systems), seeds, draws, rng) for task in tasks]
-        wrong += any(told in ("better", "worse") for told in verdicts(made, systems).values())
+        made = [study(world, task, effects, seeds, 1, rng) for task in tasks]
+        wrong += any(told in ("better", "worse") for told in verdicts(made, systems + 1).values())
     return wrong / studies
 
 
-def coverage(studies: int, draws: int, world: World, task: str, seeds: int) -> dict[str, float]:
-    """Share of studies whose 95% interval holds the truth: of a mean, of a difference, and of plain resampling."""
-    rng, held = np.random.default_rng(1), dict.fromkeys(("mean", "difference", "plain"), 0)
-    truth = _truth(world, task)
+def coverage(studies: int, draws: int, world: World, task: str, seeds: int, truth: float = 0.0) -> dict[str, float]:
+    """Share of studies whose 95% interval holds the truth: of a difference, of a mean, and of plain resampling."""
+    rng, held = np.random.default_rng(1), dict.fromkeys(("difference", "mean", "plain"), 0)
+    mean = _mean(world, task)
     for _ in range(studies):
         made = study(world, task, np.zeros(2), seeds, draws, rng)
-        mean, difference = made.of_mean("0").new, made.of_difference("1", "0").new
-        held["mean"] += mean[0] <= truth <= mean[1]
-        held["difference"] += difference[0] <= 0 <= difference[1]
+        difference, of_mean = made.of_difference("1", "0").new, made.of_mean("0").new
+        held["difference"] += difference[0] <= truth <= difference[1]
+        held["mean"] += of_mean[0] <= mean <= of_mean[1]
         low, high = plain_bootstrap(list(made.values("0").values()), draws, rng)
-        held["plain"] += low <= truth <= high
+        held["plain"] += low <= mean <= high
     return {name: count / studies for name, count in held.items()}
 
 
@@ -117,29 +198,29 @@ def plain_bootstrap(values: list[float], draws: int, rng: np.random.Generator) -
     return tuple(np.quantile(means, [0.025, 0.975]))
 
 
-def power(studies: int, draws: int, world: World, effects: dict[str, float], seeds: int) -> dict[str, float]:
-    """Per task the share of studies that find `effects` (in standard deviations of the answers): two systems, Holm."""
-    rng, found = np.random.default_rng(2), dict.fromkeys(effects, 0)
+def told(studies: int, world: World, task: str, effect: float, seeds: int) -> dict[str, float]:
+    """How often which verdict is given to one system with this effect, and how often a run of the reference fails."""
+    rng, found = np.random.default_rng(2), Counter()
     for _ in range(studies):
-        made = [study(world, task, np.array([0.0, effect]), seeds, draws, rng) for task, effect in effects.items()]
-        for (task, _), told in verdicts(made, 2).items():
-            found[task] += told == "better"
-    return {task: count / studies for task, count in found.items()}
+        made = study(world, task, np.array([0.0, effect]), seeds, 1, rng)
+        found.update(verdicts([made], 2).values())
+        found[REPORTED] += made.failed("0") > 0
+    return {word: found[word] / studies for word in (*WORDS, REPORTED)}
 
 
-def _truth(world: World, task: str) -> float:
-    """The expected metric of one seed on endless examples."""
+def _mean(world: World, task: str) -> float:
+    """The reference's expected metric of one seed on endless examples."""
     if METRIC[task] == "accuracy":
-        return float(stats.norm.cdf(world.ability / world.spread))
+        return float(world.accuracies(np.zeros(2), 400_000, np.random.default_rng(6))[0].mean())
     from graft.tasks.scores import values
 
     # What a seed does to a slope is integrated: the mean over some drawn seeds would be off by as much as an interval.
     rng, (nodes, weights) = np.random.default_rng(3), np.polynomial.hermite_e.hermegauss(15)
     labels = rng.uniform(-np.sqrt(3), np.sqrt(3), 1_000_000)
-    errors = rng.normal(0, np.hypot(np.hypot(world.shared, world.own), world.noise), len(labels))
+    errors = rng.normal(0, world.rest, len(labels))
     told = ((world.ability + world.seed * node) * labels + errors for node in nodes)
     found = [values(answers, labels, ["correlation"], "score")["correlation"] for answers in told]
-    return float(np.average(found, weights=weights))
+    return float((1 - world.failing[0]) * np.average(found, weights=weights))
 
 
 def seconds(metric: str, examples: int, systems: int = 30, seeds: int = 20, tasks: int = 3) -> float:
@@ -147,9 +228,9 @@ def seconds(metric: str, examples: int, systems: int = 30, seeds: int = 20, task
     rng, total = np.random.default_rng(4), 0.0
     for index in range(tasks):
         if metric == "accuracy":
-            labels, told, _ = World().classes(np.zeros(systems), seeds, examples, rng)
+            labels, told = World().classes(np.zeros(systems), seeds, examples, rng)
         else:
-            labels, told, _ = World().scores(np.zeros(systems), seeds, examples, rng)
+            labels, told = World().scores(np.zeros(systems), seeds, examples, rng)
             labels = np.round(5 * labels) / 5  # STS-B's scores are in fifths
         predictions = {str(s): {str(k): told[s, k] for k in range(seeds)} for s in range(systems)}
         start = time.perf_counter()
@@ -162,50 +243,107 @@ def seconds(metric: str, examples: int, systems: int = 30, seeds: int = 20, task
     return total
 
 
-def _timed(what: str, make: Callable[[], object]) -> None:
+def _timed(what: str, measure: Callable[..., object], *given: object) -> None:
     start = time.perf_counter()
-    print(f"{what}: {make()} ({time.perf_counter() - start:.0f} s)", flush=True)
+    print(f"{what}: {measure(*given)} ({time.perf_counter() - start:.0f} s)", flush=True)
+
+
+def _print_false(n: int) -> None:
+    for name, (world, tasks, systems) in CASES.items():
+        effect = world.effect(0.0, 12) if name in UNEVEN else 0.0
+        _timed(
+            f"false verdicts, {name}: {systems} systems x {' and '.join(tasks)}, 12 seeds",
+            false_verdicts,
+            n,
+            world,
+            tasks,
+            systems,
+            12,
+            effect,
+        )
+
+
+def _print_coverage(n: int, draws: int) -> None:
+    for name, (world, tasks, _) in (CASES | MIXED).items():
+        for seeds in (5, 12, 20) if name in ("seeds differ much", "the reference fails in 10%") else (12,):
+            task = tasks[-1]
+            truth = 0.0 if task == "scores" else world.truth(0.0, seeds)[0]
+            _timed(
+                f"coverage, {name}: {task}, {seeds} seeds, true typical difference {truth:+.4f}",
+                coverage,
+                n,
+                draws,
+                world,
+                task,
+                seeds,
+                truth,
+            )
+
+
+def _print_failing(n: int) -> None:
+    world = World(failing=(0.1, 0.0))
+    for what, mean in (("typical runs are equal", False), ("means are equal", True)):
+        effect = world.effect(0.0, 12, True) if mean else 0.0
+        typical, of_mean = world.truth(effect, 12)
+        truth = f"typical {typical:+.4f}, mean {of_mean:+.4f}"
+        for task in USUAL:
+            _timed(
+                f"the reference fails in 10%, {what} (true difference: {truth}), {task}, 12 seeds",
+                told,
+                n,
+                world,
+                task,
+                effect,
+                12,
+            )
+
+
+def _print_equivalence(n: int) -> None:
+    for name, world in (("seeds differ a little", World()), ("the reference fails in 10%", World(failing=(0.1, 0)))):
+        for task in USUAL:
+            effect = world.effect(-MARGINS[task], 12)
+            _timed(
+                f"equivalent at a true difference of one margin, {name}, {task}, 12 seeds",
+                told,
+                n,
+                world,
+                task,
+                effect,
+                12,
+            )
+
+
+def _print_power(n: int) -> None:
+    for seed in (0.05, 0.1, 0.2):
+        world = World(seed=seed)
+        for points in (1, 2):
+            for seeds in (12, 20):
+                effect = world.effect(points / 100, seeds)
+                found = {task: told(n, world, task, effect, seeds)["better"] for task in USUAL}
+                spread = 100 * float(np.std(world.accuracies(np.zeros(2), 100_000, np.random.default_rng(7))[0]))
+                print(f"power, {points} points, {seeds} seeds with a spread of {spread:.1f}: {found}", flush=True)
+
+
+def _print_time() -> None:
+    for metric, examples in (("accuracy", 872), ("correlation", 1500)):
+        print(
+            f"30 systems x 20 seeds x 3 tasks x 10,000 draws, {metric}: {seconds(metric, examples):.1f} s", flush=True
+        )
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--studies", type=int, default=1000)
-    parser.add_argument("--draws", type=int, default=2000, help="of the simulated studies; time is taken with 10,000")
-    parser.add_argument("--parts", nargs="+", default=PARTS, choices=PARTS)
+    parser.add_argument("--studies", type=int, default=500)
+    parser.add_argument("--draws", type=int, default=1000, help="of the simulated studies; time is taken with 10,000")
+    parts = {"false": _print_false, "coverage": _print_coverage, "failing": _print_failing}
+    parts |= {"equivalence": _print_equivalence, "power": _print_power, "time": _print_time}
+    parser.add_argument("--parts", nargs="+", default=[*parts], choices=parts)
     args = parser.parse_args()
-    n, draws = args.studies, args.draws
-    # Ranks in every draw take most of the time.
-    few = max(1, n // 5)
-    errors = (f"{count} studies {100 * np.sqrt(0.05 * 0.95 / count):.1f} points" for count in (n, few))
-    print(f"{n} studies ({few} of stsb), {draws} draws; one standard error at 5%: {', '.join(errors)}")
-    worlds = {"usual": World(), "seeds differ much": World(seed=0.4), "seeds alike": World(seed=0.0)}
-    for name, world in worlds.items() if "false" in args.parts else ():
-        _timed(
-            f"false verdicts, {name}, 10 systems x sst2 and rte, 12 seeds",
-            lambda world=world: false_verdicts(n, draws, world, ("sst2", "rte"), 11, 12),
-        )
-    if "false" in args.parts:
-        _timed(
-            "false verdicts, usual, 4 systems x stsb, 12 seeds",
-            lambda: false_verdicts(few, draws, World(), ("stsb",), 5, 12),
-        )
-    for task in ("rte", "sst2", "stsb") if "coverage" in args.parts else ():
-        for seeds in (5, 12, 20):
-            _timed(
-                f"coverage, {task}, {seeds} seeds",
-                lambda task=task, seeds=seeds: coverage(
-                    few if task == "stsb" else n, draws, World(seed=0.2), task, seeds
-                ),
-            )
-    for effect in (0.03, 0.1, 0.2) if "power" in args.parts else ():
-        _timed(
-            f"power, {effect} standard deviations, 12 seeds",
-            lambda effect=effect: power(n, draws, World(), {"sst2": effect, "rte": effect}, 12),
-        )
-    for metric, examples in (("accuracy", 872), ("correlation", 1500)) if "time" in args.parts else ():
-        print(
-            f"30 systems x 20 seeds x 3 tasks x 10,000 draws, {metric}: {seconds(metric, examples):.1f} s", flush=True
-        )
+    n = args.studies
+    print(f"{n} studies, {args.draws} draws; one standard error at 5% is {100 * np.sqrt(0.05 * 0.95 / n):.1f} points")
+    given = {"coverage": (n, args.draws), "time": ()}
+    for part in args.parts:
+        parts[part](*given.get(part, (n,)))
 
 
 if __name__ == "__main__":

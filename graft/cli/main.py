@@ -38,8 +38,9 @@ def show(study: AnyStudy = None) -> None:
     from graft.reporting import csv_files, summary, terminal
 
     comparison = csv_files.read_comparison(paths)
+    tests = csv_files.read_csv(paths.tables / csv_files.SIGNIFICANCE)
     terminal.show(terminal.comparison_tables(comparison))
-    terminal.show(terminal.ending(summary.in_words(comparison), summary.places(paths)))
+    terminal.show(terminal.ending(summary.in_words(comparison, tests), summary.places(paths)))
 
 
 @app.command()

@@ -12,6 +12,8 @@ _COST = (
     "Of many systems only these are numbered: those on the front (bold), the fine-tuned ones, the merge that is best "
     "on select, all that was computed to find it (search.merges), and the best control."
 )
+# In the place of a task in the name of a figure that is over all of them.
+ALL_TASKS = "all-tasks"
 # Heading and caption by figure, in the order of the report.
 FIGURES = {
     "metric-vs-training-flops": (
@@ -24,7 +26,8 @@ FIGURES = {
     ),
     "differences": (
         "Differences to the reference",
-        "Mean difference to the fine-tuned large model, paired by seed, with its interval for new seeds and new "
+        "Difference of typical runs to the fine-tuned large model (paired by seed, without the fifth of the seeds at "
+        "either end), with its interval for new seeds and new "
         "examples or, with seeds too few for one, hollow dots for the single seeds. Merges that get a verdict have it "
         "beside them. Differences within the grey band count as equivalent; a star marks the merge best on select.",
     ),
@@ -53,5 +56,11 @@ FIGURES = {
         "Training",
         "Left: training loss by optimizer step. Right: the metric on select after every epoch; the dot marks the best "
         "one, which is kept. There is one line per seed.",
+    ),
+    "profiles": (
+        "Performance profiles",
+        "The share of a system's runs above each score, over all tasks that the table of all tasks counts, of the best "
+        "systems in it. A score of 0 is one answer for all examples, 1 the reference. A line above another "
+        "everywhere is better at every quantile. Bands are pointwise 95% intervals for new seeds, if there are enough.",
     ),
 }

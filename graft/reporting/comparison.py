@@ -10,7 +10,7 @@ import pandas as pd
 from graft.config.study import Study
 from graft.reporting.differences import Compared, finished_mean, ratios
 from graft.reporting.runs import SHARED
-from graft.statistics.crossed import Crossed
+from graft.statistics.crossed import Crossed, Interval
 from graft.study.grid_systems import ORACLE
 
 COLUMNS = (
@@ -19,7 +19,7 @@ COLUMNS = (
     *("delta_vs_small", "delta_vs_head_only"),
     *("train_flops", "train_flops_ratio", "inference_flops", "inference_flops_ratio", "parameters", "pareto"),
     *(SHARED, "n_expected", "n_missing", "n_failed", "degenerate", "sd", "near_best", "chosen"),
-    *("mean_unseen", "n_unseen_examples"),
+    *("mean_unseen", "n_unseen_examples", "typical", "failed", "failed_high", "floor"),
 )
 
 
@@ -28,8 +28,12 @@ def comparison(
 ) -> pd.DataFrame:
     """One row per task and system with COLUMNS, in the order of `rows`; `runs` is the table from `runs.gather`.
 
-    Intervals are for new seeds and new examples. `n_seeds`: finished runs; `degenerate`: how many of them predict the
-    same for every example. `sd`: standard deviation of the metric over seeds. `unseen`: from `predictions.unseen`.
+    Intervals are for new seeds and new examples: `ci_*` of `mean`, over all runs; `delta_ci_*` of `delta_vs_reference`,
+    which like all differences, p values and verdicts is of typical runs (the trimmed mean of differences paired by
+    seed). `typical`: the trimmed mean of the system itself. `n_seeds`: finished runs; `failed`: how many of them are no
+    better than `floor`, the metric of the best constant prediction, and `failed_high` the highest rate of such runs
+    that this leaves possible; `degenerate`: how many predict the same for every example. `sd`: standard deviation of
+    the metric over seeds. `unseen`: from `predictions.unseen`.
     """
     groups = {key: group for key, group in runs.groupby(["task", "system"], sort=False)}
     costs = {key: _costs(group) for key, group in groups.items()}
@@ -52,13 +56,15 @@ def _row(
 ) -> dict[str, Any]:
     mean, (reference, delta) = row.mean, row.others["reference"]
     own = costs[row.task, row.system.name]
-    known = {what: difference.mean for what, (_, difference) in row.others.items() if difference}
+    known = {what: difference.typical for what, (_, difference) in row.others.items() if difference}
     return (
         _counts(runs)
         | {"task": row.task, "system": row.system.name, "kind": row.system.kind, "label_use": row.system.label_use}
         | {"metric": study.tasks[row.task].row(row.task).primary_metric}
-        | ({"mean": mean.mean, "sd": mean.sd, **_interval(mean.new, "ci_low", "ci_high")} if mean else {})
-        | ({"delta_vs_reference": delta.mean, **_interval(delta.new, "delta_ci_low", "delta_ci_high")} if delta else {})
+        | ({name: getattr(mean, name) for name in ("mean", "sd", "typical", "failed", "failed_high")} if mean else {})
+        | _interval(mean and mean.new, "ci_low", "ci_high")
+        | _interval(delta and delta.new, "delta_ci_low", "delta_ci_high")
+        | {"delta_vs_reference": delta.typical if delta else None, "floor": row.floor}
         | {"delta_vs_small": known.get("small"), "delta_vs_head_only": known.get("head_only")}
         | {"p_value": row.p_value, "p_holm": row.p_holm, "verdict": row.verdict}
         | {"near_best": row.near_best, "chosen": row.chosen}
@@ -72,7 +78,7 @@ def _unseen(row: Compared, sample: Crossed | None) -> dict[str, Any]:
     return {"mean_unseen": fmean(values), "n_unseen_examples": len(sample.labels)} if sample and values else {}
 
 
-def _interval(interval: tuple[float, float] | None, low: str, high: str) -> dict[str, float]:
+def _interval(interval: Interval, low: str, high: str) -> dict[str, float]:
     return dict(zip((low, high), interval, strict=True)) if interval else {}
 
 

@@ -1,18 +1,21 @@
 """Compare every system of a study with the reference, the small model and the head alone: the source of all tables."""
 
 import math
-from collections.abc import Mapping, Sequence
+import re
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import pandas as pd
 
 from graft.config.models import Pair
 from graft.io.names import matches
-from graft.registry.methods import KINDS
+from graft.registry.methods import CHANGES, HEADS, KINDS
 from graft.statistics.crossed import Crossed, Difference, Estimate
 from graft.statistics.verdicts import DESCRIPTIVE, holm, verdict
 from graft.study.grid import Grid
 from graft.study.grid_systems import ORACLE, System
+
+_OTHER_SMALL = re.compile(rf"control\.other-small\.(?P<merge>.+\.(?:{'|'.join(HEADS)}))\..+-into-(?P<large>.+)")
 
 
 @dataclass(frozen=True)
@@ -20,15 +23,19 @@ class Compared:
     """One system on one task.
 
     `others`: name of the reference, the small model and the head alone, each with the difference to it; a difference is
-    None if either system has no finished run. `near_best`: whether the system is the best of its task or within noise
-    of it. `chosen`: whether it is the merge that is best on `select`.
+    None if either system has no finished run. `rivals`: of a control or baseline, the differences to the merges that
+    must beat it, by name. `near_best`: whether the system is the best of its task, or shown to be less than the margin
+    below it. `chosen`: whether it is the merge that is best on `select`. `floor`: the metric of the best constant
+    prediction.
     """
 
     task: str
     system: System
     mean: Estimate | None
     others: dict[str, tuple[str, Difference | None]]
+    rivals: dict[str, Difference]
     margin: float | None
+    floor: float | None
     near_best: bool
     chosen: bool
     p_value: float | None = None
@@ -63,8 +70,12 @@ def compared(runs: pd.DataFrame, grid: Grid, tasks: Mapping[str, Crossed]) -> li
             against = {
                 what: (other, sample.of_difference(name, other) if sample else None) for what, other in others.items()
             }
-            near = sample is not None and best is not None and name in known and _within_noise(sample, name, best)
-            found.append(Compared(task, system, means[name], against, margin, near, chosen.get(task) == name))
+            merges = merges_against(name, system.kind, known, chosen.get(task))
+            rivals = {merge: difference for merge in merges if (difference := sample.of_difference(name, merge))}
+            near = name == best or (name in known and _shown_near(sample.of_difference(name, best), margin))
+            floor = sample.floor if sample else None
+            own = task, system, means[name], against, rivals, margin, floor, near, chosen.get(task) == name
+            found.append(Compared(*own))
     return _judged(found, grid)
 
 
@@ -127,12 +138,27 @@ def _judged(rows: list[Compared], grid: Grid) -> list[Compared]:
     return judged
 
 
-def _within_noise(sample: Crossed, name: str, best: str) -> bool:
-    """Whether the interval of the difference to the best contains 0; False without an interval."""
-    if name == best:
-        return True
-    interval = sample.of_difference(name, best)
-    return bool(interval and interval.new and interval.new[0] <= 0 <= interval.new[1])
+def _shown_near(to_best: Difference | None, margin: float | None) -> bool:
+    """Whether one side of the equivalence test shows a system to be less than the margin below the best."""
+    return bool(to_best and to_best.inner and margin is not None and to_best.inner[0] > -margin)
+
+
+def merges_against(system: str, kind: str, known: Collection[str], chosen: str | None) -> list[str]:
+    """The merges among the `known` systems that must beat a control or baseline: the chosen one, and those it is of.
+
+    control.shuffled.<merge>, at the same strength too, is of merge.<merge>;
+    control.other-small.<merge>.<head>.<model>-into-<large> of the merges of the same method and head into the same
+    large model.
+    """
+    found = [chosen] if chosen in known and kind in ("control", "baseline") else []
+    for change in CHANGES:
+        if system.startswith(prefix := f"control.{change}."):
+            merge = system.removeprefix(prefix).replace(".same-strength.", ".")
+            found += [name for name in known if name == f"merge.{merge}"]
+    if other := _OTHER_SMALL.fullmatch(system):
+        start, end = f"merge.{other['merge']}.", f"-into-{other['large']}"
+        found += [name for name in known if name.startswith(start) and name.endswith(end)]
+    return [name for name in dict.fromkeys(found) if system in known]
 
 
 def _head_only(task: str, system: System, grid: Grid, runs: pd.DataFrame) -> str | None:

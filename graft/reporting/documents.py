@@ -16,7 +16,7 @@ _TEMPLATES = Path(__file__).parent / "templates"
 
 @dataclass(frozen=True)
 class Cell:
-    """A cell's text; `best` in its column, or `near` (within noise of) the best; `order`: the sort key of a number."""
+    """A cell's text; `best` in its column, or shown to be `near` the best; `order`: the sort key of a number."""
 
     text: str
     best: bool = False
@@ -72,7 +72,7 @@ def section(heading: str, table: pd.DataFrame, columns: Mapping[str, tuple[Any, 
 
 
 def to_markdown(parts: list[Section]) -> str:
-    """Render sections as Markdown, with the best mean in bold and those within noise of it underlined."""
+    """Render sections as Markdown, with the best mean in bold and those shown to be near it underlined."""
 
     def written(cell: Cell) -> str:
         # Names are plain (see safety in DESIGN), so no text here can break a cell.
@@ -112,9 +112,10 @@ def _needed(significance: pd.DataFrame, rows: list[dict[str, Any]]) -> list[str]
     chosen = {row["system"] for row in rows if row["chosen"] is True}
     of = [row for row in formats.records(significance) if row["system"] in chosen and row["versus"] == "reference"]
     return [
-        f"{row['system']}, the merge that is best on select: detecting a true difference of {row['margin']:g} from the "
-        f"reference would take about {row['seeds_needed']:,.0f} seeds and {row['examples_needed']:,.0f} report "
-        f"examples (80% power, one comparison); this study has {row['n_seeds']} and {row['n_examples']:,}."
+        f"{row['system']}, the merge that is best on select: detecting a true typical difference of "
+        f"{row['margin']:g} from the reference would take about {row['seeds_needed']:,.0f} seeds and "
+        f"{row['examples_needed']:,.0f} report examples (80% power, one comparison); this study has {row['n_seeds']} "
+        f"and {row['n_examples']:,}."
         for row in of
         if row["seeds_needed"] is not None
     ]

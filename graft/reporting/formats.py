@@ -169,9 +169,13 @@ def size(value: float) -> str:
 
 
 def runs(row: Row) -> str:
-    """Format finished and expected runs and the number of faulty ones: `2/3, 1 failed`."""
-    words = (("n_missing", "missing"), ("n_failed", "failed"), ("degenerate", "constant"))
-    others = [f"{row[key]} {word}" for key, word in words if row[key]]
+    """Format finished and expected runs, and how many failed, are missing, or did not learn: `11/12, 1 failed`.
+
+    Those that did not learn come with the highest rate of such runs that they leave possible.
+    """
+    others = [f"{row[key]} {word}" for key, word in (("n_missing", "missing"), ("n_failed", "failed")) if row[key]]
+    if row["failed"] and row["kind"] != "baseline":
+        others.append(f"{row['failed']} did not learn (≤ {row['failed_high']:.0%})")
     return ", ".join([f"{row['n_seeds']}/{row['n_expected']}", *others])
 
 
@@ -181,21 +185,31 @@ def over_seeds(rows: list[Row], confidence: float) -> tuple[str, str, str]:
     over, underlined = f"{expected} {'seed' if expected == 1 else 'seeds'}", ""
     if seeds >= SEEDS_FOR_INTERVAL:
         over += f" with {confidence:.0%} intervals for new seeds and examples (of fewer than {SEEDS_FOR_INTERVAL} none)"
-        underlined = "; underlined: within noise of it"
+        underlined = "; underlined: shown to be less than the margin below it"
     return over, underlined, too_few(seeds)
+
+
+def _clean(rows: list[Row], confidence: float) -> str:
+    """State what a system without such runs leaves possible."""
+    most = max(row["n_seeds"] for row in rows)
+    possible = f"{1 - (1 - confidence) ** (1 / most):.0%}" if most else ""
+    return f"; none among {most} leaves up to {possible}, of which a mean's interval cannot know" if most else ""
 
 
 def caption(rows: list[Row], confidence: float) -> str:
     """Describe a task's comparison in full sentences."""
     over, underlined, few = over_seeds(rows, confidence)
     return (
-        f"{rows[0]['metric']} on the report split: mean over {over}. {few}{' ' * bool(few)}1/1 runs cover all seeds. "
-        "Δ: mean of the differences paired by seed to the reference (the fine-tuned large model), the fine-tuned small "
-        "model, and the same head, fitted alike, on the untouched large model (the head that is best on select for a "
-        "merge without a choice of head). "
+        f"{rows[0]['metric']} on the report split: mean of all runs, over {over}. {few}{' ' * bool(few)}1/1 runs cover "
+        "all seeds; of one draw of a random training (soups) they have no interval, p value or verdict. Δ, with its "
+        "interval and the verdict, is about typical runs: the mean difference, paired by seed and without the fifth of "
+        "the seeds at either end (so with fewer than 5 the mean), to the reference (the fine-tuned large model), the "
+        "fine-tuned small model, and the same head, fitted alike, on the untouched large model (the head that is best "
+        "on select for a merge without a choice of head). "
         f"{captions.TRAINING} Shared: each part is divided by the number of runs that use it. search.merges: the merge "
         "that is best on select, with all that was computed to find it. Inference FLOPs are per example of 128 tokens. "
         "Pareto: no other system is as good, as cheap to train and as cheap to use. "
         f"Bold: the best mean{underlined}. "
-        "Constant: a run that predicts the same for every example."
+        "Did not learn: runs no better than one answer for all examples, with the highest rate of them that is "
+        f"possible ({confidence:.0%}){_clean(rows, confidence)}."
     )

@@ -19,7 +19,7 @@ _BEST, _NEAR = "textbf:--rwrap;", "underline:--rwrap;"
 def to_latex(comparison: pd.DataFrame, confidence: float) -> str:
     r"""Render one floating table per task, for `\input`; the paper needs `\usepackage{booktabs,graphicx}`.
 
-    The best mean is bold, and those within noise of it are underlined. All text is escaped.
+    The best mean is bold, and those shown to be near it are underlined. All text is escaped.
     """
     parts = [_table(task, table, confidence) for task, table in comparison.groupby("task", sort=False)]
     return "% Needs \\usepackage{booktabs,graphicx}. Made by Graft.\n" + "\n".join(parts)
@@ -36,8 +36,9 @@ def _table(task: str, table: pd.DataFrame, confidence: float) -> str:
     ]
     over, underlined, few = formats.over_seeds(rows, confidence)
     caption = (
-        f"{task}: {metric} over {over}; difference to the fine-tuned large model; FLOPs of training and of inference "
-        f"as multiples of that model's. Bold: the best{underlined}. {few}"
+        f"{task}: {metric} over {over}; typical difference (paired by seed, without the fifth of the seeds at either "
+        "end) to the fine-tuned large model; FLOPs of training and of inference as multiples of that model's. "
+        f"Bold: the best{underlined}. {few}"
     ).strip()
     styled = shown.style.hide(axis="index").apply(lambda _: styles, axis=None)
     styled = styled.format(escape="latex").format_index(escape="latex", axis=1)

@@ -14,6 +14,9 @@ from graft.statistics.crossed import Crossed
 from graft.study.paths import Paths
 from graft.tasks.metrics import predictions
 
+# How the names of systems begin that are one draw of training seeds, of their members.
+SOUP = "soup."
+
 
 def unseen(runs: pd.DataFrame, study: Study, paths: Paths) -> dict[str, Crossed]:
     """As `crossed`, but without the examples that share a text with train or select.
@@ -50,7 +53,10 @@ def crossed(
         if labels is not None and kept.any():
             labels = labels[kept]
             given = labels["label"].to_numpy()
-            found[task] = Crossed(task, row.primary_metric, given, by_system, settings.draws, settings.confidence)
+            soups = {system for system in by_system if system.startswith(SOUP)}
+            found[task] = Crossed(
+                task, row.primary_metric, given, by_system, settings.draws, settings.confidence, soups
+            )
     return found
 
 

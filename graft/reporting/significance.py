@@ -13,24 +13,30 @@ COLUMNS = (
     *("task", "system", "versus", "other", "n_seeds", "n_examples", "difference", "seed_sd", "example_sd"),
     *("these_low", "these_high", "new_low", "new_high", "margin", "inner_low", "inner_high"),
     *("p_value", "p_holm", "verdict", "seeds_needed", "examples_needed"),
+    *("p_improvement", "p_improvement_low", "p_improvement_high", "aso_epsilon"),
 )
 
 
 def significance(rows: list[Compared], tasks: Mapping[str, Crossed]) -> pd.DataFrame:
-    """One row with COLUMNS per task, system and comparison (`versus`: reference, small or head_only).
+    """One row with COLUMNS per task, system and comparison.
 
-    `these_*`: interval for new seeds on these examples; `new_*`: for new seeds and new examples, as in comparison.csv;
+    `versus`: reference, small or head_only; of a control or baseline also `merge`, one that must beat it. `difference`:
+    of typical runs (see `typical`), as are its intervals, p value and verdict; `seed_sd`: of all runs. `these_*`:
+    interval for new seeds on these examples; `new_*`: for new seeds and new examples, as in comparison.csv;
     `inner_*`: the same at the confidence that equivalence within `margin` requires. `p_value` is not corrected; p_holm
-    and verdict are for the reference only, as in comparison.csv. `seeds_needed`, `examples_needed`: see `needed_for`.
+    and verdict are for the reference only, as in comparison.csv. `seeds_needed`, `examples_needed`: see `needed_for`;
+    `p_improvement*`, `aso_epsilon`: see `orders.Order`.
     """
     found: list[dict[str, Any]] = []
     for row in rows:
         n_examples = len(tasks[row.task].labels) if row.task in tasks else None
-        for versus, (other, difference) in row.others.items():
+        against = [(versus, *pair) for versus, pair in row.others.items()]
+        against += [("merge", *pair) for pair in row.rivals.items()]
+        for versus, other, difference in against:
             if difference is None or other == row.system.name:
                 continue
             own: dict[str, Any] = {"task": row.task, "system": row.system.name, "versus": versus, "other": other}
-            own |= {"n_seeds": difference.n_seeds, "n_examples": n_examples, "difference": difference.mean}
+            own |= {"n_seeds": difference.n_seeds, "n_examples": n_examples, "difference": difference.typical}
             own |= {"seed_sd": difference.sd, "example_sd": difference.example_variance**0.5, "margin": row.margin}
             for name in ("these", "new", "inner"):
                 own[f"{name}_low"], own[f"{name}_high"] = getattr(difference, name) or (None, None)
@@ -38,7 +44,9 @@ def significance(rows: list[Compared], tasks: Mapping[str, Crossed]) -> pd.DataF
             if versus == "reference":
                 own |= {"p_holm": row.p_holm, "verdict": row.verdict}
             more = needed_for(difference, row.margin, tasks[row.task])
-            found.append(own | ({"seeds_needed": more.seeds, "examples_needed": more.examples} if more else {}))
+            own |= {"seeds_needed": more.seeds, "examples_needed": more.examples} if more else {}
+            order = tasks[row.task].of_order(row.system.name, other)
+            found.append(own | (dict(zip(COLUMNS[-4:], order, strict=True)) if order else {}))
     table = pd.DataFrame(found, columns=list(COLUMNS), dtype=object)
     return table.where(table.notna(), None)
 

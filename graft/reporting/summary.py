@@ -1,41 +1,50 @@
 """Summarise a study in one sentence, and list its files."""
 
-import re
+from collections import Counter
 from dataclasses import dataclass
 
 import pandas as pd
 
 from graft.io.names import common_pair
-from graft.registry.methods import CHANGES, HEADS, KINDS
+from graft.registry.methods import HEADS, KINDS
 from graft.reporting import formats, search
 from graft.reporting.csv_files import COMPARISON
 from graft.statistics.crossed import SEEDS_FOR_TEST
 from graft.study.paths import Paths
 
-_OTHER_SMALL = re.compile(rf"control\.other-small\.(?P<merge>.+\.(?:{'|'.join(HEADS)}))\..+-into-(?P<large>.+)")
+# How a system stands to another: what shows it is the verdict, if there is one, or else the interval.
+AHEAD, BEHIND, OPEN, UNKNOWN = "ahead", "behind", "not told apart", "without an interval"
+_BY_VERDICT = {"better": AHEAD, "worse": BEHIND, "equivalent": "equivalent", "inconclusive": OPEN}
 
 
-def in_words(comparison: pd.DataFrame) -> str:
+def in_words(comparison: pd.DataFrame, significance: pd.DataFrame) -> str:
     """Compare, in one sentence, each task's best merge on `select` with the fine-tuned models and controls.
 
-    comparison: the table comparison.csv. All statements are about means on the report split.
+    comparison, significance: the tables comparison.csv and significance.csv. Scores are means on the report split; who
+    is ahead, a verdict or an interval says.
     """
     common = common_pair(comparison["system"])
-    rows = formats.records(comparison)
+    rows, tests = formats.records(comparison), formats.records(significance)
     chosen = [row for row in rows if row["chosen"] is True]
     compared = [row for row in chosen if row["delta_vs_reference"] is not None]
     if not compared:
         return "No merge can be compared yet: no merge, or no fine-tuned large model, has finished."
     names = ["the fine-tuned large model", *["it"] * len(compared)]
     reached = [_reached(row, rows, common, name) for row, name in zip(compared, names, strict=False)]
-    parts = [f"The merge that is best on select reaches {listed(reached)}"]
-    parts.append(f"it is ahead of the fine-tuned large model on {_tasks_ahead(chosen, 'delta_vs_reference')}")
-    parts[-1] += f" and of the fine-tuned small model on {_tasks_ahead(chosen, 'delta_vs_small')}"
-    unbeaten = controls_not_beaten(rows, chosen, common)
-    if unbeaten:
-        parts.append(f"controls that did not lose: {listed([str(one) for one in unbeaten])}")
-    elif any(_is_control(row) for row in rows):
-        parts.append("every control lost")
+    parts, unknown = [f"The merge that is best on select reaches {listed(reached)}"], []
+    for versus, other in (("reference", "the fine-tuned large model"), ("small", "the fine-tuned small model")):
+        own = {(row["task"], row["system"]) for row in chosen}
+        found = [standing(one) for one in tests if (one["task"], one["system"]) in own and one["versus"] == versus]
+        if {*found} == {UNKNOWN}:
+            unknown.append(other)
+        elif found:
+            parts.append(f"it is {_on_tasks(Counter(found), other)}")
+    against = faced(rows, tests, common)
+    unknown += ["controls"] * any(one.stands == UNKNOWN for one in against)
+    if unknown:
+        parts.append(f"no interval compares it with {listed(unknown)}")
+    parts += [f"{said}: {listed([str(one) for one in own])}" for said, own in not_beaten(against).items()]
+    parts += ["every control lost"] * all_lost(against)
     absent = sum((row["n_missing"] or 0) + (row["n_failed"] or 0) for row in rows)
     if absent:
         expected = sum(row["n_expected"] for row in rows if row["kind"] != search.KIND)
@@ -55,36 +64,60 @@ def few_seeds(rows: list[formats.Row]) -> list[tuple[int, str]]:
 
 
 @dataclass(frozen=True)
-class Unbeaten:
-    """A control that is as good as a merge on a task; `merge` is None for the merge chosen on `select`."""
+class Faced:
+    """A control against a merge that must beat it on a task; `merge` is None for the merge chosen on `select`.
+
+    `stands`: how the control stands to it; `lower`: whether its typical run is lower, shown or not.
+    """
 
     task: str
     control: str
-    merge: str | None = None
+    merge: str | None
+    stands: str
+    lower: bool
 
     def __str__(self) -> str:
         return f"{self.control}{'' if self.merge is None else f' against {self.merge}'} on {self.task}"
 
 
-def controls_not_beaten(rows: list[formats.Row], chosen: list[formats.Row], common: str) -> list[Unbeaten]:
-    """Find controls and baselines that are as good as their task's chosen merge, or as the merge they control for."""
-    merges = {row["task"]: row["mean"] for row in chosen}
-    means = {(row["task"], row["system"]): row["mean"] for row in rows}
-    known = list(dict.fromkeys(row["system"] for row in rows))
+def standing(test: formats.Row) -> str:
+    """How a system stands to another in a row of significance.csv."""
+    if test["p_holm"] is not None:
+        return _BY_VERDICT[test["verdict"]]
+    low, high = test["new_low"], test["new_high"]
+    return UNKNOWN if low is None else AHEAD if low > 0 else BEHIND if high < 0 else OPEN
+
+
+def faced(rows: list[formats.Row], tests: list[formats.Row], common: str) -> list[Faced]:
+    """Controls and baselines against the merges that must beat them, and merges against their head alone."""
+    chosen = {row["task"]: row["system"] for row in rows if row["chosen"] is True}
+    kinds = {row["system"]: row["kind"] for row in rows}
     found = []
-    for row in rows:
-        task, name, mean = row["task"], row["system"].removesuffix(common), row["mean"]
-        rivals: dict[str | None, float | None] = {None: merges[task]} if task in merges and _is_control(row) else {}
-        rivals |= {own.removesuffix(common): means.get((task, own)) for own in _merges_of(row["system"], known)}
-        found += [
-            Unbeaten(task, name, merge)
-            for merge, theirs in rivals.items()
-            if None not in (mean, theirs) and mean >= theirs
-        ]
-        own_head, delta = any(f".{head}." in row["system"] for head in HEADS), row["delta_vs_head_only"]
-        if row["kind"] in KINDS and own_head and delta is not None and delta <= 0:
-            found.append(Unbeaten(task, "the head alone", name))
+    for test in tests:
+        task, system, other, stands = test["task"], test["system"], test["other"], standing(test)
+        if test["versus"] == "merge":
+            merge = None if other == chosen.get(task) else other.removesuffix(common)
+            found.append(Faced(task, system.removesuffix(common), merge, stands, test["difference"] < 0))
+        own_head = any(f".{head}." in system for head in HEADS)
+        if test["versus"] == "head_only" and kinds[system] in KINDS and own_head:
+            stands = {AHEAD: BEHIND, BEHIND: AHEAD}.get(stands, stands)
+            found.append(Faced(task, "the head alone", system.removesuffix(common), stands, test["difference"] > 0))
     return found
+
+
+def not_beaten(against: list[Faced]) -> dict[str, list[Faced]]:
+    """Controls that did not lose, by what is known of them."""
+    groups = {
+        "controls that won": [one for one in against if one.stands == AHEAD],
+        "controls not told apart": [one for one in against if one.stands == OPEN],
+        "controls not lower on average": [one for one in against if one.stands == UNKNOWN and not one.lower],
+    }
+    return {said: own for said, own in groups.items() if own}
+
+
+def all_lost(against: list[Faced]) -> bool:
+    """Whether an interval shows every control to have lost."""
+    return bool(against) and all(one.stands == BEHIND for one in against)
 
 
 def places(paths: Paths) -> list[tuple[str, str]]:
@@ -92,26 +125,6 @@ def places(paths: Paths) -> list[tuple[str, str]]:
     table = (paths.tables / COMPARISON).with_suffix(".md")
     known = {"table": table, "figures": paths.figures, "report": paths.report}
     return [(what, str(path)) for what, path in known.items() if path.exists()]
-
-
-def _merges_of(system: str, known: list[str]) -> list[str]:
-    """The merges, among the `known` systems, that a control belongs to.
-
-    control.shuffled.<merge>, at the same strength too, belongs to merge.<merge>;
-    control.other-small.<merge>.<head>.<model>-into-<large> to the merges of the same method and head into the same
-    large model.
-    """
-    for change in CHANGES:
-        if system.startswith(prefix := f"control.{change}."):
-            return [f"merge.{system.removeprefix(prefix).replace('.same-strength.', '.')}"]
-    if other := _OTHER_SMALL.fullmatch(system):
-        start, end = f"merge.{other['merge']}.", f"-into-{other['large']}"
-        return [name for name in known if name.startswith(start) and name.endswith(end)]
-    return []
-
-
-def _is_control(row: formats.Row) -> bool:
-    return row["kind"] in ("control", "baseline")
 
 
 def _reached(row: formats.Row, rows: list[formats.Row], common: str, reference: str) -> str:
@@ -123,10 +136,11 @@ def _reached(row: formats.Row, rows: list[formats.Row], common: str, reference: 
     return f"{got} where {reference} has {goal} ({row['system'].removesuffix(common)}{share}{verdict})"
 
 
-def _tasks_ahead(chosen: list[formats.Row], column: str) -> str:
-    known = [row for row in chosen if row[column] is not None]
-    ahead = [row["task"] for row in known if row[column] > 0]
-    return f"{len(ahead)} of {len(known)} {'task' if len(known) == 1 else 'tasks'}"
+def _on_tasks(counts: Counter[str], other: str) -> str:
+    """State on how many tasks a merge is ahead, and how it stands on the others."""
+    tasks = f"{counts.total()} {'task' if counts.total() == 1 else 'tasks'}"
+    others = [f"{stands} on {number}" for stands, number in counts.items() if stands != AHEAD]
+    return ", ".join([f"ahead of {other} on {counts[AHEAD]} of {tasks}", *others])
 
 
 def listed(parts: list[str]) -> str:

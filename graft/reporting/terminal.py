@@ -78,9 +78,10 @@ def comparison_tables(comparison: pd.DataFrame) -> list[Part]:
         if few := formats.too_few(seeds):
             parts += [Prose(few, "dim"), Text()]
     legend = (
-        "bold: best mean; underlined: within noise of it; *: on the Pareto front of metric, training FLOPs and "
-        "inference FLOPs; Δ: paired by seed, to the fine-tuned large and small models and to the head alone; ×: FLOPs "
-        "as a multiple of the reference's"
+        "bold: best mean; underlined: shown to be less than the margin below it; *: on the Pareto front of metric, "
+        "training FLOPs and inference FLOPs; Δ and verdict: of typical runs (paired by seed, without the fifth at "
+        "either end), to the fine-tuned large and small models and to the head alone; did not learn: no better than "
+        "one answer for all; ×: FLOPs as a multiple of the reference's"
     )
     return [*parts, Prose(legend, "dim")]
 

@@ -10,7 +10,6 @@ import numpy as np
 from scipy import stats
 
 from graft.statistics.crossed import ALL, SEEDS_FOR_INTERVAL, Crossed
-from graft.statistics.weighted import metric_under
 
 
 @dataclass(frozen=True)
@@ -57,7 +56,8 @@ def aggregate(tasks: Sequence[Crossed], references: Mapping[str, str]) -> list[A
             normalised.append((_with_draws(task, name, seeds) - floor) / height)
         iqm = stats.trim_mean(np.concatenate(normalised), 0.25, axis=0)
         # A run for all seeds is compared with those of other systems, of which there must be enough too.
-        fewest = min(len(common if ALL in task.seeds_of(name) else common & {*task.seeds_of(name)}) for task in used)
+        own = {task: {*task.seeds_of(name)} for task in used}
+        fewest = min(task.seeds_behind(name, common if ALL in one else common & one) for task, one in own.items())
         enough, names = fewest >= SEEDS_FOR_INTERVAL, tuple(task.task for task in used)
         of_iqm, of_rank = (
             tuple(np.quantile(v[1:], [tail, 1 - tail]).tolist()) if enough else (None, None) for v in (iqm, ranks[at])
@@ -77,9 +77,6 @@ def _scale(task: Crossed, reference: str, seeds: set[str]) -> tuple[float, float
     """The best constant prediction's metric and the reference's lead over it; None if that is not clearly positive."""
     if not seeds & {*task.seeds_of(reference)}:
         return None
-    constant = np.repeat(np.unique(task.labels)[:, None], len(task.labels), axis=1)
-    ones = np.ones((len(task.labels), 1))
-    floor = float(metric_under(task.metric, constant, task.labels, ones).max())
     mean, *drawn = _with_draws(task, reference, seeds).mean(axis=0)
     low = np.quantile(drawn, (1 - task.confidence) / 2)
-    return (floor, float(mean) - floor) if low > floor else None
+    return (task.floor, float(mean) - task.floor) if low > task.floor else None

@@ -19,11 +19,11 @@ class Needed:
 
 
 def needed(difference: Difference, n_examples: int, margin: float, confidence: float = 0.95) -> Needed:
-    """Seeds and examples needed to detect a difference of the margin with a power of 80%, without correction.
+    """Seeds and examples needed to detect a typical difference of the margin with a power of 80%, without correction.
 
-    The variance of the mean is the seeds' variance over their number plus the examples' variance over theirs. If the
-    existing examples use at most half of the allowed variance, more seeds suffice; otherwise seeds and examples get
-    half of it each. The result never has fewer seeds than a verdict requires, or fewer examples than exist.
+    The variance of the typical difference is the seeds' variance over their number plus the examples' variance over
+    theirs. If the existing examples use at most half of the allowed variance, more seeds suffice; otherwise seeds and
+    examples get half of it each. The result never has fewer seeds than a verdict requires, or examples than exist.
     """
     quantiles = stats.norm.ppf((1 + confidence) / 2) + stats.norm.ppf(POWER)
     allowed = (margin / quantiles) ** 2

@@ -1,4 +1,4 @@
-"""Random draws for the intervals and tests of one task, shared by all its systems and seeds."""
+"""Random draws for the intervals of one task, shared by all its systems and seeds."""
 
 import zlib
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ class Sampling:
 
     def __init__(self, task: str, examples: int, seeds: list[str], draws: int) -> None:
         self.examples, self.seeds, self.draws = examples, seeds, draws
-        self._streams = np.random.SeedSequence(zlib.crc32(task.encode())).spawn(4)
+        self._streams = np.random.SeedSequence(zlib.crc32(task.encode())).spawn(3)
 
     @cached_property
     def weights(self) -> np.ndarray:
@@ -53,25 +53,6 @@ class Sampling:
         """Quantiles of the standard deviation's error in its chi-squared distribution, [draws] in (0, 1)."""
         return np.random.default_rng(self._streams[1].spawn(1)[0]).uniform(size=self.draws)
 
-    def flipped_seeds(self, values: Mapping[str, float]) -> np.ndarray:
-        """The mean of `values` by seed, with an independent random sign per seed and draw, [draws]."""
-        columns = [self.seeds.index(seed) for seed in values]
-        return self._seed_signs[:, columns] @ np.array(list(values.values()), np.float32) / len(values)
-
-    def flipped_examples(self, values: np.ndarray) -> np.ndarray:
-        """The mean of `values` [n] by example, with an independent random sign per example and draw, [draws]."""
-        return self._example_signs @ values.astype(np.float32) / len(values)
-
-    @cached_property
-    def _seed_signs(self) -> np.ndarray:
-        """Random signs -1 and 1, [draws, seeds]."""
-        return _signs(self._streams[2], (self.draws, len(self.seeds)))
-
-    @cached_property
-    def _example_signs(self) -> np.ndarray:
-        """Random signs -1 and 1, [draws, examples]."""
-        return _signs(self._streams[3], (self.draws, self.examples))
-
-
-def _signs(stream: np.random.SeedSequence, shape: tuple[int, int]) -> np.ndarray:
-    return np.random.default_rng(stream).integers(0, 2, shape, dtype=np.int8).astype(np.float32) * 2 - 1
+    def runs(self, n: int, draws: int = 1000) -> np.ndarray:
+        """Indices of `n` runs of each of two systems, drawn with replacement, [draws, 2, n]."""
+        return np.random.default_rng(self._streams[2]).integers(0, n, (draws, 2, n))

@@ -7,7 +7,7 @@ import pandas as pd
 
 from graft.io import files
 from graft.reporting.csv_files import write_csv
-from graft.reporting.figures import cost, differences, seeds, similarity, strengths, training, warm_starts
+from graft.reporting.figures import cost, differences, profiles, seeds, similarity, strengths, training, warm_starts
 from graft.reporting.figures.source import Source
 from graft.reporting.figures.style import FORMATS, Draw, save
 
@@ -22,6 +22,7 @@ DRAWINGS: dict[str, tuple[Callable[[Source], pd.DataFrame], Draw]] = {
     "warm-start": (warm_starts.data, warm_starts.draw),
     "layer-similarity": (similarity.data, similarity.draw),
     "training": (training.data, training.draw),
+    "profiles": (profiles.data, profiles.draw),
 }
 
 

@@ -25,23 +25,28 @@ def question(grid: Grid) -> str:
     return f"Does merging {what}, and what does each cost?"
 
 
-def answers(comparison: pd.DataFrame, grid: Grid) -> list[str]:
+def answers(comparison: pd.DataFrame, significance: pd.DataFrame, grid: Grid) -> list[str]:
     """One sentence per task on the merge that is best on `select`, and one more if every control lost."""
     rows, common = formats.records(comparison), common_pair(comparison["system"])
     sentences = [_answer(task, [row for row in rows if row["task"] == task], common, grid) for task in grid.study.tasks]
-    controls = any(row["kind"] == "control" and row["mean"] is not None for row in rows)
-    merged = any(row["chosen"] is True for row in rows)
-    lost = controls and merged and not not_beaten(comparison)
-    return sentences + ["Every control did worse than the merges it is compared with."] * lost
+    against = summary.faced(rows, formats.records(significance), common)
+    return sentences + ["Every control did worse than the merges it is compared with."] * summary.all_lost(against)
 
 
-def not_beaten(comparison: pd.DataFrame) -> list[str]:
-    """One sentence per control or baseline that did as well as its own merges or the one chosen on its task."""
-    rows, common = formats.records(comparison), common_pair(comparison["system"])
-    merges: dict[tuple[str, str], list[str]] = {}
-    for one in summary.controls_not_beaten(rows, [row for row in rows if row["chosen"] is True], common):
-        merges.setdefault((one.task, one.control), []).append(one.merge or "the best merge, chosen on select")
-    return [f"On {task} {control} did as well as {summary.listed(own)}." for (task, control), own in merges.items()]
+def not_beaten(comparison: pd.DataFrame, significance: pd.DataFrame) -> list[str]:
+    """One sentence per control or baseline that did not lose to its own merges or to the one chosen on its task."""
+    said = {"controls that won": "did better than", "controls not told apart": "cannot be told from"}
+    against = summary.faced(
+        formats.records(comparison), formats.records(significance), common_pair(comparison["system"])
+    )
+    sentences = []
+    for known, found in summary.not_beaten(against).items():
+        merges: dict[tuple[str, str], list[str]] = {}
+        for one in found:
+            merges.setdefault((one.task, one.control), []).append(one.merge or "the best merge, chosen on select")
+        verb = said.get(known, "did, on average and without an interval, as well as")
+        sentences += [f"On {task} {control} {verb} {summary.listed(own)}." for (task, control), own in merges.items()]
+    return sentences
 
 
 def warnings(comparison: pd.DataFrame, runs: pd.DataFrame, records: Iterable[RunRecord], grid: Grid) -> list[str]:
@@ -60,8 +65,7 @@ def warnings(comparison: pd.DataFrame, runs: pd.DataFrame, records: Iterable[Run
     if generated := [name for name, task in study.tasks.items() if isinstance(task.source, GeneratedData)]:
         found.append(f"Generated from a grammar, not real data: {', '.join(generated)}.")
     found += [f"{name}: {model.note}" for name, model in study.models.items() if model.note]
-    if constant := [row["system"] for row in rows if row["degenerate"] and row["kind"] != "baseline"]:
-        found.append(f"Some runs of {', '.join(dict.fromkeys(constant))} predict the same for every example.")
+    found += _failures(rows)
     versions = sorted({str(version) for version in runs["code_version"].dropna()}) if "code_version" in runs else []
     if len(versions) > 1:
         found.append(f"Runs were made with different versions of the code: {', '.join(versions)}.")
@@ -93,12 +97,20 @@ def _answer(task: str, rows: list[formats.Row], common: str, grid: Grid) -> str:
 def _told(row: formats.Row) -> str:
     low, high = row["delta_ci_low"], row["delta_ci_high"]
     interval = "" if low is None else f" [{formats.points(low)}, {formats.points(high)}]"
-    difference = f"the difference is {formats.points(row['delta_vs_reference'])} points{interval}"
+    difference = f"typical runs differ by {formats.points(row['delta_vs_reference'])} points{interval}"
     if row["p_holm"] is not None:
         return f"{difference}, Holm p = {row['p_holm']:.2g}, {row['verdict']}"
     if row["p_value"] is None:
         return f"{difference}, without a verdict ({row['n_seeds']} {'seed' if row['n_seeds'] == 1 else 'seeds'})"
     return f"{difference}, without a verdict (not in the primary family)"
+
+
+def _failures(rows: list[formats.Row]) -> list[str]:
+    """State which systems have runs that did not learn, which verdicts leave out, if any."""
+    own = [row for row in rows if row["failed"] and row["kind"] != "baseline"]
+    counts = [f"{row['failed']} of {row['n_seeds']} of {row['system']} on {row['task']}" for row in own]
+    told = "Verdicts and differences are about typical runs. Runs no better than one answer for all examples"
+    return [f"{told}: {summary.listed(counts)}."] if counts else []
 
 
 def _without_merge(records: Iterable[RunRecord]) -> list[str]:

@@ -27,7 +27,7 @@ class TaskPart:
 
 @dataclass(frozen=True)
 class Contents:
-    """The contents of a report: `not_beaten` lists controls as good as merges, `more` the tables over all tasks."""
+    """The contents of a report: `not_beaten` lists controls that did not lose; `figures`, `more`: over all tasks."""
 
     study: str
     question: str
@@ -35,6 +35,7 @@ class Contents:
     not_beaten: tuple[str, ...]
     warnings: tuple[str, ...]
     tasks: tuple[TaskPart, ...]
+    figures: tuple[tuple[str, str, Path], ...]
     more: tuple[Section, ...]
     absent: tuple[tuple[str, str, str], ...]
     cards: tuple[Card, ...]
@@ -54,10 +55,11 @@ def contents(grid: Grid, paths: Paths) -> Contents:
     return Contents(
         study=grid.study.name,
         question=answers.question(grid),
-        answers=tuple(answers.answers(comparison, grid)),
-        not_beaten=tuple(answers.not_beaten(comparison)),
+        answers=tuple(answers.answers(comparison, significance, grid)),
+        not_beaten=tuple(answers.not_beaten(comparison, significance)),
         warnings=tuple(answers.warnings(comparison, runs, found, grid)),
         tasks=own,
+        figures=_figures(paths, captions.ALL_TASKS),
         more=(*by_heading.values(), *_costs(paths), _tests(significance), *_transfers(grid, paths)),
         absent=tuple(circumstances.absent(grid, paths)),
         cards=tuple(cards(comparison, grid)),
@@ -120,11 +122,16 @@ def _tests(significance: pd.DataFrame) -> Section:
         "verdict": ("verdict", str),
         "seeds needed": ("seeds_needed", "{:,}".format),
         "examples needed": ("examples_needed", "{:,}".format),
+        "improvement": ("p_improvement", "{:.2f}".format, "p_improvement_low", "p_improvement_high"),
+        "ε": ("aso_epsilon", "{:.2f}".format),
     }
     note = (
-        "Differences are paired by seed, with intervals for new seeds and new examples. p is not corrected; Holm p and "
-        "the verdict are for the primary family. Needed: what would detect a true difference of one margin in four "
-        "of five studies."
+        "Differences are those of typical runs (paired by seed, without the fifth of the seeds at either end), with "
+        "intervals for new seeds and new examples; the sd is of all runs. Against merge: a control and a merge that "
+        "must beat it. p is not corrected; Holm p and the verdict are for the primary family. Needed: what would "
+        "detect a true difference of one margin in four of five studies. Improvement: the probability that a run of "
+        "the system beats one of the other; ε: almost stochastic order, which is 0 if the system is better at every "
+        "quantile, and leaves it the better one below 0.5; both over seeds, on these examples."
     )
     return documents.section("Every difference", significance, columns, note)
 

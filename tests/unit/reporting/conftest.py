@@ -11,6 +11,7 @@ from graft.io import files
 from graft.reporting import predictions
 from graft.reporting.comparison import comparison
 from graft.reporting.differences import compared
+from graft.reporting.significance import significance
 from graft.study import records
 from graft.study.grid import Grid
 from graft.study.paths import Paths
@@ -107,6 +108,17 @@ def tested(tmp_path):
             write_predictions(Paths(tmp_path).run(row.task, row.system, row.seed), row.value)
         tasks = predictions.crossed(runs, study, Paths(tmp_path))
         return compared(runs, Grid(study), tasks), tasks
+
+    return made
+
+
+@pytest.fixture
+def compare_and_test(tested):
+    """The comparison and the significance of a table that `runs_of` made."""
+
+    def made(runs, study):
+        rows, tasks = tested(runs, study)
+        return comparison(rows, runs, study), significance(rows, tasks)
 
     return made
 

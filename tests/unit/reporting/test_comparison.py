@@ -1,6 +1,7 @@
 import pandas as pd
 import pytest
 
+from graft.reporting import formats
 from graft.reporting.comparison import COLUMNS, pareto_front
 
 BIG = {0: 0.60, 1: 0.64, 2: 0.68}
@@ -63,6 +64,24 @@ def test_missing_and_failed_runs_are_counted_and_leave_their_seed_out_of_the_pai
     assert (row["n_seeds"], row["n_expected"], row["n_missing"], row["n_failed"]) == (1, 3, 1, 1)
     assert row["delta_vs_reference"] == pytest.approx(-0.10)  # seed 0 alone: 0.50 - 0.60
     assert (row["ci_low"], row["delta_ci_low"]) == (None, None)
+
+
+def test_a_run_that_did_not_learn_is_counted_and_moves_the_mean_alone(study, runs_of, compare):
+    twelve = {seed: 0.80 + 0.002 * seed for seed in range(12)}
+    values = {
+        "finetune.big": twelve | {3: 0.5},
+        "finetune.tiny": {seed: value - 0.05 for seed, value in twelve.items()},
+    }
+    table = compare(runs_of(values), study(seeds=12))
+    big, tiny = (row_of(table, name) for name in values)
+    assert (big["failed"], tiny["failed"], big["floor"]) == (1, 0, 0.5) and COLUMNS[-4:-1] == (
+        "typical",
+        "failed",
+        "failed_high",
+    )
+    assert big["mean"] < 0.79 < big["typical"] and tiny["failed_high"] == pytest.approx(1 - 0.05 ** (1 / 12))
+    assert tiny["delta_vs_reference"] == pytest.approx(-0.05) and tiny["delta_ci_high"] < -0.02
+    assert formats.runs(big) == "12/12, 1 did not learn (≤ 34%)" and formats.runs(tiny) == "12/12"
 
 
 def test_a_system_without_any_finished_run_keeps_its_row(study, runs_of, compare):

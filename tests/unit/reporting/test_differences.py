@@ -1,6 +1,7 @@
 import pytest
 
 from graft.reporting import formats
+from graft.reporting.differences import merges_against
 from tests.unit.reporting.test_comparison import BIG, INTERPOLATE, MANY, row_of
 
 THESEUS = "merge.theseus.label-free.tiny-into-big"
@@ -119,15 +120,59 @@ def test_a_margin_that_a_study_does_not_say_is_the_task_tables(study, runs_of, c
     assert study().margin("rte") == 0.03 and study(statistics={"margins": {"rte": 0.5}}).margin("rte") == 0.5
 
 
-def test_what_is_within_noise_of_the_best_is_distinguished_from_what_is_not(study, runs_of, compare):
+def near_best(table):
+    return dict(zip(table["system"], table["near_best"], strict=True))
+
+
+def test_what_is_shown_to_be_near_the_best_is_distinguished_from_what_is_not(study, runs_of, compare):
+    # The margin of rte is 0.03. Theseus is not told apart from the best, but what is not known is not near.
     values = {"finetune.big": MANY, "finetune.tiny": {s: 0.605 + 0.018 * s for s in MANY}, "majority": {"all": 0.3}}
+    values[THESEUS] = {s: 0.68 - 0.02 * s for s in MANY}
     table = compare(runs_of(values | {INTERPOLATE: {0: "failed"}}), study(seeds=5))
-    assert dict(zip(table["system"], table["near_best"], strict=True)) == {
-        "finetune.big": True,
-        "finetune.tiny": True,
-        "majority": False,
-        INTERPOLATE: False,
-    }
+    near = {"finetune.big": True, "finetune.tiny": True, "majority": False, THESEUS: False, INTERPOLATE: False}
+    assert near_best(table) == near
+    unknown = study(seeds=5, statistics={"margins": {"rte": 0.0001}})
+    assert near_best(compare(runs_of(values), unknown)) == dict.fromkeys(values, False) | {"finetune.tiny": True}
+
+
+def test_without_an_interval_nothing_is_near_the_best(study, runs_of, compare):
+    table = compare(runs_of({"finetune.big": BIG, "finetune.tiny": BIG | {0: 0.599}}), study())
+    assert near_best(table) == {"finetune.big": True, "finetune.tiny": False}
+
+
+OTHER_SMALL = "control.other-small.theseus.labelled.plain-into-big"
+MERGE = "merge.theseus.labelled.tiny-into-big"
+
+
+@pytest.mark.parametrize(
+    ("control", "kind", "merges"),
+    [
+        (OTHER_SMALL, "control", [INTERPOLATE, MERGE]),
+        ("control.shuffled.theseus.labelled.tiny-into-big", "control", [INTERPOLATE, MERGE]),
+        (OTHER_SMALL.replace("labelled", "transplant"), "control", [INTERPOLATE]),
+        (OTHER_SMALL.replace("big", "huge"), "control", [INTERPOLATE]),
+        ("majority", "baseline", [INTERPOLATE]),
+        ("finetune.plain", "control", [INTERPOLATE]),
+        ("finetune.big", "finetune", []),
+    ],
+)
+def test_a_control_must_lose_to_the_chosen_merge_and_to_those_it_is_of(control, kind, merges):
+    known = ["finetune.big", INTERPOLATE, MERGE, control]
+    assert merges_against(control, kind, known, INTERPOLATE) == merges
+    assert merges_against(control, kind, known, None) == merges[1:]
+    assert merges_against(control, kind, known[:-1], INTERPOLATE) == ([] if control != "finetune.big" else merges)
+
+
+def test_a_soup_gets_no_verdict_and_no_interval(study, runs_of, compare):
+    twelve = {seed: 0.8 + 0.001 * seed for seed in range(12)}
+    systems = {"soup": {"methods": {"uniform": {}}, "members": 3}, "majority": {}}
+    made = study(seeds=12, systems=systems, statistics={"primary_family": ["soup.*", "majority"]})
+    values = {"finetune.big": twelve, "majority": {"all": 0.5}, "soup.uniform.big": {"all": 0.9}}
+    row = row_of(compare(runs_of(values), made), "soup.uniform.big")
+    assert row["mean"] == pytest.approx(0.9) and row["delta_vs_reference"] == pytest.approx(0.0945)
+    for column in ("ci_low", "delta_ci_low", "p_value", "p_holm", "verdict"):
+        assert row[column] is None, column
+    assert row_of(compare(runs_of(values), made), "majority")["verdict"] == "worse"
 
 
 def test_the_merge_that_is_best_on_select_is_marked(study, runs_of, compare):

@@ -65,14 +65,15 @@ def test_markdown_has_a_table_per_task_with_the_best_in_bold_and_no_nan(parts):
     assert "nan" not in text.lower() and "None" not in text
 
 
-def test_what_is_within_noise_of_the_best_is_underlined(parts):
-    underlined = re.findall(r"\| (\S+) .*<u>", documents.to_markdown(parts))
-    assert underlined == [INTERPOLATE]
+def test_what_is_shown_to_be_near_the_best_is_underlined(sections):
+    near = VALUES | {"finetune.tiny": {seed: value - 0.005 for seed, value in BIG.items()}}
+    underlined = re.findall(r"\| (\S+) .*<u>", documents.to_markdown(sections(near)))
+    assert underlined == ["finetune.tiny"]  # the merge may be as good, or not: it is not told apart
 
 
 def test_it_says_what_a_verdict_on_the_chosen_merge_would_take(parts):
     (note,) = [note for note in parts[0].notes if note.startswith(INTERPOLATE)]
-    assert re.search(r"a true difference of 0\.03 .* about [\d,]+ seeds and [\d,]+ report examples", note)
+    assert re.search(r"a true typical difference of 0\.03 .* about [\d,]+ seeds and [\d,]+ report examples", note)
     assert "this study has 5 and 1,000" in note
 
 

@@ -25,7 +25,9 @@ def test_a_table_for_booktabs_holds_every_system_once(runs_of, compare, study):
     short = latex.to_latex(compare(runs_of(few), study()), 0.95)
     assert "[" not in short.split("\\midrule")[1] and "underline" not in short and "interval" not in short.split(".")[1]
     assert "2 seeds are too few for intervals, which take 5, and for p values" in short
-    assert "\\textbf{0.640 [" in body[0] and "\\underline{" in body[1] and "$-$0.0" in body[1]
+    assert "\\textbf{0.640 [" in body[0] and "$-$0.0" in body[1] and "underline" not in "".join(body)
+    near = compare(runs_of(VALUES | {"finetune.tiny": {s: value - 0.005 for s, value in BIG.items()}}), study())
+    assert "finetune.tiny & \\underline{0.635 [" in latex.to_latex(near, 0.95)
 
 
 def test_no_text_is_a_command_and_no_letter_is_out_of_reach(runs_of, compare, study):

@@ -37,9 +37,7 @@ def test_one_seed_says_nothing_of_others():
     assert not Sampling("rte", 20, SEEDS, 10).of_mean({"1": 0.3}).any()
 
 
-def test_signs_turn_each_seed_and_each_example():
-    sampling = Sampling("rte", 4, SEEDS, 4000)
-    values = {"0": 1.0, "3": 3.0}
-    assert set(np.unique(sampling.flipped_seeds(values))) == {-2.0, -1.0, 1.0, 2.0}
-    found, counts = np.unique(sampling.flipped_examples(np.array([1.0, 2.0, 4.0, 8.0])), return_counts=True)
-    assert len(found) == 16 and counts.min() > 180
+def test_runs_are_drawn_with_replacement():
+    found = Sampling("rte", 4, SEEDS, 10).runs(5)
+    assert found.shape == (1000, 2, 5) and set(np.unique(found)) == set(range(5))
+    assert np.array_equal(found, Sampling("rte", 4, SEEDS, 10).runs(5)) and len({*found[0, 0]}) < 6

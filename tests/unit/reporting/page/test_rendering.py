@@ -44,7 +44,7 @@ def read(page):
 def test_the_page_is_whole_and_its_ids_are_unique(page):
     tags = read(page(VALUES))
     assert tags.open == [] and len(tags.ids) == len(set(tags.ids))
-    assert sum(tag == "figure" for tag, _ in tags.found) == sum(tag == "svg" for tag, _ in tags.found) == 4
+    assert sum(tag == "figure" for tag, _ in tags.found) == sum(tag == "svg" for tag, _ in tags.found) == 5
 
 
 def test_the_page_fetches_nothing(page):
