@@ -97,6 +97,8 @@ def _check_warm_start(systems: Systems) -> None:
     shuffled = control.shuffled
     if shuffled is None or spec.merge not in shuffled.of or spec.head not in (shuffled.heads or heads):
         raise ValueError(f"{where}: needs control.shuffled.{spec.merge}.{spec.head}; add it to its `of`")
+    if "chosen" not in shuffled.strength:
+        raise ValueError(f"{where}: needs control.shuffled at its own strength; add chosen to its `strength`")
 
 
 def _check_soup(systems: Systems) -> None:

@@ -281,6 +281,7 @@ class OracleSystem(Section):
 
     of: Annotated[tuple[Name, ...], Field(min_length=1)]
     """Names under systems.merge whose methods have heads."""
+    heads: ClassVar[tuple[HeadName, ...]] = ("labelled",)
 
 
 class Systems(Section):

@@ -1,7 +1,7 @@
 """The systems of a study: everything that gets a row in its tables, plus trials and soup members."""
 
 import functools
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -13,6 +13,7 @@ from graft.config.systems import (
     MemberSystem,
     MergeSystem,
     OneShapeMerge,
+    OracleSystem,
     OtherSmallControl,
     TrialSystem,
     WarmStartSystem,
@@ -107,23 +108,10 @@ def systems_of(study: Study, merges: dict[str, Merge]) -> list[System]:
         found += merged
         if spec.control.head_only:
             found += _heads_alone(spec.control.head_only, pair, merged)
-    for large in dict.fromkeys(pair.large for pair in study.pairs if spec.oracle):
-        own = Pair(large=large, small=large)
-        found += [
-            System(
-                f"oracle.{name}.labelled.{large}",
-                ORACLE,
-                "train",
-                "merge",
-                True,
-                pair=own,
-                merge=name,
-                method=merges[name].method,
-                head="labelled",
-                settings=merges[name].settings,
-            )
-            for name in dict.fromkeys(spec.oracle.of if spec.oracle else ())
-        ]
+    for pair in {pair.large: Pair(large=pair.large, small=pair.large) for pair in study.pairs}.values():
+        for name in dict.fromkeys(spec.oracle.of if spec.oracle else ()):
+            (own,) = _merged(name, merges[name], pair, spec.oracle)
+            found.append(replace(own, name=f"{ORACLE}.{name}.labelled.{pair.large}", kind=ORACLE))
     if other := spec.control.other_small:
         for pair in study.control_pairs:
             for name in dict.fromkeys(other.of):
@@ -274,8 +262,8 @@ def merges_of(study: Study) -> dict[str, Merge]:
     return found
 
 
-def _merged(name: str, merge: Merge, pair: Pair, other: OtherSmallControl | None = None) -> list[System]:
-    """The systems of one merge of one pair; `other` is set if the pair belongs to that control, not to the study."""
+def _merged(name: str, merge: Merge, pair: Pair, other: OtherSmallControl | OracleSystem | None = None) -> list[System]:
+    """The systems of one merge of one pair; `other` is set if the pair belongs to that section, not to the study."""
     facts = methods.facts(merge.method)
     prefix = "control.other-small" if other else "merge" if merge.change == "finetuned" else "control"
     return [

@@ -72,6 +72,13 @@ def test_what_a_distillation_left_behind_is_no_oracles(study_config):
         studies.parse(study_config)
 
 
+def test_a_warm_start_from_a_control_needs_the_one_that_chooses_its_strength(study_config):
+    study_config["systems"]["warm-start"] = {"merge": "spacewise"}
+    study_config["systems"]["control"]["shuffled"]["strength"] = ["merge"]
+    with pytest.raises(ValueError, match="systems.warm-start: needs control.shuffled at its own strength; add chosen"):
+        studies.parse(study_config)
+
+
 def test_few_shots_from_a_head_need_that_head(study_config):
     study_config["systems"]["fewshot"] = {"starts": ["closed-form"]}
     study_config["systems"]["control"]["head-only"]["heads"] = ["transplant"]

@@ -1,4 +1,5 @@
 import re
+from graphlib import TopologicalSorter
 from pathlib import Path
 
 import pytest
@@ -56,3 +57,19 @@ def test_the_default_study_is_few_jobs_and_fewer_submissions():
         group_of(rule, values, grid.study.launch) or name for (rule, name), values in jobs.items() if rule not in local
     }
     assert len(sent) <= 60
+
+
+def test_submissions_wait_for_one_another_in_no_circle():
+    """A merge of another task's model waits for that task, whose own may wait for this one's."""
+    grid, waits = Grid(load(ROOT / "config.yaml")), {}
+
+    def submission(step):
+        job = step.job(grid) or step
+        names = wildcard_names(job.rule) if step.job(grid) else job.wildcard_names()
+        values = job.values if step.job(grid) else map(str, job.wildcards)
+        return group_of(job.rule, dict(zip(names, values, strict=True)), grid.study.launch) or str(job)
+
+    for step in graph.of_study(grid):
+        waits.setdefault(submission(step), set()).update(map(submission, step.inputs(grid)))
+    order = [*TopologicalSorter({own: needed - {own} for own, needed in waits.items()}).static_order()]
+    assert order.index("sst2-0") < order.index("multitask") and order.index("stsb-0") < order.index("multitask")
