@@ -8,11 +8,17 @@ from graft.statistics.crossed import SEEDS_FOR_INTERVAL
 FAILING = World(seed=0.4, failing=(0.1, 0.0))
 
 
-@pytest.mark.parametrize(
-    "world",
-    [World(), World(seed=0.4), World(failing=(0.1, 0.0)), FAILING, World(failing=(0.0, 0.05)), World(own=0.05, noise=0.05)],
-    ids=["usual", "seeds differ much", "reference fails", "and seeds differ much", "systems fail", "nearly all alike"],
-)  # fmt: skip
+WORLDS = {
+    "usual": World(),
+    "seeds differ much": World(seed=0.4),
+    "the reference fails": World(failing=(0.1, 0.0)),
+    "the reference fails, seeds differ much": FAILING,
+    "systems fail": World(failing=(0.0, 0.05)),
+    "nearly all alike": World(own=0.1, noise=0.1),
+}
+
+
+@pytest.mark.parametrize("world", WORLDS.values(), ids=WORLDS)
 def test_studies_without_effects_have_few_false_verdicts(world):
     # 5% of 60 studies are 3; 10 or more have a probability of 1e-3.
     assert false_verdicts(60, world, ("rte",), 5, 12) < 10 / 60
