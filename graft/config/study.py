@@ -74,7 +74,7 @@ class Statistics(Section):
     confidence: Fraction = 0.95
     """Confidence level of all intervals."""
     draws: Annotated[int, Field(ge=100, le=10_000_000)] = 10_000
-    """Number of draws in the bootstrap and in the tests."""
+    """Number of draws in the bootstrap of means."""
 
 
 class Study(Section):

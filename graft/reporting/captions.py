@@ -12,7 +12,7 @@ _COST = (
     "Of many systems only these are numbered: those on the front (bold), the fine-tuned ones, the merge that is best "
     "on select, all that was computed to find it (search.merges), and the best control."
 )
-# In the place of a task in the name of a figure that is over all of them.
+# Replaces the task in the name of a figure that is over all of them.
 ALL_TASKS = "all-tasks"
 # Heading and caption by figure, in the order of the report.
 FIGURES = {

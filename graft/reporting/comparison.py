@@ -62,8 +62,8 @@ def _row(
         | {"task": row.task, "system": row.system.name, "kind": row.system.kind, "label_use": row.system.label_use}
         | {"metric": study.tasks[row.task].row(row.task).primary_metric}
         | ({name: getattr(mean, name) for name in ("mean", "sd", "typical", "failed", "failed_high")} if mean else {})
-        | _interval(mean and mean.new, "ci_low", "ci_high")
-        | _interval(delta and delta.new, "delta_ci_low", "delta_ci_high")
+        | _interval(mean.new if mean else None, "ci_low", "ci_high")
+        | _interval(delta.new if delta else None, "delta_ci_low", "delta_ci_high")
         | {"delta_vs_reference": delta.typical if delta else None, "floor": row.floor}
         | {"delta_vs_small": known.get("small"), "delta_vs_head_only": known.get("head_only")}
         | {"p_value": row.p_value, "p_holm": row.p_holm, "verdict": row.verdict}

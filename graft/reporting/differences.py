@@ -67,12 +67,14 @@ def compared(runs: pd.DataFrame, grid: Grid, tasks: Mapping[str, Crossed]) -> li
             others = {"reference": f"finetune.{pair.large}", "small": f"finetune.{pair.small}"}
             head_only = _head_only(task, system, grid, runs)
             others |= {"head_only": head_only} if head_only else {}
-            against = {
-                what: (other, sample.of_difference(name, other) if sample else None) for what, other in others.items()
-            }
+
+            def to(other: str, name: str = name, sample: Crossed | None = sample) -> Difference | None:
+                return sample.of_difference(name, other) if sample else None
+
+            against = {what: (other, to(other)) for what, other in others.items()}
             merges = merges_against(name, system.kind, known, chosen.get(task))
-            rivals = {merge: difference for merge in merges if (difference := sample.of_difference(name, merge))}
-            near = name == best or (name in known and _shown_near(sample.of_difference(name, best), margin))
+            rivals = {merge: difference for merge in merges if (difference := to(merge))}
+            near = name == best or (best is not None and _shown_near(to(best), margin))
             floor = sample.floor if sample else None
             own = task, system, means[name], against, rivals, margin, floor, near, chosen.get(task) == name
             found.append(Compared(*own))
@@ -150,7 +152,7 @@ def merges_against(system: str, kind: str, known: Collection[str], chosen: str |
     control.other-small.<merge>.<head>.<model>-into-<large> of the merges of the same method and head into the same
     large model.
     """
-    found = [chosen] if chosen in known and kind in ("control", "baseline") else []
+    found = [chosen] if chosen and chosen in known and kind in ("control", "baseline") else []
     for change in CHANGES:
         if system.startswith(prefix := f"control.{change}."):
             merge = system.removeprefix(prefix).replace(".same-strength.", ".")
@@ -158,7 +160,7 @@ def merges_against(system: str, kind: str, known: Collection[str], chosen: str |
     if other := _OTHER_SMALL.fullmatch(system):
         start, end = f"merge.{other['merge']}.", f"-into-{other['large']}"
         found += [name for name in known if name.startswith(start) and name.endswith(end)]
-    return [name for name in dict.fromkeys(found) if system in known]
+    return list(dict.fromkeys(found)) if system in known else []
 
 
 def _head_only(task: str, system: System, grid: Grid, runs: pd.DataFrame) -> str | None:

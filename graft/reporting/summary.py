@@ -13,7 +13,7 @@ from graft.statistics.crossed import SEEDS_FOR_TEST
 from graft.study.paths import Paths
 
 # How a system stands to another: what shows it is the verdict, if there is one, or else the interval.
-AHEAD, BEHIND, OPEN, UNKNOWN = "ahead", "behind", "not told apart", "without an interval"
+AHEAD, BEHIND, OPEN, UNKNOWN = "ahead", "behind", "undecided", "without an interval"
 _BY_VERDICT = {"better": AHEAD, "worse": BEHIND, "equivalent": "equivalent", "inconclusive": OPEN}
 
 
@@ -109,7 +109,7 @@ def not_beaten(against: list[Faced]) -> dict[str, list[Faced]]:
     """Controls that did not lose, by what is known of them."""
     groups = {
         "controls that won": [one for one in against if one.stands == AHEAD],
-        "controls not told apart": [one for one in against if one.stands == OPEN],
+        "controls undecided": [one for one in against if one.stands == OPEN],
         "controls not lower on average": [one for one in against if one.stands == UNKNOWN and not one.lower],
     }
     return {said: own for said, own in groups.items() if own}

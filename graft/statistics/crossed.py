@@ -132,8 +132,9 @@ class Crossed:
         known, n, new = np.array(list(values.values())), len(values), None
         if self.seeds_behind(system, values) >= SEEDS_FOR_INTERVAL:
             drawn = np.mean([self.drawn(system, seed) for seed in values], axis=0) + self.sampling.of_mean(values)
-            tail, bounds = (1 - self.confidence) / 2, _RANGES.get(self.metric, (0, 1))
-            new = _within(*np.quantile(drawn, [tail, 1 - tail]), bounds)
+            tail = (1 - self.confidence) / 2
+            low, high = np.quantile(drawn, [tail, 1 - tail])
+            new = _within(low, high, _RANGES.get(self.metric, (0, 1)))
         failed = self.failed(system)
         return Estimate(
             mean=float(known.mean()),

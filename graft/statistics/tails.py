@@ -14,7 +14,7 @@ from scipy import special
 def beyond(distance: float, of_seeds: float, freedom: float, of_examples: float) -> float:
     """The probability of an error beyond `distance` on either side.
 
-    of_seeds, of_examples: the variances of both errors, that of the seeds with so many degrees of freedom.
+    of_seeds, of_examples: the variances of both errors, that of the seeds with these degrees of `freedom`.
     """
     scales, weights = _student(freedom)
     spread = np.sqrt(of_seeds * scales + of_examples)

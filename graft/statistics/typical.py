@@ -22,7 +22,7 @@ def middle(values: np.ndarray) -> np.ndarray:
 
 
 def errors(values: np.ndarray) -> np.ndarray:
-    """What each seed contributes to the error of their typical value, [n]: the root of its square sum is the error.
+    """The contribution of each seed to the error of their typical value, [n], which is the root of the sum of squares.
 
     Values left out count as the nearest that is kept (winsorised). A single seed shows no error.
     """

@@ -1,4 +1,4 @@
-"""comparison.csv from nothing but predictions.parquet and run.json, by pandas, scipy and scikit-learn alone.
+"""comparison.csv and significance.csv from nothing but predictions.parquet and run.json, by pandas and scipy alone.
 
 `python -m tests.workflow.recomputing results/STUDY` does it for any finished study.
 """
@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from scipy.stats import pearsonr, spearmanr
+from scipy.stats import binomtest, mannwhitneyu, pearsonr, spearmanr, trim_mean
+from scipy.stats.mstats import winsorize
 from sklearn.metrics import accuracy_score
 
 
@@ -80,35 +81,76 @@ def check_costs(results: Path, table: pd.DataFrame) -> None:
         assert row["pareto"] == ahead, (task, system)
 
 
+def of_one_answer(path: Path) -> float:
+    """The metric of the best single answer for all examples."""
+    table = pd.read_parquet(path)
+    return 0.0 if "score" in table else table["label"].value_counts(normalize=True).max()
+
+
+def paired(own: dict[str, float], other: dict[str, float]) -> np.ndarray:
+    """Both systems' metrics by seed, [2, n]; a run for all seeds is that of each."""
+    seeds = [s for s in (other if "seed-all" in own else own) if s in other or "seed-all" in other]
+    return np.array([[of.get(s, of.get("seed-all")) for s in seeds] for of in (own, other)])
+
+
+def by_student(differences: np.ndarray) -> float:
+    """The error of a trimmed mean by Yuen's formula."""
+    left = len(differences) - 2 * (len(differences) // 5)
+    squares = winsorize(differences, (0.2, 0.2)).data.var() * len(differences)
+    return float(np.sqrt(squares / (left * (left - 1))))
+
+
 def check(results: Path) -> int:
     """Hold every row against its runs; returns how many there are."""
     table = pd.read_csv(results / "tables" / "comparison.csv").set_index(["task", "system"])
     check_costs(results, table)
     table = table[table["kind"] != "search"]
-    values, flops = {}, {}
+    values, flops, floors = {}, {}, {}
     for (task, system), _ in table.iterrows():
         folders = sorted((results / "runs" / task / system).glob("seed-*/run.json"))
         values[task, system] = {f.parent.name: metric(f.parent / "predictions.parquet") for f in folders}
         flops[task, system] = np.mean([json.loads(f.read_text())["cost"]["train_flops"] for f in folders])
+        floors[task] = of_one_answer(folders[0].parent / "predictions.parquet")
     pair = next(name.rsplit(".", 1)[1] for _, name in table.index if name.startswith("merge."))
     small, large = (f"finetune.{name}" for name in pair.split("-into-"))
     for (task, system), row in table.iterrows():
         own, reference = values[task, system], values[task, large]
-        assert row["mean"] == pytest.approx(np.mean(list(own.values())), abs=1e-9), (task, system)
+        known = [*own.values()]
+        assert row["mean"] == pytest.approx(np.mean(known), abs=1e-9), (task, system)
+        assert row["typical"] == pytest.approx(trim_mean(known, 0.2), abs=1e-9), (task, system)
         assert row["n_seeds"] == len(own)
-        seeds = reference if "seed-all" in own else own
-        delta = np.mean([own.get(s, own.get("seed-all")) - reference[s] for s in seeds])
+        failed = sum(value <= floors[task] + 1e-9 for value in known)
+        high = binomtest(failed, len(own), alternative="less").proportion_ci(0.95, "exact").high
+        assert (row["failed"], row["failed_high"]) == (failed, pytest.approx(high)), (task, system)
+        assert row["floor"] == pytest.approx(floors[task])
+        differences = np.subtract(*paired(own, reference))
+        delta = trim_mean(differences, 0.2)
         assert row["delta_vs_reference"] == pytest.approx(delta, abs=1e-9), (task, system)
         assert row["train_flops_ratio"] == pytest.approx(flops[task, system] / flops[task, large]), (task, system)
         other = system.rpartition(".")[2].split("-into-")[0]
         small_values = values[task, f"finetune.{other}" if system.startswith("control.other") else small]
         if system.startswith(("merge.", "control.other")):
-            pairs = [(own.get(s, own.get("seed-all")), v) for s, v in small_values.items()]
-            assert row["delta_vs_small"] == pytest.approx(np.mean([a - b for a, b in pairs]), abs=1e-9), system
-        few = len(seeds) < 5
+            expected = trim_mean(np.subtract(*paired(own, small_values)), 0.2)
+            assert row["delta_vs_small"] == pytest.approx(expected, abs=1e-9), system
+        few = len(reference if "seed-all" in own else own) < 5 or system.startswith("soup.")
         assert np.isnan(row["ci_low"]) == few, (task, system)
         assert few or row["ci_low"] <= row["mean"] <= row["ci_high"], (task, system)
+        assert few or row["delta_ci_low"] <= delta <= row["delta_ci_high"], (task, system)
+        # An interval for new seeds and examples is no shorter than 1.96 errors over seeds on either side.
+        shorter = few or row["delta_ci_high"] - delta < 1.959 * by_student(differences) - 1e-9
+        assert few or not shorter or row["delta_ci_high"] == 1, (task, system)
     check_unseen(results, table)
+    tests = pd.read_csv(results / "tables" / "significance.csv")
+    for row in tests.itertuples():
+        pairs = paired(values[row.task, row.system], values[row.task, row.other])
+        assert row.difference == pytest.approx(trim_mean(np.subtract(*pairs), 0.2), abs=1e-9), row
+        single = [of.startswith("soup.") for of in (row.system, row.other)]
+        few = pairs.shape[1] < 5 or any(single)
+        assert np.isnan(row.p_improvement) == np.isnan(row.aso_epsilon) == few, row
+        if not few:
+            wins = mannwhitneyu(*pairs).statistic / pairs.shape[1] ** 2
+            assert row.p_improvement == pytest.approx(wins) and 0 <= row.aso_epsilon <= 1, row
+            assert row.p_improvement_low <= wins <= row.p_improvement_high, row
     return len(table)
 
 

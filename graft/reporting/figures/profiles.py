@@ -46,7 +46,7 @@ def data(source: Source) -> pd.DataFrame:
 
 @styled
 def draw(data: pd.DataFrame) -> Figure:
-    """Draw a line per system, with a band where there is one: the best systems, as many as lines can be told apart."""
+    """Draw a line per system, with its band if there is one, for as many of the best as there are styles of lines."""
     systems = list(dict.fromkeys(data["system"]))[: len(LINES)]
     looks = [{key: look[key] for key in ("color", "ls")} for look in LINES]
     common, above, below = common_pair(systems), 0.24 + 0.13 * len(systems), 0.36

@@ -35,7 +35,7 @@ def answers(comparison: pd.DataFrame, significance: pd.DataFrame, grid: Grid) ->
 
 def not_beaten(comparison: pd.DataFrame, significance: pd.DataFrame) -> list[str]:
     """One sentence per control or baseline that did not lose to its own merges or to the one chosen on its task."""
-    said = {"controls that won": "did better than", "controls not told apart": "cannot be told from"}
+    said = {"controls that won": "did better than", "controls undecided": "cannot be distinguished from"}
     against = summary.faced(
         formats.records(comparison), formats.records(significance), common_pair(comparison["system"])
     )

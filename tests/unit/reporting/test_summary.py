@@ -75,7 +75,7 @@ def test_who_is_ahead_and_which_control_lost_an_interval_says(sentence):
     )
     assert "small model on 1 of 1 task; every control lost; 5 seeds are too few for a verdict." in text
     text = sentence(many() | {"finetune.big": {s: 0.83 + 0.012 * s for s in range(5)}}, {ENSEMBLE: 0.6})
-    assert "the fine-tuned large model on 0 of 1 task, not told apart on 1" in text
+    assert "the fine-tuned large model on 0 of 1 task, undecided on 1" in text
 
 
 def test_a_verdict_comes_before_an_interval(sentence):
@@ -133,13 +133,13 @@ def test_a_control_that_does_not_lose_is_named(sentence, changes, told):
     ("majority", "told"),
     [
         (0.5, "every control lost"),
-        (0.852, "controls not told apart: majority on"),
+        (0.852, "controls undecided: majority on"),
         (0.95, "controls that won: majority"),
     ],
 )
 def test_with_intervals_a_control_lost_won_or_cannot_be_told_apart(sentence, majority, told):
     text = sentence(many(majority={"all": majority}), select={ENSEMBLE: 0.6})
-    others = {"every control lost", "controls not told apart", "controls that won", "on average"}
+    others = {"every control lost", "controls undecided", "controls that won", "on average"}
     assert [other for other in others if other in text] == [told.split(":")[0]] and told in text
 
 

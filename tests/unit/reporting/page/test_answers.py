@@ -88,7 +88,7 @@ def test_where_intervals_show_that_every_control_lost_the_answer_says_so(told, s
     assert len(told(values)) == 1  # a single seed has no interval
     many = {name: of if "all" in of else dict.fromkeys(range(5), of[0]) for name, of in values.items()}
     assert told(many, seeds=5)[1:] == ["Every control did worse than the merges it is compared with."]
-    for control, verb in ((0.8, "cannot be told from"), (0.9, "did better than")):
+    for control, verb in ((0.8, "cannot be distinguished from"), (0.9, "did better than")):
         own = many | {HEAD_ONLY: {"all": control}}
         assert len(told(own, seeds=5)) == 1
         found = answers.not_beaten(*compare_and_test(runs_of(own, select={THESEUS: 0.6}), study(seeds=5)))
