@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
+from graft.compute import hardware
 from graft.encoders.bert import new_classifier
 from graft.encoders.inference import Batch, Labelled, pass_flops, predict
 from graft.io.progress import Report
@@ -90,20 +91,18 @@ def train(
     rows, launch = [grid.row(task) for task in tasks], grid.study.launch.alone()
     folder = runs.model_folder(grid, paths, model)
     longest = [grid.max_tokens(task, model) for task in tasks]
-    known = {split: [runs.labelled(grid, paths, task, model, split) for task in tasks] for split in ("train", "select")}
-    joined = {
-        split: Labelled(
-            Together([one.tokens for one in own], longest),
-            np.concatenate([np.stack([np.full(len(o.labels), n), o.labels], 1) for n, o in enumerate(own)]),
-        )
-        for split, own in known.items()
-    }
+    train, select = (
+        Together([runs.tokens(grid, paths, task, model, split) for task in tasks], longest)
+        for split in ("train", "select")
+    )
+    learnt, wanted = ([runs.labels(paths, task, split) for task in tasks] for split in ("train", "select"))
+    pairs = np.concatenate([np.stack([np.full(len(own), n), own], axis=1) for n, own in enumerate(learnt)])
 
     def scores(logits: np.ndarray) -> dict[str, float]:
-        parts = np.split(logits, joined["select"].tokens.ends[:-1])
+        parts = np.split(logits, select.ends[:-1])
         return {
-            task: metrics.primary(part[:, place], own.labels, row)
-            for task, part, place, own, row in zip(tasks, parts, places(rows), known["select"], rows, strict=True)
+            task: metrics.primary(part[:, place], own, row)
+            for task, part, place, own, row in zip(tasks, parts, places(rows), wanted, rows, strict=True)
         }
 
     outputs = sum(row.outputs for row in rows)
@@ -112,8 +111,8 @@ def train(
         new_classifier(folder, tuple(map(str, range(outputs))), int(step.seed)),
         Training(
             rows[0],
-            joined["train"],
-            joined["select"],
+            Labelled(train, pairs),
+            Labelled(select, np.concatenate(wanted)),
             settings,
             int(step.seed),
             launch,
@@ -126,8 +125,7 @@ def train(
         ),
         report,
     )
-    select = joined["select"].tokens
-    reached = scores(predict(tuned.model, select, settings.max_tokens))
+    reached = scores(predict(tuned.model.to(hardware.device_of(launch)), select, settings.max_tokens))
     tuned.flops["select"] += pass_flops(cost.forward, select, settings.max_tokens)
     choice = {
         "name": "epoch",
@@ -135,7 +133,7 @@ def train(
         "chosen": tuned.epochs[tuned.best]["epoch"],
         "searched": [{"value": e["epoch"], "score": e["select"]} for e in tuned.epochs],
     }
-    return tuned.model.state_dict(), {
+    return tuned.model.cpu().state_dict(), {
         "train_flops_parts": {f"{step.name}/{part}": flops for part, flops in tuned.flops.items()},
         "nominal_flops_parts": {f"{step.name}/{part}": flops for part, flops in tuned.nominal.items()},
         "hyperparameters": {**tuned.effective, "loss": "that of each row's task", "tasks": tasks},

@@ -1,4 +1,4 @@
-"""The search over merges: what finding a task's best merge on `select` took, as a row of its own."""
+"""The search over merges: what finding a task's best merge on `select` took, as a row of the comparison."""
 
 import itertools
 from collections.abc import Mapping

@@ -42,11 +42,18 @@ def epoch(sizes: Sizes, task: str, model: str, adapters: LoraSystem | None = Non
     settings = sizes.grid.study.models[model].finetune[task]
     lengths = sizes.task(task).lengths("train", settings.max_tokens)
     batches = training_batches(lengths, settings.batch_size, np.random.default_rng(0))
-    if sizes.packs and not adapters:
-        one = functools.partial(count.packed_flops, sizes.shape(model), outputs=sizes.grid.row(task).outputs)
-        return sum(count.training_flops(one(lengths[rows])) for rows in batches), len(batches)
+    if not adapters:
+        return training(sizes, sizes.shape(model), sizes.grid.row(task).outputs, lengths, batches), len(batches)
     forward = _classifier(sizes, task, model, adapters)
     return count.summed_flops(lambda t: forward(t)[1], padded_lengths(lengths, batches)), len(batches)
+
+
+def training(sizes: Sizes, shape: Shape, outputs: int, lengths: np.ndarray, batches: list[np.ndarray]) -> int:
+    """FLOPs, as computed, of training a classifier on batches of rows of these lengths in tokens."""
+    if sizes.packs:
+        return sum(count.training_flops(count.packed_flops(shape, lengths[rows], outputs)) for rows in batches)
+    padded = padded_lengths(lengths, batches)
+    return count.training_flops(count.summed_flops(lambda t: count.classifier_flops(shape, t, outputs), padded))
 
 
 def epochs(sizes: Sizes, task: str, model: str) -> int:

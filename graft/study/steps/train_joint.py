@@ -6,13 +6,13 @@ from dataclasses import dataclass
 import numpy as np
 
 from graft.config.models import FineTuning
-from graft.encoders.batches import padded_lengths, training_batches
-from graft.flops import counts as count
+from graft.encoders.batches import training_batches
 from graft.flops.one_shape import parameters
 from graft.study.grid import Grid
 from graft.study.sizes import Sizes
 from graft.study.steps.job import Job
 from graft.study.steps.models import weights
+from graft.study.steps.passes import classifier_flops, training
 from graft.study.steps.step import NUMBER, STATES, Step, Work, hash_of
 from graft.study.steps.tokenize_task import tokens, tokens_for
 
@@ -68,17 +68,10 @@ class TrainJoint(Step):
             for split in ("train", "select")
         )
         batches = training_batches(train, settings.batch_size, np.random.default_rng(0))
-
-        def forward(tokens: int) -> int:
-            return count.classifier_flops(shape, tokens, outputs)
-
-        if sizes.packs:
-            once = sum(count.packed_flops(shape, train[rows], outputs) for rows in batches)
-        else:
-            once = count.summed_flops(forward, padded_lengths(train, batches))
-        yield Work(f"{self.name}/train", settings.epochs * count.training_flops(once), "training")
+        once = training(sizes, shape, outputs, train, batches)
+        yield Work(f"{self.name}/train", settings.epochs * once, "training")
         # Every epoch is scored, and the best once more, task by task.
-        yield Work(f"{self.name}/select", (settings.epochs + 1) * count.summed_flops(forward, padded_lengths(select)))
+        yield Work(f"{self.name}/select", (settings.epochs + 1) * classifier_flops(shape, outputs, select))
 
     def bytes(self, sizes: Sizes) -> int:
         outputs = sum(sizes.grid.row(task).outputs for task in sizes.grid.study.tasks)

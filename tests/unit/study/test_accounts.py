@@ -101,7 +101,9 @@ def test_a_distillation_or_pre_training_is_whole_in_all_that_is_made_of_its_mode
     }
     for system, parts in expected.items():
         step = making(grid, "rte", system, 0 if grid.systems[system].seeded else "all")
-        files.write_json(step.output(paths), {"train_flops_parts": {"own": 5}, "choices": []})
+        files.write_json(
+            step.output(paths), {"train_flops_parts": {"own": 5}, "nominal_flops_parts": {}, "choices": []}
+        )
         found = accounts.account(grid, paths, step)
         assert found.parts == {"own": 5, **parts} and found.pretraining == sum(parts.values()), system
         assert found.nominal == found.whole == 5 + found.pretraining
