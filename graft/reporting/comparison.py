@@ -46,8 +46,8 @@ def comparison(
     for task in table["task"].unique():
         of_task = table["task"] == task
         means = table.loc[of_task, "mean"].where(table.loc[of_task, "kind"] != ORACLE, None)
-        costs = (table.loc[of_task, name] for name in ("train_flops", "inference_flops"))
-        table.loc[of_task, "pareto"] = pareto_front(means, *costs)
+        of_costs = (table.loc[of_task, name] for name in ("train_flops", "inference_flops"))
+        table.loc[of_task, "pareto"] = pareto_front(means, *of_costs)
     return table
 
 
