@@ -18,7 +18,7 @@ KINDS = {
     "composite": ("D", "#009E73", "composite merge"),
     "soup": ("P", "#0072B2", "soup over seeds"),
     "multitask": ("h", "#F0E442", "shared encoder"),
-    "search": ("*", "#8C564B", "search over merges"),
+    "search": ("p", "#8C564B", "search over merges"),
     "control": ("v", "#CC79A7", "control"),
     "oracle": ("*", "#999999", "oracle"),
     "probe": ("s", "#56B4E9", "probe"),
