@@ -14,6 +14,7 @@ from graft.encoders import features
 from graft.encoders.bert import load_classifier, load_encoder
 from graft.encoders.inference import pass_flops
 from graft.flops.counts import classifier_flops, head_flops
+from graft.io import files
 from graft.io.progress import Report, silent
 from graft.making.composites import COMPOSITES
 from graft.making.pair_inputs import Built, PairInputs
@@ -27,6 +28,7 @@ from graft.registry import methods
 from graft.study import runs
 from graft.study.grid_systems import System
 from graft.study.steps.calibrate import Calibrate
+from graft.study.steps.step import hash_of
 from graft.study.steps.sweep import Sweep
 
 Made = TypeVar("Made")
@@ -68,17 +70,32 @@ def bodies(inputs: PairInputs, merge: str, report: Report = silent) -> Bodies:
     way, place = grid.merges[merge], (inputs.paths.root, inputs.device)
     assert isinstance(way.options, Weights)
     options = way.options
-    between = Calibrate(inputs.task, pair, options.depth).fingerprint(grid), options, *place
+    calibration = Calibrate(inputs.task, pair, options.depth)
+    between = calibration.fingerprint(grid), options, *place
 
     def made() -> Bodies:
         merger, parts = methods.implementation(way.method)(), replace(inputs.parts(merge), report=report)
-        state = merger.prepare(parts, remembered(_MAPS, between, 1, lambda: merger.fit_maps(parts)))
+        path = calibration.output(inputs.paths).with_name(f"maps-{hash_of(*map(str, between))}.pt")
+        file = path if merger.kept_maps and way.depth else None
+        maps = remembered(_MAPS, between, 1, lambda: fitted(file, parts.device, lambda: merger.fit_maps(parts)))
+        state = merger.prepare(parts, maps)
         # A body that is computed, not just added up, is kept; of others the one tried last, which is often chosen.
         costly = options.flops(inputs.small_shape, inputs.large_shape, 1).apply
         kept = functools.lru_cache(len(options.grid(inputs.seed)) if costly else 1)
         return kept(functools.partial(merger.apply, state)), dict(getattr(state, "diagnostics", {}))
 
     return remembered(_BODIES, (Sweep(inputs.task, merge, pair, inputs.seed).fingerprint(grid), *place), 1, made)
+
+
+def fitted(path: Path | None, device: torch.device, fit: Callable[[], Any]) -> Any:
+    """Read maps that another process fitted, for another seed or control, or fit them and keep them in this file."""
+    if path and path.is_file():
+        return torch.load(path, map_location=device, weights_only=True)
+    maps = fit()
+    if path:
+        with files.atomic_file(path) as file:
+            torch.save(maps, file)
+    return maps
 
 
 def sweep(inputs: PairInputs, merge: str, report: Report) -> Swept:

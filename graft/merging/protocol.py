@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from typing import Any, Protocol
+from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
@@ -70,7 +70,12 @@ class Parts:
 
 
 class Method(Protocol):
-    """A merge method in two halves, the first of which may build on maps."""
+    """A merge method in two halves, the first of which may build on maps.
+
+    `kept_maps`: whether these take long to fit, are tensors by name, and are small enough to be kept on disk.
+    """
+
+    kept_maps: ClassVar[bool] = False
 
     def fit_maps(self, parts: Parts) -> Any:
         """All that `prepare` needs of the two pre-trained models alone, whatever the fine-tuning; None: nothing."""

@@ -131,9 +131,12 @@ def systems_of(study: Study, merges: dict[str, Merge]) -> list[System]:
 
 
 def _heads_alone(control: HeadOnlyControl, pair: Pair, merged: list[System]) -> list[System]:
-    """The heads on the untouched large model: as the control says, and fitted as the pair's merges fit theirs."""
+    """The heads on the untouched large model: as the control says, and fitted as the pair's merges fit theirs.
+
+    A merge without a choice of head is compared with whichever of them is best on `select`.
+    """
     own = [(head, control.fit_rows, control.ridge) for head in control.heads]
-    others = [(system.head or "labelled", system.settings.fit_rows, system.settings.ridge) for system in merged]
+    others = [(system.head, system.settings.fit_rows, system.settings.ridge) for system in merged]
     found = []
     for head, rows, ridge in dict.fromkeys([*own, *(fit for fit in others if fit[0] in control.heads)]):
         words = ["control.head-only", head]

@@ -35,6 +35,8 @@ class Theseus(Method):
     Source: Rinaldi et al. 2026, arXiv 2602.12952; defaults are those of the authors' code, merge-and-rebase.
     """
 
+    kept_maps = True
+
     def fit_maps(self, parts: Parts) -> dict[str, Tensor]:
         """The map [w_S, w_L] of every site, by name."""
         parts, maps = with_evidence(parts), {}
