@@ -125,6 +125,7 @@ CASES: dict[str, tuple[World, tuple[str, ...], int]] = {
     "the reference fails in 10%, seeds differ much": (World(seed=0.4, failing=(0.1, 0)), USUAL, 10),
     "the reference fails in 1 of 12": (World(failing=(1 / 12, 0)), USUAL, 10),
     "all systems fail in 5%": (World(failing=(0, 0.05)), USUAL, 10),
+    "all systems fail in 5%, seeds differ much": (World(seed=0.4, failing=(0, 0.05)), USUAL, 10),
     "all systems fail in 10%, seeds differ much": (World(seed=0.4, failing=(0, 0.1)), USUAL, 10),
     "reference and systems fail in 10%": (World(failing=(0.1, 0.1)), USUAL, 10),
     "nearly all predictions alike": (World(seed=0.02, own=0.05, noise=0.05), USUAL, 10),
@@ -333,7 +334,7 @@ def _print_time() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--studies", type=int, default=500)
+    parser.add_argument("--studies", type=int, default=400)
     parser.add_argument("--draws", type=int, default=1000, help="of the simulated studies; time is taken with 10,000")
     parts = {"false": _print_false, "coverage": _print_coverage, "failing": _print_failing}
     parts |= {"equivalence": _print_equivalence, "power": _print_power, "time": _print_time}
