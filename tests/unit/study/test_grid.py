@@ -46,8 +46,6 @@ def test_systems_have_the_names_of_the_contract(grid):
         "merge.spacewise.labelled.small-into-large",
         "control.shuffled.spacewise.labelled.small-into-large",
         "control.shuffled.spacewise.labelled.same-strength.small-into-large",
-        # The default number of rows, which merges without heads have here, is not the control's.
-        "control.head-only.labelled.rows-2048.small-into-large",
         *(
             f"{kind}.{head}.small-into-large"
             for kind in ("merge.theseus", "control.head-only")
@@ -302,7 +300,7 @@ def test_a_head_alone_is_fitted_as_each_merge_fits_its_own(study_config):
     found = {n: s for n, s in Grid(studies.parse(study_config)).systems.items() if n.startswith("control.head-only.")}
     names = {name.removeprefix("control.head-only.").removesuffix(".small-into-large") for name in found}
     alike = "labelled.rows-32.ridge-1e-05-10"
-    assert names == {"transplant", "label-free", "labelled", "labelled.rows-2048", alike}
+    assert names == {"transplant", "label-free", "labelled", alike}
     settings = found[f"control.head-only.{alike}.small-into-large"].settings
     assert (settings.fit_rows, settings.ridge) == (32, (1e-5, 10))
 
