@@ -83,7 +83,6 @@ def make(step: ProbeLayers, grid: Grid, paths: Paths) -> None:
         step,
         started,
         flops={f"{step.system}/{step.task}/states": flops, f"{step.system}/{step.task}/head": fit},
-        pretraining_flops=runs.pretraining_flops(grid, paths, name),
         hyperparameters={"pooling": "layers", "ridge": list(sizes)},
         choices=records,
         score=choice.score,

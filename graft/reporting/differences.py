@@ -74,7 +74,7 @@ def compared(runs: pd.DataFrame, grid: Grid, tasks: Mapping[str, Crossed]) -> li
             against = {what: (other, to(other)) for what, other in others.items()}
             merges = merges_against(name, system.kind, known, chosen.get(task))
             rivals = {merge: difference for merge in merges if (difference := to(merge))}
-            near = name == best or (best is not None and _shown_near(to(best), margin))
+            near = name == best or (name in known and best is not None and _shown_near(to(best), margin))
             floor = sample.floor if sample else None
             own = task, system, means[name], against, rivals, margin, floor, near, chosen.get(task) == name
             found.append(Compared(*own))

@@ -3,7 +3,6 @@
 from typing import NamedTuple
 
 import numpy as np
-from scipy import special
 
 
 class Order(NamedTuple):
@@ -28,6 +27,8 @@ def order(values: np.ndarray, others: np.ndarray, confidence: float, draws: np.n
     n leave possible (Clopper and Pearson 1934). Epsilon is the share of the squared distance between the quantiles that
     lies where they are worse, plus a normal bound from the spread of this share in the draws.
     """
+    from scipy import special
+
     n, tail = len(values), (1 - confidence) / 2
     wins = (np.sign(values[:, None] - others) + 1) / 2
     found, by_seed = float(wins.mean()), wins.mean(axis=0) + wins.mean(axis=1)

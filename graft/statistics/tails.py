@@ -8,7 +8,6 @@ Satterthwaite's degrees of freedom they would err more often far in the tails, w
 import functools
 
 import numpy as np
-from scipy import special
 
 
 def beyond(distance: float, of_seeds: float, freedom: float, of_examples: float) -> float:
@@ -16,6 +15,8 @@ def beyond(distance: float, of_seeds: float, freedom: float, of_examples: float)
 
     of_seeds, of_examples: the variances of both errors, that of the seeds with these degrees of `freedom`.
     """
+    from scipy import special
+
     scales, weights = _student(freedom)
     spread = np.sqrt(of_seeds * scales + of_examples)
     return float(weights @ (2 * special.ndtr(-distance / np.maximum(spread, 1e-15))))
@@ -37,5 +38,7 @@ def half_width(confidence: float, *errors: float) -> float:
 @functools.cache
 def _student(freedom: float) -> tuple[np.ndarray, np.ndarray]:
     """Student's distribution as a mixture of 128 normal ones: their variances and weights (Gauss-Laguerre)."""
+    from scipy import special
+
     halves, weights = special.roots_genlaguerre(128, freedom / 2 - 1)
     return freedom / (2 * halves), weights / weights.sum()

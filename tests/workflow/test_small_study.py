@@ -22,7 +22,7 @@ def finished(pico_glue, pico_models, tmp_path_factory):
     values = study_values(pico_glue, pico_models, seeds=[0], include=["rte/*"])
     values["systems"]["probe"] = {"pooling": ["mean"]}
     values["systems"]["merge"] = {"logit_ensemble": {}, "theseus": {"heads": ["labelled"], "strengths": [0, 1]}}
-    values["systems"]["control"] = {"head-only": {"heads": ["labelled"], "fit_rows": 64}}
+    values["systems"]["control"] = {"head-only": {"heads": ["labelled"]}}
     values["cost"] = {"texts": 16, "rounds": 2}
     config = folder / "config.json"
     config.write_text(json.dumps(values))
