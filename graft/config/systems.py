@@ -196,9 +196,12 @@ class JointSystem(Section):
     """`joint.<large>`: the large model fine-tuned on all tasks together, seed by seed, with an output layer for each.
 
     Batches mix the rows of all tasks in proportion to their numbers. The learning rate is the mean of those of the
-    model's fine-tunings; batch size and epochs are their largest. The best epoch has the highest mean over tasks on
-    `select`. It trains in one process. Source: Liu et al. 2019, Multi-task deep neural networks, arXiv 1901.11504.
+    model's fine-tunings, the batch size their largest. The best epoch has the highest mean over tasks on `select`. It
+    trains in one process. Source: Liu et al. 2019, Multi-task deep neural networks, arXiv 1901.11504.
     """
+
+    epochs: Positive = 5
+    """Passes over the rows of all tasks (in the paper 5)."""
 
 
 class HeadOnlyControl(Section):

@@ -182,7 +182,10 @@ def _rivals(study: Study) -> list[System]:
         ]
     if spec.joint:
         models = dict.fromkeys(pair.large for pair in study.pairs)
-        found += [System(f"joint.{large}", "multitask", "train", "joint", True, model=large) for large in models]
+        found += [
+            System(f"joint.{large}", "multitask", "train", "joint", True, model=large, settings=spec.joint)
+            for large in models
+        ]
     return found
 
 

@@ -40,10 +40,11 @@ class TrainJoint(Step):
         return grid.systems[self.system].model
 
     def settings(self, grid: Grid) -> FineTuning:
-        """Those of the model's fine-tuning on the first task; but of learning rates the mean over tasks, and of batch
-        sizes, epochs and lengths the largest."""
+        """Those of the model's fine-tuning on the first task, with the system's own epochs; but of learning rates the
+        mean over tasks, and of batch sizes and lengths the largest."""
         own = [grid.study.models[self.model(grid)].finetune[task] for task in grid.study.tasks]
-        largest = {name: max(getattr(one, name) for one in own) for name in ("batch_size", "epochs", "max_tokens")}
+        largest = {name: max(getattr(one, name) for one in own) for name in ("batch_size", "max_tokens")}
+        largest["epochs"] = grid.systems[self.system].settings.epochs
         rate = sum(one.learning_rate for one in own) / len(own)
         return own[0].model_copy(update={**largest, "learning_rate": rate, "grid": None})
 
@@ -58,7 +59,7 @@ class TrainJoint(Step):
         return hash_of("joint", *own, [*tasks.items()], grid.study.launch.alone().of_finetuning())
 
     def depends_on(self, grid: Grid) -> str:
-        return f"models.{self.model(grid)}.finetune, tasks.*.metrics (the first), launch, the seed"
+        return f"systems.joint, models.{self.model(grid)}.finetune, tasks.*.metrics (the first), launch, the seed"
 
     def work(self, sizes: Sizes) -> Iterator[Work]:
         grid, settings, model = sizes.grid, self.settings(sizes.grid), self.model(sizes.grid)
