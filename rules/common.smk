@@ -255,7 +255,7 @@ def merging_memory(wildcards, attempt):
 
 def minutes_of(rule):
     """What a rule's jobs are given: three times what they should take, and more at every attempt."""
-    training = rule in ("finetune_model", "fewshot_model", "warm_start", "distil_model", "pretrain_model")
+    training = rule in ("finetune_model", "budget_model", "warm_start", "distil_model", "pretrain_model")
     usual = (240 if training else 60) * (1 if STUDY.launch.gpus_of_a_job else 4)
 
     def minutes(wildcards, attempt):

@@ -25,24 +25,22 @@ rule finetune_model:
         program("finetune_model", start="{params.start}", name="{params.program}")
 
 
-use rule finetune_model as fewshot_model with:
+use rule finetune_model as budget_model with:
     input:
-        inputs_of("fewshot_model"),
+        inputs_of("budget_model"),
     output:
-        outputs_of("fewshot_model"),
+        outputs_of("budget_model"),
     log:
-        log_of("fewshot_model"),
-    wildcard_constraints:
-        system=made_with("fewshot"),
+        log_of("budget_model"),
     group:
-        together("fewshot_model")
+        together("budget_model")
     resources:
         **TRAINING,
         mem_mb=training_memory,
-        runtime=minutes_of("fewshot_model"),
+        runtime=minutes_of("budget_model"),
     params:
-        program="fewshot_model",
-        fingerprint=fingerprint_of("fewshot_model"),
+        program="budget_model",
+        fingerprint=fingerprint_of("budget_model"),
 
 
 use rule finetune_model as warm_start with:

@@ -33,7 +33,7 @@ SELECT = 1000
 HUB = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?")
 COMMIT = re.compile(r"[0-9a-f]{40}")
 # Systems that merges are compared with; left out if the user asks for certain methods.
-RIVALS = frozenset({"lora", "distil", "weak-to-strong", "fewshot", "ensemble", "soup", "multitask", "joint", "oracle"})
+RIVALS = frozenset({"lora", "distil", "weak-to-strong", "budget", "ensemble", "soup", "multitask", "joint", "oracle"})
 ROLES = ("large", "small")
 
 

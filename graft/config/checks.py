@@ -26,16 +26,12 @@ def check_systems(systems: Systems, pairs: Sequence[Pair], models: Mapping[str, 
     _check_other_small(systems, pairs, models, tasks)
     _check_warm_start(systems)
     paired = dict.fromkeys(model for pair in pairs for model in (pair.large, pair.small))
-    for key, spec in (("soup", systems.soup), ("multitask", systems.multitask)):
+    for key, spec in (("soup", systems.soup), ("multitask", systems.multitask), ("budget", systems.budget)):
         for name in (spec.models or ()) if spec else ():
             check_known(f"systems.{key}.models", name, paired)
     _check_soup(systems)
     _check_multitask(systems, tasks)
-    if systems.fewshot and not systems.merge:
-        raise ValueError("systems.fewshot: it spends the FLOPs of the best merge, but systems.merge is empty")
-    alone = control.head_only.heads if control.head_only else ()
-    if systems.fewshot and "closed-form" in systems.fewshot.starts and "labelled" not in alone:
-        raise ValueError("systems.fewshot.starts: closed-form needs control.head-only.labelled; add it to its heads")
+    _check_budget(systems, pairs)
 
 
 def control_pairs(control: OtherSmallControl | None, pairs: Sequence[Pair]) -> tuple[Pair, ...]:
@@ -99,6 +95,18 @@ def _check_warm_start(systems: Systems) -> None:
         raise ValueError(f"{where}: needs control.shuffled.{spec.merge}.{spec.head}; add it to its `of`")
     if "chosen" not in shuffled.strength:
         raise ValueError(f"{where}: needs control.shuffled at its own strength; add chosen to its `strength`")
+
+
+def _check_budget(systems: Systems, pairs: Sequence[Pair]) -> None:
+    spec, where = systems.budget, "systems.budget.starts"
+    if spec is None or "closed-form" not in spec.starts:
+        return
+    control, large = systems.control.head_only, {pair.large for pair in pairs}
+    if large.isdisjoint(spec.models or large):
+        if "new" not in spec.starts:
+            raise ValueError(f"{where}: {', '.join(spec.models or ())} can only start from a new head; add new")
+    elif "labelled" not in (control.heads if control else ()):
+        raise ValueError(f"{where}: closed-form needs control.head-only.labelled; add it to its heads")
 
 
 def _check_soup(systems: Systems) -> None:

@@ -2,11 +2,11 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field
 from pydantic_core import CoreSchema, core_schema
 
 from graft.io.names import checked_name, checked_repo
-from graft.io.strict_yaml import number_of
+from graft.io.strict_yaml import number_of, quotient
 
 Name = Annotated[str, AfterValidator(checked_name)]
 # Every number has two bounds, the far one beyond any sensible value (tests/unit/config/test_section.py).
@@ -19,6 +19,8 @@ Factor = Annotated[float, Field(ge=-1000, le=1000)]
 Rate = Annotated[float, Field(gt=0, le=1)]
 Share = Annotated[float, Field(ge=0, lt=1)]
 Fraction = Annotated[float, Field(gt=0, lt=1)]
+Quotient = Annotated[Fraction, BeforeValidator(quotient, json_schema_input_type=float | str)]
+"""A fraction that may be written as `1/64`."""
 Weight = Annotated[float, Field(ge=0, le=1000)]
 Multiple = Annotated[float, Field(gt=0, le=1000)]
 Tokens = Annotated[int, Field(ge=4, le=512)]

@@ -1,17 +1,20 @@
 """The part of a study config that lists its systems. Imports no torch."""
 
+import fractions
 from typing import Annotated, Any, ClassVar, Literal
 
-from pydantic import ConfigDict, Field
+from pydantic import ConfigDict, Field, model_validator
 
 from graft.config.section import (
     Factor,
+    Few,
     FitRows,
     HeadName,
     Members,
     Multiple,
     Name,
     Positive,
+    Quotient,
     Rate,
     RidgeSizes,
     Section,
@@ -103,17 +106,40 @@ class WeakToStrongSystem(Section):
     """Rows of train (a fixed draw) that the small model answers; by default all."""
 
 
-class FewShotSystem(Section):
-    """`fewshot.<large>`: the large model fine-tuned on a subset of train whose training FLOPs equal those of the merge
-    into it that is best on `select`: the one of the answer, by its mean over seeds, and with its mean of FLOPs.
+class BudgetSystem(Section):
+    """`budget.<start>.<1-64>.<model>`: a model fine-tuned with a fraction of its steps (1/64), on its usual batches.
 
-    Under the head of `control.head-only.labelled`, whose FLOPs are part of these: `fewshot.closed-form.<large>`.
+    Each has a whole schedule of its own, from warm-up to zero, and keeps its last weights: no epoch is chosen, so none
+    is scored on the way. `closed-form` starts from the head of `control.head-only.labelled`, which its FLOPs include.
     """
 
-    epochs: Positive = 1
-    """Passes over these rows (one over more rows is the stronger rival); more if all of train needs fewer FLOPs."""
-    starts: Annotated[tuple[Literal["new", "closed-form"], ...], Field(min_length=1)] = ("new",)
-    """Heads to start from."""
+    fractions: Annotated[tuple[Quotient, ...], Field(min_length=1)] = (1 / 64, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2)
+    """Shares of the fine-tuning's steps, as 1/64 or as a number; all of them are `finetune.<model>` itself."""
+    starts: Annotated[tuple[Literal["new", "closed-form"], ...], Field(min_length=1)] = ("new", "closed-form")
+    """Heads to start from; small models have only a new one."""
+    rates: Annotated[tuple[Multiple, ...], Field(min_length=1)] = (1.0, 2.0, 4.0)
+    """Peak learning rates, as multiples of the model's. Trials choose the best on `select`, and are counted in full."""
+    seeds: Few = 1
+    """Trials per rate. Their seeds differ from the study's."""
+    models: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
+    """Models that appear in pairs; by default the large ones."""
+
+
+class BudgetPoint(Section):
+    """One of the systems `budget.…`, or a trial of one of its rates; it has its own fraction only."""
+
+    fraction: Quotient
+    rates: tuple[Multiple, ...]
+    seeds: Few
+
+    @property
+    def part(self) -> str:
+        """Its fraction as in its name: 1-64."""
+        return "-".join(map(str, fractions.Fraction(self.fraction).limit_denominator(10_000).as_integer_ratio()))
+
+    def steps(self, whole: int) -> int:
+        """Return its number of steps, of `whole` in full: at least 2, as the first one has a learning rate of 0."""
+        return max(2, round(self.fraction * whole))
 
 
 class EnsembleSystem(Section):
@@ -290,12 +316,22 @@ class OracleSystem(Section):
 class Systems(Section):
     """Everything that gets a row in the tables, besides `finetune.<model>`, which is always there."""
 
+    @model_validator(mode="before")
+    @classmethod
+    def _without_fewshot(cls, values: Any) -> Any:
+        # The record of an older study may say that it had none.
+        if isinstance(values, dict) and "fewshot" in values:
+            if values["fewshot"] is not None:
+                raise ValueError("fewshot is no more; use budget, fine-tunings with fractions of the steps")
+            return {key: value for key, value in values.items() if key != "fewshot"}
+        return values
+
     probe: ProbeSystems | None = None
     majority: MajoritySystem | None = None
     lora: LoraSystem | None = None
     distil: DistilSystem | None = None
     weak_to_strong: WeakToStrongSystem | None = Field(default=None, alias="weak-to-strong")
-    fewshot: FewShotSystem | None = None
+    budget: BudgetSystem | None = None
     ensemble: EnsembleSystem | None = None
     soup: SoupSystem | None = None
     multitask: MultitaskSystem | None = None

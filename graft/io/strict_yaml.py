@@ -53,6 +53,12 @@ def number_of(text: str) -> int | float:
     raise ValueError(f"{shown(text)} is text; a number is needed")
 
 
+def quotient(value: Any) -> Any:
+    """Divide the numbers of a text like 1/64; any other value, and what cannot be divided, is returned as it is."""
+    match = re.fullmatch(r"([1-9][0-9]{0,8})/([1-9][0-9]{0,8})", value) if isinstance(value, str) else None
+    return int(match[1]) / int(match[2]) if match else value
+
+
 def typed(value: Any) -> Any:
     """Convert a string, or each string of a list, to the number or boolean that it spells, if any.
 

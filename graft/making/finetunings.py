@@ -1,5 +1,6 @@
 """Make the fine-tuned systems of a study: the initial weights, training targets and settings of each."""
 
+import math
 from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -14,8 +15,8 @@ from graft.compute import hardware
 from graft.config.models import FineTuning
 from graft.config.study import MEMBER_SEEDS
 from graft.config.systems import (
+    BudgetPoint,
     DistilSystem,
-    FewShotSystem,
     LoraSystem,
     MemberSystem,
     TrialSystem,
@@ -26,15 +27,13 @@ from graft.encoders import features
 from graft.encoders.bert import load_classifier, new_classifier
 from graft.encoders.inference import Labelled, pass_flops, predict
 from graft.encoders.transformers import BertForSequenceClassification
-from graft.flops.budget import rows_within
-from graft.flops.counts import lora_flops, summed_flops
+from graft.flops.counts import lora_flops
 from graft.io.progress import Report, part_of
 from graft.registry.shapes import Shape
 from graft.registry.tasks import TaskRow
-from graft.study import keeping, runs
-from graft.study.accounts import account
-from graft.study.grid import ALL_SEEDS, Grid
-from graft.study.grid_systems import TRIAL, System
+from graft.study import runs
+from graft.study.grid import Grid
+from graft.study.grid_systems import System, rate_trial
 from graft.study.paths import Paths
 from graft.study.steps.making import making
 from graft.training.checkpoints import Checkpoints
@@ -76,7 +75,7 @@ class Tuning:
 
     def _settings(self) -> tuple[FineTuning, dict[str, int], dict[str, Any] | None]:
         """Hyperparameters, the FLOPs of their search, and its record."""
-        if self.system.kind == TRIAL:
+        if isinstance(self.system.settings, TrialSystem):
             own = self.grid.study.models[self.model].finetune[self.task]
             return own.with_choice(**self.system.settings.model_dump()), {}, None
         return runs.chosen_settings(self.grid, self.paths, self.task, self.model)
@@ -85,15 +84,11 @@ class Tuning:
         """Load the pre-trained model with a new head."""
         return new_classifier(self.folder, self.row.labels, self.seed)
 
-    def made(self, name: str, seed: int | str) -> tuple[Path, dict[str, Any]]:
-        """Model folder and build.json of another system that this one builds on."""
-        folder, made = runs.finished(self.grid, self.paths, making(self.grid, self.task, name, seed))
-        return folder / "model", made
-
     def built_on(self) -> tuple[Path, dict[str, Any]]:
         """Model folder and build.json of the single system that this one builds on."""
         ((name, seed),) = self.grid.built_on(self.task, self.system, self.seed)
-        return self.made(name, seed)
+        folder, made = runs.finished(self.grid, self.paths, making(self.grid, self.task, name, seed))
+        return folder / "model", made
 
     def run(
         self,
@@ -194,42 +189,26 @@ def taught(tuning: Tuning, report: Report) -> Tuned:
     return replace(tuned, flops={**made["train_flops_parts"], **asked, **tuned.flops})
 
 
-def within_budget(tuning: Tuning, report: Report) -> Tuned:
-    """Make `fewshot`: train on as many rows as fit the training FLOPs of the merge that is best on `select`, the head
-    that it starts from included."""
-    grid, paths, parent = tuning.grid, tuning.paths, tuning.system.parent
-    others = dict.fromkeys(grid.built_on(tuning.task, tuning.system, tuning.seed))
-    folder, head = None, dict[str, int]()
-    if parent:
-        folder, made = tuning.made(parent, ALL_SEEDS)
-        head = made["train_flops_parts"]
-    merges = [making(grid, tuning.task, *other) for other in others if other[0] != parent]
-    best = keeping.best_on_select(paths, merges)
-    spent = [account(grid, paths, merge).whole for merge in merges if merge.system == best]
-    budget = sum(spent) // len(spent)
-    left = budget - sum(head.values())
-    cost, packs = PassCost.of_classifier(tuning.shape, tuning.row.outputs), grid.study.launch.packs_on(tuning.device)
-
-    def step(tokens: int) -> int:
-        return cost.of_step(np.array([tokens]), packs)
-
-    longest = tuning.settings.max_tokens
-    on_select = pass_flops(cost.forward, tuning.select.tokens, longest)
-    order = np.random.default_rng(tuning.seed).permutation(len(tuning.train.labels))
-    lengths = tuning.train.tokens.lengths(longest)[order]
-    # More epochs if the budget exceeds what all of train takes.
-    epochs = max(tuning.system.settings.epochs, left // (summed_flops(step, lengths) + on_select))
-    # Fewer if choosing among them would take more than half of it.
-    epochs = max(1, min(epochs, left // (2 * on_select)))
-    rows = np.sort(order[: rows_within(left // epochs - on_select, lengths, step)])
+def with_fewer_steps(tuning: Tuning, report: Report) -> Tuned:
+    """Make `budget`, or one of its trials: a fraction of the steps, at the rate that was best in the trials."""
+    grid, system, point = tuning.grid, tuning.system, tuning.system.settings
+    folder, made = tuning.built_on() if system.parent else (None, {})
+    flops, choices = dict(made.get("train_flops_parts", {})), list[dict[str, Any]]()
+    rates = {rate_trial(system.name, rate): rate * tuning.settings.learning_rate for rate in point.rates}
+    rate = next(iter(rates.values()))
+    if trials := [making(grid, tuning.task, *trial) for trial in grid.rate_trials(system)]:
+        _, spent, choice = runs.best_trial(grid, tuning.paths, "learning_rate", rates, trials)
+        flops, choices, rate = flops | spent, [choice], choice["chosen"]
+    batches = math.ceil(len(tuning.train.labels) / tuning.settings.batch_size)
     result = tuning.run(
         load_classifier(folder) if folder else tuning.start(),
         report,
-        train=replace(tuning.train, rows=rows),
-        settings=tuning.settings.model_copy(update={"epochs": epochs}),
+        settings=tuning.settings.model_copy(update={"learning_rate": rate}),
+        steps=point.steps(tuning.settings.epochs * batches),
     )
-    tuned = tuning.tuned(result, rows=len(rows), budget=budget, budget_of=best)
-    return replace(tuned, flops={**head, **tuned.flops})
+    tuned = tuning.tuned(result)
+    # Its last weights are kept: there is no choice of an epoch.
+    return replace(tuned, choices=[*tuned.choices[:-1], *choices], flops=flops | tuned.flops)
 
 
 def few_steps(tuning: Tuning, report: Report) -> Tuned:
@@ -273,7 +252,7 @@ WAYS: dict[type, Callable[[Tuning, Report], Tuned]] = {
     LoraSystem: through_adapters,
     DistilSystem: taught,
     WeakToStrongSystem: taught,
-    FewShotSystem: within_budget,
+    BudgetPoint: with_fewer_steps,
     WarmStartSystem: few_steps,
     TrialSystem: as_configured,
 }

@@ -7,13 +7,12 @@ from typing import Any
 from graft.config.models import Pair
 from graft.config.section import Section
 from graft.config.study import BEST, MEMBER_SEEDS, PAIRS, TRIAL_SEEDS, Study
-from graft.config.systems import FewShotSystem
+from graft.config.systems import BudgetPoint
 from graft.config.transfer import full_name
 from graft.io import files
 from graft.io.names import check_patterns, common_pair, system_named
-from graft.registry import methods
 from graft.registry.tasks import TaskRow
-from graft.study.grid_systems import MEMBER, ORACLE, TRIAL, System, merges_of, systems_of, trial_name
+from graft.study.grid_systems import MEMBER, ORACLE, TRIAL, System, merges_of, rate_trial, systems_of, trial_name
 
 ALL_SEEDS = "all"
 RUN = "<task>/<system>/seed-<n>"
@@ -131,20 +130,9 @@ class Grid:
         return found if at % size == 0 and len(found) == size else ()
 
     def built_on(self, task: str, system: System, seed: int | str) -> list[tuple[str, int | str]]:
-        """Finished systems, with their seeds, that a fine-tuning or an ensemble builds on; its start is last.
-
-        Raises ValueError for a few-shot system on a task without a merge to take its FLOPs budget from.
-        """
+        """Finished systems, with their seeds, that a fine-tuning or an ensemble builds on."""
         if system.program == "ensemble":
             return [(f"finetune.{system.model}", member) for member in self._members(task, system, int(seed))]
-        if isinstance(system.settings, FewShotSystem):
-            into = (run for run in self._merges_of(task) if run.system.own_pair.large == system.model)
-            # Of all seeds, since the best is that of the tables: the one with the highest mean.
-            found = [(run.system.name, run.seed) for run in into]
-            if not found:
-                left = f"no merge into {system.model} is left on {task}"
-                raise ValueError(f"systems.fewshot: {left}; exclude {task}/{system.name}/* too, or keep one")
-            return found + [(system.parent, ALL_SEEDS)] * bool(system.parent)
         return [(system.parent, seed if self.systems[system.parent].seeded else ALL_SEEDS)] if system.parent else []
 
     def merged(self, task: str, system: System, seed: int | str) -> list[tuple[str, str, int]]:
@@ -153,10 +141,6 @@ class Grid:
             seeds = range(MEMBER_SEEDS, MEMBER_SEEDS + system.settings.members)
             return [(task, f"member.{system.model}", member) for member in seeds]
         return [(own, f"finetune.{system.model}", int(seed)) for own in self.study.tasks]
-
-    @functools.cache  # noqa: B019 - one grid per process
-    def _merges_of(self, task: str) -> list[Run]:
-        return [run for run in self.runs if run.task == task and run.system.kind in methods.KINDS]
 
     def pair(self, name: str) -> Pair:
         return next(pair for pair in self.pairs if pair.name == name)
@@ -178,7 +162,13 @@ class Grid:
         seeds = range(TRIAL_SEEDS, TRIAL_SEEDS + settings.grid.seeds) if settings.grid else ()
         return [(trial_name(model, tried), seed) for tried in settings.tried() for seed in seeds]
 
-    @functools.cache  # noqa: B019
+    def rate_trials(self, point: System) -> list[tuple[str, int]]:
+        """Trial systems, with their seeds, of the learning rates of a system `budget.…`; none for a single rate."""
+        settings: BudgetPoint = point.settings
+        names = [name for rate in settings.rates if (name := rate_trial(point.name, rate)) in self.systems]
+        return [(name, TRIAL_SEEDS + number) for name in names for number in range(settings.seeds)]
+
+    @functools.cache  # noqa: B019 - one grid per process
     def has_sweep(self, merge: str) -> bool:
         """Whether several systems of a pair share a merge's bodies, run by a separate step; one alone runs its own."""
         return len({(s.head, bool(s.parent)) for s in self.systems.values() if s.merge == merge and s.head}) > 1

@@ -1,6 +1,7 @@
 """The systems of a study: everything that gets a row in its tables, plus trials and soup members."""
 
 import functools
+import itertools
 from dataclasses import dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -9,6 +10,7 @@ from typing import Any
 from graft.config.models import FineTuning, Pair
 from graft.config.study import Study
 from graft.config.systems import (
+    BudgetPoint,
     HeadOnlyControl,
     MemberSystem,
     MergeSystem,
@@ -99,7 +101,7 @@ def systems_of(study: Study, merges: dict[str, Merge]) -> list[System]:
             for pooling in spec.probe.pooling
             for program in ["probe_layers" if pooling == "layers" else "probe"]
         ]
-    found += _rivals(study)
+    found += [*_rivals(study), *_budgets(study)]
     for pair in study.pairs:
         merged = [system for name, merge in merges.items() for system in _merged(name, merge, pair)]
         known = {system.name for system in merged}
@@ -161,13 +163,9 @@ def _rivals(study: Study) -> list[System]:
     """Baselines that merges are compared with: other ways to fine-tune, and ensembles."""
     spec, tuned = study.systems, partial(System, kind="finetune", label_use="train", seeded=True)
     found = []
-    for large, pair in {pair.large: pair for pair in reversed(study.pairs)}.items():
-        parents = {"new": "", "closed-form": f"control.head-only.labelled.{pair.name}"}
+    for large in dict.fromkeys(pair.large for pair in reversed(study.pairs)):
         if spec.lora:
             found.append(tuned(f"lora.{large}", program="finetune", model=large, settings=spec.lora))
-        for start in spec.fewshot.starts if spec.fewshot else ():
-            name = f"fewshot.{large}" if start == "new" else f"fewshot.{start}.{large}"
-            found.append(tuned(name, program="fewshot", model=large, settings=spec.fewshot, parent=parents[start]))
         if spec.ensemble:
             found.append(tuned(f"ensemble.{large}", program="ensemble", model=large, settings=spec.ensemble))
     for pair in study.pairs:
@@ -186,6 +184,27 @@ def _rivals(study: Study) -> list[System]:
             System(f"joint.{large}", "multitask", "train", "joint", True, model=large, settings=spec.joint)
             for large in models
         ]
+    return found
+
+
+def _budgets(study: Study) -> list[System]:
+    """Fine-tunings with a fraction of the steps, each with the trials of its learning rates."""
+    spec, found = study.systems.budget, list[System]()
+    if spec is None:
+        return found
+    heads = {pair.large: f"control.head-only.labelled.{pair.name}" for pair in reversed(study.pairs)}
+    for model in spec.models or heads:
+        starts = {"new": "", "closed-form": heads.get(model)}
+        for start, fraction in itertools.product(spec.starts, spec.fractions):
+            if (parent := starts[start]) is None:
+                continue
+            point = BudgetPoint(fraction=fraction, rates=spec.rates, seeds=spec.seeds)
+            own = partial(System, label_use="train", program="budget", seeded=True, model=model, parent=parent)
+            name = f"budget.{start}.{point.part}.{model}"
+            found.append(own(name, "finetune", settings=point))
+            for rate in spec.rates if len(spec.rates) > 1 else ():
+                tried = BudgetPoint(fraction=fraction, rates=(rate,), seeds=1)
+                found.append(own(rate_trial(name, rate), TRIAL, settings=tried))
     return found
 
 
@@ -251,6 +270,11 @@ def _trials(study: Study, models: list[str]) -> list[System]:
 
 def trial_name(model: str, tried: FineTuning) -> str:
     return f"trial.{model}.rate-{tried.learning_rate:g}.epochs-{tried.epochs}"
+
+
+def rate_trial(point: str, rate: float) -> str:
+    """Name of the trials of a learning rate, a multiple of the model's, of a system `budget.…`."""
+    return f"trial.{point}.rate-{rate:g}"
 
 
 def merges_of(study: Study) -> dict[str, Merge]:

@@ -3,12 +3,12 @@
 from collections.abc import Mapping
 
 from graft.config.launch import Launch
-from graft.config.study import MEMBER_SEEDS
+from graft.config.study import MEMBER_SEEDS, TRIAL_SEEDS
 from graft.study.steps.job import PLACES
 
 # What all seeds of a task share.
 _OF_A_TASK = ("embed_task", "embed_layers", "calibrate", "make_probes")
-FINETUNINGS = ("finetune_model", "fewshot_model", "warm_start")
+FINETUNINGS = ("finetune_model", "budget_model", "warm_start")
 
 
 def group_of(rule: str, wildcards: Mapping[str, str], launch: Launch) -> str | None:
@@ -20,8 +20,8 @@ def group_of(rule: str, wildcards: Mapping[str, str], launch: Launch) -> str | N
         return "multitask"
     if rule in _OF_A_TASK:
         return f"{wildcards['task']}-all"
-    if rule == "fewshot_model" and not launch.distributed:
-        return f"{wildcards['task']}-fewshot"  # it waits for the merges of all seeds
+    if rule == "budget_model" and int(wildcards["seed"]) >= TRIAL_SEEDS and not launch.distributed:
+        return f"{wildcards['task']}-trials"  # all seeds' fine-tunings wait for these
     if rule in FINETUNINGS and launch.distributed or rule not in (*PLACES, "model_statistics") or rule == "make_soups":
         return None
     seed = wildcards["seed"]

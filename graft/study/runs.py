@@ -1,5 +1,6 @@
 """Inputs and outputs of the programs that make systems: labelled splits in, build.json out."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -91,24 +92,31 @@ def chosen_settings(
     their seeds.
     """
     settings = grid.study.models[model].finetune[task]
-    flops: dict[str, int] = {}
     if not settings.grid:
-        return settings, flops, None
-    scores: dict[str, list[float]] = {}
-    for name, seed in grid.trials(task, model):
-        _, made = finished(grid, paths, FinetuneModel(task, name, seed))
-        flops |= made["train_flops_parts"]
-        scores.setdefault(name, []).append(made["select"]["value"])
-    means = {name: float(np.mean(values)) for name, values in scores.items()}
-    best = max(means, key=lambda name: means[name])
-    named = {name: name.removeprefix(f"trial.{model}.") for name in means}
-    choice = {
-        "name": "hyperparameters",
-        "metric": grid.row(task).primary_metric,
-        "chosen": named[best],
-        "searched": [{"value": named[name], "score": score} for name, score in means.items()],
-    }
+        return settings, {}, None
+    named = {name: name.removeprefix(f"trial.{model}.") for name, _ in grid.trials(task, model)}
+    trials = [FinetuneModel(task, *trial) for trial in grid.trials(task, model)]
+    best, flops, choice = best_trial(grid, paths, "hyperparameters", named, trials)
     return settings.with_choice(**grid.systems[best].settings.model_dump()), flops, choice
+
+
+def best_trial(
+    grid: Grid, paths: Paths, what: str, values: Mapping[str, Any], trials: Sequence[Making]
+) -> tuple[str, dict[str, int], dict[str, Any]]:
+    """The system that is best in finished trials, by its mean on `select`; their FLOPs parts; the record of the choice.
+
+    `what`: name of the choice; `values`: the value that each trial system stands for.
+    """
+    flops, scores = dict[str, int](), dict[str, list[float]]()
+    for trial in trials:
+        _, made = finished(grid, paths, trial)
+        flops |= made["train_flops_parts"]
+        scores.setdefault(trial.system, []).append(made["select"]["value"])
+    means = {name: float(np.mean(found)) for name, found in scores.items()}
+    best = max(means, key=lambda name: means[name])
+    searched = [{"value": values[name], "score": score} for name, score in means.items()]
+    metric = grid.row(trials[0].task).primary_metric
+    return best, flops, {"name": what, "metric": metric, "chosen": values[best], "searched": searched}
 
 
 def save_system(

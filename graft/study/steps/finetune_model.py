@@ -1,7 +1,7 @@
 """Fine-tune a model on a task with one seed.
 
-Fine-tunings that need a merge first (`fewshot_model`, `warm_start`) are separate steps, so that changing a merge's grid
-re-runs no other fine-tuning.
+Fine-tunings that start from a merge or a head (`budget_model`, `warm_start`) are separate steps, so that changing a
+merge's grid re-runs no other fine-tuning.
 """
 
 from collections.abc import Iterator
@@ -9,10 +9,10 @@ from dataclasses import dataclass
 from typing import ClassVar
 
 from graft.config.models import FineTuning
-from graft.config.systems import DistilSystem, FewShotSystem, LoraSystem, TrialSystem, WeakToStrongSystem
+from graft.config.systems import DistilSystem, LoraSystem, MemberSystem, TrialSystem, WeakToStrongSystem
 from graft.flops.one_shape import parameters
 from graft.study.grid import Grid
-from graft.study.grid_systems import MEMBER, TRIAL
+from graft.study.grid_systems import TRIAL
 from graft.study.sizes import Sizes
 from graft.study.steps.job import Job
 from graft.study.steps.models import TOKENIZER, weights
@@ -38,18 +38,18 @@ class Tuning(Making):
         return self.others(grid)
 
     def others(self, grid: Grid) -> list[Making]:
-        """The systems that it starts from, learns from, or takes its budget from."""
+        """The systems that it starts from, or learns from."""
         return [FinetuneModel(self.task, *other) for other in grid.built_on(self.task, self.spec(grid), self.seed)]
 
     def inputs(self, grid: Grid) -> list[Step]:
         spec = self.spec(grid)
-        trials = [] if spec.kind == TRIAL else grid.trials(self.task, spec.model)
+        trials = [] if isinstance(spec.settings, TrialSystem) else grid.trials(self.task, spec.model)
         own = [weights(grid, spec.model), tokens(grid, self.task, spec.model)]
         return [*own, *(FinetuneModel(self.task, *trial) for trial in trials), *self.others(grid)]
 
     def hashed(self, grid: Grid) -> str:
         spec = self.spec(grid)
-        if spec.kind == TRIAL:
+        if isinstance(spec.settings, TrialSystem):
             tried = grid.study.models[spec.model].finetune[self.task].with_choice(**spec.settings.model_dump())
             return _hashed(grid, self.task, spec.model, tried, self.seed)
         own = plain(grid, self.task, spec.model, self.seed)
@@ -63,8 +63,8 @@ class Tuning(Making):
 
     def depends_on(self, grid: Grid) -> str:
         spec = self.spec(grid)
-        shared = spec.settings is None or spec.kind in (TRIAL, MEMBER)
-        own = "" if shared else f"systems.{self.system.split('.')[0]}, "
+        shared = isinstance(spec.settings, None | TrialSystem | MemberSystem)
+        own = "" if shared else f"systems.{self.system.removeprefix(f'{TRIAL}.').split('.')[0]}, "
         return f"{own}models.{spec.model}.finetune.{self.task}, tasks.{self.task}.metrics (the first), launch, the seed"
 
     def kind(self, grid: Grid) -> str:
@@ -83,8 +83,7 @@ class Tuning(Making):
         adapters = settings if isinstance(settings, LoraSystem) else None
         train, _ = epoch(sizes, self.task, spec.model, adapters)
         select = classifier_pass(sizes, self.task, "select", spec.model, adapters)
-        if isinstance(settings, LoraSystem | FewShotSystem | TrialSystem):
-            # The best merge, and so the few-shot budget, is not known yet: count as if all of train were used.
+        if isinstance(settings, LoraSystem | TrialSystem):
             passes = settings.epochs or passes
         if not isinstance(settings, DistilSystem | WeakToStrongSystem):
             return [passes * train, passes * select]

@@ -18,8 +18,9 @@ _RUN = "{task}/{system}/seed-{seed}"
 PLACES = {
     # a fine-tuning, and its evaluation;
     "finetune_model": _RUN,
-    "fewshot_model": _RUN,
     "warm_start": _RUN,
+    # all fine-tunings of a model with fractions of its steps, for one task and seed;
+    "budget_model": "{task}/{model}/seed-{seed}",
     # the probes of a task, which others wait for, and their evaluations;
     "make_probes": "{task}",
     # all systems of a task and seed that are made of finished models: sweeps, merges, controls, evaluations;

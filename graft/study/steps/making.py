@@ -1,8 +1,8 @@
 """Find the step that makes a system."""
 
 from graft.study.grid import Grid
+from graft.study.steps.budget_model import BudgetModel
 from graft.study.steps.ensemble_models import EnsembleModels
-from graft.study.steps.fewshot_model import FewshotModel
 from graft.study.steps.finetune_model import FinetuneModel
 from graft.study.steps.joint_models import JointModels
 from graft.study.steps.majority import Majority
@@ -17,7 +17,7 @@ from graft.study.steps.warm_start import WarmStart
 # By `System.program`.
 MAKERS: dict[str, type[Making]] = {
     "finetune": FinetuneModel,
-    "fewshot": FewshotModel,
+    "budget": BudgetModel,
     "warm_start": WarmStart,
     "ensemble": EnsembleModels,
     "merge": MergeModels,

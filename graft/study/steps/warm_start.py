@@ -2,16 +2,19 @@
 
 from graft.study.grid import Grid
 from graft.study.sizes import Sizes
-from graft.study.steps.fewshot_model import FewshotModel
+from graft.study.steps.finetune_model import Tuning
+from graft.study.steps.merge_models import MergeModels
 from graft.study.steps.passes import classifier_pass, epoch
 from graft.study.steps.step import Making
 
 
-class WarmStart(FewshotModel):
+class WarmStart(Tuning):
     rule = "warm_start"
+    # What a merge costs is counted otherwise than by RECIPE.
+    recipe = 4
 
-    def loads(self, grid: Grid) -> list[Making]:
-        return self.others(grid)
+    def others(self, grid: Grid) -> list[Making]:
+        return [MergeModels(self.task, *other) for other in grid.built_on(self.task, self.spec(grid), self.seed)]
 
     def flops(self, sizes: Sizes) -> list[int]:
         spec = self.spec(sizes.grid)

@@ -33,8 +33,13 @@ from tests.unit.config.test_study import changed
         ("systems/multitask", {"methods": {"greedy": {}}}, "greedy works on one task only; put it under systems.soup"),
         ("systems/multitask", {"methods": {"slerp": {}}}, "slerp merges 2 models, not 3; use another method"),
         ("systems/multitask", {"methods": {"ties": {"members": 2}}}, "method 'ties' has no option 'members'"),
-        ("systems/fewshot", {"rows": 8}, "systems.fewshot.rows: unknown key; available: epochs, starts"),
-        ("systems/fewshot", {"starts": ["old"]}, "systems.fewshot.starts.0"),
+        ("systems/fewshot", {}, "systems: fewshot is no more; use budget, fine-tunings with fractions of the steps"),
+        ("systems/budget", {"starts": ["old"]}, "systems.budget.starts.0"),
+        ("systems/budget", {"models": ["tiny"]}, "systems.budget.models: unknown 'tiny'; available: large, small"),
+        ("systems/budget", {"fractions": [1]}, "systems.budget.fractions.0: Input should be less than 1"),
+        ("systems/budget", {"fractions": ["1/0"]}, "systems.budget.fractions.0: '1/0' is text; a number is needed"),
+        ("systems/budget", {"fractions": ["2/1"]}, "systems.budget.fractions.0: Input should be less than 1"),
+        ("systems/budget", {"models": ["small"], "starts": ["closed-form"]}, "small can only start from a new head"),
         ("systems/oracle", {"of": ["interpolate"]}, "systems.oracle.of: interpolate (method interpolate) transfers no"),
         ("systems/control/wrong-task", {"of": ["grow"]}, "systems.control.wrong-task.of: unknown 'grow'; available:"),
         ("systems/control/shuffled/strength", ["own"], "systems.control.shuffled.strength.0"),
@@ -79,8 +84,10 @@ def test_a_warm_start_from_a_control_needs_the_one_that_chooses_its_strength(stu
         studies.parse(study_config)
 
 
-def test_few_shots_from_a_head_need_that_head(study_config):
-    study_config["systems"]["fewshot"] = {"starts": ["closed-form"]}
+def test_budget_points_from_a_head_need_that_head_unless_all_are_of_small_models(study_config):
     study_config["systems"]["control"]["head-only"]["heads"] = ["transplant"]
+    study_config["systems"]["budget"] = {"models": ["small"]}
+    assert studies.parse(study_config)
+    study_config["systems"]["budget"] = {"starts": ["closed-form"]}
     with pytest.raises(ValueError, match="starts: closed-form needs control.head-only.labelled; add it"):
         studies.parse(study_config)

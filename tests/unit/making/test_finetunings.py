@@ -1,6 +1,7 @@
 """Each way to fine-tune a system of a study: where it starts, what it learns from, how long, and what it took."""
 
 import json
+import math
 
 import numpy as np
 import pandas as pd
@@ -8,10 +9,13 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from graft.config.study import TRIAL_SEEDS
 from graft.flops.counts import classifier_flops
 from graft.making.finetunings import Tuning, tune
 from graft.registry.shapes import Shape
 from graft.study import runs
+from graft.study.accounts import account
+from graft.study.steps.making import making
 from tests.unit.making.conftest import PAIR
 
 MERGE = f"merge.spacewise.labelled.{PAIR}"
@@ -20,26 +24,27 @@ SYSTEMS = {
     "lora": {"learning_rate": 0.01, "epochs": 2, "rank": 2},
     "distil": {},
     "weak-to-strong": {"rows": 20},
-    "fewshot": {"starts": ["new", "closed-form"]},
+    "budget": {"fractions": ["1/2", "1/4"], "rates": [1, 3], "seeds": 2},
     "merge": {"spacewise": HEADED},
     "control": {"shuffled": {"of": ["spacewise"]}, "head-only": {"heads": ["labelled"], "fit_rows": 64}},
     "warm-start": {"merge": "spacewise", "steps": [3], "rates": [3.0, 1.0]},
 }
-LORA, DISTIL, WEAK, FEW = "lora.large", "distil.small-from-large", "weak-to-strong.small-to-large", "fewshot.large"
+LORA, DISTIL, WEAK = "lora.large", "distil.small-from-large", "weak-to-strong.small-to-large"
+NEW, CLOSED = "budget.new.1-2.large", "budget.closed-form.1-2.large"
 
 
 @pytest.fixture(scope="module")
 def study(make):
-    return make(SYSTEMS, ("finetune.*", "lora.*", "distil.*", "weak-to-strong.*", "fewshot.*", "warm-start.*"))
+    return make(SYSTEMS, ("finetune.*", "lora.*", "distil.*", "weak-to-strong.*", "budget.*.1-2.*", "warm-start.*"))
 
 
-def parts_of(study, name):
-    return study.built(name)["train_flops_parts"]
+def parts_of(study, name, seed=0):
+    return study.built(name, seed)["train_flops_parts"]
 
 
 def test_every_saved_model_has_the_score_by_which_its_epoch_was_chosen(study):
     names = [run.system.name for run in study.grid.runs if run.task == "rte" and study.folder(run.system.name).is_dir()]
-    assert {LORA, DISTIL, WEAK, FEW, "finetune.large", "finetune.small"} < set(names)
+    assert {LORA, DISTIL, WEAK, NEW, CLOSED, "finetune.large", "finetune.small"} < set(names)
     for name in names:
         if study.built(name)["choices"] and study.grid.systems[name].merge is None:
             built = study.built(name)
@@ -91,23 +96,61 @@ def test_a_student_does_not_see_labels(make):
     assert all(torch.equal(again[key], saved[key]) for key in saved)
 
 
-def test_a_few_shot_has_the_budget_of_the_best_merge_and_keeps_to_it(study):
-    built = study.built(FEW)
-    settings, spent = built["hyperparameters"], sum(built["train_flops_parts"].values())
-    assert settings["budget_of"] == MERGE
-    assert settings["budget"] == sum(parts_of(study, MERGE).values())
-    assert 0 < settings["rows"] <= len(runs.labels(study.paths, "rte", "train"))
-    # Padding, which is not known before, is all that may pass it.
-    assert 0.5 * settings["budget"] < spent < 1.2 * settings["budget"]
+def log_of(study, name, seed=0):
+    lines = (study.paths.run("rte", name, seed) / "training.jsonl").read_text().splitlines()
+    return [json.loads(line) for line in lines]
 
 
-def test_few_shots_under_the_head_alone_pay_for_it_and_see_fewer_rows(study):
-    built, head = study.built("fewshot.closed-form.large"), study.built(f"control.head-only.labelled.{PAIR}", "all")
-    assert built["train_flops_parts"].items() > head["train_flops_parts"].items()
-    assert built["hyperparameters"]["budget"] == study.built(FEW)["hyperparameters"]["budget"]
-    assert built["hyperparameters"]["rows"] < study.built(FEW)["hyperparameters"]["rows"]
-    spent = sum(built["train_flops_parts"].values())
-    assert 0.5 * built["hyperparameters"]["budget"] < spent < 1.2 * built["hyperparameters"]["budget"]
+@pytest.fixture(scope="module")
+def whole(study):
+    """Optimizer steps of the fine-tuning of which a budget is a fraction."""
+    return -(-len(runs.labels(study.paths, "rte", "train")) // 16)
+
+
+def test_a_budget_is_a_fraction_of_the_steps_with_a_schedule_of_its_own(study, whole):
+    for name in (NEW, CLOSED):
+        settings = study.built(name)["hyperparameters"]
+        assert settings["steps"] == round(whole / 2) < whole
+        # It rises and falls as in full, within these steps, and is scored once, at their end.
+        assert settings["warmup_steps"] == math.ceil(0.1 * settings["steps"])
+        assert settings["schedule"].endswith("linear decay to 0")
+        scored = [line["select"] for line in log_of(study, name) if "select" in line]
+        assert scored == [study.built(name)["select"]["value"]]
+        assert [choice["name"] for choice in study.built(name)["choices"]] == ["learning_rate"]
+
+
+def test_a_budgets_rate_is_the_best_of_its_trials_with_seeds_of_their_own(study):
+    for name in (NEW, CLOSED):
+        built, scores = study.built(name), {}
+        for trial, seed in study.grid.rate_trials(study.grid.systems[name]):
+            assert seed >= TRIAL_SEEDS and not list(study.folder(trial, seed).iterdir())
+            made = study.built(trial, seed)
+            scores.setdefault(made["hyperparameters"]["learning_rate"], []).append(made["select"]["value"])
+        (choice,) = built["choices"]
+        assert [*scores] == [point["value"] for point in choice["searched"]] == pytest.approx([1e-3, 3e-3])
+        assert [point["score"] for point in choice["searched"]] == pytest.approx([np.mean(s) for s in scores.values()])
+        best = max(choice["searched"], key=lambda point: point["score"])
+        assert best["value"] == choice["chosen"] == built["hyperparameters"]["learning_rate"]
+
+
+def test_a_budget_costs_its_training_its_head_and_all_of_its_trials(study, whole):
+    head = parts_of(study, "control.head-only.labelled.small-into-large", "all")
+    full = parts_of(study, "finetune.large")["finetune.large/rte/seed-0/train"]
+    for name, start in ((NEW, {}), (CLOSED, head)):
+        trials = study.grid.rate_trials(study.grid.systems[name])
+        own = [
+            f"{system}/rte/seed-{seed}/{part}" for system, seed in [*trials, (name, 0)] for part in ("train", "select")
+        ]
+        found = parts_of(study, name)
+        assert found.keys() == {*start, *own} and len(own) == 2 * (2 * 2 + 1)
+        assert start.items() <= found.items()
+        for trial in trials:
+            assert parts_of(study, *trial).items() <= found.items()
+        trained = found[f"{name}/rte/seed-0/train"]
+        # Batches differ in length.
+        assert trained == pytest.approx(full * round(whole / 2) / whole, rel=0.3)
+        step = making(study.grid, "rte", name, 0)
+        assert account(study.grid, study.paths, step).whole == sum(found.values())
 
 
 def warm(arm):

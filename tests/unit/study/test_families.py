@@ -12,7 +12,8 @@ PAIR = "small-into-large"
 @pytest.fixture
 def values(pico_glue, pico_models):
     values = with_other_small(study_values(pico_glue, pico_models))
-    values["systems"] |= {name: {} for name in ("lora", "distil", "weak-to-strong", "fewshot", "ensemble")}
+    values["systems"] |= {name: {} for name in ("lora", "distil", "weak-to-strong", "ensemble")}
+    values["systems"]["budget"] = {"fractions": [0.5], "models": ["large", "small"]}
     values["systems"]["merge"] |= {"stitch": {}, "proxy_tuning": {}}
     return values
 
@@ -24,10 +25,16 @@ def by_first(values, task="rte"):
 def test_all_of_the_large_models_shape_are_one_family_and_composites_each_their_own(values):
     found = by_first(values)
     large = found["rte/finetune.large/seed-0"]
-    assert {"finetune.large", "lora.large", "fewshot.large", "weak-to-strong.small-to-large"} < large
+    assert {"finetune.large", "lora.large", "budget.closed-form.1-2.large", "weak-to-strong.small-to-large"} < large
     assert {f"merge.theseus.labelled.{PAIR}", f"merge.interpolate.{PAIR}"} < large
     assert {f"control.head-only.labelled.{PAIR}", "control.other-small.spacewise.labelled.untrained-into-large"} < large
-    small = {"finetune.small", "distil.small-from-large", "finetune.untrained", "finetune.undistilled"}
+    small = {
+        "finetune.small",
+        "distil.small-from-large",
+        "budget.new.1-2.small",
+        "finetune.untrained",
+        "finetune.undistilled",
+    }
     assert found["rte/finetune.small/seed-0"] == small
     for name in ("stitch", "proxy_tuning", "logit_ensemble"):
         assert found[f"rte/merge.{name}.{PAIR}/seed-0"] == {f"merge.{name}.{PAIR}"}

@@ -11,6 +11,7 @@ from graft.study.steps.evaluate import evaluation
 from graft.study.steps.finetune_model import FinetuneModel
 from graft.study.steps.making import making
 from graft.study.steps.models import weights
+from graft.study.steps.step import Making
 from graft.tasks import generated
 from tests.conftest import with_other_small, write_bert
 
@@ -134,7 +135,7 @@ def test_a_control_with_another_change_is_another_system_and_made_anew_with_its_
     assert making(grid, "rte", control, 1) not in step.inputs(grid)
 
 
-RIVALS = ("lora", "distil", "weak-to-strong", "fewshot", "ensemble")
+RIVALS = ("lora", "distil", "weak-to-strong", "budget", "ensemble")
 
 
 @pytest.fixture
@@ -148,7 +149,7 @@ def rivals(study_config):
 
 def test_rivals_are_fine_tunings_and_each_seed_is_in_one_ensemble(rivals):
     grid = Grid(studies.parse(rivals))
-    names = ("lora.large", "distil.small-from-large", "weak-to-strong.small-to-large", "fewshot.large")
+    names = ("lora.large", "distil.small-from-large", "weak-to-strong.small-to-large", "budget.new.1-8.large")
     assert {(grid.systems[name].kind, grid.systems[name].model) for name in names} == {
         ("finetune", "large"),
         ("finetune", "small"),
@@ -160,9 +161,7 @@ def test_rivals_are_fine_tunings_and_each_seed_is_in_one_ensemble(rivals):
     assert built["distil.small-from-large"] == [("finetune.large", 4)]
     assert built["weak-to-strong.small-to-large"] == [("finetune.small", 4)]
     assert built["ensemble.large"] == [("finetune.large", 4), ("finetune.large", 1)]
-    merges = {(run.system.name, run.seed) for run in grid.runs if run.id.startswith("rte/merge.")}
-    # Those of all seeds, since the best is the one with the highest mean.
-    assert set(built["fewshot.large"]) == merges
+    assert built["budget.new.1-8.large"] == []
 
 
 def test_a_task_may_have_fewer_seeds_than_the_study(rivals):
@@ -181,9 +180,7 @@ def test_a_task_may_have_fewer_seeds_than_the_study(rivals):
     steps = graph.of_study(grid)
     assert ("rte", "finetune.large", 7) not in {step.wildcards for step in steps if step.rule == "finetune_model"}
     for run in grid.runs:
-        # The best merge, whose cost few shots may spend, is that of all seeds.
-        same = not run.id.startswith("rte/fewshot.")
-        assert (evaluation(run).fingerprint(grid) == evaluation(run).fingerprint(whole)) == same
+        assert evaluation(run).fingerprint(grid) == evaluation(run).fingerprint(whole)
     rivals["tasks"]["rte"]["seeds"] = 1
     lacking = [run.id for run in Grid(studies.parse(rivals)).runs if run.system.program == "ensemble"]
     assert lacking == [f"{task}/ensemble.large/seed-4" for task in rivals["tasks"] if task != "rte"]
@@ -203,11 +200,47 @@ def test_warm_starts_begin_at_the_systems_that_they_are_named_for(rivals):
             assert system.steps == count and grid.built_on("rte", system, 7) == start
 
 
-def test_few_shots_without_a_merge_to_match_are_told_before_any_job(rivals):
-    grid = Grid(studies.parse({**rivals, "exclude": ["rte/merge.*"]}))
-    assert grid.built_on("stsb", grid.systems["fewshot.large"], 1)
-    with pytest.raises(ValueError, match="systems.fewshot: no merge into large is left on rte; exclude rte/fewshot"):
-        making(grid, "rte", "fewshot.large", 1).fingerprint(grid)
+def test_each_budget_point_chooses_its_rate_by_trials_of_its_own_and_all_of_a_model_are_one_job(rivals):
+    rivals["systems"]["budget"] = {"fractions": ["1/64", "1/3"], "rates": [1, 2.5], "seeds": 2}
+    grid, name = Grid(studies.parse(rivals)), "budget.closed-form.1-3.large"
+    points = [f"budget.{start}.{part}.large" for start in ("new", "closed-form") for part in ("1-64", "1-3")]
+    assert [system for system in grid.systems if system.startswith("budget.")] == points
+    trials = [(f"trial.{name}.rate-{rate}", studies.TRIAL_SEEDS + seed) for rate in ("1", "2.5") for seed in range(2)]
+    assert grid.rate_trials(grid.systems[name]) == trials
+    assert not any(run.system.name.startswith("trial.") for run in grid.runs)
+    step, head = making(grid, "rte", name, 7), making(grid, "rte", "control.head-only.labelled.small-into-large", "all")
+    tried = [making(grid, "rte", *trial) for trial in trials]
+    assert set(step.inputs(grid)) >= {head, *tried} and all(head in trial.inputs(grid) for trial in tried)
+    assert step.loads(grid) == [head] and not making(grid, "rte", points[0], 7).loads(grid)
+    assert {str(making(grid, "rte", point, 7).job(grid)) for point in points} == {"budget_model rte large 7"}
+    assert {str(trial.job(grid)) for trial in tried} == {
+        f"budget_model rte large {studies.TRIAL_SEEDS + seed}" for seed in range(2)
+    }
+    rivals["systems"]["budget"] = {"fractions": ["1/3"], "rates": [2.5]}
+    single = Grid(studies.parse(rivals))
+    assert not single.rate_trials(single.systems[name])
+
+
+def test_a_budget_point_more_re_runs_nothing_else(rivals):
+    rivals["systems"]["budget"] = {"fractions": ["1/4"], "starts": ["new"], "rates": [1, 2]}
+    grid = Grid(studies.parse(rivals))
+    before = {step: step.fingerprint(grid) for step in graph.of_study(grid) if isinstance(step, Making)}
+    for change in ({"fractions": ["1/8", "1/4"]}, {"starts": ["new", "closed-form"]}, {"models": ["small", "large"]}):
+        rivals["systems"]["budget"] |= change
+        more = Grid(studies.parse(rivals))
+        after = {step: step.fingerprint(more) for step in graph.of_study(more) if isinstance(step, Making)}
+        assert after.items() > before.items()
+        added = [step for step in after if step not in before]
+        assert len({after[step] for step in added}) == len(added)
+        assert all("budget." in step.system for step in added)
+        before = after
+    # Of a small model there is no head in closed form.
+    assert "budget.new.1-8.small" in more.systems and "budget.closed-form.1-8.small" not in more.systems
+    # Another rate is another choice, but its trials are all that is tried anew.
+    rivals["systems"]["budget"]["rates"] = [1, 2, 4]
+    more = Grid(studies.parse(rivals))
+    same = {step for step in before if step.fingerprint(more) == before[step]}
+    assert {step.system.split(".")[0] for step in before.keys() - same} == {"budget"}
 
 
 @pytest.mark.parametrize(
@@ -215,12 +248,12 @@ def test_few_shots_without_a_merge_to_match_are_told_before_any_job(rivals):
     [
         ("lora/rank", 4, {"lora"}),
         ("weak-to-strong/rows", 9, {"weak-to-strong"}),
-        ("fewshot/epochs", 3, {"fewshot"}),
+        ("budget/seeds", 3, {"budget"}),
         ("ensemble/members", 3, {"ensemble"}),
         ("warm-start/rates", [2.0], {"warm-start"}),
         ("warm-start/steps", [5], set()),
-        ("merge/interpolate/trials", 7, {"merge", "fewshot"}),
-        ("merge/spacewise/map_ridge", 0.7, {"merge", "control", "fewshot", "warm-start"}),
+        ("merge/interpolate/trials", 7, {"merge"}),
+        ("merge/spacewise/map_ridge", 0.7, {"merge", "control", "warm-start"}),
     ],
 )
 def test_what_a_setting_of_a_rival_changes(rivals, path, value, changed):
@@ -323,29 +356,14 @@ def test_a_wrong_task_is_the_next_one_with_the_seeds_that_both_have(study_config
 
 
 def test_an_oracle_merges_the_fine_tuned_large_model_into_itself_and_is_no_merge_of_the_study(study_config, grid):
-    study_config["systems"] |= {"oracle": {"of": ["theseus"]}, "fewshot": {}}
+    study_config["systems"]["oracle"] = {"of": ["theseus"]}
     found = Grid(studies.parse(study_config))
     system = found.systems["oracle.theseus.labelled.large"]
     assert system.kind == "oracle" and system.own_pair.name == "large-into-large" and found.ending == grid.ending
     steps = graph.with_inputs(found, [making(found, "rte", system.name, 1)])
     assert "finetune_model rte finetune.large 1" in map(str, steps)
     assert not any(step.rule == "finetune_model" and "small" in str(step) for step in steps)
-    merges = found.built_on("rte", found.systems["fewshot.large"], 1)
-    assert merges and not any(name.startswith("oracle") for name, _ in merges)
     assert fingerprints(study_config).items() >= fingerprints_of(grid).items()
-
-
-def test_few_shots_may_start_from_the_head_alone(study_config):
-    study_config["systems"]["fewshot"] = {}
-    before = fingerprints(study_config)
-    study_config["systems"]["fewshot"] = {"starts": ["new", "closed-form"]}
-    found, head = Grid(studies.parse(study_config)), "control.head-only.labelled.small-into-large"
-    new, closed = (making(found, "rte", name, 1) for name in ("fewshot.large", "fewshot.closed-form.large"))
-    assert making(found, "rte", head, "all") in closed.inputs(found) and [s.system for s in closed.loads(found)] == [
-        head
-    ]
-    assert not new.loads(found) and set(closed.inputs(found)) >= set(new.inputs(found))
-    assert fingerprints(study_config).items() >= before.items()
 
 
 def test_a_control_has_no_strength_of_a_merge_that_lacks_its_head(study_config):

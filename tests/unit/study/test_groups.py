@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from graft.config.launch import Launch
-from graft.config.study import MEMBER_SEEDS, load
+from graft.config.study import MEMBER_SEEDS, TRIAL_SEEDS, load
 from graft.study.grid import Grid
 from graft.study.groups import group_of
 from graft.study.steps import graph
@@ -20,9 +20,10 @@ ONE, TWO = Launch(), Launch(gpus=2)
     [
         ("finetune_model", {"task": "rte", "system": "lora.big", "seed": "3"}, ONE, "rte-3"),
         ("make_systems", {"task": "rte", "seed": "3"}, ONE, "rte-3"),
-        # It waits for the merges of all seeds.
-        ("fewshot_model", {"task": "rte", "system": "fewshot.big", "seed": "3"}, ONE, "rte-fewshot"),
-        ("fewshot_model", {"task": "rte", "system": "fewshot.big", "seed": "3"}, TWO, None),
+        ("budget_model", {"task": "rte", "model": "big", "seed": "3"}, ONE, "rte-3"),
+        ("budget_model", {"task": "rte", "model": "big", "seed": "3"}, TWO, None),
+        # All seeds wait for it.
+        ("budget_model", {"task": "rte", "model": "big", "seed": str(TRIAL_SEEDS + 1)}, ONE, "rte-trials"),
         ("make_systems", {"task": "rte", "seed": "all"}, ONE, "rte-all"),
         ("embed_task", {"task": "rte", "model": "big"}, ONE, "rte-all"),
         ("finetune_model", {"task": "rte", "system": "member.big", "seed": str(MEMBER_SEEDS)}, ONE, "rte-members"),

@@ -19,7 +19,7 @@ NEVER = [
     (SLOW | COMPILER | {"transformers", "pandas", "scipy"}, "majority probe"),
     (
         MODELS | {"pandas"},
-        "calibrate distil_model download_model embed_layers embed_task ensemble_models fewshot_model finetune_model "
+        "budget_model calibrate distil_model download_model embed_layers embed_task ensemble_models finetune_model "
         "initialise_model joint_models keep_models measure_cost merge_encoders model_statistics multitask_models "
         "pretrain_model probe_layers soup_models train_joint warm_start",
     ),

@@ -30,7 +30,11 @@ PATHS = Paths.of("pico")
 def grid(pico_glue, pico_models, pico_others):
     """Every kind of step; seeds enough for ensembles."""
     values = with_transfers(with_other_small(study_values(pico_glue, pico_models, seeds=4)), pico_others)
-    values["systems"] |= {"lora": {}, "fewshot": {"starts": ["new", "closed-form"]}, "ensemble": {"members": 2}}
+    values["systems"] |= {
+        "lora": {},
+        "budget": {"fractions": ["1/2"], "models": ["large", "small"]},
+        "ensemble": {"members": 2},
+    }
     values["systems"] |= {"distil": {}, "weak-to-strong": {}, "oracle": {"of": ["theseus"]}}
     values["systems"]["control"]["wrong-task"] = {"of": ["theseus", "spacewise"]}
     values["systems"]["merge"] |= {"ladder": {}, "stitch": {}, "proxy_tuning": {}}
