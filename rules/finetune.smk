@@ -25,24 +25,6 @@ rule finetune_model:
         program("finetune_model", start="{params.start}", name="{params.program}")
 
 
-use rule finetune_model as budget_model with:
-    input:
-        inputs_of("budget_model"),
-    output:
-        outputs_of("budget_model"),
-    log:
-        log_of("budget_model"),
-    group:
-        together("budget_model")
-    resources:
-        **TRAINING,
-        mem_mb=training_memory,
-        runtime=minutes_of("budget_model"),
-    params:
-        program="budget_model",
-        fingerprint=fingerprint_of("budget_model"),
-
-
 use rule finetune_model as warm_start with:
     input:
         inputs_of("warm_start"),
@@ -61,6 +43,30 @@ use rule finetune_model as warm_start with:
     params:
         program="warm_start",
         fingerprint=fingerprint_of("warm_start"),
+
+
+rule budget_model:
+    input:
+        inputs_of("budget_model"),
+    output:
+        outputs_of("budget_model"),
+    log:
+        log_of("budget_model"),
+    group:
+        together("budget_model")
+    conda:
+        "../envs/train.yaml"
+    threads: TRAINING_THREADS
+    resources:
+        **TRAINING,
+        mem_mb=training_memory,
+        runtime=minutes_of("budget_model"),
+    params:
+        start=TRAINER,
+        study=PATHS.study,
+        fingerprint=fingerprint_of("budget_model"),
+    shell:
+        program("budget_model", start="{params.start}")
 
 
 rule embed_task:

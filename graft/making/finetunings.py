@@ -206,7 +206,7 @@ def with_fewer_steps(tuning: Tuning, report: Report) -> Tuned:
         settings=tuning.settings.model_copy(update={"learning_rate": rate}),
         steps=point.steps(tuning.settings.epochs * batches),
     )
-    tuned = tuning.tuned(result)
+    tuned = tuning.tuned(result, fraction=point.fraction)
     # Its last weights are kept: there is no choice of an epoch.
     return replace(tuned, choices=[*tuned.choices[:-1], *choices], flops=flops | tuned.flops)
 

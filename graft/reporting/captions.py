@@ -2,8 +2,8 @@
 
 TRAINING = (
     "Training FLOPs are all compute from the published checkpoints to this one model, as if it were built alone, what "
-    "distilled or pre-trained a model in this study included. They are what was multiplied: packed batches leave out "
-    "padding."
+    "distilled or pre-trained a model in this study included; whatever was tried on select to make it is part of them, "
+    "whole. They are what was multiplied: packed batches leave out padding."
 )
 _COST = (
     "Bars are intervals for new seeds and new examples; with seeds too few for one, hollow dots are the single seeds. "

@@ -64,10 +64,10 @@ def test_the_planned_jobs_are_those_of_a_dry_run(config, pico_glue, tmp_path, mo
 
 def test_the_planned_jobs_of_a_part_of_a_study_are_those_of_a_dry_run(study_config, write_config, tmp_path):
     study_config |= {
-        "include": ["rte/merge.theseus.labelled.*", "sst2/*.cls.*", "rte/fewshot.*", "stsb/warm-start.merged.*"]
+        "include": ["rte/merge.theseus.labelled.*", "sst2/*.cls.*", "rte/budget.*", "stsb/warm-start.merged.*"]
     }
     study_config |= {"exclude": ["*/seed-1"]}
-    study_config["systems"] |= {"fewshot": {}, "warm-start": {"merge": "spacewise", "steps": [2]}}
+    study_config["systems"] |= {"budget": {}, "warm-start": {"merge": "spacewise", "steps": [2]}}
     output = snakemake(tmp_path, write_config(study_config), "--dry-run").stdout
     assert job_stats(output) == planned_jobs(parse(study_config), tmp_path)
 

@@ -1,6 +1,5 @@
 """A whole study, run once; what it must leave behind, and what it must not do again."""
 
-import itertools
 import json
 import re
 import shutil
@@ -41,7 +40,7 @@ OF_A_TASK = {name: texts for name, texts in captions.FIGURES.items() if name != 
 def finished(pico_glue, pico_models, pico_others, tmp_path_factory):
     """Results folder and config of one finished study: a task with classes, one with a score, one for a transfer."""
     folder = tmp_path_factory.mktemp("finished")
-    few = ["finetune", "merge", "lora", "distil", "weak-to-strong", "fewshot", "ensemble", "warm-start.merged.3"]
+    few = ["finetune", "merge", "lora", "distil", "weak-to-strong", "budget", "ensemble", "warm-start.merged.3"]
     include = ["rte/*", *(f"stsb/{name}.*" for name in few), "sst2/finetune.large/*", "sst2/finetune.small/*"]
     # The second seed is for ensembles alone.
     values = study_values(pico_glue, pico_models, seeds=[0, 1], include=include, exclude=["*/seed-1"])
@@ -57,7 +56,7 @@ def finished(pico_glue, pico_models, pico_others, tmp_path_factory):
         "calm": {"probe": "cls"},
     }
     values["systems"] |= {name: {} for name in ("lora", "distil", "weak-to-strong", "ensemble")}
-    values["systems"] |= {"fewshot": {"starts": ["new", "closed-form"]}, "oracle": {"of": ["theseus"]}}
+    values["systems"] |= {"budget": {"fractions": ["1/2"]}, "oracle": {"of": ["theseus"]}}
     values["systems"]["control"]["wrong-task"] = {"of": ["theseus"]}
     values |= {"cost": {"texts": 16, "rounds": 2}, "keep": ["*"]}
     values["models"]["small"]["finetune"]["rte"]["grid"] = {"learning_rate": [1e-4, 3e-3], "seeds": 2}
@@ -219,8 +218,7 @@ def test_the_planned_flops_are_those_that_the_runs_record(finished, tmp_path, mo
     # A head's share of the embedding, which is computed once for all of them.
     shares = {name for name in recorded if name.startswith("embed.") and name.count("/") == 2}
     assert len(recorded) > 30 and shares
-    # What few shots may spend is known when the merges are made.
-    known = {name for name in recorded if not name.startswith("fewshot.")} - shares
+    known = recorded.keys() - shares
     assert "pretrain.undistilled" in known
     for name in known:
         about = name.endswith("/train") or name.startswith("pretrain.")
@@ -361,12 +359,12 @@ def test_a_new_strength_grid_runs_that_method_alone(finished, tmp_path):
     done = snakemake(folder, other)
     assert done.returncode == 0, done.stdout[-3000:]
     steps = made_since(before, changed, folder)
-    # What theseus reads does not stay. Few shots may spend what the best merge spends; no transfer is of theseus.
-    own = {step for step in steps if step.rule in ("sweep", "merge_models", "fewshot_model", "evaluate")}
+    # What theseus reads does not stay; no transfer is of theseus.
+    own = {step for step in steps if step.rule in ("sweep", "merge_models", "evaluate")}
     tables = {"gather", "compare", "tabulate_costs", "plot", "report", "keep_models", "transfer"}
     assert {step.rule for step in steps - own} <= {*tables, "embed_task", "calibrate"}
-    assert {step.rule for step in own} == {"sweep", "merge_models", "fewshot_model", "evaluate"}
-    assert all("theseus" in str(step) or "fewshot" in str(step) for step in own)
+    assert {step.rule for step in own} == {"sweep", "merge_models", "evaluate"}
+    assert all("theseus" in str(step) for step in own)
 
 
 @pytest.fixture
@@ -420,20 +418,18 @@ def test_the_command_line_shows_the_study(finished, command, shown):
     assert done.returncode == 0 and shown in done.stdout, done.stderr
 
 
-def test_few_shots_spend_no_more_than_the_merge_that_is_best_on_select(finished):
-    results, _, _ = finished
-    table = pd.read_csv(results / "tables" / "comparison.csv")
-    for task, system in itertools.product(("rte", "stsb"), ("fewshot.large", "fewshot.closed-form.large")):
-        names = table.loc[(table["task"] == task) & table["kind"].isin(["weights", "composite"]), "system"]
-        merges = [record(results, task, name, 0 if "pretrained" not in name else "all") for name in names]
-        best = max(merges, key=lambda run: run["select"]["value"])
-        run = record(results, task, system, 0)
-        settings, spent = run["hyperparameters"], run["cost"]["train_flops"]
-        assert settings["budget"] == sum(best["cost"]["train_flops_parts"].values())
-        # One row more would pass it, or one pass more over all of them; padding aside.
-        whole = settings["rows"] == len(pd.read_parquet(results / "data" / task / "train.parquet"))
-        more = 1 / settings["epochs"] if whole else 4 / settings["rows"]
-        assert 0.99 * spent <= settings["budget"] <= 1.01 * spent * (1 + more)
+def test_budget_points_pay_for_their_trials_and_their_head_and_for_nothing_of_a_merge(finished):
+    results, _, values = finished
+    grid = Grid(parse(values))
+    head = record(results, "rte", f"control.head-only.labelled.{PAIR}", "all")["cost"]["train_flops_parts"]
+    for system, start in (("budget.new.1-2.large", {}), ("budget.closed-form.1-2.large", head)):
+        run, trials = record(results, "rte", system, 0), grid.rate_trials(grid.systems[system])
+        made = [f"{name}/rte/seed-{seed}" for name, seed in [*trials, (system, 0)]]
+        own = {f"{one}/{part}" for one in made for part in ("train", "select")}
+        parts = run["cost"]["train_flops_parts"]
+        assert parts.keys() == own | start.keys() and run["cost"]["train_flops"] == sum(parts.values())
+        (choice,) = run["choices"]
+        assert choice["name"] == "learning_rate" and len(choice["searched"]) == len(trials) == 3
 
 
 def test_warm_starts_go_on_from_their_arms_and_stand_in_a_table_of_their_own(finished):

@@ -17,9 +17,14 @@ _ROW = 0.72  # inches
 
 
 def data(source: Source) -> pd.DataFrame:
-    """One row per log line of finished runs: steps have a `step`, ends of epochs a score on `select`."""
+    """One row per log line of finished runs: steps have a `step`, ends of epochs a score on `select`.
+
+    Without budget points, which have a score at their end only.
+    """
     found = []
     for task, system, seed, folder in finished_runs(source.runs, source.paths):
+        if source.grid.systems[system].program == "budget":
+            continue
         lines = _read(folder / LOG) if (folder / LOG).is_file() else []
         metric = next((line["metric"] for line in lines if "metric" in line), None)
         for line in lines:

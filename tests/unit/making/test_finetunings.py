@@ -110,7 +110,7 @@ def whole(study):
 def test_a_budget_is_a_fraction_of_the_steps_with_a_schedule_of_its_own(study, whole):
     for name in (NEW, CLOSED):
         settings = study.built(name)["hyperparameters"]
-        assert settings["steps"] == round(whole / 2) < whole
+        assert settings["steps"] == round(settings["fraction"] * whole) == round(whole / 2) < whole
         # It rises and falls as in full, within these steps, and is scored once, at their end.
         assert settings["warmup_steps"] == math.ceil(0.1 * settings["steps"])
         assert settings["schedule"].endswith("linear decay to 0")

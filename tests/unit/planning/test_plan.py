@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from graft.config.models import PretrainingOptions
-from graft.config.study import load, parse
+from graft.config.study import TRIAL_SEEDS, load, parse
 from graft.flops.counts import masked_lm_flops
 from graft.planning import estimates
 from graft.planning.plan import KINDS, plan
@@ -17,8 +17,10 @@ from graft.registry.shapes import Shape
 from graft.study.grid import Grid
 from graft.study.paths import Paths
 from graft.study.steps import graph
+from graft.study.steps.budget_model import BudgetModel
 from graft.study.steps.calibrate import Calibrate
 from graft.study.steps.download_task import DownloadTask
+from graft.study.steps.finetune_model import FinetuneModel
 from graft.study.steps.merge_models import MergeModels
 from graft.study.steps.models import DownloadModel, InitialiseModel, PretrainModel, batches_of_all_steps
 from graft.training.unlabelled import length_batches
@@ -74,12 +76,28 @@ def test_the_default_study_is_known_whole(paths):
     assert found.unknown == [] and all(total.unknown == 0 for total in found.kinds)
     assert [total.kind for total in found.kinds] == [kind for kind in KINDS if kind != "distillation"]
     by_kind = {total.kind: total for total in found.kinds}
-    # Fine-tuned, by adapters, by the small model's answers, on few rows from either head; the small one twice, and two
-    # of its shape; five members of soups per task; and on all tasks together.
-    assert (by_kind["fine-tuning large"].steps, by_kind["fine-tuning small"].steps) == (5 * 36 + 3 * 5 + 12, 4 * 36)
+    # Fine-tuned, by adapters, by the small model's answers; the small one twice, and two of its shape; five members of
+    # soups per task; on all tasks together; and with six fractions of the steps from either head, at three rates first.
+    budget = 12 * (36 + 3 * 3)
+    assert by_kind["fine-tuning large"].steps == 3 * 36 + 3 * 5 + 12 + budget
+    assert by_kind["fine-tuning small"].steps == 4 * 36
     assert by_kind["pre-training"].steps == 1
     # Seeds of tasks, members and encoders of several tasks go out together; few jobs go alone.
     assert 36 < found.submissions < 80 < sum(found.jobs.values())
+
+
+def test_a_budget_point_is_its_fraction_of_the_fine_tuning_and_one_pass_over_select(paths):
+    grid = Grid(load(ROOT / "config.yaml"))
+    sizes = sizes_of(grid, paths)
+    for task in grid.study.tasks:
+        train, select = (work.flops for work in FinetuneModel(task, "finetune.bert-base", 0).work(sizes))
+        name = "budget.new.1-8.bert-base"
+        point, trial = BudgetModel(task, name, 0), BudgetModel(task, f"trial.{name}.rate-4", TRIAL_SEEDS)
+        own, scored = (work.flops for work in point.work(sizes))
+        assert own == pytest.approx(train / 8, rel=0.01)
+        assert scored * grid.study.models["bert-base"].finetune[task].epochs == select
+        assert [work.flops for work in trial.work(sizes)] == [own, scored]
+        assert point.bytes(sizes) > 0 == trial.bytes(sizes)
 
 
 def test_the_default_study_fits_on_a_disk(paths):
