@@ -14,6 +14,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from graft.compute import ending
+from graft.compute.stopping import Stopped
 from graft.io import files, locks
 from graft.study import keeping
 from graft.study.grid import Grid
@@ -151,6 +152,8 @@ def _attempt(step: Step, grid: Grid, paths: Paths, make: Make) -> str:
     """Do a step; returns what went wrong, or nothing."""
     try:
         do(step, grid, paths, make)
+    except Stopped:
+        raise  # the whole job was asked to stop
     except Exception as error:
         message = ending.sentence(error)
         if message is None:

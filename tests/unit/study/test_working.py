@@ -4,6 +4,7 @@ import shutil
 import pytest
 import torch
 
+from graft.compute.stopping import Stopped
 from graft.study import working
 from graft.study.steps import graph
 from graft.study.steps.finetune_model import FinetuneModel
@@ -70,6 +71,16 @@ def test_a_step_that_fails_fails_alone_and_is_tried_again(grid_of, paths, before
     scribe.made.clear()
     working.work(job, grid, paths, scribe)
     assert scribe.made == [failing, failing.replace("merge_models", "evaluate")]
+
+
+def test_a_job_that_is_asked_to_stop_tries_no_other_step(grid_of, paths, before, scribe, job, capfd):
+    grid = grid_of()
+    before(grid)
+    stopping = f"merge_models rte {LABELLED} 0"
+    scribe.faults[stopping] = Stopped("stopped on request (SIGTERM) at step 3 of 9")
+    with capfd.disabled(), pytest.raises(Stopped, match="SIGTERM"):
+        working.work(job, grid, paths, scribe)
+    assert scribe.made[-1] == stopping and not job.marker(paths).exists()
 
 
 def test_a_fault_of_our_own_keeps_its_traceback_in_the_steps_log(grid_of, paths, before, scribe, job, capfd):
