@@ -135,7 +135,7 @@ class BudgetPoint(Section):
     @property
     def part(self) -> str:
         """Its fraction as in its name: 1-64."""
-        return "-".join(map(str, fractions.Fraction(self.fraction).limit_denominator(10_000).as_integer_ratio()))
+        return "-".join(map(str, fractions.Fraction(self.fraction).limit_denominator(1_000_000).as_integer_ratio()))
 
     def steps(self, whole: int) -> int:
         """Return its number of steps, of `whole` in full: at least 2, as the first one has a learning rate of 0."""

@@ -57,7 +57,7 @@ class Tuning(Making):
             return own
         inputs = [other.fingerprint(grid) for other in self.others(grid)]
         # What it starts from is among `others`; each number of optimizer steps is a separate system.
-        settings = spec.settings.model_dump(exclude={"merge", "head", "steps", "starts"})
+        settings = spec.settings.model_dump(exclude={"merge", "head", "steps"})
         recipe = _LORA_RECIPE if isinstance(spec.settings, LoraSystem) else self.recipe
         return hash_of(type(spec.settings).__name__, settings, spec.steps or None, own, *inputs, recipe=recipe)
 

@@ -19,8 +19,8 @@ def test_fractions_are_written_as_they_are_said_or_as_numbers(study_config):
         return studies.parse(changed(study_config, "systems/budget", {"fractions": fractions})).systems.budget
 
     assert budget(["1/64", "1/3", 0.25, "0.5"]).fractions == (1 / 64, 1 / 3, 0.25, 0.5)
-    parts = [BudgetPoint(fraction=one, rates=(1,), seeds=1).part for one in (1 / 64, "1/3", 0.3, 2 / 6)]
-    assert parts == ["1-64", "1-3", "3-10", "1-3"]
+    parts = [BudgetPoint(fraction=one, rates=(1,), seeds=1).part for one in (1 / 64, "1/3", 0.3, 2 / 6, 1e-5)]
+    assert parts == ["1-64", "1-3", "3-10", "1-3", "1-100000"]
 
 
 def test_a_fraction_of_the_steps_is_rounded_and_trains_at_least_once():

@@ -211,6 +211,7 @@ def test_each_budget_point_chooses_its_rate_by_trials_of_its_own_and_all_of_a_mo
     step, head = making(grid, "rte", name, 7), making(grid, "rte", "control.head-only.labelled.small-into-large", "all")
     tried = [making(grid, "rte", *trial) for trial in trials]
     assert set(step.inputs(grid)) >= {head, *tried} and all(head in trial.inputs(grid) for trial in tried)
+    assert all(one.depends_on(grid).startswith("systems.budget, models.large.finetune.rte") for one in (step, *tried))
     assert step.loads(grid) == [head] and not making(grid, "rte", points[0], 7).loads(grid)
     assert {str(making(grid, "rte", point, 7).job(grid)) for point in points} == {"budget_model rte large 7"}
     assert {str(trial.job(grid)) for trial in tried} == {
