@@ -90,7 +90,9 @@ def config_of(rows: int, include: list[str]) -> dict[str, Any]:
             model["finetune"] = {TASK: {**model["finetune"][TASK], "epochs": 2}}
     values["models"]["undistilled"]["source"]["options"] |= {"steps": 4, "batch_size": 8}
     # One task has no encoder of several, one seed no ensemble of two.
-    del values["systems"]["multitask"], values["systems"]["ensemble"]
+    for several in ("multitask", "joint", "ensemble"):
+        del values["systems"][several]
+    del values["systems"]["control"]["wrong-task"]
     values["statistics"]["margins"] = {TASK: values["statistics"]["margins"][TASK]}
     values["launch"] |= {"device": "cpu", "precision": "fp32"}
     values["cost"] = {"texts": 16, "rounds": 1}
