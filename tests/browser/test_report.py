@@ -108,7 +108,7 @@ def test_typing_filters_rows(page, text):
 
 def test_every_figure_is_drawn(page):
     figures = page.find_elements(By.CSS_SELECTOR, "figure svg")
-    assert len(figures) == 4
+    assert len(figures) == 5
     for figure in figures:
         box = page.execute_script("const b = arguments[0].getBBox(); return [b.width, b.height]", figure)
         assert min(box) > 100
@@ -171,6 +171,6 @@ def test_without_scripts_the_tables_are_there(browser, report):
     browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": True})
     try:
         browser.get(report.as_uri())
-        assert len(browser.find_elements(By.CSS_SELECTOR, ROWS)) == 10
+        assert len(browser.find_elements(By.CSS_SELECTOR, ROWS)) == 11
     finally:
         browser.execute_cdp_cmd("Emulation.setScriptExecutionDisabled", {"value": False})

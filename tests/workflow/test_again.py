@@ -103,7 +103,7 @@ def test_another_metric_is_computed_of_the_predictions_without_any_model(finishe
     assert rules(steps) == {*LAST, "evaluate"}
     assert contents(folder, "predictions.parquet") == predicted and contents(folder, "build.json") == builds
     found = {path: set(json.loads(text)["metrics"]) for path, text in contents(folder, "run.json").items()}
-    assert len(found) == 10 and all(metrics == {"accuracy", "f1"} for metrics in found.values())
+    assert len(found) == 11 and all(metrics == {"accuracy", "f1"} for metrics in found.values())
     assert kept(folder) == set()
 
 

@@ -32,7 +32,7 @@ def failed(pico_glue, pico_models, tmp_path_factory):
 
 def test_the_tables_are_made_of_the_runs_that_exist(failed):
     table = pd.read_csv(failed / "results/pico/tables/comparison.csv").set_index(["task", "system"])
-    assert len(table) == 6
+    assert len(table) == 7
     assert (table.loc["sst2"][["n_seeds", "n_failed", "n_missing"]] == (1, 0, 0)).all(axis=None)
     columns = ["n_seeds", "n_failed", "n_missing"]
     assert table.loc[("rte", "finetune.small"), columns].tolist() == [0, 1, 0]
