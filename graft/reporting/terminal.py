@@ -21,7 +21,7 @@ from graft.planning.plan import Plan
 from graft.planning.sizes import SPLITS
 from graft.registry.methods import GREEDY
 from graft.registry.rates import Rates
-from graft.reporting import formats
+from graft.reporting import answer, formats
 from graft.reporting.explaining import Block
 from graft.reporting.fitting import Column, Fitted, Prose
 from graft.reporting.states import STATES, RunState, StepState, states, step_states
@@ -84,6 +84,36 @@ def comparison_tables(comparison: pd.DataFrame) -> list[Part]:
         "one answer for all; ×: FLOPs as a multiple of the reference's"
     )
     return [*parts, Prose(legend, "dim")]
+
+
+def answer_table(table: pd.DataFrame, scenario: str | None = None) -> list[Part]:
+    """The answer of a study, or of one scenario in it: a table, then a sentence for each of its rows."""
+    part = answer.section(table, scenario)
+    texts = [[cell.text for cell in row] for row in part.rows]
+    shown = Fitted(
+        [Column(name, right=at) for name, at in zip(part.columns[:-1], part.numeric, strict=False)],
+        [row[:-1] for row in texts],
+    )
+    return [shown, *(Prose(f"{task}, {given}: {said}") for task, given, *_, said in texts), Text()]
+
+
+def matched_table(table: pd.DataFrame, scenario: str) -> list[Part]:
+    """Every merge and control of one scenario against its matched rival."""
+    common = common_pair([name for column in ("system", "rival") for name in table[column] if name])
+    rows = [
+        (
+            row["task"],
+            row["system"].removesuffix(common),
+            (row["rival"] or formats.NOTHING).removesuffix(common),
+            formats.with_interval(row["difference"], row["new_low"], row["new_high"], formats.difference),
+            row["verdict"] or formats.NOTHING,
+            formats.ratio(row["reach_ratio"]),
+        )
+        for row in formats.records(table)
+        if (row["scenario"], row["inference_limit"]) == (scenario, "own")
+    ]
+    headings = ("task", "system", "rival", "difference", "verdict", "reached at ×")
+    return [Fitted([*map(Column, headings)], rows)]
 
 
 def ending(sentence: str, places: Iterable[tuple[str, str]]) -> list[Part]:

@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from graft.reporting import captions, csv_files, documents, formats, transfer
+from graft.reporting import answer, captions, csv_files, documents, formats, transfer
 from graft.reporting.documents import Section
 from graft.reporting.page import answers, circumstances
 from graft.reporting.page.cards import Card, cards
@@ -31,6 +31,7 @@ class Contents:
 
     study: str
     question: str
+    answer: Section
     answers: tuple[str, ...]
     not_beaten: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -55,6 +56,7 @@ def contents(grid: Grid, paths: Paths) -> Contents:
     return Contents(
         study=grid.study.name,
         question=answers.question(grid),
+        answer=answer.section(csv_files.read_csv(paths.tables / csv_files.ANSWER)),
         answers=tuple(answers.answers(comparison, significance, grid)),
         not_beaten=tuple(answers.not_beaten(comparison, significance)),
         warnings=tuple(answers.warnings(comparison, runs, found, grid)),
