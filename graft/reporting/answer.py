@@ -11,7 +11,7 @@ from graft.registry.scenarios import SCENARIOS
 from graft.reporting import documents, formats
 from graft.reporting.matched import OWN, best_of, priced
 from graft.reporting.search import Parts
-from graft.statistics.crossed import SEEDS_FOR_TEST, Crossed
+from graft.statistics.crossed import Crossed
 from graft.statistics.verdicts import DESCRIPTIVE
 from graft.study.grid import Grid
 
@@ -68,7 +68,7 @@ def section(table: pd.DataFrame, scenario: str | None = None) -> documents.Secti
     """The answer as a table for readers; of one scenario, if it is named."""
     columns = {
         "task": ("task", str),
-        "you have": ("given", str),
+        "scenario": ("scenario", str),
         "use": ("use", str),
         "score": ("mean", formats.score, "ci_low", "ci_high"),
         "training FLOPs": ("train_flops", formats.flops),
@@ -83,13 +83,14 @@ def section(table: pd.DataFrame, scenario: str | None = None) -> documents.Secti
         name and f"{name.removesuffix(common)}{f' ({UNMERGED})' if what == UNMERGED else ''}"
         for name, what in zip(shown["use"], shown["what"], strict=True)
     ]
-    given = [f"{SCENARIOS[name].given} ({name})" for name in shown["scenario"]]
+    given = [f"{name}: you have {SCENARIOS[name].given}" for name in shown["scenario"].unique()]
     note = (
+        f"{'; '.join(given)}. "
         "Use: the merge or classical system that is best on select, with its mean on report. Best merge − rival: the "
         "difference of typical runs of the merge that is best on select to the classical system that is best on select "
-        "among those that cost no more to train; all of them are in matched.csv."
+        "among those that cost no more to train. All merges, limits on inference and controls are in matched.csv."
     )
-    return documents.section("Answer", shown.assign(use=names, given=given), columns, note)
+    return documents.section("Answer", shown.assign(use=names), columns, note)
 
 
 def _what(task: str, name: str, kind: str, unmerged: Collection[tuple[str, str]]) -> str:
@@ -112,27 +113,30 @@ def _sentence(
     begins = _BEGINS.get(test["verdict"])
     if begins is None:
         seeds = f"{test['n_seeds']} {'seed' if test['n_seeds'] == 1 else 'seeds'}"
-        why = "not in the primary family" if test["verdict"] == DESCRIPTIVE else seeds
-        begins = f"No verdict: {why}" if test["n_seeds"] < SEEDS_FOR_TEST or test["verdict"] else "No verdict"
+        begins = f"No verdict: {'not in the primary family' if test['verdict'] == DESCRIPTIVE else seeds}"
     elif nothing and begins == "Yes":
         begins = "No, what is better is no merge"
     difference = formats.with_interval(test["difference"], test["new_low"], test["new_high"], formats.points)
     rival = f"{test['rival'].removesuffix(common)}, which costs no more to train, {means[test['rival']]}"
     verdict = f", {test['verdict']}" if test["p_holm"] is not None else ""
-    return f"{begins}: {reached} and {rival}; typical runs differ by {difference} points{verdict}."
+    return f"{begins}; {reached} and {rival}; typical runs differ by {difference} points{verdict}."
 
 
 def _reached(test: formats.Row | None) -> str:
-    """What it takes the large model alone to reach the merge."""
-    if test is None:
+    """What it takes the large model alone to reach the merge, if there are intervals."""
+    if test is None or test["new_low"] is None:
         return ""
     if not test["train_flops"]:
-        return "The merge costs nothing to train."
-    if test["reach_flops"] is None:
-        return "No other training of the large model alone reaches its mean."
+        return "The merge costs nothing to train, so that no cost is a multiple of it."
     low, high = test["reach_low"], test["reach_high"]
-    ends = f" [{formats.ratio(low)}, {'∞' if high is None else formats.ratio(high)}]" if low is not None else ""
-    return f"The large model alone reaches its mean with {formats.ratio(test['reach_ratio'])}{ends} times its training."
+    ends = f"[{formats.ratio(low)}, {'∞' if high is None else formats.ratio(high)}]" if low is not None else ""
+    if test["reach_flops"] is None:
+        return (
+            f"The large model alone does not reach its mean{f' (multiples of its training: {ends})' if ends else ''}."
+        )
+    return (
+        f"The large model alone reaches its mean with {formats.ratio(test['reach_ratio'])} {ends} times its training."
+    )
 
 
 def _ahead(tests: list[formats.Row], common: str) -> str:

@@ -88,13 +88,15 @@ def comparison_tables(comparison: pd.DataFrame) -> list[Part]:
 
 def answer_table(table: pd.DataFrame, scenario: str | None = None) -> list[Part]:
     """The answer of a study, or of one scenario in it: a table, then a sentence for each of its rows."""
+    if table.empty:
+        return []
     part = answer.section(table, scenario)
     texts = [[cell.text for cell in row] for row in part.rows]
     shown = Fitted(
         [Column(name, right=at) for name, at in zip(part.columns[:-1], part.numeric, strict=False)],
         [row[:-1] for row in texts],
     )
-    return [shown, *(Prose(f"{task}, {given}: {said}") for task, given, *_, said in texts), Text()]
+    return [shown, *(Prose(f"{task}, {name}: {said}") for task, name, *_, said in texts), Text()]
 
 
 def matched_table(table: pd.DataFrame, scenario: str) -> list[Part]:
