@@ -93,6 +93,32 @@ def section(table: pd.DataFrame, scenario: str | None = None) -> documents.Secti
     return documents.section("Answer", shown.assign(use=names), columns, note)
 
 
+def against(table: pd.DataFrame) -> documents.Section:
+    """Every merge and control against its matched rival, as a table for readers: matched.csv or some of its rows."""
+    columns = {
+        "scenario": ("scenario", str),
+        "task": ("task", str),
+        "system": ("system", str),
+        "to run": ("inference_limit", str),
+        "rival": ("rival", str),
+        "training FLOPs": ("train_flops", formats.flops),
+        "the rival's": ("rival_train_flops", formats.flops),
+        "difference": ("difference", formats.difference, "new_low", "new_high"),
+        "Holm p": ("p_holm", "{:.2g}".format),
+        "verdict": ("verdict", str),
+        "large model alone": ("reach_ratio", formats.ratio, "reach_low", "reach_high"),
+    }
+    note = (
+        "The rival is the classical system that is best on select among those that cost no more to train, in the "
+        "scenario's accounting, and no more to run than the system (to run: own), than the fine-tuned small or large "
+        "model, or at any cost (of the merge that is best on select within the same limit). Differences are those of "
+        "typical runs. Holm's correction is over all merges and tasks of a scenario. Large model alone: the training "
+        "FLOPs at which its classical systems reach the mean of the merge, as a multiple of the merge's; empty if they "
+        "never do."
+    )
+    return documents.section("Every merge against its matched rival", table, columns, note)
+
+
 def _what(task: str, name: str, kind: str, unmerged: Collection[tuple[str, str]]) -> str:
     return (UNMERGED if (task, name) in unmerged else "merge") if kind in KINDS else kind
 

@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -22,6 +23,7 @@ from graft.planning.sizes import SPLITS
 from graft.registry.methods import GREEDY
 from graft.registry.rates import Rates
 from graft.reporting import answer, formats
+from graft.reporting.documents import Section
 from graft.reporting.explaining import Block
 from graft.reporting.fitting import Column, Fitted, Prose
 from graft.reporting.states import STATES, RunState, StepState, states, step_states
@@ -92,30 +94,19 @@ def answer_table(table: pd.DataFrame, scenario: str | None = None) -> list[Part]
         return []
     part = answer.section(table, scenario)
     texts = [[cell.text for cell in row] for row in part.rows]
-    shown = Fitted(
-        [Column(name, right=at) for name, at in zip(part.columns[:-1], part.numeric, strict=False)],
-        [row[:-1] for row in texts],
-    )
-    return [shown, *(Prose(f"{task}, {name}: {said}") for task, name, *_, said in texts), Text()]
+    sentences = [Prose(f"{task}, {name}: {said}") for task, name, *_, said in texts]
+    return [_section(replace(part, columns=part.columns[:-1])), *sentences, Text()]
 
 
 def matched_table(table: pd.DataFrame, scenario: str) -> list[Part]:
     """Every merge and control of one scenario against its matched rival."""
-    common = common_pair([name for column in ("system", "rival") for name in table[column] if name])
-    rows = [
-        (
-            row["task"],
-            row["system"].removesuffix(common),
-            (row["rival"] or formats.NOTHING).removesuffix(common),
-            formats.with_interval(row["difference"], row["new_low"], row["new_high"], formats.difference),
-            row["verdict"] or formats.NOTHING,
-            formats.ratio(row["reach_ratio"]),
-        )
-        for row in formats.records(table)
-        if (row["scenario"], row["inference_limit"]) == (scenario, "own")
-    ]
-    headings = ("task", "system", "rival", "difference", "verdict", "reached at ×")
-    return [Fitted([*map(Column, headings)], rows)]
+    part = answer.against(table[table["scenario"] == scenario])
+    return [_section(part), *(Prose(note, "dim") for note in part.notes)]
+
+
+def _section(part: Section) -> Fitted:
+    columns = [Column(name, right=numeric) for name, numeric in zip(part.columns, part.numeric, strict=False)]
+    return Fitted(columns, [[cell.text for cell in row[: len(columns)]] for row in part.rows])
 
 
 def ending(sentence: str, places: Iterable[tuple[str, str]]) -> list[Part]:

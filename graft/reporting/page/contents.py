@@ -62,7 +62,7 @@ def contents(grid: Grid, paths: Paths) -> Contents:
         warnings=tuple(answers.warnings(comparison, runs, found, grid)),
         tasks=own,
         figures=_figures(paths, captions.ALL_TASKS),
-        more=(*by_heading.values(), *_costs(paths), _tests(significance), *_transfers(grid, paths)),
+        more=(*by_heading.values(), *_costs(paths), _matched(paths), _tests(significance), *_transfers(grid, paths)),
         absent=tuple(circumstances.absent(grid, paths)),
         cards=tuple(cards(comparison, grid)),
         circumstances=tuple(circumstances.circumstances(found)),
@@ -73,6 +73,10 @@ def contents(grid: Grid, paths: Paths) -> Contents:
 def _figures(paths: Paths, task: str) -> tuple[tuple[str, str, Path], ...]:
     found = ((*texts, paths.figures / f"{name}.{task}.svg") for name, texts in captions.FIGURES.items())
     return tuple(figure for figure in found if figure[2].is_file())
+
+
+def _matched(paths: Paths) -> Section:
+    return answer.against(csv_files.read_csv(paths.tables / csv_files.MATCHED))
 
 
 def _costs(paths: Paths) -> list[Section]:
