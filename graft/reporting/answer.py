@@ -116,7 +116,9 @@ def against(table: pd.DataFrame) -> documents.Section:
         "FLOPs at which its classical systems reach the mean of the merge, as a multiple of the merge's; empty if they "
         "never do."
     )
-    return documents.section("Every merge against its matched rival", table, columns, note)
+    common = common_pair(table["system"])
+    short = {name: [one and one.removesuffix(common) for one in table[name]] for name in ("system", "rival")}
+    return documents.section("Every merge against its matched rival", table.assign(**short), columns, note)
 
 
 def _what(task: str, name: str, kind: str, unmerged: Collection[tuple[str, str]]) -> str:

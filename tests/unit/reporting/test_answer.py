@@ -1,12 +1,14 @@
 """The answer, from run.json files: what to use, and whether merging pays."""
 
+import io
 import shutil
 
 import pytest
+from rich.console import Console
 
 from graft.io import files
 from graft.registry.scenarios import SCENARIOS
-from graft.reporting import answer, csv_files, formats, tables
+from graft.reporting import answer, csv_files, formats, tables, terminal
 from graft.study.grid import Grid
 
 BIG, TINY, INTERPOLATE = "finetune.big", "finetune.tiny", "merge.interpolate.tiny-into-big"
@@ -90,7 +92,15 @@ def test_without_a_merge_or_a_rival_there_is_no_answer(answered, paths):
 def test_readers_see_the_scenario_they_ask_for_without_the_pairs_name(answered, paths):
     answered({BIG: 0.7, TINY: 0.5, INTERPOLATE: 0.9}, zero=True)
     table = csv_files.read_csv(paths.tables / csv_files.ANSWER)
+    matched = csv_files.read_csv(paths.tables / csv_files.MATCHED)
     both, one = answer.section(table), answer.section(table, "small-given")
     assert [row[1].text for row in both.rows] == [*SCENARIOS] and len(one.rows) == 1
     assert one.columns[-1] == "does merging pay?" and one.rows[0][2].text == f"merge.interpolate ({answer.UNMERGED})"
+    shown = io.StringIO()
+    for part in [*terminal.answer_table(table, "small-given"), *terminal.matched_table(matched, "small-given")]:
+        Console(width=200, file=shown).print(part)
+    lines = [" ".join(line.split()) for line in shown.getvalue().splitlines()]
+    assert lines[0].startswith("task scenario use score") and "from-scratch" not in shown.getvalue()
+    assert any(line.startswith("rte, small-given: No, what is better is no merge;") for line in lines)
+    assert any(line.startswith("small-given rte merge.interpolate own finetune.tiny") for line in lines)
     assert "from-scratch: you have" in both.notes[0] and "from-scratch: you have" not in one.notes[0]
