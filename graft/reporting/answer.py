@@ -9,6 +9,7 @@ from graft.io.names import common_pair
 from graft.registry.methods import KINDS
 from graft.registry.scenarios import SCENARIOS
 from graft.reporting import documents, formats
+from graft.reporting.differences import pair_of
 from graft.reporting.matched import OWN, best_of, priced
 from graft.reporting.search import Parts
 from graft.statistics.crossed import Crossed
@@ -44,8 +45,8 @@ def answer(
         for name, scenario in SCENARIOS.items():
             own = [test for test in tests if (test["task"], test["scenario"]) == (task, name)]
             test = next((one for one in own if one["inference_limit"] == "any"), None)
-            small = next((pair.small for pair in grid.pairs if test and test["system"].endswith(pair.name)), None)
-            known = priced(runs, task, small or grid.pairs[0].small, scenario, grid, parts)
+            pair = pair_of(grid.systems[test["system"]], grid) if test else grid.pairs[0]
+            known = priced(runs, task, pair.small, scenario, grid, parts)
             best = best_of(one for one in known if one.system.kind != "control")
             mean = sample.of_mean(best.system.name) if best else None
             row: dict[str, Any] = {"task": task, "scenario": name, "metric": metric}
@@ -114,7 +115,7 @@ def against(table: pd.DataFrame) -> documents.Section:
         "model, or at any cost (of the merge that is best on select within the same limit). Differences are those of "
         "typical runs. Holm's correction is over all merges and tasks of a scenario. Large model alone: the training "
         "FLOPs at which its classical systems reach the mean of the merge, as a multiple of the merge's; empty if they "
-        "never do."
+        "never do, without an interval if that has no upper end."
     )
     common = common_pair(table["system"])
     short = {name: [one and one.removesuffix(common) for one in table[name]] for name in ("system", "rival")}
