@@ -152,7 +152,7 @@ def _sentence(
 
 
 def _reached(test: formats.Row | None) -> str:
-    """What it takes the large model alone to reach the merge, if there are intervals."""
+    """State what it takes the large model alone to reach the merge, if there are intervals."""
     if test is None or test["new_low"] is None:
         return ""
     if not test["train_flops"]:
@@ -169,7 +169,7 @@ def _reached(test: formats.Row | None) -> str:
 
 
 def _ahead(tests: list[formats.Row], common: str) -> str:
-    """Controls that an interval shows to be ahead of their own rivals."""
+    """Controls that an interval shows to be ahead of their rivals."""
     ahead = [
         one["system"].removesuffix(common)
         for one in tests

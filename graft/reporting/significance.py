@@ -45,7 +45,7 @@ def significance(rows: list[Compared], tasks: Mapping[str, Crossed]) -> pd.DataF
 
 
 def described(difference: Difference, margin: float | None, task: Crossed) -> dict[str, Any]:
-    """What is known of a difference on a task, by column."""
+    """Describe a difference on a task, by column."""
     found: dict[str, Any] = {"n_seeds": difference.n_seeds, "n_examples": len(task.labels)}
     found |= {"difference": difference.typical, "seed_sd": difference.sd, "margin": margin}
     found |= {"example_sd": difference.example_variance**0.5, "p_value": difference.p_value}
