@@ -115,7 +115,7 @@ def matched(runs: pd.DataFrame, grid: Grid, tasks: Mapping[str, Crossed], parts:
 
 
 def _asked(prices: Mapping[str, list[Priced]], grid: Grid) -> list[tuple[Priced, str, float]]:
-    """List what is held against rivals on a task: each merge or control, with a limit on inference by name and in FLOPs."""
+    """List each merge or control that is held against a rival on a task, with a limit on inference: name and FLOPs."""
     own: list[tuple[Priced, str, float]] = []
     limited: dict[str, list[tuple[Priced, str, float]]] = {name: [] for name in INFERENCE}
     for pair in grid.pairs:
