@@ -54,11 +54,11 @@ def priced(runs: pd.DataFrame, task: str, small: str, scenario: Scenario, grid: 
     own = {
         seed: {*found} for (where, name, seed), found in parts.items() if (where, name) == (task, f"finetune.{small}")
     }
-    own[ALL_SEEDS] = {part for found in own.values() for part in found}
+    own[ALL_SEEDS] = {part for made in own.values() for part in made}
     costs: dict[str, list[int]] = {}
-    for (where, name, seed), found in parts.items():
+    for (where, name, seed), made in parts.items():
         if where == task:
-            costs.setdefault(name, []).append(scenario.cost(found, own.get(seed, ())))
+            costs.setdefault(name, []).append(scenario.cost(made, own.get(seed, ())))
     found = []
     for name, group in runs[runs["task"] == task].groupby("system", sort=False):
         system, inference = grid.systems[name], finished_mean(group, "inference_flops")
