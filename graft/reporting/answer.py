@@ -22,7 +22,7 @@ COLUMNS = (
 )
 # What a merge is that chose strength 0 with every seed.
 UNMERGED = "the large model under a head"
-_BEGINS = {"better": "Yes", "worse": "No", "equivalent": "No", "inconclusive": "Undecided"}
+_BEGINS = {"better": "Yes:", "worse": "No:", "equivalent": "No:", "inconclusive": "Undecided:"}
 
 
 def answer(
@@ -142,13 +142,13 @@ def _sentence(
     begins = _BEGINS.get(test["verdict"])
     if begins is None:
         seeds = f"{test['n_seeds']} {'seed' if test['n_seeds'] == 1 else 'seeds'}"
-        begins = f"No verdict: {'not in the primary family' if test['verdict'] == DESCRIPTIVE else seeds}"
-    elif nothing and begins == "Yes":
-        begins = "No, what is better is no merge"
+        begins = f"No verdict: {'not in the primary family' if test['verdict'] == DESCRIPTIVE else seeds};"
+    elif nothing and begins == "Yes:":
+        begins = "No, what is better is no merge:"
     difference = formats.with_interval(test["difference"], test["new_low"], test["new_high"], formats.points)
     rival = f"{test['rival'].removesuffix(common)}, which costs no more to train, {means[test['rival']]}"
     verdict = f", {test['verdict']}" if test["p_holm"] is not None else ""
-    return f"{begins}; {reached} and {rival}; typical runs differ by {difference} points{verdict}."
+    return f"{begins} {reached} and {rival}; typical runs differ by {difference} points{verdict}."
 
 
 def _reached(test: formats.Row | None) -> str:

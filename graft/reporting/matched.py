@@ -65,7 +65,8 @@ def priced(runs: pd.DataFrame, task: str, small: str, scenario: Scenario, grid: 
         select = finished_mean(group, "select_value")
         admitted = scenario.admits(name, system.kind, system.label_use) or (system.kind == "control" and system.pair)
         if admitted and name in costs and inference is not None:
-            found.append(Priced(system, -math.inf if select is None else select, fmean(costs[name]), inference))
+            flops = fmean(costs[name])
+            found.append(Priced(system, -math.inf if select is None else select, _whole(flops), _whole(inference)))
     return found
 
 
@@ -138,7 +139,7 @@ def _costs(merge: Priced, rival: Priced | None) -> dict[str, Any]:
     if rival:
         found |= {"rival": rival.system.name, "rival_train_flops": rival.train_flops}
         found["rival_inference_flops"] = rival.inference_flops
-    return {name: int(v) if isinstance(v, float) and v.is_integer() else v for name, v in found.items()}
+    return found
 
 
 def _judged(rows: Sequence[tuple[dict[str, Any], Difference | None]], grid: Grid) -> list[dict[str, Any]]:
@@ -181,6 +182,10 @@ def _reach(merge: Priced, systems: Iterable[Priced], grid: Grid, task: Crossed) 
             ends = np.quantile(reaching(costs, drawn[:-1], drawn[-1]), [tail, 1 - tail], method="inverted_cdf")
             found |= dict(zip(("reach_low", "reach_high"), map(_finite, ends / merge.train_flops), strict=True))
     return found
+
+
+def _whole(value: float) -> float:
+    return int(value) if value.is_integer() else value
 
 
 def _finite(value: float) -> float | None:

@@ -47,21 +47,21 @@ def test_what_is_best_on_select_is_used_and_its_cost_is_the_scenarios(answered):
     assert [found[name]["rival"] for name in SCENARIOS] == [BIG, TINY]
     assert found["small-given"]["what"] == "merge" and found["small-given"]["mean"] == pytest.approx(0.91)
     for row in found.values():
-        assert row["in_words"].startswith("Yes; merge.interpolate has accuracy 0.910") and row["verdict"] == "better"
+        assert row["in_words"].startswith("Yes: merge.interpolate has accuracy 0.910") and row["verdict"] == "better"
 
 
 def test_a_system_that_is_no_merge_is_named_where_it_is_best(answered):
     found = answered({BIG: 0.7, TINY: 0.9, INTERPOLATE: 0.6})
     for row in found.values():
         assert (row["use"], row["what"], row["merge"], row["rival"]) == (TINY, "finetune", INTERPOLATE, TINY)
-        assert row["in_words"].startswith("No; ") and row["in_words"].count("worse") == 1
+        assert row["in_words"].startswith("No: ") and row["in_words"].count("worse") == 1
     assert found["small-given"]["train_flops"] == 0
 
 
 def test_a_merge_at_strength_0_is_the_large_model_under_a_head(answered):
     row = answered({BIG: 0.7, TINY: 0.5, INTERPOLATE: 0.9}, zero=True)["from-scratch"]
     assert row["what"] == answer.UNMERGED
-    assert row["in_words"].startswith("No, what is better is no merge; merge.interpolate (the large model under a head")
+    assert row["in_words"].startswith("No, what is better is no merge: merge.interpolate (the large model under a head")
 
 
 def test_few_seeds_are_said_to_be_too_few_and_nothing_is_claimed(answered):
@@ -77,7 +77,7 @@ def test_enough_seeds_say_what_the_large_model_alone_takes(answered):
 
 def test_equal_ones_and_those_outside_of_the_family_do_not_get_a_yes(answered):
     row = answered({BIG: 0.7, TINY: 0.7, INTERPOLATE: 0.7})["small-given"]
-    assert row["difference"] == 0 and row["in_words"].startswith(("No; ", "Undecided; "))
+    assert row["difference"] == 0 and row["in_words"].startswith(("No: ", "Undecided: "))
     outside = answered({BIG: 0.7, TINY: 0.5, INTERPOLATE: 0.9}, family=["merge.theseus.*"])
     assert outside["small-given"]["in_words"].startswith("No verdict: not in the primary family; ")
 
@@ -101,6 +101,6 @@ def test_readers_see_the_scenario_they_ask_for_without_the_pairs_name(answered, 
         Console(width=200, file=shown).print(part)
     lines = [" ".join(line.split()) for line in shown.getvalue().splitlines()]
     assert lines[0].startswith("task scenario use score") and "from-scratch" not in shown.getvalue()
-    assert any(line.startswith("rte, small-given: No, what is better is no merge;") for line in lines)
+    assert any(line.startswith("rte, small-given: No, what is better is no merge:") for line in lines)
     assert any(line.startswith("small-given rte merge.interpolate own finetune.tiny") for line in lines)
     assert "from-scratch: you have" in both.notes[0] and "from-scratch: you have" not in one.notes[0]
