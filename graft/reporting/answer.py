@@ -7,7 +7,7 @@ import pandas as pd
 
 from graft.io.names import common_pair
 from graft.registry.methods import KINDS
-from graft.registry.scenarios import SCENARIOS
+from graft.registry.scenarios import CLASSICAL, SCENARIOS
 from graft.reporting import documents, formats
 from graft.reporting.differences import pair_of
 from graft.reporting.matched import OWN, best_of, priced
@@ -169,10 +169,11 @@ def _reached(test: formats.Row | None) -> str:
 
 
 def _ahead(tests: list[formats.Row], common: str) -> str:
-    """Controls that an interval shows to be ahead of their rivals."""
+    """Name the controls that an interval shows to be ahead of their rivals, if these know more than labels."""
     ahead = [
         one["system"].removesuffix(common)
         for one in tests
         if one["kind"] == "control" and one["inference_limit"] == OWN and (one["new_low"] or 0) > 0
+        if one["rival"] != CLASSICAL[-1]
     ]
     return f"Controls ahead of their rivals: {', '.join(ahead)}." if ahead else ""

@@ -75,6 +75,20 @@ def test_enough_seeds_say_what_the_large_model_alone_takes(answered):
     assert "The large model alone reaches its mean with 4.8 [4.8, " in row["in_words"]
 
 
+def test_a_control_is_named_if_it_wins_against_more_than_labels(answered, write_run):
+    control = "control.head-only.labelled.tiny-into-big"
+    values = {BIG: 0.7, TINY: 0.5, INTERPOLATE: 0.6}
+    for flops, named in ((1, False), (120, True)):
+        write_run("majority", "all", 0.5, train_flops=0)
+        write_run(control, "all", 0.8, train_flops=flops, parts={control: flops})
+        found = answered(values)
+        assert (
+            found["from-scratch"]["in_words"].endswith("Controls ahead of their rivals: control.head-only.labelled.")
+            == named
+        )
+        assert found["small-given"]["in_words"].endswith("Controls ahead of their rivals: control.head-only.labelled.")
+
+
 def test_equal_ones_and_those_outside_of_the_family_do_not_get_a_yes(answered):
     row = answered({BIG: 0.7, TINY: 0.7, INTERPOLATE: 0.7})["small-given"]
     assert row["difference"] == 0 and row["in_words"].startswith(("No: ", "Undecided: "))
