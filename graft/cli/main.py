@@ -32,13 +32,26 @@ AnyStudy = Annotated[str | None, typer.Argument(help="Study; optional if results
 
 
 @app.command()
-def show(study: AnyStudy = None) -> None:
-    """Show the comparison: a table per task, the result in one sentence, and the paths of its files."""
+def show(
+    study: AnyStudy = None,
+    scenario: Annotated[
+        str | None, typer.Option(metavar="NAME", help="Every merge against its rival in this scenario instead.")
+    ] = None,
+) -> None:
+    """Show what to use in each scenario; then a table per task, the result in one sentence, and the files' paths."""
     paths = find(study)
+    from graft.io.names import check_known
+    from graft.registry.scenarios import SCENARIOS
     from graft.reporting import csv_files, summary, terminal
 
     comparison = csv_files.read_comparison(paths)
     tests = csv_files.read_csv(paths.tables / csv_files.SIGNIFICANCE)
+    if scenario:
+        check_known("--scenario", scenario, SCENARIOS)
+    terminal.show(terminal.answer_table(csv_files.read_csv(paths.tables / csv_files.ANSWER), scenario))
+    if scenario:
+        terminal.show(terminal.matched_table(csv_files.read_csv(paths.tables / csv_files.MATCHED), scenario))
+        return
     terminal.show(terminal.comparison_tables(comparison))
     terminal.show(terminal.ending(summary.in_words(comparison, tests), summary.places(paths)))
 

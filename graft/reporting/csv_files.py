@@ -12,6 +12,8 @@ from graft.study.paths import Paths
 RUNS = "runs.csv"
 COMPARISON = "comparison.csv"
 SIGNIFICANCE = "significance.csv"
+MATCHED = "matched.csv"
+ANSWER = "answer.csv"
 AGGREGATE = "aggregate.csv"
 COSTS = "cost.csv"
 WARM_START = "warm-start.csv"

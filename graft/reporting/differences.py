@@ -123,12 +123,13 @@ def _judged(rows: list[Compared], grid: Grid) -> list[Compared]:
     """
     statistics = grid.study.statistics
 
-    def in_family(row: Compared) -> bool:
-        own = any(matches(row.system.name, pattern, grid.ending) for pattern in statistics.primary_family)
-        return own and row.system.kind != ORACLE and row.system.name != row.others["reference"][0]
+    def is_tested(row: Compared) -> bool:
+        return (
+            in_family(row.system, grid) and row.system.kind != ORACLE and row.system.name != row.others["reference"][0]
+        )
 
     p_values = [row.to_reference.p_value if row.to_reference else None for row in rows]
-    family = {i: p for i, (row, p) in enumerate(zip(rows, p_values, strict=True)) if p is not None and in_family(row)}
+    family = {i: p for i, (row, p) in enumerate(zip(rows, p_values, strict=True)) if p is not None and is_tested(row)}
     corrected = dict(zip(family, holm([*family.values()]), strict=True))
     judged = []
     for index, row in enumerate(rows):
@@ -138,6 +139,11 @@ def _judged(rows: list[Compared], grid: Grid) -> list[Compared]:
         p_value = None if row.system.name == row.others["reference"][0] else p_values[index]
         judged.append(replace(row, p_value=p_value, p_holm=p_holm, verdict=judged_as))
     return judged
+
+
+def in_family(system: System, grid: Grid) -> bool:
+    """Whether a system is in the primary family, which alone gets verdicts."""
+    return any(matches(system.name, pattern, grid.ending) for pattern in grid.study.statistics.primary_family)
 
 
 def _shown_near(to_best: Difference | None, margin: float | None) -> bool:

@@ -66,6 +66,15 @@ def parts(runs: pd.DataFrame, paths: Paths) -> dict[tuple[str, str, int | str], 
     }
 
 
+def unmerged(runs: pd.DataFrame, paths: Paths) -> set[tuple[str, str]]:
+    """Task and name of every system all of whose finished runs chose strength 0: they merge nothing."""
+    chosen: dict[tuple[str, str], list[bool]] = {}
+    for task, system, _, folder in finished_runs(runs, paths):
+        choices = {one["name"]: one["chosen"] for one in files.read_json(folder / "run.json")["choices"]}
+        chosen.setdefault((task, system), []).append(choices.get("strength") == 0)
+    return {key for key, zeros in chosen.items() if all(zeros)}
+
+
 def finished_runs(runs: pd.DataFrame, paths: Paths) -> Iterator[tuple[str, str, int | str, Path]]:
     """Task, system, seed and folder of every finished run of a table from `gather`."""
     done = runs[runs["state"] == "done"]

@@ -29,26 +29,30 @@ def significance(rows: list[Compared], tasks: Mapping[str, Crossed]) -> pd.DataF
     """
     found: list[dict[str, Any]] = []
     for row in rows:
-        n_examples = len(tasks[row.task].labels) if row.task in tasks else None
         against = [(versus, *pair) for versus, pair in row.others.items()]
         against += [("merge", *pair) for pair in row.rivals.items()]
         for versus, other, difference in against:
             if difference is None or other == row.system.name:
                 continue
             own: dict[str, Any] = {"task": row.task, "system": row.system.name, "versus": versus, "other": other}
-            own |= {"n_seeds": difference.n_seeds, "n_examples": n_examples, "difference": difference.typical}
-            own |= {"seed_sd": difference.sd, "example_sd": difference.example_variance**0.5, "margin": row.margin}
-            for name in ("these", "new", "inner"):
-                own[f"{name}_low"], own[f"{name}_high"] = getattr(difference, name) or (None, None)
-            own["p_value"] = difference.p_value
+            own |= described(difference, row.margin, tasks[row.task])
             if versus == "reference":
                 own |= {"p_holm": row.p_holm, "verdict": row.verdict}
-            more = needed_for(difference, row.margin, tasks[row.task])
-            own |= {"seeds_needed": more.seeds, "examples_needed": more.examples} if more else {}
             order = tasks[row.task].of_order(row.system.name, other)
             found.append(own | (dict(zip(COLUMNS[-4:], order, strict=True)) if order else {}))
     table = pd.DataFrame(found, columns=list(COLUMNS), dtype=object)
     return table.where(table.notna(), None)
+
+
+def described(difference: Difference, margin: float | None, task: Crossed) -> dict[str, Any]:
+    """Describe a difference on a task, by column."""
+    found: dict[str, Any] = {"n_seeds": difference.n_seeds, "n_examples": len(task.labels)}
+    found |= {"difference": difference.typical, "seed_sd": difference.sd, "margin": margin}
+    found |= {"example_sd": difference.example_variance**0.5, "p_value": difference.p_value}
+    for name in ("these", "new", "inner"):
+        found[f"{name}_low"], found[f"{name}_high"] = getattr(difference, name) or (None, None)
+    more = needed_for(difference, margin, task)
+    return found | ({"seeds_needed": more.seeds, "examples_needed": more.examples} if more else {})
 
 
 def needed_for(difference: Difference | None, margin: float | None, task: Crossed) -> Needed | None:

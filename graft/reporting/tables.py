@@ -4,9 +4,11 @@ from graft.io import files
 from graft.reporting import cost_table, csv_files, documents, latex, warm_start
 from graft.reporting import runs as gathering
 from graft.reporting.aggregate import aggregated
+from graft.reporting.answer import answer
 from graft.reporting.comparison import comparison
 from graft.reporting.csv_files import COMPARISON, RUNS, read_csv, write_csv
 from graft.reporting.differences import compared
+from graft.reporting.matched import matched
 from graft.reporting.predictions import crossed, unseen
 from graft.reporting.search import with_searches
 from graft.reporting.significance import significance
@@ -20,7 +22,8 @@ def write_runs(grid: Grid, paths: Paths, refuse_stale: bool = True) -> None:
 
 
 def write_comparison(grid: Grid, paths: Paths) -> None:
-    """Compare the systems of runs.csv by their predictions: comparison.*, significance.csv, aggregate.csv.
+    """Compare the systems of runs.csv by their predictions: comparison.*, significance.csv, aggregate.csv,
+    matched.csv, answer.csv.
 
     Also writes warm-start.csv if the study has warm starts. Raises ValueError like `predictions.crossed`.
     """
@@ -28,12 +31,16 @@ def write_comparison(grid: Grid, paths: Paths) -> None:
     tasks = crossed(runs, grid.study, paths)
     rows = compared(runs, grid, tasks)
     table = comparison(rows, runs, grid.study, unseen(runs, grid.study, paths))
-    table = with_searches(table, gathering.parts(runs, paths))
+    parts = gathering.parts(runs, paths)
+    table = with_searches(table, parts)
+    against = matched(runs, grid, tasks, parts)
+    answers = answer(against, runs, grid, tasks, parts, gathering.unmerged(runs, paths))
     tests, together = significance(rows, tasks), aggregated(rows, tasks)
-    for name, written in ((COMPARISON, table), (csv_files.SIGNIFICANCE, tests), (csv_files.AGGREGATE, together)):
+    found = {COMPARISON: table, csv_files.SIGNIFICANCE: tests, csv_files.AGGREGATE: together}
+    for name, written in (found | {csv_files.MATCHED: against, csv_files.ANSWER: answers}).items():
         write_csv(written, paths.tables / name)
-    parts = documents.sections(table, tests, together, grid.study.statistics.confidence)
-    texts = {"md": documents.to_markdown(parts), "html": documents.to_html(parts, grid.study.name)}
+    sections = documents.sections(table, tests, together, grid.study.statistics.confidence)
+    texts = {"md": documents.to_markdown(sections), "html": documents.to_html(sections, grid.study.name)}
     for ending, text in (texts | {"tex": latex.to_latex(table, grid.study.statistics.confidence)}).items():
         with files.atomic_file((paths.tables / COMPARISON).with_suffix(f".{ending}")) as temporary:
             temporary.write_text(text)

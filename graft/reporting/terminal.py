@@ -5,6 +5,7 @@ import time
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pandas as pd
@@ -21,7 +22,8 @@ from graft.planning.plan import Plan
 from graft.planning.sizes import SPLITS
 from graft.registry.methods import GREEDY
 from graft.registry.rates import Rates
-from graft.reporting import formats
+from graft.reporting import answer, formats
+from graft.reporting.documents import Section
 from graft.reporting.explaining import Block
 from graft.reporting.fitting import Column, Fitted, Prose
 from graft.reporting.states import STATES, RunState, StepState, states, step_states
@@ -84,6 +86,27 @@ def comparison_tables(comparison: pd.DataFrame) -> list[Part]:
         "one answer for all; ×: FLOPs as a multiple of the reference's"
     )
     return [*parts, Prose(legend, "dim")]
+
+
+def answer_table(table: pd.DataFrame, scenario: str | None = None) -> list[Part]:
+    """The answer of a study, or of one scenario in it: a table, then a sentence for each of its rows."""
+    if table.empty:
+        return []
+    part = answer.section(table, scenario)
+    texts = [[cell.text for cell in row] for row in part.rows]
+    sentences = [Prose(f"{task}, {name}: {said}") for task, name, *_, said in texts]
+    return [_section(replace(part, columns=part.columns[:-1])), *sentences, Text()]
+
+
+def matched_table(table: pd.DataFrame, scenario: str) -> list[Part]:
+    """Every merge and control of one scenario against its matched rival."""
+    part = answer.against(table[table["scenario"] == scenario])
+    return [_section(part), *(Prose(note, "dim") for note in part.notes)]
+
+
+def _section(part: Section) -> Fitted:
+    columns = [Column(name, right=numeric) for name, numeric in zip(part.columns, part.numeric, strict=False)]
+    return Fitted(columns, [[cell.text for cell in row[: len(columns)]] for row in part.rows])
 
 
 def ending(sentence: str, places: Iterable[tuple[str, str]]) -> list[Part]:

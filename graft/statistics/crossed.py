@@ -123,6 +123,11 @@ class Crossed:
         """The metric of one run in each draw of examples, [draws]."""
         return self._under_draws[self._at[system, seed]]
 
+    def drawn_mean(self, system: str) -> np.ndarray:
+        """The mean over the system's runs in each draw of examples and seeds, [draws]."""
+        values = self.values(system)
+        return np.mean([self.drawn(system, seed) for seed in values], axis=0) + self.sampling.of_mean(values)
+
     def of_mean(self, system: str) -> Estimate | None:
         """The mean over the system's runs; None if there are none."""
         values = self.values(system)
@@ -130,9 +135,8 @@ class Crossed:
             return None
         known, n, new = np.array(list(values.values())), len(values), None
         if self.seeds_behind(system, values) >= SEEDS_FOR_INTERVAL:
-            drawn = np.mean([self.drawn(system, seed) for seed in values], axis=0) + self.sampling.of_mean(values)
             tail = (1 - self.confidence) / 2
-            low, high = np.quantile(drawn, [tail, 1 - tail])
+            low, high = np.quantile(self.drawn_mean(system), [tail, 1 - tail])
             new = _within(low, high, _RANGES.get(self.metric, (0, 1)))
         failed = self.failed(system)
         return Estimate(

@@ -1,9 +1,11 @@
-"""comparison.csv and significance.csv from nothing but predictions.parquet and run.json, by pandas and scipy alone.
+"""The tables of a study from nothing but predictions.parquet and run.json, by pandas and scipy alone.
 
 `python -m tests.workflow.recomputing results/STUDY` does it for any finished study.
 """
 
 import json
+import math
+import re
 import sys
 from collections import Counter
 from pathlib import Path
@@ -81,6 +83,96 @@ def check_costs(results: Path, table: pd.DataFrame) -> None:
         assert row["pareto"] == ahead, (task, system)
 
 
+def prices(results: Path, table: pd.DataFrame, task: str, small: str, given: bool) -> pd.DataFrame:
+    """Score on select, training FLOPs and inference FLOPs of a task's systems; `given`: without the small model's."""
+    free = parts(results, task, f"finetune.{small}") if given else {}
+    free["seed-all"] = {name: flops for own in free.values() for name, flops in own.items()}
+    rows = {}
+    for system in table.loc[task].index:
+        paths = (results / "runs" / task / system).glob("seed-*/run.json")
+        made = {path.parent.name: json.loads(path.read_text()) for path in paths}
+        costs = []
+        for seed, run in made.items():
+            own = run["cost"]["train_flops_parts"]
+            costs.append(run["cost"]["train_flops"] - sum(own[name] for name in own.keys() & free.get(seed, {}).keys()))
+        inference = np.mean([run["cost"]["inference_flops"] for run in made.values()])
+        selects = [run["select"]["value"] if run["select"] else -np.inf for run in made.values()]
+        kind = table.loc[(task, system), "kind"]
+        rows[system] = {"kind": kind, "select": np.mean(selects), "train": np.mean(costs), "inference": inference}
+    return pd.DataFrame.from_dict(rows, orient="index")
+
+
+def taken(points: list[tuple[float, float]], goal: float) -> float:
+    """The cost at which the best of (cost, metric) reaches a goal, along straight lines over the cost's logarithm."""
+    best, last = -math.inf, 0.0
+    for cost, value in sorted(points):
+        if value >= goal - 1e-12:
+            return math.exp(np.interp(goal, [best, value], [math.log(last), math.log(cost)])) if last else cost
+        best, last = max(best, value), cost
+    return math.nan
+
+
+def check_matched(results: Path, table: pd.DataFrame, values: dict[tuple[str, str], dict[str, float]]) -> None:
+    """Hold matched.csv and answer.csv against runs: what each costs, which rival it has, and what follows from it."""
+    found = pd.read_csv(results / "tables" / "matched.csv")
+    answers = pd.read_csv(results / "tables" / "answer.csv").set_index(["task", "scenario"])
+    classical = re.compile(r"(finetune|budget|probe|lora|distil|weak-to-strong|fewshot|ensemble)[.].*|majority")
+    for (scenario, task), rows in found.groupby(["scenario", "task"]):
+        held = [name for name in table.loc[task].index if re.match(r"(merge|control)[.].*-into-", name)]
+        held = [name for name in held if values[task, name]]
+        assert sorted(rows.loc[rows["inference_limit"] == "own", "system"]) == sorted(held), (scenario, task)
+        for row in rows.itertuples():
+            small, large = row.system.rpartition(".")[2].split("-into-")
+            known = prices(results, table, task, small, scenario == "small-given")
+            usable = known[known.index.str.fullmatch(classical.pattern) & (known["kind"] != "control")]
+            own = known.loc[row.system]
+            assert (row.train_flops, row.inference_flops) == (pytest.approx(own["train"]), own["inference"]), row
+            limits = {"own": own["inference"], "any": np.inf}
+            limits |= {
+                role: known["inference"].get(f"finetune.{m}") for role, m in (("small", small), ("large", large))
+            }
+            limit = limits[row.inference_limit]
+            merges = known[known["kind"].isin(["weights", "composite"]) & (known["inference"] <= limit)]
+            assert row.inference_limit == "own" or own["select"] == merges["select"].max(), row
+            able = usable[(usable["train"] <= own["train"]) & (usable["inference"] <= limit)]
+            able = able.assign(rank=able["select"].where(able.index != "majority", -1e9))
+            able = able.sort_values(["rank", "train"], ascending=[False, True])
+            assert pd.isna(row.rival) == able.empty
+            if not able.empty:
+                rival, best = able.loc[row.rival], able.iloc[0]
+                assert (rival["select"], rival["train"]) == (best["select"], best["train"]), row
+                assert row.rival_train_flops == pytest.approx(rival["train"]) and rival["train"] <= own["train"]
+                assert row.rival_inference_flops == rival["inference"] <= limit
+                pairs = paired(values[task, row.system], values[task, row.rival])
+                assert row.difference == pytest.approx(trim_mean(np.subtract(*pairs), 0.2), abs=1e-9), row
+                assert row.n_seeds == pairs.shape[1] and (row.n_seeds >= 12 or np.isnan(row.p_value))
+            if own["kind"] != "control":
+                alone = usable[usable.index.str.endswith(f".{large}") & ~usable.index.str.startswith("ensemble.")]
+                means = {name: np.mean([*values[task, name].values()]) for name in [*alone.index, row.system]}
+                flops = taken([(alone.loc[name, "train"], means[name]) for name in alone.index], means[row.system])
+                ratio = (row.reach_flops, row.reach_ratio) if own["train"] else (row.reach_flops, np.nan)
+                assert ratio == pytest.approx((flops, flops / own["train"]), nan_ok=True), row
+        tests = rows[rows["p_holm"].notna()].drop_duplicates(["system", "rival"])
+        use, known = answers.loc[(task, scenario)], prices(results, table, task, small, scenario == "small-given")
+        usable = known[(known["kind"] != "control") & known.index.str.fullmatch(rf"{classical.pattern}|merge[.].*")]
+        assert usable.loc[use["use"], "select"] == usable["select"].max() and set(tests["kind"]) <= {
+            "weights",
+            "composite",
+        }
+        assert use["mean"] == pytest.approx(np.mean([*values[task, use["use"]].values()]), abs=1e-9)
+        assert use["train_flops"] == pytest.approx(usable.loc[use["use"], "train"])
+    for _, rows in found.groupby("scenario"):
+        tests = rows[rows["p_holm"].notna()].drop_duplicates(["task", "system", "rival"]).sort_values("p_value")
+        holm = (tests["p_value"] * np.arange(len(tests), 0, -1)).cummax().clip(upper=1)
+        assert tests["p_holm"].to_numpy() == pytest.approx(holm.to_numpy())
+        shown, equal = (
+            tests["p_holm"] <= 0.05,
+            tests["inner_low"].gt(-tests["margin"]) & (tests["inner_high"] < tests["margin"]),
+        )
+        words = np.where(shown, np.where(tests["difference"] > 0, "better", "worse"), "inconclusive")
+        assert (tests["verdict"] == np.where(~shown & equal, "equivalent", words)).all()
+
+
 def of_one_answer(path: Path) -> float:
     """The metric of the best single answer for all examples."""
     table = pd.read_parquet(path)
@@ -140,6 +232,7 @@ def check(results: Path) -> int:
         shorter = few or row["delta_ci_high"] - delta < 1.959 * by_student(differences) - 1e-9
         assert few or not shorter or row["delta_ci_high"] == 1, (task, system)
     check_unseen(results, table)
+    check_matched(results, table, values)
     tests = pd.read_csv(results / "tables" / "significance.csv")
     for row in tests.itertuples():
         pairs = paired(values[row.task, row.system], values[row.task, row.other])

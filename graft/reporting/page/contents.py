@@ -6,7 +6,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
-from graft.reporting import captions, csv_files, documents, formats, transfer
+from graft.reporting import answer, captions, csv_files, documents, formats, transfer
 from graft.reporting.documents import Section
 from graft.reporting.page import answers, circumstances
 from graft.reporting.page.cards import Card, cards
@@ -31,6 +31,7 @@ class Contents:
 
     study: str
     question: str
+    answer: Section
     answers: tuple[str, ...]
     not_beaten: tuple[str, ...]
     warnings: tuple[str, ...]
@@ -55,12 +56,13 @@ def contents(grid: Grid, paths: Paths) -> Contents:
     return Contents(
         study=grid.study.name,
         question=answers.question(grid),
+        answer=answer.section(csv_files.read_csv(paths.tables / csv_files.ANSWER)),
         answers=tuple(answers.answers(comparison, significance, grid)),
         not_beaten=tuple(answers.not_beaten(comparison, significance)),
         warnings=tuple(answers.warnings(comparison, runs, found, grid)),
         tasks=own,
         figures=_figures(paths, captions.ALL_TASKS),
-        more=(*by_heading.values(), *_costs(paths), _tests(significance), *_transfers(grid, paths)),
+        more=(*by_heading.values(), *_costs(paths), _matched(paths), _tests(significance), *_transfers(grid, paths)),
         absent=tuple(circumstances.absent(grid, paths)),
         cards=tuple(cards(comparison, grid)),
         circumstances=tuple(circumstances.circumstances(found)),
@@ -71,6 +73,10 @@ def contents(grid: Grid, paths: Paths) -> Contents:
 def _figures(paths: Paths, task: str) -> tuple[tuple[str, str, Path], ...]:
     found = ((*texts, paths.figures / f"{name}.{task}.svg") for name, texts in captions.FIGURES.items())
     return tuple(figure for figure in found if figure[2].is_file())
+
+
+def _matched(paths: Paths) -> Section:
+    return answer.against(csv_files.read_csv(paths.tables / csv_files.MATCHED))
 
 
 def _costs(paths: Paths) -> list[Section]:

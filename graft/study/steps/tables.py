@@ -37,6 +37,7 @@ class Compare(Step):
 
     def outputs(self, grid: Grid, paths: Paths) -> list[Path]:
         others = ["comparison.md", "comparison.html", "comparison.tex", "significance.csv", "aggregate.csv"]
+        others += ["matched.csv", "answer.csv"]
         others += ["warm-start.csv"] if grid.study.systems.warm_start else []
         return [self.output(paths), *(paths.tables / name for name in others)]
 

@@ -190,6 +190,18 @@ def test_show_ends_with_what_it_means_and_where_it_stands(folder, monkeypatch, c
     assert last == "table   results/one/tables/comparison.md"
 
 
+def test_show_knows_the_scenarios_and_refuses_others(folder, monkeypatch, capsys):
+    _study(folder, "one")
+    grid = Grid(parse(STUDY | {"name": "one"}))
+    tables.write_runs(grid, Paths.of("one"))
+    tables.write_comparison(grid, Paths.of("one"))
+    assert _call(monkeypatch, "show", "--scenario", "small-given") == 0
+    assert "no more to train" in capsys.readouterr().out
+    assert _call(monkeypatch, "show", "--scenario", "small-gven") == 1
+    told = "--scenario: unknown 'small-gven'; available: from-scratch, small-given; did you mean small-given?"
+    assert capsys.readouterr().err == f"graft: {told}\n"
+
+
 def test_verifying_a_study_without_runs_counts_them(folder, monkeypatch, capsys):
     _study(folder, "one")
     assert _call(monkeypatch, "verify", "one") == 0

@@ -18,7 +18,7 @@ def test_tables_and_figures_are_the_same_bytes_twice(grid, paths, write_run):
 
     first = made()
     assert {file.name for file in first} == {
-        *("runs.csv", "significance.csv", "aggregate.csv", "report.html"),
+        *("runs.csv", "significance.csv", "aggregate.csv", "matched.csv", "answer.csv", "report.html"),
         *(f"comparison.{ending}" for ending in ("csv", "md", "html", "tex")),
         *(
             f"{figure}.rte.{ending}"

@@ -100,6 +100,13 @@ def test_links_and_code_are_made_of_escaped_text(text, html):
     assert rendering.linked(text) == html
 
 
+def test_what_to_use_stands_before_all_other_tables(page):
+    text = page(VALUES)
+    assert text.index('id="table-answer"') < text.index('id="table-rte"')
+    assert "does merging pay?" in text and "No verdict: 2 seeds" in text
+    assert "Every merge against its matched rival" in text
+
+
 def test_controls_that_were_not_beaten_stand_before_everything(page):
     text = page(VALUES | {HEAD_ONLY: {"all": 0.95}})
     assert text.index("Controls that were not beaten") < text.index('id="answer"')

@@ -1,0 +1,192 @@
+"""Every merge against its matched rival, the best classical system that costs no more, by scenario: matched.csv."""
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from statistics import fmean
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from graft.registry.methods import KINDS
+from graft.registry.scenarios import CLASSICAL, INFERENCE, SCENARIOS, Scenario, is_classical
+from graft.reporting.differences import finished_mean, in_family, pair_of
+from graft.reporting.search import Parts
+from graft.reporting.significance import described
+from graft.statistics.crossed import SEEDS_FOR_INTERVAL, Crossed, Difference
+from graft.statistics.frontiers import reaching
+from graft.statistics.verdicts import DESCRIPTIVE, holm, verdict
+from graft.study.grid import ALL_SEEDS, Grid
+from graft.study.grid_systems import System
+
+# The merge's own inference FLOPs as the limit of its rival's.
+OWN = "own"
+COLUMNS = (
+    *("scenario", "task", "system", "kind", "inference_limit", "rival", "n_seeds", "n_examples", "difference"),
+    *("seed_sd", "example_sd", "these_low", "these_high", "new_low", "new_high", "margin", "inner_low", "inner_high"),
+    *("p_value", "p_holm", "verdict", "seeds_needed", "examples_needed"),
+    *("train_flops", "rival_train_flops", "inference_flops", "rival_inference_flops"),
+    *("reach_flops", "reach_ratio", "reach_low", "reach_high"),
+)
+
+
+@dataclass(frozen=True)
+class Priced:
+    """A system with finished runs: its score on `select` and its training FLOPs in a scenario, as means over seeds."""
+
+    system: System
+    select: float
+    train_flops: float
+    inference_flops: float
+
+    @property
+    def is_classical(self) -> bool:
+        return is_classical(self.system.name, self.system.kind)
+
+
+def priced(runs: pd.DataFrame, task: str, small: str, scenario: Scenario, grid: Grid, parts: Parts) -> list[Priced]:
+    """All systems with runs on a task that the scenario admits, and controls of merges.
+
+    runs: the table from `runs.gather`; small: the model whose fine-tuning is given, if the scenario gives one: of each
+    run the parts that the fine-tuning with the same seed has are free.
+    """
+    own = {
+        seed: {*found} for (where, name, seed), found in parts.items() if (where, name) == (task, f"finetune.{small}")
+    }
+    own[ALL_SEEDS] = {part for made in own.values() for part in made}
+    costs: dict[str, list[int]] = {}
+    for (where, name, seed), made in parts.items():
+        if where == task:
+            costs.setdefault(name, []).append(scenario.cost(made, own.get(seed, ())))
+    found = []
+    for name, group in runs[runs["task"] == task].groupby("system", sort=False):
+        system, inference = grid.systems[name], finished_mean(group, "inference_flops")
+        select = finished_mean(group, "select_value")
+        admitted = scenario.admits(name, system.kind, system.label_use) or (system.kind == "control" and system.pair)
+        if admitted and name in costs and inference is not None:
+            flops = fmean(costs[name])
+            found.append(Priced(system, -math.inf if select is None else select, _whole(flops), _whole(inference)))
+    return found
+
+
+def rival_of(merge: Priced, systems: Iterable[Priced], limit: float) -> Priced | None:
+    """The classical system best on `select` that costs no more to train, nor more than `limit` to run.
+
+    Of equally good ones the cheapest; one that knows labels alone only if there is no other.
+    """
+    able = [one for one in systems if one.is_classical and one.train_flops <= merge.train_flops]
+    able = [one for one in able if one.inference_flops <= limit]
+    return max(able, key=lambda one: (one.system.name != CLASSICAL[-1], one.select, -one.train_flops), default=None)
+
+
+def best_of(systems: Iterable[Priced]) -> Priced | None:
+    """The system that is best on `select`, the first of several."""
+    return max(systems, key=lambda one: one.select, default=None)
+
+
+def matched(runs: pd.DataFrame, grid: Grid, tasks: Mapping[str, Crossed], parts: Parts) -> pd.DataFrame:
+    """One row with COLUMNS per scenario, task, merge or control, and limit on inference.
+
+    runs: from `runs.gather`; tasks: from `predictions.crossed`; parts: from `runs.parts`. `inference_limit`: `own` has
+    a row for every merge and control, whose rival costs no more to run than itself; `small`, `large` and `any` one for
+    the merge that is best on `select` of those that cost no more to run than that model of its pair, whose rival costs
+    no more to run than that either. No rival costs more to train, in the scenario's own accounting, `train_flops`.
+    Differences are as in significance.csv. Holm's correction is over all tests of merges in a scenario; verdicts are
+    given to the primary family. `reach_flops`: the training FLOPs at which the classical systems of the large model
+    alone have the merge's mean on `report`, and `reach_ratio` those as a multiple of the merge's; empty if they never
+    do, and the ratio also if the merge costs nothing. An upper end that is empty is infinite.
+    """
+    found: list[dict[str, Any]] = []
+    for name, scenario in SCENARIOS.items():
+        rows: list[tuple[dict[str, Any], Difference | None]] = []
+        for task, sample in tasks.items():
+            prices = {pair.small: priced(runs, task, pair.small, scenario, grid, parts) for pair in grid.pairs}
+            for merge, limit, most in _asked(prices, grid):
+                systems = prices[pair_of(merge.system, grid).small]
+                rival = rival_of(merge, systems, most)
+                difference = sample.of_difference(merge.system.name, rival.system.name) if rival else None
+                row = {"scenario": name, "task": task, "inference_limit": limit} | _costs(merge, rival)
+                row |= described(difference, grid.study.margin(task), sample) if difference else {}
+                reach = _reach(merge, systems, grid, sample) if merge.system.kind in KINDS else {}
+                rows.append((row | reach, difference))
+        found += _judged(rows, grid)
+    table = pd.DataFrame(found, columns=list(COLUMNS), dtype=object)
+    return table.where(table.notna(), None)
+
+
+def _asked(prices: Mapping[str, list[Priced]], grid: Grid) -> list[tuple[Priced, str, float]]:
+    """List each merge or control that is held against a rival on a task, with a limit on inference: name and FLOPs."""
+    own: list[tuple[Priced, str, float]] = []
+    limited: dict[str, list[tuple[Priced, str, float]]] = {name: [] for name in INFERENCE}
+    for pair in grid.pairs:
+        of_pair = prices[pair.small]
+        inference = {one.system.name: one.inference_flops for one in of_pair}
+        most = {"small": inference.get(f"finetune.{pair.small}"), "large": inference.get(f"finetune.{pair.large}")}
+        for one in of_pair:
+            if one.is_classical or one.system.pair != pair:
+                continue
+            own.append((one, OWN, one.inference_flops))
+            for name, flops in (most | {"any": math.inf}).items():
+                if one.system.kind in KINDS and flops is not None and one.inference_flops <= flops:
+                    limited[name].append((one, name, flops))
+    return own + [max(some, key=lambda asked: asked[0].select) for some in limited.values() if some]
+
+
+def _costs(merge: Priced, rival: Priced | None) -> dict[str, Any]:
+    found: dict[str, Any] = {"system": merge.system.name, "kind": merge.system.kind}
+    found |= {"train_flops": merge.train_flops, "inference_flops": merge.inference_flops}
+    if rival:
+        found |= {"rival": rival.system.name, "rival_train_flops": rival.train_flops}
+        found["rival_inference_flops"] = rival.inference_flops
+    return found
+
+
+def _judged(rows: Sequence[tuple[dict[str, Any], Difference | None]], grid: Grid) -> list[dict[str, Any]]:
+    """Add p values corrected over the tests of a scenario, each once, and verdicts."""
+    family = {
+        (row["task"], row["system"], row["rival"]): difference.p_value
+        for row, difference in rows
+        if difference and difference.p_value is not None and row["kind"] in KINDS
+        if in_family(grid.systems[row["system"]], grid)
+    }
+    corrected, judged = dict(zip(family, holm([*family.values()]), strict=True)), []
+    for row, difference in rows:
+        p_holm = corrected.get((row["task"], row["system"], row.get("rival")))
+        said = DESCRIPTIVE if difference and difference.p_value is not None else None
+        if difference and p_holm is not None:
+            said = verdict(difference, p_holm, row["margin"], grid.study.statistics.confidence)
+        judged.append(row | {"p_holm": p_holm, "verdict": said})
+    return judged
+
+
+def _reach(merge: Priced, systems: Iterable[Priced], grid: Grid, task: Crossed) -> dict[str, float | None]:
+    """The training FLOPs at which the large model alone reaches a merge's mean, with the ratio's interval."""
+    large = pair_of(merge.system, grid).large
+    alone = [one for one in systems if one.is_classical and one.system.model == large and not one.system.pair]
+    alone = sorted((one for one in alone if one.system.program != "ensemble"), key=lambda one: one.train_flops)
+    names = [one.system.name for one in [*alone, merge]]
+    means = np.array([[fmean(task.values(name).values())] for name in names])
+    costs = np.array([one.train_flops for one in alone])
+    found: dict[str, float | None] = {}
+    if not alone:
+        return found
+    (flops,) = reaching(costs, means[:-1], means[-1])
+    found["reach_flops"] = _finite(flops)
+    if merge.train_flops:
+        found["reach_ratio"] = _finite(flops / merge.train_flops)
+        if min(task.seeds_behind(name, task.values(name)) for name in names) >= SEEDS_FOR_INTERVAL:
+            drawn = np.array([task.drawn_mean(name) for name in names])
+            tail = (1 - task.confidence) / 2
+            # Ends are draws, since some may be infinite.
+            ends = np.quantile(reaching(costs, drawn[:-1], drawn[-1]), [tail, 1 - tail], method="inverted_cdf")
+            found |= dict(zip(("reach_low", "reach_high"), map(_finite, ends / merge.train_flops), strict=True))
+    return found
+
+
+def _whole(value: float) -> float:
+    return int(value) if value.is_integer() else value
+
+
+def _finite(value: float) -> float | None:
+    return float(value) if math.isfinite(value) else None
