@@ -7,7 +7,7 @@ from graft.registry.methods import KINDS
 
 # How the names of classical systems begin, which merges are held against. The last knows labels alone: it is a rival
 # only where no other is cheap enough.
-CLASSICAL = ("finetune", "budget", "probe", "lora", "distil", "weak-to-strong", "fewshot", "ensemble", "majority")
+CLASSICAL = ("finetune", "budget", "probe", "lora", "distil", "weak-to-strong", "ensemble", "majority")
 # How much a system may cost to run: no more than a fine-tuned model of the pair, or anything.
 INFERENCE = ("small", "large", "any")
 

@@ -116,7 +116,7 @@ def check_matched(results: Path, table: pd.DataFrame, values: dict[tuple[str, st
     """Hold matched.csv and answer.csv against runs: what each costs, which rival it has, and what follows from it."""
     found = pd.read_csv(results / "tables" / "matched.csv")
     answers = pd.read_csv(results / "tables" / "answer.csv").set_index(["task", "scenario"])
-    classical = re.compile(r"(finetune|budget|probe|lora|distil|weak-to-strong|fewshot|ensemble)[.].*|majority")
+    classical = re.compile(r"(finetune|budget|probe|lora|distil|weak-to-strong|ensemble)[.].*|majority")
     for (scenario, task), rows in found.groupby(["scenario", "task"]):
         held = [name for name in table.loc[task].index if re.match(r"(merge|control)[.].*-into-", name)]
         held = [name for name in held if values[task, name]]

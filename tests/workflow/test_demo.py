@@ -57,7 +57,7 @@ def test_minilm_scores_on_a_task_of_the_demo_what_the_readme_says(tmp_path):
     for name, value in found.items():
         (shown,) = [float(value) for system, value in told.items() if system.startswith(name)]
         assert value == pytest.approx(shown, abs=0.1), name
-    assert found["finetune.minilm"] > found["merge.theseus-centred.labelled"] > found["control.head-only"]
+    assert found["finetune.minilm"] > found["merge.theseus-centred.labelled"] > found["control.head-only"] + 0.02
     # What distilled the small model, for all tasks, is more than fine-tuning the large one on this one takes.
     ratios = comparison["train_flops_ratio"]
     assert ratios["merge.theseus-centred.labelled.small-into-minilm"] > ratios["finetune.small"] > 1
