@@ -109,7 +109,7 @@ class WeakToStrongSystem(Section):
 class BudgetSystem(Section):
     """`budget.<start>.<1-64>.<model>`: a model fine-tuned with a fraction of its steps (1/64), on its usual batches.
 
-    Each has a whole schedule of its own, from warm-up to zero, and keeps its last weights: no epoch is chosen, so none
+    Each has its own whole schedule, from warm-up to zero, and keeps its last weights: no epoch is chosen, so none
     is scored on the way. `closed-form` starts from the head of `control.head-only.labelled`, which its FLOPs include.
     """
 
