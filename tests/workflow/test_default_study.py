@@ -51,7 +51,9 @@ def finished(hub, tmp_path_factory):
 def test_the_default_study_downloads_fine_tunes_merges_and_evaluates(finished):
     folder, values = finished
     table = pd.read_csv(folder / "results/rehearsal/tables/comparison.csv").set_index("system")
-    assert set(table.index) == {"finetune.tinybert-4l", MERGE, "search.merges"} and table["mean"].between(0.2, 0.8).all()
+    assert (
+        set(table.index) == {"finetune.tinybert-4l", MERGE, "search.merges"} and table["mean"].between(0.2, 0.8).all()
+    )
     assert table.loc[MERGE, "parameters"] > 109e6 > 15e6 > table.loc["finetune.tinybert-4l", "parameters"] > 14e6
     step = FinetuneModel("rte", "finetune.tinybert-4l", 0)
     built = files.read_json(step.output(Paths(folder / "results/rehearsal")))
