@@ -37,7 +37,7 @@ def panel(rows: list[Row], xlabel: str) -> tuple[Figure, Axes]:
     axis.set_ylim(len(rows) - 0.4, -0.6)
     axis.set_yticks(range(len(rows)), names, fontsize=6, linespacing=0.95)
     axis.tick_params(axis="y", length=0)
-    axis.set_xlabel(xlabel)
+    axis.set_xlabel(xlabel, loc="right")
     axis.grid(axis="x")
     for index, (one, two) in enumerate(zip(rows, rows[1:], strict=False)):
         if one["kind"] != two["kind"]:
