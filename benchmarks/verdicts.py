@@ -6,7 +6,7 @@ A study has tasks of GLUE's sizes, a reference and systems, seeds, and examples 
 Runs may fail: they then predict one class. What is printed: how often a study whose typical runs are equal has a false
 verdict, how often intervals hold the truth (of the usual percentile bootstrap over seeds beside ours), what a verdict
 is where means and typical runs disagree, how often a difference of one margin counts as equivalent, how often one of
-one or two points is found, and the time for 30 systems x 20 seeds x 3 tasks x 10,000 draws.
+one or two points is found, all that for rivals chosen on `select` too, and the time for 30 systems x 20 seeds x 3 tasks x 10,000 draws.
 """
 
 from __future__ import annotations
@@ -179,6 +179,30 @@ def false_verdicts(
     return wrong / studies
 
 
+def matched(
+    studies: int, world: World, effect: float, seeds: int, rivals: int = 10, merges: int = 5
+) -> dict[str, float]:
+    """Share of studies in which any merge is better, or worse, than the rival best on `select`, as in matched.csv.
+
+    Merges differ from all rivals by an effect. `select` has 700 other examples, of the same runs: a rival is chosen for
+    its luck with seeds, too.
+    """
+    rng, found = np.random.default_rng(3), {"better": 0, "worse": 0}
+    effects, task, held_out = np.array([0.0] * rivals + [effect] * merges), "sst2", 700
+    for _ in range(studies):
+        labels, told = world.classes(effects, seeds, EXAMPLES[task] + held_out, rng)
+        on_select = (told[:rivals, :, :held_out] == labels[:held_out]).mean(axis=(1, 2))
+        chosen, names = int(on_select.argmax()), range(rivals, len(effects))
+        predictions = {str(s): {str(k): told[s, k, held_out:] for k in range(seeds)} for s in (chosen, *names)}
+        made = Crossed(task, METRIC[task], labels[held_out:], predictions, 1)
+        made.sampling = sampling(task, seeds, 1)
+        differences = [made.of_difference(str(name), str(chosen)) for name in names]
+        corrected = holm([difference.p_value for difference in differences])
+        words = {verdict(d, p, MARGINS[task], 0.95) for d, p in zip(differences, corrected, strict=True)}
+        found = {word: count + (word in words) for word, count in found.items()}
+    return {word: count / studies for word, count in found.items()}
+
+
 def coverage(studies: int, draws: int, world: World, task: str, seeds: int, truth: float = 0.0) -> dict[str, float]:
     """Share of studies whose 95% interval holds the truth: of a difference, of a mean, and of plain resampling."""
     rng, held = np.random.default_rng(1), dict.fromkeys(("difference", "mean", "plain"), 0)
@@ -264,6 +288,14 @@ def _print_false(n: int) -> None:
         )
 
 
+def _print_matched(n: int) -> None:
+    for name in ("seeds differ a little", "seeds differ much", "seeds all alike"):
+        world, *_ = CASES[name]
+        for points in (0, 1, 2):
+            effect = world.effect(points / 100, 12) if points else 0.0
+            _timed(f"5 merges {points} points above 10 rivals, {name}, sst2, 12 seeds", matched, n, world, effect, 12)
+
+
 def _print_coverage(n: int, draws: int) -> None:
     for name, (world, tasks, _) in (CASES | MIXED).items():
         for seeds in (5, 12, 20) if name in ("seeds differ much", "the reference fails in 10%") else (12,):
@@ -336,7 +368,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--studies", type=int, default=400)
     parser.add_argument("--draws", type=int, default=1000, help="of the simulated studies; time is taken with 10,000")
-    parts = {"false": _print_false, "coverage": _print_coverage, "failing": _print_failing}
+    parts = {"false": _print_false, "matched": _print_matched, "coverage": _print_coverage, "failing": _print_failing}
     parts |= {"equivalence": _print_equivalence, "power": _print_power, "time": _print_time}
     parser.add_argument("--parts", nargs="+", default=[*parts], choices=parts)
     args = parser.parse_args()
