@@ -4,9 +4,10 @@
 
 A study has tasks of GLUE's sizes, a reference and systems, seeds, and examples that are hard or easy for all of them.
 Runs may fail: they then predict one class. What is printed: how often a study whose typical runs are equal has a false
-verdict, how often intervals hold the truth (of the usual percentile bootstrap over seeds beside ours), what a verdict
-is where means and typical runs disagree, how often a difference of one margin counts as equivalent, how often one of
-one or two points is found, all that for rivals chosen on `select` too, and the time for 30 systems x 20 seeds x 3 tasks x 10,000 draws.
+verdict, also on merges against a rival chosen on `select`, how often intervals hold the truth (of the usual percentile
+bootstrap over seeds beside ours), what a verdict is where means and typical runs disagree, how often a difference of
+one margin counts as equivalent, how often one of one or two points is found, and the time for 30 systems x 20 seeds x 3
+tasks x 10,000 draws.
 """
 
 from __future__ import annotations
