@@ -15,6 +15,7 @@ from graft.making import merges
 from graft.making.merges import remembered
 from graft.making.pair_inputs import PairInputs
 from graft.merging.heterogeneous.spacewise.maths import Spacewise
+from graft.merging.heterogeneous.theseus.maths import Theseus
 from graft.registry import methods
 from graft.study.grid import Grid
 from graft.study.paths import Paths
@@ -72,6 +73,21 @@ def test_controls_share_the_maps_of_their_merge_and_give_what_they_give_alone(gr
     assert len(fitted) == 3
     for merge, body in together.items():
         assert all(torch.equal(tensor, alone[merge][name]) for name, tensor in body.items())
+
+
+def test_theseus_maps_are_fitted_by_one_process_and_read_by_the_others(grid, made, monkeypatch):
+    fitted, fit = [], Theseus.fit_maps
+    monkeypatch.setattr(Theseus, "fit_maps", lambda self, parts: fitted.append(parts) or fit(self, parts))
+    inputs = PairInputs(grid, made[0], TASK, PAIR, 0, "cpu")
+    for path in made[0].root.glob("statistics/**/maps-*.pt"):
+        path.unlink()  # of other tests
+    bodies = []
+    for _ in range(2):  # as in two processes
+        monkeypatch.setattr(merges, "_MAPS", {})
+        monkeypatch.setattr(merges, "_BODIES", {})
+        bodies.append(merges.bodies(inputs, "theseus")[0](1.0))
+    assert len(fitted) == 1 and len(list(made[0].root.glob("statistics/**/maps-*.pt"))) == 1
+    assert all(torch.equal(tensor, bodies[1][name]) for name, tensor in bodies[0].items())
 
 
 def merging(grid, labels):
