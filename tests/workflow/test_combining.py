@@ -40,7 +40,7 @@ def finished(pico_glue, pico_models, tmp_path_factory):
         "soup": {"members": 3, "methods": {name: {} for name in SOUPS}},
         "multitask": {"methods": {"task_arithmetic": {"strengths": [0.3, 1.0]}, "regmean": {}}},
     }
-    values["systems"]["joint"] = {}
+    values["systems"]["joint"] = {"epochs": 2}
     values["systems"]["soup"]["methods"]["ties"] = {"strengths": [0.5, 1.0, 1.5]}
     values["calibration"]["examples"] = 16
     values |= {"cost": {"measure": False}, "keep": ["*"]}
