@@ -198,7 +198,8 @@ def matched(
         made = Crossed(task, METRIC[task], labels[held_out:], predictions, 1)
         made.sampling = sampling(task, seeds, 1)
         differences = [made.of_difference(str(name), str(chosen)) for name in names]
-        corrected = holm([difference.p_value for difference in differences])
+        numbers = [1 if difference.typical > 0 else rivals for difference in differences]
+        corrected = holm([min(1.0, k * d.p_value) for k, d in zip(numbers, differences, strict=True)])
         words = {verdict(d, p, MARGINS[task], 0.95) for d, p in zip(differences, corrected, strict=True)}
         found = {word: count + (word in words) for word, count in found.items()}
     return {word: count / studies for word, count in found.items()}

@@ -113,7 +113,8 @@ def against(table: pd.DataFrame) -> documents.Section:
         "The rival is the classical system that is best on select among those that cost no more to train, in the "
         "scenario's accounting, and no more to run than the system (to run: own), than the fine-tuned small or large "
         "model, or at any cost (of the merge that is best on select within the same limit). Differences are those of "
-        "typical runs. Holm's correction is over all merges and tasks of a scenario. Large model alone: the training "
+        "typical runs. To be worse than a rival that was chosen is corrected for the number of those it was chosen "
+        "from, and all verdicts by Holm over all merges and tasks of a scenario. Large model alone: the training "
         "FLOPs at which its classical systems reach the mean of the merge, as a multiple of the merge's; empty if they "
         "never do, without an interval if that has no upper end."
     )

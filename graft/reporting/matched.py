@@ -23,7 +23,18 @@ from graft.study.grid_systems import System
 # The merge's own inference FLOPs as the limit of its rival's.
 OWN = "own"
 COLUMNS = (
-    *("scenario", "task", "system", "kind", "inference_limit", "rival", "n_seeds", "n_examples", "difference"),
+    *(
+        "scenario",
+        "task",
+        "system",
+        "kind",
+        "inference_limit",
+        "rival",
+        "n_rivals",
+        "n_seeds",
+        "n_examples",
+        "difference",
+    ),
     *("seed_sd", "example_sd", "these_low", "these_high", "new_low", "new_high", "margin", "inner_low", "inner_high"),
     *("p_value", "p_holm", "verdict", "seeds_needed", "examples_needed"),
     *("train_flops", "rival_train_flops", "inference_flops", "rival_inference_flops"),
@@ -70,14 +81,14 @@ def priced(runs: pd.DataFrame, task: str, small: str, scenario: Scenario, grid: 
     return found
 
 
-def rival_of(merge: Priced, systems: Iterable[Priced], limit: float) -> Priced | None:
-    """The classical system best on `select` that costs no more to train, nor more than `limit` to run.
+def rivals_of(merge: Priced, systems: Iterable[Priced], limit: float) -> list[Priced]:
+    """The classical systems that cost no more to train, nor more than `limit` to run; the best on `select` is first.
 
-    Of equally good ones the cheapest; one that knows labels alone only if there is no other.
+    Of equally good ones the cheapest is first; one that knows labels alone is last.
     """
     able = [one for one in systems if one.is_classical and one.train_flops <= merge.train_flops]
     able = [one for one in able if one.inference_flops <= limit]
-    return max(able, key=lambda one: (one.system.name != CLASSICAL[-1], one.select, -one.train_flops), default=None)
+    return sorted(able, key=lambda one: (one.system.name == CLASSICAL[-1], -one.select, one.train_flops))
 
 
 def best_of(systems: Iterable[Priced]) -> Priced | None:
@@ -92,7 +103,8 @@ def matched(runs: pd.DataFrame, grid: Grid, tasks: Mapping[str, Crossed], parts:
     a row for every merge and control, whose rival costs no more to run than itself; `small`, `large` and `any` one for
     the merge that is best on `select` of those that cost no more to run than that model of its pair, whose rival costs
     no more to run than that either. No rival costs more to train, in the scenario's own accounting, `train_flops`.
-    Differences are as in significance.csv. Holm's correction is over all tests of merges in a scenario; verdicts are
+    Differences are as in significance.csv. `p_holm`: p values corrected for the `n_rivals` of which the rival was
+    chosen (see `_judged`), then by Holm over all tests of merges in a scenario; verdicts are
     given to the primary family. `reach_flops`: the training FLOPs at which the classical systems of the large model
     alone have the merge's mean on `report`, and `reach_ratio` those as a multiple of the merge's; empty if they never
     do, and the ratio also if the merge costs nothing. An upper end that is empty is infinite.
@@ -104,9 +116,11 @@ def matched(runs: pd.DataFrame, grid: Grid, tasks: Mapping[str, Crossed], parts:
             prices = {pair.small: priced(runs, task, pair.small, scenario, grid, parts) for pair in grid.pairs}
             for merge, limit, most in _asked(prices, grid):
                 systems = prices[pair_of(merge.system, grid).small]
-                rival = rival_of(merge, systems, most)
+                rivals = rivals_of(merge, systems, most)
+                rival = rivals[0] if rivals else None
                 difference = sample.of_difference(merge.system.name, rival.system.name) if rival else None
-                row = {"scenario": name, "task": task, "inference_limit": limit} | _costs(merge, rival)
+                row = {"scenario": name, "task": task, "inference_limit": limit, "n_rivals": len(rivals)}
+                row |= _costs(merge, rival)
                 row |= described(difference, grid.study.margin(task), sample) if difference else {}
                 reach = _reach(merge, systems, grid, sample) if merge.system.kind in KINDS else {}
                 rows.append((row | reach, difference))
@@ -143,13 +157,20 @@ def _costs(merge: Priced, rival: Priced | None) -> dict[str, Any]:
 
 
 def _judged(rows: Sequence[tuple[dict[str, Any], Difference | None]], grid: Grid) -> list[dict[str, Any]]:
-    """Add p values corrected over the tests of a scenario, each once, and verdicts."""
-    family = {
-        (row["task"], row["system"], row["rival"]): difference.p_value
-        for row, difference in rows
-        if difference and difference.p_value is not None and row["kind"] in KINDS
-        if in_family(grid.systems[row["system"]], grid)
-    }
+    """Add p values corrected over the tests of a scenario, each once, and verdicts.
+
+    The best of several rivals on `select` had luck with its seeds, which helps it on `report` too. So to be worse than
+    it is corrected for their number (Bonferroni); to be better than it is only harder.
+    """
+    family: dict[tuple[Any, ...], float] = {}
+    for row, difference in rows:
+        if difference and difference.p_value is not None and row["kind"] in KINDS:
+            if in_family(grid.systems[row["system"]], grid):
+                key, number = (
+                    (row["task"], row["system"], row["rival"]),
+                    1 if difference.typical > 0 else row["n_rivals"],
+                )
+                family[key] = max(family.get(key, 0.0), min(1.0, number * difference.p_value))
     corrected, judged = dict(zip(family, holm([*family.values()]), strict=True)), []
     for row, difference in rows:
         p_holm = corrected.get((row["task"], row["system"], row.get("rival")))

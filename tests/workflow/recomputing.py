@@ -137,7 +137,7 @@ def check_matched(results: Path, table: pd.DataFrame, values: dict[tuple[str, st
             able = usable[(usable["train"] <= own["train"]) & (usable["inference"] <= limit)]
             able = able.assign(rank=able["select"].where(able.index != "majority", -1e9))
             able = able.sort_values(["rank", "train"], ascending=[False, True])
-            assert pd.isna(row.rival) == able.empty
+            assert pd.isna(row.rival) == able.empty and row.n_rivals == len(able)
             if not able.empty:
                 rival, best = able.loc[row.rival], able.iloc[0]
                 assert (rival["select"], rival["train"]) == (best["select"], best["train"]), row
@@ -162,8 +162,11 @@ def check_matched(results: Path, table: pd.DataFrame, values: dict[tuple[str, st
         assert use["mean"] == pytest.approx(np.mean([*values[task, use["use"]].values()]), abs=1e-9)
         assert use["train_flops"] == pytest.approx(usable.loc[use["use"], "train"])
     for _, rows in found.groupby("scenario"):
-        tests = rows[rows["p_holm"].notna()].drop_duplicates(["task", "system", "rival"]).sort_values("p_value")
-        holm = (tests["p_value"] * np.arange(len(tests), 0, -1)).cummax().clip(upper=1)
+        tests = rows[rows["p_holm"].notna()].copy()
+        times = np.where(tests["difference"] > 0, 1, tests["n_rivals"])
+        tests["p_worst"] = (tests["p_value"] * times).clip(upper=1)
+        tests = tests.sort_values("p_worst").drop_duplicates(["task", "system", "rival"], keep="last")
+        holm = (tests["p_worst"] * np.arange(len(tests), 0, -1)).cummax().clip(upper=1)
         assert tests["p_holm"].to_numpy() == pytest.approx(holm.to_numpy())
         shown, equal = (
             tests["p_holm"] <= 0.05,
