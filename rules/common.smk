@@ -13,6 +13,7 @@ from snakemake.utils import update_config
 
 from graft.config import study as studies
 from graft.io import files, locks
+from graft.io.workflow import COMMAND, ROOT, importable
 from graft.registry.depth import DEPTHS
 from graft.reporting import captions
 from graft.study import cluster, deployment, groups, launcher, preload
@@ -85,7 +86,7 @@ ENVIRONMENTS = None
 if DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method:
     ENVIRONMENTS = Path(os.path.abspath(workflow.deployment_settings.conda_prefix or ".snakemake/conda"))
 # Set here and not in `params`, so that moving the checkout re-runs nothing.
-shell.prefix(deployment.prefix(Path(workflow.basedir), ENVIRONMENTS))
+shell.prefix(deployment.prefix(importable(Path(".snakemake/graft")) if ENVIRONMENTS else ROOT, ENVIRONMENTS))
 # Snakemake builds environments between here and `onstart`, and mistakes one that another snakemake is still building
 # for a broken one.
 BUILDING = None
@@ -126,8 +127,8 @@ def start_study():
 
 def tables_of_what_there_is():
     """One failed run must not hide the rest: the tables are made from the runs that exist."""
-    deployment.run_here(Path(workflow.basedir), "graft", "tables", STUDY.name)
-    print(f"`python -m graft status {STUDY.name}` says which runs failed, and why", file=sys.stderr)
+    deployment.run_here(ROOT, "graft", "tables", STUDY.name)
+    print(f"`{COMMAND} status {STUDY.name}` says which runs failed, and why", file=sys.stderr)
 
 
 # A rule's files and fingerprint are those of its step, graft/study/steps/<rule>.py, or of its job's steps.

@@ -3,6 +3,7 @@
 from collections import defaultdict
 
 from graft.io import files
+from graft.io.workflow import COMMAND
 from graft.registry import methods
 from graft.study import keeping, program
 from graft.study.grid import Grid
@@ -26,7 +27,7 @@ def make(step: KeepModels, grid: Grid, paths: Paths) -> None:
         best[task] = (name, chosen.seed)
         if not chosen.model(paths).is_dir():
             asked = f"{grid.study.name} {task} {name} {chosen.seed}"
-            print(f"{task}: {name} is best now, its model was not kept; `python -m graft build {asked}` makes it again")
+            print(f"{task}: {name} is best now, its model was not kept; `{COMMAND} build {asked}` makes it again")
     files.write_json(step.output(paths), {"fingerprint": step.fingerprint(grid), "best": best})
     # Of jobs that ended at the same time, each may have taken another for the last to read something.
     for other in graph.of_study(grid):

@@ -7,13 +7,12 @@ import sys
 from pathlib import Path
 
 from graft.io import locks
+from graft.io.workflow import ROOT
 from graft.study import launcher
 from graft.study.grid import Grid, Run
 from graft.study.paths import Paths
 from graft.study.steps.finetune_model import Tuning
 from graft.study.steps.making import making
-
-ROOT = Path(__file__).parents[2]
 
 
 def build(grid: Grid, paths: Paths, run: Run) -> Path:

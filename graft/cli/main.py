@@ -9,13 +9,15 @@ from typing import Annotated
 import typer
 
 from graft.compute import ending
+from graft.io.workflow import COMMAND, ROOT
 from graft.study.paths import RESULTS, Paths
 
 app = typer.Typer(
     help="Does merging a fine-tuned small model into a large one beat fine-tuning the large one?", add_completion=False
 )
 # As in snakemake, the default study is the one beside the Snakefile, whatever the working folder.
-DEFAULT = Path(__file__).resolve().parents[2] / "config.yaml"
+DEFAULT = ROOT / "config.yaml"
+PROFILES = ROOT / "profiles"
 # 1980, the first year that a ZIP can store; `snakemake --report` writes one.
 LONG_AGO = 315_619_200
 # Flags that take several values at once, which typer does not support.
@@ -144,8 +146,8 @@ def new(
     for own in asked.tasks:
         print(f"{own.name}: {own.guessed or 'a known task'}")
     print(f"{path} was written: {len(grid.systems)} systems, {len(grid.runs)} runs. Try a dry run, then run it:")
-    print(f"  snakemake --profile profiles/local --configfile {path} --dry-run --quiet rules host")
-    print(f"  snakemake --profile profiles/local --configfile {path}")
+    print(f"  {COMMAND} run {path} --dry-run --quiet rules host")
+    print(f"  {COMMAND} run {path}")
 
 
 @app.command()
@@ -161,7 +163,7 @@ def methods() -> None:
 @app.command()
 def merge(
     context: typer.Context,
-    method: Annotated[str, typer.Option(help="From `python -m graft methods`: one of kind weights, or for one shape.")],
+    method: Annotated[str, typer.Option(help="From `methods`: one of kind weights, or for one shape.")],
     out: Annotated[Path, typer.Option(help="New folder for the merged model.")],
     large: Annotated[Path | None, typer.Option(help="Folder of the pre-trained large model.")] = None,
     small_finetuned: Annotated[Path | None, typer.Option(help="Folder of the fine-tuned small classifier.")] = None,
@@ -251,7 +253,7 @@ def _check_kind(method: str, one_shape: bool) -> None:
     their_methods = methods.table(*methods.KINDS if one_shape else (methods.ONE_SHAPE,))
     ours, theirs = KINDS if one_shape else KINDS[::-1]
     if method in their_methods:
-        raise ValueError(f"{method} merges models of {theirs}, not of {ours}; `python -m graft methods` lists both")
+        raise ValueError(f"{method} merges models of {theirs}, not of {ours}; `{COMMAND} methods` lists both")
 
 
 @app.command()
@@ -309,6 +311,24 @@ def plan(
         terminal.show(terminal.rates_tables(found, estimates.measured_rates(paths)))
     rates = estimates.rates_of(grid.study.launch, paths, gpu)
     terminal.show(terminal.plan_tables(planning.plan(grid, paths, rates, machines, cores)))
+
+
+@app.command(context_settings={"allow_extra_args": True, "ignore_unknown_options": True})
+def run(
+    context: typer.Context,
+    config: Annotated[str, typer.Argument(help="A study's YAML, or the name of one that comes with Graft: demo.")],
+    profile: Annotated[
+        str,
+        typer.Option(metavar="NAME", help=f"local, slurm, or a folder; those that come with Graft are in {PROFILES}."),
+    ] = "local",
+) -> None:
+    """Run a study, or continue it, in this folder; results go to results/.
+
+    All other arguments are Snakemake's, e.g. -n (a dry run), --cores N, --quiet rules host, --config 'seeds=[0]'.
+    """
+    from graft.cli import running
+
+    running.run(config, profile, context.args)
 
 
 @app.command()
@@ -452,4 +472,4 @@ def one_by_one(arguments: list[str]) -> list[str]:
 
 def main() -> None:
     """Run the command line; bad input ends in one line on stderr and exit status 1."""
-    ending.run("graft", lambda: app(one_by_one(sys.argv[1:]), prog_name="graft"))
+    ending.run("graft", lambda: app(one_by_one(sys.argv[1:]), prog_name=COMMAND))

@@ -12,6 +12,7 @@ from graft.config.sources import FileData
 from graft.io import files, yaml_text
 from graft.io.names import checked_name
 from graft.io.strict_yaml import read_value
+from graft.io.workflow import COMMAND, ROOT
 from graft.io.yaml_text import Lines, flow
 from graft.registry.methods import KINDS, facts
 from graft.registry.shapes import Shape
@@ -23,8 +24,9 @@ from graft.tasks.sources import OF_A_TASK, source_files
 from graft.tasks.tsv import read_tsv
 
 # The default study: the only source of the comments, and of values that the user does not give.
-DEFAULT = Path(__file__).parents[2] / "config.yaml"
+DEFAULT = ROOT / "config.yaml"
 CONFIGS = Path("config")
+SCHEMA = "study.schema.json"
 # Classification tasks with fewer train rows are fine-tuned like rte, for many epochs; others like sst2.
 SMALL_TASK = 10_000
 MAX_TOKENS = 128
@@ -91,6 +93,8 @@ def write(asked: Asked) -> tuple[Path, Grid]:
     check_sources(grid)
     with files.atomic_file(path) as temporary:
         temporary.write_text(text)
+    if not (CONFIGS / SCHEMA).exists():
+        files.copy_into(ROOT / CONFIGS, CONFIGS, [SCHEMA])
     return path, grid
 
 
@@ -173,7 +177,7 @@ def config_text(asked: Asked, default: str) -> str:
     # The text before the first empty line describes the default study.
     opening = [
         "# yaml-language-server: $schema=study.schema.json",
-        f"# The study {asked.name}: snakemake --profile profiles/local --configfile {CONFIGS / asked.name}.yaml",
+        f"# The study {asked.name}: {COMMAND} run {CONFIGS / asked.name}.yaml",
     ]
     lines = opening + lines[lines.index("") :]
     lines = yaml_text.replaced(lines, ("name",), [f"name: {flow(asked.name)}"])

@@ -12,6 +12,7 @@ import pandas as pd
 
 from graft.io import files
 from graft.io.progress import Report
+from graft.io.workflow import COMMAND
 from graft.reporting import csv_files, predictions
 from graft.reporting.states import run_json
 from graft.study import records
@@ -74,7 +75,7 @@ class Verified:
         value = listed.get((run.task, run.system.name, str(run.seed)))
         if value is not None and value != record.primary.value:
             both = f"{value}, and {path} {record.primary.value}"
-            yield f"{self.paths.tables / csv_files.RUNS}: {run.id} has {both}; call `python -m graft tables`"
+            yield f"{self.paths.tables / csv_files.RUNS}: {run.id} has {both}; call `{COMMAND} tables`"
 
     def _fingerprint(self, run: Run, path: Path, record: RunRecord) -> Iterator[str]:
         try:

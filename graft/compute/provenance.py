@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 import graft
 from graft.compute.hardware import device_of, precision_of
+from graft.io.workflow import ROOT
 
 if TYPE_CHECKING:
     # It imports pydantic; a merge without a study starts faster without it.
@@ -25,10 +26,13 @@ PACKAGES = tuple("torch transformers tokenizers datasets accelerate evaluate num
 @functools.cache
 def code_version() -> str:
     """Return Graft's version and a hash of its source, which needs no git and follows edits."""
-    root = Path(graft.__file__).parent
     digest = hashlib.sha256()
-    for file in sorted([*root.rglob("*.py"), *(root.parent / "workflow_scripts").glob("*.py")]):
-        digest.update(str(file.relative_to(root.parent)).encode())
+    # Named as in the clone, so that an installed package has the same version.
+    library, programs = Path(graft.__file__).parent, ROOT / "workflow_scripts"
+    files = {file.relative_to(library.parent): file for file in library.rglob("*.py") if programs not in file.parents}
+    files |= {file.relative_to(ROOT): file for file in programs.glob("*.py")}
+    for name, file in sorted(files.items()):
+        digest.update(str(name).encode())
         digest.update(file.read_bytes())
     return f"{graft.__version__}+{digest.hexdigest()[:12]}"
 

@@ -6,6 +6,7 @@ from typing import Any
 import pandas as pd
 
 from graft.io import files
+from graft.io.workflow import COMMAND
 from graft.reporting.comparison import COLUMNS
 from graft.study.paths import Paths
 
@@ -24,7 +25,7 @@ def read_comparison(paths: Paths) -> pd.DataFrame:
     path = paths.tables / COMPARISON
     table = read_csv(path)
     if missing := [name for name in COLUMNS if name not in table]:
-        raise ValueError(f"{path}: no column {missing[0]} (an older version wrote it); run `python -m graft tables`")
+        raise ValueError(f"{path}: no column {missing[0]} (an older version wrote it); run `{COMMAND} tables`")
     return table
 
 
@@ -43,6 +44,6 @@ def _plain(values: pd.Series) -> list[Any]:
 def read_csv(path: Path) -> pd.DataFrame:
     """Read a table that `write_csv` wrote, with exact numbers and None for empty cells."""
     if not path.is_file():
-        raise FileNotFoundError(f"{path}: no such table; make it with `snakemake tables` or `python -m graft tables`")
+        raise FileNotFoundError(f"{path}: no such table; make it with `snakemake tables` or `{COMMAND} tables`")
     table = pd.read_csv(path, keep_default_na=False, na_values=[""])
     return table.astype(object).where(table.notna(), None)

@@ -27,6 +27,7 @@ from pathlib import Path
 from typing import IO, Any, NoReturn
 
 from graft.compute import ending
+from graft.io.workflow import ROOT
 
 # Environment variable of jobs: path of the server's socket.
 VARIABLE = "GRAFT_PRELOADED"
@@ -54,7 +55,7 @@ def start() -> None:
     if os.environ.get(SWITCH) == "0":
         return
     path = Path(tempfile.mkdtemp(prefix="graft-")) / "preload"
-    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(Path(__file__).parents[2])}
+    environment = {**os.environ, "HF_HUB_OFFLINE": "1", "PYTHONPATH": str(ROOT)}
     # The server notices the end of this process as EOF on its stdin: no other process holds the pipe's write end.
     reader, _ = os.pipe()
     subprocess.Popen(

@@ -12,6 +12,7 @@ from graft.config.launch import Launch
 from graft.config.models import FineTuning
 from graft.encoders.inference import Labelled
 from graft.io import files
+from graft.io.workflow import COMMAND
 from graft.study.grid import Grid
 from graft.study.paths import Paths
 from graft.study.steps.finetune_model import FinetuneModel
@@ -47,7 +48,7 @@ def made_model(grid: Grid, paths: Paths, step: Making) -> tuple[Path, dict[str, 
         path = folder / "model" / name
         if not path.is_file():
             asked = f"{grid.study.name} {step.task} {step.system} {step.seed}"
-            raise ValueError(f"{path}: not kept; `python -m graft build {asked}` makes it again")
+            raise ValueError(f"{path}: not kept; `{COMMAND} build {asked}` makes it again")
         if files.sha256(path) != expected:
             raise ValueError(f"{path}: changed since {folder / 'build.json'} was written; delete that")
     return folder / "model", built

@@ -16,6 +16,7 @@ from pathlib import Path
 from graft.compute import ending
 from graft.compute.stopping import Stopped
 from graft.io import files, locks
+from graft.io.workflow import COMMAND
 from graft.study import keeping
 from graft.study.grid import Grid
 from graft.study.paths import Paths
@@ -140,7 +141,7 @@ def _refuse_other_world(step: Making, grid: Grid, paths: Paths) -> None:
         what = f"{step.task} {step.system} {step.seed}"
         raise ValueError(
             f"{step.model(paths)}: not kept, and is made by {launched or 1} process(es), not by {here or 1}; make it "
-            f"again by `python -m graft build {grid.study.name} {what}`, then run snakemake again"
+            f"again by `{COMMAND} build {grid.study.name} {what}`, then run snakemake again"
         )
 
 

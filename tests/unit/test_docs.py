@@ -75,7 +75,7 @@ def check(words: list[str]) -> None:
     match words:
         case ["snakemake", *arguments]:
             get_argument_parser().parse_args([word for word in arguments if word != "..."])
-        case ["python", "-m", "graft", name, *arguments]:
+        case ["graft", name, *arguments] | ["python", "-m", "graft", name, *arguments]:
             assert name in COMMANDS, name
             COMMANDS[name].make_context(name, one_by_one(arguments))
         case ["python", "-m", module, *_]:

@@ -324,5 +324,5 @@ def test_the_command_says_what_to_type_next(folder, pico_glue):
     assert done.returncode == 0, done.stderr
     assert "reviews: text in sentence; label in label, 2 classes" in done.stdout
     assert [shlex.split(line)[:5] for line in done.stdout.splitlines()[-2:]] == [
-        ["snakemake", "--profile", "profiles/local", "--configfile", "config/mine.yaml"]
+        ["python", "-m", "graft", "run", "config/mine.yaml"]
     ] * 2
