@@ -20,6 +20,10 @@ from graft.tasks.sources import HUB_SPLITS
 RESULTS = "## Results"
 CONTROL = "> This is a control: a system that must not win and is useless by itself."
 ORACLE_NOTE = "> This is an oracle: it is made of the fine-tuned large model itself, to show what its merge loses."
+ALONE = (
+    "It stands alone, here and on the hub: with Graft, `graft.load(folder_or_repo)` is a function of a list of texts "
+    "that gives labels and scores.{} `build.json` records how it was made."
+)
 # The hub's names of metrics that it calls differently.
 METRICS = {"f1_macro": "f1", "pearson": "pearsonr", "spearman": "spearmanr"}
 
@@ -38,14 +42,19 @@ def complete(grid: Grid, paths: Paths, record: RunRecord) -> None:
     folder = paths.run(record.task, record.system, record.seed)
     path = folder / "model" / card.CARD
     text = path.read_text() if path.is_file() else page(grid, paths, files.read_json(folder / "build.json"))
+    _write(folder, completed(grid, text, record))
+
+
+def completed(grid: Grid, text: str, record: RunRecord) -> str:
+    """The text of a card with an evaluation's results, in place of any that it has."""
     metadata, body = card.parts(text)
     metadata["metrics"] = list(dict.fromkeys(METRICS.get(name, name) for name in record.metrics))
     metadata["model-index"] = [{"name": record.system, "results": [_evaluated(grid, record)]}]
-    _write(folder, card.page(metadata, body.split(f"\n{RESULTS}\n")[0].strip("\n"), RESULTS, _results(record)))
+    return card.page(metadata, body.split(f"\n{RESULTS}\n")[0].strip("\n"), RESULTS, _results(record))
 
 
-def page(grid: Grid, paths: Paths, built: Mapping[str, Any]) -> str:
-    """Render a system's card before its evaluation; `built` is its build.json."""
+def page(grid: Grid, paths: Paths, built: Mapping[str, Any], alone: bool = False) -> str:
+    """Render a system's card before its evaluation; `built` is its build.json, `alone`: of a folder that has all."""
     task, system = built["task"], grid.systems[built["system"]]
     folder = paths.run(task, system.name, built["seed"]) / "model"
     composite = (folder / manifest.FILE).is_file()
@@ -60,7 +69,7 @@ def page(grid: Grid, paths: Paths, built: Mapping[str, Any]) -> str:
         {"control": CONTROL, ORACLE: ORACLE_NOTE}.get(system.kind, ""),
         _made(built, system),
         markdown.table(("pre-trained model", "from", "sha256"), [_row(paths, m) for m in models]) if models else "",
-        _use(composite),
+        ALONE.format(f" {card.LOADING}" * (not composite)) if alone else _use(composite),
     )
 
 

@@ -353,6 +353,42 @@ def build(
 
 
 @app.command()
+def export(
+    study: NamedStudy,
+    task: Annotated[str, typer.Argument(help="Task.")],
+    system: Annotated[str, typer.Argument(help="System, as in the tables.")],
+    seed: Annotated[str, typer.Argument(help="Seed, or all.")],
+    out: Annotated[Path, typer.Argument(help="New folder.")],
+) -> None:
+    """Copy a system's model into a folder that stands alone: parts, tokenizer and model card; ready for the hub."""
+    paths = find(study)
+    from graft.cli import exporting
+    from graft.config.study import load
+    from graft.reporting.explaining import find_run
+    from graft.study.grid import Grid
+
+    grid = Grid(load(paths.study))
+    exporting.export(grid, paths, find_run(grid, task, system, seed), out)
+    print(f"{out} stands alone; try it: {COMMAND} predict {out} --text FILE; publish it: hf upload OWNER/NAME {out}")
+
+
+@app.command()
+def predict(
+    model: Annotated[str, typer.Argument(help="A folder of any system, or owner/repo[@revision] on the hub.")],
+    text: Annotated[Path, typer.Option(help="Text: one per line, or pairs separated by a tab.")],
+    device: Annotated[str, typer.Option(help="cpu or cuda.")] = "cpu",
+) -> None:
+    """Print a label and its score for each line of a file: a TSV with a header."""
+    from graft.study import answering
+    from graft.tasks.texts import read_texts
+
+    columns = read_texts(text)
+    print("label", "score", sep="\t")
+    for answer in answering.load(model).to(device)(list(zip(*columns, strict=True))):
+        print(answer["label"], f"{answer['score']:.6g}", sep="\t")
+
+
+@app.command()
 def clean(
     study: NamedStudy,
     models: Annotated[

@@ -10,6 +10,7 @@ from typing import Any
 from graft.config import study as studies
 from graft.config.sources import FileData
 from graft.io import files, yaml_text
+from graft.io.hub import HUB
 from graft.io.names import checked_name
 from graft.io.strict_yaml import read_value
 from graft.io.workflow import COMMAND, ROOT
@@ -32,7 +33,6 @@ SMALL_TASK = 10_000
 MAX_TOKENS = 128
 MARGIN = 0.01
 SELECT = 1000
-HUB = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:@([\w./-]+))?")
 COMMIT = re.compile(r"[0-9a-f]{40}")
 # Systems that merges are compared with; left out if the user asks for certain methods.
 RIVALS = frozenset({"lora", "distil", "weak-to-strong", "budget", "ensemble", "soup", "multitask", "joint", "oracle"})

@@ -64,7 +64,7 @@ def atomic_folder(path: str | Path, new: bool = False) -> Iterator[Path]:
 def check_new(path: Path) -> None:
     """Raise ValueError if `path` exists and OSError if it cannot be created, before hours are spent on it."""
     if path.exists() or path.is_symlink():
-        raise ValueError(f"{path} already exists; name another folder with --out, or remove it")
+        raise ValueError(f"{path} already exists; name another folder, or remove it")
     above = next(folder for folder in path.absolute().parents if folder.exists())
     wrong = None
     if not above.is_dir():

@@ -52,7 +52,7 @@ def of_folder(folder: Path, sha256: Iterable[str] = ()) -> Origin:
         # Weights drawn or trained here take only their shape from the other model.
         return Origin(None, origin.licence, origin.seen if "teacher" in source else None)
     known = next((BY_SHA256[digest] for digest in sha256 if digest in BY_SHA256), None)
-    return known or Origin(licence=_licence(folder / _CARD))
+    return known or Origin(_in_cache(folder), _licence(folder / _CARD))
 
 
 def common_licence(origins: Iterable[Origin]) -> str | None:
@@ -69,6 +69,12 @@ def repos(origins: Iterable[Origin]) -> list[str]:
 def warnings(origins: Iterable[Origin]) -> list[str]:
     """List the warnings due on numbers made with these models, without duplicates."""
     return list(dict.fromkeys(origin.seen for origin in origins if origin.seen))
+
+
+def _in_cache(folder: Path) -> str | None:
+    """Return the name of a model that lies in the hub's cache: .../models--OWNER--NAME/snapshots/COMMIT."""
+    at = folder.parents[1].name if len(folder.parents) > 1 else ""
+    return "/".join(at.split("--")[1:]) if folder.parent.name == "snapshots" and at.startswith("models--") else None
 
 
 def _licence(card: Path) -> str | None:

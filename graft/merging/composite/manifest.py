@@ -11,7 +11,7 @@ from torch import Tensor, nn
 
 from graft.encoders.architecture import check_tensors
 from graft.encoders.features import POOLINGS
-from graft.io.files import atomic_folder, read_json, sha256, write_json
+from graft.io.files import atomic_folder, copy_into, read_json, sha256, write_json
 from graft.merging.classifier_heads.ridge import LinearMap
 
 FILE = "composite.json"
@@ -102,11 +102,7 @@ def write(
             tensors = vars(fitted) if isinstance(fitted, LinearMap) else fitted
             save_file({name: t.cpu().float().contiguous() for name, t in tensors.items()}, folder / file)
             hashes[file] = sha256(folder / file)
-        for part in parts.values():
-            hashes |= _hashes(out_folder, part)
-        relative = {name: _relative(part, out_folder) for name, part in parts.items()}
-        placed = {"parts": relative} if len(relative) > 1 else relative
-        write_json(folder / FILE, {"schema": SCHEMA, "kind": kind, **placed, **fields, "sha256": hashes})
+        _write(folder, kind, parts, hashes, fields, out_folder)
 
 
 def read(folder: str | Path, check_parts: bool = True) -> Composite:
@@ -132,6 +128,51 @@ def read(folder: str | Path, check_parts: bool = True) -> Composite:
         if sha256(part) != expected_hash:
             raise ValueError(f"{part}: not the file that {path} was made from (sha256 differs); make {folder} again")
     return Composite(folder, kind, fields)
+
+
+def gather(folder: str | Path, out_folder: str | Path) -> None:
+    """Copy a composite into an existing folder that stands alone, with its parts, and theirs, in `parts/`.
+
+    A part that several need is there once. Raises ValueError like `read`.
+    """
+    places: dict[Path, Path] = {}
+
+    def copy(source: Path, target: Path) -> None:
+        target.mkdir(parents=True, exist_ok=True)
+        copy_into(source, target, set(PART_FILES) - {FILE})
+        if not (source / FILE).is_file():
+            return
+        composite = read(source)
+        known, keys, own = KINDS[composite.kind]
+        parts = {name: place(composite.part(name), name) for name in composite.fields.get("parts", known)}
+        hashes = {file: sha256(target / file) for file in own}
+        _write(target, composite.kind, parts, hashes, {key: composite.fields[key] for key in keys})
+
+    def place(source: Path, name: str) -> Path:
+        if source not in places:
+            same = sum(path.name.split("~")[0] == name for path in places.values())
+            places[source] = Path(out_folder) / "parts" / (f"{name}~{same + 1}" if same else name)
+            copy(source, places[source])
+        return places[source]
+
+    copy(Path(folder), Path(out_folder))
+
+
+def _write(
+    folder: Path,
+    kind: str,
+    parts: Mapping[str, str | Path],
+    hashes: dict[str, str],
+    fields: Mapping[str, Any],
+    out_folder: str | Path | None = None,
+) -> None:
+    """Write composite.json into `folder`, which will be `out_folder`; `hashes`: sha256 of its own files."""
+    out_folder = out_folder or folder
+    for part in parts.values():
+        hashes |= _hashes(out_folder, part)
+    relative = {name: _relative(part, out_folder) for name, part in parts.items()}
+    placed = {"parts": relative} if len(relative) > 1 else relative
+    write_json(folder / FILE, {"schema": SCHEMA, "kind": kind, **placed, **fields, "sha256": hashes})
 
 
 def _relative(part: str | Path, out_folder: str | Path) -> str:
