@@ -194,8 +194,9 @@ def merge(
     """Merge a fine-tuned small model into a large one, or models of one shape, from folders to a folder.
 
     Two shapes: --large DIR --small-finetuned DIR --small-pretrained DIR --text FILE. One shape: --models DIR DIR ...,
-    most methods with --base DIR.
+    most methods with --base DIR. Each DIR may be a name on the Hugging Face hub, owner/repo or owner/repo@revision.
     """
+    from graft.io import hub
     from graft.io.progress import progress
     from graft.io.strict_yaml import read_value
 
@@ -209,12 +210,16 @@ def merge(
         options[name] = read_value(value, f"--option {name}")
     one_shape = bool(models or base)
     _check_flags(context, one_shape)
+    _check_kind(method, one_shape)
+    flags = "--large", "--small-finetuned", "--small-pretrained", "--base"
+    named = zip(flags, (large, small_finetuned, small_pretrained, base), strict=True)
+    large, small_finetuned, small_pretrained, base = (path and hub.local(path, flag) for flag, path in named)
+    models = [hub.local(model, "--models") for model in models or ()]
     if one_shape:
         from graft.merging.homogeneous import folders, orders
 
-        _check_kind(method, one_shape)
         asked = orders.Order(
-            method, tuple(models or ()), out, base, tuple(weights) if weights else None, strength, options,
+            method, tuple(models), out, base, tuple(weights) if weights else None, strength, options,
             tuple(statistics or ()), device, dtype, max_shard_size,
         )  # fmt: skip
         with progress("merge") as report:
@@ -227,7 +232,6 @@ def merge(
         from graft.cli import merge_folders, merge_orders
         from graft.reporting import terminal
 
-        _check_kind(method, one_shape)
         order = merge_orders.Order(
             method, large, small_finetuned, small_pretrained, text, out, head, 1.0 if strength is None else strength,
             labelled, options, tokens, max_tokens, device,

@@ -17,6 +17,7 @@ from graft.study.grid import Grid
 from graft.study.paths import Paths
 from tests.conftest import study_values
 from tests.unit.io.test_locks import HOLDER
+from tests.unit.programs import finish
 from tests.unit.reporting.conftest import write_record
 
 HUB = {"kind": "hub", "repo": "a/b", "revision": "0" * 40}
@@ -267,6 +268,21 @@ def test_a_new_study_is_written_and_told_with_the_commands_that_run_it(folder, m
     told = capsys.readouterr().out
     assert "config/mine.yaml was written: " in told and told.count("graft run config/mine.yaml") == 2
     assert "interpolate" in (folder / "config" / "mine.yaml").read_text()
+
+
+def test_a_run_is_exported_and_asked_by_its_commands(folder, monkeypatch, capsys, pico_glue, pico_models):
+    values = study_values(pico_glue, pico_models, seeds=[0], include=["sst2/probe.mean.small/*"])
+    grid, paths = Grid(parse(values)), Paths.of("pico")
+    finish(grid, paths)
+    assert _call(monkeypatch, "export", "pico", "sst2", "probe.mean.small", "all", "mine") == 0
+    assert "graft predict mine --text FILE" in capsys.readouterr().out
+    Path("text.txt").write_text("a good film\na bad plot\n")
+    assert _call(monkeypatch, "predict", "mine", "--text", "text.txt") == 0
+    header, *lines = (line.split("\t") for line in capsys.readouterr().out.splitlines())
+    assert header == ["label", "score"] and len(lines) == 2
+    assert all(label in ("negative", "positive") and 0.5 <= float(score) <= 1 for label, score in lines)
+    assert _call(monkeypatch, "export", "pico", "sst2", "probe.mean.small", "all", "mine") == 1
+    assert "mine already exists" in capsys.readouterr().err
 
 
 def test_the_schema_is_the_one_for_editors(folder, monkeypatch, capsys):
