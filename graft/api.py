@@ -13,6 +13,7 @@ import numpy as np
 import pandas as pd
 
 from graft.io import hub
+from graft.io.model_folders import CONFIG
 from graft.io.names import check_known
 from graft.io.progress import silent
 from graft.registry.tasks import METRICS
@@ -49,7 +50,8 @@ def merge(
     large, small_finetuned, small_pretrained: folders, or `owner/repo[@revision]` on the hub; the last is the small
     model before its fine-tuning. method: a name in docs/methods.md, with its source; **options: its options.
     texts: unlabelled ones, or pairs of them, or a file of them; `tokens` of them, each cut to `max_tokens`, are read.
-    head: transplant, label-free or labelled; the last needs `labelled`: rows of a text, or two, and a label, or a TSV.
+    head: transplant, label-free or labelled. labelled: rows of a text, or two, and a label, or a TSV, for the last of
+    these and for methods that run parts of both models, which choose what they vary on every fifth row.
     out: a new folder to keep it in, with its card and tokenizer.
 
     Returns transformers' model of the large shape, in float32 and eval mode, or, of a method that runs parts of both
@@ -81,7 +83,7 @@ def merge(
             device=device,
         )
         merge_folders.merge(order, silent)
-        return load_classifier(order.out)
+        return load_classifier(order.out) if (order.out / CONFIG).is_file() else load(order.out)
 
 
 def load(folder: str | Path) -> System:

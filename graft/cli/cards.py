@@ -20,10 +20,6 @@ from graft.tasks.sources import HUB_SPLITS
 RESULTS = "## Results"
 CONTROL = "> This is a control: a system that must not win and is useless by itself."
 ORACLE_NOTE = "> This is an oracle: it is made of the fine-tuned large model itself, to show what its merge loses."
-ALONE = (
-    "It stands alone, here and on the hub: with Graft, `graft.load(folder_or_repo)` is a function of a list of texts "
-    "that gives labels and scores.{} `build.json` records how it was made."
-)
 # The hub's names of metrics that it calls differently.
 METRICS = {"f1_macro": "f1", "pearson": "pearsonr", "spearman": "spearmanr"}
 
@@ -69,7 +65,7 @@ def page(grid: Grid, paths: Paths, built: Mapping[str, Any], alone: bool = False
         {"control": CONTROL, ORACLE: ORACLE_NOTE}.get(system.kind, ""),
         _made(built, system),
         markdown.table(("pre-trained model", "from", "sha256"), [_row(paths, m) for m in models]) if models else "",
-        ALONE.format(f" {card.LOADING}" * (not composite)) if alone else _use(composite),
+        _use(composite, alone),
     )
 
 
@@ -164,7 +160,9 @@ def _results(record: RunRecord) -> str:
     )
 
 
-def _use(composite: bool) -> str:
+def _use(composite: bool, alone: bool) -> str:
+    if alone:
+        return f"{card.ALONE}{'' if composite else f' {card.LOADING}'} `build.json` records how it was made."
     if not composite:
         return f"{card.LOADING} The `build.json` in its study records how it was made."
     return (

@@ -163,7 +163,7 @@ def methods() -> None:
 @app.command()
 def merge(
     context: typer.Context,
-    method: Annotated[str, typer.Option(help="From `methods`: one of kind weights, or for one shape.")],
+    method: Annotated[str, typer.Option(help="From `methods`: one of kind weights or composite, or for one shape.")],
     out: Annotated[Path, typer.Option(help="New folder for the merged model.")],
     large: Annotated[Path | None, typer.Option(help="Folder of the pre-trained large model.")] = None,
     small_finetuned: Annotated[Path | None, typer.Option(help="Folder of the fine-tuned small classifier.")] = None,
@@ -171,7 +171,7 @@ def merge(
     small_pretrained: Annotated[Path | None, typer.Option(help="Folder of the small model before fine-tuning.")] = None,
     head: Annotated[str, typer.Option(help="transplant, label-free or labelled.")] = "transplant",
     labelled: Annotated[
-        Path | None, typer.Option(help="TSV for the labelled head: a header, texts, the label last.")
+        Path | None, typer.Option(help="TSV for the labelled head or a composite: a header, texts, the label last.")
     ] = None,
     tokens: Annotated[int, typer.Option(min=1, help="Tokens of text on which to compare the models.")] = 50_000,
     max_tokens: Annotated[int, CUT] = 128,

@@ -13,8 +13,9 @@ import torch
 from tokenizers import Tokenizer
 from torch import Tensor
 
-from graft.cli import merge_card
-from graft.cli.merge_orders import Order, Plan
+from graft.cli import merge_card, merge_composites
+from graft.cli.merge_composites import Maker
+from graft.cli.merge_orders import RIDGE, Order, Plan
 from graft.config.models import PathModel
 from graft.encoders import features
 from graft.encoders.architecture import is_finite
@@ -31,6 +32,7 @@ from graft.merging.alignment.cka import layer_similarity
 from graft.merging.calibration import calibrate, check_tokens
 from graft.merging.classifier_heads.fitting import fit_heads, label_targets
 from graft.merging.classifier_heads.head import Head, head_logits
+from graft.merging.composite.facts import Composite
 from graft.merging.facts import Weights
 from graft.merging.heterogeneous.interpolate.maths import interpolated_head
 from graft.merging.protocol import Parts, deepened
@@ -47,26 +49,31 @@ from graft.tasks.tsv import read_tsv
 
 # Names for the parts of a shape that are not plural nouns.
 COUNTED = {"types": "token types", "vocabulary": "word embeddings"}
-# Rows on which a head is fitted, and the ridge sizes to try; the best one on every fifth row, held out, is taken.
+# Rows on which a head is fitted.
 FIT_ROWS = 2048
 FEWEST_ROWS = 10
-RIDGE = (1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 REGRESSION, MULTI_LABEL = "regression", "multi_label_classification"
 
 
 def merge(order: Order, report: Report, dry_run: bool = False) -> Plan:
     """Merge two folders into `order.out`, or with `dry_run` only plan the merge.
 
-    The result is a plain Hugging Face classifier of the large shape with a model card (README.md) and provenance
-    (graft.json). Raises ValueError, and writes nothing, if the output folder exists, a folder is missing, an
-    architecture is not BERT, the small model is larger than the large one, vocabularies differ, the text has fewer
-    tokens than a space needs, weights are not finite, or the labelled file does not fit the fine-tuned model's labels.
+    The result is a plain Hugging Face classifier of the large shape, or a composite in a folder that stands alone, with
+    a model card (README.md) and provenance (graft.json). Raises ValueError, and writes nothing, if the output folder
+    exists, a folder is missing, an architecture is not BERT, the small model is larger than the large one, vocabularies
+    differ, the text has fewer tokens than a space needs, weights are not finite, or the labelled file does not fit the
+    fine-tuned model's labels.
     """
     facts, pretrained = _checked(order)
     options = facts.checked(order.options)
     with tempfile.TemporaryDirectory(prefix="graft-") as scratch:
         report(0, 0, "reading the models and the text")
         given = _read(order, pretrained, Path(scratch))
+        if isinstance(options, Composite):
+            maker = Maker(order, options, given, _fit_texts(order, given), Path(scratch), report)
+            if not dry_run:
+                maker.make()
+            return maker.plan()
         fit = _fit_texts(order, given) if options.heads else None
         plan = _plan(order, options, given, fit, report)
         if not dry_run:
@@ -138,18 +145,19 @@ class _FitTexts:
         return torch.arange(len(self.rows)) % 5 == 0
 
 
-def _checked(order: Order) -> tuple[type[Weights], Path]:
+def _checked(order: Order) -> tuple[type[Weights] | type[Composite], Path]:
     """The method, and the folder of the pre-trained small model, which is always needed."""
     facts = methods.facts(order.method, *methods.KINDS)
-    if facts.kind != "weights":
-        raise ValueError(f"method {facts.name} is a {facts.kind} and makes no single model; use it in a study")
+    composite = facts.kind == "composite"
+    if composite:
+        merge_composites.check(facts, order)
     if order.small_pretrained is None:
         raise ValueError("the small model before its fine-tuning is needed; give --small-pretrained DIR")
     if facts.heads and order.head not in facts.heads:
         raise ValueError(f"--head: no head is called {order.head!r}; available: {', '.join(facts.heads)}")
     if facts.heads and order.head == "labelled" and order.labelled is None:
         raise ValueError("--head labelled: needs labels; give --labelled FILE.tsv")
-    if order.labelled is not None and not (facts.heads and order.head == "labelled"):
+    if order.labelled is not None and not composite and not (facts.heads and order.head == "labelled"):
         raise ValueError("--labelled: only used with --head labelled; add that, or leave it out")
     if not facts.heads and order.head != Order.head:
         raise ValueError(f"--head {order.head}: {facts.name} makes its own head; leave it out")

@@ -4,11 +4,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from graft.merging.facts import Weights
+from graft.merging.facts import TwoShapes
 from graft.registry import depth
 from graft.registry.shapes import Shape
 from graft.reporting import formats, terminal
 from graft.reporting.fitting import Prose
+
+# Ridge sizes of a head to try; the best one on every fifth row, held out, is taken.
+RIDGE = (1e-8, 1e-6, 1e-4, 1e-3, 1e-2, 1e-1, 1.0)
 
 
 @dataclass(frozen=True)
@@ -37,7 +40,7 @@ class Plan:
     large: Shape
     small: Shape
     depth_map: depth.DepthMap
-    options: Weights
+    options: TwoShapes
     texts: int
     tokens: int
     flops: dict[str, int]
@@ -51,7 +54,7 @@ def summary(plan: Plan) -> list[terminal.Part]:
     flops = ", ".join(f"{part} {formats.flops(count)}" for part, count in plan.flops.items())
     return [
         terminal.plain_table(("spaces", "small", "large"), sizes),
-        Prose(f"layers, counted from 0: {layers}"),
+        *([Prose(f"layers, counted from 0: {layers}")] if layers else []),
         Prose(f"options: {options}"),
         Prose(f"text: {plan.texts} texts, {plan.tokens} tokens"),
         Prose(f"FLOPs: {flops}"),

@@ -7,13 +7,17 @@ from typing import Any
 import yaml
 
 from graft.io import markdown
-from graft.merging.facts import Weights
+from graft.merging.facts import TwoShapes
 from graft.registry import published
 from graft.registry.published import Origin
 
 PROVENANCE = "graft.json"
 CARD = "README.md"
 LOADING = "It loads with `AutoModelForSequenceClassification.from_pretrained`."
+ALONE = (
+    "It stands alone, here and on the hub: with Graft, `graft.load(folder_or_repo)` is a function of a list of texts "
+    "that gives labels and scores."
+)
 UNTRIED = "It was not evaluated when it was made: compare it with"
 
 
@@ -65,19 +69,23 @@ def table_of(sources: Mapping[str, Mapping[str, Any]]) -> str:
     return markdown.table(("part", "from", "file", "sha256"), rows)
 
 
-def text(strength: float, options: Weights, head: str | None, sources: Mapping[str, Mapping[str, Any]]) -> str:
-    """Render the README.md of a merged model; sources: by role, a folder and the sha256 of its files."""
+def text(strength: float | None, options: TwoShapes, head: str | None, sources: Mapping[str, Mapping[str, Any]]) -> str:
+    """Render the README.md of a merged model; sources: by role, a folder and the sha256 of its files.
+
+    strength: None for a composite, which has chosen it.
+    """
     origins = origins_of(sources)
     listed = ", ".join(f"{name} {value}" for name, value in options.values().items() if name != "strengths")
     return page(
-        metadata(options.name, origins),
+        metadata(options.name, origins, **({"library_name": "graft"} if strength is None else {})),
         f"# A {options.name} merge",
         warned(origins),
-        f"A fine-tuned small model was merged into a pre-trained large one by `{options.name}` at strength {strength:g}"
+        f"A fine-tuned small model was merged into a pre-trained large one by `{options.name}`"
+        + (" as a composite that runs parts of both" if strength is None else f" at strength {strength:g}")
         + (f" ({listed})." if listed else ".")
         + (f" Its head is fitted: {head}." if head else "")
         + f" Source of the method: {options.citation}.",
         table_of(sources),
-        f"{LOADING} `{PROVENANCE}` records how it was made. {UNTRIED} the fine-tuned models and with the head "
-        "alone before you use it.",
+        f"{ALONE if strength is None else LOADING} `{PROVENANCE}` records how it was made. {UNTRIED} the fine-tuned "
+        "models and with the head alone before you use it.",
     )

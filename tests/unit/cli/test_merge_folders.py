@@ -424,7 +424,7 @@ WRONG = {
         "the label column label is not the last; move it to the end",
     ),
     "an unknown head": (lambda w, t: {"head": "random"}, "available: transplant, label-free, labelled"),
-    "a composite": (lambda w, t: {"method": "logit_ensemble"}, "makes no single model"),
+    "a composite": (lambda w, t: {"method": "logit_ensemble"}, "fits a head to labels"),
     "another small model": (lambda w, t: {"small_finetuned": w / "large"}, "they must be equal"),
 }
 

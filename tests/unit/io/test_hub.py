@@ -12,7 +12,14 @@ from graft.io import hub
 from tests.unit.hub import HEAD, serving
 
 ROOT = Path(__file__).parents[3]
-CODE = "import sys\nfrom graft.io import hub\ntry: print(hub.local(sys.argv[1], '--large'))\nexcept ValueError as e: print(e)"
+CODE = """
+import sys
+from graft.io import hub
+try:
+    print(hub.local(sys.argv[1], "--large"))
+except ValueError as error:
+    print(error)
+"""
 
 
 @pytest.fixture
