@@ -38,8 +38,9 @@ def code_version() -> str:
 
 
 def packages() -> dict[str, str]:
-    """Return the versions of Python and of the packages that can change a result."""
-    return {name: importlib.metadata.version(name) for name in PACKAGES} | {"python": platform.python_version()}
+    """Return the versions of Python and of the packages that can change a result, some of which merges do without."""
+    found = {name: [one.version for one in importlib.metadata.distributions(name=name)] for name in PACKAGES}
+    return {name: versions[0] for name, versions in found.items() if versions} | {"python": platform.python_version()}
 
 
 def hardware() -> dict[str, Any]:

@@ -2,16 +2,22 @@
 
 import json
 import os
+import re
+import shutil
 import site
 import subprocess
 import sys
+import tomllib
 import zipfile
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
 
-from tests.conftest import study_values
+from graft.encoders.bert import new_classifier
+from graft.encoders.saving import save_model
+from tests.conftest import sentiment_rows, study_values, write_tsv
 from tests.workflow.conftest import ROOT, call
 
 # Below these, all files of the clone are in the wheel.
@@ -28,39 +34,40 @@ def wheel(tmp_path_factory) -> Path:
     return built
 
 
-@pytest.fixture(scope="module")
-def installed(wheel, tmp_path_factory) -> Path:
-    """The bin folder of a new environment with the wheel, which sees this environment's packages too."""
-    folder = tmp_path_factory.mktemp("installed") / "venv"
+def install(wheel: Path, folder: Path, packages: str) -> Path:
+    """The bin folder of a new environment with the wheel, which sees other packages in the folders `packages` too."""
     subprocess.run([sys.executable, "-m", "venv", "--without-pip", folder], check=True)
-    (packages,) = folder.glob("lib/python*/site-packages")
-    (packages / "others.pth").write_text("\n".join(site.getsitepackages()))
-    install = [
-        sys.executable,
-        "-m",
-        "pip",
-        "--python",
-        str(folder / "bin" / "python"),
-        "install",
-        "--quiet",
-        "--no-deps",
-    ]
-    subprocess.run([*install, "--no-index", str(wheel)], check=True)
+    (own,) = folder.glob("lib/python*/site-packages")
+    (own / "others.pth").write_text(packages)
+    pip = [sys.executable, "-m", "pip", "--python", str(folder / "bin" / "python")]
+    subprocess.run([*pip, "install", "--quiet", "--no-deps", "--no-index", str(wheel)], check=True)
     return folder / "bin"
 
 
-def graft(installed: Path, folder: Path, *arguments: str) -> str:
+@pytest.fixture(scope="module")
+def installed(wheel, tmp_path_factory) -> Path:
+    return install(wheel, tmp_path_factory.mktemp("installed") / "venv", "\n".join(site.getsitepackages()))
+
+
+@pytest.fixture(scope="module")
+def plain(wheel, tmp_path_factory) -> Path:
+    """The wheel with this environment's packages but those that its extras alone bring."""
+    folder, extras = tmp_path_factory.mktemp("plain"), tomllib.loads((ROOT / "pyproject.toml").read_text())["project"]
+    named = [re.match(r"[\w.-]+", name)[0] for names in extras["optional-dependencies"].values() for name in names]
+    without = {name.replace("-", "_").lower() for name in named}
+    (folder / "packages").mkdir()
+    for path in (path for packages in site.getsitepackages() for path in Path(packages).iterdir()):
+        if path.suffix != ".pth" and path.name.split("-")[0].lower() not in without:
+            (folder / "packages" / path.name).symlink_to(path)
+    return install(wheel, folder / "venv", str(folder / "packages"))
+
+
+def graft(installed: Path, folder: Path, *arguments: str, status: int = 0) -> str:
     """What the installed command prints, called in a folder."""
     given = {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "VIRTUAL_ENV")}
-    done = subprocess.run(
-        [installed / "graft", *arguments],
-        cwd=folder,
-        env=given,
-        capture_output=True,
-        text=True,
-        stdin=subprocess.DEVNULL,
-    )
-    assert done.returncode == 0, (done.stdout + done.stderr)[-3000:]
+    command = [installed / "graft", *arguments]
+    done = subprocess.run(command, cwd=folder, env=given, capture_output=True, text=True, stdin=subprocess.DEVNULL)
+    assert done.returncode == status, (done.stdout + done.stderr)[-3000:]
     return done.stdout + done.stderr
 
 
@@ -85,6 +92,11 @@ def test_a_study_needs_no_clone(installed, pico_glue, pico_models, tmp_path):
     assert record["provenance"]["code_version"] == here, "the same code has another version in the clone"
     table = pd.read_csv(tmp_path / "results/pico/tables/comparison.csv")
     assert table["mean"].notna().all() and (tmp_path / "results/pico/report.html").is_file()
+    system = ("pico", "rte", "merge.logit_ensemble", "0")
+    graft(installed, tmp_path, "build", *system)
+    assert "mine stands alone" in graft(installed, tmp_path, "export", *system, "mine")
+    (tmp_path / "texts.txt").write_text("a man sees a dog\ta man sees a woman\n")
+    assert "entailment\t" in graft(installed, tmp_path, "predict", "mine", "--text", "texts.txt")
     assert "5 runs: 5 done" in graft(installed, tmp_path, "status")
     assert "Nothing to be done" in graft(installed, tmp_path, "run", "mine.json")
     # The clone finds it finished as well.
@@ -101,3 +113,30 @@ def test_the_configs_and_profiles_that_come_with_it_have_names(installed, tmp_pa
     assert "finetune_model" in graft(installed, tmp_path, "run", "demo", "-n")
     said = graft(installed, tmp_path, "run", "demo", "-n", "--profile", "slurm")
     assert "_workflow/profiles/slurm" in said
+
+
+def test_merging_and_asking_need_no_extra_and_tell_nothing_else(plain, pico_models, tmp_path):
+    for name in ("large", "small"):
+        shutil.copytree(pico_models / name, tmp_path / name)
+    shutil.copytree(pico_models / "small", tmp_path / "tuned")
+    save_model(new_classifier(pico_models / "small", ("negative", "positive"), 0), tmp_path / "tuned")
+    rows = sentiment_rows(np.random.default_rng(0), 200)
+    (tmp_path / "texts.txt").write_text("\n".join(text for text, _ in rows))
+    write_tsv(tmp_path / "labelled.tsv", ["text", "label"], rows)
+    models = ["--large", "large", "--small-finetuned", "tuned", "--small-pretrained", "small", "--text", "texts.txt"]
+    for method, labelled in (("spacewise", []), ("stitch", ["--labelled", "labelled.tsv"])):
+        said = graft(plain, tmp_path, "merge", "--method", method, *models, *labelled, "--out", method)
+        assert f"the merged model is in {method}" in said and "WARNING" not in said
+        answers = graft(plain, tmp_path, "predict", method, "--text", "texts.txt").splitlines()
+        assert answers[0] == "label\tscore" and len(answers) == 1 + len(rows)
+    assert "spacewise" in graft(plain, tmp_path, "methods")
+    assert "pip install 'graft[workflow]'" in graft(plain, tmp_path, "run", "demo", status=1)
+
+
+def test_help_takes_less_than_a_second(installed, tmp_path):
+    graft(installed, tmp_path, "merge", "--help")
+    before = os.times()
+    graft(installed, tmp_path, "merge", "--help")
+    after = os.times()
+    # Of CPU time, which other processes do not change.
+    assert after.children_user + after.children_system - before.children_user - before.children_system < 1

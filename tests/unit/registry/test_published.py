@@ -47,3 +47,10 @@ def test_a_licence_is_reported_where_all_have_it():
     assert published.common_licence([Origin(licence="mit"), Origin(licence="mit")]) == "mit"
     assert published.common_licence([Origin(licence="mit"), Origin()]) is None
     assert published.common_licence([]) is None
+
+
+def test_a_folder_of_the_hubs_cache_is_known_by_its_name(tmp_path):
+    folder = tmp_path / "models--some--body" / "snapshots" / ("a" * 40)
+    folder.mkdir(parents=True)
+    (folder / "README.md").write_text("---\nlicense: mit\n---\n")
+    assert of_folder(folder) == Origin("some/body", "mit")
