@@ -45,7 +45,7 @@ if TYPE_CHECKING:
 def check(facts: type[Composite], order: Order) -> None:
     """Raise ValueError unless a composite can be made without a study, of what the order gives."""
     if facts.trained:
-        raise ValueError(f"method {facts.name} trains weights of its own; use it in a study")
+        raise ValueError(f"method {facts.name} trains its own weights; use it in a study")
     if order.labelled is None:
         raise ValueError(f"method {facts.name} fits a head to labels; give --labelled FILE.tsv")
     if order.strength != Order.strength:

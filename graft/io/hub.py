@@ -12,7 +12,7 @@ _FILES, _PICKLED = ("*.json", "*.safetensors", "*.txt", "*.model", "README.md"),
 def local(given: str | Path, where: str = "") -> Path:
     """Return a folder as it is, and the local copy of `owner/repo` or `owner/repo@revision`, fetched if need be.
 
-    A name with a folder of its first part here is no name on the hub. Raises ValueError, which begins with `where`, if
+    A name whose first part is a folder here is a path. Raises ValueError, which begins with `where`, if
     the hub does not give the model.
     """
     folder = Path(os.path.expanduser(given))

@@ -166,7 +166,7 @@ def _write(
     fields: Mapping[str, Any],
     out_folder: str | Path | None = None,
 ) -> None:
-    """Write composite.json into `folder`, which will be `out_folder`; `hashes`: sha256 of its own files."""
+    """Write composite.json into `folder`, which will be `out_folder`; `hashes`: sha256 of the files beside it."""
     out_folder = out_folder or folder
     for part in parts.values():
         hashes |= _hashes(out_folder, part)

@@ -110,7 +110,7 @@ def test_flops_count_both_models_passes(world, tmp_path):
 
 @pytest.mark.parametrize("method", TRAINED)
 def test_what_has_to_be_trained_takes_a_study(method, world):
-    with pytest.raises(ValueError, match=f"{method} trains weights of its own; use it in a study"):
+    with pytest.raises(ValueError, match=f"{method} trains its own weights; use it in a study"):
         merged(world, method)
 
 
