@@ -55,8 +55,9 @@ labels of train). All strengths include 0, so that no merge at all can be chosen
 """
 COMPOSITES = """
 Each is a folder with `composite.json`, which names its parts and their sha256; [`graft.load`](python.md#use-a-system)
-makes a function of texts of it. `merge` with `--labelled FILE.tsv` makes those that are not trained without a study too, in
-a folder that stands alone; what it varies is chosen on every fifth labelled row, and the head is then fitted to all.
+makes a function of texts of it. `merge` with `--labelled FILE.tsv` makes those that are not trained without a study
+too, in a folder that stands alone; what it varies is chosen on every fifth labelled row, and the head is then fitted to
+all.
 """
 SAME_SHAPE = """
 `python -m graft merge --method NAME --base DIR --models DIR DIR … --out DIR`, in blocks from disk to disk. theta_i: the
