@@ -64,8 +64,12 @@ class Maker:
     """Folder with the models as `parts` names them, into which the composite is written."""
     report: Report
 
+    def __post_init__(self) -> None:
+        if isinstance(self.options, ConcatProbeOptions) and self.options.folds > 1:
+            raise ValueError("--option folds: more than 1 takes further fine-tunings; use concat_probe in a study")
+
     def plan(self) -> Plan:
-        """Shapes, options and FLOPs; models' passes over labelled rows that heads alone read are "states"."""
+        """Shapes, options and FLOPs; `states`: passes over labelled rows for heads; `probes`: heads of one model."""
         small, large = self.given.shapes
         lengths = padded_lengths(self.fit.texts.lengths(self.given.max_tokens)[self.fit.rows])
         held = self.fit.held.numpy()
@@ -188,8 +192,6 @@ def _stitch(maker: Maker, options: StitchOptions, out: Path) -> Choice:
 
 
 def _concat_probe(maker: Maker, options: ConcatProbeOptions, out: Path) -> Choice:
-    if options.folds > 1:
-        raise ValueError("--option folds: more than 1 takes further fine-tunings; use concat_probe in a study")
     tuned, given = options.small == "finetuned", maker.given
     small = given.finetuned.bert if tuned else given.small
     states = [maker.states(model, options.pooling) for model in (small, given.large)]
