@@ -7,10 +7,10 @@ import pandas as pd
 
 from graft.io.names import common_pair
 from graft.registry.methods import KINDS
-from graft.registry.scenarios import CLASSICAL, SCENARIOS
+from graft.registry.scenarios import CLASSICAL, named
 from graft.reporting import documents, formats
 from graft.reporting.differences import pair_of
-from graft.reporting.matched import OWN, best_of, priced
+from graft.reporting.matched import OWN, best_of, priced, scenarios_of
 from graft.reporting.search import Parts
 from graft.statistics.crossed import Crossed
 from graft.statistics.verdicts import DESCRIPTIVE
@@ -36,18 +36,21 @@ def answer(
     """One row with COLUMNS per task and scenario.
 
     `use`: the merge or classical system that is best on `select`, whatever it costs to run, with its mean on `report`
-    and its cost in the scenario; `what` it is. `merge`: the merge that is best on `select`, with its rival, difference
-    and verdict from `matched`, the table of that name. `unmerged`: from `runs.unmerged`.
+    and its cost in the scenario; without labels, the small model, unless a merge is better. `what` it is. `merge`: the
+    merge that is best on `select`, with its rival, difference and verdict from `matched`, the table of that name.
+    `unmerged`: from `runs.unmerged`.
     """
     tests, common, found = formats.records(matched), common_pair(grid.systems), []
     for task, sample in tasks.items():
         metric = grid.row(task).primary_metric
-        for name, scenario in SCENARIOS.items():
+        for name, scenario in scenarios_of(grid, task).items():
             own = [test for test in tests if (test["task"], test["scenario"]) == (task, name)]
             test = next((one for one in own if one["inference_limit"] == "any"), None)
             pair = pair_of(grid.systems[test["system"]], grid) if test else grid.pairs[0]
             known = priced(runs, task, pair.small, scenario, grid, parts)
             best = best_of(one for one in known if one.system.kind != "control")
+            if scenario.labels == 0 and test and test["verdict"] == "better":
+                best = next(one for one in known if one.system.name == test["system"])
             mean = sample.of_mean(best.system.name) if best else None
             row: dict[str, Any] = {"task": task, "scenario": name, "metric": metric}
             if best and mean:
@@ -79,12 +82,12 @@ def section(table: pd.DataFrame, scenario: str | None = None) -> documents.Secti
         "does merging pay?": ("in_words", str),
     }
     common = common_pair([name for column in ("use", "merge", "rival") for name in table[column] if name])
-    shown = table[table["scenario"].isin([scenario] if scenario else [*SCENARIOS])]
+    shown = table[table["scenario"] == scenario] if scenario else table
     names = [
         name and f"{name.removesuffix(common)}{f' ({UNMERGED})' if what == UNMERGED else ''}"
         for name, what in zip(shown["use"], shown["what"], strict=True)
     ]
-    given = [f"{name}: you have {SCENARIOS[name].given}" for name in shown["scenario"].unique()]
+    given = [f"{name}: you have {named(name).given}" for name in shown["scenario"].unique()]
     note = (
         f"{'; '.join(given)}. "
         "Use: the merge or classical system that is best on select, with its mean on report. Best merge − rival: the "

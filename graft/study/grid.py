@@ -112,6 +112,8 @@ class Grid:
         if not system.seeded:
             return (ALL_SEEDS,)
         seeds = self.study.seeds_of(task)
+        if (system.labels or 0) > self.study.tasks[task].limits.select:
+            return ()
         if system.program == "ensemble":
             return tuple(seed for seed in seeds if self._members(task, system, seed))
         if system.kind == "multitask":
@@ -164,7 +166,9 @@ class Grid:
 
     def rate_trials(self, point: System) -> list[tuple[str, int]]:
         """Trial systems, with their seeds, of the learning rates of a system `budget.…`; none for a single rate."""
-        settings: BudgetPoint = point.settings
+        settings = point.settings
+        if not isinstance(settings, BudgetPoint):
+            return []
         names = [name for rate in settings.rates if (name := rate_trial(point.name, rate)) in self.systems]
         return [(name, TRIAL_SEEDS + number) for name in names for number in range(settings.seeds)]
 

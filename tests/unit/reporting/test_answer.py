@@ -7,10 +7,11 @@ import pytest
 from rich.console import Console
 
 from graft.io import files
-from graft.registry.scenarios import SCENARIOS
+from graft.registry.scenarios import scenarios
 from graft.reporting import answer, csv_files, formats, tables, terminal
 from graft.study.grid import Grid
 
+SCENARIOS = scenarios([None])
 BIG, TINY, INTERPOLATE = "finetune.big", "finetune.tiny", "merge.interpolate.tiny-into-big"
 
 
