@@ -12,6 +12,7 @@ from graft.study.grid import Grid
 from graft.study.steps import graph
 from tests.conftest import study_values
 from tests.workflow.conftest import snakemake
+from tests.workflow.recomputing import check
 
 FEW = {"rows": [8, 24], "of": ["theseus", "logit_ensemble", "concat_probe", "stitch"], "epochs": 2}
 FREE = {"of": ["theseus", "stitch"]}
@@ -58,6 +59,10 @@ def test_every_merge_with_few_labels_meets_rivals_with_as_many(finished):
     )
     comparison = pd.read_csv(finished[0] / "tables" / "comparison.csv")
     assert not comparison["system"].str.contains("few-|no-labels").any()
+
+
+def test_the_tables_are_what_predictions_and_costs_say(finished):
+    assert check(finished[0]) > 10
 
 
 def test_the_answer_names_what_to_use_with_few_labels_and_with_none(finished):
