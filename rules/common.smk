@@ -14,6 +14,7 @@ from snakemake.utils import update_config
 from graft.config import study as studies
 from graft.io import files, locks
 from graft.registry.depth import DEPTHS
+from graft.registry.scenarios import SCENARIOS
 from graft.reporting import captions
 from graft.study import cluster, deployment, groups, launcher, preload
 from graft.study.grid import Grid

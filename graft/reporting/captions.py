@@ -1,4 +1,6 @@
-"""Captions of figures and tables, in full sentences, for Graft's report and Snakemake's. Imports nothing."""
+"""Captions of figures and tables, in full sentences, for Graft's report and Snakemake's. Imports nothing of Graft."""
+
+from collections.abc import Iterable
 
 TRAINING = (
     "Training FLOPs are all compute from the published checkpoints to this one model, as if it were built alone, what "
@@ -12,10 +14,29 @@ _COST = (
     "Of many systems only these are numbered: those on the front (bold), the fine-tuned ones, the merge that is best "
     "on select, all that was computed to find it (search.merges), and the best control."
 )
+_FRONTIER = (
+    "The line is the highest mean of the classical systems up to a cost, the band its interval, if there are seeds "
+    "enough. Bars are intervals for new seeds and new examples; with seeds too few for one, hollow dots are the single "
+    "seeds. Named are the merge that is best on select, its matched rival (the classical system that is best on select "
+    "among those that cost no more to train and to run){named}. Marks that would hide one another stand side by side; "
+    "arrows at the edge point to what is beyond it."
+)
 # Replaces the task in the name of a figure that is over all of them.
 ALL_TASKS = "all-tasks"
 # Heading and caption by figure, in the order of the report.
 FIGURES = {
+    "frontier-training-flops": (
+        "What a training budget buys",
+        "The metric against training FLOPs, in the scenario's accounting; what costs nothing is in the shaded place. "
+        + _FRONTIER.format(
+            named=", the best classical system, and merges and controls that are ahead of their own rivals"
+        ),
+    ),
+    "frontier-inference-flops": (
+        "What an inference budget buys",
+        "The metric against the compute of one example of 128 tokens, whatever it cost to train. "
+        + _FRONTIER.format(named=", within each limit on what it may cost to run"),
+    ),
     "metric-vs-training-flops": (
         "Metric against training FLOPs",
         f"The primary metric against training FLOPs. {TRAINING} {_COST}",
@@ -64,3 +85,17 @@ FIGURES = {
         "everywhere is better at every quantile. Bands are pointwise 95% intervals for new seeds, if there are enough.",
     ),
 }
+COSTS = ("metric-vs-training-flops", "metric-vs-inference-flops")
+# These are drawn for each scenario.
+FRONTIERS = ("frontier-training-flops", "frontier-inference-flops")
+
+
+def by_name(scenarios: Iterable[str]) -> dict[str, tuple[str, str]]:
+    """Heading and caption by the name that a figure has in its file: with a scenario, if there is one for each."""
+    found: dict[str, tuple[str, str]] = {}
+    for name, (heading, caption) in FIGURES.items():
+        if name in FRONTIERS:
+            found |= {f"{name}-{scenario}": (f"{heading}, {scenario}", caption) for scenario in scenarios}
+        else:
+            found[name] = (heading, caption)
+    return found

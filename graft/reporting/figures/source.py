@@ -1,11 +1,16 @@
 """The data of figures: a study's tables, and through its paths the records and logs."""
 
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import pandas as pd
 
-from graft.statistics.crossed import ALL
+from graft.registry.scenarios import is_classical
+from graft.reporting import predictions
+from graft.reporting import runs as gathering
+from graft.reporting.search import Parts
+from graft.statistics.crossed import ALL, Crossed
 from graft.study.grid import Grid
 from graft.study.paths import Paths
 
@@ -18,6 +23,18 @@ class Source:
     paths: Paths
     comparison: pd.DataFrame
     runs: pd.DataFrame
+
+    @cached_property
+    def classical(self) -> dict[str, Crossed]:
+        """The predictions of the classical systems' finished runs, by task."""
+        kinds = zip(self.runs["system"], self.runs["kind"], strict=True)
+        runs = self.runs[[is_classical(name, kind) for name, kind in kinds]]
+        return predictions.crossed(runs, self.grid.study, self.paths)
+
+    @cached_property
+    def parts(self) -> Parts:
+        """Training FLOPs by part of all finished runs."""
+        return gathering.parts(self.runs, self.paths)
 
     def values(self, task: str, system: str) -> dict[Any, float]:
         """The metric of every finished run, by seed."""

@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
+from graft.registry.scenarios import SCENARIOS
 from graft.reporting import answer, captions, csv_files, documents, formats, transfer
 from graft.reporting.documents import Section
 from graft.reporting.page import answers, circumstances
@@ -16,13 +17,21 @@ from graft.study.grid import Grid
 from graft.study.paths import Paths
 
 
+Drawn = tuple[str, str, Path]
+
+
 @dataclass(frozen=True)
 class TaskPart:
-    """A report's part on one task; `figures`: heading, caption and svg file of each."""
+    """A report's part on one task; figures: heading, caption and svg file of each.
+
+    `figures`: those that tell the most, all others are `more`; `why` these.
+    """
 
     name: str
     comparison: Section
-    figures: tuple[tuple[str, str, Path], ...]
+    figures: tuple[Drawn, ...]
+    why: str
+    more: tuple[Drawn, ...]
 
 
 @dataclass(frozen=True)
@@ -31,12 +40,14 @@ class Contents:
 
     study: str
     question: str
-    answer: Section
+    headline: str
+    answer: tuple[Section, ...]
+    given: str
     answers: tuple[str, ...]
     not_beaten: tuple[str, ...]
     warnings: tuple[str, ...]
     tasks: tuple[TaskPart, ...]
-    figures: tuple[tuple[str, str, Path], ...]
+    figures: tuple[Drawn, ...]
     more: tuple[Section, ...]
     absent: tuple[tuple[str, str, str], ...]
     cards: tuple[Card, ...]
@@ -50,19 +61,29 @@ def contents(grid: Grid, paths: Paths) -> Contents:
     significance = csv_files.read_csv(paths.tables / csv_files.SIGNIFICANCE)
     aggregate = csv_files.read_csv(paths.tables / csv_files.AGGREGATE)
     found = [records.read(folder / "run.json") for *_, folder in finished_runs(runs, paths)]
-    parts = documents.sections(comparison, significance, aggregate, grid.study.statistics.confidence)
-    by_heading = {part.heading: part for part in parts}
-    own = tuple(TaskPart(task, by_heading.pop(task), _figures(paths, task)) for task in comparison["task"].unique())
+    confidence = grid.study.statistics.confidence
+    told = csv_files.read_csv(paths.tables / csv_files.ANSWER)
     return Contents(
         study=grid.study.name,
         question=answers.question(grid),
-        answer=answer.section(csv_files.read_csv(paths.tables / csv_files.ANSWER)),
+        headline=answer.headline(told),
+        answer=tuple(answer.by_task(told)),
+        given=answer.given(told),
         answers=tuple(answers.answers(comparison, significance, grid)),
         not_beaten=tuple(answers.not_beaten(comparison, significance)),
         warnings=tuple(answers.warnings(comparison, runs, found, grid)),
-        tasks=own,
-        figures=_figures(paths, captions.ALL_TASKS),
-        more=(*by_heading.values(), *_costs(paths), _matched(paths), _tests(significance), *_transfers(grid, paths)),
+        tasks=tuple(
+            _task(paths, part, answer.most_telling(told, part.heading))
+            for part in documents.ranked(comparison, significance, confidence)
+        ),
+        figures=tuple(_figures(paths, captions.ALL_TASKS).values()),
+        more=(
+            *documents.together(aggregate, confidence),
+            _matched(paths),
+            _tests(significance),
+            *_costs(paths),
+            *_transfers(grid, paths),
+        ),
         absent=tuple(circumstances.absent(grid, paths)),
         cards=tuple(cards(comparison, grid)),
         circumstances=tuple(circumstances.circumstances(found)),
@@ -70,9 +91,28 @@ def contents(grid: Grid, paths: Paths) -> Contents:
     )
 
 
-def _figures(paths: Paths, task: str) -> tuple[tuple[str, str, Path], ...]:
-    found = ((*texts, paths.figures / f"{name}.{task}.svg") for name, texts in captions.FIGURES.items())
-    return tuple(figure for figure in found if figure[2].is_file())
+def _task(paths: Paths, part: Section, scenario: str | None) -> TaskPart:
+    """The part on a task: the frontiers of one scenario first or, without any, the metric against costs."""
+    drawn = _figures(paths, part.heading)
+    first, why = [name for name in drawn if name in captions.COSTS], ""
+    if scenario and (frontiers := [name for name in drawn if name.startswith(captions.FRONTIERS)]):
+        first = [name for name in frontiers if scenario in _scenarios(drawn[name][2])]
+        why = f"Both figures show {scenario}, where the best merge is furthest ahead of its rival, or least behind."
+    more = tuple(figure for name, figure in drawn.items() if name not in first)
+    return TaskPart(part.heading, part, tuple(drawn[name] for name in first), why, more)
+
+
+def _figures(paths: Paths, task: str) -> dict[str, Drawn]:
+    """The figures that are drawn of a task, by name."""
+    texts = captions.by_name(SCENARIOS)
+    found = {name: (*texts[name], paths.figures / f"{name}.{task}.svg") for name in texts}
+    return {name: figure for name, figure in found.items() if figure[2].is_file()}
+
+
+def _scenarios(figure: Path) -> list[str]:
+    """The scenarios of a frontier: its own, and those that look the same."""
+    first = csv_files.read_csv(figure.with_suffix(".csv")).iloc[0]
+    return [first["scenario"], *(first["same_in"] or "").split()]
 
 
 def _matched(paths: Paths) -> Section:
