@@ -20,6 +20,11 @@ COLUMNS = (
     *("task", "scenario", "use", "what", "n_seeds", "metric", "mean", "ci_low", "ci_high"),
     *("train_flops", "inference_flops", "merge", "rival", "difference", "new_low", "new_high", "verdict", "in_words"),
 )
+# The columns of the answer in short.
+SHORT = (
+    *("scenario", "does merging pay?", "best merge − its rival", "best merge", "its rival"),
+    *("what to use", "its metric", "to make", "to run"),
+)
 # What a merge is that chose strength 0 with every seed.
 UNMERGED = "the large model under a head"
 _BEGINS = {"better": "Yes:", "worse": "No:", "equivalent": "No:", "inconclusive": "Undecided:"}
@@ -113,14 +118,12 @@ def by_task(table: pd.DataFrame) -> list[documents.Section]:
             texts += [formats.flops(row["train_flops"]), formats.flops(row["inference_flops"])]
             rows.append(tuple(map(documents.Cell, texts)))
             notes.append(f"{row['scenario']}: {row['in_words']}")
-        columns = ("scenario", "does merging pay?", "merge − rival", "best merge", "its rival", "what to use")
-        columns += (own["metric"].iloc[0], "to make", "to run")
-        found.append(documents.Section(str(task), columns, tuple(rows), tuple(notes)))
+        found.append(documents.Section(str(task), SHORT, tuple(rows), tuple(notes)))
     return found
 
 
 def pays(row: formats.Row) -> str:
-    """Whether merging pays, as the sentence of a row of answer.csv begins: Yes, No, Undecided, No verdict, No answer."""
+    """Whether merging pays, as a row's sentence begins: Yes, No, Undecided, No verdict, or No answer."""
     return str(row["in_words"]).split(":")[0].split(",")[0]
 
 
@@ -152,7 +155,7 @@ def most_telling(table: pd.DataFrame, task: str) -> str | None:
     where it loses even here, it loses everywhere."""
     rows = [row for row in formats.records(table[table["task"] == task]) if row["difference"] is not None]
     best = max(rows, key=lambda row: (row["verdict"] == "better", row["difference"]), default=None)
-    return best and str(best["scenario"])
+    return str(best["scenario"]) if best else None
 
 
 def _common(table: pd.DataFrame) -> str:

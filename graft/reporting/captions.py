@@ -38,48 +38,48 @@ FIGURES = {
         + _FRONTIER.format(named=", within each limit on what it may cost to run"),
     ),
     "metric-vs-training-flops": (
-        "Metric against training FLOPs",
+        "What every system scores for its training",
         f"The primary metric against training FLOPs. {TRAINING} {_COST}",
     ),
     "metric-vs-inference-flops": (
-        "Metric against inference FLOPs",
+        "What every system scores for its inference",
         f"The primary metric against the compute of one example of 128 tokens. {_COST}",
     ),
     "differences": (
-        "Differences to the reference",
+        "How far every system is from the fine-tuned large model",
         "Difference of typical runs to the fine-tuned large model (paired by seed, without the fifth of the seeds at "
         "either end), with its interval for new seeds and new "
         "examples or, with seeds too few for one, hollow dots for the single seeds. Merges that get a verdict have it "
         "beside them. Differences within the grey band count as equivalent; a star marks the merge best on select.",
     ),
     "seeds": (
-        "Every seed",
+        "How much single runs vary",
         "Hollow dots are single runs, the marker below them is their mean, with its interval if there is one; a cross "
         "is a run that predicts the same for every example. The dashed line is the reference.",
     ),
     "strengths": (
-        "Strength of the merge",
+        "What more of the merge does to the score on select",
         "The metric on select, by which the strength is chosen, at every strength tried; 0 means no merge at "
         "all. Thin lines are seeds, thick lines their means, circles the chosen strengths.",
     ),
     "warm-start": (
-        "Warm starts",
+        "Whether a merge is a better start for fine-tuning",
         "The metric after short fine-tunings of the large model from several starts: by steps, and by all FLOPs spent. "
         "The dashed line is the large model fine-tuned to the end. Bars are intervals; with seeds too few for one, "
         "dots are the single seeds.",
     ),
     "layer-similarity": (
-        "Similarity of layers",
+        "Which layers of the two models are alike",
         "Linear CKA of the activations of every small and large layer on the task's train texts, before fine-tuning. "
         "Marks show the layers that the study's depth maps pair.",
     ),
     "training": (
-        "Training",
+        "How each fine-tuning went",
         "Left: training loss by optimizer step. Right: the metric on select after every epoch; the dot marks the best "
         "one, which is kept. There is one line per seed.",
     ),
     "profiles": (
-        "Performance profiles",
+        "How often each system passes a score",
         "The share of a system's runs above each score, over all tasks that the table of all tasks counts, of the best "
         "systems in it. A score of 0 is one answer for all examples, 1 the reference. A line above another "
         "everywhere is better at every quantile. Bands are pointwise 95% intervals for new seeds, if there are enough.",

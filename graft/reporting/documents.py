@@ -8,6 +8,7 @@ from typing import Any
 import jinja2
 import pandas as pd
 
+from graft.io.names import common_pair
 from graft.reporting import formats
 from graft.statistics.crossed import SEEDS_FOR_INTERVAL
 
@@ -51,10 +52,11 @@ def sections(
 
 
 def ranked(comparison: pd.DataFrame, significance: pd.DataFrame, confidence: float) -> list[Section]:
-    """One section per task as in `sections`, with the best system first and only the columns that matter most."""
-    found = []
+    """One section per task as in `sections`, with the best system first, and only the columns that matter most."""
+    found, common = [], common_pair(comparison["system"])
     for task, own in comparison.groupby("task", sort=False):
         own = own.sort_values("mean", ascending=False, kind="stable", na_position="last")
+        own = own.assign(system=[name.removesuffix(common) for name in own["system"]])
         keys = [key for key in formats.shown(formats.records(own)) if key in formats.RANKED]
         found.append(_compared(task, own, significance, confidence, keys, explained=keys))
     return found

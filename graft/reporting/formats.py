@@ -178,7 +178,7 @@ def runs(row: Row) -> str:
     """
     others = [f"{row[key]} {word}" for key, word in (("n_missing", "missing"), ("n_failed", "failed")) if row[key]]
     if row["failed"] and row["kind"] != "baseline":
-        others.append(f"{row['failed']} did not learn (≤ {row['failed_high']:.0%})")
+        others.append(f"{row['failed']:.0f} did not learn (≤ {row['failed_high']:.0%})")
     return ", ".join([f"{row['n_seeds']}/{row['n_expected']}", *others])
 
 

@@ -12,7 +12,7 @@ from matplotlib.lines import Line2D
 from graft.io.names import common_pair
 from graft.reporting import formats, search
 from graft.reporting.comparison import pareto_front
-from graft.reporting.figures import labels
+from graft.reporting.figures import clipping, labels
 from graft.reporting.figures.cost_axis import lay_out
 from graft.reporting.figures.labels import Page, around
 from graft.reporting.figures.source import Source
@@ -93,17 +93,16 @@ def _point(axis: Axes, row: formats.Row) -> None:
         return
     width, how, zorder = (0.8, {}, 4) if row["noted"] else (0.4, {"ms": 4}, 3)
     if row["low"] is not None:
-        axis.vlines(row["cost"], row["low"], row["high"], color=colour, lw=width, zorder=2, **back)
+        clipping.upright(axis, row["cost"], row["low"], row["high"], colour, lw=width, zorder=2, **back)
     dots = numbers(row["dots"])
     axis.plot([row["cost"]] * len(dots), dots, **seed_marks(row["kind"]), zorder=2, **back)
     axis.plot(row["cost"], row["mean"], **marks(row["kind"]) | how, zorder=zorder, **back)
 
 
 def _limits(axis: Axes, rows: list[formats.Row]) -> None:
-    ends = [row[key] for row in rows for key in ("mean", "low", "high") if row[key] is not None]
+    ends = [row[key] for row in rows for key in ("low", "high") if row[key] is not None]
     ends += [value for row in rows for value in numbers(row["dots"])]
-    pad = 0.07 * (max(ends) - min(ends)) or 0.05
-    axis.set_ylim(min(ends) - pad, max(ends) + pad)
+    axis.set_ylim(*clipping.span([row["mean"] for row in rows], ends))
     axis.grid(axis="y")
 
 

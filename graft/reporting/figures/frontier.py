@@ -14,9 +14,9 @@ from matplotlib.patheffects import withStroke
 
 from graft.io.names import common_pair
 from graft.reporting import formats
-from graft.reporting.figures import frontier_rows
+from graft.reporting.figures import clipping, frontier_rows
 from graft.reporting.figures.cost_axis import lay_out
-from graft.reporting.figures.labels import Page, around
+from graft.reporting.figures.labels import Box, Page, around
 from graft.reporting.figures.rows import folded
 from graft.reporting.figures.style import KINDS, WIDTH, marks, numbers, seed_marks, styled
 
@@ -36,10 +36,10 @@ def draw(data: pd.DataFrame, label: str) -> Figure:
     The axis of the metric is that of the frontier and the named; an arrow at its edge stands for what is beyond.
     """
     rows = formats.records(data)
-    title = textwrap.wrap(rows[0]["says"], 54)
+    title = textwrap.wrap(rows[0]["says"], 50)
     handles = _handles(rows)
     # In inches: title, panel, label of the axis and legend.
-    above, below = 0.135 * len(title) + 0.3, 0.42 + 0.125 * math.ceil(len(handles) / 3)
+    above, below = 0.135 * max(2, len(title)) + 0.3, 0.42 + 0.125 * math.ceil(len(handles) / 3)
     height = above + _PANEL + below
     figure = Figure(figsize=(WIDTH, height))
     axis = figure.add_axes((0.38 / WIDTH, below / height, 2.96 / WIDTH, _PANEL / height))
@@ -68,22 +68,22 @@ def draw(data: pd.DataFrame, label: str) -> Figure:
 
 
 def _where(row: formats.Row) -> str:
-    scenarios = [row["scenario"], *(row["same_in"] or "").split()]
+    same = (row["same_in"] or "").split()
+    scenarios = row["scenario"] + (
+        f" (as {same[0]})" if len(same) == 1 else f" (as {len(same)} others)" if same else ""
+    )
     seeds = f"{row['seeds']} {'seed' if row['seeds'] == 1 else 'seeds'}"
-    return f"{row['task']}, {' = '.join(scenarios)}: {row['metric']} on report, mean of {seeds}"
+    return f"{row['task']}, {scenarios}; {row['metric']}, mean of {seeds}"
 
 
 def _limits(rows: list[formats.Row]) -> tuple[float, float]:
     """The range of the means on the frontier and of the named; intervals and other means may extend it somewhat."""
     main = [row for row in rows if row["kind"] != "baseline" and (row["role"] or row["mean"] == row["best"])] or rows
-    means = [row["mean"] for row in main]
-    low, high = min(means), max(row["mean"] for row in rows)
-    reach = max(high - low, 0.03)
-    ends = [row[end] for row in main for end in ("low", "high") if row[end] is not None]
-    ends += [value for row in main for value in numbers(row["dots"] or "")]
-    lowest = min([low, *ends, *(row["mean"] for row in rows if row["mean"] > low - reach)])
-    pad = 0.05 * reach
-    return max(lowest, low - 0.8 * reach) - pad, min(max([high, *ends]), high + 0.8 * reach) + pad
+    low, high = min(row["mean"] for row in main), max(row["mean"] for row in rows)
+    others = [row[end] for row in main for end in ("low", "high") if row[end] is not None]
+    others += [value for row in main for value in numbers(row["dots"] or "")]
+    others += [row["mean"] for row in rows if row["mean"] > low - max(high - low, 0.03)]
+    return clipping.span([low, high], others)
 
 
 def _frontier(axis: Axes, rows: list[formats.Row]) -> list[tuple[float, float]]:
@@ -137,13 +137,7 @@ def _mark(axis: Axes, row: formats.Row) -> None:
         axis.plot(row["x"], low, marker="v", ms=3.5, mfc="none", mec=colour, mew=0.7, clip_on=False, zorder=4)
         return
     if row["low"] is not None:
-        axis.vlines(row["x"], max(row["low"], low), min(row["high"], high), color=colour, **strength, zorder=order)
-        for end, edge, marker, beyond in (
-            ("low", low, "v", row["low"] < low),
-            ("high", high, "^", row["high"] > high),
-        ):
-            if beyond:
-                axis.plot(row["x"], edge, marker=marker, ms=2.6, color=colour, alpha=strength["alpha"], clip_on=False)
+        clipping.upright(axis, row["x"], row["low"], row["high"], colour, **strength, zorder=order)
     for dot in numbers(row["dots"] or ""):
         if low <= dot <= high:
             seed = seed_marks(row["kind"]) | ({} if named else {"ms": 1.6, "mew": 0.4, "alpha": 0.6})
@@ -160,7 +154,7 @@ def _name(axis: Axes, rows: list[formats.Row], corners: list[tuple[float, float]
         across, up = axis.transData.transform((x, y))
         return across * to_points, up * to_points
 
-    def line(start: tuple[float, float], end: tuple[float, float], width: float = 1.0) -> tuple[float, ...]:
+    def line(start: tuple[float, float], end: tuple[float, float], width: float = 1.0) -> Box:
         (x, y), (u, v) = place(*start), place(*end)
         return min(x, u) - width, min(y, v) - width, max(x, u) + width, max(y, v) + width
 
@@ -198,7 +192,10 @@ def _handles(rows: list[formats.Row]) -> list[Line2D | Patch]:
     for kind, (_, _, label) in KINDS.items():
         if any(row["kind"] == kind for row in rows):
             found.append(Line2D([], [], **marks(kind), label=label))
-    return [*found, Line2D([], [], ls="", marker="v", ms=3.5, mfc="none", mec="#555555", mew=0.7, label="below the axis")]
+    return [
+        *found,
+        Line2D([], [], ls="", marker="v", ms=3.5, mfc="none", mec="#555555", mew=0.7, label="below the axis"),
+    ]
 
 
 training = functools.partial(frontier_rows.rows, cost="train_flops")

@@ -54,9 +54,7 @@ def rows(source: Source, cost: str) -> pd.DataFrame:
     return found.where(found.notna(), None)
 
 
-def _picture(
-    source: Source, task: str, scenario: str, tests: Sequence[formats.Row], cost: str
-) -> list[dict[str, Any]]:
+def _picture(source: Source, task: str, scenario: str, tests: Sequence[formats.Row], cost: str) -> list[dict[str, Any]]:
     grid = source.grid
     by_limit = {test["inference_limit"]: test for test in tests if test["inference_limit"] != OWN}
     if not by_limit:
@@ -75,7 +73,7 @@ def _picture(
     training = cost == "train_flops"
     roles, says = _of_training(by_limit, own, top) if training else _of_inference(by_limit)
     limits = {} if training else {f"finetune.{pair.small}": "small", f"finetune.{pair.large}": "large"}
-    head = {"task": task, "scenario": scenario, "same_in": "", "says": says}
+    head: dict[str, Any] = {"task": task, "scenario": scenario, "same_in": "", "says": says}
     head["seeds"] = formats.seeds_of([*compared.values()])[task]
     found = []
     for one in [*classical, *others]:
@@ -88,13 +86,13 @@ def _picture(
     return found
 
 
-def _best(sample: Crossed, names: Sequence[str]) -> dict[str, dict[str, float | None]]:
+def _best(sample: Crossed, names: Sequence[str]) -> dict[str, dict[str, float]]:
     """The highest mean up to each of these systems, which are in ascending order of cost, with its interval.
 
     Where a system with too few seeds for an interval is the best, it and the dearer ones have none.
     """
     tail = (1 - sample.confidence) / 2
-    found: dict[str, dict[str, float | None]] = {}
+    found: dict[str, dict[str, float]] = {}
     best, drawn, known = -np.inf, np.array(-np.inf), True
     for name in names:
         values = sample.values(name)
@@ -104,8 +102,10 @@ def _best(sample: Crossed, names: Sequence[str]) -> dict[str, dict[str, float | 
         elif mean > best:
             known = False
         best = max(best, mean)
-        ends = map(float, np.quantile(drawn, [tail, 1 - tail])) if known and drawn.ndim else (None, None)
-        found[name] = {"best": best} | dict(zip(("best_low", "best_high"), ends, strict=True))
+        found[name] = {"best": best}
+        if known and drawn.ndim:
+            ends = np.quantile(drawn, [tail, 1 - tail])
+            found[name] |= {"best_low": float(ends[0]), "best_high": float(ends[1])}
     return found
 
 
@@ -137,7 +137,8 @@ def _of_training(
         number, total, verb = len(ahead["beats its rival"]), sum(map(_judged, merges)), ("beats its", "beat their")
         return roles, f"{number or 'None'} of {total} merges {verb[number > 1]} matched rival"
     number = sum(test["difference"] > 0 for test in merges)
-    return roles, f"{number or 'None'} of {len(merges)} merges {'lies' if number < 2 else 'lie'} above a matched rival (no verdict)"
+    verb = "lies" if number < 2 else "lie"
+    return roles, f"{number or 'None'} of {len(merges)} merges {verb} above a matched rival (no verdict)"
 
 
 def _of_inference(by_limit: Mapping[str, formats.Row]) -> tuple[Roles, str]:

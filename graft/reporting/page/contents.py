@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
+from graft.io.names import common_pair
 from graft.registry.scenarios import SCENARIOS
 from graft.reporting import answer, captions, csv_files, documents, formats, transfer
 from graft.reporting.documents import Section
@@ -15,7 +16,6 @@ from graft.reporting.runs import finished_runs
 from graft.study import records
 from graft.study.grid import Grid
 from graft.study.paths import Paths
-
 
 Drawn = tuple[str, str, Path]
 
@@ -149,7 +149,7 @@ def _costs(paths: Paths) -> list[Section]:
         "measured: for inference once per architecture, one example at a time (ms) and in batches (examples per s); "
         "s to make is the time of the last job alone, without the jobs it builds on."
     )
-    return [documents.section("Cost", csv_files.read_csv(path), columns, note)]
+    return [documents.section("Cost", _short(csv_files.read_csv(path), "system"), columns, note)]
 
 
 def _tests(significance: pd.DataFrame) -> Section:
@@ -179,7 +179,13 @@ def _tests(significance: pd.DataFrame) -> Section:
         "the system beats one of the other; ε: almost stochastic order, which is 0 if the system is better at every "
         "quantile, and leaves it the better one below 0.5; both over seeds, on these examples."
     )
-    return documents.section("Every difference", significance, columns, note)
+    return documents.section("Every difference", _short(significance, "system", "other"), columns, note)
+
+
+def _short(table: pd.DataFrame, *columns: str) -> pd.DataFrame:
+    """The table with the systems' names in these columns without the suffix of the only pair."""
+    common = common_pair(table["system"])
+    return table.assign(**{column: [name.removesuffix(common) for name in table[column]] for column in columns})
 
 
 def _transfers(grid: Grid, paths: Paths) -> list[Section]:

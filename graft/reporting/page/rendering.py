@@ -55,7 +55,9 @@ def breakable(text: str) -> Markup:
 def stacked(text: str) -> Markup:
     """Escape text, and allow a line break before an interval or a parenthesis, but not inside of them or elsewhere."""
     parts = re.split(r" (?=[\[(])", text)
-    return Markup(" ").join(Markup("<span>{}</span>").format(part) for part in parts) if len(parts) > 1 else escape(text)
+    return (
+        Markup(" ").join(Markup("<span>{}</span>").format(part) for part in parts) if len(parts) > 1 else escape(text)
+    )
 
 
 def _hash(script: str) -> str:
