@@ -146,13 +146,15 @@ def headline(table: pd.DataFrame) -> str:
 
 
 def given(table: pd.DataFrame) -> str:
-    """What a user has in each scenario of the answer, in words."""
+    """State what a user has in each scenario of the answer."""
     return "; ".join(f"{name}: you have {SCENARIOS[name].given}" for name in table["scenario"].unique())
 
 
 def most_telling(table: pd.DataFrame, task: str) -> str | None:
-    """The scenario in which the best merge is furthest ahead of its rival, or least behind, the better verdict first:
-    where it loses even here, it loses everywhere."""
+    """Choose the scenario in which the best merge is furthest ahead of its rival, or least behind.
+
+    A verdict for it counts more than the difference. If it loses even here, it loses everywhere.
+    """
     rows = [row for row in formats.records(table[table["task"] == task]) if row["difference"] is not None]
     best = max(rows, key=lambda row: (row["verdict"] == "better", row["difference"]), default=None)
     return str(best["scenario"]) if best else None

@@ -28,9 +28,7 @@ FIGURES = {
     "frontier-training-flops": (
         "What a training budget buys",
         "The metric against training FLOPs, in the scenario's accounting; what costs nothing is in the shaded place. "
-        + _FRONTIER.format(
-            named=", the best classical system, and merges and controls that are ahead of their own rivals"
-        ),
+        + _FRONTIER.format(named=", the best classical system, and merges and controls that are ahead of their rivals"),
     ),
     "frontier-inference-flops": (
         "What an inference budget buys",

@@ -1,4 +1,4 @@
-"""The logarithmic axis of a cost, with a place of its own at the left for what costs nothing."""
+"""The logarithmic axis of a cost, with a separate place at the left for what costs nothing."""
 
 import math
 from collections.abc import Iterable

@@ -116,7 +116,7 @@ def _spread(axis: Axes, rows: list[formats.Row]) -> None:
         tried = [x + side * step for step in range(_FAR) for side in ((1, -1) if step else (1,))]
 
         def covered(at: float, y: float = y, own: float = own) -> float:
-            # Twice as far from those above and below, so that intervals can be told apart.
+            # Twice as far from those above and below, so that intervals can be distinguished.
             return sum(max(0.0, 0.5 * (own + other) - math.hypot(at - u, (y - v) / 2)) for u, v, other in taken)
 
         at = min((at for at in tried if own / 2 < at < across - own / 2), key=covered, default=x)

@@ -20,7 +20,7 @@ COLUMNS = (
     *("mean", "low", "high", "dots", "best", "best_low", "best_high", "difference", "verdict"),
 )
 BEST_MERGE, RIVAL, BEST_CLASSICAL = "best merge", "its rival", "best classical"
-# Of merges and of controls that are ahead of their rivals, so many are named.
+# The most merges, and the most controls, that are named for being ahead of their rivals.
 _AHEAD = 3
 _LIMITS = {"small": "the small model's cost", "large": "the large model's cost", "any": "any cost"}
 Roles = dict[str, list[str]]
@@ -34,7 +34,7 @@ def rows(source: Source, cost: str) -> pd.DataFrame:
     classical systems up to this cost, with its interval if there are seeds enough. `role`: why a system is named;
     `limit`: that its inference FLOPs are a limit. `difference`, `verdict`: to the matched rival, which costs no more to
     train and to run. `says`: what is to be seen.
-    A scenario that looks like an earlier one has no rows of its own; it is in the `same_in` of the earlier one.
+    A scenario that looks like an earlier one has no rows, and is in the `same_in` of the earlier one.
     """
     path = source.paths.tables / csv_files.MATCHED
     tests = formats.records(csv_files.read_csv(path)) if path.is_file() else []

@@ -53,7 +53,7 @@ def breakable(text: str) -> Markup:
 
 
 def stacked(text: str) -> Markup:
-    """Escape text, and allow a line break before an interval or a parenthesis, but not inside of them or elsewhere."""
+    """Escape text, and allow a line break before an interval or a parenthesis, but nowhere else."""
     parts = re.split(r" (?=[\[(])", text)
     return (
         Markup(" ").join(Markup("<span>{}</span>").format(part) for part in parts) if len(parts) > 1 else escape(text)
