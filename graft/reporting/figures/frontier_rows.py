@@ -137,8 +137,8 @@ def _of_training(
         number, total, verb = len(ahead["beats its rival"]), sum(map(_judged, merges)), ("beats its", "beat their")
         return roles, f"{number or 'None'} of {total} merges {verb[number > 1]} matched rival"
     number = sum(test["difference"] > 0 for test in merges)
-    verb = "lies" if number < 2 else "lie"
-    return roles, f"{number or 'None'} of {len(merges)} merges {verb} above a matched rival (no verdict)"
+    lie = "lies" if number < 2 else "lie"
+    return roles, f"{number or 'None'} of {len(merges)} merges {lie} above a matched rival (no verdict)"
 
 
 def _of_inference(by_limit: Mapping[str, formats.Row]) -> tuple[Roles, str]:
