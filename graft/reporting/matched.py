@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from graft.registry.methods import KINDS
-from graft.registry.scenarios import CLASSICAL, INFERENCE, Scenario, is_classical, scenarios
+from graft.registry.scenarios import CLASSICAL, INFERENCE, Scenario, is_classical
 from graft.reporting.differences import finished_mean, in_family, pair_of
 from graft.reporting.search import Parts
 from graft.reporting.significance import described
@@ -87,11 +87,6 @@ def priced(runs: pd.DataFrame, task: str, small: str, scenario: Scenario, grid: 
     return found
 
 
-def scenarios_of(grid: Grid, task: str | None = None) -> dict[str, Scenario]:
-    """The scenarios of a study, or of one of its tasks, by name."""
-    return scenarios(run.system.labels for run in grid.runs if task in (None, run.task))
-
-
 def rivals_of(merge: Priced, systems: Iterable[Priced], limit: float) -> list[Priced]:
     """The classical systems that cost no more to train, nor more than `limit` to run; the best on `select` is first.
 
@@ -124,7 +119,7 @@ def matched(runs: pd.DataFrame, grid: Grid, tasks: Mapping[str, Crossed], parts:
     better than.
     """
     found: list[dict[str, Any]] = []
-    for name, scenario in scenarios_of(grid).items():
+    for name, scenario in grid.scenarios().items():
         rows: list[tuple[dict[str, Any], Difference | None]] = []
         for task, sample in tasks.items():
             prices = {pair.small: priced(runs, task, pair.small, scenario, grid, parts) for pair in grid.pairs}

@@ -61,8 +61,7 @@ def write_figures(grid: Grid, paths: Paths) -> None:
     from graft.reporting.figures import catalogue
     from graft.reporting.figures.source import Source
 
-    runs = gathering.with_all_labels(read_csv(paths.tables / RUNS), grid)
-    source = Source(grid, paths, csv_files.read_comparison(paths), runs)
+    source = Source(grid, paths, csv_files.read_comparison(paths), read_csv(paths.tables / RUNS))
     catalogue.write(source, paths.figures)
 
 

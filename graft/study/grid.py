@@ -11,6 +11,7 @@ from graft.config.systems import BudgetPoint
 from graft.config.transfer import full_name
 from graft.io import files
 from graft.io.names import check_patterns, common_pair, system_named
+from graft.registry.scenarios import Scenario, scenarios
 from graft.registry.tasks import TaskRow
 from graft.study.grid_systems import MEMBER, ORACLE, TRIAL, System, merges_of, rate_trial, systems_of, trial_name
 
@@ -95,6 +96,10 @@ class Grid:
         check_patterns(nothing, spec.systems, names, self.ending)
         kept = [run for run in own if spec.evaluates(run.system.name, self.ending)]
         return [Run(task, run.system, run.seed, spec.task) for run in kept]
+
+    def scenarios(self, task: str | None = None) -> dict[str, Scenario]:
+        """The scenarios of the study, or of one of its tasks, by name."""
+        return scenarios(run.system.labels for run in self.runs if task in (None, run.task))
 
     def trained_on(self, task: str) -> str:
         """The task on which the systems of a task or transfer were trained."""
