@@ -173,9 +173,8 @@ class FewLabelsTuning(Section):
 class LabelFreeSystem(Section):
     """`….no-labels.…`: systems that see no label of the task but through the fine-tuned small model.
 
-    The merges of `of`, and `weak-to-strong.no-labels.…`. In the place of labels they have the small model's answers to
-    the texts of `select`, which it did not train on: half of them are fitted on, and what agrees best with the others
-    is chosen.
+    The merges of `of`, and `weak-to-strong.no-labels.…`. Their labels are the small model's answers to the texts of
+    `select`, which it did not train on: half of them are fitted on, and what agrees best with the others is chosen.
     """
 
     of: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None

@@ -25,8 +25,8 @@ from graft.tasks.tokens import TokenisedSplit
 class Splits:
     """The rows and labels of `train` and `select` for systems of one task and seed that see the same labels.
 
-    With few labels, both are parts of the study's `select`. Without any, the answers of the fine-tuned small model are
-    in their place.
+    With few labels, both are parts of the study's `select`. Without any they are too, and their labels are the answers
+    of the fine-tuned small model.
     """
 
     grid: Grid
@@ -98,7 +98,7 @@ class Splits:
         return {f"answers.{self.small}/{self.task}/seed-{self.seed}": flops}
 
     def _asked(self) -> tuple[TokenisedSplit, Path, int]:
-        """What the fine-tuned small model answers, its folder, and its number of tokens."""
+        """Texts that the fine-tuned small model answers, its folder, and its number of tokens."""
         tuned = making(self.grid, self.task, f"finetune.{self.small}", self.seed)
         folder, _ = runs.finished(self.grid, self.paths, tuned)
         tokens = runs.tokens(self.grid, self.paths, self.task, self.small, "select")

@@ -33,11 +33,11 @@ class Probe(Making):
         return (grid.study.systems.probe or ProbeSystems()).ridge
 
     def prefix(self, grid: Grid) -> str:
-        """Prefix of the names of its own parts of work: one for all seeds, but where labels are drawn."""
+        """Prefix of the names of its parts of work: one for all seeds, but where labels are drawn."""
         return f"{self.system}/{self.task}" if self.spec(grid).labels is None else self.name
 
     def seen(self, grid: Grid) -> list[Any]:
-        """What its fingerprint says of labels: nothing if it sees all."""
+        """Its part of the fingerprint about labels: nothing if it sees all."""
         return [] if self.spec(grid).labels is None else [self.spec(grid).labels, self.seed]
 
     def hashed(self, grid: Grid) -> str:
