@@ -21,6 +21,7 @@ from graft.config.section import (
     Share,
 )
 from graft.io.strict_yaml import typed
+from graft.registry import standard
 
 
 class WithOptions(Section):
@@ -315,6 +316,17 @@ class OracleSystem(Section):
 
 class Systems(Section):
     """Everything that gets a row in the tables, besides `finetune.<model>`, which is always there."""
+
+    standard: bool = False
+    """Whether to begin with the systems of the default study (config.yaml). The other keys then change these; null
+    leaves one out."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def _with_standard(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or typed(values.get("standard")) is not True:
+            return values
+        return standard.changed(standard.SYSTEMS, {key: value for key, value in values.items() if key != "standard"})
 
     @model_validator(mode="before")
     @classmethod
