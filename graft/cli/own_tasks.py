@@ -15,6 +15,7 @@ from graft.io.names import checked_name
 from graft.registry.tasks import GLUE, GLUE_ROWS, MATCHED, TASKS, TaskRow
 from graft.tasks import formats, guessing, hub_files, readers
 from graft.tasks.prepare import read_splits
+from graft.tasks.sources import source_files
 
 # owner/repo[/config][@branch, tag or commit]
 HUB = re.compile(r"([A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*)(?:/([\w.-]+))?(?:@([\w./-]+))?")
@@ -94,14 +95,16 @@ def own_task(given: str, kind: guessing.Kind | None = None, columns: Sequence[st
     checked_name(name)
     where, row = f"tasks.{name}.source", TASKS.get(name)
     source, tested = _source(path, where)
+    if isinstance(source, FileData):
+        source_files(source, where)
     file, table = readers.read_table(source, "train", where, row.header if row else ())
     row = row or guessing.guess_row(table, file, kind, columns)
     if tested:
         source = _with_test(source, tested, row, where)
-    if name not in TASKS and source.named("dev"):
-        guessing.check_names(row, *readers.read_table(source, "dev", where))
     spec = {key: getattr(row, key) for key in ("text", "label", "labels", "metrics")}
     splits, _, published = read_splits(name, Task(source=source, **spec), source)
+    if name not in TASKS and source.named("dev"):
+        guessing.check_names(row, *readers.read_table(source, "dev", where))
     guess = "a known task" if name in TASKS else guessing.in_words(row, table)
     told = (f"{published} rows in {file}; {guess}", _sizes(source, splits), *_examples(splits["train"], row))
     return OwnTask(name, source, row, published, len(splits["report"]), told)

@@ -317,10 +317,6 @@ class OracleSystem(Section):
 class Systems(Section):
     """Everything that gets a row in the tables, besides `finetune.<model>`, which is always there."""
 
-    standard: bool = False
-    """Whether to begin with the systems of the default study (config.yaml). The other keys then change these; null
-    leaves one out."""
-
     @model_validator(mode="before")
     @classmethod
     def _with_standard(cls, values: Any) -> Any:
@@ -352,3 +348,6 @@ class Systems(Section):
     control: ControlSystems = ControlSystems()
     oracle: OracleSystem | None = None
     warm_start: WarmStartSystem | None = Field(default=None, alias="warm-start")
+    standard: bool = False
+    """Whether to begin with the systems of the default study (config.yaml). The other keys then change these; null
+    leaves one out."""
