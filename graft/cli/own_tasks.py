@@ -89,7 +89,12 @@ def own_task(given: str, kind: guessing.Kind | None = None, columns: Sequence[st
     name, equals, path = given.partition("=")
     if given in TASKS:
         splits = MATCHED if given == "mnli" else None
-        return OwnTask(given, HubData(kind="hub", config=given, splits=splits, **GLUE), TASKS[given], GLUE_ROWS[given])
+        return OwnTask(
+            given,
+            HubData.model_validate({**GLUE, "kind": "hub", "config": given, "splits": splits}),
+            TASKS[given],
+            GLUE_ROWS[given],
+        )
     if not (equals and path):
         raise ValueError(f"--task {given}: use NAME=PATH, e.g. reviews=data/reviews.csv, or one of {', '.join(TASKS)}")
     checked_name(name)
@@ -140,9 +145,9 @@ def _source(given: str, where: str) -> tuple[Source, str | None]:
     if path.is_file():
         return _of_file(given, path)
     if not path.is_dir() and (hub := HUB.fullmatch(given)):
-        return _of_hub(*hub.groups(), where)
+        return _of_hub(hub[1], hub[2], hub[3], where)
     if (path / "state.json").is_file():
-        return FileData(kind="datasets", folder=str(path.parent), splits={"train": path.name}), None
+        return _files("datasets", str(path.parent), {"train": path.name}), None
     if (path / "dataset_dict.json").is_file():
         kind, names = "datasets", json.loads((path / "dataset_dict.json").read_text())["splits"]
     elif path.is_dir():
@@ -152,7 +157,7 @@ def _source(given: str, where: str) -> tuple[Source, str | None]:
     # Without a file that could be meant, the reader says which are needed.
     splits, tested = _splits(names, given) if names else (None, None)
     usual = splits == {"train": "train", "dev": "dev"}
-    return FileData(kind=kind, folder=given, splits=None if usual else splits), tested
+    return _files(kind, given, None if usual else splits), tested
 
 
 def _of_file(given: str, path: Path) -> tuple[Source, str | None]:
@@ -162,8 +167,12 @@ def _of_file(given: str, path: Path) -> tuple[Source, str | None]:
     folder = str(Path(given).parent)
     if path.stem.lower() in TRAIN:
         splits, tested = _splits([file.stem for file in path.parent.glob(f"*.{kind}")], given)
-        return FileData(kind=kind, folder=folder, splits=splits), tested
-    return FileData(kind=kind, folder=folder, splits={"train": path.stem}), None
+        return _files(kind, folder, splits), tested
+    return _files(kind, folder, {"train": path.stem}), None
+
+
+def _files(kind: str, folder: str, splits: dict[str, str] | None) -> FileData:
+    return FileData.model_validate({"kind": kind, "folder": folder, "splits": splits})
 
 
 def _files_in(folder: Path) -> tuple[str, list[str]]:
@@ -194,8 +203,8 @@ def _of_hub(repo: str, config: str | None, revision: str | None, where: str) -> 
         if found:
             splits, tested = _splits(found, repo)
             usual = splits == {"train": "train", "dev": "validation"}
-            source = HubData(kind="hub", repo=repo, config=config, revision=commit, splits=None if usual else splits)
-            return source, tested
+            values = {"repo": repo, "config": config, "revision": commit, "splits": None if usual else splits}
+            return HubData.model_validate({"kind": "hub", **values}), tested
     listed = f"; its configs: {', '.join(configs)}" if configs else ""
     raise ValueError(f"{where}: {repo} has no tables that are splits; use {repo}/CONFIG of one that has{listed}")
 

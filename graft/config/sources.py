@@ -12,6 +12,7 @@ GeneratedRows = Annotated[int, Field(ge=20, le=10_000)]
 
 FileKind = Literal["tsv", "csv", "jsonl", "json", "parquet", "datasets"]
 Split = Literal["train", "dev", "test"]
+HUB_SPLITS: dict[Split, str] = {"train": "train", "dev": "validation", "test": "test"}
 # A file's name without its ending.
 SplitName = Annotated[str, Field(pattern=r"^[^/]+$")]
 
@@ -32,8 +33,8 @@ class HubData(Section):
 
     def named(self, split: str) -> str | None:
         """Return the data set's own name of a split, None if it has none."""
-        names = {"train": "train", "dev": "validation", "test": "test"} if self.splits is None else self.splits
-        return dict(names).get(split)
+        names = HUB_SPLITS if self.splits is None else self.splits
+        return next((name for own, name in names.items() if own == split), None)
 
 
 class FileData(Section):
@@ -51,7 +52,9 @@ class FileData(Section):
 
     def named(self, split: str) -> str | None:
         """Return the name of a split's file without its ending, None if the split has none."""
-        return split if self.splits is None else dict(self.splits).get(split)
+        if self.splits is None:
+            return split
+        return next((name for own, name in self.splits.items() if own == split), None)
 
 
 class GeneratedData(Section):

@@ -21,7 +21,7 @@ OBJECTS = 'each line must be one object, {"column": value, ...}'
 def read(kind: str, path: Path, header: Sequence[str] = ()) -> pd.DataFrame:
     """Read a file, or of kind `datasets` a folder; raises ValueError, naming file and line, if it is not of its kind.
 
-    Cells of TSV and CSV are strings; other kinds have values of their own. `header`: see `read_tsv`.
+    Cells of TSV and CSV are strings; other kinds have numbers and booleans too. `header`: see `read_tsv`.
     """
     return read_tsv(path, header) if kind == "tsv" else _READERS[kind](path)
 

@@ -147,8 +147,7 @@ def _text_columns(table: pd.DataFrame, file: object) -> tuple[str, ...]:
     which = (
         f"{len(found)} columns contain text ({', '.join(found)})" if found else f"no text column in {', '.join(table)}"
     )
-    wanted = "rename one to sentence, or two to sentence1 and sentence2"
-    raise ValueError(f"{file}: {which}; {wanted}, or {BY_HAND}")
+    raise ValueError(f"{file}: {which}; rename one to sentence, or two to sentence1 and sentence2, or {BY_HAND}")
 
 
 def _classes(column: pd.Series, file: object, kind: Kind | None) -> tuple[str, ...] | None:

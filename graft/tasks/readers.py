@@ -107,7 +107,7 @@ def read_hub(source: HubData, split: str) -> tuple[str, pd.DataFrame]:
     if name not in found:
         listed = f"it has {', '.join(found)}" if found else f"it has configs {', '.join(hub_files.configs_of(names))}"
         raise ValueError(
-            f"{at}: no files of a split {name!r} in config {source.config}; check `config`, `splits` and `revision` "
+            f"{at}: no files of a split {name!r} in config {source.config}; check config, splits and revision "
             f"({listed})"
         )
     kind, parts = found[name]
