@@ -26,8 +26,11 @@ from graft.study.sources import check_sources
 DEFAULT = Path(__file__).parents[2] / "config.yaml"
 CONFIGS = Path("config")
 MAX_TOKENS = 128
-# Systems that merges are compared with; left out if the user asks for certain methods.
-RIVALS = frozenset({"lora", "distil", "weak-to-strong", "budget", "ensemble", "soup", "multitask", "joint", "oracle"})
+# Systems that merges are compared with, and their scenarios; left out if the user asks for certain methods.
+RIVALS = frozenset(
+    {"lora", "distil", "weak-to-strong", "budget", "ensemble", "soup", "multitask", "joint", "oracle"}
+    | {"few-labels", "label-free"}
+)
 OF_SEVERAL_TASKS = ("multitask", "joint")
 ROLES = ("large", "small")
 Values = dict[str, Any]

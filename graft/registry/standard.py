@@ -11,6 +11,8 @@ SYSTEMS: Mapping[str, Any] = {
     "distil": {},
     "weak-to-strong": {},
     "budget": {},
+    "few-labels": {"rows": [32, 128, 512], "of": ["functional", "theseus", "logit_ensemble"], "heads": ["labelled"]},
+    "label-free": {"of": ["functional", "theseus"], "heads": ["label-free"]},
     "ensemble": {},
     "soup": {"methods": {"uniform": {}, "greedy": {}, "ties": {}, "model_stock": {}}},
     "multitask": {

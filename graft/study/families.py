@@ -22,7 +22,9 @@ class Family:
 
 
 def families(grid: Grid, task: str) -> list[Family]:
-    """The families of a task, in the grid's order; `majority`, which has no model to run, is in none.
+    """The families of a task, in the grid's order.
+
+    `majority`, which has no model to run, is in none; nor are systems with few labels, whose models are like others'.
 
     Each composite, and each probe of layers, is its own family, since choices made on `select` (such as the cut of a
     stitch) may change its architecture; its first run represents the others.
@@ -40,8 +42,8 @@ def measured_tasks(grid: Grid) -> list[str]:
 
 
 def _kin(grid: Grid, task: str, system: System) -> tuple[Any, ...] | None:
-    """Key shared by the systems of one family: kind of model, shape, tokenization; None for `majority`."""
-    if system.program == "majority":
+    """Key shared by the systems of one family: kind of model, shape, tokenization; None if it is in none."""
+    if system.program == "majority" or system.labels is not None:
         return None
     composite = system.program == "merge" and system.merge and methods.facts(system.method).kind == "composite"
     if composite or system.program == "probe_layers":
