@@ -146,7 +146,7 @@ class Moments:
 
 
 class Filed(Mapping[str, Tensor]):
-    """The moments in a safetensors file, each read when it is asked for: together they take gigabytes."""
+    """The moments in a safetensors file, each read on request: together they take gigabytes."""
 
     def __init__(self, path: Path) -> None:
         self.path = path

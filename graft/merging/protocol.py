@@ -50,7 +50,7 @@ class Parts:
             large=moved(self.large),
             small_finetuned=moved(self.small_finetuned),
             small_pretrained=moved(self.small_pretrained),
-            # On the CPU they stay in their file until they are asked for.
+            # On the CPU they stay in their file until they are read.
             moments=self.moments if torch.device(device).type == "cpu" else self.moments and moved(self.moments),
             texts=[moved(batch) for batch in self.texts],
             projections=[projection.to(device) for projection in self.projections],
