@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from graft.config.sources import HubData
+from graft.config.sources import GeneratedData, HubData
 from graft.io import files, markdown
 from graft.merging import card
 from graft.merging.composite import manifest
@@ -15,7 +15,6 @@ from graft.study.grid import Grid
 from graft.study.grid_systems import ORACLE, System
 from graft.study.paths import Paths
 from graft.study.records import RunRecord
-from graft.tasks.sources import HUB_SPLITS
 
 RESULTS = "## Results"
 CONTROL = "> This is a control: a system that must not win and is useless by itself."
@@ -91,11 +90,12 @@ def _metadata(grid: Grid, task: str, system: System, origins: list[Origin], comp
 def _evaluated(grid: Grid, record: RunRecord) -> dict[str, Any]:
     source = grid.study.tasks[record.task].source
     hub = source if isinstance(source, HubData) else None
+    split = "dev" if isinstance(source, GeneratedData) else source.named("dev") or source.named("train")
     dataset = {"name": record.task, "type": hub.repo if hub else record.task}
     dataset |= {"config": hub.config} if hub and hub.config else {}
     return {
         "task": {"type": "text-classification"},
-        "dataset": dataset | {"split": HUB_SPLITS["dev"] if hub else "dev"},
+        "dataset": dataset | {"split": split},
         "metrics": [
             {"type": METRICS.get(name, name), "value": metric.value, "name": name}
             for name, metric in record.metrics.items()

@@ -38,9 +38,19 @@ TEST_SETS: Mapping[str, TestSet] = {
     "AX": TestSet(1104, "entailment"),
 }
 # GLUE's names for tasks of the task table.
-NAMES: Mapping[str, str] = {"sst2": "SST-2", "stsb": "STS-B", "rte": "RTE"}
+NAMES: Mapping[str, str] = {
+    "cola": "CoLA",
+    "sst2": "SST-2",
+    "mrpc": "MRPC",
+    "stsb": "STS-B",
+    "qqp": "QQP",
+    "mnli": "MNLI-m",
+    "qnli": "QNLI",
+    "rte": "RTE",
+    "wnli": "WNLI",
+}
 # Tasks whose classes are written as numbers.
-_NUMBERED = ("sst2",)
+_NUMBERED = ("cola", "sst2", "mrpc", "qqp", "wnli")
 
 
 def written(task: str, row: TaskRow, predictions: np.ndarray) -> list[str]:

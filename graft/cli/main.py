@@ -124,7 +124,10 @@ def tables(study: NamedStudy) -> None:
 def new(
     name: Annotated[str, typer.Argument(help="The study's name; its config will be config/NAME.yaml.")],
     task: Annotated[
-        list[str] | None, typer.Option(metavar="NAME=FOLDER", help="Your task: a folder with train.tsv and dev.tsv.")
+        list[str] | None,
+        typer.Option(
+            metavar="NAME=PATH", help="Your task: a file, a folder or owner/data-set; or one of GLUE's names."
+        ),
     ] = None,
     large: GivenModel = None,
     small: GivenModel = None,
@@ -134,20 +137,39 @@ def new(
         list[str] | None,
         typer.Option(metavar="KIND", help="Kind of labels of your tasks, classes or score; for one task, NAME=score."),
     ] = None,
+    columns: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=TEXT[,TEXT],LABEL", help="A task's columns, if they are unclear.")
+    ] = None,
 ) -> None:
     """Write the config of a new study; everything not given is as in config.yaml.
 
-    --task, --kind and --method may be given several times.
+    Files are CSV, TSV, JSON, parquet, or folders of `datasets`. --task, --kind, --columns and --method may be given
+    several times.
     """
     from graft.cli import new_study
 
-    asked = new_study.ask(name, task or (), large, small, method or (), seeds, kind or ())
+    asked = new_study.ask(name, task or (), large, small, method or (), seeds, kind or (), columns or ())
     path, grid = new_study.write(asked)
     for own in asked.tasks:
-        print(f"{own.name}: {own.guessed or 'a known task'}")
+        print(f"{own.name}: " + "\n  ".join(own.told))
     print(f"{path} was written: {len(grid.systems)} systems, {len(grid.runs)} runs. Try a dry run, then run it:")
     print(f"  {COMMAND} run {path} --dry-run --quiet rules host")
     print(f"  {COMMAND} run {path}")
+
+
+@app.command()
+def config(
+    study: Annotated[str, typer.Argument(help="A study's YAML, or the name of a folder in results/.")],
+    full: Annotated[bool, typer.Option("--full", help="With everything that has its default.")] = False,
+) -> None:
+    """Show a study's config: what differs from the defaults, or everything."""
+    from graft.config import study as studies
+    from graft.config import written
+    from graft.io import yaml_text
+
+    path = Path(study) if Path(study).is_file() else find(study).study
+    values = (written.whole if full else written.shortest)(studies.load(path))
+    print("\n".join(yaml_text.lines(values)))
 
 
 @app.command()

@@ -21,6 +21,7 @@ from graft.config.section import (
     Share,
 )
 from graft.io.strict_yaml import typed
+from graft.registry import standard
 
 
 class WithOptions(Section):
@@ -362,6 +363,13 @@ class Systems(Section):
 
     @model_validator(mode="before")
     @classmethod
+    def _with_standard(cls, values: Any) -> Any:
+        if not isinstance(values, dict) or typed(values.get("standard")) is not True:
+            return values
+        return standard.changed(standard.SYSTEMS, {key: value for key, value in values.items() if key != "standard"})
+
+    @model_validator(mode="before")
+    @classmethod
     def _without_fewshot(cls, values: Any) -> Any:
         # The record of an older study may say that it had none.
         if isinstance(values, dict) and "fewshot" in values:
@@ -386,3 +394,6 @@ class Systems(Section):
     control: ControlSystems = ControlSystems()
     oracle: OracleSystem | None = None
     warm_start: WarmStartSystem | None = Field(default=None, alias="warm-start")
+    standard: bool = False
+    """Whether to begin with the systems of the default study (config.yaml). The other keys then change these; null
+    leaves one out."""

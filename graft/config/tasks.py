@@ -19,11 +19,11 @@ class Limits(Section):
     select: Positive = 1000
     """Rows carved out of the published train split for making choices (never more than a tenth of it)."""
     report: Positive | None = None
-    """Rows of the published dev split."""
+    """Rows of the published dev split; where there is none, rows carved out of train (at most a fifth of it)."""
 
 
 class Task(Section):
-    """A data set and its metrics. `sst2`, `stsb` and `rte` need only a source; other tasks must name their columns."""
+    """A data set and its metrics. GLUE's tasks need only a source; others must name their columns."""
 
     source: HubData | FileData | GeneratedData = Field(discriminator="kind")
     limits: Limits = Limits()
@@ -63,6 +63,8 @@ def check_task(name: str, task: Task) -> TaskRow:
         raise ValueError(f"{where}: {error}") from None
     if isinstance(task.source, GeneratedData):
         _check_generated(where, task.source.grammar, row)
+    elif task.source.named("train") is None:
+        raise ValueError(f"{where}.source.splits: names no train; give the name of the split to train on")
     for metric in row.metrics:
         check_known(f"{where}.metrics", metric, METRICS)
         if METRICS[metric] != row.kind:

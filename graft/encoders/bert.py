@@ -52,11 +52,11 @@ def bert_config(shape: Shape) -> BertConfig:
 
 
 def encoder_of(body: Mapping[str, Tensor], shape: Shape) -> BertModel:
-    """Build an encoder from a body, in eval mode, on the body's device and in its dtype."""
+    """Build an encoder of a body's own tensors, not copies, in eval mode, on the body's device and in its dtype."""
     example = next(iter(body.values()))
     with example.device, no_init_weights():
         model = BertModel(bert_config(shape)).to(example.dtype)
-    model.load_state_dict(body)
+    model.load_state_dict(body, assign=True)
     return model.eval()
 
 

@@ -107,7 +107,7 @@ def sweep(inputs: PairInputs, merge: str, report: Report) -> Swept:
     model = load_encoder(inputs.large_folder).to(inputs.device)
     states: dict[str, np.ndarray] = {}
     for number, strength in enumerate(strengths):
-        model.load_state_dict(body(strength))
+        model.load_state_dict(body(strength), assign=True)
         states[f"fit.{strength}"] = features.cls_states(model, inputs.tokens("train"), inputs.max_tokens, rows)
         states[f"select.{strength}"] = features.cls_states(model, inputs.tokens("select"), inputs.max_tokens)
         report(number + 1, len(strengths), f"strength {strength}")
@@ -231,7 +231,7 @@ def merge_with_own_head(inputs: PairInputs, system: System, out: Path, report: R
     def score(point: Point) -> float:
         nonlocal tried
         body, head = made(point.strength)
-        large.load_state_dict(body)
+        large.load_state_dict(body, assign=True)
         hidden = features.cls_states(large, inputs.tokens("select"), inputs.max_tokens)
         tried += 1
         report(tried, len(strengths), f"strength {point.strength:.3f}")

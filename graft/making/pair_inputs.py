@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
-from safetensors.torch import load_file
 from torch import Tensor
 
 from graft.encoders import features
@@ -20,6 +19,7 @@ from graft.flops.counts import encoder_flops
 from graft.making.splits import Splits
 from graft.merging.calibration import check_tokens
 from graft.merging.facts import TwoShapes
+from graft.merging.moments import Filed
 from graft.merging.protocol import Parts, deepened
 from graft.merging.saving import split_classifier
 from graft.merging.selection import Choice
@@ -157,7 +157,7 @@ class PairInputs:
             path, made = self.calibration(merge.depth)
             if merge.options.needs_many_tokens:
                 check_tokens(made["tokens"], self.large_shape, "calibration.tokens")
-            moments, depth_map = load_file(path), tuple((m, g) for m, g in made["depth_map"])
+            moments, depth_map = Filed(path), tuple((m, g) for m, g in made["depth_map"])
         else:
             depth_map = depth.named(name, *layers, ())
         pretrained = load_encoder(self.small_folder).state_dict()

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import functools
 import operator
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any
 
 import torch
+from safetensors import safe_open
 from torch import Tensor
 
 # A unit whose variance is below this share of its mean square counts as constant: that much is rounding error.
@@ -141,6 +143,31 @@ class Moments:
         named = {name: value for name, value in vars(self).items() if name != "count" and value is not None}
         count = {f"{site}.count": torch.tensor(self.count, device=self.cross.device)}
         return count | {f"{site}.{name}": tensor.contiguous() for name, tensor in named.items()}
+
+
+class Filed(Mapping[str, Tensor]):
+    """The moments in a safetensors file, each read on request: together they take gigabytes."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        with safe_open(path, "pt") as file:
+            self.names = frozenset(file.keys())
+
+    def __getitem__(self, name: str) -> Tensor:
+        if name not in self.names:
+            raise KeyError(name)
+        # A file that stayed open would keep all that was ever read in memory.
+        with safe_open(self.path, "pt") as file:
+            return file.get_tensor(name)
+
+    def __contains__(self, name: object) -> bool:
+        return name in self.names
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(sorted(self.names))
+
+    def __len__(self) -> int:
+        return len(self.names)
 
 
 def total(parts: Iterable[Moments]) -> Moments:

@@ -50,7 +50,8 @@ class Parts:
             large=moved(self.large),
             small_finetuned=moved(self.small_finetuned),
             small_pretrained=moved(self.small_pretrained),
-            moments=self.moments and moved(self.moments),
+            # On the CPU they stay in their file until they are read.
+            moments=self.moments if torch.device(device).type == "cpu" else self.moments and moved(self.moments),
             texts=[moved(batch) for batch in self.texts],
             projections=[projection.to(device) for projection in self.projections],
         )
@@ -117,7 +118,7 @@ def add(deltas: Deltas, strength: float) -> dict[str, Tensor]:
         if name in deltas.by_name and strength != 0:
             merged[name] = (tensor.double() + strength * deltas.by_name[name]).to(tensor.dtype)
         else:
-            merged[name] = tensor.clone()
+            merged[name] = tensor
     return merged
 
 

@@ -75,7 +75,7 @@ _PUBLISHED: dict[tuple[str, str | None], _Published] = {
 }
 
 # The default study's models, from their published config.json.
-_MODELS = {
+MODELS = {
     "google-bert/bert-base-uncased": Shape(layers=12, width=768, heads=12, ffn=3072, vocabulary=30522),
     "huawei-noah/TinyBERT_General_4L_312D": Shape(layers=4, width=312, heads=12, ffn=1200, vocabulary=30522),
 }
@@ -122,9 +122,9 @@ def model_shape(grid: Grid, paths: Paths, model: str) -> tuple[Shape, str]:
     manifest = paths.model(model) / "manifest.json"
     if manifest.is_file() and files.read_json(manifest)["fingerprint"] == weights(grid, model).fingerprint(grid):
         return Shape.of(paths.model(model)), f"{paths.model(model)}"
-    if source.repo not in _MODELS:
+    if source.repo not in MODELS:
         raise Unknown(f"model {model}: shape of {source.repo}; known after `snakemake models`")
-    return _MODELS[source.repo], "published config.json"
+    return MODELS[source.repo], "published config.json"
 
 
 def _splits_here(name: str, task: Task) -> dict[str, pd.DataFrame]:

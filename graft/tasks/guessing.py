@@ -1,12 +1,18 @@
-"""Guess the text and label columns of a task's TSV file, and whether its labels are classes or a score."""
+"""Guess the text and label columns of a task's train split, and whether its labels are classes or a score."""
 
 import re
+from collections.abc import Sequence
+from pathlib import Path
 from typing import Literal, get_args
 
+import numpy as np
 import pandas as pd
 
+from graft.io.names import check_known
 from graft.registry.tasks import TaskRow
 from graft.tasks import labels
+from graft.tasks.formats import CLASSES
+from graft.tasks.readers import SEPARATORS
 from graft.tasks.tsv import numbers_rows
 
 Kind = Literal["classes", "score"]
@@ -31,29 +37,49 @@ MOST_CLASSES = 20
 MANY_ROWS = 100
 # Placeholders for a missing label.
 NO_LABEL = ("-1", "-", "?", "nan", "none", "null", "n/a", "na", "<na>", "#n/a")
-BY_HAND = "write the task's `text`, `label`, `labels` and `metrics` by hand (see config.yaml)"
+BY_HAND = "name them: --columns NAME=TEXT[,TEXT],LABEL"
+_SEVERAL_VALUES = (list, tuple, dict, bytes, np.ndarray)
 _DECIMAL_COMMA = re.compile(r"-?\d+,\d+")
 
 
-def guess_row(table: pd.DataFrame, file: object, kind: Kind | None = None) -> TaskRow:
-    """Guess columns, classes and metrics of the task whose train split is `table` (all values strings).
+def guess_row(table: pd.DataFrame, file: object, kind: Kind | None = None, columns: Sequence[str] = ()) -> TaskRow:
+    """Guess columns, classes and metrics of the task whose train split is `table`.
 
-    Column names common in data sets decide first, then the values. `kind`: the kind of label stated by the user.
-    Raises ValueError, naming `file`, if the result is ambiguous.
+    Names of classes that the file gives, then column names common in data sets, then the values decide. `kind`: the
+    kind of label stated by the user; `columns`: the text columns and the label column, stated by the user. Raises
+    ValueError, naming `file`, if the result is ambiguous.
     """
     if table.shape[1] < 2:
-        raise ValueError(f"{file}: the only column is {table.columns[0]!r}; columns are separated by tabs")
+        separator = SEPARATORS.get(Path(str(file)).suffix)
+        hint = f"; columns are separated by {separator}" if separator else "; a text and a label are needed"
+        raise ValueError(f"{file}: the only column is {table.columns[0]!r}{hint}")
     if table.empty:
         raise ValueError(f"{file}: the split has no rows; at least one is needed")
-    table = named_columns(table, file)
-    label = _label_column(table, file)
-    text = _text_columns(table.drop(columns=label), file)
-    classes = _classes(table[label], file, kind)
+    known = table.attrs.get(CLASSES, {})
+    table = as_text(table)
+    for column in columns:
+        check_known(f"{file}: column", column, table)
+    if columns:
+        *texts, label = columns
+        text = tuple(texts)
+    else:
+        table = named_columns(table, file)
+        label = _label_column(table, file)
+        text = _text_columns(table.drop(columns=label), file)
+    named = known.get(label, ())
+    ids = set(table[label]) <= set(map(str, range(len(named))))
+    classes = named if named and ids and kind != "score" else _classes(table[label], file, kind)
     if classes is None:
         metrics: tuple[str, ...] = ("correlation", "pearson", "spearman")
     else:
         metrics = ("accuracy", "f1" if len(classes) == 2 else "f1_macro")
     return TaskRow(text=text, label=label, labels=classes, metrics=metrics)
+
+
+def as_text(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the columns as strings, missing values as "", without columns of lists or bytes."""
+    single = [name for name in table if not table[name].map(lambda v: isinstance(v, _SEVERAL_VALUES)).any()]
+    return table[single].map(lambda value: "" if labels.lacks(value) else labels.written(value)).astype(str)
 
 
 def named_columns(table: pd.DataFrame, file: object) -> pd.DataFrame:
@@ -89,11 +115,13 @@ def in_words(row: TaskRow, table: pd.DataFrame) -> str:
     """Describe the guess in one line: columns, kind of label, and the number of rows of `table` in each class."""
     columns = f"text in {', '.join(row.text)}; label in {row.label}"
     values = table[row.label].map(labels.written)
+    if row.labels and not set(values) & set(row.labels):
+        values = values.map(dict(zip(map(str, range(len(row.labels))), row.labels, strict=True)))
     if row.labels is None:
         numbers = pd.to_numeric(values)
         return f"{columns}, a score from {numbers.min():g} to {numbers.max():g} ({values.nunique()} different values)"
     counts = values.value_counts()
-    shown = [f"{name}: {counts[name]} rows" for name in row.labels]
+    shown = [f"{name}: {counts.get(name, 0)} rows" for name in row.labels]
     if len(shown) > MOST_CLASSES:
         shown = [f"{counts.index[0]}: {counts.iloc[0]} rows", "…", f"{counts.index[-1]}: {counts.iloc[-1]} rows"]
     return f"{columns}, {len(row.labels)} classes ({', '.join(shown)})"
@@ -119,8 +147,7 @@ def _text_columns(table: pd.DataFrame, file: object) -> tuple[str, ...]:
     which = (
         f"{len(found)} columns contain text ({', '.join(found)})" if found else f"no text column in {', '.join(table)}"
     )
-    wanted = "rename one to sentence, or two to sentence1 and sentence2"
-    raise ValueError(f"{file}: {which}; {wanted}, or {BY_HAND}")
+    raise ValueError(f"{file}: {which}; rename one to sentence, or two to sentence1 and sentence2, or {BY_HAND}")
 
 
 def _classes(column: pd.Series, file: object, kind: Kind | None) -> tuple[str, ...] | None:

@@ -6,13 +6,13 @@ from typing import Any
 import numpy as np
 import pandas as pd
 
-from graft.config.sources import FileData, GeneratedData, HubData
+from graft.config.sources import FileData, GeneratedData, HubData, recorded
 from graft.config.tasks import Task
 from graft.io import files
 from graft.registry.tasks import TaskRow
-from graft.tasks import generated
+from graft.tasks import generated, labels
 from graft.tasks.readers import read_split
-from graft.tasks.splits import SPLIT_SEED, Carving, carve, draw, seen
+from graft.tasks.splits import SPLIT_SEED, Carving, carve, carve_report, draw, seen
 
 
 def prepare_task(name: str, task: Task, out: Path, fingerprint: str) -> dict[str, Any]:
@@ -29,7 +29,7 @@ def prepare_task(name: str, task: Task, out: Path, fingerprint: str) -> dict[str
         facts = {
             "task": name,
             "fingerprint": fingerprint,
-            "source": task.source.model_dump(),
+            "source": recorded(task.source),
             "kind": row.kind,
             "labels": row.labels,
             "text": row.text,
@@ -77,11 +77,18 @@ def read_splits(name: str, task: Task, source: HubData | FileData) -> tuple[dict
     row = task.row(name)
     where = f"tasks.{name}.source"
     published = read_split(source, row, "train", where)
-    carving = carve(published, row.groups, task.limits.select)
+    if source.named("dev"):
+        report = limited(read_split(source, row, "dev", where), task.limits.report)
+        carving = carve(published, row.groups, task.limits.select)
+    else:
+        chosen, carving = carve_report(published, row.groups, task.limits.select, task.limits.report)
+        report = published.iloc[chosen]
+        for split, rows in (("train", carving.train), ("report", chosen)):
+            labels.check_variety(published["label"].iloc[rows], row, f"{where}: {split} as carved out", split)
     splits = {
         "train": published.iloc[draw(carving, task.limits.train)],
         "select": published.iloc[carving.select],
-        "report": limited(read_split(source, row, "dev", where), task.limits.report),
+        "report": report,
     }
     return splits, carving, len(published)
 

@@ -1,14 +1,16 @@
-"""Read a task's rows from the hub, from TSV files in the official GLUE layout, or from parquet."""
+"""Read a task's rows from the hub or from local files."""
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import pandas as pd
 
 from graft.config.sources import FileData, HubData
 from graft.registry.tasks import TaskRow
-from graft.tasks import labels, tsv
-from graft.tasks.sources import HUB_SPLITS, source_files
+from graft.tasks import formats, hub_files, labels
+from graft.tasks.sources import source_files
+
+SEPARATORS = {".tsv": "tabs", ".csv": "commas"}
 
 
 def read_split(source: HubData | FileData, row: TaskRow, split: str, where: str) -> pd.DataFrame:
@@ -18,7 +20,7 @@ def read_split(source: HubData | FileData, row: TaskRow, split: str, where: str)
     column, an empty split, an unlabelled split, a label outside the label set, an empty text, or labels too uniform to
     train on or to evaluate with.
     """
-    name, table = read_table(source, split, where)
+    name, table = read_table(source, split, where, row.header)
     rows = rows_of(table, row, name, split)
     labels.check_variety(rows["label"], row, name, split)
     return rows
@@ -33,18 +35,25 @@ def read_texts(source: HubData | FileData, row: TaskRow, split: str, where: str)
     name, table = read_table(source, split, where)
     result = pd.DataFrame({"index": next((table[c] for c in ("index", "idx") if c in table), table.index)})
     for target, column in zip(("text_a", "text_b"), row.text, strict=False):
-        if column not in table:
-            raise ValueError(f"{name}: no column {column!r}; it has {_listed(table.columns)}")
-        result[target] = _texts(table[column], name)
+        if (found := _present(column, row, table.columns)) is None:
+            raise ValueError(f"{name}: no column {column!r}; it has {_listed(table.columns, name)}")
+        result[target] = _texts(table[found], name)
     return result
 
 
-def read_table(source: HubData | FileData, split: str, where: str) -> tuple[object, pd.DataFrame]:
-    """Read a published split unchanged; returns its file's name for error messages, and the table."""
+def read_table(
+    source: HubData | FileData, split: str, where: str, header: Sequence[str] = ()
+) -> tuple[object, pd.DataFrame]:
+    """Read a published split unchanged; returns its file's name for error messages, and the table.
+
+    `header`: the columns of official TSV files that lack a first line with their names.
+    """
+    if source.named(split) is None:
+        raise ValueError(f"{where}.splits: names no {split}; give the name of that split")
     if isinstance(source, HubData):
-        return _read_hub(source, split)
+        return read_hub(source, split)
     file = source_files(source, where, (split,))[split]
-    return file, tsv.read_tsv(file) if source.kind == "tsv" else _read_parquet(file)
+    return file, formats.read(source.kind, file, header)
 
 
 def rows_of(table: pd.DataFrame, row: TaskRow, name: object, split: str) -> pd.DataFrame:
@@ -77,54 +86,67 @@ def _texts(column: pd.Series, name: object) -> pd.Series:
     return texts
 
 
-def _read_parquet(path: Path) -> pd.DataFrame:
-    """Read a parquet file; raises ValueError for any other file."""
-    import pyarrow
-
-    try:
-        return pd.read_parquet(path)
-    except pyarrow.ArrowInvalid as error:
-        raise ValueError(f"{path}: not a parquet file ({error})") from None
-
-
-def _read_hub(source: HubData, split: str) -> tuple[str, pd.DataFrame]:
-    from huggingface_hub import HfApi, hf_hub_download
+def hub_names(repo: str, revision: str) -> list[str]:
+    """Return the names of all files of a data set on the hub; raises ValueError if it cannot be reached."""
+    from huggingface_hub import HfApi
     from huggingface_hub.errors import HfHubHTTPError
 
-    prefix = f"{source.config}/" if source.config else ""
-    wanted = f"{prefix}{HUB_SPLITS[split]}-"
     try:
-        names = HfApi().list_repo_files(source.repo, repo_type="dataset", revision=source.revision)
-        parts = sorted(n for n in names if n.startswith(wanted) and n.endswith(".parquet"))
+        return HfApi().list_repo_files(repo, repo_type="dataset", revision=revision)
+    except (HfHubHTTPError, OSError) as error:
+        raise _unreachable(repo, revision, error) from None
+
+
+def read_hub(source: HubData, split: str) -> tuple[str, pd.DataFrame]:
+    """Read a split of a data set on the hub; returns its first file's name, and the table."""
+    from huggingface_hub import hf_hub_download
+    from huggingface_hub.errors import HfHubHTTPError
+
+    name, at = source.named(split), f"{source.repo}@{source.revision[:8]}"
+    found = hub_files.splits_of(names := hub_names(source.repo, source.revision), source.config)
+    if name not in found:
+        listed = f"it has {', '.join(found)}" if found else f"it has configs {', '.join(hub_files.configs_of(names))}"
+        raise ValueError(
+            f"{at}: no files of a split {name!r} in config {source.config}; check config, splits and revision "
+            f"({listed})"
+        )
+    kind, parts = found[name]
+    try:
         paths = [hf_hub_download(source.repo, n, repo_type="dataset", revision=source.revision) for n in parts]
     except (HfHubHTTPError, OSError) as error:
-        reason = " ".join(str(error).split())
-        raise ValueError(f"{source.repo}@{source.revision[:8]}: cannot be downloaded: {reason}") from None
-    if not parts:
-        raise ValueError(
-            f"{source.repo}@{source.revision[:8]}: no parquet file {wanted}*; check `config` and `revision`"
-        )
-    return f"{source.repo}/{parts[0]}", pd.concat([pd.read_parquet(p) for p in paths], ignore_index=True)
+        raise _unreachable(source.repo, source.revision, error) from None
+    tables = [formats.read(kind, Path(path)) for path in paths]
+    whole = pd.concat(tables, ignore_index=True)
+    whole.attrs = tables[0].attrs
+    return f"{source.repo}/{parts[0]}", whole
+
+
+def _unreachable(repo: str, revision: str, error: Exception) -> ValueError:
+    reason = " ".join(str(error).split())
+    return ValueError(f"{repo}@{revision[:8]}: cannot be downloaded: {reason}")
 
 
 def _check_columns(present: list[str], row: TaskRow, name: object, split: str) -> list[str]:
     """Return the names of the row's columns in a file, text columns first, then the label; raises ValueError."""
-    aliases = dict(row.aliases)
     found = []
     for column in (*row.text, row.label):
-        if column not in present and aliases.get(column) in present:
-            column = aliases[column]
-        if column not in present:
+        if (there := _present(column, row, present)) is None:
             if column == row.label and split == "dev":
                 raise ValueError(
                     f"{name}: no label column {column!r}; the report split must be labelled (GLUE's test is not)"
                 )
-            raise ValueError(f"{name}: no column {column!r}; it has {_listed(present)}")
-        found.append(column)
+            raise ValueError(f"{name}: no column {column!r}; it has {_listed(present, name)}")
+        found.append(there)
     return found
 
 
-def _listed(columns: Sequence[str]) -> str:
-    """List column names for an error; a hint about tabs follows a single one."""
-    alone = " only; columns are separated by tabs" if len(columns) == 1 else ""
+def _present(column: str, row: TaskRow, present: Collection[str]) -> str | None:
+    """Return a column's name in a file, its own or its other one; None if it has neither."""
+    return next((name for name in (column, dict(row.aliases).get(column)) if name in present), None)
+
+
+def _listed(columns: Collection[str], name: object) -> str:
+    """List column names for an error; a hint about their separation follows a single one."""
+    separator = SEPARATORS.get(Path(str(name)).suffix)
+    alone = f" only; columns are separated by {separator}" if len(columns) == 1 and separator else ""
     return ", ".join(map(str, columns)) + alone

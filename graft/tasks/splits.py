@@ -1,4 +1,4 @@
-"""Carve the `select` split out of the published train split, by groups of shared text."""
+"""Carve `select`, and `report` where none is published, out of the published train split, by groups of shared text."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -8,6 +8,8 @@ import pandas as pd
 
 # The same draw in every study: splits depend on the task, not on a seed.
 SPLIT_SEED = 20_26
+# Rows carved out of train are at most one in this many.
+SELECT_PART, REPORT_PART = 10, 5
 
 
 @dataclass(frozen=True)
@@ -23,8 +25,10 @@ class Carving:
     redundant: np.ndarray
 
 
-def carve(table: pd.DataFrame, groups: str, select_rows: int) -> Carving:
+def carve(table: pd.DataFrame, groups: str, select_rows: int, part: int = SELECT_PART) -> Carving:
     """Split a train table (columns text_a and possibly text_b) so that no text of `select` can be learnt from `train`.
+
+    `select` has `select_rows` rows, but at most one in `part`.
 
     `groups`:
     - "shared": rows that share a text, directly or through others, stay together (connected components).
@@ -32,7 +36,7 @@ def carve(table: pd.DataFrame, groups: str, select_rows: int) -> Carving:
       are part of no other, go to `select`; every row that is part of one of them is dropped from `train`.
     Raises ValueError if no row is left on one side.
     """
-    rows = min(select_rows, len(table) // 10) or 1
+    rows = min(select_rows, len(table) // part) or 1
     texts = [c for c in ("text_a", "text_b") if c in table]
     words = [table[c].map(normalised).tolist() for c in texts]
     rng = np.random.default_rng(SPLIT_SEED)
@@ -45,9 +49,23 @@ def carve(table: pd.DataFrame, groups: str, select_rows: int) -> Carving:
     everything = np.arange(len(table))
     train = np.array([i for i in everything if i not in select and i not in dropped], dtype=np.int64)
     if not len(train) or not select:
-        raise ValueError(f"select cannot be carved out of {len(table)} train rows: all of them share text")
+        raise ValueError(f"no rows can be carved out of {len(table)} train rows: all of them share text")
     selected, left_out = (np.array(sorted(rows), dtype=np.int64) for rows in (select, dropped))
     return Carving(train, selected, left_out, np.array([i for i in train if i in inside], dtype=np.int64))
+
+
+def carve_report(
+    table: pd.DataFrame, groups: str, select_rows: int, report_rows: int | None
+) -> tuple[np.ndarray, Carving]:
+    """Return the rows of a table for `report`, a fifth at most, and how `carve` splits those that are left.
+
+    No text of `report` is in `train` or `select`. Raises ValueError as `carve` does.
+    """
+    first = carve(table, groups, len(table) if report_rows is None else report_rows, REPORT_PART)
+    left = first.train
+    second = carve(table.iloc[left], groups, select_rows)
+    dropped = np.sort(np.concatenate([first.dropped, left[second.dropped]]))
+    return first.select, Carving(left[second.train], left[second.select], dropped, left[second.redundant])
 
 
 def folds(table: pd.DataFrame, groups: str, count: int, seed: int) -> list[tuple[np.ndarray, np.ndarray]]:

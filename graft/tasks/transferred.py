@@ -7,6 +7,7 @@ from typing import Any
 
 import pandas as pd
 
+from graft.config.sources import recorded
 from graft.config.transfer import Transfer
 from graft.io import files
 from graft.registry.tasks import TaskRow
@@ -29,7 +30,7 @@ def prepare_transfer(name: str, transfer: Transfer, trained_on: TaskRow, out: Pa
             "transfer": name,
             "from": transfer.task,
             "fingerprint": fingerprint,
-            "source": transfer.source.model_dump(),
+            "source": recorded(transfer.source),
             "split": transfer.split,
             "text": transfer.text,
             "labels": transfer.labels,

@@ -20,20 +20,29 @@ Record = tuple[int, list[str]]
 # A quoted cell: quotation marks in its text are doubled.
 _QUOTED = re.compile(r'"(?:[^"]|"")*"')
 _UNNAMED = re.compile(r"(Unnamed: \d.*)?")
+TABS = "a row is one line, with one tab between columns and none within a text"
 # In files written this way, quotation marks are unambiguous.
 QUOTE_ALL = "write it with all cells quoted (pandas: to_csv(sep='\\t', index=False, quoting=csv.QUOTE_ALL))"
 
 
-def read_tsv(path: str | Path) -> pd.DataFrame:
+def read_tsv(path: str | Path, header: Sequence[str] = ()) -> pd.DataFrame:
     """Read all columns as strings, rows numbered from 0; unnamed columns that number the rows are left out.
 
-    Raises ValueError naming file and line for encodings other than UTF-8, rows of unequal length, a header that lacks a
-    column or names one twice, and quotation marks that could be text or quoting.
+    `header`: the names of the columns of a file that may lack its first line, as GLUE's CoLA does. Raises ValueError
+    naming file and line for encodings other than UTF-8, rows of unequal length, a header that lacks a column or names
+    one twice, and quotation marks that could be text or quoting.
     """
-    records = rows(path, header=True)
+    first = plain_text.read(path).split("\n", 1)[0].rstrip("\r").split("\t") if header else []
+    if first and len(first) == len(header) and not set(first) & set(header):
+        return table_of(path, [(0, list(header)), *rows(path)], TABS)
+    return table_of(path, rows(path, header=True), TABS)
+
+
+def table_of(path: str | Path, records: Sequence[Record], rule: str) -> pd.DataFrame:
+    """Return the rows under a header as `read_tsv` does; `rule`: how to write a row, for errors."""
     if not records:
         raise ValueError(f"{path}: is empty; a header line and at least one row are needed")
-    names, cells = _columns(path, records)
+    names, cells = _columns(path, records, rule)
     table = pd.DataFrame(cells, columns=range(len(names)), dtype=str)
     kept = [i for i, name in enumerate(names) if not (_UNNAMED.fullmatch(name) and numbers_rows(table[i]))]
     table = table[kept]
@@ -110,7 +119,7 @@ def _uneven(records: Sequence[Record]) -> Record | None:
     return next((one for one in records if len(one[1]) < wanted or any(map(str.strip, one[1][wanted:]))), None)
 
 
-def _columns(path: str | Path, records: Sequence[Record]) -> tuple[list[str], list[list[str]]]:
+def _columns(path: str | Path, records: Sequence[Record], rule: str) -> tuple[list[str], list[list[str]]]:
     """Return the column names and the cells of each row, equally many; drops blank columns at the end."""
     names, cells = [name.strip() for name in records[0][1]], [cells for _, cells in records[1:]]
     while names and not names[-1] and not any(cell.strip() for row in cells for cell in row[len(names) - 1 :]):
@@ -126,10 +135,7 @@ def _columns(path: str | Path, records: Sequence[Record]) -> tuple[list[str], li
         cells = [row[:width] if len(row) < width or not any(map(str.strip, row[width:])) else row for row in cells]
     for (line, _), row in zip(records[1:], cells, strict=True):
         if len(row) != len(names):
-            raise ValueError(
-                f"{path}: line {line} has {len(row)} columns but the header {len(names)}; a row is one line, with one "
-                "tab between columns and none within a text"
-            )
+            raise ValueError(f"{path}: line {line} has {len(row)} columns but the header {len(names)}; {rule}")
         if row == records[0][1]:
             raise ValueError(f"{path}: line {line} repeats the header; leave it out")
     twice = next((name for name, count in Counter(names).items() if name and count > 1), None)

@@ -4,13 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from graft.config.sources import FileData, GeneratedData, HubData
-from graft.io import files
+from graft.config.sources import FileData, GeneratedData, HubData, recorded
 from graft.study.grid import Grid
 from graft.study.paths import Paths
 from graft.study.steps.step import TEXTS, Step, hash_of
 from graft.tasks import generated
-from graft.tasks.sources import source_files
+from graft.tasks.sources import content_hash, source_files
 
 
 @dataclass(frozen=True)
@@ -54,6 +53,6 @@ def _content(source: HubData | FileData | GeneratedData, where: str, *splits: An
     """Identify the rows of a data set: by its configured source, or by the sha256 of local files."""
     if isinstance(source, FileData):
         found = source_files(source, where, *splits)
-        return {"kind": source.kind, **{split: files.sha256(path) for split, path in found.items()}}
+        return {"kind": source.kind, **{split: content_hash(path) for split, path in found.items()}}
     version = {"version": generated.VERSION} if isinstance(source, GeneratedData) else {}
-    return source.model_dump() | version
+    return recorded(source) | version

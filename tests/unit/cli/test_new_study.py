@@ -1,3 +1,4 @@
+import json
 import os
 import shlex
 import subprocess
@@ -9,6 +10,11 @@ import yaml
 
 from graft.cli import new_study
 from graft.config import study as studies
+from graft.config import written
+from graft.registry import hyperparameters, standard
+from graft.study.grid import Grid
+from graft.study.steps.graph import job_fingerprint, jobs_of
+from graft.tasks.tsv import read_tsv
 from tests.conftest import write_tsv
 from tests.unit.hub import HEAD, serving
 
@@ -33,24 +39,32 @@ def default() -> dict:
     return yaml.safe_load((ROOT / "config.yaml").read_text())
 
 
-def comments(path) -> list[str]:
-    return [line.strip() for line in Path(path).read_text().split("\n\n", 1)[1].splitlines() if "#" in line]
+def planned(values: dict) -> Grid:
+    return Grid(studies.parse(values))
 
 
-def test_without_options_it_is_the_default_study_with_another_name_and_all_comments(folder):
-    assert write("mine") == {**default(), "name": "mine"}
-    assert comments("config/mine.yaml") == comments(ROOT / "config.yaml")
-    assert "default study" not in Path("config/mine.yaml").read_text()
+def systems(values: dict) -> dict:
+    """What the systems of a config are, written out."""
+    return written.shortest(studies.parse(values))["systems"]
 
 
-def test_own_tasks_and_models_keep_every_comment_of_the_default_study(folder, pico_glue, pico_models):
-    tasks = [f"{name}={pico_glue / name.upper()}" for name in ("sst-2", "sts-b")]
-    write("mine", tasks, str(pico_models / "large"), str(pico_models / "small"))
-    lost = set(comments(ROOT / "config.yaml")) - set(comments("config/mine.yaml"))
-    # Of the merge that asks for a projection, which a model of one's own rarely has.
-    assert lost == {
-        "# The same with the projection of the small model's own distillation as the residual stream's map."
-    }
+def test_without_options_it_is_the_default_study_with_another_name(folder):
+    mine, theirs = planned(write("mine")), planned(default())
+    assert [run.id for run in mine.runs] == [run.id for run in theirs.runs]
+    # The same work to the last setting.
+    assert [job_fingerprint(mine, job) for job in jobs_of(mine)] == [
+        job_fingerprint(theirs, job) for job in jobs_of(theirs)
+    ]
+    assert {task: mine.study.margin(task) for task in mine.study.tasks} == default()["statistics"]["margins"]
+
+
+def test_a_config_of_a_new_study_is_shorter_than_forty_lines(folder, pico_glue, pico_models):
+    pair = [str(pico_models / role) for role in ("large", "small")]
+    write("default")
+    write("everything", [f"reviews={pico_glue / 'SST-2'}"], *pair)
+    write("one", [f"reviews={pico_glue / 'SST-2'}"], *pair, methods=["theseus"], seeds=2)
+    lengths = {path.stem: len(path.read_text().splitlines()) for path in Path("config").glob("*.yaml")}
+    assert len(lengths) == 3 and max(lengths.values()) < 40, lengths
 
 
 def test_own_tasks_take_the_place_of_the_default_ones(folder, pico_glue):
@@ -62,47 +76,47 @@ def test_own_tasks_take_the_place_of_the_default_ones(folder, pico_glue):
             "label": "label",
             "labels": ["0", "1"],
             "metrics": ["accuracy", "f1"],
-            "limits": {"select": 1000},
         },
         "alike": {
             "source": {"kind": "tsv", "folder": str(pico_glue / "STS-B")},
             "text": ["sentence1", "sentence2"],
             "label": "score",
             "metrics": ["correlation", "pearson", "spearman"],
-            "limits": {"select": 1000},
         },
     }
-    assert values["statistics"]["margins"] == {"reviews": 0.01, "alike": 0.01}
     assert values["keep"] == []
-    large = default()["models"]["bert-base"]["finetune"]
-    finetune = values["models"]["bert-base"]["finetune"]
-    assert finetune == {"reviews": large["rte"], "alike": large["stsb"]}  # 240 rows are few
-    assert {key: v for key, v in values["models"]["tinybert-4l"].items() if key != "finetune"} == {
-        key: v for key, v in default()["models"]["tinybert-4l"].items() if key != "finetune"
+    # As for an accuracy and a correlation of 0.8, in whole points.
+    rows = {
+        name: len(read_tsv(pico_glue / folder / "dev.tsv"))
+        for name, folder in (("reviews", "SST-2"), ("alike", "STS-B"))
     }
+    errors = {"reviews": (0.16 / rows["reviews"]) ** 0.5, "alike": 0.36 / rows["alike"] ** 0.5}
+    margins = values["statistics"]["margins"]
+    assert all(0 <= margins[name] - error < 0.01 for name, error in errors.items()), (margins, errors)
 
 
-def test_what_was_guessed_stands_beside_the_guess(folder, pico_glue):
+def test_own_tasks_and_models_have_hyperparameters_of_their_widths_and_rows(folder, pico_glue, pico_models):
+    values = write("mine", [f"reviews={pico_glue / 'SST-2'}"], small=str(pico_models / "small"))
+    rows = len(read_tsv(pico_glue / "SST-2" / "train.tsv"))
+    width = json.loads((pico_models / "small" / "config.json").read_text())["hidden_size"]
+    for model, wide, tokens in (("bert-base", 768, 128), ("small", width, 64)):
+        expected = hyperparameters.finetuning(wide, rows) | {"max_tokens": tokens}
+        assert values["models"][model]["finetune"] == {"reviews": expected}
+    options = values["models"]["undistilled"]["source"]["options"]
+    assert options == {"steps": hyperparameters.masked_steps(rows)}
+
+
+def test_what_was_guessed_stands_above_the_tasks(folder, pico_glue):
     write("mine", [f"reviews={pico_glue / 'SST-2'}"])
     lines = Path("config/mine.yaml").read_text().splitlines()
-    guess = lines.index("    # Guessed from train.tsv; please check:")
-    assert lines[guess + 1].startswith("    # text in sentence; label in label, 2 classes (0: ")
-    assert lines[guess + 2] == "    text: [sentence]"
-
-
-def test_a_large_task_is_fine_tuned_like_a_large_one(folder):
-    rows = [[f"text {i}", i % 2] for i in range(new_study.SMALL_TASK)]
-    for split in ("train", "dev"):
-        write_tsv(folder / "big" / f"{split}.tsv", ["sentence", "label"], rows)
-    values = write("mine", ["big=big"])
-    expected = {**default()["models"]["tinybert-4l"]["finetune"]["sst2"], "max_tokens": 128}
-    assert values["models"]["tinybert-4l"]["finetune"]["big"] == expected
+    guess = lines[lines.index("tasks:") - 1]
+    assert guess.startswith("# reviews: ") and "text in sentence; label in label, 2 classes (0: " in guess
 
 
 def test_a_known_task_in_a_folder_needs_no_guess(folder, pico_glue):
     values = write("mine", [f"rte={pico_glue / 'RTE'}"])
-    assert set(values["tasks"]["rte"]) == {"source", "limits"}
-    assert values["statistics"]["margins"] == {"rte": 0.03}
+    assert set(values["tasks"]["rte"]) == {"source"} and "statistics" not in values
+    assert studies.parse(values).margin("rte") == 0.03
     assert values["models"]["bert-base"]["finetune"] == {"rte": default()["models"]["bert-base"]["finetune"]["rte"]}
 
 
@@ -113,17 +127,19 @@ def test_an_own_pair_takes_the_place_of_the_default_one(folder, pico_models):
     small = values["models"]["small"]
     assert small["source"] == {"kind": "path", "folder": str(pico_models / "small")}
     assert small["tokenizer"] == "big.bert"
-    # As the default's of the same role, but no longer than the pico model's 64 positions.
-    theirs = default()["models"]["tinybert-4l"]["finetune"]
-    assert small["finetune"] == {task: {**row, "max_tokens": 64} for task, row in theirs.items()}
-    assert values["models"]["big.bert"]["finetune"] == default()["models"]["bert-base"]["finetune"]
+    # No longer than the pico model's 64 positions; a model that only the hub has is taken for one like the default's.
+    assert {row["max_tokens"] for row in small["finetune"].values()} == {64}
+    assert values["models"]["big.bert"]["finetune"]["rte"] == {
+        **hyperparameters.finetuning(768, 2490),
+        "max_tokens": 128,
+    }
 
 
 def test_control_models_are_like_the_own_small_one(folder, pico_models):
     models = write("mine", small=str(pico_models / "small"))["models"]
     theirs = default()["models"]
     for name in ("untrained", "undistilled"):
-        assert models[name] == {**theirs[name], "source": {**theirs[name]["source"], "like": "small"}}
+        assert models[name]["source"]["like"] == "small" and models[name]["role"] == theirs[name]["role"]
     with_name = write("named", small=f"owner/Untrained@{COMMIT}")
     assert with_name["pairs"] == [{"large": "large", "small": "small"}]
     assert with_name["models"]["untrained"]["source"]["like"] == "small"
@@ -143,20 +159,20 @@ def test_two_models_of_one_name_are_called_by_their_roles(folder):
 def test_one_task_alone_has_no_encoder_of_all_tasks_and_no_wrong_task(folder, pico_glue):
     reviews = pico_glue / "SST-2"
     one, both = write("mine", [f"reviews={reviews}"]), write("both", [f"reviews={reviews}", f"others={reviews}"])
-    assert "multitask" not in one["systems"] and "wrong-task" not in one["systems"]["control"]
-    assert "multitask" in both["systems"] and "wrong-task" in both["systems"]["control"]
+    alone, several = systems(one), systems(both)
+    assert "multitask" not in alone and "wrong-task" not in alone["control"]
+    assert "multitask" in several and "wrong-task" in several["control"]
 
 
 @pytest.mark.parametrize("method", ["theseus", "logit_ensemble"])
-def test_methods_that_are_not_asked_for_go_with_their_comments(folder, method):
-    values = write("mine", methods=[method])
-    assert values["systems"]["merge"] == {method: default()["systems"]["merge"][method]}
+def test_methods_that_are_not_asked_for_go(folder, method):
+    mine, theirs = write("mine", methods=[method])["systems"], systems(default())
+    assert mine["merge"] == {method: {k: v for k, v in theirs["merge"][method].items() if k != "heads"}}
     others = {"merge", "control", *new_study.RIVALS}
-    assert others <= default()["systems"].keys()
-    assert {k: v for k, v in values["systems"].items() if k not in ("merge", "control")} == {
-        k: v for k, v in default()["systems"].items() if k not in others
+    assert others <= theirs.keys()
+    assert {k: v for k, v in mine.items() if k not in ("merge", "control")} == {
+        k: v for k, v in theirs.items() if k not in others
     }
-    assert "# The floor: tensors of one name, zero-padded, averaged. Expect chance." not in comments("config/mine.yaml")
 
 
 @pytest.mark.parametrize(
@@ -171,7 +187,7 @@ def test_methods_that_are_not_asked_for_go_with_their_comments(folder, method):
     ],
 )
 def test_controls_are_those_of_the_methods_that_are_asked_for(folder, methods, of):
-    expected = default()["systems"]["control"]
+    expected = systems(default())["control"]
     for control in ("shuffled", "random", "wrong-task", "other-small"):
         settings = expected.pop(control)
         if of:
@@ -182,10 +198,10 @@ def test_controls_are_those_of_the_methods_that_are_asked_for(folder, methods, o
     assert len(values["models"]) == (4 if of else 2)
 
 
-def test_a_method_that_the_default_study_lacks_is_added(folder):
-    text = (ROOT / "config.yaml").read_text().replace("    interpolate: {trials: 20}\n", "")
-    written = new_study.config_text(new_study.ask("mine", methods=["interpolate"]), text)
-    assert yaml.safe_load(written)["systems"]["merge"] == {"interpolate": {}}
+def test_a_method_that_the_default_study_lacks_is_added(folder, monkeypatch):
+    without = {key: value for key, value in standard.SYSTEMS["merge"].items() if key != "interpolate"}
+    monkeypatch.setattr(standard, "SYSTEMS", {**standard.SYSTEMS, "merge": without})
+    assert write("mine", methods=["interpolate"])["systems"]["merge"] == {"interpolate": {}}
 
 
 def test_seeds_are_counted(folder):
@@ -219,7 +235,7 @@ def broken_task(folder: Path, dev: str = "sentence\tlabel\na film\tgood\na plot\
         ({"name": "glue"}, "glue is the default study, config.yaml; choose another name"),
         ({"methods": ["thesaurus"]}, "no merge method is called 'thesaurus'; available:"),
         ({"seeds": 0}, "seeds: 0; give a list, or a whole number from 1 to 1000"),
-        ({"tasks": ["reviews"]}, "--task reviews: use NAME=FOLDER"),
+        ({"tasks": ["reviews"]}, "--task reviews: use NAME=PATH, e.g. reviews=data/reviews.csv, or one of cola"),
         ({"tasks": ["My Reviews=."]}, "'My Reviews' is not a name"),
         ({"tasks": ["reviews=none"]}, "tasks.reviews.source.folder: none is not a folder"),
         ({"tasks": ["reviews=."]}, "train.tsv is missing; the folder needs train.tsv and dev.tsv"),
@@ -277,7 +293,7 @@ def test_the_kind_of_labels_is_asked_for_where_it_is_in_doubt(folder):
 @pytest.mark.parametrize(
     ("kind", "message"),
     [
-        ("graded", "--kind graded: use classes or score, or NAME=score for one --task NAME=FOLDER"),
+        ("graded", "--kind graded: use classes or score, or NAME=score for one --task NAME=PATH"),
         ("others=score", "--kind others=score: use classes"),
         ("rte=score", "--kind rte: a known task has classes; give the task another name"),
     ],
@@ -322,7 +338,10 @@ def test_a_commit_that_the_hub_does_not_tell_is_asked_of_the_user(hub, name, off
 def test_the_command_says_what_to_type_next(folder, pico_glue):
     done = graft("new", "mine", "--task", f"reviews={pico_glue / 'SST-2'}", "--method", "theseus", "--seeds", "2")
     assert done.returncode == 0, done.stderr
-    assert "reviews: text in sentence; label in label, 2 classes" in done.stdout
+    told = done.stdout.splitlines()
+    assert told[0].startswith("reviews: ") and "text in sentence; label in label, 2 classes" in told[0]
+    # Three rows as they were understood.
+    assert [line.rsplit(" → ", 1)[1] in "01" for line in told[2:5]] == [True] * 3
     assert [shlex.split(line)[:5] for line in done.stdout.splitlines()[-2:]] == [
         ["python", "-m", "graft", "run", "config/mine.yaml"]
     ] * 2

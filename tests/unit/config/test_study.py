@@ -43,7 +43,7 @@ def test_a_tasks_number_of_seeds_is_of_the_studys_first(study_config):
         ("sedes", 3, "sedes: unknown key; available: name, seeds,"),
         ("tasks/sst2/limits/trian", 5, "limits.trian: unknown key; available: train, select, report"),
         ("models/large/finetune/sst2/lr", 1, "finetune.sst2.lr: unknown key; available: learning_rate"),
-        ("tasks/sst2/source/kind", "csv", "tasks.sst2.source"),
+        ("tasks/sst2/source/kind", "xlsx", "tasks.sst2.source"),
         ("pairs/0/small", "tiny", "pairs.small: unknown 'tiny'; available: large, small"),
         ("pairs/0/small", "large", "pairs.small: large has the role large"),
         ("models/small/tokenizer", None, "use different tokenizers"),

@@ -1,7 +1,11 @@
+import subprocess
+import sys
+
 import pytest
 import torch
+from safetensors.torch import save_file
 
-from graft.merging.moments import Moments, total
+from graft.merging.moments import Filed, Moments, total
 
 
 @pytest.fixture
@@ -37,3 +41,41 @@ def test_what_linear_layers_make_of_activations_follows_without_them(activations
     assert (found.gram_small is None) == (not grams)
     for name in ("small", "large", "cross") + (("gram_small", "gram_large") if grams else ()):
         torch.testing.assert_close(getattr(found, name), getattr(expected, name), rtol=1e-10, atol=1e-9)
+
+
+def test_moments_in_a_file_are_read_as_they_are_asked_for(tmp_path):
+    kept = {"a.count": torch.tensor(3), "a.small": torch.arange(4.0), "b.cross": torch.eye(2)}
+    save_file(kept, tmp_path / "moments.safetensors")
+    found = Filed(tmp_path / "moments.safetensors")
+    assert sorted(found) == sorted(kept) and len(found) == 3 and "a.small" in found and "a.large" not in found
+    assert all(found[name].equal(tensor) for name, tensor in kept.items())
+    with pytest.raises(KeyError):
+        found["a.large"]
+
+
+def test_moments_in_a_file_take_no_memory_once_they_were_read(tmp_path):
+    # In a separate process, which has nothing else to free.
+    save_file(
+        {f"site.{i}": torch.ones(1024, 1024, dtype=torch.float64) for i in range(12)}, tmp_path / "moments.safetensors"
+    )
+    program = """
+import sys
+from pathlib import Path
+from graft.merging.moments import Filed
+def resident():
+    return next(int(line.split()[1]) for line in open("/proc/self/status") if line.startswith("VmRSS"))
+found = Filed(Path(sys.argv[1]))
+found["site.0"].sum()
+before, most = resident(), 0
+for name in found:
+    tensor = found[name]
+    assert tensor.sum() == 1024**2
+    most = max(most, resident() - before)
+print(most)
+"""
+    done = subprocess.run(
+        [sys.executable, "-c", program, tmp_path / "moments.safetensors"], capture_output=True, text=True
+    )
+    assert done.returncode == 0, done.stderr
+    # Two tensors of 8 MB: the last one, and the one before while it is replaced; together they are 96 MB.
+    assert int(done.stdout) < 24_000

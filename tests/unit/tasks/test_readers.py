@@ -111,3 +111,36 @@ def test_parquet_columns_of_something_else_than_text_are_refused(texts, message,
     pd.DataFrame({"sentence": texts, "label": [0, 1]}).to_parquet(tmp_path / "train.parquet")
     with pytest.raises(ValueError, match=message):
         read_split(FileData(kind="parquet", folder=str(tmp_path)), TASKS["sst2"], "train", "x")
+
+
+def test_cola_is_read_without_a_header_and_with_one(tmp_path):
+    tsv(tmp_path, "train", "gj04\t1\t\tOur friends won't buy this.\ngj04\t0\t*\t\"They drank the pub.\n")
+    source = tsv(tmp_path, "dev", "source\tlabel\tstar\tsentence\ngj04\t1\t\tA fine one.\ngj04\t0\t*\tOne fine a.\n")
+    table = read_split(source, TASKS["cola"], "train", "x")
+    assert table["text_a"].tolist() == ["Our friends won't buy this.", '"They drank the pub.']
+    assert table["label"].tolist() == [1, 0] and len(read_split(source, TASKS["cola"], "dev", "x")) == 2
+
+
+@pytest.mark.parametrize(
+    ("task", "header", "row"),
+    [
+        ("mrpc", "\ufeffQuality\t#1 ID\t#2 ID\t#1 String\t#2 String", "{}\t1\t2\tone\ttwo"),
+        ("qqp", "id\tqid1\tqid2\tquestion1\tquestion2\tis_duplicate", "1\t2\t3\tone\ttwo\t{}"),
+        ("mnli", "index\tpairID\tsentence1\tsentence2\tlabel1\tgold_label", "1\t2\tone\ttwo\tneutral\t{}"),
+        ("qnli", "index\tquestion\tsentence\tlabel", "1\tone\ttwo\t{}"),
+        ("wnli", "index\tsentence1\tsentence2\tlabel", "1\tone\ttwo\t{}"),
+    ],
+)
+def test_glues_official_files_are_read_by_their_own_columns(tmp_path, task, header, row):
+    names = TASKS[task].labels
+    written = names if task in ("mnli", "qnli") else range(len(names))
+    text = "\n".join([header, *(row.format(label) for label in written)]) + "\n"
+    table = read_split(tsv(tmp_path, "train", text), TASKS[task], "train", "x")
+    assert table["label"].tolist() == list(range(len(names)))
+    assert table[["text_a", "text_b"]].drop_duplicates().to_numpy().tolist() == [["one", "two"]]
+
+
+def test_a_split_that_the_source_does_not_name_is_told(tmp_path):
+    source = FileData(kind="tsv", folder=str(tmp_path), splits={"train": "all"})
+    with pytest.raises(ValueError, match="x.splits: names no test; give the name of that split"):
+        read_texts(source, TASKS["sst2"], "test", "x")

@@ -2,7 +2,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from graft.tasks.splits import carve, contained_phrases, draw, folds, normalised, seen, shared_components
+from graft.tasks.splits import carve, carve_report, contained_phrases, draw, folds, normalised, seen, shared_components
 
 
 def test_contained_phrases_are_runs_of_whole_words():
@@ -112,3 +112,19 @@ def test_every_row_is_held_out_once_in_folds_of_like_size(groups):
     assert [len(held) for held, _ in found] == [10] * 4
     assert all(sorted([*held, *train]) == list(range(40)) for held, train in found)
     assert [list(held) for held, _ in folds(table, groups, 4, seed=1)] != [list(held) for held, _ in found]
+
+
+@pytest.mark.parametrize("groups", ["shared", "contained"])
+def test_a_report_that_is_carved_out_shares_no_text_with_what_is_left(phrases, groups):
+    table = phrases.reset_index(drop=True)
+    report, carving = carve_report(table, groups, 20, None)
+    texts = table["text_a"].map(normalised)
+    parts = {"train": carving.train, "select": carving.select, "report": report}
+    assert 0 < len(report) <= len(table) // 5 and all(len(rows) for rows in parts.values())
+    assert sorted(np.concatenate([*parts.values(), carving.dropped])) == list(range(len(table)))
+    for one, other in (("train", "report"), ("select", "report"), ("train", "select")):
+        assert not set(texts[parts[one]]) & set(texts[parts[other]])
+    if groups == "contained":
+        inside = contained_phrases(texts[report].tolist() + texts[carving.train].tolist())
+        assert not set(texts[carving.train]) & set().union(*(inside.get(text, set()) for text in texts[report]))
+    assert len(carve_report(table, groups, 20, 3)[0]) <= 3

@@ -16,7 +16,7 @@ from graft.encoders.transformers import BertModel
 from graft.flops.counts import GRAM_BLOCK, weights_first
 from graft.io.progress import along
 from graft.merging.alignment import affine
-from graft.merging.alignment.spaces import SpaceMaps, fit_spaces
+from graft.merging.alignment.spaces import Place, fit_spaces
 from graft.merging.moments import CONSTANT
 from graft.merging.protocol import Method, Parts, check_parts, small_change
 
@@ -29,9 +29,15 @@ Batch = Mapping[str, Tensor]
 
 @dataclass(frozen=True)
 class Paired:
-    """Maps between the two pre-trained models, and the large one's states before each mapped layer, by batch."""
+    """Forward maps between the two pre-trained models, and the large one's states before each mapped layer, by batch.
 
-    spaces: SpaceMaps
+    `exits`: by small layer, large layer and linear layer; `residual`: by place; `table`: of the embeddings' tables.
+    """
+
+    exits: Mapping[tuple[int, int, str], Tensor]
+    residual: Mapping[Place, Tensor]
+    table: Tensor
+    missed: Mapping[str, float]
     entering: Mapping[int, Sequence[Tensor]]
 
 
@@ -46,7 +52,7 @@ class Prepared:
 
     @property
     def diagnostics(self) -> Mapping[str, float]:
-        return self.maps.spaces.missed
+        return self.maps.missed
 
 
 class Functional(Method):
@@ -80,7 +86,9 @@ class Functional(Method):
                 entering[g] = states
             if g < len(plain.encoder.layer) - 1:
                 states = [block(x, bias) for x, bias in zip(states, biases, strict=True)]
-        return Paired(spaces, entering)
+        exits = {(m, g, name): spaces.exit(m, g, name) for m, g in parts.depth_map for name in LINEAR_SPACES}
+        residual = {place: maps.forward for place, maps in spaces.residual.items()}
+        return Paired(exits, residual, spaces.writes[EMBEDDINGS], spaces.missed, entering)
 
     def prepare(self, parts: Parts, maps: Paired | None = None) -> Prepared:
         """Compute how fine-tuning changed the small model's layer outputs on the texts."""
@@ -98,9 +106,8 @@ class Functional(Method):
                 torch.sub(output, was[name], out=changes[name][done : done + len(output)])
             done += len(output)
         plain = encoder_of(parts.large, parts.large_shape)
-        # The moments have done their work, and the body is the model's.
-        parts = replace(parts, moments=None, large=plain.state_dict())
-        return Prepared(parts, maps, plain, changes)
+        # The moments have done their work.
+        return Prepared(replace(parts, moments=None), maps, plain, changes)
 
     @torch.no_grad()
     def apply(self, state: Prepared, strength: float) -> dict[str, Tensor]:
@@ -136,13 +143,13 @@ def _embedded(embeddings: nn.Module, texts: Sequence[Batch]) -> list[Tensor]:
 
 
 def _move_embeddings(state: Prepared, embeddings: nn.Module, strength: float) -> None:
-    parts, spaces = state.parts, state.maps.spaces
+    parts, maps = state.parts, state.maps
     plain = _real(parts, _embedded(embeddings, parts.texts))
     for name in EMBEDDING_TABLES:
         table = embeddings.get_parameter(name.removeprefix("embeddings."))
-        table.add_((strength * small_change(parts, name) @ spaces.writes[EMBEDDINGS]).to(table))
+        table.add_((strength * small_change(parts, name) @ maps.table).to(table))
     if parts.options.layernorm == "fit":
-        change = state.changes[EMBEDDING_NORM].double() @ spaces.residual[EMBEDDINGS].forward
+        change = state.changes[EMBEDDING_NORM].double() @ maps.residual[EMBEDDINGS]
         made = _real(parts, _embedded(embeddings, parts.texts))
         _refit_norm(embeddings.get_submodule("LayerNorm"), made, plain, strength * change)
 
@@ -156,7 +163,7 @@ def _move_block(
     strength: float,
 ) -> list[Tensor]:
     """Move a block, layer by layer as its inputs become known; returns the states that leave it."""
-    (m, g), parts, spaces = pair, state.parts, state.maps.spaces
+    (m, g), parts, maps = pair, state.parts, state.maps
     # Of the untouched model: inputs of linear layers, outputs of LayerNorms.
     before: dict[str, list[Tensor]] = {ATTENTION_IN[0]: list(state.maps.entering[g])}
     for x, bias in zip(state.maps.entering[g], biases, strict=True):
@@ -171,14 +178,14 @@ def _move_block(
     def refit(names: Sequence[str], inputs: Sequence[Tensor]) -> None:
         linears = [block.get_submodule(name) for name in names]
         changes = [state.changes[layer_prefix(m) + name] for name in names]
-        exits = [strength * spaces.exit(m, g, name) for name in names]
+        exits = [strength * maps.exits[m, g, name] for name in names]
         reads = _real(parts, inputs), _real(parts, before.pop(names[0]))
         _refit_linears(linears, *reads, changes, exits, parts.options.fit_ridge)
 
     def normed(name: str, sums: Sequence[Tensor]) -> list[Tensor]:
         norm, wanted = block.get_submodule(name), before.pop(name)
         if parts.options.layernorm == "fit":
-            change = state.changes[layer_prefix(m) + name].double() @ spaces.residual[m, g, NORMS[name]].forward
+            change = state.changes[layer_prefix(m) + name].double() @ maps.residual[m, g, NORMS[name]]
             made = _real(parts, [norm(x) for x in sums])
             _refit_norm(norm, made, _real(parts, wanted), strength * change)
         return [norm(x) for x in sums]
