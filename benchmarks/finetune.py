@@ -37,8 +37,8 @@ from graft.compute.hardware import device_of, precision_of, use_threads
 from graft.config.launch import Launch
 from graft.config.models import FineTuning, PackageModel
 from graft.config.tasks import Task
-from graft.encoders.bert import bert_config, new_classifier, set_labels
 from graft.encoders.local_models import local_folder
+from graft.encoders.models import config_of, new_classifier, set_labels
 from graft.registry.shapes import Shape
 from graft.registry.tasks import TaskRow
 from graft.study import launcher
@@ -116,7 +116,7 @@ def model_of(name: str, row: TaskRow) -> tuple[BertForSequenceClassification, Sh
     if name == "minilm":
         folder = local_folder(MINILM, "models")
         return new_classifier(folder, row.labels, 0), Shape.of(folder)
-    config = bert_config(BERT_BASE)
+    config = config_of(BERT_BASE)
     set_labels(config, row.labels)
     torch.manual_seed(0)
     return BertForSequenceClassification(config), BERT_BASE

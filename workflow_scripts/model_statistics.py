@@ -1,9 +1,9 @@
 """Compute the statistics of one model for a merge of models of one shape: its Fisher diagonal or its Gram matrices."""
 
 from graft.compute import hardware
-from graft.encoders.bert import load_classifier
 from graft.encoders.features import fit_rows
 from graft.encoders.inference import batches, pass_flops
+from graft.encoders.models import load_classifier
 from graft.flops.one_shape import statistic_flops
 from graft.io import files
 from graft.merging.homogeneous import fisher_gram

@@ -19,10 +19,10 @@ from graft.config.models import PathModel
 from graft.encoders import features
 from graft.encoders.architecture import is_finite
 from graft.encoders.batches import padded_lengths
-from graft.encoders.bert import encoder_of, load_classifier, load_encoder, projections_of
 from graft.encoders.inference import Batch, batches, first_texts, pass_flops
+from graft.encoders.models import encoder_of, load_classifier, load_encoder, projections_of
+from graft.encoders.network import Classifier, Encoder
 from graft.encoders.pretrained import fetch_model
-from graft.encoders.transformers import BertForSequenceClassification, BertModel
 from graft.flops.counts import calibration_flops, encoder_flops, head_flops, logits_flops, similarity_flops
 from graft.io import files
 from graft.io.model_folders import CONFIG, label_names, open_folder
@@ -78,9 +78,9 @@ def merge(order: Order, report: Report, dry_run: bool = False) -> Plan:
 class _Given:
     """The models and texts of an order, read and checked."""
 
-    large: BertModel
-    small: BertModel
-    finetuned: BertForSequenceClassification
+    large: Encoder
+    small: Encoder
+    finetuned: Classifier
     large_folder: Path
     shapes: tuple[Shape, Shape]
     """Of the small and of the large model."""
@@ -182,7 +182,7 @@ def _read(order: Order, pretrained: Path, scratch: Path) -> _Given:
         alike.check_alike(order.large, small)
     tokenizer = load_tokenizer(scratch / "--large")
     texts = TokenisedSplit.of_texts(tokenizer, read_texts(order.text), str(order.text))
-    models = {flag: load_encoder(scratch / flag) for flag in folders}
+    models: dict[str, Any] = {flag: load_encoder(scratch / flag) for flag in folders}
     models["--small-finetuned"] = load_classifier(order.small_finetuned)
     for flag, model in models.items():
         bad = next((name for name, t in model.state_dict().items() if not is_finite(t)), None)
@@ -314,7 +314,7 @@ def _head(
 ) -> Head:
     """Fit the head on the merged body; its ridge size is the best one on every fifth text, held out."""
 
-    def states(model: BertModel, which: str) -> Tensor:
+    def states(model: Encoder, which: str) -> Tensor:
         count = _counted(report, len(fit.rows), f"texts read by the {which} model")
         found = features.cls_states(model, fit.texts, given.max_tokens, fit.rows, count)
         return torch.from_numpy(found).double()

@@ -62,7 +62,7 @@ def packed_flops(shape: Shape, lengths: np.ndarray, outputs: int) -> int:
     """Forward FLOPs of a BERT classifier for a batch of examples of `lengths` [rows] in tokens, packed.
 
     Linear layers compute real tokens only, and behind the last layer's attention only each example's first; attention
-    computes the batch padded to its longest example (graft.training.packing).
+    computes the batch padded to its longest example (graft.encoders.packing).
     """
     rows, tokens, square = len(lengths), int(lengths.sum()), linear_flops(shape.width, shape.width)
     behind = square + 2 * linear_flops(shape.width, shape.ffn)

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from graft.compute import hardware
-from graft.encoders.bert import new_classifier
 from graft.encoders.inference import Batch, Labelled, pass_flops, predict
+from graft.encoders.models import new_classifier
 from graft.io.progress import Report
 from graft.merging.classifier_heads.head import Head
 from graft.merging.saving import save_classifier

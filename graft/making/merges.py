@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from graft.encoders import features
-from graft.encoders.bert import load_classifier, load_encoder
 from graft.encoders.inference import pass_flops
+from graft.encoders.models import load_classifier, load_encoder
 from graft.flops.counts import classifier_flops, head_flops
 from graft.io import files
 from graft.io.progress import Report, silent

@@ -11,6 +11,8 @@ import numpy as np
 from graft.registry.tasks import TaskRow
 from graft.tasks import scores
 
+# What `evaluate` would import for its bootstrap and its evaluators, which Graft does not use: seconds.
+NEEDLESS = ("scipy.stats", "transformers", "transformers.pipelines")
 MODULE = Path(__file__).parent / "glue_metrics"
 RESAMPLES = 500
 
@@ -22,13 +24,13 @@ def predictions(logits: np.ndarray, row: TaskRow) -> np.ndarray:
 
 def compute(logits: np.ndarray, labels: np.ndarray, row: TaskRow) -> dict[str, float]:
     """Compute the task's metrics of outputs [n, c] against labels [n] through `evaluate`."""
-    # `evaluate` would import scipy for its bootstrap, which Graft does not use: half a second.
-    if without := "scipy.stats" not in sys.modules:
-        sys.modules["scipy.stats"] = None  # type: ignore[assignment]  # Python's word for: cannot be imported
+    without = [name for name in NEEDLESS if name not in sys.modules]
+    for name in without:
+        sys.modules[name] = None  # type: ignore[assignment]  # Python's word for: cannot be imported
     import evaluate  # half a second to import, and only reported numbers need it
 
-    if without:
-        del sys.modules["scipy.stats"]
+    for name in without:
+        del sys.modules[name]
     module = evaluate.load(str(MODULE), row.kind, keep_in_memory=True)
     return module.compute(predictions=predictions(logits, row), references=labels, metrics=list(row.metrics))
 

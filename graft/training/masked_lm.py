@@ -16,11 +16,12 @@ from torch.nn.functional import cross_entropy, linear
 
 from graft.config.models import MaskedOptions
 from graft.encoders.batches import guessed_tokens
-from graft.encoders.transformers import BertConfig, BertModel, BertPredictionHeadTransform
+from graft.encoders.models import load_config
+from graft.encoders.network import Encoder
 from graft.flops.counts import masked_lm_flops
 from graft.registry.shapes import Shape
 from graft.tasks.tokens import load_tokenizer
-from graft.training.initial import config_of, draw_weights, initial_encoder
+from graft.training.initial import draw_weights, initial_encoder
 from graft.training.saving import save_encoder
 from graft.training.unlabelled import Batch, Running, Steps, Text, encode, epochs, train
 
@@ -49,14 +50,14 @@ def pretrain_model(
     like_folder, running = Path(like_folder), running or Running()
     torch.manual_seed(seed)  # for dropout
     draws = torch.Generator().manual_seed(seed)
-    shape, config = Shape.of(like_folder), config_of(like_folder)
+    shape, config = Shape.of(like_folder), load_config(like_folder)
     vocabulary = Vocabulary.of(like_folder)
     encoded = encode(like_folder, texts, min(options.max_tokens, shape.positions))
     encoded = [text for text in encoded if not vocabulary.special.issuperset(text[0])]
     if not encoded:
         raise ValueError(f"pre-training like {like_folder}: no texts; give the train texts of the study's tasks")
     encoder = initial_encoder(config, draws).to(running.device)
-    guesser = Guesser(config, draws).to(running.device)
+    guesser = Guesser(shape, config.initializer_range, draws).to(running.device)
     # Removed during training: no loss depends on it.
     pooler, encoder.pooler = encoder.pooler, None
 
@@ -79,13 +80,14 @@ def pretrain_model(
 class Guesser(nn.Module):
     """BERT's masked-LM head: a dense layer with GELU and LayerNorm, then a decoder tied to the word embeddings."""
 
-    def __init__(self, config: BertConfig, draws: torch.Generator) -> None:
+    def __init__(self, shape: Shape, deviation: float, draws: torch.Generator) -> None:
         super().__init__()
-        self.transform = BertPredictionHeadTransform(config)
-        self.bias = nn.Parameter(torch.zeros(config.vocab_size))
-        draw_weights(self, config.initializer_range, draws)
+        width = shape.width
+        self.transform = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.LayerNorm(width, shape.epsilon))
+        self.bias = nn.Parameter(torch.zeros(shape.vocabulary))
+        draw_weights(self, deviation, draws)
 
-    def loss(self, encoder: BertModel, batch: Batch) -> Tensor:
+    def loss(self, encoder: Encoder, batch: Batch) -> Tensor:
         """Mean cross-entropy over the tokens to predict; logits are computed for these only. `batch` has `labels`."""
         inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
         guessed = batch["labels"] != NOTHING

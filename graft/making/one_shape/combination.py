@@ -13,9 +13,10 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from graft.encoders.inference import pass_flops, predict
-from graft.encoders.transformers import BertForSequenceClassification
+from graft.encoders.network import Classifier
 from graft.flops.counts import classifier_flops
 from graft.io import files
+from graft.io.model_folders import read_config
 from graft.io.progress import Report, silent
 from graft.merging.homogeneous import card, engine, folders, layout
 from graft.merging.homogeneous.checkpoint import WEIGHTS, Checkpoint
@@ -81,7 +82,7 @@ class Combination:
             flops |= gathered["train_flops_parts"]
         return Source(task, folder / "model", made, found and found / self.facts.statistics, flops)
 
-    def score(self, task: str, model: BertForSequenceClassification) -> float:
+    def score(self, task: str, model: Classifier) -> float:
         """Score a classifier by the primary metric on a task's `select`."""
         logits = predict(model.to(self.device), *self._select(task))
         row = self.grid.row(task)
@@ -177,7 +178,7 @@ class Combination:
             role: {"folder": str(folder), "sha256": {file.name: _sha256(file, file.stat().st_mtime_ns)}}
             for role, (folder, (file,)) in plan.sources.items()
         }
-        config = {"architectures": ["BertForSequenceClassification"]}
+        config = read_config(self.sources[0].folder)
         plan = replace(plan, options=self.facts.checked(self.system.settings.options))
         return card.text(plan, config, found, "the build.json beside this folder") + note
 

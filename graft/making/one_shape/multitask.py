@@ -8,8 +8,8 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from graft.encoders.bert import load_classifier, load_encoder
-from graft.encoders.transformers import BertForSequenceClassification
+from graft.encoders.models import load_classifier, load_encoder
+from graft.encoders.network import Classifier
 from graft.flops.one_shape import merge_flops
 from graft.io import files
 from graft.making.one_shape.combination import Combination, Combined
@@ -68,7 +68,7 @@ def under_head(tuned: Path, merged: Path, pretrained: Path, labels: tuple[str, .
     files.copy_into(merged, out, (CARD,))
 
 
-def with_encoder(model: BertForSequenceClassification, body: Mapping[str, Tensor]) -> BertForSequenceClassification:
+def with_encoder(model: Classifier, body: Mapping[str, Tensor]) -> Classifier:
     """Replace a classifier's embeddings and layers by `body`; raises ValueError unless `body` holds exactly these."""
     found = model.load_state_dict(dict(body), strict=False)
     if wrong := [*found.unexpected_keys, *(name for name in found.missing_keys if not name.startswith(HEAD))]:

@@ -9,9 +9,9 @@ from typing import Any
 from torch import Tensor
 
 from graft.config.study import MEMBER_SEEDS
-from graft.encoders.bert import load_classifier, new_classifier
+from graft.encoders.models import load_classifier, new_classifier
+from graft.encoders.network import Classifier
 from graft.encoders.saving import save_model
-from graft.encoders.transformers import BertForSequenceClassification
 from graft.flops.one_shape import merge_flops
 from graft.io import files
 from graft.making.one_shape.combination import Combination, Combined, Source
@@ -52,7 +52,7 @@ def soup(one: Combination, out: Path) -> Combined:
     return Combined(found.choices, {one.task: found.score}, flops, {**one.settings, "members": len(found.sources)})
 
 
-def _by_strength(one: Combination, model: BertForSequenceClassification) -> Found:
+def _by_strength(one: Combination, model: Classifier) -> Found:
     with one.merging(one.sources, lambda: _base(one)) as merged:
         choice, tensors, plan = one.best(merged, lambda _, tensors: _score(one, model, tensors))
     metric = one.grid.row(one.task).primary_metric
@@ -60,7 +60,7 @@ def _by_strength(one: Combination, model: BertForSequenceClassification) -> Foun
     return Found(tensors, plan, one.sources, [len(one.sources)] * len(choice.searched), records, choice.score)
 
 
-def _greedily(one: Combination, model: BertForSequenceClassification) -> Found:
+def _greedily(one: Combination, model: Classifier) -> Found:
     """Add members from the best down, keeping each if the average with it scores no worse on `select`."""
     searched: list[dict[str, Any]] = []
 
@@ -92,7 +92,7 @@ def _base(one: Combination) -> dict[str, Tensor]:
     return new_classifier(one.pretrained, one.grid.row(one.task).labels, MEMBER_SEEDS).state_dict()
 
 
-def _score(one: Combination, model: BertForSequenceClassification, tensors: Mapping[str, Tensor]) -> float:
+def _score(one: Combination, model: Classifier, tensors: Mapping[str, Tensor]) -> float:
     model.load_state_dict(tensors)
     return one.score(one.task, model)
 

@@ -8,9 +8,9 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from graft.encoders.bert import load_classifier
 from graft.encoders.features import fit_rows
 from graft.encoders.inference import batches
+from graft.encoders.models import load_classifier
 from graft.io import files
 from graft.io.progress import Report, silent
 from graft.registry.shapes import Shape

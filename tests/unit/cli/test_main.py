@@ -10,7 +10,7 @@ from safetensors.torch import load_file
 
 from graft.cli.main import LONG_AGO, find, main, one_by_one
 from graft.config.study import parse
-from graft.encoders.bert import new_classifier
+from graft.encoders.models import new_classifier
 from graft.io import files
 from graft.reporting import tables
 from graft.study.grid import Grid

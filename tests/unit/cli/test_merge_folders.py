@@ -13,7 +13,7 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 from graft.cli.merge_folders import RIDGE, Order, merge, read_labelled
-from graft.encoders.bert import new_classifier
+from graft.encoders.models import new_classifier
 from graft.flops.counts import calibration_flops, encoder_flops, ridge_flops, similarity_flops
 from graft.io import files
 from graft.registry import methods, published
@@ -241,7 +241,7 @@ def test_the_plan_counts_all_that_is_computed(head, depth, order, world):
         plan = merge(made, quiet)
     method = {"prepare": plan.options.flops(plan.small, plan.large, 0).prepare, "apply": 0}
     assert plan.flops == method | by_hand(plan.small, plan.large, head, depth)
-    poolers = counted.get_flop_counts()["BertModel.pooler"]
+    poolers = counted.get_flop_counts()["Encoder.pooler"]
     assert counted.get_total_flops() - sum(poolers.values()) == sum(plan.flops.values())
 
 
@@ -335,7 +335,7 @@ WRONG = {
     ),
     "a layer that the config does not count": (
         lambda w, t: {"small_finetuned": renamed(w, t / "x", "classifier.weight", "bert.encoder.layer.2.weight")},
-        "x: bert.encoder.layer.2.weight is not a BERT classifier's",
+        "x: bert.encoder.layer.2.weight is not a bert classifier's",
     ),
     "weights of a wrapped model": (
         lambda w, t: {"small_finetuned": renamed(w, t / "x", "", "module.")},
@@ -349,11 +349,11 @@ WRONG = {
     "a folder without a model": (lambda w, t: {"large": t}, "--large: .*missing; a Hugging Face model folder"),
     "another architecture": (
         lambda w, t: {"large": configured(w / "large", t / "x", model_type="roberta")},
-        "'roberta'; only 'bert' is supported",
+        "'roberta'; supported are bert",
     ),
     "a fine-tuned model of another architecture": (
         lambda w, t: {"small_finetuned": configured(w / "two", t / "x", model_type="distilbert")},
-        "x: model_type is 'distilbert'; only 'bert' is supported",
+        "x: model_type is 'distilbert'; supported are bert",
     ),
     "small larger than large": (
         lambda w, t: {"large": w / "small", "small_pretrained": w / "large", "small_finetuned": w / "large"},

@@ -5,7 +5,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from graft.encoders.pretrained import read_checkpoint
+from graft.encoders.checkpoints import read_checkpoint
 from graft.io import files
 from graft.io.model_folders import open_folder
 from graft.registry.shapes import Shape

@@ -9,7 +9,7 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from graft.config.models import DistilOptions
-from graft.encoders.bert import load_encoder
+from graft.encoders.models import load_encoder
 from graft.flops.counts import distil_step_flops, encoder_flops
 from graft.io.files import sha256
 from graft.registry.shapes import Shape, check_shapes

@@ -8,8 +8,8 @@ import torch
 from graft.config.launch import Launch
 from graft.config.models import FineTuning
 from graft.config.tasks import Task
-from graft.encoders.bert import load_classifier, new_classifier
 from graft.encoders.inference import Labelled, predict
+from graft.encoders.models import load_classifier, new_classifier
 from graft.flops.counts import classifier_flops
 from graft.registry.shapes import Shape
 from graft.study.paths import Paths

@@ -4,7 +4,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from graft.encoders.bert import load_classifier, new_classifier
+from graft.encoders.models import load_classifier, new_classifier
 from graft.io import files
 from graft.making.one_shape.multitask import HEAD, SHARE, share_of_own, under_head, with_encoder
 from graft.merging.card import CARD

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from graft.encoders.bert import load_classifier, load_encoder
+from graft.encoders.models import load_classifier, load_encoder
 from graft.encoders.states import Frozen
 from graft.io.files import read_json, write_json
 from graft.merging import predictors

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from graft.encoders.bert import encoder_of
+from graft.encoders.models import encoder_of
 from graft.merging.calibration import calibrate
 from graft.merging.heterogeneous.functional import maths as functional
 from graft.merging.heterogeneous.functional.maths import Functional

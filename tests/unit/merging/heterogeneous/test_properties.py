@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
 
-from graft.encoders.bert import encoder_of
+from graft.encoders.models import encoder_of
 from graft.merging.classifier_heads.fitting import fit_heads
 from graft.merging.classifier_heads.head import Head, head_logits
 from graft.merging.heterogeneous.interpolate.maths import interpolated_head

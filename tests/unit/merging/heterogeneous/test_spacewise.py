@@ -4,7 +4,7 @@ import pytest
 import torch
 
 from graft.encoders.architecture import stacked
-from graft.encoders.bert import encoder_of
+from graft.encoders.models import encoder_of
 from graft.merging.calibration import calibrate
 from graft.merging.heterogeneous.spacewise.maths import Spacewise
 from graft.merging.protocol import Parts, deepened

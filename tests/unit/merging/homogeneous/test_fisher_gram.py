@@ -5,7 +5,7 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from graft.encoders.bert import load_classifier, new_classifier
+from graft.encoders.models import load_classifier, new_classifier
 from graft.io import files
 from graft.merging.homogeneous.fisher_gram import KINDS, fisher_diagonal, gram_matrices, of_folder, write
 from graft.merging.homogeneous.folders import Order, merge
