@@ -28,7 +28,7 @@ def make(step: ModelStatistics, grid: Grid, paths: Paths) -> None:
     shape = Shape.of(tuned / "model")
     flops = pass_flops(lambda t: statistic_flops(step.statistic, shape, outputs, t), tokens, max_tokens, rows)
     with files.atomic_folder(step.output(paths).parent) as folder:
-        fisher_gram.write(found, folder / f"{step.statistic}.safetensors")
+        fisher_gram.write(found, Shape.of(tuned / "model"), folder / f"{step.statistic}.safetensors")
         files.write_json(
             folder / "manifest.json",
             {

@@ -36,6 +36,7 @@ from graft.merging.heterogeneous.interpolate.maths import interpolated_head
 from graft.merging.protocol import Parts, deepened
 from graft.merging.saving import save_classifier, split_classifier
 from graft.registry import depth, methods
+from graft.registry.families.family import BERTS, Special
 from graft.registry.shapes import Shape
 from graft.registry.tasks import TaskRow
 from graft.tasks import alike, guessing
@@ -181,7 +182,7 @@ def _read(order: Order, pretrained: Path, scratch: Path) -> _Given:
     for small in (pretrained, order.small_finetuned):
         alike.check_alike(order.large, small)
     tokenizer = load_tokenizer(scratch / "--large")
-    texts = TokenisedSplit.of_texts(tokenizer, read_texts(order.text), str(order.text))
+    texts = TokenisedSplit.of_texts(tokenizer, read_texts(order.text), str(order.text), large_shape.kind.special)
     models: dict[str, Any] = {flag: load_encoder(scratch / flag) for flag in folders}
     models["--small-finetuned"] = load_classifier(order.small_finetuned)
     for flag, model in models.items():
@@ -227,7 +228,7 @@ def _fit_texts(order: Order, given: _Given) -> _FitTexts:
                 f"--head labelled needs one class or one score per text, but --small-finetuned gives "
                 f"{given.kind} with {len(given.outputs)} outputs; use transplant or label-free"
             )
-        texts, values = read_labelled(order.labelled, given.labels, given.tokenizer)
+        texts, values = read_labelled(order.labelled, given.labels, given.tokenizer, given.shapes[1].kind.special)
     rows = features.fit_rows(len(texts), FIT_ROWS)
     if len(rows) < FEWEST_ROWS:
         raise ValueError(f"fitting a head needs at least {FEWEST_ROWS} texts, not {len(rows)}; give more text")
@@ -324,8 +325,9 @@ def _head(
     body.load_state_dict(merged)
     hidden = states(body, "merged")
     pooler = merged["pooler.dense.weight"].cpu(), merged["pooler.dense.bias"].cpu()
+    activation = given.shapes[1].kind.head.activation
     if fit.labels is None:
-        small_head = Head(**{name: tensor.cpu() for name, tensor in vars(small_head).items()})
+        small_head = small_head.to(torch.zeros((), dtype=small_head.pooler_weight.dtype))
         by_row = {"small_hidden": states(given.finetuned.bert, "small")}
         whole: dict[str, Any] = {"small_head": small_head}
         wanted = head_logits(small_head, by_row["small_hidden"])
@@ -336,7 +338,7 @@ def _head(
 
     def fitted(rows: Tensor, sizes: tuple[float, ...]) -> dict[float, Head]:
         known = whole | {name: values[rows] for name, values in by_row.items()}
-        return fit_heads(kind, hidden[rows], pooler, sizes, **known)
+        return fit_heads(kind, hidden[rows], pooler, sizes, activation=activation, **known)
 
     report(0, 0, "fitting the head")
     everyone = torch.arange(len(hidden))
@@ -348,7 +350,7 @@ def _head(
 
 
 def read_labelled(
-    path: Path, labels: tuple[str, ...] | None, tokenizer: Tokenizer
+    path: Path, labels: tuple[str, ...] | None, tokenizer: Tokenizer, special: Special = BERTS
 ) -> tuple[TokenisedSplit, np.ndarray]:
     """Read texts and labels from a TSV with a header: one or two columns of text, then the label.
 
@@ -369,4 +371,4 @@ def read_labelled(
     rows = rows_of(table, row, path, "train")
     check_variety(rows["label"], row, path, "train")
     columns = [rows[name].tolist() for name in ("text_a", "text_b") if name in rows]
-    return TokenisedSplit.of_texts(tokenizer, columns, str(path)), rows["label"].to_numpy()
+    return TokenisedSplit.of_texts(tokenizer, columns, str(path), special), rows["label"].to_numpy()

@@ -70,7 +70,8 @@ def config_of(shape: Shape) -> PreTrainedConfig:
 def encoder_of(body: Mapping[str, Tensor], shape: Shape) -> Encoder:
     """Build an encoder from a body, in eval mode, on the body's device and in its dtype."""
     example = next(iter(body.values()))
-    model = empty(Encoder, config_of(shape)).to(example)
+    with example.device:
+        model = empty(Encoder, config_of(shape)).to(example.dtype)
     model.load_state_dict(body)
     return model.eval()
 

@@ -187,7 +187,7 @@ class Attention(nn.Module):
     def __init__(self, shape: Shape, dropout: float, attention_dropout: float) -> None:
         super().__init__()
         self.self = SelfAttention(shape, attention_dropout)
-        self.output = Added(shape.width, shape, dropout)
+        self.output = Added(shape.width, shape, dropout if shape.kind.drops_attended else 0.0)
 
     def forward(self, states: Tensor, bias: Tensor, layout: Layout | None = None, kept: Tensor | None = None) -> Tensor:
         """Map states [b, t, w], or only those of the tokens `kept`."""
@@ -257,12 +257,11 @@ class Added(nn.Module):
 class Pooler(nn.Module):
     """What a classifier reads: a linear map of each text's first token, and the family's non-linearity."""
 
-    dropout: nn.Module | None = None
-
     def __init__(self, shape: Shape) -> None:
         super().__init__()
         self.dense = nn.Linear(shape.width, shape.width)
         self.activation = ACTIVATIONS[shape.kind.head.activation]
+        self.dropout: Any = None  # or a module
 
     def forward(self, states: Tensor) -> Tensor:
         """Map states [b, t, w] to [b, w]."""

@@ -10,7 +10,8 @@ from graft.encoders.network import Classifier, Encoder
 
 
 def save_model(model: Encoder | Classifier, folder: str | Path) -> None:
-    """Write config.json and model.safetensors into an existing folder, byte for byte as transformers does."""
+    """Write config.json and model.safetensors into a folder, byte for byte as transformers does."""
+    Path(folder).mkdir(parents=True, exist_ok=True)
     model.config.dtype = str(model.dtype).removeprefix("torch.")
     model.config.architectures = [class_of(model.config, head=isinstance(model, Classifier))]
     model.config.save_pretrained(folder)

@@ -148,5 +148,10 @@ def save(grid: Grid, paths: Paths, task: str, model: str, tensors: dict[str, Ten
     place = places([grid.row(own) for own in tasks])[tasks.index(task)]
     body = {name.removeprefix("bert."): tensor for name, tensor in tensors.items() if name.startswith("bert.")}
     pooler = body["pooler.dense.weight"], body["pooler.dense.bias"]
-    head = Head(*pooler, tensors["classifier.weight"][place], tensors["classifier.bias"][place])
+    head = Head(
+        *pooler,
+        tensors["classifier.weight"][place],
+        tensors["classifier.bias"][place],
+        Shape.of(folder).kind.head.activation,
+    )
     save_classifier(body, head, folder, grid.row(task).labels, out)

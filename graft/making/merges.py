@@ -176,6 +176,7 @@ def merge_with_head(inputs: PairInputs, system: System, out: Path, report: Repor
     body = load_encoder(inputs.large_folder).state_dict()
     # No method changes the pooler: heads are fitted on the merged body's state after the large model's own pooler.
     pooler = body["pooler.dense.weight"], body["pooler.dense.bias"]
+    known["activation"] = inputs.large_shape.kind.head.activation
     heads = {
         Point(strength, ridge): fitted
         for strength, (fit, _) in states.items()

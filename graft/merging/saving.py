@@ -24,6 +24,7 @@ def split_classifier(model: Classifier) -> tuple[dict[str, Tensor], Head]:
         body["pooler.dense.bias"].clone(),
         model.classifier.weight.detach().clone(),
         model.classifier.bias.detach().clone(),
+        model.shape.kind.head.activation,
     )
     return body, head
 
@@ -46,7 +47,9 @@ def save_classifier(
     check_body(body, shape, "body to be saved")
     width, outputs = shape.width, 1 if labels is None else len(labels)
     sizes = (width, width), (width,), (outputs, width), (outputs,)
-    check_tensors(vars(head), dict(zip(vars(head), sizes, strict=True)), "head to be saved")
+    check_tensors(head.tensors, dict(zip(head.tensors, sizes, strict=True)), "head to be saved")
+    if head.activation != shape.kind.head.activation:
+        raise ValueError(f"head to be saved: it has {head.activation}, but {shape.family} {shape.kind.head.activation}")
     pooler = {"pooler.dense.weight": head.pooler_weight, "pooler.dense.bias": head.pooler_bias}
     tensors = {f"bert.{name}": tensor for name, tensor in {**body, **pooler}.items()}
     tensors |= {"classifier.weight": head.classifier_weight, "classifier.bias": head.classifier_bias}

@@ -1,4 +1,4 @@
-"""Pre-train a BERT on unlabelled text by masked language modelling, without a teacher.
+"""Pre-train an encoder on unlabelled text by masked language modelling, without a teacher.
 
 Devlin et al. 2019 (arXiv 1810.04805), section 3.1 and appendix A.1: the model predicts some tokens of each text; of
 these 80% are replaced by [MASK], 10% by a random token, and 10% are left unchanged. As in RoBERTa (Liu et al. 2019,
@@ -25,7 +25,6 @@ from graft.training.initial import draw_weights, initial_encoder
 from graft.training.saving import save_encoder
 from graft.training.unlabelled import Batch, Running, Steps, Text, encode, epochs, train
 
-SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 # Shares of the tokens to predict that are replaced by [MASK], and by a random token.
 SHOWN_AS_MASK, SHOWN_AS_ANY = 0.8, 0.1
 # Label of a token that is not to be predicted.
@@ -107,10 +106,10 @@ class Vocabulary:
     @classmethod
     def of(cls, folder: Path) -> "Vocabulary":
         """Read the vocabulary of a model folder; raises ValueError if it lacks one of the special tokens."""
-        known = load_tokenizer(folder).get_vocab()
-        ids = [known[token] for token in SPECIAL if token in known]
-        if len(ids) < len(SPECIAL):
-            raise ValueError(f"{folder}/tokenizer.json: no token [MASK]; masked language modelling needs one")
+        known, special = load_tokenizer(folder).get_vocab(), Shape.of(folder).kind.special
+        if special.mask not in known:
+            raise ValueError(f"{folder}/tokenizer.json: no token {special.mask}; masked language modelling needs one")
+        ids = [known[token] for token in (*special.framing, special.unknown, special.mask)]
         ordinary = sorted(set(known.values()) - set(ids))
         return cls(ids[-1], frozenset(ids), torch.tensor(ordinary))
 

@@ -72,6 +72,7 @@ class Combination:
         self.facts = methods.facts(system.method)
         self.pretrained = runs.model_folder(grid, paths, self.model)
         self.shape = Shape.of(self.pretrained)
+        self.model_type = next(iter(self.shape.kind.types))
         self.sources = [self._source(*one) for one in grid.merged(task, system, seed)]
 
     def _source(self, task: str, system: str, seed: int) -> Source:
@@ -110,7 +111,8 @@ class Combination:
     ) -> Iterator[Callable[[float], tuple[dict[str, Tensor], Plan]]]:
         """Open some sources, and yield the function that merges them at a strength, in memory.
 
-        base: the tensors of the model that they were fine-tuned from; hidden: prefixes of tensors that are not merged.
+        base: the tensors of the model that they were fine-tuned from, and hidden: prefixes of tensors that are not
+        merged, by the names in files, as in the merge.
         """
         name = "uniform" if self.facts.kind == methods.GREEDY else self.facts.name
         method = methods.facts(name).checked(self.system.settings.options)
@@ -128,8 +130,8 @@ class Combination:
             def surveyed(based: bool) -> tuple[Layout, Models, Any]:
                 arrays = {name: tensor.numpy() for name, tensor in base().items()} if based else {}
                 origin = Checkpoint.of_arrays("base", arrays).without(hidden) if based else None
-                laid = layout.of(origin, tuned, "bert", False, None)
-                models = folders.side_by_side(method, laid, weights, statistics, "bert", 1.0, self.device)
+                laid = layout.of(origin, tuned, self.model_type, False, None)
+                models = folders.side_by_side(method, laid, weights, statistics, self.model_type, 1.0, self.device)
                 return laid, models, method.survey(models, pool.map)
 
             def merged(strength: float) -> tuple[dict[str, Tensor], Plan]:

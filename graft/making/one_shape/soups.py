@@ -9,6 +9,7 @@ from typing import Any
 from torch import Tensor
 
 from graft.config.study import MEMBER_SEEDS
+from graft.encoders import translation
 from graft.encoders.models import load_classifier, new_classifier
 from graft.encoders.network import Classifier
 from graft.encoders.saving import save_model
@@ -39,7 +40,7 @@ def soup(one: Combination, out: Path) -> Combined:
     row = one.grid.row(one.task)
     model = load_classifier(one.sources[0].folder)
     found = (_greedily if one.facts.kind == GREEDY else _by_strength)(one, model)
-    model.load_state_dict(found.tensors)
+    model.load_state_dict(translation.classifier(found.tensors, one.shape))
     with files.atomic_folder(out) as folder:
         save_model(model, folder)
         files.copy_into(one.pretrained, folder, files.TOKENIZER)
@@ -89,11 +90,12 @@ def _greedily(one: Combination, model: Classifier) -> Found:
 
 def _base(one: Combination) -> dict[str, Tensor]:
     """The model that all members were fine-tuned from."""
-    return new_classifier(one.pretrained, one.grid.row(one.task).labels, MEMBER_SEEDS).state_dict()
+    model = new_classifier(one.pretrained, one.grid.row(one.task).labels, MEMBER_SEEDS)
+    return translation.stored_classifier(model.state_dict(), one.shape)
 
 
 def _score(one: Combination, model: Classifier, tensors: Mapping[str, Tensor]) -> float:
-    model.load_state_dict(tensors)
+    model.load_state_dict(translation.classifier(tensors, one.shape))
     return one.score(one.task, model)
 
 

@@ -4,9 +4,13 @@ from collections.abc import Mapping
 from typing import Any
 
 from graft.registry.families.bert import BERT, says_bert
+from graft.registry.families.distilbert import DISTILBERT
+from graft.registry.families.electra import ELECTRA
 from graft.registry.families.family import Family
+from graft.registry.families.mpnet import MPNET
+from graft.registry.families.roberta import ROBERTA
 
-FAMILIES = {family.name: family for family in (BERT,)}
+FAMILIES = {family.name: family for family in (BERT, ROBERTA, ELECTRA, DISTILBERT, MPNET)}
 BY_TYPE = {model_type: family for family in FAMILIES.values() for model_type in family.types}
 
 

@@ -27,5 +27,6 @@ DISTILBERT = Family(
         "encoder.layer.{}.output.dense": "transformer.layer.{}.ffn.lin2",
         "encoder.layer.{}.output.LayerNorm": "transformer.layer.{}.output_layer_norm",
     },
+    drops_attended=False,
     dropouts=("dropout", "attention_dropout", ("seq_classif_dropout",)),
 )

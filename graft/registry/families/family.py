@@ -46,6 +46,14 @@ class Special:
     mask: str = "[MASK]"
     between: int = 1
 
+    @property
+    def framing(self) -> tuple[str, str, str]:
+        """Those that batches are built with: padding, first, last."""
+        return self.pad, self.first, self.last
+
+
+BERTS = Special()
+
 
 @dataclass(frozen=True)
 class Head:
@@ -69,18 +77,18 @@ class Family(NamedTuple):
     classes in transformers begin. prefix: of an encoder's tensors under a head. keys: the config's keys, by field of
     Shape; fixed: keys that change what is computed, with the only supported value; defaults: of keys that a config
     may leave out; equal: keys whose value must be another key's; absent: fields of Shape that have no key, with their
-    values. modules: stored names of modules that BERT calls
-    otherwise, a layer's number being {}. unread: rows at the start of the position table that belong to no position.
-    buckets: number of buckets of relative positions whose learned biases are added to attention's scores. dropouts:
-    the config's keys for dropout of hidden states, of attention's weights, and before the classifier, the first that
-    is set.
+    values. modules: stored names of modules that BERT calls otherwise, a layer's number being {}. unread: rows at the
+    start of the position table that belong to no position. buckets: number of buckets of relative positions whose
+    learned biases are added to attention's scores. drops_attended: whether what attention adds to the states has
+    dropout. dropouts: the config's keys for dropout of hidden states, of attention's weights, and before the
+    classifier, the first that is set.
     """
 
     name: str
     types: Mapping[str, str]
     prefix: str
     head: Head
-    special: Special = Special()
+    special: Special = BERTS
     keys: Mapping[str, str] = KEYS
     fixed: Mapping[str, Any] = FIXED
     defaults: Mapping[str, Any] = NOTHING
@@ -89,6 +97,7 @@ class Family(NamedTuple):
     modules: Mapping[str, str] = NOTHING
     unread: int = 0
     buckets: int = 0
+    drops_attended: bool = True
     dropouts: tuple[str, str, tuple[str, ...]] = (
         "hidden_dropout_prob",
         "attention_probs_dropout_prob",

@@ -14,6 +14,7 @@ from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipe
 
 from graft.cli.merge_folders import RIDGE, Order, merge, read_labelled
 from graft.encoders.models import new_classifier
+from graft.encoders.saving import save_model
 from graft.flops.counts import calibration_flops, encoder_flops, ridge_flops, similarity_flops
 from graft.io import files
 from graft.registry import methods, published
@@ -41,7 +42,7 @@ def world(tmp_path_factory):
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
-        model.save_pretrained(root / name)
+        save_model(model, root / name)
     rng = np.random.default_rng(0)
     rows = sentiment_rows(rng, 120)
     (root / "text.txt").write_text("\n".join(text for text, _ in rows) + "\n")
@@ -161,7 +162,7 @@ def test_outputs_mean_what_those_of_the_small_model_mean(labels, kind, order, wo
     model.config.problem_type = kind
     if labels == "one":
         model.config.id2label, model.config.label2id = {0: "toxic"}, {"toxic": 0}
-    model.save_pretrained(tuned)
+    save_model(model, tuned)
     made = order(large=world / "small", small_finetuned=tuned)
     merge(made, quiet)
     ours, theirs = scores(made.out), scores(tuned, world / "small")
@@ -349,11 +350,11 @@ WRONG = {
     "a folder without a model": (lambda w, t: {"large": t}, "--large: .*missing; a Hugging Face model folder"),
     "another architecture": (
         lambda w, t: {"large": configured(w / "large", t / "x", model_type="roberta")},
-        "'roberta'; supported are bert",
+        "'roberta'; supported are bert, roberta",
     ),
     "a fine-tuned model of another architecture": (
         lambda w, t: {"small_finetuned": configured(w / "two", t / "x", model_type="distilbert")},
-        "x: model_type is 'distilbert'; supported are bert",
+        "x: model_type is 'distilbert'; supported are bert, roberta",
     ),
     "small larger than large": (
         lambda w, t: {"large": w / "small", "small_pretrained": w / "large", "small_finetuned": w / "large"},

@@ -10,6 +10,7 @@ from graft.config.models import FineTuning
 from graft.config.tasks import Task
 from graft.encoders.inference import Labelled, predict
 from graft.encoders.models import load_classifier, new_classifier
+from graft.encoders.saving import save_model
 from graft.flops.counts import classifier_flops
 from graft.registry.shapes import Shape
 from graft.study.paths import Paths
@@ -120,7 +121,7 @@ def test_a_diverging_loss_stops_with_step_and_rows(prepared, tmp_path):
 def test_saved_and_loaded_gives_equal_logits(prepared, tmp_path):
     row, splits, _ = prepared
     result = trained(prepared, tmp_path, epochs=1)
-    result.model.save_pretrained(tmp_path / "model")
+    save_model(result.model, tmp_path / "model")
     tokens = splits["select"].tokens
     assert np.array_equal(predict(result.model, tokens, 32), predict(load_classifier(tmp_path / "model"), tokens, 32))
 
