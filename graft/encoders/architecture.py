@@ -19,6 +19,8 @@ EMBEDDINGS = "embeddings"
 WORD_EMBEDDINGS = "embeddings.word_embeddings.weight"
 POSITIONS = "embeddings.position_embeddings.weight"
 TYPES = "embeddings.token_type_embeddings.weight"
+# Learned biases of attention's scores, by bucket of relative positions and head, in families that have them.
+POSITION_BIASES = "encoder.relative_attention_bias.weight"
 
 # The output of a block's last LayerNorm.
 BLOCK_OUT = "block.out"
@@ -76,7 +78,7 @@ def body_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:
             shapes[f"{layer_prefix(layer)}{norm}.weight"] = (width,)
             shapes[f"{layer_prefix(layer)}{norm}.bias"] = (width,)
     if shape.kind.buckets:
-        shapes["encoder.relative_attention_bias.weight"] = (shape.kind.buckets, shape.heads)
+        shapes[POSITION_BIASES] = (shape.kind.buckets, shape.heads)
     return shapes | {"pooler.dense.weight": (width, width), "pooler.dense.bias": (width,)}
 
 

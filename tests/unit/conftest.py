@@ -9,6 +9,7 @@ from graft.merging.calibration import calibrate
 from graft.merging.protocol import Parts
 from graft.registry import depth, methods
 from graft.registry.shapes import Shape
+from tests.unit.families import pico_shape
 
 VOCABULARY = 60
 # Layers, heads and feed-forward units of small and large that do not divide one another.
@@ -27,8 +28,8 @@ def _randomise(model: torch.nn.Module, seed: int) -> None:
 def pico_encoder():
     """Makes a float64 encoder in eval mode, its weights drawn from `seed`."""
 
-    def make(seed=0, width=8, layers=2, heads=2, ffn=16, vocabulary=VOCABULARY) -> Encoder:
-        model = Encoder(config_of(Shape(layers, width, heads, ffn, vocabulary, positions=16))).double()
+    def make(seed=0, width=8, layers=2, heads=2, ffn=16, vocabulary=VOCABULARY, family="bert") -> Encoder:
+        model = Encoder(config_of(pico_shape(family, layers, width, heads, ffn, vocabulary))).double()
         _randomise(model, seed)
         return model.eval()
 

@@ -13,7 +13,9 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 from graft.cli.merge_folders import RIDGE, Order, merge, read_labelled
-from graft.encoders.models import new_classifier
+from graft.config.models import PathModel
+from graft.encoders.models import load_classifier, new_classifier
+from graft.encoders.pretrained import fetch_model
 from graft.encoders.saving import save_model
 from graft.flops.counts import calibration_flops, encoder_flops, ridge_flops, similarity_flops
 from graft.io import files
@@ -22,6 +24,7 @@ from graft.tasks.tokens import load_tokenizer
 from graft.tasks.tsv import read_tsv
 from tests.conftest import VOCABULARY, pair_rows, sentiment_rows, write_bert, write_tsv
 from tests.unit.counting import counting_flops
+from tests.unit.families import FAMILIES, write_pico
 
 WEIGHTS = list(methods.table("weights"))
 
@@ -88,6 +91,39 @@ def test_the_result_loads_anywhere_with_the_small_models_labels(method, labels, 
         "pipeline_tag": "text-classification",
         "tags": ["merge", "graft", method],
     }
+
+
+@pytest.mark.parametrize(
+    ("method", "head"), [("theseus", "transplant"), ("functional", "label-free"), ("grow", "labelled")]
+)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_merges_into_a_model_that_transformers_loads(family, method, head, order, world, tmp_path):
+    for size in ("small", "large"):
+        write_pico(tmp_path / size, family, size)
+    fetch_model(PathModel(kind="path", folder=str(tmp_path / "small")), "small", tmp_path / "fetched", "")
+    tuned = new_classifier(tmp_path / "fetched", ("negative", "positive"), seed=3)
+    with torch.no_grad():
+        for parameter in tuned.parameters():
+            parameter.add_(0.05 * torch.randn(parameter.shape))
+    save_model(tuned, tmp_path / "tuned")
+    made = order(
+        method=method,
+        large=tmp_path / "large",
+        small_pretrained=tmp_path / "small",
+        small_finetuned=tmp_path / "tuned",
+        head=head,
+        labelled=world / "two.tsv" if head == "labelled" else None,
+    )
+    merge(made, quiet)
+    theirs = AutoModelForSequenceClassification.from_pretrained(made.out)
+    assert theirs.config.model_type == family and theirs.config.id2label == {0: "negative", 1: "positive"}
+    batch = AutoTokenizer.from_pretrained(made.out)(
+        ["a good film", "the plot is bad"], padding=True, return_tensors="pt"
+    )
+    ours = load_classifier(made.out)
+    known = {name: batch[name] for name in ("input_ids", "attention_mask")}
+    with torch.inference_mode():
+        torch.testing.assert_close(ours(**known).logits, theirs(**known).logits, rtol=0, atol=1e-5)
 
 
 @pytest.mark.parametrize("labels", ["two", "three", "score"])
@@ -181,7 +217,7 @@ def test_outputs_mean_what_those_of_the_small_model_mean(labels, kind, order, wo
 
 
 def test_models_may_lie_in_several_files_and_have_heads(order, world, tmp_path):
-    model = new_classifier(world / "large", ("a", "b", "c"), seed=7)
+    model = AutoModelForSequenceClassification.from_pretrained(world / "large", num_labels=3)
     model.save_pretrained(tmp_path / "large", max_shard_size="10KB")
     files.copy_into(world / "large", tmp_path / "large", files.TOKENIZER)
     assert (tmp_path / "large" / "model.safetensors.index.json").is_file()

@@ -10,15 +10,17 @@ from graft.encoders.packing import Layout, packed
 from graft.flops.counts import packed_flops, training_flops
 from graft.registry.shapes import Shape
 from tests.unit.counting import counting_flops
+from tests.unit.families import FAMILIES, pico_shape
 
 LENGTHS = (3, 9, 1, 6)
 SHAPE = Shape(layers=2, width=12, heads=3, ffn=20, vocabulary=50)
 
 
-@pytest.fixture
-def model():
+@pytest.fixture(params=FAMILIES)
+def model(request):
     torch.manual_seed(0)
-    return Classifier(config_of(SHAPE)).double().eval()
+    shape = pico_shape(request.param, SHAPE.layers, SHAPE.width, SHAPE.heads, SHAPE.ffn, SHAPE.vocabulary)
+    return Classifier(config_of(shape)).double().eval()
 
 
 @pytest.fixture
