@@ -157,7 +157,7 @@ class Layers(nn.Module):
             self.relative_attention_bias = nn.Embedding(shape.kind.buckets, shape.heads)
 
     def bias(self, mask: Tensor, dtype: torch.dtype) -> Tensor:
-        """What is added to attention's scores of texts with a mask [b, t]: [b, 1, 1, t], or [b, heads, t, t]."""
+        """Return what is added to attention's scores of texts with a mask [b, t]: [b, 1, 1, t], or [b, heads, t, t]."""
         bias = attention_bias(mask, dtype)
         if not hasattr(self, "relative_attention_bias"):
             return bias
@@ -255,7 +255,7 @@ class Added(nn.Module):
 
 
 class Pooler(nn.Module):
-    """What a classifier reads: a linear map of each text's first token, and the family's non-linearity."""
+    """A classifier's input: a linear map of each text's first token, and the family's non-linearity."""
 
     def __init__(self, shape: Shape) -> None:
         super().__init__()

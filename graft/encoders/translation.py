@@ -55,7 +55,7 @@ def stored_classifier(tensors: Mapping[str, Tensor], shape: Shape) -> dict[str, 
 
 
 def identity_pooler(width: int) -> dict[str, Tensor]:
-    """What stands for a pooler where there is none.
+    """Return what stands for a pooler where there is none.
 
     Heads read what the pooler returns: a function of the first token's state is sensible there, a random matrix is not.
     """

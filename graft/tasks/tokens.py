@@ -163,6 +163,7 @@ def _encode(tokenizer: Tokenizer, texts: list[str], where: str, special: Special
     ids = np.concatenate([np.asarray(e, dtype=np.int32) for e in encoded])
     unknown = float(np.mean(ids == tokenizer.token_to_id(special.unknown)))
     if unknown > MOST_UNKNOWN:
-        share = f"{unknown:.0%} of the tokens are {special.unknown}"
-        raise ValueError(f"{where}: {share}; the tokenizer has the wrong vocabulary")
+        raise ValueError(
+            f"{where}: {unknown:.0%} of the tokens are {special.unknown}; the tokenizer has the wrong vocabulary"
+        )
     return ids, offsets

@@ -19,11 +19,7 @@ def of_config(config: Mapping[str, Any]) -> Family:
     if "model_type" not in config:
         if says_bert(config):
             return BERT
-        raise ValueError(f"model_type is missing, and not all keys are BERT's; {_supported()}")
+        raise ValueError(f"model_type is missing, and not all keys are BERT's; supported are {', '.join(BY_TYPE)}")
     if config["model_type"] not in BY_TYPE:
-        raise ValueError(f"model_type is {config['model_type']!r}; {_supported()}")
+        raise ValueError(f"model_type is {config['model_type']!r}; supported are {', '.join(BY_TYPE)}")
     return BY_TYPE[config["model_type"]]
-
-
-def _supported() -> str:
-    return f"supported are {', '.join(BY_TYPE)}"

@@ -1,4 +1,4 @@
-"""What sets one family of encoders apart from the others, as data.
+"""The data that sets one family of encoders apart from the others.
 
 In memory every encoder has BERT's names for its tensors, whatever its family (`graft.encoders.network`). A family says
 what its checkpoints call them, what its config calls its numbers, and what its encoders compute besides.
@@ -78,7 +78,7 @@ class Family(NamedTuple):
     Shape; fixed: keys that change what is computed, with the only supported value; defaults: of keys that a config
     may leave out; equal: keys whose value must be another key's; absent: fields of Shape that have no key, with their
     values. modules: stored names of modules that BERT calls otherwise, a layer's number being {}. unread: rows at the
-    start of the position table that belong to no position. buckets: number of buckets of relative positions whose
+    start of the position table that no position has. buckets: number of buckets of relative positions whose
     learned biases are added to attention's scores. drops_attended: whether what attention adds to the states has
     dropout. dropouts: the config's keys for dropout of hidden states, of attention's weights, and before the
     classifier, the first that is set.

@@ -115,7 +115,7 @@ def test_every_family_merges_into_a_model_that_transformers_loads(family, method
         labelled=world / "two.tsv" if head == "labelled" else None,
     )
     merge(made, quiet)
-    theirs = AutoModelForSequenceClassification.from_pretrained(made.out)
+    theirs = AutoModelForSequenceClassification.from_pretrained(made.out, attn_implementation="eager")
     assert theirs.config.model_type == family and theirs.config.id2label == {0: "negative", 1: "positive"}
     batch = AutoTokenizer.from_pretrained(made.out)(
         ["a good film", "the plot is bad"], padding=True, return_tensors="pt"
