@@ -173,11 +173,17 @@ def _read(order: Order, pretrained: Path, scratch: Path) -> _Given:
         ours, tuned, theirs = (getattr(shape, what) for shape in (small_shape, tuned_shape, large_shape))
         if ours != tuned:
             raise ValueError(f"--small-finetuned has {what} {tuned}, --small-pretrained {ours}; they must be equal")
-        if what in ("positions", "types", "vocabulary") and ours != theirs:
+        if what in ("positions", "vocabulary") and ours != theirs:
             counted = COUNTED.get(what, what)
             raise ValueError(f"the small model has {ours} {counted}, the large one {theirs}; they must be equal")
         if what in ("layers", "width", "ffn") and ours > theirs:
             raise ValueError(f"the small model has {what} {ours}, more than the large one's {theirs}; swap the folders")
+    one, other = (shape.kind.head.activation for shape in (small_shape, large_shape))
+    if order.head == "transplant" and methods.facts(order.method).heads and one != other:
+        raise ValueError(
+            f"--head transplant: a head of {small_shape.family} has {one}, one of {large_shape.family} {other}; "
+            "use label-free or labelled"
+        )
     # Compare the folders as given: the pre-trained small model may have no tokenizer.
     for small in (pretrained, order.small_finetuned):
         alike.check_alike(order.large, small)

@@ -143,8 +143,10 @@ def deepened(parts: Parts) -> Parts:
 
 
 def shared_tables(parts: Parts) -> tuple[str, ...]:
-    """The embedding tables that both models have."""
-    return tuple(name for name in EMBEDDING_TABLES if name in parts.large and name in parts.small_pretrained)
+    """The embedding tables that both models have, row by row."""
+    bodies = parts.small_pretrained, parts.large
+    rows = {name: [len(body[name]) for body in bodies if name in body] for name in EMBEDDING_TABLES}
+    return tuple(name for name, counts in rows.items() if len(counts) == 2 and counts[0] == counts[1])
 
 
 def small_change(parts: Parts, name: str) -> Tensor:

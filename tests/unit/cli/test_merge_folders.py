@@ -126,6 +126,22 @@ def test_every_family_merges_into_a_model_that_transformers_loads(family, method
         torch.testing.assert_close(ours(**known).logits, theirs(**known).logits, rtol=0, atol=1e-5)
 
 
+@pytest.mark.parametrize("small", ["bert", "electra", "distilbert"])
+@pytest.mark.parametrize("large", ["bert", "electra", "distilbert"])
+def test_families_with_one_vocabulary_merge_into_one_another(large, small, order, tmp_path):
+    write_pico(tmp_path / "large", large, "large")
+    write_pico(tmp_path / "small", small, "small")
+    fetch_model(PathModel(kind="path", folder=str(tmp_path / "small")), "small", tmp_path / "fetched", "")
+    save_model(new_classifier(tmp_path / "fetched", ("negative", "positive"), seed=3), tmp_path / "tuned")
+    given = {"large": tmp_path / "large", "small_pretrained": tmp_path / "small", "small_finetuned": tmp_path / "tuned"}
+    if large != small:
+        with pytest.raises(ValueError, match=f"--head transplant: a head of {small} has .* one of {large} "):
+            merge(order(**given), quiet)
+    made = order(**given, head="label-free", options={"embedding_delta": True})
+    merge(made, quiet)
+    assert AutoModelForSequenceClassification.from_pretrained(made.out).config.model_type == large
+
+
 @pytest.mark.parametrize("labels", ["two", "three", "score"])
 def test_a_labelled_head_uses_the_labels_it_is_given(labels, order, world, tmp_path):
     one = order(head="labelled", small_finetuned=world / labels, labelled=world / f"{labels}.tsv")
