@@ -5,6 +5,7 @@ import torch
 from transformers import AutoModel, AutoModelForSequenceClassification
 
 from graft.encoders.models import load_classifier, load_encoder, set_labels
+from graft.encoders.network import bucket
 from graft.flops.counts import classifier_flops
 from graft.registry.shapes import Shape
 from tests.unit.counting import counting_flops
@@ -74,3 +75,11 @@ def test_parameters_and_flops_are_those_of_transformers(family):
     with counting_flops() as counted:
         theirs(input_ids=ids)
     assert 2 * classifier_flops(shape, 9, 3) == pytest.approx(counted.get_total_flops(), rel=1e-3)
+
+
+def test_far_positions_share_buckets_as_in_transformers():
+    from transformers.models.mpnet.modeling_mpnet import MPNetEncoder
+
+    place = torch.arange(300)
+    theirs = MPNetEncoder.relative_position_bucket(place[None, :] - place[:, None], num_buckets=32)
+    assert bucket(300, 32, torch.device("cpu")).equal(theirs)
