@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import argparse
 import functools
+import itertools
 import time
 from collections import Counter
 from collections.abc import Callable
@@ -181,15 +182,15 @@ def false_verdicts(
 
 
 def matched(
-    studies: int, world: World, effect: float, seeds: int, rivals: int = 10, merges: int = 5
+    studies: int, world: World, effect: float, seeds: int, held_out: int = 700, rivals: int = 10, merges: int = 5
 ) -> dict[str, float]:
     """Share of studies in which any merge is better, or worse, than the rival best on `select`, as in matched.csv.
 
-    Merges differ from all rivals by an effect. `select` has 700 other examples, of the same runs: a rival is chosen for
-    its luck with seeds, too.
+    Merges differ from all rivals by an effect. `select` has `held_out` other examples, of the same runs: a rival is
+    chosen for its luck with seeds, too.
     """
     rng, found = np.random.default_rng(3), {"better": 0, "worse": 0}
-    effects, task, held_out = np.array([0.0] * rivals + [effect] * merges), "sst2", 700
+    effects, task = np.array([0.0] * rivals + [effect] * merges), "sst2"
     for _ in range(studies):
         labels, told = world.classes(effects, seeds, EXAMPLES[task] + held_out, rng)
         on_select = (told[:rivals, :, :held_out] == labels[:held_out]).mean(axis=(1, 2))
@@ -293,9 +294,10 @@ def _print_false(n: int) -> None:
 def _print_matched(n: int) -> None:
     for name in ("seeds differ a little", "seeds differ much", "seeds all alike"):
         world, *_ = CASES[name]
-        for points in (0, 1, 2):
-            effect = world.effect(points / 100, 12) if points else 0.0
-            _timed(f"5 merges {points} points above 10 rivals, {name}, sst2, 12 seeds", matched, n, world, effect, 12)
+        for points, seeds, held_out in [(0, 12, 700), (0, 12, 16), *itertools.product((1, 2), (12, 20), (700,))]:
+            effect = world.effect(points / 100, seeds) if points else 0.0
+            what = f"5 merges {points} points above the best on {held_out} rows of 10 rivals, {name}, {seeds} seeds"
+            _timed(what, matched, n, world, effect, seeds, held_out)
 
 
 def _print_coverage(n: int, draws: int) -> None:
@@ -368,15 +370,15 @@ def _print_time() -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--studies", type=int, default=400)
+    parser.add_argument("--studies", type=int, help="by default 400, and 1000 with chosen rivals")
     parser.add_argument("--draws", type=int, default=1000, help="of the simulated studies; time is taken with 10,000")
     parts = {"false": _print_false, "matched": _print_matched, "coverage": _print_coverage, "failing": _print_failing}
     parts |= {"equivalence": _print_equivalence, "power": _print_power, "time": _print_time}
     parser.add_argument("--parts", nargs="+", default=[*parts], choices=parts)
     args = parser.parse_args()
-    n = args.studies
+    n = args.studies or 400
     print(f"{n} studies, {args.draws} draws; one standard error at 5% is {100 * np.sqrt(0.05 * 0.95 / n):.1f} points")
-    given = {"coverage": (n, args.draws), "time": ()}
+    given = {"coverage": (n, args.draws), "time": (), "matched": (args.studies or 1000,)}
     for part in args.parts:
         parts[part](*given.get(part, (n,)))
 

@@ -5,7 +5,7 @@ rule plot:
         # The data decide which figures are drawn, so the output is a folder.
         report(
             directory(outputs_of("plot")),
-            patterns=["{figure,[a-z-]+}.{task}.svg"],
+            patterns=["{figure,[a-z0-9-]+}.{task}.svg"],
             caption="../report/figure.rst",
             category="Figures",
             subcategory="{task}",
@@ -18,7 +18,7 @@ rule plot:
         "../envs/analysis.yaml"
     params:
         study=PATHS.study,
-        captions=captions.FIGURES,
+        captions=captions.by_name(GRID.scenarios()),
     shell:
         "python -m workflow_scripts.plot --study {params.study} > {log} 2>&1"
 

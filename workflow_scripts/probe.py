@@ -4,11 +4,14 @@ import torch
 
 from graft.compute import hardware
 from graft.encoders.features import load_states
-from graft.flops.counts import ridge_flops
+from graft.encoders.inference import pass_flops
+from graft.flops.counts import encoder_flops, ridge_flops
+from graft.making.splits import splits_of
 from graft.merging.classifier_heads import ridge
 from graft.merging.classifier_heads.fitting import label_targets
 from graft.merging.composite import manifest
 from graft.merging.selection import Point, search
+from graft.registry.shapes import Shape
 from graft.study import runs
 from graft.study.grid import Grid
 from graft.study.paths import Paths
@@ -20,13 +23,14 @@ def make(step: Probe, grid: Grid, paths: Paths) -> None:
     launch = hardware.on_cpu(grid.study.launch)
     started, row, spec = hardware.Stopwatch(launch), grid.row(step.task), step.spec(grid)
     folder, embedding = runs.finished(grid, paths, step.states(grid))
-    states = load_states(folder)
+    splits = splits_of(grid, paths, step.task, spec, step.seed)
+    states = splits.taken(load_states(folder))
     train, select = (torch.from_numpy(states[f"{split}.{spec.pooling}"]).double() for split in ("train", "select"))
-    labels = torch.from_numpy(runs.labels(paths, step.task, "train"))
+    labels = torch.from_numpy(splits.labels("train"))
     goal = label_targets(labels, None if row.labels is None else len(row.labels))
-    sizes = grid.study.systems.probe.ridge
+    sizes = step.ridge(grid)
     maps = ridge.fit(train, goal, sizes)
-    select_labels = runs.labels(paths, step.task, "select")
+    select_labels = splits.labels("select")
     choice = search(
         [Point(0.0, size) for size in maps],
         lambda point: metrics.primary(maps[point.ridge](select).numpy(), select_labels, row),
@@ -34,13 +38,22 @@ def make(step: Probe, grid: Grid, paths: Paths) -> None:
     encoder, head = runs.model_folder(grid, paths, spec.model), maps[choice.chosen.ridge]
     out = step.output(paths).with_name("model")
     manifest.write(out, "probe", {"encoder": encoder}, {manifest.HEAD: head}, pooling=spec.pooling)
-    fit = ridge_flops(*train.shape, row.outputs, len(sizes), scored=len(select))
+    flops = dict(embedding["train_flops_parts"])
+    if splits.rows:
+        shape, longest = Shape.of(encoder), grid.max_tokens(step.task, spec.model)
+        flops = {
+            f"embed.{spec.model}/{splits.place}/{what}": pass_flops(
+                lambda t: encoder_flops(shape, t), splits.tokens(spec.model, split), longest
+            )
+            for what, split in ((f"fit-{len(train)}", "train"), ("select", "select"))
+        }
+    flops[f"{step.prefix(grid)}/head"] = ridge_flops(*train.shape, row.outputs, len(sizes), scored=len(select))
     runs.save_system(
         grid,
         paths,
         step,
         started,
-        flops={**embedding["train_flops_parts"], f"{step.system}/{step.task}/head": fit},
+        flops=flops,
         hyperparameters={"pooling": spec.pooling, "ridge": list(sizes)},
         choices=choice.records(row.primary_metric),
         score=choice.score,

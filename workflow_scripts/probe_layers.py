@@ -10,6 +10,7 @@ from graft.encoders.features import layers_pooled
 from graft.encoders.inference import pass_flops
 from graft.encoders.models import load_encoder
 from graft.flops.counts import encoder_flops, layers_probe_flops
+from graft.making.splits import splits_of
 from graft.merging.classifier_heads.fitting import label_targets
 from graft.merging.classifier_heads.ridge import LinearMap, Moments
 from graft.merging.composite import manifest
@@ -25,12 +26,13 @@ from graft.tasks import metrics
 
 
 def make(step: ProbeLayers, grid: Grid, paths: Paths) -> None:
-    started, row, name = hardware.Stopwatch(grid.study.launch), grid.row(step.task), step.spec(grid).model
+    started, row, spec = hardware.Stopwatch(grid.study.launch), grid.row(step.task), step.spec(grid)
+    name, splits = spec.model, splits_of(grid, paths, step.task, spec, step.seed)
     folder, max_tokens = runs.model_folder(grid, paths, name), grid.max_tokens(step.task, name)
     shape, device = Shape.of(folder), hardware.device_of(grid.study.launch)
     model, sizes = load_encoder(folder).to(device), step.ridge(grid)
-    train, select = (runs.tokens(grid, paths, step.task, name, split) for split in ("train", "select"))
-    train_labels, select_labels = (runs.labels(paths, step.task, split) for split in ("train", "select"))
+    train, select = (splits.tokens(name, split) for split in ("train", "select"))
+    train_labels, select_labels = (splits.labels(split) for split in ("train", "select"))
     goal = label_targets(torch.from_numpy(train_labels), None if row.labels is None else len(row.labels))
     blocks = readouts.blocks(shape.layers)
     moments = [Moments() for _ in blocks]
@@ -82,7 +84,7 @@ def make(step: ProbeLayers, grid: Grid, paths: Paths) -> None:
         paths,
         step,
         started,
-        flops={f"{step.system}/{step.task}/states": flops, f"{step.system}/{step.task}/head": fit},
+        flops={f"{step.prefix(grid)}/states": flops, f"{step.prefix(grid)}/head": fit},
         hyperparameters={"pooling": "layers", "ridge": list(sizes)},
         choices=records,
         score=choice.score,

@@ -41,14 +41,14 @@ def show(
     """Show what to use in each scenario; then a table per task, the result in one sentence, and the files' paths."""
     paths = find(study)
     from graft.io.names import check_known
-    from graft.registry.scenarios import SCENARIOS
     from graft.reporting import csv_files, summary, terminal
 
     comparison = csv_files.read_comparison(paths)
     tests = csv_files.read_csv(paths.tables / csv_files.SIGNIFICANCE)
+    answers = csv_files.read_csv(paths.tables / csv_files.ANSWER)
     if scenario:
-        check_known("--scenario", scenario, SCENARIOS)
-    terminal.show(terminal.answer_table(csv_files.read_csv(paths.tables / csv_files.ANSWER), scenario))
+        check_known("--scenario", scenario, answers["scenario"].unique())
+    terminal.show(terminal.answer_table(answers, scenario))
     if scenario:
         terminal.show(terminal.matched_table(csv_files.read_csv(paths.tables / csv_files.MATCHED), scenario))
         return

@@ -23,6 +23,12 @@ def check_systems(systems: Systems, pairs: Sequence[Pair], models: Mapping[str, 
             raise ValueError(f"systems.oracle.of: {name} uses a distillation's projection, which no large model has")
     if control.wrong_task and len(tasks) < 2:
         raise ValueError(f"systems.control.wrong-task: {next(iter(tasks))} is the only task; two or more are needed")
+    for key in ("few-labels", "label-free"):
+        of = getattr(systems, key.replace("-", "_"))
+        for name in (of.of or ()) if of else ():
+            _check_closed_form(f"systems.{key}.of", name, systems.merge)
+            if key == "label-free" and "probe.large" in methods.facts(systems.merge[name].method or name).needs:
+                raise ValueError(f"systems.{key}.of: {name} needs a probe, which needs labels; leave it out")
     _check_other_small(systems, pairs, models, tasks)
     _check_warm_start(systems)
     paired = dict.fromkeys(model for pair in pairs for model in (pair.large, pair.small))
@@ -57,6 +63,15 @@ def _check_control(where: str, name: str, merges: Mapping[str, MergeSystem]) -> 
     method = merges[name].method or name
     if not methods.facts(method).heads:
         raise ValueError(f"{where}: {name} (method {method}) transfers no change; name a merge with heads")
+
+
+def _check_closed_form(where: str, name: str, merges: Mapping[str, MergeSystem]) -> None:
+    check_known(where, name, merges)
+    options = methods.checked_options(merges[name].method or name, merges[name].options)
+    if not options.closed_form:
+        raise ValueError(f"{where}: {name} trains on all of train; name a merge that trains nothing")
+    if options.small != "finetuned":
+        raise ValueError(f"{where}: {name} does not use the fine-tuned small model; name a merge that does")
 
 
 def _check_other_small(

@@ -142,6 +142,51 @@ class BudgetPoint(Section):
         return max(2, round(self.fraction * whole))
 
 
+class FewLabelsSystem(Section):
+    """`….few-<n>.…`: systems that see n labels of the task, besides those that the small model was fine-tuned on.
+
+    The merges of `of`, the head alone, probes of the large model, and its fine-tuning, `finetune.few-<n>.<large>`,
+    which keeps its last weights. The n rows are drawn from `select`, which the small model did not train on, once for
+    every seed; half of them are fitted on, the others are for choices. Source: Perez et al. 2021, True few-shot
+    learning, arXiv 2105.11447.
+    """
+
+    rows: Annotated[tuple[Annotated[int, Field(ge=8, le=1_000_000)], ...], Field(min_length=1)] = (32, 128, 512)
+    """Numbers of labels. A task has those that are not above its `limits.select`."""
+    of: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
+    """Names under systems.merge; by default all that train nothing and use the fine-tuned small model."""
+    heads: Annotated[tuple[HeadName, ...], Field(min_length=1)] = ("transplant", "labelled")
+    """Heads of merges whose methods have them."""
+    epochs: Positive = 20
+    """Passes of the fine-tuning over its rows. Source: Mosbach et al. 2021, arXiv 2006.04884."""
+    batch_size: Positive = 8
+    """Rows per step of the fine-tuning."""
+
+
+class FewLabelsTuning(Section):
+    """How `finetune.few-<n>.<large>` differs from `finetune.<large>`."""
+
+    epochs: Positive
+    batch_size: Positive
+
+
+class LabelFreeSystem(Section):
+    """`….no-labels.…`: systems that see no label of the task but through the fine-tuned small model.
+
+    The merges of `of`, and `weak-to-strong.no-labels.…`. In the place of labels they have the small model's answers to
+    the texts of `select`, which it did not train on: half of them are fitted on, and what agrees best with the others
+    is chosen.
+    """
+
+    of: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None
+    """Names under systems.merge; by default all that train nothing and use the fine-tuned small model."""
+    heads: Annotated[tuple[Literal["transplant", "label-free"], ...], Field(min_length=1)] = (
+        "transplant",
+        "label-free",
+    )
+    """Heads of merges whose methods have them."""
+
+
 class EnsembleSystem(Section):
     """`ensemble.<large>`: the mean of the logits of fine-tuned large models of different seeds.
 
@@ -332,6 +377,8 @@ class Systems(Section):
     distil: DistilSystem | None = None
     weak_to_strong: WeakToStrongSystem | None = Field(default=None, alias="weak-to-strong")
     budget: BudgetSystem | None = None
+    few_labels: FewLabelsSystem | None = Field(default=None, alias="few-labels")
+    label_free: LabelFreeSystem | None = Field(default=None, alias="label-free")
     ensemble: EnsembleSystem | None = None
     soup: SoupSystem | None = None
     multitask: MultitaskSystem | None = None

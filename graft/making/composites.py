@@ -36,7 +36,6 @@ from graft.merging.selection import Point, search
 from graft.registry.cuts import cuts as all_cuts
 from graft.registry.shapes import Shape
 from graft.study import runs
-from graft.study.grid import ALL_SEEDS
 from graft.study.grid_systems import System, probes_of
 from graft.tasks.splits import folds as text_folds
 
@@ -48,7 +47,7 @@ def mix_logits(inputs: PairInputs, system: System, out: Path, report: Report) ->
     options = inputs.options(system, LogitEnsembleOptions)
     (probe,) = probes_of(system)
     small_folder, flops = inputs.system(inputs.finetuned, inputs.seed)
-    probe_folder, probe_flops = inputs.system(probe, ALL_SEEDS)
+    probe_folder, probe_flops = inputs.system(probe, inputs.of_probes)
     small = load(small_folder)
     logits = {"small": _answers(inputs, small), "probe": _frozen_logits(inputs, probe_folder)}
     scores = inputs.row.labels is None
@@ -68,7 +67,7 @@ def move_logits(inputs: PairInputs, system: System, out: Path, report: Report) -
     small_folder, flops = inputs.system(inputs.finetuned, inputs.seed)
     folders = {"tuned": small_folder}
     for part, name in names.items():
-        folders[part], parts = inputs.system(name, ALL_SEEDS)
+        folders[part], parts = inputs.system(name, inputs.of_probes)
         flops |= parts
     models = {part: load(folders[part]) for part in ("tuned", "untuned")}
     logits = {"probe": _frozen_logits(inputs, folders["probe"])}
@@ -101,7 +100,7 @@ def join_states(inputs: PairInputs, system: System, out: Path, report: Report) -
     found = concat_probe.fit(
         fit,
         torch.from_numpy(inputs.frozen[f"train.{pooling}"][rows]),
-        torch.from_numpy(runs.labels(inputs.paths, inputs.task, "train")[rows]),
+        torch.from_numpy(inputs.splits.labels("train")[rows]),
         None if inputs.row.labels is None else len(inputs.row.labels),
         merge.settings.ridge,
     )
@@ -110,10 +109,10 @@ def join_states(inputs: PairInputs, system: System, out: Path, report: Report) -
     choice = search(heads, lambda point: inputs.score(heads[point](states)))
     models = {"small": folder, "large": inputs.large_folder}
     manifest.write(out, "concat_probe", models, {manifest.HEAD: heads[choice.chosen]}, pooling=pooling)
-    large, scored = f"embed.{inputs.pair.large}/{inputs.task}", len(inputs.select_labels)
+    scored = len(inputs.select_labels)
     flops |= {
-        f"{large}/fit-{len(rows)}": inputs.passes(inputs.large_shape, "train", rows),
-        f"{large}/select": inputs.passes(inputs.large_shape, "select"),
+        f"{inputs.embedding}/fit-{len(rows)}": inputs.passes(inputs.large_shape, "train", rows),
+        f"{inputs.embedding}/select": inputs.passes(inputs.large_shape, "select"),
         f"{name}/small-on-fit": inputs.passes(inputs.small_shape, "train", rows),
         f"{name}/small-on-select": inputs.passes(inputs.small_shape, "select"),
         f"{name}/head": ridge_flops(len(rows), states.shape[1], inputs.row.outputs, len(merge.settings.ridge), scored),
@@ -135,7 +134,7 @@ def stitch_layers(inputs: PairInputs, system: System, out: Path, report: Report)
     at = {role: {cut.layer_of(role) for cut in cuts.values()} for role in models}
     seen = {role: stitch.states(model, at[role], texts) for role, model in models.items()}
     rows = inputs.fit_rows(merge.settings.fit_rows)
-    labels = torch.from_numpy(runs.labels(inputs.paths, inputs.task, "train")[rows])
+    labels = torch.from_numpy(inputs.splits.labels("train")[rows])
     targets = label_targets(labels, None if inputs.row.labels is None else len(inputs.row.labels))
     joints: dict[int, LinearMap] = {}
     heads: dict[Point, LinearMap] = {}

@@ -17,6 +17,7 @@ from graft.config.study import MEMBER_SEEDS
 from graft.config.systems import (
     BudgetPoint,
     DistilSystem,
+    FewLabelsTuning,
     LoraSystem,
     MemberSystem,
     TrialSystem,
@@ -29,6 +30,7 @@ from graft.encoders.models import load_classifier, new_classifier
 from graft.encoders.network import Classifier
 from graft.flops.counts import lora_flops
 from graft.io.progress import Report, part_of
+from graft.making.splits import splits_of
 from graft.registry.shapes import Shape
 from graft.registry.tasks import TaskRow
 from graft.study import runs
@@ -69,9 +71,8 @@ class Tuning:
         self.shape = Shape.of(self.folder)
         self.device = hardware.device_of(grid.study.launch)
         self.checkpoints = paths.checkpoints(making(grid, task, system.name, seed).fingerprint(grid))
-        self.train, self.select = (
-            runs.labelled(grid, paths, task, system.model, split) for split in ("train", "select")
-        )
+        self.splits = splits_of(grid, paths, task, system, seed)
+        self.train, self.select = (self.splits.labelled(system.model, split) for split in ("train", "select"))
 
     def _settings(self) -> tuple[FineTuning, dict[str, int], dict[str, Any] | None]:
         """Hyperparameters, the FLOPs of their search, and its record."""
@@ -135,7 +136,8 @@ class Tuning:
             for counted in (result.flops, result.nominal)
         )
         choices = [self.trial_choice, choice] if self.trial_choice else [choice]
-        effective, parts = {**result.effective, **hyperparameters}, {**self.trial_flops, **parts}
+        effective = {**result.effective, **hyperparameters}
+        parts = {**self.trial_flops, **self.splits.flops, **parts}
         return Tuned(result.model, result.score, choices, parts, effective, nominal, result.earlier_seconds)
 
 
@@ -211,6 +213,18 @@ def with_fewer_steps(tuning: Tuning, report: Report) -> Tuned:
     return replace(tuned, choices=[*tuned.choices[:-1], *choices], flops=flops | tuned.flops)
 
 
+def on_few_labels(tuning: Tuning, report: Report) -> Tuned:
+    """Make `finetune.few-<n>`: the pre-trained model, fine-tuned on the few rows whose labels are known."""
+    changed = tuning.system.settings.model_dump()
+    settings, rows = tuning.settings.model_copy(update=changed), len(tuning.train.labels)
+    steps = settings.epochs * math.ceil(rows / settings.batch_size)
+    tuned = tuning.tuned(
+        tuning.run(tuning.start(), report, settings=settings, steps=steps), labels=tuning.system.labels
+    )
+    # Its last weights are kept: there is no choice of an epoch.
+    return replace(tuned, choices=tuned.choices[:-1])
+
+
 def few_steps(tuning: Tuning, report: Report) -> Tuned:
     """Make `warm-start`: a few steps from the system's own start, at each learning rate; the best on `select`."""
     rates = tuning.system.settings.rates
@@ -253,6 +267,7 @@ WAYS: dict[type, Callable[[Tuning, Report], Tuned]] = {
     DistilSystem: taught,
     WeakToStrongSystem: taught,
     BudgetPoint: with_fewer_steps,
+    FewLabelsTuning: on_few_labels,
     WarmStartSystem: few_steps,
     TrialSystem: as_configured,
 }

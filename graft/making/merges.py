@@ -25,7 +25,6 @@ from graft.merging.heterogeneous.interpolate.maths import interpolated_head
 from graft.merging.saving import save_classifier, split_classifier
 from graft.merging.selection import Point, search
 from graft.registry import methods
-from graft.study import runs
 from graft.study.grid_systems import System
 from graft.study.steps.calibrate import Calibrate
 from graft.study.steps.step import hash_of
@@ -122,17 +121,35 @@ def sweep(inputs: PairInputs, merge: str, report: Report) -> Swept:
         **inherited,
         f"{name}/prepare": cost.prepare,
         f"{name}/apply": len(strengths) * cost.apply,
-        f"{name}/fit": inputs.passes(inputs.large_shape, "train", rows, len(strengths)),
-        f"{name}/select": inputs.passes(inputs.large_shape, "select", times=len(strengths)),
+        **_swept_passes(inputs, name, rows, len(strengths)),
     }
     return Swept(states, parts, diagnostics, body)
 
 
+def _swept_passes(inputs: PairInputs, name: str, rows: np.ndarray, strengths: int) -> dict[str, int]:
+    """FLOPs of running the texts through a merged body at every strength, by name."""
+    return {
+        f"{name}/fit": inputs.passes(inputs.large_shape, "train", rows, strengths),
+        f"{name}/select": inputs.passes(inputs.large_shape, "select", times=strengths),
+    }
+
+
 def read_sweep(inputs: PairInputs, merge: str) -> Swept:
-    """Read the results of the program `sweep`; `body` prepares the merge again, unless this process just did."""
-    folder, made = inputs.finished(Sweep(inputs.task, merge, inputs.pair.name, inputs.seed))
-    states = features.load_states(folder)
-    return Swept(states, made["train_flops_parts"], made["diagnostics"], lambda s: bodies(inputs, merge)[0](s))
+    """Read the results of the program `sweep`; `body` prepares the merge again, unless this process just did.
+
+    With few labels, their rows are among those that it ran through the bodies, and alone are counted.
+    """
+    step = Sweep(inputs.task, merge, inputs.pair.name, inputs.seed)
+    folder, made = inputs.finished(step)
+    states, parts = features.load_states(folder), dict(made["train_flops_parts"])
+    if inputs.splits.rows:
+        whole = (f"{step.name}/fit", f"{step.name}/select")
+        strengths = sum(name.startswith("select.") for name in states)
+        rows = np.arange(len(inputs.tokens("train")))
+        parts = {name: flops for name, flops in parts.items() if name not in whole}
+        parts |= _swept_passes(inputs, f"sweep.{merge}.{inputs.pair.name}/{inputs.splits.place}", rows, strengths)
+    states = inputs.splits.taken(states, "fit")
+    return Swept(states, parts, made["diagnostics"], lambda s: bodies(inputs, merge)[0](s))
 
 
 def merge_with_head(inputs: PairInputs, system: System, out: Path, report: Report) -> Built:
@@ -144,8 +161,8 @@ def merge_with_head(inputs: PairInputs, system: System, out: Path, report: Repor
     states = {0.0: (inputs.frozen["train.cls"][rows], inputs.frozen["select.cls"])}
     name = inputs.name(system)
     flops = {
-        f"embed.{inputs.pair.large}/{inputs.task}/fit-{len(rows)}": inputs.passes(inputs.large_shape, "train", rows),
-        f"embed.{inputs.pair.large}/{inputs.task}/select": inputs.passes(inputs.large_shape, "select"),
+        f"{inputs.embedding}/fit-{len(rows)}": inputs.passes(inputs.large_shape, "train", rows),
+        f"{inputs.embedding}/select": inputs.passes(inputs.large_shape, "select"),
     }
     swept = None
     if system.merge:
@@ -164,7 +181,7 @@ def merge_with_head(inputs: PairInputs, system: System, out: Path, report: Repor
     known: dict[str, Any]
     if head == "labelled":
         classes = None if inputs.row.labels is None else len(inputs.row.labels)
-        labels = runs.labels(inputs.paths, inputs.task, "train")[rows]
+        labels = inputs.splits.labels("train")[rows]
         known = {"labels": torch.from_numpy(labels), "classes": classes}
     else:
         folder, parts = inputs.system(inputs.finetuned, inputs.seed)

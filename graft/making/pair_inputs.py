@@ -17,6 +17,7 @@ from graft.encoders import features
 from graft.encoders.inference import Batch, batches, first_texts, pass_flops
 from graft.encoders.models import load_classifier, load_encoder, projections_of
 from graft.flops.counts import encoder_flops
+from graft.making.splits import Splits
 from graft.merging.calibration import check_tokens
 from graft.merging.facts import TwoShapes
 from graft.merging.protocol import Parts, deepened
@@ -26,7 +27,7 @@ from graft.merging.task_vectors import finetuned_with
 from graft.registry import depth
 from graft.registry.shapes import Shape
 from graft.study import runs
-from graft.study.grid import Grid
+from graft.study.grid import ALL_SEEDS, Grid
 from graft.study.grid_systems import Merge, System
 from graft.study.paths import Paths
 from graft.study.steps.calibrate import Calibrate
@@ -59,8 +60,11 @@ class PairInputs:
     Merges truncate texts to the large model's `max_tokens` for both models, so that both see the same tokens.
     """
 
-    def __init__(self, grid: Grid, paths: Paths, task: str, pair: str, seed: int | str, device: str) -> None:
+    def __init__(
+        self, grid: Grid, paths: Paths, task: str, pair: str, seed: int | str, device: str, splits: Splits | None = None
+    ) -> None:
         self.grid, self.paths, self.task, self.seed, self.device = grid, paths, task, seed, device
+        self.splits = splits or Splits(grid, paths, task, seed)
         self.pair = grid.pair(pair)
         self.row = grid.row(task)
         self.max_tokens = grid.max_tokens(task, self.pair.large)
@@ -73,6 +77,11 @@ class PairInputs:
         """Model folder of a finished system on this task, and the parts of its training FLOPs."""
         folder, made = self.finished(making(self.grid, self.task, name, seed))
         return folder / "model", made["train_flops_parts"]
+
+    @property
+    def of_probes(self) -> int | str:
+        """Seed of the probes that a merge builds on: with few labels they differ by seed."""
+        return self.seed if self.splits.rows else ALL_SEEDS
 
     def tuned(self, merge: str) -> tuple[Path, dict[str, int]]:
         """As `system`: the fine-tuned small model that a merge carries over, which may be another task's."""
@@ -101,17 +110,22 @@ class PairInputs:
         return {part: count for part, count in parts.items() if depth == "cka" or not part.endswith("/similarity")}
 
     def tokens(self, split: str) -> TokenisedSplit:
-        return runs.tokens(self.grid, self.paths, self.task, self.pair.large, split)
+        return self.splits.tokens(self.pair.large, split)
 
     @functools.cached_property
     def frozen(self) -> dict[str, np.ndarray]:
         """Pooled states of the untouched large model on train and select, from `embed_task`."""
         folder, _ = self.finished(EmbedTask(self.task, self.pair.large))
-        return features.load_states(folder)
+        return self.splits.taken(features.load_states(folder))
+
+    @property
+    def embedding(self) -> str:
+        """Prefix of the names of these states' FLOPs."""
+        return f"embed.{self.pair.large}/{self.splits.place}"
 
     @functools.cached_property
     def select_labels(self) -> np.ndarray:
-        return runs.labels(self.paths, self.task, "select")
+        return self.splits.labels("select")
 
     def fit_rows(self, count: int) -> np.ndarray:
         return features.fit_rows(len(self.tokens("train")), count)

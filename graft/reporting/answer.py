@@ -7,7 +7,7 @@ import pandas as pd
 
 from graft.io.names import common_pair
 from graft.registry.methods import KINDS
-from graft.registry.scenarios import CLASSICAL, SCENARIOS
+from graft.registry.scenarios import CLASSICAL, named
 from graft.reporting import documents, formats
 from graft.reporting.differences import pair_of
 from graft.reporting.matched import OWN, best_of, priced
@@ -20,9 +20,16 @@ COLUMNS = (
     *("task", "scenario", "use", "what", "n_seeds", "metric", "mean", "ci_low", "ci_high"),
     *("train_flops", "inference_flops", "merge", "rival", "difference", "new_low", "new_high", "verdict", "in_words"),
 )
+# The columns of the answer in short.
+SHORT = (
+    *("scenario", "does merging pay?", "best merge − its rival", "best merge", "its rival"),
+    *("what to use", "its metric", "to make", "to run"),
+)
 # What a merge is that chose strength 0 with every seed.
 UNMERGED = "the large model under a head"
 _BEGINS = {"better": "Yes:", "worse": "No:", "equivalent": "No:", "inconclusive": "Undecided:"}
+
+_IN_SUM = {"No verdict": "without a verdict", "No answer": "without an answer"}
 
 
 def answer(
@@ -36,18 +43,21 @@ def answer(
     """One row with COLUMNS per task and scenario.
 
     `use`: the merge or classical system that is best on `select`, whatever it costs to run, with its mean on `report`
-    and its cost in the scenario; `what` it is. `merge`: the merge that is best on `select`, with its rival, difference
-    and verdict from `matched`, the table of that name. `unmerged`: from `runs.unmerged`.
+    and its cost in the scenario; without labels, the small model, unless a merge is better. `what` it is. `merge`: the
+    merge that is best on `select`, with its rival, difference and verdict from `matched`, the table of that name.
+    `unmerged`: from `runs.unmerged`.
     """
     tests, common, found = formats.records(matched), common_pair(grid.systems), []
     for task, sample in tasks.items():
         metric = grid.row(task).primary_metric
-        for name, scenario in SCENARIOS.items():
+        for name, scenario in grid.scenarios(task).items():
             own = [test for test in tests if (test["task"], test["scenario"]) == (task, name)]
             test = next((one for one in own if one["inference_limit"] == "any"), None)
             pair = pair_of(grid.systems[test["system"]], grid) if test else grid.pairs[0]
             known = priced(runs, task, pair.small, scenario, grid, parts)
             best = best_of(one for one in known if one.system.kind != "control")
+            if scenario.labels == 0 and test and test["verdict"] == "better":
+                best = next(one for one in known if one.system.name == test["system"])
             mean = sample.of_mean(best.system.name) if best else None
             row: dict[str, Any] = {"task": task, "scenario": name, "metric": metric}
             if best and mean:
@@ -78,20 +88,83 @@ def section(table: pd.DataFrame, scenario: str | None = None) -> documents.Secti
         "verdict": ("verdict", str),
         "does merging pay?": ("in_words", str),
     }
-    common = common_pair([name for column in ("use", "merge", "rival") for name in table[column] if name])
-    shown = table[table["scenario"].isin([scenario] if scenario else [*SCENARIOS])]
+    common = _common(table)
+    shown = table[table["scenario"] == scenario] if scenario else table
     names = [
         name and f"{name.removesuffix(common)}{f' ({UNMERGED})' if what == UNMERGED else ''}"
         for name, what in zip(shown["use"], shown["what"], strict=True)
     ]
-    given = [f"{name}: you have {SCENARIOS[name].given}" for name in shown["scenario"].unique()]
     note = (
-        f"{'; '.join(given)}. "
+        f"{given(shown)}. "
         "Use: the merge or classical system that is best on select, with its mean on report. Best merge − rival: the "
         "difference of typical runs of the merge that is best on select to the classical system that is best on select "
         "among those that cost no more to train. All merges, limits on inference and controls are in matched.csv."
     )
     return documents.section("Answer", shown.assign(use=names), columns, note)
+
+
+def by_task(table: pd.DataFrame) -> list[documents.Section]:
+    """The answer in short, a section per task with a row per scenario; `notes`: each row in words."""
+    common, found = _common(table), []
+
+    def named(name: str | None) -> str:
+        return name.removesuffix(common) if name else formats.NOTHING
+
+    for task, own in table.groupby("task", sort=False):
+        rows, notes = [], []
+        for row in formats.records(own):
+            apart = formats.with_interval(row["difference"], row["new_low"], row["new_high"], formats.difference)
+            score = formats.with_interval(row["mean"], row["ci_low"], row["ci_high"], formats.score)
+            why = f", {row['verdict']}" if row["verdict"] in ("worse", "equivalent") else ""
+            use = f"{named(row['use'])}{f' ({UNMERGED})' if row['what'] == UNMERGED else ''}"
+            texts = [row["scenario"], f"{pays(row)}{why}", apart, named(row["merge"]), named(row["rival"]), use, score]
+            texts += [formats.flops(row["train_flops"]), formats.flops(row["inference_flops"])]
+            rows.append(tuple(map(documents.Cell, texts)))
+            notes.append(f"{row['scenario']}: {row['in_words']}")
+        found.append(documents.Section(str(task), SHORT, tuple(rows), tuple(notes)))
+    return found
+
+
+def pays(row: formats.Row) -> str:
+    """Whether merging pays, as a row's sentence begins: Yes, No, Undecided, No verdict, or No answer."""
+    return str(row["in_words"]).split(":")[0].split(",")[0]
+
+
+def headline(table: pd.DataFrame) -> str:
+    """Whether merging pays in any scenario, in one sentence."""
+    by_answer: dict[str, list[str]] = {}
+    for row in formats.records(table):
+        by_answer.setdefault(pays(row), []).append(f"{row['task']}, {row['scenario']}")
+    total = sum(map(len, by_answer.values()))
+    yes = by_answer.pop("Yes", [])
+    if yes:
+        others = f"; not shown in the other {total - len(yes)} cases" if total > len(yes) else ""
+        return f"Yes, in {len(yes)} of {total} cases ({'; '.join(yes)}){others}."
+    if not total:
+        return "There is no answer yet: nothing has finished."
+    if {*by_answer} == {"No"}:
+        return f"No, in none of {total} cases: no best merge is better than its matched rival."
+    counts = [f"{len(cases)} {_IN_SUM.get(answered, answered.lower())}" for answered, cases in by_answer.items()]
+    return f"It is not shown to pay in any of {total} cases: {', '.join(counts)}."
+
+
+def given(table: pd.DataFrame) -> str:
+    """State what a user has in each scenario of the answer."""
+    return "; ".join(f"{name}: you have {named(name).given}" for name in table["scenario"].unique())
+
+
+def most_telling(table: pd.DataFrame, task: str) -> str | None:
+    """Choose the scenario in which the best merge is furthest ahead of its rival, or least behind.
+
+    A verdict for it counts more than the difference. If it loses even here, it loses everywhere.
+    """
+    rows = [row for row in formats.records(table[table["task"] == task]) if row["difference"] is not None]
+    best = max(rows, key=lambda row: (row["verdict"] == "better", row["difference"]), default=None)
+    return str(best["scenario"]) if best else None
+
+
+def _common(table: pd.DataFrame) -> str:
+    return common_pair([name for column in ("use", "merge", "rival") for name in table[column] if name])
 
 
 def against(table: pd.DataFrame) -> documents.Section:

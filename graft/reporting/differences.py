@@ -173,11 +173,11 @@ def _head_only(task: str, system: System, grid: Grid, runs: pd.DataFrame) -> str
     """The head-only control of a merge: the one fitted as its head, or the best on `select` if it has none."""
     if not system.merge:
         return None
-    controls = [s for s in grid.systems.values() if s.kind == "control" and s.pair == system.pair and not s.merge]
+    heads = [s for s in grid.systems.values() if not s.merge and s.labels is None]
+    controls = [s for s in heads if s.kind == "control" and s.pair == system.pair]
     if system.head == "labelled" and not controls:
         # The labelled head does not depend on the small model, so another pair's control is the same.
-        controls = [s for s in grid.systems.values() if s.head == "labelled" and not s.merge]
-        controls = [s for s in controls if pair_of(s, grid).large == pair_of(system, grid).large]
+        controls = [s for s in heads if s.head == "labelled" and pair_of(s, grid).large == pair_of(system, grid).large]
     if system.head:
         controls = [control for control in controls if control.head == system.head]
         fit = system.settings.fit_rows, system.settings.ridge

@@ -1,6 +1,6 @@
 """Render the comparison as documents with the same cells: comparison.md and comparison.html."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -8,6 +8,7 @@ from typing import Any
 import jinja2
 import pandas as pd
 
+from graft.io.names import common_pair
 from graft.reporting import formats
 from graft.statistics.crossed import SEEDS_FOR_INTERVAL
 
@@ -43,21 +44,41 @@ def sections(
     comparison: pd.DataFrame, significance: pd.DataFrame, aggregate: pd.DataFrame, confidence: float
 ) -> list[Section]:
     """One section per task of comparison.csv, and one for all tasks together unless `aggregate` is empty."""
-    found = []
-    for task, table in comparison.groupby("task", sort=False):
-        rows, best = formats.records(table), formats.best_rows(table)
-        shown = formats.shown(rows)
-        headings = tuple(rows[0]["metric"] if key == "mean" else formats.COLUMNS[key][0] for key in shown)
-        cells = tuple(
-            tuple(_cell(key, formats.row_cells(row)[key], index in best, row) for key in shown)
-            for index, row in enumerate(rows)
-        )
-        tests = significance[significance["task"] == task]
-        notes = [formats.caption(rows, confidence), *_needed(tests, rows), *_seen(tests, rows)]
-        found.append(Section(task, headings, cells, tuple(notes)))
-    if len(aggregate):
-        found.append(_together(aggregate, confidence))
+    found = [
+        _compared(task, own, significance, confidence, formats.shown(formats.records(own)))
+        for task, own in comparison.groupby("task", sort=False)
+    ]
+    return [*found, *together(aggregate, confidence)]
+
+
+def ranked(comparison: pd.DataFrame, significance: pd.DataFrame, confidence: float) -> list[Section]:
+    """One section per task as in `sections`, with the best system first, and only the columns that matter most."""
+    found, common = [], common_pair(comparison["system"])
+    for task, own in comparison.groupby("task", sort=False):
+        own = own.sort_values("mean", ascending=False, kind="stable", na_position="last")
+        own = own.assign(system=[name.removesuffix(common) for name in own["system"]])
+        keys = [key for key in formats.shown(formats.records(own)) if key in formats.RANKED]
+        found.append(_compared(task, own, significance, confidence, keys, explained=keys))
     return found
+
+
+def _compared(
+    task: str,
+    table: pd.DataFrame,
+    significance: pd.DataFrame,
+    confidence: float,
+    keys: Sequence[str],
+    explained: Collection[str] = tuple(formats.COLUMNS),
+) -> Section:
+    rows, best = formats.records(table), formats.best_rows(table)
+    headings = tuple(rows[0]["metric"] if key == "mean" else formats.COLUMNS[key][0] for key in keys)
+    cells = tuple(
+        tuple(_cell(key, formats.row_cells(row)[key], index in best, row) for key in keys)
+        for index, row in enumerate(rows)
+    )
+    tests = significance[significance["task"] == task]
+    notes = [formats.caption(rows, confidence, explained), *_needed(tests, rows), *_seen(tests, rows)]
+    return Section(task, headings, cells, tuple(notes))
 
 
 def section(heading: str, table: pd.DataFrame, columns: Mapping[str, tuple[Any, ...]], note: str) -> Section:
@@ -137,7 +158,10 @@ def _seen(significance: pd.DataFrame, rows: list[dict[str, Any]]) -> list[str]:
     return [note] if shared else []
 
 
-def _together(aggregate: pd.DataFrame, confidence: float) -> Section:
+def together(aggregate: pd.DataFrame, confidence: float) -> list[Section]:
+    """The section for all tasks together, if there are any in `aggregate`."""
+    if aggregate.empty:
+        return []
     columns = {
         "system": ("system", str),
         "kind": ("kind", str),
@@ -152,4 +176,4 @@ def _together(aggregate: pd.DataFrame, confidence: float) -> Section:
         "constant label. Normalised score: 0 is a constant label, 1 the reference; interquartile mean over runs. "
         f"Rank 1 is the best. Of each task only seeds that all tasks have. {intervals}"
     )
-    return section("all tasks", aggregate, columns, note)
+    return [section("all tasks", aggregate, columns, note)]

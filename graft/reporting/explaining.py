@@ -8,6 +8,7 @@ from typing import Any
 
 from graft.io import files
 from graft.reporting import csv_files, formats, transfer
+from graft.reporting.matched import OWN
 from graft.reporting.states import RunState, run_json, states
 from graft.study import accounts, records
 from graft.study.grid import Grid, Run
@@ -108,11 +109,18 @@ def _head(run: Run, state: RunState, path: Path, chain: list[Link]) -> Block:
         "state": f"{state.state}: {state.why}".removesuffix(": "),
         "record": str(path),
         "evaluates": f"the model of {'/'.join(map(str, run.made[:2]))}/seed-{run.seed}" if run.trained_on else "",
-        "system": f"{run.system.kind}; labels seen: {run.system.label_use}",
+        "system": f"{run.system.kind}; labels seen: {_labels(run)}",
         "stale since": f"{stale}: made by another config; run snakemake again" if stale else "",
         "log": str(state.log or ""),
     }
     return Block(run.id, tuple((name, value) for name, value in rows.items() if value))
+
+
+def _labels(run: Run) -> str:
+    labels = run.system.labels
+    if labels is None:
+        return run.system.label_use
+    return f"those of {labels} rows of select" if labels else "none; it has the small model's answers to select"
 
 
 def _metrics(record: RunRecord, path: Path) -> Block:
@@ -135,29 +143,36 @@ def _tables(paths: Paths, run: Run, record: RunRecord) -> Block:
     found = {}
     if run.trained_on is None:
         path = paths.tables / csv_files.RUNS
-        row = _row_of(path, run, seed=True)
+        row = next((row for row in _rows_of(path, run) if str(row["seed"]) == str(run.seed)), None)
         if row and row["value"] is not None:
             other = "" if row["value"] == record.primary.value else ": another value, made before this run"
             found[path] = formats.score(row["value"]) + other
         else:
             found[path] = _ABSENT
-    path = paths.tables / (transfer.TRANSFER if run.trained_on else csv_files.COMPARISON)
-    found[path] = _ABSENT
-    if row := _row_of(path, run):
-        cells = formats.row_cells(row)
-        parts = [f"mean {cells['mean']} of runs {cells['runs']}", f"Δ reference {cells['delta']}", cells["verdict"]]
-        found[path] = "; ".join(part for part in parts if part != formats.NOTHING)
+    if run.trained_on or run.system.labels is None:
+        path = paths.tables / (transfer.TRANSFER if run.trained_on else csv_files.COMPARISON)
+        found[path] = _ABSENT
+        for row in _rows_of(path, run):
+            cells = formats.row_cells(row)
+            parts = [f"mean {cells['mean']} of runs {cells['runs']}", f"Δ reference {cells['delta']}", cells["verdict"]]
+            found[path] = "; ".join(part for part in parts if part != formats.NOTHING)
+    path = paths.tables / csv_files.MATCHED
+    held = [row for row in _rows_of(path, run) if row["inference_limit"] == OWN and row["difference"] is not None]
+    if held:
+        found[path] = "\n".join(
+            f"{row['scenario']}: {formats.difference(row['difference'])} to {row['rival']}"
+            + (f", {row['verdict']}" if row["verdict"] else "")
+            for row in held
+        )
     return Block("in the tables", tuple((str(path), text) for path, text in found.items()))
 
 
-def _row_of(path: Path, run: Run, seed: bool = False) -> dict[str, Any] | None:
+def _rows_of(path: Path, run: Run) -> list[formats.Row]:
+    """The rows of a table that are about a run's system on its task."""
     if not path.is_file():
-        return None
+        return []
     table = csv_files.read_csv(path)
-    own = table[(table["task"] == run.task) & (table["system"] == run.system.name)]
-    if seed:
-        own = own[own["seed"].astype(str) == str(run.seed)]
-    return formats.records(own)[0] if len(own) else None
+    return formats.records(table[(table["task"] == run.task) & (table["system"] == run.system.name)])
 
 
 def _choices(record: RunRecord) -> list[Block]:

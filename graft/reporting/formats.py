@@ -1,5 +1,6 @@
 """Format the comparison's numbers for readers, both in documents and in the terminal."""
 
+from collections.abc import Collection
 from typing import Any
 
 import pandas as pd
@@ -31,6 +32,8 @@ COLUMNS = {
     "verdict": ("verdict", None),
     "runs": ("runs", "n_seeds"),
 }
+# The columns of the report's ranked table; the others are in its folded tables.
+RANKED = ("system", "kind", "labels", "mean", "delta", "verdict", "training", "inference", "runs")
 
 
 def records(table: pd.DataFrame) -> list[Row]:
@@ -175,7 +178,7 @@ def runs(row: Row) -> str:
     """
     others = [f"{row[key]} {word}" for key, word in (("n_missing", "missing"), ("n_failed", "failed")) if row[key]]
     if row["failed"] and row["kind"] != "baseline":
-        others.append(f"{row['failed']} did not learn (≤ {row['failed_high']:.0%})")
+        others.append(f"{row['failed']:.0f} did not learn (≤ {row['failed_high']:.0%})")
     return ", ".join([f"{row['n_seeds']}/{row['n_expected']}", *others])
 
 
@@ -196,20 +199,28 @@ def _clean(rows: list[Row], confidence: float) -> str:
     return f"; none among {most} leaves up to {possible}, of which a mean's interval cannot know" if most else ""
 
 
-def caption(rows: list[Row], confidence: float) -> str:
-    """Describe a task's comparison in full sentences."""
+def caption(rows: list[Row], confidence: float, keys: Collection[str]) -> str:
+    """Describe a task's comparison with these columns, keys of COLUMNS, in full sentences."""
     over, underlined, few = over_seeds(rows, confidence)
-    return (
-        f"{rows[0]['metric']} on the report split: mean of all runs, over {over}. {few}{' ' * bool(few)}1/1 runs cover "
-        "all seeds; of one draw of a random training (soups) they have no interval, p value or verdict. Δ, with its "
-        "interval and the verdict, is about typical runs: the mean difference, paired by seed and without the fifth of "
-        "the seeds at either end (so with fewer than 5 the mean), to the reference (the fine-tuned large model), the "
-        "fine-tuned small model, and the same head, fitted alike, on the untouched large model (the head that is best "
-        "on select for a merge without a choice of head). "
-        f"{captions.TRAINING} Shared: each part is divided by the number of runs that use it. search.merges: the merge "
-        "that is best on select, with all that was computed to find it. Inference FLOPs are per example of 128 tokens. "
-        "Pareto: no other system is as good, as cheap to train and as cheap to use. "
-        f"Bold: the best mean{underlined}. "
-        "Did not learn: runs no better than one answer for all examples, with the highest rate of them that is "
-        f"possible ({confidence:.0%}){_clean(rows, confidence)}."
+    others = (
+        ", the fine-tuned small model, and the same head, fitted alike, on the untouched large model (the head that is "
+        "best on select for a merge without a choice of head)"
     )
+    sentences = {
+        "mean": f"{rows[0]['metric']} on the report split: mean of all runs, over {over}.",
+        "few": few,
+        "runs": "1/1 runs cover all seeds; of one draw of a random training (soups) they have no interval, p value or "
+        "verdict.",
+        "delta": "Δ, with its interval and the verdict, is about typical runs: the mean difference, paired by seed and "
+        "without the fifth of the seeds at either end (so with fewer than 5 the mean), to the reference (the "
+        f"fine-tuned large model){others if 'head_only' in keys else ''}.",
+        "training": captions.TRAINING,
+        "shared": "Shared: each part is divided by the number of runs that use it.",
+        "search": "search.merges: the merge that is best on select, with all that was computed to find it.",
+        "inference": "Inference FLOPs are per example of 128 tokens.",
+        "pareto": "Pareto: no other system is as good, as cheap to train and as cheap to use.",
+        "best": f"Bold: the best mean{underlined}.",
+        "learnt": "Did not learn: runs no better than one answer for all examples, with the highest rate of them that "
+        f"is possible ({confidence:.0%}){_clean(rows, confidence)}.",
+    }
+    return " ".join(said for key, said in sentences.items() if said and (key not in COLUMNS or key in keys))

@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 
 from graft.registry.methods import KINDS
-from graft.registry.scenarios import CLASSICAL, INFERENCE, SCENARIOS, Scenario, is_classical
+from graft.registry.scenarios import CLASSICAL, INFERENCE, Scenario, is_classical
 from graft.reporting.differences import finished_mean, in_family, pair_of
 from graft.reporting.search import Parts
 from graft.reporting.significance import described
@@ -44,7 +44,10 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Priced:
-    """A system with finished runs: its score on `select` and its training FLOPs in a scenario, as means over seeds."""
+    """A system with finished runs: its score on `select` and its training FLOPs in a scenario, as means over seeds.
+
+    Without labels, the score is its agreement with the small model, which agrees with itself whatever it costs.
+    """
 
     system: System
     select: float
@@ -74,8 +77,11 @@ def priced(runs: pd.DataFrame, task: str, small: str, scenario: Scenario, grid: 
     for name, group in runs[runs["task"] == task].groupby("system", sort=False):
         system, inference = grid.systems[name], finished_mean(group, "inference_flops")
         select = finished_mean(group, "select_value")
-        admitted = scenario.admits(name, system.kind, system.label_use) or (system.kind == "control" and system.pair)
+        admitted = scenario.admits(name, system.kind, system.label_use, system.labels, small)
+        admitted |= system.kind == "control" and system.pair is not None and system.labels == scenario.labels
         if admitted and name in costs and inference is not None:
+            if scenario.labels == 0 and system.labels is None:
+                select = math.inf
             flops = fmean(costs[name])
             found.append(Priced(system, -math.inf if select is None else select, _whole(flops), _whole(inference)))
     return found
@@ -108,15 +114,20 @@ def matched(runs: pd.DataFrame, grid: Grid, tasks: Mapping[str, Crossed], parts:
     given to the primary family. `reach_flops`: the training FLOPs at which the classical systems of the large model
     alone have the merge's mean on `report`, and `reach_ratio` those as a multiple of the merge's; empty if they never
     do, and the ratio also if the merge costs nothing. An upper end that is empty is infinite.
+
+    Without labels no rival can be chosen: a merge meets the one that is best on `report`, which it is harder to be
+    better than.
     """
     found: list[dict[str, Any]] = []
-    for name, scenario in SCENARIOS.items():
+    for name, scenario in grid.scenarios().items():
         rows: list[tuple[dict[str, Any], Difference | None]] = []
         for task, sample in tasks.items():
             prices = {pair.small: priced(runs, task, pair.small, scenario, grid, parts) for pair in grid.pairs}
             for merge, limit, most in _asked(prices, grid):
                 systems = prices[pair_of(merge.system, grid).small]
                 rivals = rivals_of(merge, systems, most)
+                if scenario.labels == 0:
+                    rivals.sort(key=lambda one: -_mean(sample, one))  # noqa: B023 - used at once
                 rival = rivals[0] if rivals else None
                 difference = sample.of_difference(merge.system.name, rival.system.name) if rival else None
                 row = {"scenario": name, "task": task, "inference_limit": limit, "n_rivals": len(rivals)}
@@ -135,8 +146,9 @@ def _asked(prices: Mapping[str, list[Priced]], grid: Grid) -> list[tuple[Priced,
     limited: dict[str, list[tuple[Priced, str, float]]] = {name: [] for name in INFERENCE}
     for pair in grid.pairs:
         of_pair = prices[pair.small]
-        inference = {one.system.name: one.inference_flops for one in of_pair}
-        most = {"small": inference.get(f"finetune.{pair.small}"), "large": inference.get(f"finetune.{pair.large}")}
+        tuned = [one for one in of_pair if one.system.kind == "finetune" and one.system.program != "ensemble"]
+        inference = {one.system.model: one.inference_flops for one in reversed(tuned)}
+        most = {"small": inference.get(pair.small), "large": inference.get(pair.large)}
         for one in of_pair:
             if one.is_classical or one.system.pair != pair:
                 continue
@@ -187,7 +199,7 @@ def _reach(merge: Priced, systems: Iterable[Priced], grid: Grid, task: Crossed) 
     alone = [one for one in systems if one.is_classical and one.system.model == large and not one.system.pair]
     alone = sorted((one for one in alone if one.system.program != "ensemble"), key=lambda one: one.train_flops)
     names = [one.system.name for one in [*alone, merge]]
-    means = np.array([[fmean(task.values(name).values())] for name in names])
+    means = np.array([[_mean(task, one)] for one in [*alone, merge]])
     costs = np.array([one.train_flops for one in alone])
     found: dict[str, float | None] = {}
     if not alone:
@@ -203,6 +215,10 @@ def _reach(merge: Priced, systems: Iterable[Priced], grid: Grid, task: Crossed) 
             ends = np.quantile(reaching(costs, drawn[:-1], drawn[-1]), [tail, 1 - tail], method="inverted_cdf")
             found |= dict(zip(("reach_low", "reach_high"), map(_finite, ends / merge.train_flops), strict=True))
     return found
+
+
+def _mean(task: Crossed, system: Priced) -> float:
+    return fmean(task.values(system.system.name).values())
 
 
 def _whole(value: float) -> float:

@@ -58,6 +58,11 @@ def gather(grid: Grid, paths: Paths, refuse_stale: bool = True, runs: Sequence[R
     return table
 
 
+def with_all_labels(runs: pd.DataFrame, grid: Grid) -> pd.DataFrame:
+    """The runs of a table from `gather` whose systems see all labels: others are compared among themselves alone."""
+    return runs[[grid.systems[name].labels is None for name in runs["system"]]]
+
+
 def parts(runs: pd.DataFrame, paths: Paths) -> dict[tuple[str, str, int | str], dict[str, int]]:
     """Training FLOPs by part of every finished run of a table from `gather`, by task, system and seed."""
     return {

@@ -27,14 +27,15 @@ def write_comparison(grid: Grid, paths: Paths) -> None:
 
     Also writes warm-start.csv if the study has warm starts. Raises ValueError like `predictions.crossed`.
     """
-    runs = read_csv(paths.tables / RUNS)
-    tasks = crossed(runs, grid.study, paths)
+    every = read_csv(paths.tables / RUNS)
+    runs = gathering.with_all_labels(every, grid)
+    tasks = crossed(every, grid.study, paths)
     rows = compared(runs, grid, tasks)
     table = comparison(rows, runs, grid.study, unseen(runs, grid.study, paths))
-    parts = gathering.parts(runs, paths)
+    parts = gathering.parts(every, paths)
     table = with_searches(table, parts)
-    against = matched(runs, grid, tasks, parts)
-    answers = answer(against, runs, grid, tasks, parts, gathering.unmerged(runs, paths))
+    against = matched(every, grid, tasks, parts)
+    answers = answer(against, every, grid, tasks, parts, gathering.unmerged(every, paths))
     tests, together = significance(rows, tasks), aggregated(rows, tasks)
     found = {COMPARISON: table, csv_files.SIGNIFICANCE: tests, csv_files.AGGREGATE: together}
     for name, written in (found | {csv_files.MATCHED: against, csv_files.ANSWER: answers}).items():
@@ -50,7 +51,7 @@ def write_comparison(grid: Grid, paths: Paths) -> None:
 
 def write_costs(grid: Grid, paths: Paths) -> None:
     """Combine the costs that runs in runs.csv record with the measurements: cost.csv."""
-    runs = read_csv(paths.tables / RUNS)
+    runs = gathering.with_all_labels(read_csv(paths.tables / RUNS), grid)
     table = cost_table.table(runs, grid, cost_table.read_made(runs, paths), cost_table.read_measured(grid, paths))
     write_csv(table, paths.tables / csv_files.COSTS)
 

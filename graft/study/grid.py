@@ -11,6 +11,7 @@ from graft.config.systems import BudgetPoint
 from graft.config.transfer import full_name
 from graft.io import files
 from graft.io.names import check_patterns, common_pair, system_named
+from graft.registry.scenarios import Scenario, scenarios
 from graft.registry.tasks import TaskRow
 from graft.study.grid_systems import MEMBER, ORACLE, TRIAL, System, merges_of, rate_trial, systems_of, trial_name
 
@@ -96,6 +97,10 @@ class Grid:
         kept = [run for run in own if spec.evaluates(run.system.name, self.ending)]
         return [Run(task, run.system, run.seed, spec.task) for run in kept]
 
+    def scenarios(self, task: str | None = None) -> dict[str, Scenario]:
+        """The scenarios of the study, or of one of its tasks, by name."""
+        return scenarios(run.system.labels for run in self.runs if task in (None, run.task))
+
     def trained_on(self, task: str) -> str:
         """The task on which the systems of a task or transfer were trained."""
         return self.transfers[task][1].task if task in self.transfers else task
@@ -112,6 +117,8 @@ class Grid:
         if not system.seeded:
             return (ALL_SEEDS,)
         seeds = self.study.seeds_of(task)
+        if (system.labels or 0) > self.study.tasks[task].limits.select:
+            return ()
         if system.program == "ensemble":
             return tuple(seed for seed in seeds if self._members(task, system, seed))
         if system.kind == "multitask":
@@ -164,7 +171,9 @@ class Grid:
 
     def rate_trials(self, point: System) -> list[tuple[str, int]]:
         """Trial systems, with their seeds, of the learning rates of a system `budget.…`; none for a single rate."""
-        settings: BudgetPoint = point.settings
+        settings = point.settings
+        if not isinstance(settings, BudgetPoint):
+            return []
         names = [name for rate in settings.rates if (name := rate_trial(point.name, rate)) in self.systems]
         return [(name, TRIAL_SEEDS + number) for name in names for number in range(settings.seeds)]
 

@@ -11,7 +11,10 @@ from graft.config.models import FineTuning, Pair
 from graft.config.study import Study
 from graft.config.systems import (
     BudgetPoint,
+    FewLabelsSystem,
+    FewLabelsTuning,
     HeadOnlyControl,
+    LabelFreeSystem,
     MemberSystem,
     MergeSystem,
     OneShapeMerge,
@@ -19,6 +22,7 @@ from graft.config.systems import (
     OtherSmallControl,
     TrialSystem,
     WarmStartSystem,
+    WeakToStrongSystem,
 )
 from graft.io.names import LONGEST_SYSTEM
 from graft.merging.facts import TwoShapes
@@ -37,7 +41,8 @@ class System:
     `program`: how it is made, a key of `steps.making.MAKERS`. `seeded`: one run per seed; otherwise one run
     (`seed-all`) stands for all. `merge`: key under `systems.merge`; `settings`: that entry, or the system's own
     section. `parent`: the system whose model a fine-tuning starts from, or whose outputs it learns, or whose strength a
-    control has; `steps`: number of training steps, if not given by epochs.
+    control has; `steps`: number of training steps, if not given by epochs. `labels`: how many labels of the task it
+    sees, 0 for none but the small model's answers; None for all (graft.making.splits).
     """
 
     name: str
@@ -54,12 +59,23 @@ class System:
     settings: Any = None
     parent: str = ""
     steps: int = 0
+    labels: int | None = None
+
+    @property
+    def budget(self) -> str:
+        """The labels that it sees, as in its name; empty for all."""
+        return budget_of(self.labels)
 
     @property
     def own_pair(self) -> Pair:
         """The pair of a system that is made from one."""
         assert self.pair is not None
         return self.pair
+
+
+def budget_of(labels: int | None) -> str:
+    """A number of labels as in the names of systems; empty for all."""
+    return "" if labels is None else f"few-{labels}" if labels else "no-labels"
 
 
 @dataclass(frozen=True)
@@ -122,6 +138,10 @@ def systems_of(study: Study, merges: dict[str, Merge]) -> list[System]:
         for pair in study.pairs:
             found += _warm_starts(pair, spec.warm_start)
     found += _one_shape_systems(study)
+    if few := spec.few_labels:
+        found += [system for labels in few.rows for system in _few_labels(study, merges, few, labels)]
+    if spec.label_free:
+        found += _label_free(study, merges, spec.label_free)
     found += _trials(study, [*models, *others])
     names = [system.name for system in found]
     for name in names:
@@ -208,6 +228,62 @@ def _budgets(study: Study) -> list[System]:
     return found
 
 
+def _few_labels(study: Study, merges: dict[str, Merge], spec: FewLabelsSystem, labels: int) -> list[System]:
+    """Systems that see this number of labels of the task, besides those that the small model was fine-tuned on."""
+    merged, larges = _closed_form(study, merges, spec), dict.fromkeys(pair.large for pair in study.pairs)
+    tuning = FewLabelsTuning(epochs=spec.epochs, batch_size=spec.batch_size)
+    found = [
+        System(f"finetune.{large}", "finetune", "train", "budget", True, model=large, settings=tuning)
+        for large in larges
+    ]
+    probes = [*(f"probe.layers.{large}" for large in larges), *(name for one in merged for name in probes_of(one))]
+    for name in dict.fromkeys(probes):
+        _, pooling, model = name.split(".", 2)
+        program = "probe_layers" if pooling == "layers" else "probe"
+        found.append(System(name, "probe", "train", program, True, model=model, pooling=pooling))
+    alone = HeadOnlyControl(heads=("labelled",))
+    found += [*merged, *(replace(_heads_alone(alone, pair, [])[0], seeded=True) for pair in study.pairs)]
+    return [_with_labels(system, labels) for system in found]
+
+
+def _label_free(study: Study, merges: dict[str, Merge], spec: LabelFreeSystem) -> list[System]:
+    """Systems that see no label of the task but through the fine-tuned small model."""
+    found = [
+        System(
+            f"weak-to-strong.{pair.small}-to-{pair.large}",
+            *("finetune", "none", "finetune", True),
+            model=pair.large,
+            pair=pair,
+            settings=WeakToStrongSystem(),
+            parent=f"finetune.{pair.small}",
+        )
+        for pair in study.pairs
+    ]
+    found += _closed_form(study, merges, spec)
+    return [replace(_with_labels(system, 0), label_use="none") for system in found]
+
+
+def _closed_form(study: Study, merges: dict[str, Merge], spec: FewLabelsSystem | LabelFreeSystem) -> list[System]:
+    """The merges of the pairs that are made with few labels, or with none."""
+    own = {name: merge for name, merge in merges.items() if merge.change == "finetuned"}
+    able = [name for name, merge in own.items() if merge.options.closed_form and merge.options.small == "finetuned"]
+    if isinstance(spec, LabelFreeSystem):  # a probe needs labels
+        able = [name for name in able if "probe.large" not in own[name].options.needs]
+    return [
+        system
+        for pair in study.pairs
+        for name in dict.fromkeys(spec.of or able)
+        for system in _merged(name, own[name], pair, heads=spec.heads)
+    ]
+
+
+def _with_labels(system: System, labels: int) -> System:
+    """The system with this number of labels, which its name says before its pair or model."""
+    pair, model = system.pair, system.model
+    models = f"{pair.small}-to-{pair.large}" if pair and model else pair.name if pair else model
+    return replace(system, labels=labels, name=f"{system.name.removesuffix(models)}{budget_of(labels)}.{models}")
+
+
 def _one_shape_systems(study: Study) -> list[System]:
     """Soups, the fine-tunings that go into them, and multitask encoders."""
     found, large = [], tuple(dict.fromkeys(pair.large for pair in study.pairs))
@@ -292,9 +368,19 @@ def merges_of(study: Study) -> dict[str, Merge]:
     return found
 
 
-def _merged(name: str, merge: Merge, pair: Pair, other: OtherSmallControl | OracleSystem | None = None) -> list[System]:
-    """The systems of one merge of one pair; `other` is set if the pair belongs to that section, not to the study."""
+def _merged(
+    name: str,
+    merge: Merge,
+    pair: Pair,
+    other: OtherSmallControl | OracleSystem | None = None,
+    heads: tuple[str, ...] | None = None,
+) -> list[System]:
+    """The systems of one merge of one pair; `other` is set if the pair belongs to that section, not to the study.
+
+    `heads`: those to make instead of the merge's, as far as its method has them.
+    """
     facts = methods.facts(merge.method)
+    own = (other and other.heads) or (facts.heads and heads) or merge.settings.heads or facts.heads or ("",)
     prefix = "control.other-small" if other else "merge" if merge.change == "finetuned" else "control"
     return [
         System(
@@ -311,7 +397,7 @@ def _merged(name: str, merge: Merge, pair: Pair, other: OtherSmallControl | Orac
             parent=f"merge.{name.removeprefix(f'{merge.change}.')}.{head}.{pair.name}" if by == "merge" else "",
         )
         for by in merge.strength
-        for head in (other and other.heads) or merge.settings.heads or facts.heads or ("",)
+        for head in own
     ]
 
 
@@ -322,7 +408,7 @@ def effective(system: System) -> dict[str, Any]:
         options = methods.checked_options(system.method, system.settings.options).values()
     if system.head:
         options |= {"fit_rows": system.settings.fit_rows, "ridge": list(system.settings.ridge)}
-    return options
+    return options if system.labels is None else options | {"labels": system.labels}
 
 
 def probes_of(system: System) -> list[str]:
@@ -330,7 +416,8 @@ def probes_of(system: System) -> list[str]:
     needs = methods.facts(system.method).needs if system.merge else ()
     roles = [need.removeprefix("probe.") for need in needs if need.startswith("probe.")]
     pooling = methods.checked_options(system.method, system.settings.options).probe if roles else None
-    return [f"probe.{pooling}.{getattr(system.pair, role)}" for role in roles]
+    seen = f"{system.budget}." if system.budget else ""
+    return [f"probe.{pooling}.{seen}{getattr(system.pair, role)}" for role in roles]
 
 
 def reads_layers(system: System) -> bool:

@@ -22,7 +22,9 @@ class Kin:
 
 
 def kin(grid: Grid, task: str) -> list[Kin]:
-    """All kin of a task, in the grid's order; `majority`, which has no model to run, is in none.
+    """All kin of a task, in the grid's order.
+
+    `majority`, which has no model to run, is in none; nor are systems with few labels, whose models are like others'.
 
     Each composite, and each probe of layers, has no kin, since choices made on `select` (such as the cut of a
     stitch) may change its architecture; its first run represents the others.
@@ -40,8 +42,8 @@ def measured_tasks(grid: Grid) -> list[str]:
 
 
 def _key(grid: Grid, task: str, system: System) -> tuple[Any, ...] | None:
-    """Key shared by kin: kind of model, shape, tokenization; None for `majority`."""
-    if system.program == "majority":
+    """Key shared by kin: kind of model, shape, tokenization; None if the system is in none."""
+    if system.program == "majority" or system.labels is not None:
         return None
     composite = system.program == "merge" and system.merge and methods.facts(system.method).kind == "composite"
     if composite or system.program == "probe_layers":

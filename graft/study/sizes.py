@@ -1,5 +1,7 @@
 """Sizes that the work and bytes of a study's steps follow from. Imports no torch."""
 
+from __future__ import annotations
+
 import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -49,6 +51,18 @@ class Sizes:
     @functools.cache  # noqa: B019
     def shape_and_source(self, model: str) -> tuple[Shape, str]:
         return self._remembered(self._model, model)
+
+    @functools.cache  # noqa: B019
+    def seeing(self, labels: int | None) -> Sizes:
+        """The sizes for systems with this number of labels (graft.making.splits), as if they had the first rows."""
+
+        def task(name: str) -> TaskSizes:
+            known = self.task(name)
+            rows = known.tokens["select"][: labels or None]
+            halves = dict(zip(("train", "select"), np.split(rows, [(len(rows) + 1) // 2]), strict=True))
+            return TaskSizes({**known.tokens, **halves}, known.source)
+
+        return self if labels is None else Sizes(self.grid, task, self._model, self.packs)
 
     def _remembered(self, find: Callable[[str], _Found], name: str) -> _Found:
         try:

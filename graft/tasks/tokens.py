@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -32,6 +32,10 @@ class Column:
 
     def lengths(self) -> np.ndarray:
         return np.diff(self.offsets)
+
+    def taken(self, rows: np.ndarray) -> Column:
+        ids = [self.ids[self.offsets[row] : self.offsets[row + 1]] for row in rows]
+        return Column(np.concatenate(ids), np.concatenate([[0], np.cumsum([len(row) for row in ids])]))
 
 
 @dataclass(frozen=True)
@@ -67,6 +71,10 @@ class TokenisedSplit:
 
     def __len__(self) -> int:
         return len(self.columns[0].offsets) - 1
+
+    def taken(self, rows: np.ndarray) -> TokenisedSplit:
+        """A split of these rows alone, in their order."""
+        return replace(self, columns=[column.taken(rows) for column in self.columns])
 
     def lengths(self, max_tokens: int) -> np.ndarray:
         """Number of tokens per row, special ones included, after truncation to `max_tokens`. [rows]"""

@@ -106,9 +106,42 @@ def test_typing_filters_rows(page, text):
     wait_until(page, lambda: [row.text for row in rows(page)] == ["No row has this."])
 
 
+def unfold(page):
+    page.execute_script("document.querySelectorAll('details').forEach(one => one.open = true)")
+
+
+def test_the_answer_is_on_the_first_screen(page):
+    table = page.find_element(By.ID, "table-answer")
+    assert table.rect["y"] + table.rect["height"] < 500
+    assert all(name in table.text for name in ("from-scratch", "small-given", "does merging pay?"))
+
+
+def test_of_a_task_a_table_and_two_figures_are_seen_and_the_rest_is_folded_away(page):
+    seen = [one for one in page.find_elements(By.CSS_SELECTOR, "#task-rte :is(figure, table)") if one.is_displayed()]
+    assert [one.tag_name for one in seen] == ["figure", "figure", "table"]
+    folded = page.find_element(By.CSS_SELECTOR, "#task-rte details.more")
+    folded.find_element(By.TAG_NAME, "summary").click()
+    assert all(one.is_displayed() for one in folded.find_elements(By.TAG_NAME, "figure"))
+
+
+def test_a_link_opens_what_it_leads_to(page):
+    page.find_element(By.CSS_SELECTOR, "nav a[href='#more-1']").click()
+    wait_until(page, page.find_element(By.ID, "table-more-1").is_displayed)
+
+
+def test_no_table_scrolls_sideways_at_1280_pixels(page):
+    unfold(page)
+    cut = page.execute_script(
+        "return [...document.querySelectorAll('table')].filter(one => one.offsetWidth > "
+        "(one.closest('.dt-layout-table') || one.parentElement).clientWidth).map(one => one.id)"
+    )
+    assert cut == []
+
+
 def test_every_figure_is_drawn(page):
+    unfold(page)
     figures = page.find_elements(By.CSS_SELECTOR, "figure svg")
-    assert len(figures) == 5
+    assert len(figures) >= 7
     for figure in figures:
         box = page.execute_script("const b = arguments[0].getBBox(); return [b.width, b.height]", figure)
         assert min(box) > 100

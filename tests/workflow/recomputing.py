@@ -51,16 +51,30 @@ def parts(results: Path, task: str, system: str) -> dict[str, dict[str, int]]:
     return {path.parent.name: json.loads(path.read_text())["cost"]["train_flops_parts"] for path in found}
 
 
+def kinds(results: Path) -> dict[tuple[str, str], str]:
+    """The kind of every system with runs, by task and name."""
+    runs = pd.read_csv(results / "tables" / "runs.csv").query("state == 'done'")
+    return dict(zip(zip(runs["task"], runs["system"], strict=True), runs["kind"], strict=True))
+
+
+def labels_of(name: str) -> str:
+    """The labels that a system, or the systems of a scenario, see: `few-<n>`, `no-labels`, or nothing for all."""
+    if found := re.fullmatch(r"few-labels-(\d+)", name):
+        return f"few-{found[1]}"
+    found = re.search(r"[.](few-\d+|no-labels)[.]", name)
+    return found[1] if found else "no-labels" if name == "label-free" else ""
+
+
 def check_costs(results: Path, table: pd.DataFrame) -> None:
     """Hold shared FLOPs, and those of the searches over merges, against the parts that the runs record."""
-    recorded = {key: parts(results, *key) for key in table.index if key[1] != "search.merges"}
+    recorded = {key: parts(results, *key) for key in kinds(results)}
     uses = Counter(name for runs in recorded.values() for own in runs.values() for name in own)
     shared = {
         key: np.mean([sum(flops / uses[name] for name, flops in own.items()) for own in runs.values()])
         for key, runs in recorded.items()
     }
     for (task, system), row in table.iterrows():
-        merges = [key for key in recorded if key[0] == task and key[1].startswith("merge.")]
+        merges = [key for key in recorded if key[0] == task and key[1].startswith("merge.") and not labels_of(key[1])]
         if system == "search.merges":
             seeds = {seed for key in merges for seed in recorded[key]} - {"seed-all"} or {"seed-all"}
             spent = []
@@ -83,12 +97,16 @@ def check_costs(results: Path, table: pd.DataFrame) -> None:
         assert row["pareto"] == ahead, (task, system)
 
 
-def prices(results: Path, table: pd.DataFrame, task: str, small: str, given: bool) -> pd.DataFrame:
-    """Score on select, training FLOPs and inference FLOPs of a task's systems; `given`: without the small model's."""
+def prices(results: Path, task: str, small: str, scenario: str) -> pd.DataFrame:
+    """Score on select, and training FLOPs and inference FLOPs in a scenario, of the systems that it admits."""
+    given, labels = scenario != "from-scratch", labels_of(scenario)
     free = parts(results, task, f"finetune.{small}") if given else {}
     free["seed-all"] = {name: flops for own in free.values() for name, flops in own.items()}
     rows = {}
-    for system in table.loc[task].index:
+    for (where, system), kind in kinds(results).items():
+        is_small = system == f"finetune.{small}"
+        if where != task or (labels_of(system) != labels and not is_small):
+            continue
         paths = (results / "runs" / task / system).glob("seed-*/run.json")
         made = {path.parent.name: json.loads(path.read_text()) for path in paths}
         costs = []
@@ -97,8 +115,8 @@ def prices(results: Path, table: pd.DataFrame, task: str, small: str, given: boo
             costs.append(run["cost"]["train_flops"] - sum(own[name] for name in own.keys() & free.get(seed, {}).keys()))
         inference = np.mean([run["cost"]["inference_flops"] for run in made.values()])
         selects = [run["select"]["value"] if run["select"] else -np.inf for run in made.values()]
-        kind = table.loc[(task, system), "kind"]
-        rows[system] = {"kind": kind, "select": np.mean(selects), "train": np.mean(costs), "inference": inference}
+        select = np.inf if is_small and labels == "no-labels" else np.mean(selects)
+        rows[system] = {"kind": kind, "select": select, "train": np.mean(costs), "inference": inference}
     return pd.DataFrame.from_dict(rows, orient="index")
 
 
@@ -112,35 +130,40 @@ def taken(points: list[tuple[float, float]], goal: float) -> float:
     return math.nan
 
 
-def check_matched(results: Path, table: pd.DataFrame, values: dict[tuple[str, str], dict[str, float]]) -> None:
+def check_matched(results: Path) -> None:
     """Hold matched.csv and answer.csv against runs: what each costs, which rival it has, and what follows from it."""
+    values = {key: metrics(results, *key) for key in kinds(results)}
     found = pd.read_csv(results / "tables" / "matched.csv")
     answers = pd.read_csv(results / "tables" / "answer.csv").set_index(["task", "scenario"])
     classical = re.compile(r"(finetune|budget|probe|lora|distil|weak-to-strong|ensemble)[.].*|majority")
     for (scenario, task), rows in found.groupby(["scenario", "task"]):
-        held = [name for name in table.loc[task].index if re.match(r"(merge|control)[.].*-into-", name)]
-        held = [name for name in held if values[task, name]]
+        held = [name for own, name in values if own == task and re.match(r"(merge|control)[.].*-into-", name)]
+        held = [name for name in held if labels_of(name) == labels_of(scenario)]
         assert sorted(rows.loc[rows["inference_limit"] == "own", "system"]) == sorted(held), (scenario, task)
         for row in rows.itertuples():
             small, large = row.system.rpartition(".")[2].split("-into-")
-            known = prices(results, table, task, small, scenario == "small-given")
+            known = prices(results, task, small, scenario)
             usable = known[known.index.str.fullmatch(classical.pattern) & (known["kind"] != "control")]
             own = known.loc[row.system]
             assert (row.train_flops, row.inference_flops) == (pytest.approx(own["train"]), own["inference"]), row
             limits = {"own": own["inference"], "any": np.inf}
-            limits |= {
-                role: known["inference"].get(f"finetune.{m}") for role, m in (("small", small), ("large", large))
-            }
+            tuned = known[known["kind"] == "finetune"]
+            for role, model in (("small", small), ("large", large)):
+                of_model = tuned.index.str.fullmatch(rf"(finetune|weak-to-strong)[.].*{model}")
+                limits[role] = tuned.loc[of_model, "inference"].min()
             limit = limits[row.inference_limit]
             merges = known[known["kind"].isin(["weights", "composite"]) & (known["inference"] <= limit)]
             assert row.inference_limit == "own" or own["select"] == merges["select"].max(), row
             able = usable[(usable["train"] <= own["train"]) & (usable["inference"] <= limit)]
-            able = able.assign(rank=able["select"].where(able.index != "majority", -1e9))
+            scores = able["select"].where(able.index != "majority", -1e9)
+            if scenario == "label-free":
+                scores = pd.Series({name: np.mean([*values[task, name].values()]) for name in able.index})
+            able = able.assign(rank=scores)
             able = able.sort_values(["rank", "train"], ascending=[False, True])
             assert pd.isna(row.rival) == able.empty and row.n_rivals == len(able)
             if not able.empty:
                 rival, best = able.loc[row.rival], able.iloc[0]
-                assert (rival["select"], rival["train"]) == (best["select"], best["train"]), row
+                assert (rival["rank"], rival["train"]) == (best["rank"], best["train"]), row
                 assert row.rival_train_flops == pytest.approx(rival["train"]) and rival["train"] <= own["train"]
                 assert row.rival_inference_flops == rival["inference"] <= limit
                 pairs = paired(values[task, row.system], values[task, row.rival])
@@ -153,7 +176,7 @@ def check_matched(results: Path, table: pd.DataFrame, values: dict[tuple[str, st
                 ratio = (row.reach_flops, row.reach_ratio) if own["train"] else (row.reach_flops, np.nan)
                 assert ratio == pytest.approx((flops, flops / own["train"]), nan_ok=True), row
         tests = rows[rows["p_holm"].notna()].drop_duplicates(["system", "rival"])
-        use, known = answers.loc[(task, scenario)], prices(results, table, task, small, scenario == "small-given")
+        use, known = answers.loc[(task, scenario)], prices(results, task, small, scenario)
         usable = known[(known["kind"] != "control") & known.index.str.fullmatch(rf"{classical.pattern}|merge[.].*")]
         assert usable.loc[use["use"], "select"] == usable["select"].max() and set(tests["kind"]) <= {
             "weights",
@@ -195,6 +218,12 @@ def by_student(differences: np.ndarray) -> float:
     return float(np.sqrt(squares / (left * (left - 1))))
 
 
+def metrics(results: Path, task: str, system: str) -> dict[str, float]:
+    """The primary metric of a system's finished runs."""
+    runs = (results / "runs" / task / system).glob("seed-*/run.json")
+    return {path.parent.name: metric(path.with_name("predictions.parquet")) for path in sorted(runs)}
+
+
 def check(results: Path) -> int:
     """Hold every row against its runs; returns how many there are."""
     table = pd.read_csv(results / "tables" / "comparison.csv").set_index(["task", "system"])
@@ -203,7 +232,7 @@ def check(results: Path) -> int:
     values, flops, floors = {}, {}, {}
     for (task, system), _ in table.iterrows():
         folders = sorted((results / "runs" / task / system).glob("seed-*/run.json"))
-        values[task, system] = {f.parent.name: metric(f.parent / "predictions.parquet") for f in folders}
+        values[task, system] = metrics(results, task, system)
         flops[task, system] = np.mean([json.loads(f.read_text())["cost"]["train_flops"] for f in folders])
         floors[task] = of_one_answer(folders[0].parent / "predictions.parquet")
     pair = next(name.rsplit(".", 1)[1] for _, name in table.index if name.startswith("merge."))
@@ -235,7 +264,7 @@ def check(results: Path) -> int:
         shorter = few or row["delta_ci_high"] - delta < 1.959 * by_student(differences) - 1e-9
         assert few or not shorter or row["delta_ci_high"] == 1, (task, system)
     check_unseen(results, table)
-    check_matched(results, table, values)
+    check_matched(results)
     tests = pd.read_csv(results / "tables" / "significance.csv")
     for row in tests.itertuples():
         pairs = paired(values[row.task, row.system], values[row.task, row.other])

@@ -76,6 +76,10 @@ class Composite(TwoShapes):
     # Whether it has its own weights, which are trained.
     trained = False
 
+    @property
+    def closed_form(self) -> bool:
+        return not self.trained
+
     def making(self, sizes: CompositeSizes) -> Iterator[Part]:
         """FLOPs of the parts of its making."""
         raise NotImplementedError

@@ -7,13 +7,25 @@ import pandas as pd
 
 from graft.io import files
 from graft.reporting.csv_files import write_csv
-from graft.reporting.figures import cost, differences, profiles, seeds, similarity, strengths, training, warm_starts
+from graft.reporting.figures import (
+    cost,
+    differences,
+    frontier,
+    profiles,
+    seeds,
+    similarity,
+    strengths,
+    training,
+    warm_starts,
+)
 from graft.reporting.figures.source import Source
 from graft.reporting.figures.style import FORMATS, Draw, save
 
 # By name, in the order of `captions.FIGURES`, which describes each: a function that makes the table for all tasks, and
-# one that draws one task of it.
+# one that draws one task of it, or one scenario of a task.
 DRAWINGS: dict[str, tuple[Callable[[Source], pd.DataFrame], Draw]] = {
+    "frontier-training-flops": (frontier.training, frontier.draw_training),
+    "frontier-inference-flops": (frontier.inference, frontier.draw_inference),
     "metric-vs-training-flops": (cost.training, cost.draw_training),
     "metric-vs-inference-flops": (cost.inference, cost.draw_inference),
     "differences": (differences.data, differences.draw),
@@ -27,13 +39,14 @@ DRAWINGS: dict[str, tuple[Callable[[Source], pd.DataFrame], Draw]] = {
 
 
 def write(source: Source, folder: Path) -> None:
-    """Replace `folder` by all figures that have data, as `<figure>.<task>.{svg,png,pdf,csv}`."""
+    """Replace `folder` by all figures that have data, as `<figure>[-<scenario>].<task>.{svg,png,pdf,csv}`."""
     with files.atomic_folder(folder) as temporary:
-        for name, (data, draw) in DRAWINGS.items():
+        for figure, (data, draw) in DRAWINGS.items():
             table = data(source)
-            for task in dict.fromkeys(table["task"]) if len(table) else ():
-                own = table[table["task"] == task].reset_index(drop=True)
+            by = [column for column in ("task", "scenario") if column in table]
+            for (task, *scenario), own in table.groupby(by, sort=False) if len(table) else ():
+                own, name = own.reset_index(drop=True), "-".join([figure, *scenario])
                 write_csv(own, temporary / f"{name}.{task}.csv")
-                figure = draw(own)
+                drawn = draw(own)
                 for ending in FORMATS:
-                    save(figure, temporary / f"{name}.{task}.{ending}")
+                    save(drawn, temporary / f"{name}.{task}.{ending}")

@@ -8,12 +8,12 @@ import pandas as pd
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
-from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from graft.io.names import common_pair
 from graft.reporting import formats, search
 from graft.reporting.comparison import pareto_front
-from graft.reporting.figures import labels
+from graft.reporting.figures import clipping, labels
+from graft.reporting.figures.cost_axis import lay_out
 from graft.reporting.figures.labels import Page, around
 from graft.reporting.figures.source import Source
 from graft.reporting.figures.style import KINDS, MARKER, REFERENCE, WIDTH, marks, name_task, numbers, seed_marks, styled
@@ -69,7 +69,7 @@ def draw(data: pd.DataFrame, label: str) -> Figure:
     figure = Figure(figsize=(WIDTH, height))
     axis = figure.add_axes((0.52 / WIDTH, (below + _LINE * len(noted)) / height, 2.8 / WIDTH, _PANEL / height))
     _limits(axis, rows)
-    axis.set_xlabel(label)
+    lay_out(axis, [row["cost"] for row in rows], label)
     axis.set_ylabel(rows[0]["metric"])
     name_task(figure, rows[0]["task"], above - 0.03, va="bottom")
     corners = _front(axis, rows)
@@ -93,29 +93,17 @@ def _point(axis: Axes, row: formats.Row) -> None:
         return
     width, how, zorder = (0.8, {}, 4) if row["noted"] else (0.4, {"ms": 4}, 3)
     if row["low"] is not None:
-        axis.vlines(row["cost"], row["low"], row["high"], color=colour, lw=width, zorder=2, **back)
+        clipping.upright(axis, row["cost"], row["low"], row["high"], colour, lw=width, zorder=2, **back)
     dots = numbers(row["dots"])
     axis.plot([row["cost"]] * len(dots), dots, **seed_marks(row["kind"]), zorder=2, **back)
     axis.plot(row["cost"], row["mean"], **marks(row["kind"]) | how, zorder=zorder, **back)
 
 
 def _limits(axis: Axes, rows: list[formats.Row]) -> None:
-    ends = [row[key] for row in rows for key in ("mean", "low", "high") if row[key] is not None]
+    ends = [row[key] for row in rows for key in ("low", "high") if row[key] is not None]
     ends += [value for row in rows for value in numbers(row["dots"])]
-    pad = 0.07 * (max(ends) - min(ends)) or 0.05
-    axis.set_ylim(min(ends) - pad, max(ends) + pad)
-    axis.set_xscale("log")
-    costs = [math.log10(row["cost"]) for row in rows if row["cost"] > 0] or [0.0]
-    margin = max(0.15, 0.09 * (max(costs) - min(costs)))
-    axis.set_xlim(10 ** (min(costs) - margin), 10 ** (max(costs) + margin))
+    axis.set_ylim(*clipping.span([row["mean"] for row in rows], ends))
     axis.grid(axis="y")
-    axis.tick_params(which="minor", length=1.5, width=0.4, pad=5.5)  # in line with the others
-    # Ticks are formatted as in the tables; over two decades or less, ticks at 2 and 5 are labelled too.
-    wide = max(costs) - min(costs) + 2 * margin > 2
-    written = FuncFormatter(lambda value, _: formats.flops(value).replace(".0", ""))
-    axis.xaxis.set_major_formatter(written)
-    axis.xaxis.set_minor_locator(LogLocator(subs=(2, 5) if not wide else "auto", numticks=30))
-    axis.xaxis.set_minor_formatter(NullFormatter() if wide else written)
 
 
 def _front(axis: Axes, rows: list[formats.Row]) -> list[tuple[float, float]]:

@@ -5,7 +5,7 @@ from matplotlib.figure import Figure
 
 from graft.reporting import formats, search
 from graft.reporting.differences import pair_of
-from graft.reporting.figures import rows
+from graft.reporting.figures import clipping, rows
 from graft.reporting.figures.source import Source
 from graft.reporting.figures.style import KINDS, WIDTH, marks, numbers, seed_marks, styled
 
@@ -37,18 +37,22 @@ def draw(data: pd.DataFrame) -> Figure:
     if margin is not None:
         axis.axvspan(-margin, margin, color="#e4e4e4", lw=0, zorder=0)
     axis.axvline(0, color="#000000", lw=0.7, zorder=1)
-    ends, width = [(0.0, 0)], WIDTH * axis.get_position().width
+    spread = [row[end] for row in found for end in ("low", "high") if row[end] is not None]
+    spread += [value for row in found for value in numbers(row["dots"])]
+    left, limit = clipping.span([0.0, *(row["difference"] for row in found)], spread)
+    axis.set_xlim(left, limit)
+    ends, width = [(limit, 0)], WIDTH * axis.get_position().width
     for index, row in enumerate(found):
         dots = numbers(row["dots"])
         if row["low"] is not None:
-            axis.hlines(index, row["low"], row["high"], color=KINDS[row["kind"]][1], lw=1, zorder=2)
+            clipping.level(axis, index, row["low"], row["high"], KINDS[row["kind"]][1], lw=1, zorder=2)
         axis.plot(dots, [index] * len(dots), **seed_marks(row["kind"]), zorder=4)
         axis.plot(row["difference"], index, **marks(row["kind"]), zorder=3)
         note = " ".join(["★"] * (row["chosen"] is True) + [row["verdict"]] * (row["p_holm"] is not None))
-        ends.append((max([row["difference"], *dots] if row["high"] is None else [row["high"]]), len(note)))
+        end = max([row["difference"], *dots]) if row["high"] is None else row["high"]
+        ends.append((min(end, limit), len(note)))
         axis.annotate(note, (ends[-1][0], index), (4, 0), textcoords="offset points", va="center", fontsize=5.5)
     # Room for the notes, as shares of the axis, to the right of their points.
-    left, _ = axis.get_xlim()
     shares = [(end, (0.1 + 0.045 * letters) / width) for end, letters in ends]
     axis.set_xlim(left, max((end - share * left) / (1 - share) for end, share in shares))
     return figure

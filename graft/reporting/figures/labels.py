@@ -26,6 +26,24 @@ class Page:
     points: Sequence[tuple[float, float]]
     taken: list[Box] = field(default_factory=list)
 
+    def beside(self, x: float, y: float, width: float, height: float) -> tuple[float, float]:
+        """Take and return the nearest offset where a text of this size covers least, with its side to its point."""
+        offsets = []
+        for radius in (5.0, 9.0, 14.0, 20.0, 27.0, 35.0, 45.0, 57.0, 70.0):
+            for angle in _ANGLES:
+                along, up = math.cos(math.radians(angle)), math.sin(math.radians(angle))
+                # Beside its point a text is centred on it, above and below it may stand to either side.
+                offsets.append((radius * along + width / 2 * along, radius * up + height / 2 * up))
+
+        def cost(dx: float, dy: float) -> float:
+            box = around(x + dx, y + dy, width, height)
+            covered = sum(_overlap(box, other) for other in self.taken)
+            return covered + 0.4 * math.hypot(dx, dy) + 100 * _OUTSIDE * (not _inside(box, self.bounds))
+
+        dx, dy = min(offsets, key=lambda offset: cost(*offset))
+        self.taken.append(around(x + dx, y + dy, width, height))
+        return dx, dy
+
     def place(self, x: float, y: float, text: str, of_line: bool = False) -> tuple[float, float]:
         """Take and return the nearest offset where a number covers least and is closest to its own point.
 

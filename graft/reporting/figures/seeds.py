@@ -4,7 +4,7 @@ import pandas as pd
 from matplotlib.figure import Figure
 
 from graft.reporting import formats
-from graft.reporting.figures import rows
+from graft.reporting.figures import clipping, rows
 from graft.reporting.figures.source import Source
 from graft.reporting.figures.style import KINDS, REFERENCE, marks, seed_marks, styled
 
@@ -32,13 +32,15 @@ def draw(data: pd.DataFrame) -> Figure:
     every = formats.records(data)
     means = rows.ordered(list({row["system"]: row for row in every}.values()), "mean")
     figure, axis = rows.panel(means, f"{means[0]['metric']} on report")
+    ends = [row[end] for row in means for end in ("low", "high") if row[end] is not None]
+    axis.set_xlim(*clipping.span([row["value"] for row in every], ends, share=0.2))
     place: dict[str, float] = {row["system"]: index for index, row in enumerate(means)}
     for row in means:
         colour, y = KINDS[row["kind"]][1], place[row["system"]]
         if row["reference"]:
             axis.axvline(row["mean"], **REFERENCE, zorder=1)
         if row["low"] is not None:
-            axis.hlines(y + 0.16, row["low"], row["high"], color=colour, lw=1, zorder=2)
+            clipping.level(axis, y + 0.16, row["low"], row["high"], colour, lw=1, zorder=2)
         axis.plot(row["mean"], y + 0.16, **marks(row["kind"]) | {"ms": 4.5}, zorder=3)
     for row in every:
         how = {"marker": "x"} if str(row["degenerate"]) == "True" else {}

@@ -108,7 +108,7 @@ def _told(row: formats.Row) -> str:
 def _failures(rows: list[formats.Row]) -> list[str]:
     """State which systems have runs that did not learn, which verdicts leave out, if any."""
     own = [row for row in rows if row["failed"] and row["kind"] != "baseline"]
-    counts = [f"{row['failed']} of {row['n_seeds']} of {row['system']} on {row['task']}" for row in own]
+    counts = [f"{row['failed']:.0f} of {row['n_seeds']} of {row['system']} on {row['task']}" for row in own]
     told = "Verdicts and differences are about typical runs. Runs no better than one answer for all examples"
     return [f"{told}: {summary.listed(counts)}."] if counts else []
 

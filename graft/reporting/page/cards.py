@@ -27,7 +27,7 @@ def cards(comparison: pd.DataFrame, grid: Grid) -> list[Card]:
     """One card for every method that makes a system of the study."""
     methods: dict[str, list[str]] = {}
     for system in grid.systems.values():
-        if system.method and system.kind in KINDS:
+        if system.method and system.kind in KINDS and system.labels is None:
             methods.setdefault(system.method, []).append(system.name)
     return [_card(method, names, comparison, grid) for method, names in methods.items()]
 

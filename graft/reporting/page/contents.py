@@ -6,6 +6,7 @@ from pathlib import Path
 import pandas as pd
 import yaml
 
+from graft.io.names import common_pair
 from graft.reporting import answer, captions, csv_files, documents, formats, transfer
 from graft.reporting.documents import Section
 from graft.reporting.page import answers, circumstances
@@ -15,14 +16,21 @@ from graft.study import records
 from graft.study.grid import Grid
 from graft.study.paths import Paths
 
+Drawn = tuple[str, str, Path]
+
 
 @dataclass(frozen=True)
 class TaskPart:
-    """A report's part on one task; `figures`: heading, caption and svg file of each."""
+    """A report's part on one task; figures: heading, caption and svg file of each.
+
+    `figures`: those that tell the most, all others are `more`; `why` these.
+    """
 
     name: str
     comparison: Section
-    figures: tuple[tuple[str, str, Path], ...]
+    figures: tuple[Drawn, ...]
+    why: str
+    more: tuple[Drawn, ...]
 
 
 @dataclass(frozen=True)
@@ -31,12 +39,14 @@ class Contents:
 
     study: str
     question: str
-    answer: Section
+    headline: str
+    answer: tuple[Section, ...]
+    given: str
     answers: tuple[str, ...]
     not_beaten: tuple[str, ...]
     warnings: tuple[str, ...]
     tasks: tuple[TaskPart, ...]
-    figures: tuple[tuple[str, str, Path], ...]
+    figures: tuple[Drawn, ...]
     more: tuple[Section, ...]
     absent: tuple[tuple[str, str, str], ...]
     cards: tuple[Card, ...]
@@ -50,19 +60,29 @@ def contents(grid: Grid, paths: Paths) -> Contents:
     significance = csv_files.read_csv(paths.tables / csv_files.SIGNIFICANCE)
     aggregate = csv_files.read_csv(paths.tables / csv_files.AGGREGATE)
     found = [records.read(folder / "run.json") for *_, folder in finished_runs(runs, paths)]
-    parts = documents.sections(comparison, significance, aggregate, grid.study.statistics.confidence)
-    by_heading = {part.heading: part for part in parts}
-    own = tuple(TaskPart(task, by_heading.pop(task), _figures(paths, task)) for task in comparison["task"].unique())
+    confidence = grid.study.statistics.confidence
+    told = csv_files.read_csv(paths.tables / csv_files.ANSWER)
     return Contents(
         study=grid.study.name,
         question=answers.question(grid),
-        answer=answer.section(csv_files.read_csv(paths.tables / csv_files.ANSWER)),
+        headline=answer.headline(told),
+        answer=tuple(answer.by_task(told)),
+        given=answer.given(told),
         answers=tuple(answers.answers(comparison, significance, grid)),
         not_beaten=tuple(answers.not_beaten(comparison, significance)),
         warnings=tuple(answers.warnings(comparison, runs, found, grid)),
-        tasks=own,
-        figures=_figures(paths, captions.ALL_TASKS),
-        more=(*by_heading.values(), *_costs(paths), _matched(paths), _tests(significance), *_transfers(grid, paths)),
+        tasks=tuple(
+            _task(grid, paths, part, answer.most_telling(told, part.heading))
+            for part in documents.ranked(comparison, significance, confidence)
+        ),
+        figures=tuple(_figures(grid, paths, captions.ALL_TASKS).values()),
+        more=(
+            *documents.together(aggregate, confidence),
+            _matched(paths),
+            _tests(significance),
+            *_costs(paths),
+            *_transfers(grid, paths),
+        ),
         absent=tuple(circumstances.absent(grid, paths)),
         cards=tuple(cards(comparison, grid)),
         circumstances=tuple(circumstances.circumstances(found)),
@@ -70,9 +90,28 @@ def contents(grid: Grid, paths: Paths) -> Contents:
     )
 
 
-def _figures(paths: Paths, task: str) -> tuple[tuple[str, str, Path], ...]:
-    found = ((*texts, paths.figures / f"{name}.{task}.svg") for name, texts in captions.FIGURES.items())
-    return tuple(figure for figure in found if figure[2].is_file())
+def _task(grid: Grid, paths: Paths, part: Section, scenario: str | None) -> TaskPart:
+    """The part on a task: the frontiers of one scenario first or, without any, the metric against costs."""
+    drawn = _figures(grid, paths, part.heading)
+    first, why = [name for name in drawn if name in captions.COSTS], ""
+    if scenario and (frontiers := [name for name in drawn if name.startswith(captions.FRONTIERS)]):
+        first = [name for name in frontiers if scenario in _scenarios(drawn[name][2])]
+        why = f"Both figures show {scenario}, where the best merge is furthest ahead of its rival, or least behind."
+    more = tuple(figure for name, figure in drawn.items() if name not in first)
+    return TaskPart(part.heading, part, tuple(drawn[name] for name in first), why, more)
+
+
+def _figures(grid: Grid, paths: Paths, task: str) -> dict[str, Drawn]:
+    """The figures that are drawn of a task, by name."""
+    texts = captions.by_name(grid.scenarios())
+    found = {name: (*texts[name], paths.figures / f"{name}.{task}.svg") for name in texts}
+    return {name: figure for name, figure in found.items() if figure[2].is_file()}
+
+
+def _scenarios(figure: Path) -> list[str]:
+    """The scenarios of a frontier: its own, and those that look the same."""
+    first = csv_files.read_csv(figure.with_suffix(".csv")).iloc[0]
+    return [first["scenario"], *(first["same_in"] or "").split()]
 
 
 def _matched(paths: Paths) -> Section:
@@ -109,7 +148,7 @@ def _costs(paths: Paths) -> list[Section]:
         "measured: for inference once per architecture, one example at a time (ms) and in batches (examples per s); "
         "s to make is the time of the last job alone, without the jobs it builds on."
     )
-    return [documents.section("Cost", csv_files.read_csv(path), columns, note)]
+    return [documents.section("Cost", _short(csv_files.read_csv(path), "system"), columns, note)]
 
 
 def _tests(significance: pd.DataFrame) -> Section:
@@ -139,7 +178,13 @@ def _tests(significance: pd.DataFrame) -> Section:
         "the system beats one of the other; ε: almost stochastic order, which is 0 if the system is better at every "
         "quantile, and leaves it the better one below 0.5; both over seeds, on these examples."
     )
-    return documents.section("Every difference", significance, columns, note)
+    return documents.section("Every difference", _short(significance, "system", "other"), columns, note)
+
+
+def _short(table: pd.DataFrame, *columns: str) -> pd.DataFrame:
+    """The table with the systems' names in these columns without the suffix of the only pair."""
+    common = common_pair(table["system"])
+    return table.assign(**{column: [name.removesuffix(common) for name in table[column]] for column in columns})
 
 
 def _transfers(grid: Grid, paths: Paths) -> list[Section]:

@@ -21,7 +21,7 @@ def render(contents: Contents) -> str:
         loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, undefined=jinja2.StrictUndefined,
         trim_blocks=True, lstrip_blocks=True,
     )  # fmt: skip
-    environment.filters |= {"inline": inline_svg, "linked": linked, "breakable": breakable}
+    environment.filters |= {"inline": inline_svg, "linked": linked, "breakable": breakable, "stacked": stacked}
     scripts = [(_DATATABLES / "dataTables.min.js").read_text(), (_TEMPLATES / "report.js").read_text()]
     return environment.get_template("report.html").render(
         contents=contents,
@@ -50,6 +50,14 @@ def linked(text: str) -> Markup:
 def breakable(text: str) -> Markup:
     """Escape text, and allow a line break after every dot and slash, as long names of systems and runs need."""
     return Markup(re.sub(r"([./])(?=\D)", r"\1<wbr>", str(escape(text))))
+
+
+def stacked(text: str) -> Markup:
+    """Escape text, and allow a line break before an interval or a parenthesis, but nowhere else."""
+    parts = re.split(r" (?=[\[(])", text)
+    return (
+        Markup(" ").join(Markup("<span>{}</span>").format(part) for part in parts) if len(parts) > 1 else escape(text)
+    )
 
 
 def _hash(script: str) -> str:

@@ -15,3 +15,9 @@ document.querySelectorAll("table.sortable").forEach((table) => {
   box.setAttribute("role", "region");
   box.setAttribute("aria-label", `${label}, scrolls sideways`);
 });
+// A link opens what it leads to; on paper all is open.
+const open = (one) => { if (one) one.open = true; };
+const reveal = () => open(document.getElementById(decodeURIComponent(location.hash.slice(1)))?.closest("details"));
+addEventListener("hashchange", reveal);
+addEventListener("beforeprint", () => document.querySelectorAll("details.more, .alarm details").forEach(open));
+reveal();

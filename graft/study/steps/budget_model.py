@@ -1,5 +1,6 @@
-"""Fine-tune a model with a fraction of its steps, or try a learning rate for that."""
+"""Fine-tune a model with a fraction of its steps, or on few labels, or try a learning rate for that."""
 
+from graft.config.systems import FewLabelsTuning
 from graft.study.grid import Grid
 from graft.study.sizes import Sizes
 from graft.study.steps.job import Job
@@ -20,6 +21,9 @@ class BudgetModel(WarmStart):
 
     def flops(self, sizes: Sizes) -> list[int]:
         spec = self.spec(sizes.grid)
+        sizes = sizes.seeing(spec.labels)
         train, steps = epoch(sizes, self.task, spec.model)
+        if isinstance(spec.settings, FewLabelsTuning):
+            return [spec.settings.epochs * train, classifier_pass(sizes, self.task, "select", spec.model)]
         own = spec.settings.steps(epochs(sizes, self.task, spec.model) * steps)
         return [train * own // steps, classifier_pass(sizes, self.task, "select", spec.model)]

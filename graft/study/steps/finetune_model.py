@@ -59,7 +59,8 @@ class Tuning(Making):
         # What it starts from is among `others`; each number of optimizer steps is a separate system.
         settings = spec.settings.model_dump(exclude={"merge", "head", "steps"})
         recipe = _LORA_RECIPE if isinstance(spec.settings, LoraSystem) else self.recipe
-        return hash_of(type(spec.settings).__name__, settings, spec.steps or None, own, *inputs, recipe=recipe)
+        seen = [] if spec.labels is None else [spec.labels]
+        return hash_of(type(spec.settings).__name__, settings, spec.steps or None, own, *inputs, *seen, recipe=recipe)
 
     def depends_on(self, grid: Grid) -> str:
         spec = self.spec(grid)
@@ -79,6 +80,7 @@ class Tuning(Making):
     def flops(self, sizes: Sizes) -> list[int]:
         """FLOPs of training, of the choice on `select`, and, if there is a teacher, of its forward passes."""
         grid, spec = sizes.grid, self.spec(sizes.grid)
+        sizes = sizes.seeing(spec.labels)
         passes, settings = epochs(sizes, self.task, spec.model), spec.settings
         adapters = settings if isinstance(settings, LoraSystem) else None
         train, _ = epoch(sizes, self.task, spec.model, adapters)

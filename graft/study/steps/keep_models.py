@@ -19,7 +19,7 @@ class KeepModels(Step):
         """The merges one of which is kept for each task: those of the first seed."""
         if BEST not in grid.study.keep:
             return []
-        merges = [run for run in grid.runs if run.system.kind in methods.KINDS]
+        merges = [run for run in grid.runs if run.system.kind in methods.KINDS and run.system.labels is None]
         return [making(grid, *run.made) for run in merges if run.seed in (grid.study.seeds[0], ALL_SEEDS)]
 
     def inputs(self, grid: Grid) -> list[Step]:

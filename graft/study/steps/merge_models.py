@@ -52,7 +52,9 @@ class MergeModels(Making):
         return Sweep(self.task, spec.merge, spec.own_pair.name, self.seed) if spec.merge and spec.head else None
 
     def probes(self, grid: Grid) -> list[Step]:
-        return [Probe(self.task, probe, ALL_SEEDS) for probe in probes_of(self.spec(grid))]
+        spec = self.spec(grid)
+        seed = ALL_SEEDS if spec.labels is None else self.seed
+        return [Probe(self.task, probe, seed) for probe in probes_of(spec)]
 
     def layers(self, grid: Grid) -> list[Step]:
         spec = self.spec(grid)
@@ -106,6 +108,7 @@ class MergeModels(Making):
 
     def work(self, sizes: Sizes) -> Iterator[Work]:
         spec, sweep = self.spec(sizes.grid), self.sweep(sizes.grid)
+        sizes = sizes.seeing(spec.labels)
         if sweep and not sizes.grid.has_sweep(spec.merge):
             yield from sweep.work(sizes)
         if spec.head:

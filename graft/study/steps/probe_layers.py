@@ -22,15 +22,17 @@ class ProbeLayers(Probe):
     def hashed(self, grid: Grid) -> str:
         model, primary = self.spec(grid).model, grid.row(self.task).primary_metric
         inputs = [*tokens_for(grid, self.task, model), weights(grid, model).fingerprint(grid)]
-        return hash_of("probe_layers", self.ridge(grid), primary, *inputs, grid.study.launch.of_inference())
+        own = [self.ridge(grid), primary, *inputs, grid.study.launch.of_inference(), *self.seen(grid)]
+        return hash_of("probe_layers", *own)
 
     def depends_on(self, grid: Grid) -> str:
         return f"{super().depends_on(grid)}, models.*.finetune.{self.task}.max_tokens, {INFERENCE}"
 
     def work(self, sizes: Sizes) -> Iterator[Work]:
-        model, outputs = self.spec(sizes.grid).model, sizes.grid.row(self.task).outputs
+        spec, outputs = self.spec(sizes.grid), sizes.grid.row(self.task).outputs
+        model, sizes = spec.model, sizes.seeing(spec.labels)
         train, select = (len(sizes.task(self.task).tokens[split]) for split in ("train", "select"))
         states = encoder_pass(sizes, self.task, sizes.shape(model), model, "train", "select")
-        yield Work(f"{self.system}/{self.task}/states", states)
+        yield Work(f"{self.prefix(sizes.grid)}/states", states)
         head = layers_probe_flops(sizes.shape(model), train, outputs, self.ridge(sizes.grid), select)
-        yield Work(f"{self.system}/{self.task}/head", head, "closed form")
+        yield Work(f"{self.prefix(sizes.grid)}/head", head, "closed form")

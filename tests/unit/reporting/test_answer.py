@@ -7,10 +7,11 @@ import pytest
 from rich.console import Console
 
 from graft.io import files
-from graft.registry.scenarios import SCENARIOS
+from graft.registry.scenarios import scenarios
 from graft.reporting import answer, csv_files, formats, tables, terminal
 from graft.study.grid import Grid
 
+SCENARIOS = scenarios([None])
 BIG, TINY, INTERPOLATE = "finetune.big", "finetune.tiny", "merge.interpolate.tiny-into-big"
 
 
@@ -118,3 +119,34 @@ def test_readers_see_the_scenario_they_ask_for_without_the_pairs_name(answered, 
     assert any(line.startswith("rte, small-given: No, what is better is no merge:") for line in lines)
     assert any(line.startswith("small-given rte merge.interpolate own finetune.tiny") for line in lines)
     assert "from-scratch: you have" in both.notes[0] and "from-scratch: you have" not in one.notes[0]
+
+
+def test_the_answer_in_short_has_a_row_per_scenario_and_each_in_words(answered, paths):
+    answered({BIG: 0.7, TINY: 0.5, INTERPOLATE: 0.9})
+    table = csv_files.read_csv(paths.tables / csv_files.ANSWER)
+    (part,) = answer.by_task(table)
+    assert [row[0].text for row in part.rows] == [*SCENARIOS] and part.columns == answer.SHORT
+    assert {row[1].text for row in part.rows} == {"Yes"} and part.rows[0][3].text == "merge.interpolate"
+    assert [note.split(":")[0] for note in part.notes] == [*SCENARIOS]
+    assert answer.headline(table) == f"Yes, in 2 of 2 cases ({'; '.join(f'rte, {name}' for name in SCENARIOS)})."
+
+
+def test_the_headline_claims_nothing_that_is_not_shown(answered, paths):
+    for values, seeds, begins in (
+        ({BIG: 0.7, TINY: 0.9, INTERPOLATE: 0.6}, 12, "No, in none of 2 cases: "),
+        ({BIG: 0.7, TINY: 0.5, INTERPOLATE: 0.9}, 3, "It is not shown to pay in any of 2 cases: 2 without a verdict."),
+    ):
+        shutil.rmtree(paths.root / "runs", ignore_errors=True)
+        answered(values, seeds=seeds)
+        table = csv_files.read_csv(paths.tables / csv_files.ANSWER)
+        assert answer.headline(table).startswith(begins)
+        assert not any(row[1].text.startswith("Yes") for part in answer.by_task(table) for row in part.rows)
+    assert answer.headline(table.iloc[:0]) == "There is no answer yet: nothing has finished."
+
+
+def test_the_most_telling_scenario_is_the_best_case_for_merging(answered, paths):
+    answered({BIG: 0.95, TINY: 0.5, INTERPOLATE: 0.9})
+    table = csv_files.read_csv(paths.tables / csv_files.ANSWER)
+    # From scratch the large model costs no more than the merge, and is better; with the small one given it is dearer.
+    assert answer.most_telling(table, "rte") == "small-given"
+    assert answer.most_telling(table.assign(difference=None), "rte") is None

@@ -2,11 +2,12 @@
 
 import pytest
 
-from graft.registry.scenarios import SCENARIOS
+from graft.registry.scenarios import scenarios
 from graft.reporting import formats
 from graft.reporting.matched import COLUMNS, matched
 from graft.study.grid import Grid
 
+SCENARIOS = scenarios([None])
 BIG, TINY, PROBE = "finetune.big", "finetune.tiny", "probe.cls.big"
 THESEUS, INTERPOLATE = (f"merge.{name}.tiny-into-big" for name in ("theseus.labelled", "interpolate"))
 SHUFFLED = "control.shuffled.theseus.labelled.tiny-into-big"

@@ -9,7 +9,7 @@ from graft.config.tasks import Task
 from graft.io import files
 from graft.registry.shapes import Shape
 from graft.tasks.prepare import prepare_task
-from graft.tasks.tokens import TokenisedSplit, cut_lengths, load_tokenizer, tokenize_task
+from graft.tasks.tokens import Column, TokenisedSplit, cut_lengths, load_tokenizer, tokenize_task
 from tests.unit.families import FAMILIES, write_pico
 
 
@@ -85,3 +85,13 @@ def test_a_vocabulary_that_knows_none_of_the_text_is_refused(pico_models, pico_g
     with pytest.raises(ValueError, match="wrong vocabulary"):
         tokenize_task(tmp_path / "data", tmp_path / "model", tmp_path / "tokens", "x")
     assert not (tmp_path / "tokens").exists()
+
+
+def test_taken_rows_are_a_split_like_any_other():
+    offsets = np.array([0, 2, 5, 5, 9])
+    columns = [Column(np.arange(9, dtype=np.int32) + shift, offsets) for shift in (10, 50)]
+    whole, rows = TokenisedSplit(columns, (0, 1, 2)), np.array([3, 0, 2])
+    taken = whole.taken(rows)
+    assert len(taken) == 3 and (taken.lengths(8) == whole.lengths(8)[rows]).all()
+    own, same = taken.batch(np.arange(3), 8), whole.batch(rows, 8)
+    assert all((own[name] == same[name]).all() for name in same)

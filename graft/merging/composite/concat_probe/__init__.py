@@ -27,6 +27,10 @@ class ConcatProbeOptions(Composite):
         if self.small == "pretrained" and self.folds > 1:
             raise ValueError("folds are of fine-tunings, which small pretrained has none of")
 
+    @property
+    def closed_form(self) -> bool:
+        return self.folds == 1
+
     def making(self, sizes: CompositeSizes) -> Iterator[Part]:
         """The small model's states, those of its folds' fine-tunings, and heads on both models' states."""
         yield Part("small-on-fit", sizes.small_pass(sizes.fit))

@@ -38,3 +38,12 @@ def test_the_number_of_a_line_is_just_above_or_below_it():
     page = Page(PANEL, [])
     assert page.place(195, 50, "1", of_line=True)[1] == 6.0
     assert page.place(195, 50, "2", of_line=True)[1] == -6.0
+
+
+def test_a_name_stands_beside_its_point_covers_nothing_and_stays_in_the_panel():
+    page = Page(PANEL, [])
+    page.taken += [around(100, 50, 6, 6), (106.0, 0.0, 200.0, 100.0)]
+    dx, dy = page.beside(100, 50, 60, 14)
+    left, bottom, right, top = page.taken[-1]
+    assert (left, bottom, right, top) == around(100 + dx, 50 + dy, 60, 14)
+    assert right <= 106 and 0 <= left and (right <= 97 or bottom >= 53 or top <= 47)
