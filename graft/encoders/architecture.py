@@ -8,7 +8,7 @@ output), the queries and keys of a layer, its values, and its feed-forward units
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -22,6 +22,12 @@ TYPES = "embeddings.token_type_embeddings.weight"
 # Learned biases of attention's scores, by bucket of relative positions and head, in families that have them.
 POSITION_BIASES = "encoder.relative_attention_bias.weight"
 
+# What follows a classifier's first layer.
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "tanh": torch.tanh,
+    "gelu": torch.nn.functional.gelu,
+    "relu": torch.relu,
+}
 # The output of a block's last LayerNorm.
 BLOCK_OUT = "block.out"
 # Sites at which a space is observed, so that maps in both directions can be fitted there.

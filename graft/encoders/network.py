@@ -8,7 +8,6 @@ what the family's model in transformers computes.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from typing import Any, TypeVar
 from unittest.mock import patch
 
@@ -18,17 +17,13 @@ from torch.nn import functional
 from transformers import PreTrainedConfig
 from transformers.modeling_outputs import BaseModelOutputWithPooling, SequenceClassifierOutput
 
+from graft.encoders.architecture import ACTIVATIONS
 from graft.encoders.packing import Layout
 from graft.registry.shapes import Shape
 
 # On a CPU plain matrix products are faster than torch's fused attention (benchmarks/attention.py).
 ATTENTION_ON = {"cpu": "eager", "cuda": "sdpa"}
 ATTENTION = ATTENTION_ON["cuda" if torch.cuda.is_available() else "cpu"]
-ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
-    "tanh": torch.tanh,
-    "gelu": functional.gelu,
-    "relu": functional.relu,
-}
 # A kind of network.
 Kind = TypeVar("Kind", bound=nn.Module)
 # Distance from which all relative positions share one bucket.

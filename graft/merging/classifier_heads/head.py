@@ -5,7 +5,7 @@ from typing import Self
 
 from torch import Tensor
 
-from graft.encoders.network import ACTIVATIONS
+from graft.encoders.architecture import ACTIVATIONS
 
 
 @dataclass(frozen=True)
