@@ -5,6 +5,7 @@ Choices on `select` call the same formulas directly, since a search needs hundre
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -22,16 +23,21 @@ def predictions(logits: np.ndarray, row: TaskRow) -> np.ndarray:
     return logits[:, 0].astype(np.float64) if row.labels is None else logits.argmax(axis=1).astype(np.int64)
 
 
-def compute(logits: np.ndarray, labels: np.ndarray, row: TaskRow) -> dict[str, float]:
-    """Compute the task's metrics of outputs [n, c] against labels [n] through `evaluate`."""
+def evaluating() -> Any:
+    """Import `evaluate`, which takes half a second and which only reported numbers need, without what it drags in."""
     without = [name for name in NEEDLESS if name not in sys.modules]
     for name in without:
         sys.modules[name] = None  # type: ignore[assignment]  # Python's word for: cannot be imported
-    import evaluate  # half a second to import, and only reported numbers need it
+    import evaluate
 
     for name in without:
         del sys.modules[name]
-    module = evaluate.load(str(MODULE), row.kind, keep_in_memory=True)
+    return evaluate
+
+
+def compute(logits: np.ndarray, labels: np.ndarray, row: TaskRow) -> dict[str, float]:
+    """Compute the task's metrics of outputs [n, c] against labels [n] through `evaluate`."""
+    module = evaluating().load(str(MODULE), row.kind, keep_in_memory=True)
     return module.compute(predictions=predictions(logits, row), references=labels, metrics=list(row.metrics))
 
 
