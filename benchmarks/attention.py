@@ -10,13 +10,16 @@ import time
 from pathlib import Path
 
 import torch
-from transformers import BertConfig, BertForSequenceClassification
+
+from graft.encoders.models import config_of, set_labels
+from graft.encoders.network import Classifier, set_attention
+from graft.registry.shapes import Shape
 
 ROUNDS = 5
 SHAPES = ((20, 32), (80, 16))  # tokens, batch: about SST-2 and RTE
 
 
-def seconds(model: BertForSequenceClassification, tokens: int, batch: int, bf16: bool) -> float:
+def seconds(model: Classifier, tokens: int, batch: int, bf16: bool) -> float:
     """Of one forward and backward pass."""
     ids = torch.randint(1000, 20000, (batch, tokens))
     labels = torch.randint(0, 2, (batch,))
@@ -31,15 +34,14 @@ def main() -> None:
     torch.set_num_threads(1)
     torch.manual_seed(0)
     bf16 = "avx512_bf16" in Path("/proc/cpuinfo").read_text()
-    config = BertConfig(
-        hidden_size=384, num_hidden_layers=6, num_attention_heads=12, intermediate_size=1536, num_labels=2
-    )
-    model = BertForSequenceClassification(config).train()
+    config = config_of(Shape(layers=6, width=384, heads=12, ffn=1536, vocabulary=30522))
+    set_labels(config, ("no", "yes"))
+    model = Classifier(config).train()
     for tokens, batch in SHAPES:
         times: dict[str, list[float]] = {"sdpa": [], "eager": []}
         for _ in range(ROUNDS + 1):
             for name, found in times.items():
-                model.set_attn_implementation(name)
+                set_attention(model, name)
                 found.append(seconds(model, tokens, batch, bf16))
         speed = {name: batch / statistics.median(found[1:]) for name, found in times.items()}
         print(

@@ -14,9 +14,9 @@ import time
 import torch
 from rich.console import Console
 from rich.table import Table
-from transformers import BertModel
 
-from graft.encoders.bert import bert_config
+from graft.encoders.models import config_of
+from graft.encoders.network import Encoder
 from graft.flops.counts import calibration_flops, encoder_flops
 from graft.merging.calibration import calibrate
 from graft.registry import depth
@@ -41,7 +41,7 @@ def texts(tokens: int) -> list[dict[str, torch.Tensor]]:
 @torch.no_grad()
 def measure(name: str, tokens: int) -> tuple[float, float, float]:
     """Seconds of the passes alone and of the calibration, and peak memory in GB."""
-    small, large = (BertModel(bert_config(shape)).eval() for shape in (SMALL, LARGE))
+    small, large = (Encoder(config_of(shape)).eval() for shape in (SMALL, LARGE))
     batches = texts(tokens)
     started = time.perf_counter()
     for batch in batches:

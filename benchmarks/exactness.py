@@ -11,9 +11,9 @@ fitted to.
 import torch
 from rich.console import Console
 from rich.table import Table
-from transformers import BertModel
 
-from graft.encoders.bert import bert_config, encoder_of
+from graft.encoders.models import config_of, encoder_of
+from graft.encoders.network import Encoder
 from graft.merging.calibration import calibrate
 from graft.merging.protocol import Parts
 from graft.registry import depth, methods
@@ -66,7 +66,7 @@ def texts(seed: int) -> list[dict[str, torch.Tensor]]:
 
 def small_model() -> dict[str, torch.Tensor]:
     generator = torch.Generator().manual_seed(0)
-    body = BertModel(bert_config(SMALL)).double().state_dict()
+    body = Encoder(config_of(SMALL)).double().state_dict()
     return {
         name: (1 if name.endswith("LayerNorm.weight") else 0) + 0.3 * noise(tensor.shape, generator)
         for name, tensor in body.items()

@@ -37,8 +37,10 @@ from graft.compute.hardware import device_of, precision_of, use_threads
 from graft.config.launch import Launch
 from graft.config.models import FineTuning, PackageModel
 from graft.config.tasks import Task
-from graft.encoders.bert import bert_config, new_classifier, set_labels
 from graft.encoders.local_models import local_folder
+from graft.encoders.models import config_of, new_classifier, set_labels
+from graft.encoders.network import Classifier
+from graft.encoders.translation import stored_classifier
 from graft.registry.shapes import Shape
 from graft.registry.tasks import TaskRow
 from graft.study import launcher
@@ -112,14 +114,14 @@ def prepared(task: str, folder: Path, rows: int) -> tuple[TaskRow, Labelled, Lab
     return spec.row(task), *splits
 
 
-def model_of(name: str, row: TaskRow) -> tuple[BertForSequenceClassification, Shape]:
+def model_of(name: str, row: TaskRow) -> tuple[Classifier, Shape]:
     if name == "minilm":
         folder = local_folder(MINILM, "models")
         return new_classifier(folder, row.labels, 0), Shape.of(folder)
-    config = bert_config(BERT_BASE)
+    config = config_of(BERT_BASE)
     set_labels(config, row.labels)
     torch.manual_seed(0)
-    return BertForSequenceClassification(config), BERT_BASE
+    return Classifier(config), BERT_BASE
 
 
 def packed_share(shape: Shape, padding: float) -> float:
@@ -160,7 +162,9 @@ def ours(name: str, row: TaskRow, train: Labelled, select: Labelled, launch: Lau
 
 def peer(name: str, row: TaskRow, train: Labelled, launch: Launch, folder: Path, padded: bool, rows: int) -> float:
     """Examples/s of Trainer."""
-    model, _ = model_of(name, row)
+    start, shape = model_of(name, row)
+    model = BertForSequenceClassification(start.config)
+    model.load_state_dict(stored_classifier(start.state_dict(), shape))
 
     def collate(items: list[int]) -> dict[str, torch.Tensor]:
         chosen = np.array(items)

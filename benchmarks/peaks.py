@@ -24,14 +24,15 @@ def texts(rows: int):
 
 
 def write_models(folder: Path) -> None:
-    from graft.encoders.bert import new_classifier
+    from graft.encoders.models import config_of, new_classifier
+    from graft.encoders.network import Encoder
     from graft.encoders.saving import save_model
-    from graft.encoders.transformers import BertConfig, BertModel
+    from graft.registry.shapes import Shape
 
     for name in ("base", "small", "tuned"):
         (folder / name).mkdir()
-    save_model(BertModel(BertConfig()), folder / "base")
-    save_model(BertModel(BertConfig(hidden_size=384, num_hidden_layers=6, intermediate_size=1536)), folder / "small")
+    save_model(Encoder(config_of(Shape(12, 768, 12, 3072, 30522))), folder / "base")
+    save_model(Encoder(config_of(Shape(6, 384, 12, 1536, 30522))), folder / "small")
     save_model(new_classifier(folder / "base", ("a", "b"), 0), folder / "tuned")
 
 
@@ -41,9 +42,9 @@ def peak_of(step: str, folder: Path) -> None:
 
     from graft.config.launch import Launch
     from graft.config.models import FineTuning
-    from graft.encoders.bert import load_classifier, load_encoder, new_classifier
     from graft.encoders.features import embed
     from graft.encoders.inference import Labelled, batches, predict
+    from graft.encoders.models import load_classifier, load_encoder, new_classifier
     from graft.merging.calibration import calibrate
     from graft.merging.saving import save_classifier, split_classifier
     from graft.registry import depth

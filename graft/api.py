@@ -23,7 +23,8 @@ from graft.study.paths import RESULTS, Paths
 
 if TYPE_CHECKING:
     # They import torch, which comparisons and tables do without.
-    from graft.encoders.transformers import BertForSequenceClassification
+    from transformers import PreTrainedModel
+
     from graft.study.answering import System
 
 Predictions = Mapping[Any, Sequence[Any] | np.ndarray] | Sequence[Any] | np.ndarray
@@ -44,7 +45,7 @@ def merge(
     max_tokens: int = 128,
     device: str = "cpu",
     **options: Any,
-) -> BertForSequenceClassification | System:
+) -> PreTrainedModel | System:
     """Merge a fine-tuned small model into a pre-trained large one, as `graft merge` does.
 
     large, small_finetuned, small_pretrained: folders, or `owner/repo[@revision]` on the hub; the last is the small
@@ -64,7 +65,6 @@ def merge(
     """
     from graft.cli import merge_folders
     from graft.cli.merge_orders import Order
-    from graft.encoders.bert import load_classifier
 
     with tempfile.TemporaryDirectory(prefix="graft-") as scratch:
         order = Order(
@@ -83,7 +83,11 @@ def merge(
             device=device,
         )
         merge_folders.merge(order, silent)
-        return load_classifier(order.out) if (order.out / CONFIG).is_file() else load(order.out)
+        if not (order.out / CONFIG).is_file():
+            return load(order.out)
+        from transformers import AutoModelForSequenceClassification
+
+        return AutoModelForSequenceClassification.from_pretrained(order.out).eval()
 
 
 def load(folder: str | Path) -> System:

@@ -4,8 +4,8 @@ from safetensors.torch import save_file
 
 from graft.compute import hardware
 from graft.encoders.architecture import stacked
-from graft.encoders.bert import encoder_of, load_encoder
 from graft.encoders.inference import batches, first_texts, pass_flops
+from graft.encoders.models import encoder_of, load_encoder
 from graft.flops.counts import calibration_flops, encoder_flops, similarity_flops
 from graft.io import files
 from graft.merging.alignment.cka import layer_similarity

@@ -1,9 +1,9 @@
 """Run a pair's large model over a task's train and select texts and keep all tokens' states at the mapped layers."""
 
 from graft.compute import hardware
-from graft.encoders.bert import load_encoder
 from graft.encoders.inference import pass_flops
 from graft.encoders.layer_states import collect
+from graft.encoders.models import load_encoder
 from graft.flops.counts import encoder_flops
 from graft.io import files
 from graft.registry import depth

@@ -1,8 +1,8 @@
 """Run a pre-trained model over a task's train and select texts and keep its [CLS] and mean states."""
 
 from graft.compute import hardware
-from graft.encoders.bert import load_encoder
 from graft.encoders.features import embed, save_states
+from graft.encoders.models import load_encoder
 from graft.io import files
 from graft.study import program
 from graft.study.grid import Grid

@@ -1,9 +1,9 @@
 """Compute the statistics of one model for a merge of models of one shape: its Fisher diagonal or its Gram matrices."""
 
 from graft.compute import hardware
-from graft.encoders.bert import load_classifier
 from graft.encoders.features import fit_rows
 from graft.encoders.inference import batches, pass_flops
+from graft.encoders.models import load_classifier
 from graft.flops.one_shape import statistic_flops
 from graft.io import files
 from graft.merging.homogeneous import fisher_gram
@@ -28,7 +28,7 @@ def make(step: ModelStatistics, grid: Grid, paths: Paths) -> None:
     shape = Shape.of(tuned / "model")
     flops = pass_flops(lambda t: statistic_flops(step.statistic, shape, outputs, t), tokens, max_tokens, rows)
     with files.atomic_folder(step.output(paths).parent) as folder:
-        fisher_gram.write(found, folder / f"{step.statistic}.safetensors")
+        fisher_gram.write(found, Shape.of(tuned / "model"), folder / f"{step.statistic}.safetensors")
         files.write_json(
             folder / "manifest.json",
             {

@@ -6,9 +6,9 @@ import numpy as np
 import torch
 
 from graft.compute import hardware
-from graft.encoders.bert import load_encoder
 from graft.encoders.features import layers_pooled
 from graft.encoders.inference import pass_flops
+from graft.encoders.models import load_encoder
 from graft.flops.counts import encoder_flops, layers_probe_flops
 from graft.making.splits import splits_of
 from graft.merging.classifier_heads.fitting import label_targets

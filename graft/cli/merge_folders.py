@@ -20,10 +20,10 @@ from graft.config.models import PathModel
 from graft.encoders import features
 from graft.encoders.architecture import is_finite
 from graft.encoders.batches import padded_lengths
-from graft.encoders.bert import encoder_of, load_classifier, load_encoder, projections_of
 from graft.encoders.inference import Batch, batches, first_texts, pass_flops
+from graft.encoders.models import encoder_of, load_classifier, load_encoder, projections_of
+from graft.encoders.network import Classifier, Encoder
 from graft.encoders.pretrained import fetch_model
-from graft.encoders.transformers import BertForSequenceClassification, BertModel
 from graft.flops.counts import calibration_flops, encoder_flops, head_flops, logits_flops, similarity_flops
 from graft.io import files
 from graft.io.model_folders import CONFIG, label_names, open_folder
@@ -38,6 +38,7 @@ from graft.merging.heterogeneous.interpolate.maths import interpolated_head
 from graft.merging.protocol import Parts, deepened
 from graft.merging.saving import save_classifier, split_classifier
 from graft.registry import depth, methods
+from graft.registry.families.family import BERTS, Special
 from graft.registry.shapes import Shape
 from graft.registry.tasks import TaskRow
 from graft.tasks import alike, guessing
@@ -85,9 +86,9 @@ def merge(order: Order, report: Report, dry_run: bool = False) -> Plan:
 class _Given:
     """The models and texts of an order, read and checked."""
 
-    large: BertModel
-    small: BertModel
-    finetuned: BertForSequenceClassification
+    large: Encoder
+    small: Encoder
+    finetuned: Classifier
     large_folder: Path
     shapes: tuple[Shape, Shape]
     """Of the small and of the large model."""
@@ -180,17 +181,23 @@ def _read(order: Order, pretrained: Path, scratch: Path) -> _Given:
         ours, tuned, theirs = (getattr(shape, what) for shape in (small_shape, tuned_shape, large_shape))
         if ours != tuned:
             raise ValueError(f"--small-finetuned has {what} {tuned}, --small-pretrained {ours}; they must be equal")
-        if what in ("positions", "types", "vocabulary") and ours != theirs:
+        if what in ("positions", "vocabulary") and ours != theirs:
             counted = COUNTED.get(what, what)
             raise ValueError(f"the small model has {ours} {counted}, the large one {theirs}; they must be equal")
         if what in ("layers", "width", "ffn") and ours > theirs:
             raise ValueError(f"the small model has {what} {ours}, more than the large one's {theirs}; swap the folders")
+    one, other = (shape.kind.head.activation for shape in (small_shape, large_shape))
+    if order.head == "transplant" and methods.facts(order.method).heads and one != other:
+        raise ValueError(
+            f"--head transplant: a head of {small_shape.family} has {one}, one of {large_shape.family} {other}; "
+            "use label-free or labelled"
+        )
     # Compare the folders as given: the pre-trained small model may have no tokenizer.
     for small in (pretrained, order.small_finetuned):
         alike.check_alike(order.large, small)
     tokenizer = load_tokenizer(scratch / "--large")
-    texts = TokenisedSplit.of_texts(tokenizer, read_texts(order.text), str(order.text))
-    models = {flag: load_encoder(scratch / flag) for flag in folders}
+    texts = TokenisedSplit.of_texts(tokenizer, read_texts(order.text), str(order.text), large_shape.kind.special)
+    models: dict[str, Any] = {flag: load_encoder(scratch / flag) for flag in folders}
     models["--small-finetuned"] = load_classifier(order.small_finetuned)
     for flag, model in models.items():
         bad = next((name for name, t in model.state_dict().items() if not is_finite(t)), None)
@@ -235,7 +242,7 @@ def _fit_texts(order: Order, given: _Given) -> _FitTexts:
                 f"--head labelled needs one class or one score per text, but --small-finetuned gives "
                 f"{given.kind} with {len(given.outputs)} outputs; use transplant or label-free"
             )
-        texts, values = read_labelled(order.labelled, given.labels, given.tokenizer)
+        texts, values = read_labelled(order.labelled, given.labels, given.tokenizer, given.shapes[1].kind.special)
     rows = features.fit_rows(len(texts), FIT_ROWS)
     if len(rows) < FEWEST_ROWS:
         raise ValueError(f"fitting a head needs at least {FEWEST_ROWS} texts, not {len(rows)}; give more text")
@@ -322,7 +329,7 @@ def _head(
 ) -> Head:
     """Fit the head on the merged body; its ridge size is the best one on every fifth text, held out."""
 
-    def states(model: BertModel, which: str) -> Tensor:
+    def states(model: Encoder, which: str) -> Tensor:
         count = _counted(report, len(fit.rows), f"texts read by the {which} model")
         found = features.cls_states(model, fit.texts, given.max_tokens, fit.rows, count)
         return torch.from_numpy(found).double()
@@ -332,8 +339,9 @@ def _head(
     body.load_state_dict(merged)
     hidden = states(body, "merged")
     pooler = merged["pooler.dense.weight"].cpu(), merged["pooler.dense.bias"].cpu()
+    activation = given.shapes[1].kind.head.activation
     if fit.labels is None:
-        small_head = Head(**{name: tensor.cpu() for name, tensor in vars(small_head).items()})
+        small_head = small_head.to(torch.zeros((), dtype=small_head.pooler_weight.dtype))
         by_row = {"small_hidden": states(given.finetuned.bert, "small")}
         whole: dict[str, Any] = {"small_head": small_head}
         wanted = head_logits(small_head, by_row["small_hidden"])
@@ -344,7 +352,7 @@ def _head(
 
     def fitted(rows: Tensor, sizes: tuple[float, ...]) -> dict[float, Head]:
         known = whole | {name: values[rows] for name, values in by_row.items()}
-        return fit_heads(kind, hidden[rows], pooler, sizes, **known)
+        return fit_heads(kind, hidden[rows], pooler, sizes, activation=activation, **known)
 
     report(0, 0, "fitting the head")
     everyone = torch.arange(len(hidden))
@@ -356,7 +364,7 @@ def _head(
 
 
 def read_labelled(
-    path: Path, labels: tuple[str, ...] | None, tokenizer: Tokenizer
+    path: Path, labels: tuple[str, ...] | None, tokenizer: Tokenizer, special: Special = BERTS
 ) -> tuple[TokenisedSplit, np.ndarray]:
     """Read texts and labels from a TSV with a header: one or two columns of text, then the label.
 
@@ -377,4 +385,4 @@ def read_labelled(
     rows = rows_of(table, row, path, "train")
     check_variety(rows["label"], row, path, "train")
     columns = [rows[name].tolist() for name in ("text_a", "text_b") if name in rows]
-    return TokenisedSplit.of_texts(tokenizer, columns, str(path)), rows["label"].to_numpy()
+    return TokenisedSplit.of_texts(tokenizer, columns, str(path), special), rows["label"].to_numpy()

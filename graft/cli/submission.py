@@ -12,6 +12,7 @@ from graft.encoders.inference import run as run_model
 from graft.io import files
 from graft.io.progress import Report
 from graft.merging.loading import load
+from graft.registry.shapes import Shape
 from graft.reporting import formats
 from graft.study import runs
 from graft.study.grid import Grid, Run
@@ -104,9 +105,10 @@ def _texts(grid: Grid, task: str) -> pd.DataFrame:
 def _answers(grid: Grid, paths: Paths, run: Run, texts: pd.DataFrame) -> tuple[list[object], list[str]]:
     folder, _ = runs.made_model(grid, paths, making(grid, *run.made))
     device, reader = hardware.device_of(grid.study.launch), grid.reads_as(run.system)
-    tokenizer = load_tokenizer(paths.model(grid.study.tokenizer_of(reader)))
+    folder_of_tokens = paths.model(grid.study.tokenizer_of(reader))
+    tokenizer, special = load_tokenizer(folder_of_tokens), Shape.of(folder_of_tokens).kind.special
     columns = [texts[name].tolist() for name in ("text_a", "text_b") if name in texts]
-    tokens = TokenisedSplit.of_texts(tokenizer, columns, f"test split of {run.task}")
+    tokens = TokenisedSplit.of_texts(tokenizer, columns, f"test split of {run.task}", special)
     logits = run_model(load(folder).to(device).logits, tokens, grid.max_tokens(run.task, reader), device=device)
     row = grid.row(run.task)
     return texts["index"].tolist(), glue.written(run.task, row, metrics.predictions(logits, row))

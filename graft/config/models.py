@@ -20,7 +20,7 @@ Clip = Annotated[float, Field(gt=0, le=1e6)]
 
 
 class HubModel(Section):
-    """A BERT on the Hugging Face hub; a `.bin` file is read once with `weights_only=True` and saved as safetensors."""
+    """An encoder on the Hugging Face hub; a `.bin` is read once with `weights_only=True` and saved as safetensors."""
 
     kind: Literal["hub"]
     repo: Repo
@@ -30,7 +30,7 @@ class HubModel(Section):
 
 
 class PathModel(Section):
-    """A BERT in a local Hugging Face folder."""
+    """An encoder in a local Hugging Face folder."""
 
     kind: Literal["path"]
     folder: str
@@ -40,7 +40,7 @@ class PathModel(Section):
 
 
 class PackageModel(Section):
-    """A BERT shipped as safetensors inside an installed Python package; only its files are read."""
+    """An encoder shipped as safetensors inside an installed Python package; only its files are read."""
 
     kind: Literal["python_package"]
     package: str

@@ -1,4 +1,6 @@
-"""The BERT encoder as data: name and shape of every tensor, and the sites that every linear layer connects.
+"""An encoder as data: name and shape of every tensor, and the sites that every linear layer connects.
+
+Names are those of BERT, which encoders of all families have in memory (`graft.encoders.network`).
 
 A *site* is a place where activations can be observed: `embeddings`, the output of the embedding block, and eleven in
 every layer. A *space* is a set of coordinates that several sites may share: the residual stream (every LayerNorm's
@@ -6,7 +8,7 @@ output), the queries and keys of a layer, its values, and its feed-forward units
 """
 
 import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import torch
 from torch import Tensor
@@ -15,7 +17,17 @@ from graft.registry.shapes import Shape
 
 EMBEDDINGS = "embeddings"
 WORD_EMBEDDINGS = "embeddings.word_embeddings.weight"
+POSITIONS = "embeddings.position_embeddings.weight"
+TYPES = "embeddings.token_type_embeddings.weight"
+# Learned biases of attention's scores, by bucket of relative positions and head, in families that have them.
+POSITION_BIASES = "encoder.relative_attention_bias.weight"
 
+# What follows a classifier's first layer.
+ACTIVATIONS: dict[str, Callable[[Tensor], Tensor]] = {
+    "tanh": torch.tanh,
+    "gelu": torch.nn.functional.gelu,
+    "relu": torch.relu,
+}
 # The output of a block's last LayerNorm.
 BLOCK_OUT = "block.out"
 # Sites at which a space is observed, so that maps in both directions can be fitted there.
@@ -39,7 +51,7 @@ STREAM = {name: row[4] for name, row in _LINEARS.items()}
 # LayerNorms of a block: name -> site of its output.
 NORMS = {"attention.output.LayerNorm": "intermediate.in", "output.LayerNorm": BLOCK_OUT}
 EMBEDDING_NORM = "embeddings.LayerNorm"
-EMBEDDING_TABLES = (WORD_EMBEDDINGS, "embeddings.position_embeddings.weight", "embeddings.token_type_embeddings.weight")
+EMBEDDING_TABLES = (WORD_EMBEDDINGS, POSITIONS, TYPES)
 
 
 def layer_prefix(layer: int) -> str:
@@ -57,8 +69,8 @@ def body_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:
     width, ffn = shape.width, shape.ffn
     shapes: dict[str, tuple[int, ...]] = {
         WORD_EMBEDDINGS: (shape.vocabulary, width),
-        "embeddings.position_embeddings.weight": (shape.positions, width),
-        "embeddings.token_type_embeddings.weight": (shape.types, width),
+        POSITIONS: (shape.positions, width),
+        **({TYPES: (shape.types, width)} if shape.types else {}),
         f"{EMBEDDING_NORM}.weight": (width,),
         f"{EMBEDDING_NORM}.bias": (width,),
     }
@@ -71,6 +83,8 @@ def body_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:
         for norm in NORMS:
             shapes[f"{layer_prefix(layer)}{norm}.weight"] = (width,)
             shapes[f"{layer_prefix(layer)}{norm}.bias"] = (width,)
+    if shape.kind.buckets:
+        shapes[POSITION_BIASES] = (shape.kind.buckets, shape.heads)
     return shapes | {"pooler.dense.weight": (width, width), "pooler.dense.bias": (width,)}
 
 
@@ -103,7 +117,7 @@ def check_tensors(tensors: Mapping[str, Tensor], expected: Mapping[str, Iterable
         if tuple(tensors[name].shape) != tuple(size):
             raise ValueError(f"{what}: tensor {name} has shape {list(tensors[name].shape)}, not {list(size)}")
     if unknown := sorted(set(tensors) - set(expected)):
-        raise ValueError(f"{what}: tensor {unknown[0]} is not part of this BERT encoder; remove it")
+        raise ValueError(f"{what}: tensor {unknown[0]} is not part of this encoder; remove it")
 
 
 def is_finite(tensor: Tensor) -> bool:

@@ -16,11 +16,10 @@ from graft.flops.counts import encoder_flops
 from graft.io.progress import Report
 from graft.registry.options import Pooling
 from graft.registry.readouts import State
-from graft.registry.shapes import Shape
 from graft.tasks.tokens import TokenisedSplit
 
 if TYPE_CHECKING:
-    from graft.encoders.transformers import BertModel
+    from graft.encoders.network import Encoder
 
 POOLINGS = get_args(Pooling)
 # Every run fits heads on the same draw of train rows.
@@ -29,10 +28,10 @@ FIT_SEED = 0
 
 @torch.inference_mode()
 def embed(
-    model: BertModel, splits: dict[str, TokenisedSplit], max_tokens: int, progress: Report
+    model: Encoder, splits: dict[str, TokenisedSplit], max_tokens: int, progress: Report
 ) -> tuple[dict[str, np.ndarray], int]:
     """Return the pooled last hidden states `<split>.cls` and `<split>.mean` [rows, w], and the forward FLOPs."""
-    shape = Shape.from_config(model.config.to_dict())
+    shape = model.shape
     total = sum(len(split) for split in splits.values())
     states: dict[str, np.ndarray] = {}
     flops = done = 0
@@ -52,7 +51,7 @@ def embed(
 
 @torch.inference_mode()
 def layers_pooled(
-    model: BertModel, tokens: TokenisedSplit, max_tokens: int
+    model: Encoder, tokens: TokenisedSplit, max_tokens: int
 ) -> Iterator[tuple[np.ndarray, dict[State, torch.Tensor]]]:
     """Yield the rows of every batch of a split, and their states [b, w] at every layer in both poolings."""
     layers = range(-1, len(model.encoder.layer))
@@ -62,13 +61,13 @@ def layers_pooled(
         yield rows, {State(k, p): pool(hidden[:, :, k], mask, p) for k in range(len(layers)) for p in POOLINGS}
 
 
-def last_states(model: BertModel, batch: dict[str, torch.Tensor]) -> torch.Tensor:
+def last_states(model: Encoder, batch: dict[str, torch.Tensor]) -> torch.Tensor:
     """Return the last hidden states [b, t, w] of a batch."""
     return model(**batch).last_hidden_state
 
 
 def cls_states(
-    model: BertModel,
+    model: Encoder,
     tokens: TokenisedSplit,
     max_tokens: int,
     rows: np.ndarray | None = None,

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from graft.encoders.inference import Batch, batches
+from graft.encoders.network import Encoder
 from graft.encoders.states import layer_states
-from graft.encoders.transformers import BertModel
 from graft.tasks.tokens import TokenisedSplit
 
 # Half the size of float32; LayerNorm outputs are far within its range.
@@ -41,7 +41,7 @@ class LayerStates:
 
 @torch.no_grad()
 def collect(
-    model: BertModel,
+    model: Encoder,
     layers: Sequence[int],
     tokens: TokenisedSplit,
     max_tokens: int,
@@ -50,7 +50,7 @@ def collect(
 ) -> LayerStates:
     """Run an encoder over a split and keep the outputs of `layers` (from 0), in memory or in the .npy file `path`."""
     offsets = np.concatenate([[0], np.cumsum(tokens.lengths(max_tokens))])
-    shape = int(offsets[-1]), len(layers), model.config.hidden_size
+    shape = int(offsets[-1]), len(layers), model.shape.width
     states = np.lib.format.open_memmap(path, "w+", KEPT, shape) if path else np.empty(shape, KEPT)
     for rows, batch in batches(tokens, max_tokens):
         hidden = layer_states(model, layers, {name: value.to(model.device) for name, value in batch.items()})

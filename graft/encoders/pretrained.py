@@ -1,22 +1,25 @@
-"""Convert a published BERT to a common form: a Hugging Face folder with float32 safetensors and a checked tokenizer."""
+"""Convert a published encoder to a Hugging Face folder with float32 safetensors and a checked tokenizer."""
 
 from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import torch
-from safetensors.torch import load_file, save_file
+from safetensors.torch import save_file
 from torch import Tensor
 from transformers import BertTokenizerFast
 
 from graft.config.models import HubModel, PackageModel, PathModel
 from graft.encoders import tensor_names
+from graft.encoders.checkpoints import read_checkpoint
 from graft.encoders.local_models import PROJECTION, model_files
+from graft.encoders.models import body_of, load_config
+from graft.encoders.network import Encoder, empty
 from graft.encoders.saving import save_model
-from graft.encoders.transformers import BertConfig, BertModel, no_init_weights
+from graft.encoders.tensor_names import Names
+from graft.encoders.translation import identity_pooler
 from graft.io import files
-from graft.io.model_folders import ModelFolder, open_folder
+from graft.io.model_folders import open_folder
 from graft.registry.shapes import Shape
 from graft.tasks import alike
 from graft.tasks.tokens import load_tokenizer
@@ -37,20 +40,16 @@ def fetch_model(source: HubModel | PathModel | PackageModel, where: str, out: Pa
 
     `out` then holds model.safetensors (encoder and pooler, float32), config.json, the tokenizer, manifest.json, and
     fit_dense.safetensors if the checkpoint has a distillation's `projections`. A head on the encoder is left out, and
-    listed in the manifest. Raises ValueError for a wrong sha256, an architecture other than BERT, or missing or unknown
+    listed in the manifest. Raises ValueError for a wrong sha256, an unsupported architecture, or missing or unknown
     tensors.
     """
     folder = _source_folder(source, where)
     shape = Shape.of(folder)
     found = read_checkpoint(open_folder(folder, where), f"{where}: {folder}")
-    state, extra = encoder_state(found, f"{where}: {folder}"), projections(found, shape, f"{where}: {folder}")
-    config = BertConfig.from_pretrained(folder, local_files_only=True)
-    with no_init_weights():
-        model = BertModel(config)
+    state, extra = body_of(found, shape, f"{where}: {folder}"), projections(found, shape, f"{where}: {folder}")
+    model = empty(Encoder, load_config(folder))
     pooler = "pooler.dense.weight" in state
-    if not pooler:
-        # Heads read the pooled output: the tanh of the [CLS] state is a sensible substitute, a random matrix is not.
-        state |= {"pooler.dense.weight": torch.eye(shape.width), "pooler.dense.bias": torch.zeros(shape.width)}
+    state = identity_pooler(shape.width) | state
     _check_names(state, model.state_dict(), f"{where}: {folder}")
     model.load_state_dict(state)
     with files.atomic_folder(out) as target:
@@ -66,26 +65,12 @@ def fetch_model(source: HubModel | PathModel | PackageModel, where: str, out: Pa
             "source": source.model_dump(),
             "parameters": sum(p.numel() for p in model.parameters()),
             "pooler": "published" if pooler else "identity (the checkpoint has none)",
-            "left_out": sorted(set(tensor_names.of(found).heads) - set(_projected(found))),
+            "left_out": sorted(set(_names(found, shape).heads) - set(_projected(found, shape))),
             "pretraining_flops": 0,  # published models are taken as given
             "sha256": {file.name: files.sha256(file) for file in sorted(target.iterdir())},
         }
         files.write_json(target / "manifest.json", manifest)
     return manifest
-
-
-def encoder_state(state: Mapping[str, Tensor], where: str) -> dict[str, Tensor]:
-    """Return a checkpoint's encoder tensors in float32 under `BertModel`'s names, without heads and buffers.
-
-    Raises ValueError if there are none or a tensor occurs twice.
-    """
-    try:
-        body = tensor_names.of(state).body
-    except ValueError as error:
-        raise ValueError(f"{where}: {error}") from None
-    if not body:
-        raise ValueError(f"{where}: no encoder tensors; a BERT checkpoint is needed")
-    return {name: state[stored].float() for name, stored in body.items()}
 
 
 def projections(state: Mapping[str, Tensor], shape: Shape, where: str) -> dict[str, Tensor]:
@@ -94,7 +79,7 @@ def projections(state: Mapping[str, Tensor], shape: Shape, where: str) -> dict[s
     Either "weight" [w_L, w_S] and "bias" [w_L] for all states, or "0.weight", "0.bias", ... for the embeddings (0) and
     each layer (1, 2, ...). Raises ValueError if one is missing or does not fit a model of this shape.
     """
-    found = _projected(state)
+    found = _projected(state, shape)
     own = any(name.startswith(OWN) for name in found)
     states = [f"{i}." for i in range(shape.layers + 1)] if own else [""]
     wanted = {f"{at}{part}" for at in states for part in ("weight", "bias")} if found else set()
@@ -109,9 +94,13 @@ def projections(state: Mapping[str, Tensor], shape: Shape, where: str) -> dict[s
     return {name: tensor.contiguous() for name, tensor in given.items()}
 
 
-def _projected(state: Mapping[str, Tensor]) -> dict[str, str]:
-    heads = tensor_names.of(state).heads
+def _projected(state: Mapping[str, Tensor], shape: Shape) -> dict[str, str]:
+    heads = _names(state, shape).heads
     return {name: stored for name, stored in heads.items() if name.startswith((SHARED, OWN))}
+
+
+def _names(state: Mapping[str, Tensor], shape: Shape) -> Names:
+    return tensor_names.of(state, next(iter(shape.kind.types)))
 
 
 def _source_folder(source: HubModel | PathModel | PackageModel, where: str) -> Path:
@@ -133,31 +122,6 @@ def _source_folder(source: HubModel | PathModel | PackageModel, where: str) -> P
     return model_files(source, where)[0].parent
 
 
-def read_checkpoint(model: ModelFolder, where: str) -> dict[str, Tensor]:
-    """Read all tensors of a model folder under their stored names, from one or more files.
-
-    Raises ValueError if a tensor occurs in two files, or if a file cannot be read or holds more than tensors.
-    """
-    tensors: dict[str, Tensor] = {}
-    for file in model.weights:
-        try:
-            # weights_only: a pickle could run code on loading.
-            part = torch.load(file, map_location="cpu", weights_only=True) if model.pickled else load_file(file)
-        except Exception as error:  # safetensors, pickle and zipfile each raise their own type for a damaged file
-            # torch's own message advises letting the pickle run its code.
-            reason = (
-                "damaged, or a pickle of more than tensors" if model.pickled else " ".join(str(error).split())[:200]
-            )
-            raise ValueError(f"{file}: cannot be read as weights ({reason}); save or download it again") from None
-        for name, tensor in part.items():
-            if name in tensors:
-                raise ValueError(f"{where}: {name} is in two weights files")
-            if not isinstance(tensor, Tensor):
-                raise ValueError(f"{file}: {name} is not a tensor; a checkpoint with nothing but weights is needed")
-            tensors[name] = tensor
-    return tensors
-
-
 def _check_names(state: dict[str, Tensor], expected: dict[str, Tensor], where: str) -> None:
     for name, tensor in expected.items():
         if name not in state:
@@ -166,7 +130,7 @@ def _check_names(state: dict[str, Tensor], expected: dict[str, Tensor], where: s
             raise ValueError(f"{where}: {name} is {list(state[name].shape)}, but config.json says {list(tensor.shape)}")
     unknown = sorted(set(state) - set(expected))
     if unknown:
-        raise ValueError(f"{where}: {unknown[0]} does not belong to a BERT encoder ({len(unknown)} such tensors)")
+        raise ValueError(f"{where}: {unknown[0]} does not belong to the encoder ({len(unknown)} such tensors)")
 
 
 def _write_tokenizer(folder: Path, target: Path) -> None:

@@ -4,17 +4,21 @@ from pathlib import Path
 
 from safetensors.torch import save_file
 
-from graft.encoders.transformers import PreTrainedModel
+from graft.encoders import translation
+from graft.encoders.models import class_of
+from graft.encoders.network import Classifier, Encoder
 
 
-def save_model(model: PreTrainedModel, folder: str | Path) -> None:
-    """Write config.json and model.safetensors into an existing folder, byte for byte as `save_pretrained` does.
-
-    `save_pretrained` would import DeepSpeed if it is installed, only to ask whether it wraps the model: that takes
-    seconds, and prints a needless warning.
-    """
+def save_model(model: Encoder | Classifier, folder: str | Path) -> None:
+    """Write config.json and model.safetensors into a folder, byte for byte as transformers does."""
+    Path(folder).mkdir(parents=True, exist_ok=True)
     model.config.dtype = str(model.dtype).removeprefix("torch.")
-    model.config.architectures = [type(model).__name__]
+    model.config.architectures = [class_of(model.config, head=isinstance(model, Classifier))]
     model.config.save_pretrained(folder)
-    tensors = {name: tensor.contiguous() for name, tensor in model.state_dict().items()}
-    save_file(tensors, Path(folder) / "model.safetensors", metadata={"format": "pt"})
+    tensors = model.state_dict()
+    if isinstance(model, Classifier):
+        stored = translation.stored_classifier(tensors, model.bert.shape)
+    else:
+        stored = translation.stored_body(tensors, model.shape)
+    plain = {name: tensor.contiguous() for name, tensor in stored.items()}
+    save_file(plain, Path(folder) / "model.safetensors", metadata={"format": "pt"})

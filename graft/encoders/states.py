@@ -9,7 +9,7 @@ import torch
 from torch import Tensor, nn
 
 if TYPE_CHECKING:
-    from graft.encoders.transformers import BertModel
+    from graft.encoders.network import Encoder
 
 Batch = Mapping[str, Tensor]
 
@@ -20,7 +20,7 @@ class Frozen(nn.Module):
     With a `pooling`, the output of the last of the layers is pooled over the tokens.
     """
 
-    def __init__(self, model: BertModel, layers: Sequence[int], pooling: str | None = None) -> None:
+    def __init__(self, model: Encoder, layers: Sequence[int], pooling: str | None = None) -> None:
         super().__init__()
         model.pooler = None
         model.encoder.layer = model.encoder.layer[: max(layers) + 1]
@@ -34,7 +34,7 @@ class Frozen(nn.Module):
 
 
 @torch.no_grad()
-def layer_states(model: BertModel, layers: Sequence[int], batch: Batch) -> Tensor:
+def layer_states(model: Encoder, layers: Sequence[int], batch: Batch) -> Tensor:
     """Return the states [b, t, k, w] at the outputs of k layers, counted from 0, in the given order, without gradients.
 
     Layer -1 is the embeddings. The states of padding are meaningless. Layers after the last of them and the pooler do
@@ -42,18 +42,13 @@ def layer_states(model: BertModel, layers: Sequence[int], batch: Batch) -> Tenso
     """
     # Not in inference mode, whose tensors cannot be saved for a backward pass.
     state = model.embeddings(input_ids=batch["input_ids"], token_type_ids=batch["token_type_ids"])
-    bias = attention_bias(batch["attention_mask"], state.dtype)
+    bias = model.encoder.bias(batch["attention_mask"], state.dtype)
     found: dict[int, Tensor] = {-1: state}
     for number, layer in enumerate(model.encoder.layer[: max(layers) + 1]):
         state = layer(state, bias)
         if number in layers:
             found[number] = state
     return torch.stack([found[number] for number in layers], dim=2)
-
-
-def attention_bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
-    """Return attention's bias [b, 1, 1, t] for a mask [b, t]: 0 for tokens, the lowest finite number for padding."""
-    return (mask == 0)[:, None, None, :].to(dtype) * torch.finfo(dtype).min
 
 
 def pool(hidden: Tensor, mask: Tensor, how: str) -> Tensor:

@@ -49,20 +49,20 @@ def linear_flops(inputs: int, outputs: int) -> int:
 
 
 def logits_flops(shape: Shape, outputs: int) -> int:
-    """Forward FLOPs of a BERT classifier's head (pooler, linear) for one example."""
+    """Forward FLOPs of a classifier's head (pooler, linear) for one example."""
     return pooler_flops(shape) + linear_flops(shape.width, outputs)
 
 
 def classifier_flops(shape: Shape, tokens: int, outputs: int) -> int:
-    """Forward FLOPs of a BERT classifier (encoder, pooler, linear) for one example padded to `tokens`."""
+    """Forward FLOPs of a classifier (encoder, pooler, linear) for one example padded to `tokens`."""
     return encoder_flops(shape, tokens) + logits_flops(shape, outputs)
 
 
 def packed_flops(shape: Shape, lengths: np.ndarray, outputs: int) -> int:
-    """Forward FLOPs of a BERT classifier for a batch of examples of `lengths` [rows] in tokens, packed.
+    """Forward FLOPs of a classifier for a batch of examples of `lengths` [rows] in tokens, packed.
 
     Linear layers compute real tokens only, and behind the last layer's attention only each example's first; attention
-    computes the batch padded to its longest example (graft.training.packing).
+    computes the batch padded to its longest example (graft.encoders.packing).
     """
     rows, tokens, square = len(lengths), int(lengths.sum()), linear_flops(shape.width, shape.width)
     behind = square + 2 * linear_flops(shape.width, shape.ffn)

@@ -13,8 +13,8 @@ import torch
 from torch import Tensor
 
 from graft.encoders import features
-from graft.encoders.bert import load_encoder, new_classifier
 from graft.encoders.inference import Batch, pass_flops, run
+from graft.encoders.models import load_encoder, new_classifier
 from graft.flops.counts import encoder_flops, ridge_flops
 from graft.io.progress import Report, part_of
 from graft.making.pair_inputs import Built, PairInputs

@@ -25,9 +25,9 @@ from graft.config.systems import (
     WeakToStrongSystem,
 )
 from graft.encoders import features
-from graft.encoders.bert import load_classifier, new_classifier
 from graft.encoders.inference import Labelled, pass_flops, predict
-from graft.encoders.transformers import BertForSequenceClassification
+from graft.encoders.models import load_classifier, new_classifier
+from graft.encoders.network import Classifier
 from graft.flops.counts import lora_flops
 from graft.io.progress import Report, part_of
 from graft.making.splits import splits_of
@@ -46,7 +46,7 @@ from graft.training.finetuning import FineTuned, PassCost, Training, finetune
 class Tuned:
     """A fine-tuned classifier, records of its choices, the parts of its training FLOPs, and the settings in effect."""
 
-    model: BertForSequenceClassification
+    model: Classifier
     score: float
     choices: list[dict[str, Any]]
     flops: dict[str, int]
@@ -81,7 +81,7 @@ class Tuning:
             return own.with_choice(**self.system.settings.model_dump()), {}, None
         return runs.chosen_settings(self.grid, self.paths, self.task, self.model)
 
-    def start(self) -> BertForSequenceClassification:
+    def start(self) -> Classifier:
         """Load the pre-trained model with a new head."""
         return new_classifier(self.folder, self.row.labels, self.seed)
 

@@ -11,8 +11,8 @@ from torch import Tensor
 from torch.nn import functional
 
 from graft.compute import hardware
-from graft.encoders.bert import new_classifier
 from graft.encoders.inference import Batch, Labelled, pass_flops, predict
+from graft.encoders.models import new_classifier
 from graft.io.progress import Report
 from graft.merging.classifier_heads.head import Head
 from graft.merging.saving import save_classifier
@@ -148,5 +148,10 @@ def save(grid: Grid, paths: Paths, task: str, model: str, tensors: dict[str, Ten
     place = places([grid.row(own) for own in tasks])[tasks.index(task)]
     body = {name.removeprefix("bert."): tensor for name, tensor in tensors.items() if name.startswith("bert.")}
     pooler = body["pooler.dense.weight"], body["pooler.dense.bias"]
-    head = Head(*pooler, tensors["classifier.weight"][place], tensors["classifier.bias"][place])
+    head = Head(
+        *pooler,
+        tensors["classifier.weight"][place],
+        tensors["classifier.bias"][place],
+        Shape.of(folder).kind.head.activation,
+    )
     save_classifier(body, head, folder, grid.row(task).labels, out)

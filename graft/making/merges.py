@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from graft.encoders import features
-from graft.encoders.bert import load_classifier, load_encoder
 from graft.encoders.inference import pass_flops
+from graft.encoders.models import load_classifier, load_encoder
 from graft.flops.counts import classifier_flops, head_flops
 from graft.io import files
 from graft.io.progress import Report, silent
@@ -193,6 +193,7 @@ def merge_with_head(inputs: PairInputs, system: System, out: Path, report: Repor
     body = load_encoder(inputs.large_folder).state_dict()
     # No method changes the pooler: heads are fitted on the merged body's state after the large model's own pooler.
     pooler = body["pooler.dense.weight"], body["pooler.dense.bias"]
+    known["activation"] = inputs.large_shape.kind.head.activation
     heads = {
         Point(strength, ridge): fitted
         for strength, (fit, _) in states.items()

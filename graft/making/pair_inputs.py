@@ -13,8 +13,8 @@ import numpy as np
 from torch import Tensor
 
 from graft.encoders import features
-from graft.encoders.bert import load_classifier, load_encoder, projections_of
 from graft.encoders.inference import Batch, batches, first_texts, pass_flops
+from graft.encoders.models import load_classifier, load_encoder, projections_of
 from graft.flops.counts import encoder_flops
 from graft.making.splits import Splits
 from graft.merging.calibration import check_tokens

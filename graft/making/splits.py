@@ -81,7 +81,7 @@ class Splits:
         """Labels of the study's `select`, or the small model's answers. [rows]"""
         if self.labels_seen:
             return runs.labels(self.paths, self.task, "select")
-        from graft.encoders.bert import load_classifier  # transformers take seconds to import
+        from graft.encoders.models import load_classifier  # transformers take seconds to import
 
         tokens, folder, longest = self._asked()
         model = load_classifier(folder).to(hardware.device_of(self.grid.study.launch))

@@ -7,9 +7,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graft.encoders.bert import load_classifier
 from graft.encoders.inference import Labelled
 from graft.encoders.layer_states import LayerStates, WithStates, collect
+from graft.encoders.models import load_classifier
 from graft.io.progress import Report
 from graft.making.pair_inputs import Built, PairInputs
 from graft.merging.classifier_heads.ridge import LinearMap

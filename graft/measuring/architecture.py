@@ -13,7 +13,7 @@ _NUMBERS = ("alpha", "beta", "scales", "logits")
 
 
 def architecture(folder: str | Path) -> str:
-    """Architecture of the system saved in `folder`: `bert-<layers>x<width>x<heads>x<ffn>x<vocabulary>`, or a
+    """Architecture of the system saved in `folder`: `<family>-<layers>x<width>x<heads>x<ffn>x<vocabulary>`, or a
     composite's kind followed, in parentheses, by its parts' architectures and other settings that affect it.
 
     Raises ValueError if the folder holds no system.
@@ -23,7 +23,7 @@ def architecture(folder: str | Path) -> str:
         return _composite(manifest.read(folder, check_parts=False))
     if (folder / "config.json").is_file():
         shape = Shape.of(folder)
-        return f"bert-{shape.layers}x{shape.width}x{shape.heads}x{shape.ffn}x{shape.vocabulary}"
+        return f"{shape.family}-{shape.layers}x{shape.width}x{shape.heads}x{shape.ffn}x{shape.vocabulary}"
     raise ValueError(f"{folder}: contains no system; it needs {manifest.FILE} or config.json")
 
 

@@ -10,15 +10,15 @@ from pathlib import Path
 
 import numpy as np
 import torch
-from transformers import BertForSequenceClassification, BertModel
 
 from graft.compute import provenance
 from graft.compute.hardware import device_of, precision_of, use_threads
 from graft.config.launch import Launch
 from graft.config.models import FineTuning
-from graft.encoders.bert import bert_config
 from graft.encoders.features import embed
 from graft.encoders.inference import Labelled
+from graft.encoders.models import config_of
+from graft.encoders.network import Classifier, Encoder
 from graft.encoders.saving import save_model
 from graft.flops import counts as count
 from graft.io import files
@@ -90,7 +90,7 @@ def _train(shape: Shape, texts: TokenisedSplit, launch: Launch, device: str) -> 
     labels, few = np.arange(len(texts)) % 2, _texts(shape, 2)
     longest = min(128, shape.positions)
     settings = FineTuning(learning_rate=1e-5, batch_size=_BATCH, epochs=1, max_tokens=longest)
-    model = BertForSequenceClassification(bert_config(shape)).to(device)
+    model = Classifier(config_of(shape)).to(device)
     cost, select = PassCost.of_classifier(shape, 2), Labelled(few, np.arange(2))
 
     def work() -> float:
@@ -104,7 +104,7 @@ def _train(shape: Shape, texts: TokenisedSplit, launch: Launch, device: str) -> 
 
 def _read(shape: Shape, texts: TokenisedSplit, device: str) -> Callable[[], float]:
     """A pass over the texts."""
-    model = BertModel(bert_config(shape)).to(device).eval()
+    model = Encoder(config_of(shape)).to(device).eval()
     return lambda: embed(model, {"texts": texts}, min(128, shape.positions), lambda *_: None)[1]
 
 
@@ -124,7 +124,7 @@ def _fit(width: int) -> Callable[[], float]:
 
 def _save(shape: Shape, folder: Path) -> Callable[[], float]:
     """Saving a model and its sha256."""
-    model = BertModel(bert_config(shape))
+    model = Encoder(config_of(shape))
 
     def work() -> float:
         with tempfile.TemporaryDirectory(dir=folder) as place:

@@ -17,7 +17,7 @@ from graft.encoders.architecture import (
     layer_prefix,
     site_name,
 )
-from graft.encoders.transformers import BertModel
+from graft.encoders.network import Encoder
 from graft.merging.moments import Moments
 from graft.registry import depth
 from graft.registry.depth import DepthMap
@@ -33,8 +33,8 @@ Place = tuple[int, str]
 
 @torch.no_grad()
 def calibrate(
-    small: BertModel,
-    large: BertModel,
+    small: Encoder,
+    large: Encoder,
     depth_map: DepthMap,
     batches: Iterable[Mapping[str, Tensor]],
     progress: Callable[[int], None] | None = None,
@@ -50,7 +50,7 @@ def calibrate(
     batches, or activations are not finite.
     """
     _check(small, large)
-    depth.check(depth_map, small.config.num_hidden_layers, large.config.num_hidden_layers)
+    depth.check(depth_map, small.shape.layers, large.shape.layers)
     sums: dict[str, Moments] = {}
     spreads: dict[str, Tensor] = {}
     for batch in batches:
@@ -87,8 +87,8 @@ def _parts(batch: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
 
 
 def _add(
-    small: BertModel,
-    large: BertModel,
+    small: Encoder,
+    large: Encoder,
     source: Mapping[int, int],
     batch: Mapping[str, Tensor],
     sums: dict[str, Moments],
@@ -112,8 +112,8 @@ def _add(
     _watch(large, source, batch, add)
 
 
-def _check(small: BertModel, large: BertModel) -> None:
-    sizes = small.config.vocab_size, large.config.vocab_size
+def _check(small: Encoder, large: Encoder) -> None:
+    sizes = small.shape.vocabulary, large.shape.vocabulary
     if sizes[0] != sizes[1]:
         raise ValueError(
             f"the small model's vocabulary has {sizes[0]} tokens and the large one's {sizes[1]}; merging from "
@@ -125,7 +125,7 @@ def _check(small: BertModel, large: BertModel) -> None:
 
 
 def _watch(
-    model: BertModel, layers: Iterable[int], batch: Mapping[str, Tensor], see: Callable[[Place, Tensor], None]
+    model: Encoder, layers: Iterable[int], batch: Mapping[str, Tensor], see: Callable[[Place, Tensor], None]
 ) -> None:
     """Run a model and pass its activations [real tokens, width] and LayerNorms' spreads to `see`.
 

@@ -7,7 +7,7 @@ from pathlib import Path
 import torch
 from torch import Tensor
 
-from graft.encoders.bert import load_classifier, load_encoder
+from graft.encoders.models import load_classifier, load_encoder
 from graft.encoders.states import Frozen, pool
 from graft.flops.counts import encoder_flops, linear_flops
 from graft.merging import predictors

@@ -6,8 +6,8 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
+from graft.encoders.network import Classifier, Encoder
 from graft.encoders.states import Frozen, pool
-from graft.encoders.transformers import BertForSequenceClassification, BertModel
 from graft.flops.counts import classifier_flops, encoder_flops, linear_flops
 from graft.merging.classifier_heads.ridge import LinearMap
 from graft.merging.composite.trained import Trained
@@ -49,13 +49,13 @@ class Predictor:
         return self
 
 
-def classifier(model: BertForSequenceClassification, shape: Shape) -> Predictor:
+def classifier(model: Classifier, shape: Shape) -> Predictor:
     """A fine-tuned or merged classifier."""
     outputs = model.config.num_labels
     return Predictor([model], lambda batch: model(**batch).logits, lambda t: classifier_flops(shape, t, outputs))
 
 
-def probe(encoders: Sequence[BertModel], shapes: Sequence[Shape], pooling: str, head: LinearMap) -> Predictor:
+def probe(encoders: Sequence[Encoder], shapes: Sequence[Shape], pooling: str, head: LinearMap) -> Predictor:
     """Frozen encoders without their poolers, a pooling over tokens, and a linear map of their concatenated states."""
     for encoder in encoders:
         encoder.pooler = None  # a probe reads the last hidden states

@@ -9,7 +9,7 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor
 
-from graft.encoders.architecture import check_body, stacked
+from graft.encoders.architecture import EMBEDDING_TABLES, check_body, stacked
 from graft.io.progress import Report, silent
 from graft.registry import depth
 from graft.registry.depth import DepthMap
@@ -20,7 +20,7 @@ from graft.registry.shapes import Shape
 class Parts:
     """The inputs of a merge.
 
-    Bodies are `BertModel.state_dict()`s. `moments` are from `graft.merging.calibration.calibrate` with this depth
+    Bodies are `Encoder.state_dict()`s. `moments` are from `graft.merging.calibration.calibrate` with this depth
     map, for methods that need them; `options` from `methods.checked_options`; `texts`: batches of tokens, for
     methods that run the models again; `projections`: the weights [w_L, w_S] with which a distillation compared hidden
     states, if the small model came with any: one for all states, or one for the embeddings and one per layer; `report`
@@ -141,6 +141,13 @@ def deepened(parts: Parts) -> Parts:
         depth_map=tuple((g, g) for _, g in parts.depth_map),
         projections=projections,
     )
+
+
+def shared_tables(parts: Parts) -> tuple[str, ...]:
+    """The embedding tables that both models have, row by row."""
+    bodies = parts.small_pretrained, parts.large
+    rows = {name: [len(body[name]) for body in bodies if name in body] for name in EMBEDDING_TABLES}
+    return tuple(name for name, counts in rows.items() if len(counts) == 2 and counts[0] == counts[1])
 
 
 def small_change(parts: Parts, name: str) -> Tensor:

@@ -8,14 +8,15 @@ from safetensors.torch import save_file
 from torch import Tensor
 
 from graft.encoders.architecture import check_body, check_tensors, is_finite
-from graft.encoders.bert import set_labels
-from graft.encoders.transformers import BertConfig, BertForSequenceClassification
+from graft.encoders.models import load_config, set_labels
+from graft.encoders.network import Classifier
+from graft.encoders.translation import stored_classifier
 from graft.io import files
 from graft.merging.classifier_heads.head import Head
 from graft.registry.shapes import Shape
 
 
-def split_classifier(model: BertForSequenceClassification) -> tuple[dict[str, Tensor], Head]:
+def split_classifier(model: Classifier) -> tuple[dict[str, Tensor], Head]:
     """Copies of a classifier's body (names without "bert.") and head."""
     body = {name: tensor.detach().clone() for name, tensor in model.bert.state_dict().items()}
     head = Head(
@@ -23,6 +24,7 @@ def split_classifier(model: BertForSequenceClassification) -> tuple[dict[str, Te
         body["pooler.dense.bias"].clone(),
         model.classifier.weight.detach().clone(),
         model.classifier.bias.detach().clone(),
+        model.shape.kind.head.activation,
     )
     return body, head
 
@@ -45,14 +47,17 @@ def save_classifier(
     check_body(body, shape, "body to be saved")
     width, outputs = shape.width, 1 if labels is None else len(labels)
     sizes = (width, width), (width,), (outputs, width), (outputs,)
-    check_tensors(vars(head), dict(zip(vars(head), sizes, strict=True)), "head to be saved")
+    check_tensors(head.tensors, dict(zip(head.tensors, sizes, strict=True)), "head to be saved")
+    if head.activation != shape.kind.head.activation:
+        raise ValueError(f"head to be saved: it has {head.activation}, but {shape.family} {shape.kind.head.activation}")
     pooler = {"pooler.dense.weight": head.pooler_weight, "pooler.dense.bias": head.pooler_bias}
     tensors = {f"bert.{name}": tensor for name, tensor in {**body, **pooler}.items()}
     tensors |= {"classifier.weight": head.classifier_weight, "classifier.bias": head.classifier_bias}
+    tensors = stored_classifier(tensors, shape)
     for name, tensor in tensors.items():
         if not is_finite(tensor):
             raise ValueError(f"merged model: {name} holds values that are not finite, so it is not saved")
-    config = BertConfig.from_pretrained(large_folder, local_files_only=True)
+    config = load_config(large_folder)
     set_labels(config, labels, kind)
     config.dtype = torch.float32
     with files.atomic_folder(out_folder) as folder:

@@ -1,37 +1,21 @@
 """The numbers that define an encoder's architecture. Imports no torch, so that plans and costs need none."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from graft.io.model_folders import read_config
-
-# Config keys that define a BERT's shape, by field of Shape.
-KEYS = {
-    "layers": "num_hidden_layers",
-    "width": "hidden_size",
-    "heads": "num_attention_heads",
-    "ffn": "intermediate_size",
-    "vocabulary": "vocab_size",
-    "positions": "max_position_embeddings",
-    "types": "type_vocab_size",
-}
-# Config keys that change what a BERT computes, with the only values supported.
-COMPUTED = {
-    "hidden_act": "gelu",
-    "layer_norm_eps": 1e-12,
-    "position_embedding_type": "absolute",
-    "is_decoder": False,
-    "add_cross_attention": False,
-    "pruned_heads": {},
-}
-# Keys of other families whose configs have all of the above as well.
-NOT_BERT = {"embedding_size", "num_hidden_groups", "relative_attention", "attention_window", "bottleneck_size"}
+from graft.registry import families
+from graft.registry.families.family import Family
 
 
 @dataclass(frozen=True)
 class Shape:
-    """Shape of a BERT encoder: numbers of layers, units (width, ffn), heads, tokens (vocabulary, positions)."""
+    """Shape of an encoder: numbers of layers, units (width, ffn), heads, tokens (vocabulary, positions, types).
+
+    `types` are kinds of tokens, 0 if the model has no embeddings for them; `epsilon` is LayerNorm's.
+    """
 
     layers: int
     width: int
@@ -40,25 +24,17 @@ class Shape:
     vocabulary: int
     positions: int = 512
     types: int = 2
+    epsilon: float = 1e-12
+    family: str = "bert"
 
     @classmethod
-    def from_config(cls, config: dict[str, Any]) -> "Shape":
-        """Read a Hugging Face `config.json`; raises ValueError for an architecture other than BERT.
-
-        A config without a model_type, as in old copies of TinyBERT, is BERT's if its keys fit no other family.
-        """
-        if "model_type" not in config and not _says_bert(config):
-            raise ValueError("model_type is missing, and not all keys are BERT's; only 'bert' is supported")
-        if config.get("model_type", "bert") != "bert":
-            raise ValueError(f"model_type is {config['model_type']!r}; only 'bert' is supported")
-        if missing := [key for key in KEYS.values() if not isinstance(config.get(key), int)]:
-            raise ValueError(f"{missing[0]} is missing or not a number; a BERT config needs it")
-        for key, usual in COMPUTED.items():
-            if config.get(key, usual) != usual:
-                raise ValueError(f"{key} is {config[key]!r}; only {usual!r} is supported")
-        shape = cls(**{field: config[key] for field, key in KEYS.items()})
+    def from_config(cls, config: Mapping[str, Any]) -> "Shape":
+        """Read a Hugging Face `config.json`; raises ValueError for an architecture that is not supported."""
+        family = families.of_config(config)
+        shape = cls(**family.numbers(config), family=family.name)
         if shape.heads < 1 or shape.width % shape.heads:
-            raise ValueError(f"hidden_size {shape.width} is not divisible by num_attention_heads {shape.heads}")
+            width, heads = family.keys["width"], family.keys["heads"]
+            raise ValueError(f"{width} {shape.width} is not divisible by {heads} {shape.heads}")
         return shape
 
     @classmethod
@@ -71,20 +47,23 @@ class Shape:
             raise ValueError(f"{folder}: {error}") from error
 
     @property
+    def kind(self) -> Family:
+        """The family, with all that is known of it."""
+        return families.FAMILIES[self.family]
+
+    @property
+    def config(self) -> dict[str, Any]:
+        """The keys of a config for this shape, of the family's first model_type."""
+        return {"model_type": next(iter(self.kind.types)), **self.kind.fixed, **self.kind.sizes(vars(self))}
+
+    @property
     def body_parameters(self) -> int:
         """Number of parameters of embeddings, layers and pooler."""
         embeddings = (self.vocabulary + self.positions + self.types + 2) * self.width
         attention = 4 * (self.width * self.width + self.width) + 2 * self.width
         feed_forward = 2 * self.width * self.ffn + self.ffn + self.width + 2 * self.width
         pooler = self.width * self.width + self.width
-        return embeddings + self.layers * (attention + feed_forward) + pooler
-
-
-def _says_bert(config: dict[str, Any]) -> bool:
-    """Whether a config without a model_type can only be BERT's; RoBERTa has a single token type."""
-    named = all(str(name).startswith("Bert") for name in config.get("architectures") or ())
-    whole = all(key in config for key in KEYS.values()) and config["type_vocab_size"] == 2
-    return named and whole and not NOT_BERT & set(config)
+        return embeddings + self.kind.buckets * self.heads + self.layers * (attention + feed_forward) + pooler
 
 
 def check_shapes(teacher: Shape, student: Shape) -> None:

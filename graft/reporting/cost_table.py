@@ -12,7 +12,7 @@ from graft.measuring import measurements
 from graft.measuring.measurements import Measurement, Measurements
 from graft.reporting.differences import finished_mean, pair_of, ratios
 from graft.reporting.runs import SHARED, finished_runs
-from graft.study import families, records
+from graft.study import kin, records
 from graft.study.grid import Grid
 from graft.study.paths import Paths
 from graft.study.records import Cost
@@ -71,7 +71,7 @@ def read_made(runs: pd.DataFrame, paths: Paths) -> dict[tuple[str, str], list[Co
 def read_measured(grid: Grid, paths: Paths) -> dict[str, Measurements]:
     """Read the measurements by task; skips missing ones silently, and those of another config with a warning."""
     found = {}
-    for task in families.measured_tasks(grid):
+    for task in kin.measured_tasks(grid):
         path = MeasureCost(task).output(paths)
         if not path.is_file():
             continue
@@ -120,7 +120,7 @@ def _text(parts: Mapping[str, float]) -> str | None:
 def _measurement(measured: Measurements | None, grid: Grid, task: str, system: str) -> dict[str, Any]:
     if measured is None:
         return {}
-    runs = {name: family.run.id for family in families.families(grid, task) for name in family.systems}
+    runs = {name: one.run.id for one in kin.kin(grid, task) for name in one.systems}
     if system not in runs:
         return {}
     name = measured.runs[runs[system]]

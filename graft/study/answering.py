@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, Self
 
@@ -18,6 +18,7 @@ from graft.io.model_folders import CONFIG
 from graft.merging import loading
 from graft.merging.composite import manifest
 from graft.merging.predictors import Predictor
+from graft.registry.families.family import Special
 from graft.registry.shapes import Shape
 from graft.study.grid import Grid
 from graft.study.paths import Paths
@@ -53,12 +54,18 @@ class Reading:
 
 @dataclass(frozen=True)
 class System:
-    """A saved system of any kind, ready for texts."""
+    """A saved system of any kind, ready for texts. `special`: its tokenizer's special tokens."""
 
     predictor: Predictor
     tokenizer: Tokenizer
+    special: Special
     reading: Reading
     device: str = "cpu"
+
+    @classmethod
+    def of(cls, predictor: Predictor, tokenizer: Path, reading: Reading) -> Self:
+        """A system whose tokenizer is in a folder, with a model's config."""
+        return cls(predictor, load_tokenizer(tokenizer), Shape.of(tokenizer).kind.special, reading)
 
     def __call__(self, texts: Sequence[Text]) -> list[dict[str, Any]]:
         """Label texts, or pairs of texts: `{"label", "score"}` for each, as transformers' pipeline does.
@@ -79,12 +86,12 @@ class System:
         columns = _columns(texts, self.reading.texts)
         if not columns:
             return np.empty((0, len(self.reading.labels or ("score",))), np.float32)
-        tokens = TokenisedSplit.of_texts(self.tokenizer, columns, "texts")
+        tokens = TokenisedSplit.of_texts(self.tokenizer, columns, "texts", self.special)
         return run(self.predictor.logits, tokens, self.reading.max_tokens, device=self.device)
 
     def to(self, device: str) -> Self:
         """This system, moved to a device."""
-        return type(self)(self.predictor.to(device), self.tokenizer, self.reading, device)
+        return replace(self, predictor=self.predictor.to(device), device=device)
 
 
 def load(folder: str | Path) -> System:
@@ -100,9 +107,9 @@ def load(folder: str | Path) -> System:
         told = files.read_json(folder / FILE)
         labels = None if told["labels"] is None else tuple(told["labels"])
         place = folder / TOKENIZER if (folder / TOKENIZER).is_dir() else folder
-        return System(predictor, load_tokenizer(place), Reading(**{**told, "labels": labels}))
+        return System.of(predictor, place, Reading(**{**told, "labels": labels}))
     if own := _of_study(folder.resolve()):
-        return System(predictor, load_tokenizer(own[0]), own[1])
+        return System.of(predictor, *own)
     if (folder / manifest.FILE).is_file():
         raise ValueError(f"{folder}: does not say what its outputs mean; `export` it from its study, and load that")
     # As transformers reads it: one output is a score if the config says so, else one label that may be false.
@@ -110,7 +117,7 @@ def load(folder: str | Path) -> System:
     labels = tuple(config.id2label[i] for i in range(config.num_labels))
     exclusive = len(labels) > 1 and config.problem_type != "multi_label_classification"
     named = None if config.problem_type == "regression" else labels
-    return System(predictor, load_tokenizer(folder), Reading(named, None, Shape.of(folder).positions, exclusive))
+    return System.of(predictor, folder, Reading(named, None, Shape.of(folder).positions, exclusive))
 
 
 def in_study(grid: Grid, paths: Paths, task: str, system: str) -> tuple[Path, Reading]:

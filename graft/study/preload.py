@@ -38,7 +38,6 @@ MODULES = (
     "graft.training.finetuning",
     "graft.merging.calibration",
     "graft.encoders.features",
-    "evaluate",
     "torch._dynamo",  # by the first optimizer
 )
 # First byte sent by the process that takes a job; the exit status follows when the job ends.
@@ -104,6 +103,9 @@ def serve(path: Path) -> None:
         import torch
 
         from graft.compute import provenance
+        from graft.tasks.metrics import evaluating
+
+        evaluating()
 
         # Jobs run the code imported now, even if files are edited later; caching its version here puts it in run.json.
         provenance.code_version()

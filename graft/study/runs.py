@@ -13,6 +13,7 @@ from graft.config.models import FineTuning
 from graft.encoders.inference import Labelled
 from graft.io import files
 from graft.io.workflow import COMMAND
+from graft.registry.shapes import Shape
 from graft.study.grid import Grid
 from graft.study.paths import Paths
 from graft.study.steps.finetune_model import FinetuneModel
@@ -70,8 +71,8 @@ def calibration_tokens(grid: Grid, paths: Paths, task: str, model: str) -> Token
     path = grid.study.calibration.file
     if path is None:
         return tokens(grid, paths, task, model, "train")
-    tokenizer = load_tokenizer(paths.model(grid.study.tokenizer_of(model)))
-    return TokenisedSplit.of_texts(tokenizer, read_texts(path), str(path))
+    folder = paths.model(grid.study.tokenizer_of(model))
+    return TokenisedSplit.of_texts(load_tokenizer(folder), read_texts(path), str(path), Shape.of(folder).kind.special)
 
 
 def labels(paths: Paths, task: str, split: str) -> Any:

@@ -5,12 +5,15 @@ Choices on `select` call the same formulas directly, since a search needs hundre
 
 import sys
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from graft.registry.tasks import TaskRow
 from graft.tasks import scores
 
+# What `evaluate` would import for its bootstrap and its evaluators, which Graft does not use: seconds.
+NEEDLESS = ("scipy.stats", "transformers", "transformers.pipelines")
 MODULE = Path(__file__).parent / "glue_metrics"
 RESAMPLES = 500
 
@@ -20,16 +23,21 @@ def predictions(logits: np.ndarray, row: TaskRow) -> np.ndarray:
     return logits[:, 0].astype(np.float64) if row.labels is None else logits.argmax(axis=1).astype(np.int64)
 
 
+def evaluating() -> Any:
+    """Import `evaluate`, which takes half a second and which only reported numbers need, without what it drags in."""
+    without = [name for name in NEEDLESS if name not in sys.modules]
+    for name in without:
+        sys.modules[name] = None  # type: ignore[assignment]  # Python's word for: cannot be imported
+    import evaluate
+
+    for name in without:
+        del sys.modules[name]
+    return evaluate
+
+
 def compute(logits: np.ndarray, labels: np.ndarray, row: TaskRow) -> dict[str, float]:
     """Compute the task's metrics of outputs [n, c] against labels [n] through `evaluate`."""
-    # `evaluate` would import scipy for its bootstrap, which Graft does not use: half a second.
-    if without := "scipy.stats" not in sys.modules:
-        sys.modules["scipy.stats"] = None  # type: ignore[assignment]  # Python's word for: cannot be imported
-    import evaluate  # half a second to import, and only reported numbers need it
-
-    if without:
-        del sys.modules["scipy.stats"]
-    module = evaluate.load(str(MODULE), row.kind, keep_in_memory=True)
+    module = evaluating().load(str(MODULE), row.kind, keep_in_memory=True)
     return module.compute(predictions=predictions(logits, row), references=labels, metrics=list(row.metrics))
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +11,7 @@ import pyarrow.parquet as parquet
 from tokenizers import Tokenizer
 
 from graft.io import files
+from graft.registry.families.family import BERTS, Special
 from graft.registry.shapes import Shape
 from graft.tasks import alike
 
@@ -18,7 +19,6 @@ if TYPE_CHECKING:
     import torch
 
 SPLITS = ("train", "select", "report")
-SPECIAL = ("[PAD]", "[CLS]", "[SEP]")
 # Above this share of unknown tokens, the tokenizer does not fit the text.
 MOST_UNKNOWN = 0.25
 
@@ -40,10 +40,14 @@ class Column:
 
 @dataclass(frozen=True)
 class TokenisedSplit:
-    """One split of a task as token ids: one column, or two of pairs. `special`: ids of [PAD], [CLS], [SEP]."""
+    """One split of a task as token ids: one column, or two of pairs.
+
+    special: ids of [PAD], [CLS], [SEP] or their likes; between: how many [SEP] separate a pair.
+    """
 
     columns: list[Column]
     special: tuple[int, ...]
+    between: int = 1
 
     @classmethod
     def load(cls, folder: str | Path, split: str) -> TokenisedSplit:
@@ -54,25 +58,28 @@ class TokenisedSplit:
             Column(*(np.load(folder / f"{split}.{name}.{part}.npy", mmap_mode="r") for part in ("ids", "offsets")))
             for name in ("first", "second")[: manifest["columns"]]
         ]
-        return cls(columns, tuple(manifest["special"]))
+        return cls(columns, tuple(manifest["special"]), manifest.get("between", 1))
 
     @classmethod
-    def of_texts(cls, tokenizer: Tokenizer, columns: list[list[str]], where: str) -> TokenisedSplit:
+    def of_texts(
+        cls, tokenizer: Tokenizer, columns: list[list[str]], where: str, special: Special = BERTS
+    ) -> TokenisedSplit:
         """Tokenise one column of texts, or two of pairs; raises ValueError if too many tokens are unknown."""
-        encoded = [Column(*_encode(tokenizer, texts, where)) for texts in columns]
+        encoded = [Column(*_encode(tokenizer, texts, where, special)) for texts in columns]
         vocabulary = tokenizer.get_vocab()
-        return cls(encoded, tuple(vocabulary[token] for token in SPECIAL))
+        return cls(encoded, tuple(vocabulary[token] for token in special.framing), special.between)
 
     def __len__(self) -> int:
         return len(self.columns[0].offsets) - 1
 
     def taken(self, rows: np.ndarray) -> TokenisedSplit:
         """A split of these rows alone, in their order."""
-        return TokenisedSplit([column.taken(rows) for column in self.columns], self.special)
+        return replace(self, columns=[column.taken(rows) for column in self.columns])
 
     def lengths(self, max_tokens: int) -> np.ndarray:
         """Number of tokens per row, special ones included, after truncation to `max_tokens`. [rows]"""
-        return np.minimum(1 + sum(column.lengths() + 1 for column in self.columns), max_tokens)
+        between = (self.between - 1) * (len(self.columns) - 1)
+        return np.minimum(1 + between + sum(column.lengths() + 1 for column in self.columns), max_tokens)
 
     def batch(self, rows: np.ndarray, max_tokens: int) -> dict[str, torch.Tensor]:
         """Build `input_ids`, `attention_mask`, `token_type_ids` [rows, t], padded to the longest of these rows."""
@@ -86,23 +93,24 @@ class TokenisedSplit:
         mask = np.zeros_like(input_ids)
         for line, row in enumerate(rows):
             texts = [column.ids[column.offsets[row] : column.offsets[row + 1]] for column in self.columns]
-            kept = cut_lengths(*map(len, texts), max_tokens=max_tokens)
+            kept = cut_lengths(*map(len, texts), max_tokens=max_tokens, between=self.between)
             input_ids[line, 0], end = cls_id, 1
             for number, (text, count) in enumerate(zip(texts, kept, strict=False)):
                 input_ids[line, end : end + count] = text[:count]
-                input_ids[line, end + count] = sep
-                types[line, end : end + count + 1] = number
-                end += count + 1
+                ends = end + count + (1 if number + 1 == len(texts) else self.between)
+                input_ids[line, end + count : ends] = sep
+                types[line, end:ends] = number
+                end = ends
             mask[line, :end] = 1
         names = ("input_ids", "attention_mask", "token_type_ids")
         return {n: torch.from_numpy(v) for n, v in zip(names, (input_ids, mask, types), strict=True)}
 
 
-def cut_lengths(first: int, second: int | None = None, *, max_tokens: int) -> tuple[int, int]:
+def cut_lengths(first: int, second: int | None = None, *, max_tokens: int, between: int = 1) -> tuple[int, int]:
     """Lengths of both texts after Hugging Face's `longest_first` truncation to `max_tokens` with special tokens."""
     if second is None:
         return min(first, max_tokens - 2), 0
-    room = max_tokens - 3
+    room = max_tokens - 2 - between
     if first + second <= room:
         return first, second
     short = min(first, second, room // 2)
@@ -119,10 +127,13 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
     tokenizer = alike.read_tokenizer(folder)
     if tokenizer is None:
         raise ValueError(f"{path}: no tokenizer; a model folder needs tokenizer.json or vocab.txt")
-    missing = [token for token in (*SPECIAL, "[UNK]") if tokenizer.token_to_id(token) is None]
+    shape = Shape.of(folder)
+    special = shape.kind.special
+    missing = [token for token in (*special.framing, special.unknown) if tokenizer.token_to_id(token) is None]
     if missing:
-        raise ValueError(f"{path}: no token {', '.join(missing)}; a BERT vocabulary has {', '.join(SPECIAL)} and [UNK]")
-    size, embedded = tokenizer.get_vocab_size(), Shape.of(folder).vocabulary
+        needed = f"{', '.join(special.framing)} and {special.unknown}"
+        raise ValueError(f"{path}: no token {', '.join(missing)}; a vocabulary of {shape.family} has {needed}")
+    size, embedded = tokenizer.get_vocab_size(), shape.vocabulary
     if not size <= embedded < size + 1024:
         raise ValueError(f"{path}: {size} tokens, but the model embeds {embedded}; it is another model's tokenizer")
     return tokenizer
@@ -130,20 +141,23 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
 
 def tokenize_task(data: Path, tokenizer_folder: Path, out: Path, fingerprint: str) -> dict[str, Any]:
     """Write the ids of all splits of a task into folder `out` and return its manifest; a transfer has only report."""
-    tokenizer = load_tokenizer(tokenizer_folder)
+    tokenizer, special = load_tokenizer(tokenizer_folder), Shape.of(tokenizer_folder).kind.special
     written = files.read_json(data / "manifest.json")["sha256"]
     tables = {s: parquet.read_table(data / f"{s}.parquet") for s in SPLITS if f"{s}.parquet" in written}
     names = [c for c in ("text_a", "text_b") if c in tables["report"].column_names]
     with files.atomic_folder(out) as folder:
         for split, table in tables.items():
             for name, column in zip(("first", "second"), names, strict=False):
-                ids, offsets = _encode(tokenizer, table[column].to_pylist(), f"{data / split}.parquet, {column}")
+                ids, offsets = _encode(
+                    tokenizer, table[column].to_pylist(), f"{data / split}.parquet, {column}", special
+                )
                 np.save(folder / f"{split}.{name}.ids.npy", ids)
                 np.save(folder / f"{split}.{name}.offsets.npy", offsets)
         manifest = {
             "fingerprint": fingerprint,
             "columns": len(names),
-            "special": [tokenizer.token_to_id(token) for token in SPECIAL],
+            "special": [tokenizer.token_to_id(token) for token in special.framing],
+            **({"between": special.between} if special.between > 1 else {}),
             "vocabulary": tokenizer.get_vocab_size(),
             "sha256": {file.name: files.sha256(file) for file in sorted(folder.glob("*.npy"))},
         }
@@ -151,11 +165,13 @@ def tokenize_task(data: Path, tokenizer_folder: Path, out: Path, fingerprint: st
     return manifest
 
 
-def _encode(tokenizer: Tokenizer, texts: list[str], where: str) -> tuple[np.ndarray, np.ndarray]:
+def _encode(tokenizer: Tokenizer, texts: list[str], where: str, special: Special) -> tuple[np.ndarray, np.ndarray]:
     encoded = [e.ids for e in tokenizer.encode_batch(texts, add_special_tokens=False)]
     offsets = np.concatenate([[0], np.cumsum([len(ids) for ids in encoded], dtype=np.int64)])
     ids = np.concatenate([np.asarray(e, dtype=np.int32) for e in encoded])
-    unknown = float(np.mean(ids == tokenizer.token_to_id("[UNK]")))
+    unknown = float(np.mean(ids == tokenizer.token_to_id(special.unknown)))
     if unknown > MOST_UNKNOWN:
-        raise ValueError(f"{where}: {unknown:.0%} of the tokens are [UNK]; the tokenizer has the wrong vocabulary")
+        raise ValueError(
+            f"{where}: {unknown:.0%} of the tokens are {special.unknown}; the tokenizer has the wrong vocabulary"
+        )
     return ids, offsets

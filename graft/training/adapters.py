@@ -3,10 +3,10 @@
 from peft import LoraConfig, PeftModel, get_peft_model
 
 from graft.config.systems import LoraSystem
-from graft.encoders.transformers import BertForSequenceClassification
+from graft.encoders.network import Classifier
 
 
-def with_adapters(model: BertForSequenceClassification, settings: LoraSystem) -> PeftModel:
+def with_adapters(model: Classifier, settings: LoraSystem) -> PeftModel:
     """Freeze the classifier and add adapters, which change nothing at first; pooler and classifier stay trainable.
 
     Adapters are drawn from torch's global generator.
@@ -23,6 +23,6 @@ def with_adapters(model: BertForSequenceClassification, settings: LoraSystem) ->
     return get_peft_model(model, config)
 
 
-def without_adapters(model: PeftModel) -> BertForSequenceClassification:
+def without_adapters(model: PeftModel) -> Classifier:
     """Merge the adapters into the weights; returns a plain classifier with the same outputs."""
     return model.merge_and_unload()

@@ -1,4 +1,4 @@
-"""Distil a small BERT from a large one on unlabelled text: general distillation as in TinyBERT.
+"""Distil a small encoder from a large one on unlabelled text: general distillation as in TinyBERT.
 
 Jiao et al. 2020 (arXiv 1909.10351), section 3.1: the student's hidden states, through one learned projection, follow
 the teacher's at the embedding output (eq. 9) and after layers m -> g(m) = m L / S (eq. 8), and its attention scores
@@ -16,11 +16,12 @@ from pathlib import Path
 import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
+from transformers import PreTrainedConfig
 
 from graft.config.models import DistilOptions
-from graft.encoders.bert import load_encoder
+from graft.encoders.models import class_of, load_encoder, new_encoder
+from graft.encoders.network import Encoder, set_attention
 from graft.encoders.saving import save_model
-from graft.encoders.transformers import BertConfig, BertModel
 from graft.flops.counts import distil_start_flops, distil_step_flops
 from graft.io import files
 from graft.registry.shapes import Shape, check_shapes
@@ -65,11 +66,11 @@ def distil_model(
         raise ValueError(f"distilling {teacher_folder}: no texts; give the train texts of the study's tasks")
     torch.manual_seed(seed)
     teacher = load_encoder(teacher_folder).to(device).requires_grad_(False)
-    student = BertModel(student_config(teacher.config, shape, options.dropout)).to(device)
+    student = new_encoder(student_config(teacher.config, shape, options.dropout)).to(device)
     if device == "cpu":
         # On a CPU torch's fused attention is slower than eager attention: 3 times, for heads of width 16 with backward.
-        teacher.set_attn_implementation("eager")
-        student.set_attn_implementation("eager")
+        set_attention(teacher, "eager")
+        set_attention(student, "eager")
     encoded = encode(teacher_folder, texts, min(options.max_tokens, teacher_shape.positions, shape.positions))
     order = torch.Generator().manual_seed(seed)
     sample = torch.randperm(len(encoded), generator=order)[: options.start_texts].tolist()
@@ -102,38 +103,30 @@ def distil_model(
     return Steps(start_flops + done.flops, done.curve)
 
 
-def student_config(teacher: BertConfig, shape: Shape, dropout: float) -> BertConfig:
+def student_config(teacher: PreTrainedConfig, shape: Shape, dropout: float) -> PreTrainedConfig:
     """Copy the teacher's config with the student's dimensions and dropout."""
-    changed = {
-        "num_hidden_layers": shape.layers,
-        "hidden_size": shape.width,
-        "num_attention_heads": shape.heads,
-        "intermediate_size": shape.ffn,
-        "max_position_embeddings": shape.positions,
-        "hidden_dropout_prob": dropout,
-        "attention_probs_dropout_prob": dropout,
-        "architectures": ["BertModel"],
-    }
+    hidden, attention, _ = shape.kind.dropouts
+    changed = {hidden: dropout, attention: dropout, "architectures": [class_of(teacher, head=False)]}
     kept = {key: value for key, value in teacher.to_dict().items() if key not in ("_name_or_path", "dtype")}
-    return BertConfig.from_dict({**kept, **changed})
+    return type(teacher).from_dict({**kept, **shape.kind.sizes(vars(shape)), **changed})
 
 
 class _Losses:
     """Distillation loss on a batch; forward hooks capture q and k, so that attention can stay fused."""
 
-    def __init__(self, student: BertModel, teacher: BertModel, fit_dense: nn.Linear, options: DistilOptions) -> None:
+    def __init__(self, student: Encoder, teacher: Encoder, fit_dense: nn.Linear, options: DistilOptions) -> None:
         self.student, self.teacher, self.fit_dense, self.options = student, teacher, fit_dense, options
-        self.step = teacher.config.num_hidden_layers // student.config.num_hidden_layers
+        self.step = teacher.shape.layers // student.shape.layers
         self.caught: dict[str, Tensor] = {}
         self.handles = []
         for who, model, step in (("S", student, 1), ("L", teacher, self.step)):
-            for index in range(student.config.num_hidden_layers):
+            for index in range(student.shape.layers):
                 attention = model.encoder.layer[(index + 1) * step - 1].attention.self
                 for part in ("query", "key"):
                     hook = functools.partial(self._keep, f"{who}.{index}.{part}")
                     self.handles.append(getattr(attention, part).register_forward_hook(hook))
-        self.hidden_variance = [1.0] * (student.config.num_hidden_layers + 1)
-        self.score_variance = [1.0] * student.config.num_hidden_layers
+        self.hidden_variance = [1.0] * (student.shape.layers + 1)
+        self.score_variance = [1.0] * student.shape.layers
 
     def _keep(self, name: str, _module: nn.Module, _inputs: tuple[Tensor, ...], output: Tensor) -> None:
         self.caught[name] = output
@@ -145,7 +138,7 @@ class _Losses:
 
     def measure_variance(self, batches: Sequence[Batch], autocast: Autocast) -> None:
         """Measure the variance of the teacher's states per level (about their mean) and of its scores per layer."""
-        layers = self.student.config.num_hidden_layers
+        layers = self.student.shape.layers
         states: list[list[Tensor]] = [[] for _ in range(layers + 1)]
         scores = torch.zeros(layers)
         pairs = 0
@@ -155,7 +148,7 @@ class _Losses:
                 for level, state in enumerate(self._teacher_states(batch)):
                     states[level].append(state[mask.bool()].float())
                 both = mask[:, None, :, None] * mask[:, None, None, :]
-                pairs += int(both.sum()) * self.teacher.config.num_attention_heads
+                pairs += int(both.sum()) * self.teacher.shape.heads
                 for index in range(layers):
                     scores[index] += float((self._scores("L", index, mask).float() * both).square().sum())
         self.hidden_variance = [float(torch.cat(s).var(0, correction=0).mean().clamp_min(1e-12)) for s in states]
@@ -167,7 +160,7 @@ class _Losses:
 
     def _scores(self, who: str, index: int, mask: Tensor) -> Tensor:
         """Attention scores [b, heads, t, t] before the softmax, minus each row's mean over its real keys."""
-        heads = self.student.config.num_attention_heads
+        heads = self.student.shape.heads
         q, k = (
             self.caught[f"{who}.{index}.{part}"].unflatten(-1, (heads, -1)).transpose(1, 2) for part in ("query", "key")
         )  # [b, heads, t, d]
@@ -187,7 +180,7 @@ class _Losses:
             error = (self.fit_dense(small[real]) - large[real]).float()
             hidden = hidden + error.square().mean() / variance / len(given)
         both = (mask[:, None, :, None] * mask[:, None, None, :]).float()
-        count = both.sum() * self.student.config.num_attention_heads
+        count = both.sum() * self.student.shape.heads
         attention = torch.zeros((), device=mask.device)
         for index, variance in enumerate(self.score_variance):
             error = (self._scores("S", index, mask) - self._scores("L", index, mask)).float() * both
@@ -198,16 +191,17 @@ class _Losses:
 
 
 def _start(
-    student: BertModel, teacher: BertModel, batches: Sequence[Batch], autocast: Autocast, start: str
+    student: Encoder, teacher: Encoder, batches: Sequence[Batch], autocast: Autocast, start: str
 ) -> tuple[Tensor, Tensor]:
     """Initialise the student in place; returns the projection's weight [w_L, w_S] and bias [w_L]."""
     if start == "teacher":
         return start_from_teacher(student, teacher, batches, autocast)
     large, small = teacher.embeddings, student.embeddings
-    basis = state_basis([large.word_embeddings.weight.cpu()], student.config.hidden_size)
+    basis = state_basis([large.word_embeddings.weight.cpu()], student.shape.width)
     with torch.no_grad():
-        for name in ("word_embeddings", "position_embeddings", "token_type_embeddings"):
-            table = getattr(large, name).weight.cpu().double()
-            own = getattr(small, name).weight
+        for name, own in small.named_parameters():
+            if "embeddings" not in name:
+                continue
+            table = large.get_parameter(name).cpu().double()
             own.copy_((table @ basis.directions)[: len(own)])
     return basis.weight.float(), basis.mean.float()

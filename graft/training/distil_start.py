@@ -12,7 +12,7 @@ from functools import partial
 import torch
 from torch import Tensor, nn
 
-from graft.encoders.transformers import BertLayer, BertModel, BertOutput, BertSelfOutput
+from graft.encoders.network import Added, Encoder, Layer
 from graft.training.unlabelled import Autocast, Batch
 
 RIDGE = 1e-2  # of the mean diagonal of the features' covariance
@@ -72,7 +72,7 @@ def ridge(features: Tensor, targets: Tensor) -> tuple[Tensor, Tensor]:
 
 
 def start_from_teacher(
-    student: BertModel, teacher: BertModel, batches: Sequence[Batch], autocast: Autocast
+    student: Encoder, teacher: Encoder, batches: Sequence[Batch], autocast: Autocast
 ) -> tuple[Tensor, Tensor]:
     """Initialise `student` in place; returns the shared projection's weight [w_L, w_S] and bias [w_L].
 
@@ -98,7 +98,7 @@ def start_from_teacher(
     return basis.weight.float(), basis.mean.float()
 
 
-def fit_pooler(student: BertModel, teacher: BertModel, batches: Sequence[Batch], autocast: Autocast) -> None:
+def fit_pooler(student: Encoder, teacher: Encoder, batches: Sequence[Batch], autocast: Autocast) -> None:
     """Fit the student's pooler in place to the principal components of the teacher's pooler output before its tanh.
 
     Distillation has no loss on the pooler, yet every head sits on it. At equal widths the targets are the teacher's
@@ -106,7 +106,7 @@ def fit_pooler(student: BertModel, teacher: BertModel, batches: Sequence[Batch],
     """
     cls = captured(teacher, batches, {"large": (teacher.pooler.dense, "output")}, autocast)["large"].double()
     own = captured(student, batches, {"small": (student.pooler.dense, "input")}, autocast)["small"]
-    width = student.config.hidden_size
+    width = student.shape.width
     if width < cls.shape[1]:
         centred = cls - cls.mean(0)
         components = torch.linalg.svd(centred.T @ centred)[0][:, : width - 1]
@@ -119,7 +119,7 @@ def fit_pooler(student: BertModel, teacher: BertModel, batches: Sequence[Batch],
 
 
 def captured(
-    model: BertModel, batches: Iterable[Batch], points: dict[str, tuple[nn.Module, str]], autocast: Autocast
+    model: Encoder, batches: Iterable[Batch], points: dict[str, tuple[nn.Module, str]], autocast: Autocast
 ) -> dict[str, Tensor]:
     """Capture inputs or outputs [n, d] of modules over the real tokens of `batches` (of the pooler: one per text).
 
@@ -148,45 +148,45 @@ def captured(
     return {name: torch.cat(values) for name, values in seen.items()}
 
 
-def _copy(student: BertModel, teacher: BertModel, step: int) -> None:
+def _copy(student: Encoder, teacher: Encoder, step: int) -> None:
     embeddings = teacher.embeddings.state_dict()
     name = "position_embeddings.weight"
-    embeddings[name] = embeddings[name][: student.config.max_position_embeddings]
+    embeddings[name] = embeddings[name][: student.shape.positions]
     student.embeddings.load_state_dict(embeddings)
     student.pooler.load_state_dict(teacher.pooler.state_dict())
     for index, layer in enumerate(student.encoder.layer):
         layer.load_state_dict(teacher.encoder.layer[(index + 1) * step - 1].state_dict())
 
 
-def _start_embeddings(student: BertModel, teacher: BertModel, basis: Basis, outputs: Tensor) -> None:
+def _start_embeddings(student: Encoder, teacher: Encoder, basis: Basis, outputs: Tensor) -> None:
     """Project the word, position and type embeddings through the basis.
 
     The teacher's LayerNorm is folded into each word's row (with the mean position and type added), so that the
     student's sum has the direction of the teacher's normalised output.
     """
     large, small = teacher.embeddings, student.embeddings
-    word, position, kind = (
-        table.weight.cpu().double()
-        for table in (large.word_embeddings, large.position_embeddings, large.token_type_embeddings)
+    word, *others = (
+        (name, table.cpu().double()) for name, table in large.named_parameters() if name.endswith("embeddings.weight")
     )
     gain, bias = large.LayerNorm.weight.cpu().double(), large.LayerNorm.bias.cpu().double()
-    whole = word + position.mean(0) + kind.mean(0)
+    whole = sum((table.mean(0) for _, table in others), word[1])
     deviation = whole.std(1, keepdim=True, correction=0).clamp_min(1e-6)
     into = gain[:, None] * basis.directions * basis.scale  # [w_L, w_S]
     offset = basis.scale * (bias - outputs.double().mean(0)) @ basis.directions
     small.word_embeddings.weight.copy_((whole - whole.mean(1, keepdim=True)) / deviation @ into + offset)
-    for table, values in ((small.position_embeddings, position), (small.token_type_embeddings, kind)):
+    for name, values in others:
+        table = small.get_parameter(name)
         difference = values - values.mean(0)
         rows = (difference - difference.mean(1, keepdim=True)) / deviation.mean() @ into
-        table.weight.copy_(rows[: len(table.weight)])  # a student may have fewer positions
+        table.copy_(rows[: len(table)])  # a student may have fewer positions
 
 
 def _start_layer(
-    student: BertModel,
-    layer: BertLayer,
+    student: Encoder,
+    layer: Layer,
     state: Tensor,
-    teacher: BertModel,
-    target: BertLayer,
+    teacher: Encoder,
+    target: Layer,
     basis: Basis,
     batches: Sequence[Batch],
     autocast: Autocast,
@@ -196,20 +196,18 @@ def _start_layer(
     Returns the fitted layer's output states [n, w_S].
     """
     theirs, ours = target.attention.self, layer.attention.self
-    parts = {"q": theirs.query, "k": theirs.key, "v": theirs.value}
+    parts: dict[str, nn.Module] = {"q": theirs.query, "k": theirs.key, "v": theirs.value}
     parts |= {"attended": target.attention.output, "inner": target.intermediate.dense, "state": target}
     want = captured(teacher, batches, {name: (module, "output") for name, module in parts.items()}, autocast)
     out_weight = target.attention.output.dense.weight.cpu().double().T @ basis.directions  # [w_L, w_S]
-    reduced = _reduced_heads(
-        want["q"], want["k"], want["v"], out_weight, ours.num_attention_heads, ours.attention_head_size
-    )
+    reduced = _reduced_heads(want["q"], want["k"], want["v"], out_weight, ours.heads, ours.size)
     for linear, features in zip((ours.query, ours.key, ours.value), reduced, strict=True):
         _set(linear, *ridge(state, features))
     contexts = captured(student, batches, {"x": (layer.attention.output.dense, "input")}, autocast)["x"].double()
     attended = _fit_residual(layer.attention.output, contexts, state, basis.small(want["attended"]))
 
     inner = want["inner"].double()
-    activation = layer.intermediate.intermediate_act_fn
+    activation = nn.functional.gelu
     reach = (target.output.dense.weight.cpu().double().T @ basis.directions).norm(dim=1)  # [ffn_L]
     largest = (activation(inner).std(0) * reach).topk(layer.intermediate.dense.out_features)
     weight, bias = ridge(attended, inner[:, largest.indices.sort().values])
@@ -252,7 +250,7 @@ def _roots(covariance: Tensor) -> tuple[Tensor, Tensor]:
     return vectors * root @ vectors.T, vectors * inverse @ vectors.T
 
 
-def _fit_residual(block: BertSelfOutput | BertOutput, inputs: Tensor, residual: Tensor, target: Tensor) -> Tensor:
+def _fit_residual(block: Added, inputs: Tensor, residual: Tensor, target: Tensor) -> Tensor:
     """Fit `block`, LayerNorm(dense(inputs) + residual), to target states [n, w_S]; returns its output [n, w_S].
 
     LayerNorm fixes the norm of its output, so the sum only has to match the target's direction. The length of the sum

@@ -20,7 +20,7 @@ from graft.config.launch import Launch
 from graft.config.models import FineTuning
 from graft.encoders.batches import INFERENCE_BATCH, WINDOW, inference_batches, padding_waste, passes, training_batches
 from graft.encoders.inference import Batch, Labelled, pass_flops, run
-from graft.encoders.transformers import PreTrainedModel
+from graft.encoders.network import set_attention
 from graft.flops.counts import classifier_flops, packed_flops, training_flops
 from graft.io.progress import Report
 from graft.registry.shapes import Shape
@@ -66,7 +66,7 @@ class PassCost:
 class FineTuned:
     """Outcome of a fine-tuning: the model carries the weights of `epochs[best]`, the epoch with the best `select`."""
 
-    model: nn.Module
+    model: Any
     epochs: list[dict[str, float]]
     best: int
     flops: dict[str, int]
@@ -164,9 +164,7 @@ class _Loop:
         self.in_epoch = math.ceil(len(self.lengths) / self.settings.batch_size)
         self.steps = training.steps or self.settings.epochs * self.in_epoch
         self.warmup = math.ceil(self.settings.warmup * self.steps)
-        for module in model.modules():
-            if isinstance(module, PreTrainedModel):
-                module.set_attn_implementation(world.attention)
+        set_attention(model, world.attention)
         optimizer = torch.optim.AdamW(
             parameter_groups(model.parameters(), self.settings.weight_decay),
             lr=self.settings.learning_rate,
@@ -297,7 +295,8 @@ class _Loop:
     def add_gradients(self, batch: Batch, wanted: Tensor, factor: float = 1.0, last: bool = True) -> Tensor:
         """Add the gradients of `factor` times the mean loss of a batch; returns that loss."""
         world = self.world
-        with world.accelerator.autocast(), quick_dropout(world.device_kind), world.inputs(batch) as inputs:
+        with world.accelerator.autocast(), quick_dropout(world.device_kind):
+            inputs = world.inputs(batch)
             if wanted.ndim == 1:
                 loss = world.model(**inputs, labels=wanted).loss
             else:

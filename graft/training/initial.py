@@ -1,12 +1,13 @@
-"""Untrained BERTs: another model's shape and tokenizer, weights drawn from a seed."""
+"""Untrained encoders: another model's shape and tokenizer, weights drawn from a seed."""
 
 from pathlib import Path
 
 import torch
 from torch import nn
+from transformers import PreTrainedConfig
 
-from graft.encoders.bert import ATTENTION
-from graft.encoders.transformers import BertConfig, BertModel
+from graft.encoders.models import load_config, new_encoder
+from graft.encoders.network import Encoder
 from graft.training.saving import save_encoder
 
 
@@ -15,20 +16,13 @@ def initialise_model(like_folder: str | Path, out_folder: str | Path, seed: int)
 
     Equal seeds give equal bytes, regardless of earlier random draws.
     """
-    encoder = initial_encoder(config_of(like_folder), torch.Generator().manual_seed(seed))
+    encoder = initial_encoder(load_config(like_folder), torch.Generator().manual_seed(seed))
     return save_encoder(encoder, like_folder, out_folder)
 
 
-def config_of(folder: str | Path) -> BertConfig:
-    """Config for a new encoder: that of the model in `folder`, dropout included."""
-    config = BertConfig.from_pretrained(folder, local_files_only=True)
-    config._attn_implementation = ATTENTION
-    return config
-
-
-def initial_encoder(config: BertConfig, draws: torch.Generator) -> BertModel:
-    """Create an encoder in eval mode with BERT's own initialisation (`draw_weights`); [PAD]'s embedding is zero."""
-    encoder = BertModel(config)
+def initial_encoder(config: PreTrainedConfig, draws: torch.Generator) -> Encoder:
+    """Create an encoder in eval mode with BERT's initialisation (`draw_weights`); padding's embedding is zero."""
+    encoder = new_encoder(config)
     draw_weights(encoder, config.initializer_range, draws)
     if config.pad_token_id is not None:
         with torch.no_grad():
@@ -46,4 +40,4 @@ def draw_weights(module: nn.Module, deviation: float, draws: torch.Generator) ->
             if parameter.ndim > 1:
                 parameter.normal_(0.0, deviation, generator=draws)
             else:
-                parameter.fill_(1.0 if name.endswith("LayerNorm.weight") else 0.0)
+                parameter.fill_(1.0 if name.endswith("weight") else 0.0)

@@ -1,4 +1,4 @@
-"""Pre-train a BERT on unlabelled text by masked language modelling, without a teacher.
+"""Pre-train an encoder on unlabelled text by masked language modelling, without a teacher.
 
 Devlin et al. 2019 (arXiv 1810.04805), section 3.1 and appendix A.1: the model predicts some tokens of each text; of
 these 80% are replaced by [MASK], 10% by a random token, and 10% are left unchanged. As in RoBERTa (Liu et al. 2019,
@@ -16,15 +16,15 @@ from torch.nn.functional import cross_entropy, linear
 
 from graft.config.models import MaskedOptions
 from graft.encoders.batches import guessed_tokens
-from graft.encoders.transformers import BertConfig, BertModel, BertPredictionHeadTransform
+from graft.encoders.models import load_config
+from graft.encoders.network import Encoder
 from graft.flops.counts import masked_lm_flops
 from graft.registry.shapes import Shape
 from graft.tasks.tokens import load_tokenizer
-from graft.training.initial import config_of, draw_weights, initial_encoder
+from graft.training.initial import draw_weights, initial_encoder
 from graft.training.saving import save_encoder
 from graft.training.unlabelled import Batch, Running, Steps, Text, encode, epochs, train
 
-SPECIAL = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 # Shares of the tokens to predict that are replaced by [MASK], and by a random token.
 SHOWN_AS_MASK, SHOWN_AS_ANY = 0.8, 0.1
 # Label of a token that is not to be predicted.
@@ -49,14 +49,14 @@ def pretrain_model(
     like_folder, running = Path(like_folder), running or Running()
     torch.manual_seed(seed)  # for dropout
     draws = torch.Generator().manual_seed(seed)
-    shape, config = Shape.of(like_folder), config_of(like_folder)
+    shape, config = Shape.of(like_folder), load_config(like_folder)
     vocabulary = Vocabulary.of(like_folder)
     encoded = encode(like_folder, texts, min(options.max_tokens, shape.positions))
     encoded = [text for text in encoded if not vocabulary.special.issuperset(text[0])]
     if not encoded:
         raise ValueError(f"pre-training like {like_folder}: no texts; give the train texts of the study's tasks")
     encoder = initial_encoder(config, draws).to(running.device)
-    guesser = Guesser(config, draws).to(running.device)
+    guesser = Guesser(shape, config.initializer_range, draws).to(running.device)
     # Removed during training: no loss depends on it.
     pooler, encoder.pooler = encoder.pooler, None
 
@@ -79,13 +79,14 @@ def pretrain_model(
 class Guesser(nn.Module):
     """BERT's masked-LM head: a dense layer with GELU and LayerNorm, then a decoder tied to the word embeddings."""
 
-    def __init__(self, config: BertConfig, draws: torch.Generator) -> None:
+    def __init__(self, shape: Shape, deviation: float, draws: torch.Generator) -> None:
         super().__init__()
-        self.transform = BertPredictionHeadTransform(config)
-        self.bias = nn.Parameter(torch.zeros(config.vocab_size))
-        draw_weights(self, config.initializer_range, draws)
+        width = shape.width
+        self.transform = nn.Sequential(nn.Linear(width, width), nn.GELU(), nn.LayerNorm(width, shape.epsilon))
+        self.bias = nn.Parameter(torch.zeros(shape.vocabulary))
+        draw_weights(self, deviation, draws)
 
-    def loss(self, encoder: BertModel, batch: Batch) -> Tensor:
+    def loss(self, encoder: Encoder, batch: Batch) -> Tensor:
         """Mean cross-entropy over the tokens to predict; logits are computed for these only. `batch` has `labels`."""
         inputs = {name: tensor for name, tensor in batch.items() if name != "labels"}
         guessed = batch["labels"] != NOTHING
@@ -105,10 +106,10 @@ class Vocabulary:
     @classmethod
     def of(cls, folder: Path) -> "Vocabulary":
         """Read the vocabulary of a model folder; raises ValueError if it lacks one of the special tokens."""
-        known = load_tokenizer(folder).get_vocab()
-        ids = [known[token] for token in SPECIAL if token in known]
-        if len(ids) < len(SPECIAL):
-            raise ValueError(f"{folder}/tokenizer.json: no token [MASK]; masked language modelling needs one")
+        known, special = load_tokenizer(folder).get_vocab(), Shape.of(folder).kind.special
+        if special.mask not in known:
+            raise ValueError(f"{folder}/tokenizer.json: no token {special.mask}; masked language modelling needs one")
+        ids = [known[token] for token in (*special.framing, special.unknown, special.mask)]
         ordinary = sorted(set(known.values()) - set(ids))
         return cls(ids[-1], frozenset(ids), torch.tensor(ordinary))
 

@@ -6,12 +6,12 @@ from typing import Any
 from graft.compute import hardware, provenance
 from graft.config.launch import Launch
 from graft.config.models import DistilledModel, MaskedModel, RandomModel
+from graft.encoders.network import Encoder
 from graft.encoders.saving import save_model
-from graft.encoders.transformers import BertModel
 from graft.io import files
 
 
-def save_encoder(encoder: BertModel, tokenizer_folder: str | Path, out: str | Path) -> Path:
+def save_encoder(encoder: Encoder, tokenizer_folder: str | Path, out: str | Path) -> Path:
     """Save an encoder with the tokenizer of another folder."""
     with files.atomic_folder(out) as folder:
         save_model(encoder, folder)

@@ -21,10 +21,9 @@ from torch.nn.parallel import DistributedDataParallel
 
 from graft.compute.hardware import device_of, precision_of
 from graft.config.launch import Launch
-from graft.encoders.bert import ATTENTION_ON
 from graft.encoders.inference import Batch
-from graft.encoders.transformers import BertForSequenceClassification
-from graft.training.packing import packed
+from graft.encoders.network import ATTENTION_ON, Classifier
+from graft.encoders.packing import packed
 
 T = TypeVar("T")
 # mallopt's parameter numbers, from glibc's malloc.h.
@@ -38,6 +37,7 @@ class World:
     `clip`: largest norm of the gradient. Raises ValueError if the processes are not those of `launch`.
     """
 
+    _raw: Any
     model: Any  # DeepSpeed's engine, which has no types, or a module
 
     def __init__(self, launch: Launch, clip: float, log_folder: Path) -> None:
@@ -99,16 +99,16 @@ class World:
         """Whether passes run as CUDA graphs: for a classifier, whose kernels depend only on the batch's shape, in a
         single process that need not save memory."""
         asked = self.launch.cuda_graphs and self.device_kind == "cuda" and not self.launch.pass_tokens
-        return asked and not self.launch.distributed and isinstance(self._raw, BertForSequenceClassification)
+        return asked and not self.launch.distributed and isinstance(self._raw, Classifier)
 
     @property
     def packs(self) -> bool:
         """Whether batches run without padding: for a classifier on a CPU with eager attention."""
-        return self.launch.packs_on(self.device_kind) and isinstance(self._raw, BertForSequenceClassification)
+        return self.launch.packs_on(self.device_kind) and isinstance(self._raw, Classifier)
 
-    def inputs(self, batch: Batch) -> AbstractContextManager[dict[str, Any]]:
-        """Context for a forward pass: yields the model's inputs for a padded batch."""
-        return packed(self._raw, batch) if self.packs else nullcontext(batch)
+    def inputs(self, batch: Batch) -> dict[str, Any]:
+        """Return the model's inputs for a padded batch."""
+        return packed(batch, self._raw.shape.heads) if self.packs else batch
 
     def whole(self) -> nn.Module:
         """Return the unwrapped model with all its weights, for this process to run and save on its own."""

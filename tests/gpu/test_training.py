@@ -10,7 +10,7 @@ import pytest
 import torch
 
 from graft.config.launch import Launch
-from graft.encoders.bert import new_classifier
+from graft.encoders.models import new_classifier
 from graft.study import launcher
 from graft.training.graphs import Replayed
 from tests.unit.training.test_worlds import finish, outcome, wait_for_step

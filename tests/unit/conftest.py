@@ -2,29 +2,18 @@
 
 import pytest
 import torch
-from transformers import BertConfig, BertForSequenceClassification, BertModel
 
-from graft.encoders.bert import encoder_of, set_labels
+from graft.encoders.models import config_of, encoder_of, set_labels
+from graft.encoders.network import Classifier, Encoder
 from graft.merging.calibration import calibrate
 from graft.merging.protocol import Parts
 from graft.registry import depth, methods
 from graft.registry.shapes import Shape
+from tests.unit.families import pico_shape
 
 VOCABULARY = 60
 # Layers, heads and feed-forward units of small and large that do not divide one another.
 SMALL, LARGE = (Shape(*sizes, VOCABULARY, positions=16) for sizes in ((2, 8, 2, 20), (5, 18, 3, 30)))
-
-
-def _config(width: int, layers: int, heads: int, ffn: int, vocabulary: int) -> BertConfig:
-    return BertConfig(
-        vocab_size=vocabulary,
-        hidden_size=width,
-        num_hidden_layers=layers,
-        num_attention_heads=heads,
-        intermediate_size=ffn,
-        max_position_embeddings=16,
-        attn_implementation="eager",
-    )
 
 
 def _randomise(model: torch.nn.Module, seed: int) -> None:
@@ -37,10 +26,10 @@ def _randomise(model: torch.nn.Module, seed: int) -> None:
 
 @pytest.fixture
 def pico_encoder():
-    """Makes a float64 `BertModel` in eval mode, its weights drawn from `seed`."""
+    """Makes a float64 encoder in eval mode, its weights drawn from `seed`."""
 
-    def make(seed=0, width=8, layers=2, heads=2, ffn=16, vocabulary=VOCABULARY) -> BertModel:
-        model = BertModel(_config(width, layers, heads, ffn, vocabulary)).double()
+    def make(seed=0, width=8, layers=2, heads=2, ffn=16, vocabulary=VOCABULARY, family="bert") -> Encoder:
+        model = Encoder(config_of(pico_shape(family, layers, width, heads, ffn, vocabulary))).double()
         _randomise(model, seed)
         return model.eval()
 
@@ -49,12 +38,12 @@ def pico_encoder():
 
 @pytest.fixture
 def pico_classifier():
-    """Makes a float32 `BertForSequenceClassification` in eval mode; `labels` None is a score."""
+    """Makes a float32 classifier in eval mode; `labels` None is a score."""
 
-    def make(seed=0, labels=("no", "yes"), width=8, layers=2, heads=2, ffn=16) -> BertForSequenceClassification:
-        config = _config(width, layers, heads, ffn, VOCABULARY)
+    def make(seed=0, labels=("no", "yes"), width=8, layers=2, heads=2, ffn=16) -> Classifier:
+        config = config_of(Shape(layers, width, heads, ffn, VOCABULARY, positions=16))
         set_labels(config, labels)
-        model = BertForSequenceClassification(config)
+        model = Classifier(config)
         _randomise(model, seed)
         return model.eval()
 
@@ -80,7 +69,7 @@ def pico_batches():
 @pytest.fixture
 def shape_of():
     """Shape of a model."""
-    return lambda model: Shape.from_config(model.config.to_dict())
+    return lambda model: model.shape
 
 
 @pytest.fixture
@@ -101,7 +90,7 @@ def make_parts(shape_of):
 def encoder_shaped(pico_encoder):
     """Makes a pico encoder of a shape."""
 
-    def make(shape: Shape, seed: int = 0) -> BertModel:
+    def make(shape: Shape, seed: int = 0) -> Encoder:
         return pico_encoder(seed, shape.width, shape.layers, shape.heads, shape.ffn)
 
     return make

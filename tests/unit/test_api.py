@@ -13,7 +13,7 @@ import torch
 
 import graft
 from graft import api
-from graft.encoders.bert import load_classifier, new_classifier
+from graft.encoders.models import load_classifier, new_classifier
 from graft.encoders.saving import save_model
 from tests.conftest import sentiment_rows
 from tests.unit.study.test_imports import loaded_after

@@ -36,10 +36,11 @@ EXCUSED = {
 def mirror(module: Path) -> Path:
     """Where a module's tests stand: under its name, or its package's if it is an `__init__`, without underscores.
 
-    A method's room, which has its mathematics in `maths`, has one file of tests; so have the steps, which share theirs.
+    A method's room, which has its mathematics in `maths`, has one file of tests; so have the steps, and the
+    families, which share theirs.
     """
     folder, name = module.relative_to(ROOT / "graft").parent, module.stem.strip("_")
-    if (module.parent / "maths.py").is_file() or folder == Path("study/steps"):
+    if (module.parent / "maths.py").is_file() or folder in (Path("study/steps"), Path("registry/families")):
         folder, name = folder.parent, folder.name
     elif name == "init":
         name = folder.name

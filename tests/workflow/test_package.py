@@ -15,7 +15,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from graft.encoders.bert import new_classifier
+from graft.encoders.models import new_classifier
 from graft.encoders.saving import save_model
 from tests.conftest import sentiment_rows, study_values, write_tsv
 from tests.workflow.conftest import ROOT, call

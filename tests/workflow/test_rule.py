@@ -8,8 +8,8 @@ import numpy as np
 from graft.config.launch import Launch
 from graft.config.models import FineTuning
 from graft.config.study import load
-from graft.encoders.bert import new_classifier
 from graft.encoders.inference import Labelled
+from graft.encoders.models import new_classifier
 from graft.registry import hyperparameters
 from graft.registry.shapes import Shape
 from graft.tasks.prepare import read_splits, readable

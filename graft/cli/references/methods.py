@@ -65,7 +65,7 @@ models, w_i their weights, theta_0 the base. The merged model has the shape of o
 labels are read; `--option NAME=VALUE` sets an option.
 """
 DEPARTURES = """
-How each method here departs from its paper, as far as we know. Common to all: models are BERT encoders under heads of
+How each method here departs from its paper, as far as we know. Common to all: models are encoders under heads of
 ours, and a strength may be searched on `select`.
 """
 # Systems that are trained, which have no room: source, and how they depart from it.

@@ -13,9 +13,10 @@ from threadpoolctl import threadpool_limits
 from torch import Tensor
 
 from graft.encoders.inference import pass_flops, predict
-from graft.encoders.transformers import BertForSequenceClassification
+from graft.encoders.network import Classifier
 from graft.flops.counts import classifier_flops
 from graft.io import files
+from graft.io.model_folders import read_config
 from graft.io.progress import Report, silent
 from graft.merging.homogeneous import card, engine, folders, layout
 from graft.merging.homogeneous.checkpoint import WEIGHTS, Checkpoint
@@ -71,6 +72,7 @@ class Combination:
         self.facts = methods.facts(system.method)
         self.pretrained = runs.model_folder(grid, paths, self.model)
         self.shape = Shape.of(self.pretrained)
+        self.model_type = next(iter(self.shape.kind.types))
         self.sources = [self._source(*one) for one in grid.merged(task, system, seed)]
 
     def _source(self, task: str, system: str, seed: int) -> Source:
@@ -81,7 +83,7 @@ class Combination:
             flops |= gathered["train_flops_parts"]
         return Source(task, folder / "model", made, found and found / self.facts.statistics, flops)
 
-    def score(self, task: str, model: BertForSequenceClassification) -> float:
+    def score(self, task: str, model: Classifier) -> float:
         """Score a classifier by the primary metric on a task's `select`."""
         logits = predict(model.to(self.device), *self._select(task))
         row = self.grid.row(task)
@@ -109,7 +111,8 @@ class Combination:
     ) -> Iterator[Callable[[float], tuple[dict[str, Tensor], Plan]]]:
         """Open some sources, and yield the function that merges them at a strength, in memory.
 
-        base: the tensors of the model that they were fine-tuned from; hidden: prefixes of tensors that are not merged.
+        base: the tensors of the model that they were fine-tuned from, and hidden: prefixes of tensors that are not
+        merged, by the names in files, as in the merge.
         """
         name = "uniform" if self.facts.kind == methods.GREEDY else self.facts.name
         method = methods.facts(name).checked(self.system.settings.options)
@@ -127,8 +130,8 @@ class Combination:
             def surveyed(based: bool) -> tuple[Layout, Models, Any]:
                 arrays = {name: tensor.numpy() for name, tensor in base().items()} if based else {}
                 origin = Checkpoint.of_arrays("base", arrays).without(hidden) if based else None
-                laid = layout.of(origin, tuned, "bert", False, None)
-                models = folders.side_by_side(method, laid, weights, statistics, "bert", 1.0, self.device)
+                laid = layout.of(origin, tuned, self.model_type, False, None)
+                models = folders.side_by_side(method, laid, weights, statistics, self.model_type, 1.0, self.device)
                 return laid, models, method.survey(models, pool.map)
 
             def merged(strength: float) -> tuple[dict[str, Tensor], Plan]:
@@ -177,7 +180,7 @@ class Combination:
             role: {"folder": str(folder), "sha256": {file.name: _sha256(file, file.stat().st_mtime_ns)}}
             for role, (folder, (file,)) in plan.sources.items()
         }
-        config = {"architectures": ["BertForSequenceClassification"]}
+        config = read_config(self.sources[0].folder)
         plan = replace(plan, options=self.facts.checked(self.system.settings.options))
         return card.text(plan, config, found, "the build.json beside this folder") + note
 

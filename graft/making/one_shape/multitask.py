@@ -8,8 +8,9 @@ from pathlib import Path
 from safetensors.torch import load_file, save_file
 from torch import Tensor
 
-from graft.encoders.bert import load_classifier, load_encoder
-from graft.encoders.transformers import BertForSequenceClassification
+from graft.encoders import translation
+from graft.encoders.models import load_classifier, load_encoder
+from graft.encoders.network import Classifier
 from graft.flops.one_shape import merge_flops
 from graft.io import files
 from graft.making.one_shape.combination import Combination, Combined
@@ -33,13 +34,15 @@ def encoder(one: Combination, out: Path) -> Combined:
     scores: dict[float, dict[str, float]] = {}
 
     def base() -> dict[str, Tensor]:
-        return {f"bert.{name}": tensor for name, tensor in load_encoder(one.pretrained).state_dict().items()}
+        body = load_encoder(one.pretrained).state_dict()
+        return translation.stored_classifier({f"bert.{name}": tensor for name, tensor in body.items()}, one.shape)
 
     def score(strength: float, body: dict[str, Tensor]) -> float:
         scores[strength] = {task: one.score(task, with_encoder(model, body)) for task, model in heads.items()}
         return share_of_own(scores[strength], own)
 
-    with one.merging(one.sources, base, hidden=HEAD) as merged:
+    head = one.shape.kind.head
+    with one.merging(one.sources, base, hidden=(f"{head.dense}.", f"{head.out}.")) as merged:
         choice, body, plan = one.best(merged, score)
     save_file(body, out / "encoder.safetensors")
     note = "\nEmbeddings and layers were merged; pooler and classifier come from the task's own fine-tuning.\n"
@@ -68,9 +71,9 @@ def under_head(tuned: Path, merged: Path, pretrained: Path, labels: tuple[str, .
     files.copy_into(merged, out, (CARD,))
 
 
-def with_encoder(model: BertForSequenceClassification, body: Mapping[str, Tensor]) -> BertForSequenceClassification:
+def with_encoder(model: Classifier, body: Mapping[str, Tensor]) -> Classifier:
     """Replace a classifier's embeddings and layers by `body`; raises ValueError unless `body` holds exactly these."""
-    found = model.load_state_dict(dict(body), strict=False)
+    found = model.load_state_dict(translation.classifier(body, model.shape), strict=False)
     if wrong := [*found.unexpected_keys, *(name for name in found.missing_keys if not name.startswith(HEAD))]:
         raise ValueError(f"merged encoder: {wrong[0]} is not in the classifier's embeddings and layers")
     return model

@@ -9,9 +9,10 @@ from typing import Any
 from torch import Tensor
 
 from graft.config.study import MEMBER_SEEDS
-from graft.encoders.bert import load_classifier, new_classifier
+from graft.encoders import translation
+from graft.encoders.models import load_classifier, new_classifier
+from graft.encoders.network import Classifier
 from graft.encoders.saving import save_model
-from graft.encoders.transformers import BertForSequenceClassification
 from graft.flops.one_shape import merge_flops
 from graft.io import files
 from graft.making.one_shape.combination import Combination, Combined, Source
@@ -39,7 +40,7 @@ def soup(one: Combination, out: Path) -> Combined:
     row = one.grid.row(one.task)
     model = load_classifier(one.sources[0].folder)
     found = (_greedily if one.facts.kind == GREEDY else _by_strength)(one, model)
-    model.load_state_dict(found.tensors)
+    model.load_state_dict(translation.classifier(found.tensors, one.shape))
     with files.atomic_folder(out) as folder:
         save_model(model, folder)
         files.copy_into(one.pretrained, folder, files.TOKENIZER)
@@ -52,7 +53,7 @@ def soup(one: Combination, out: Path) -> Combined:
     return Combined(found.choices, {one.task: found.score}, flops, {**one.settings, "members": len(found.sources)})
 
 
-def _by_strength(one: Combination, model: BertForSequenceClassification) -> Found:
+def _by_strength(one: Combination, model: Classifier) -> Found:
     with one.merging(one.sources, lambda: _base(one)) as merged:
         choice, tensors, plan = one.best(merged, lambda _, tensors: _score(one, model, tensors))
     metric = one.grid.row(one.task).primary_metric
@@ -60,7 +61,7 @@ def _by_strength(one: Combination, model: BertForSequenceClassification) -> Foun
     return Found(tensors, plan, one.sources, [len(one.sources)] * len(choice.searched), records, choice.score)
 
 
-def _greedily(one: Combination, model: BertForSequenceClassification) -> Found:
+def _greedily(one: Combination, model: Classifier) -> Found:
     """Add members from the best down, keeping each if the average with it scores no worse on `select`."""
     searched: list[dict[str, Any]] = []
 
@@ -89,11 +90,12 @@ def _greedily(one: Combination, model: BertForSequenceClassification) -> Found:
 
 def _base(one: Combination) -> dict[str, Tensor]:
     """The model that all members were fine-tuned from."""
-    return new_classifier(one.pretrained, one.grid.row(one.task).labels, MEMBER_SEEDS).state_dict()
+    model = new_classifier(one.pretrained, one.grid.row(one.task).labels, MEMBER_SEEDS)
+    return translation.stored_classifier(model.state_dict(), one.shape)
 
 
-def _score(one: Combination, model: BertForSequenceClassification, tensors: Mapping[str, Tensor]) -> float:
-    model.load_state_dict(tensors)
+def _score(one: Combination, model: Classifier, tensors: Mapping[str, Tensor]) -> float:
+    model.load_state_dict(translation.classifier(tensors, one.shape))
     return one.score(one.task, model)
 
 

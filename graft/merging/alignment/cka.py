@@ -5,14 +5,14 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor
 
-from graft.encoders.transformers import BertModel
+from graft.encoders.network import Encoder
 
 # A place of activations: (0 for the small model or 1 for the large one, layer).
 Place = tuple[int, int]
 
 
 @torch.no_grad()
-def layer_similarity(small: BertModel, large: BertModel, batches: Iterable[Mapping[str, Tensor]]) -> Tensor:
+def layer_similarity(small: Encoder, large: Encoder, batches: Iterable[Mapping[str, Tensor]]) -> Tensor:
     """Linear CKA [S + 1, L + 1] of the embeddings and all block outputs, over the tokens of `batches`; float64.
 
     CKA = |X^T Y|_F^2 / (|X^T X|_F |Y^T Y|_F) for centred activations X, Y (Kornblith et al. 2019, arXiv 1905.00414,
@@ -22,7 +22,7 @@ def layer_similarity(small: BertModel, large: BertModel, batches: Iterable[Mappi
     count = 0
     sums: dict[Place, Tensor] = {}
     products: dict[tuple[Place, Place], Tensor] = {}
-    layers = [range(model.config.num_hidden_layers + 1) for model in (small, large)]
+    layers = [range(model.shape.layers + 1) for model in (small, large)]
     across = [((0, m), (1, g)) for m in layers[0] for g in layers[1]]
     pairs = across + [((side, layer),) * 2 for side in (0, 1) for layer in layers[side]]
     for batch in batches:
@@ -52,6 +52,6 @@ def layer_similarity(small: BertModel, large: BertModel, batches: Iterable[Mappi
     return result
 
 
-def _states(model: BertModel, batch: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
+def _states(model: Encoder, batch: Mapping[str, Tensor]) -> tuple[Tensor, ...]:
     inputs = {name: tensor.to(model.device) for name, tensor in batch.items()}
     return model(**inputs, output_hidden_states=True).hidden_states

@@ -8,14 +8,16 @@ from torch import Tensor
 
 from graft.encoders.architecture import (
     EMBEDDING_NORM,
-    EMBEDDING_TABLES,
     EMBEDDINGS,
     FFN,
     LINEAR_SPACES,
     LINEARS,
     NORMS,
+    POSITIONS,
     RESIDUAL,
+    TYPES,
     VALUE,
+    WORD_EMBEDDINGS,
     layer_prefix,
     site_name,
 )
@@ -23,7 +25,6 @@ from graft.io.progress import along
 from graft.merging.moments import Moments
 from graft.merging.protocol import Parts, check_parts, weight_and_bias
 
-EPSILON = 1e-12  # of BERT's LayerNorms
 AT_A_TIME = 4096  # tokens
 
 
@@ -45,7 +46,10 @@ def from_weights(parts: Parts) -> dict[str, Tensor]:
     non-linearity they have only the rank of the stream. Source: ours.
     """
     bodies = parts.small_pretrained, parts.large
-    embedded = _embedded(parts.small_pretrained), _embedded(parts.large)
+    embedded = (
+        _embedded(parts.small_pretrained, parts.small_shape.epsilon),
+        _embedded(parts.large, parts.large_shape.epsilon),
+    )
     stream = Moments.of(*embedded, grams=True)
     spread = torch.stack([tokens.std(1, correction=0).mean() for tokens in embedded])
     found = stream.tensors(EMBEDDINGS) | {f"{EMBEDDINGS}.spread": spread}
@@ -82,8 +86,10 @@ def _after_gelu(embedded: Sequence[Tensor], weights: Sequence[tuple[Tensor, Tens
     return found
 
 
-def _embedded(body: Mapping[str, Tensor]) -> Tensor:
+def _embedded(body: Mapping[str, Tensor], epsilon: float) -> Tensor:
     """The embedding block's output [vocabulary, w] for every token, at the mean position, with token type 0."""
-    words, positions, types = (body[name].double() for name in EMBEDDING_TABLES)
+    whole = body[WORD_EMBEDDINGS].double() + body[POSITIONS].double().mean(0)
+    if TYPES in body:
+        whole = whole + body[TYPES][0].double()
     gain, bias = weight_and_bias(body, EMBEDDING_NORM)
-    return torch.nn.functional.layer_norm(words + positions.mean(0) + types[0], gain.shape, gain, bias, EPSILON)
+    return torch.nn.functional.layer_norm(whole, gain.shape, gain, bias, epsilon)

@@ -16,6 +16,7 @@ def fit_heads(
     pooler: tuple[Tensor, Tensor],
     sizes: Iterable[float],
     *,
+    activation: str = "tanh",
     small_head: Head | None = None,
     small_hidden: Tensor | None = None,
     labels: Tensor | None = None,
@@ -23,7 +24,8 @@ def fit_heads(
 ) -> dict[float, Head]:
     """Fit heads for a merged body, by ridge size, so that strength and ridge size are chosen together on `select`.
 
-    hidden [n, w_L]: first-token states of the merged body on the fit subset; pooler: the body's own weight and bias.
+    hidden [n, w_L]: first-token states of the merged body on the fit subset; pooler: the body's own weight and bias,
+    and `activation` what follows them.
     "transplant" and "label-free" need `small_head` and `small_hidden` [n, w_S] of the fine-tuned small model on the
     same rows; "labelled" needs `labels` [n] and, unless they are scores, the number of `classes`.
     Raises ValueError if the kind is unknown or its inputs are missing.
@@ -33,12 +35,17 @@ def fit_heads(
     if kind == "labelled":
         if labels is None:
             raise ValueError("head 'labelled' needs the labels of the fit subset")
-        return _on_pooler(hidden, pooler, label_targets(labels, classes), sizes)
+        return _on_pooler(hidden, pooler, activation, label_targets(labels, classes), sizes)
     if small_head is None or small_hidden is None:
         raise ValueError(f"head {kind!r} needs the fine-tuned small model's head and its first-token states")
     if kind == "transplant":
+        if small_head.activation != activation:
+            raise ValueError(
+                f"transplant: the small model's head has {small_head.activation}, the large model's {activation}; "
+                "use label-free or labelled"
+            )
         return {size: _transplanted(map_, small_head) for size, map_ in ridge.fit(hidden, small_hidden, sizes).items()}
-    return _on_pooler(hidden, pooler, head_logits(small_head, small_hidden.double()), sizes)
+    return _on_pooler(hidden, pooler, activation, head_logits(small_head, small_hidden.double()), sizes)
 
 
 def label_targets(labels: Tensor, classes: int | None) -> Tensor:
@@ -53,12 +60,12 @@ def label_targets(labels: Tensor, classes: int | None) -> Tensor:
 
 
 def _on_pooler(
-    hidden: Tensor, pooler: tuple[Tensor, Tensor], targets: Tensor, sizes: Iterable[float]
+    hidden: Tensor, pooler: tuple[Tensor, Tensor], activation: str, targets: Tensor, sizes: Iterable[float]
 ) -> dict[float, Head]:
-    """Keep the body's own pooler, and fit the classifier as a ridge map from tanh(W_p h + b_p) to targets [n, c]."""
+    """Keep the body's own pooler, and fit the classifier as a ridge map from f(W_p h + b_p) to targets [n, c]."""
     weight, bias = (tensor.to(hidden).double() for tensor in pooler)
-    maps = ridge.fit(pooled(weight, bias, hidden.double()), targets.to(hidden.device), sizes)
-    return {size: Head(weight, bias, map_.weight, map_.bias) for size, map_ in maps.items()}
+    maps = ridge.fit(pooled(weight, bias, hidden.double(), activation), targets.to(hidden.device), sizes)
+    return {size: Head(weight, bias, map_.weight, map_.bias, activation) for size, map_ in maps.items()}
 
 
 def _transplanted(map_: ridge.LinearMap, small_head: Head) -> Head:
@@ -77,4 +84,5 @@ def _transplanted(map_: ridge.LinearMap, small_head: Head) -> Head:
         pooler_bias=torch.cat([head.pooler_weight @ map_.bias + head.pooler_bias, map_.bias.new_zeros(rest)]),
         classifier_weight=torch.nn.functional.pad(head.classifier_weight, (0, rest)),
         classifier_bias=head.classifier_bias,
+        activation=head.activation,
     )

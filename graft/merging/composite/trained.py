@@ -4,8 +4,8 @@ from abc import ABC, abstractmethod
 
 import torch
 from torch import Tensor, nn
+from transformers.modeling_outputs import SequenceClassifierOutput
 
-from graft.encoders.transformers import SequenceClassifierOutput
 from graft.merging.classifier_heads.ridge import LinearMap
 from graft.training.loss import loss_of
 

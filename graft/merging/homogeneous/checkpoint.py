@@ -130,7 +130,7 @@ def _unpickled(model: ModelFolder) -> Checkpoint:
     """
     from safetensors.torch import save_file
 
-    from graft.encoders.pretrained import read_checkpoint
+    from graft.encoders.checkpoints import read_checkpoint
 
     scratch = tempfile.TemporaryDirectory(prefix="graft-")
     try:

@@ -8,9 +8,10 @@ import torch
 from safetensors.torch import save_file
 from torch import Tensor, nn
 
-from graft.encoders.bert import load_classifier
 from graft.encoders.features import fit_rows
 from graft.encoders.inference import batches
+from graft.encoders.models import load_classifier
+from graft.encoders.translation import stored_classifier
 from graft.io import files
 from graft.io.progress import Report, silent
 from graft.registry.shapes import Shape
@@ -107,7 +108,7 @@ def of_folder(
         raise ValueError(f"--kind {kind}: must be one of {', '.join(KINDS)}")
     path = out / f"{kind}.safetensors"
     files.check_new(path)
-    texts = TokenisedSplit.of_texts(load_tokenizer(model), read_texts(text), str(text))
+    texts = TokenisedSplit.of_texts(load_tokenizer(model), read_texts(text), str(text), Shape.of(model).kind.special)
     longest = min(max_tokens, Shape.of(model).positions)
     rows = fit_rows(len(texts), examples)
 
@@ -119,11 +120,15 @@ def of_folder(
             done += len(positions)
         report(done, len(rows), "texts")
 
-    write(KINDS[kind](load_classifier(model), read()), path)
+    write(KINDS[kind](load_classifier(model), read()), Shape.of(model), path)
     return path
 
 
-def write(statistics: Mapping[str, Tensor], path: Path) -> None:
-    """Write statistics atomically to `path`; `--statistics` expects `fisher.safetensors` or `gram.safetensors`."""
+def write(statistics: Mapping[str, Tensor], shape: Shape, path: Path) -> None:
+    """Write statistics atomically to `path`, by the names in a classifier's files.
+
+    `--statistics` expects `fisher.safetensors` or `gram.safetensors`.
+    """
+    stored = stored_classifier(statistics, shape)
     with files.atomic_file(path) as temporary:
-        save_file({name: tensor.cpu().contiguous() for name, tensor in statistics.items()}, temporary)
+        save_file({name: tensor.cpu().contiguous() for name, tensor in stored.items()}, temporary)

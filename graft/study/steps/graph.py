@@ -4,8 +4,8 @@ from collections.abc import Iterable
 from pathlib import Path
 
 from graft.io import files
-from graft.study.families import measured_tasks
 from graft.study.grid import Grid
+from graft.study.kin import measured_tasks
 from graft.study.paths import Paths
 from graft.study.steps import tables
 from graft.study.steps.calibrate import Calibrate

@@ -2,8 +2,8 @@
 
 from graft.config.study import BEST
 from graft.registry import methods
-from graft.study.families import measured_tasks
 from graft.study.grid import ALL_SEEDS, Grid
+from graft.study.kin import measured_tasks
 from graft.study.steps.evaluate import evaluation
 from graft.study.steps.making import making
 from graft.study.steps.measure_cost import MeasureCost

@@ -3,8 +3,8 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from graft.study.families import families
 from graft.study.grid import Grid, Run
+from graft.study.kin import kin
 from graft.study.sizes import Sizes
 from graft.study.steps.evaluate import system_pass
 from graft.study.steps.making import making
@@ -22,8 +22,8 @@ class MeasureCost(Step):
     work_kind = "measuring"
 
     def runs(self, grid: Grid) -> list[Run]:
-        """The runs whose models are measured: one for each family."""
-        return [family.run for family in families(grid, self.task)]
+        """The runs whose models are measured: one of all kin."""
+        return [one.run for one in kin(grid, self.task)]
 
     def inputs(self, grid: Grid) -> list[Step]:
         runs = self.runs(grid)

@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from graft.study.families import measured_tasks
 from graft.study.grid import Grid
+from graft.study.kin import measured_tasks
 from graft.study.paths import Paths
 from graft.study.steps.evaluate import evaluation
 from graft.study.steps.keep_models import KeepModels

@@ -10,7 +10,8 @@ from safetensors.torch import load_file
 
 from graft.cli.main import LONG_AGO, find, main, one_by_one
 from graft.config.study import parse
-from graft.encoders.bert import new_classifier
+from graft.encoders.models import new_classifier
+from graft.encoders.saving import save_model
 from graft.io import files
 from graft.reporting import tables
 from graft.study.grid import Grid
@@ -315,7 +316,7 @@ def test_flags_of_the_other_kind_of_merge_are_refused_by_name(folder, monkeypatc
 
 def test_models_of_one_shape_are_merged_or_only_told(folder, monkeypatch, capsys, pico_models):
     for seed in (1, 2):
-        new_classifier(pico_models / "small", ("no", "yes"), seed).save_pretrained(folder / f"m{seed}")
+        save_model(new_classifier(pico_models / "small", ("no", "yes"), seed), folder / f"m{seed}")
     command = ("merge", "--method", "linear", "--models", "m1", "m2", "--weights", "1", "3", "--out", "out")
     assert _call(monkeypatch, *command, "--dry-run") == 0
     assert capsys.readouterr().out.endswith("nothing was written to out: this was a dry run\n")
@@ -328,7 +329,7 @@ def test_models_of_one_shape_are_merged_or_only_told(folder, monkeypatch, capsys
 
 
 def test_statistics_of_a_model_are_written_where_it_is_said(folder, monkeypatch, capsys, pico_models):
-    new_classifier(pico_models / "small", ("no", "yes"), 0).save_pretrained(folder / "model")
+    save_model(new_classifier(pico_models / "small", ("no", "yes"), 0), folder / "model")
     files.copy_into(pico_models / "small", folder / "model", files.TOKENIZER)
     (folder / "text.txt").write_text("the good film\n" * 4)
     command = ("statistics", "--kind", "fisher", "--model", "model", "--text", "text.txt", "--out", "out")

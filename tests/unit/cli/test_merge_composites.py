@@ -11,7 +11,7 @@ from huggingface_hub import ModelCard
 from safetensors.torch import load_file
 
 import graft
-from graft.encoders.bert import load_classifier, new_classifier
+from graft.encoders.models import load_classifier, new_classifier
 from graft.encoders.saving import save_model
 from graft.flops.counts import encoder_flops
 from graft.registry import methods

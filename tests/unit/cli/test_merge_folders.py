@@ -13,7 +13,10 @@ from safetensors.torch import load_file, save_file
 from transformers import AutoModelForSequenceClassification, AutoTokenizer, pipeline
 
 from graft.cli.merge_folders import RIDGE, Order, merge, read_labelled
-from graft.encoders.bert import new_classifier
+from graft.config.models import PathModel
+from graft.encoders.models import load_classifier, new_classifier
+from graft.encoders.pretrained import fetch_model
+from graft.encoders.saving import save_model
 from graft.flops.counts import calibration_flops, encoder_flops, ridge_flops, similarity_flops
 from graft.io import files
 from graft.registry import methods, published
@@ -21,6 +24,7 @@ from graft.tasks.tokens import load_tokenizer
 from graft.tasks.tsv import read_tsv
 from tests.conftest import VOCABULARY, pair_rows, sentiment_rows, write_bert, write_tsv
 from tests.unit.counting import counting_flops
+from tests.unit.families import FAMILIES, write_pico
 
 WEIGHTS = list(methods.table("weights"))
 
@@ -41,7 +45,7 @@ def world(tmp_path_factory):
         with torch.no_grad():
             for parameter in model.parameters():
                 parameter.add_(0.05 * torch.randn(parameter.shape, generator=generator))
-        model.save_pretrained(root / name)
+        save_model(model, root / name)
     rng = np.random.default_rng(0)
     rows = sentiment_rows(rng, 120)
     (root / "text.txt").write_text("\n".join(text for text, _ in rows) + "\n")
@@ -87,6 +91,55 @@ def test_the_result_loads_anywhere_with_the_small_models_labels(method, labels, 
         "pipeline_tag": "text-classification",
         "tags": ["merge", "graft", method],
     }
+
+
+@pytest.mark.parametrize(
+    ("method", "head"), [("theseus", "transplant"), ("functional", "label-free"), ("grow", "labelled")]
+)
+@pytest.mark.parametrize("family", FAMILIES)
+def test_every_family_merges_into_a_model_that_transformers_loads(family, method, head, order, world, tmp_path):
+    for size in ("small", "large"):
+        write_pico(tmp_path / size, family, size)
+    fetch_model(PathModel(kind="path", folder=str(tmp_path / "small")), "small", tmp_path / "fetched", "")
+    tuned = new_classifier(tmp_path / "fetched", ("negative", "positive"), seed=3)
+    with torch.no_grad():
+        for parameter in tuned.parameters():
+            parameter.add_(0.05 * torch.randn(parameter.shape))
+    save_model(tuned, tmp_path / "tuned")
+    made = order(
+        method=method,
+        large=tmp_path / "large",
+        small_pretrained=tmp_path / "small",
+        small_finetuned=tmp_path / "tuned",
+        head=head,
+        labelled=world / "two.tsv" if head == "labelled" else None,
+    )
+    merge(made, quiet)
+    theirs = AutoModelForSequenceClassification.from_pretrained(made.out, attn_implementation="eager")
+    assert theirs.config.model_type == family and theirs.config.id2label == {0: "negative", 1: "positive"}
+    batch = AutoTokenizer.from_pretrained(made.out)(
+        ["a good film", "the plot is bad"], padding=True, return_tensors="pt"
+    )
+    ours = load_classifier(made.out)
+    known = {name: batch[name] for name in ("input_ids", "attention_mask")}
+    with torch.inference_mode():
+        torch.testing.assert_close(ours(**known).logits, theirs(**known).logits, rtol=0, atol=1e-5)
+
+
+@pytest.mark.parametrize("small", ["bert", "electra", "distilbert"])
+@pytest.mark.parametrize("large", ["bert", "electra", "distilbert"])
+def test_families_with_one_vocabulary_merge_into_one_another(large, small, order, tmp_path):
+    write_pico(tmp_path / "large", large, "large")
+    write_pico(tmp_path / "small", small, "small")
+    fetch_model(PathModel(kind="path", folder=str(tmp_path / "small")), "small", tmp_path / "fetched", "")
+    save_model(new_classifier(tmp_path / "fetched", ("negative", "positive"), seed=3), tmp_path / "tuned")
+    given = {"large": tmp_path / "large", "small_pretrained": tmp_path / "small", "small_finetuned": tmp_path / "tuned"}
+    if large != small:
+        with pytest.raises(ValueError, match=f"--head transplant: a head of {small} has .* one of {large} "):
+            merge(order(**given), quiet)
+    made = order(**given, head="label-free", options={"embedding_delta": True})
+    merge(made, quiet)
+    assert AutoModelForSequenceClassification.from_pretrained(made.out).config.model_type == large
 
 
 @pytest.mark.parametrize("labels", ["two", "three", "score"])
@@ -180,7 +233,7 @@ def test_outputs_mean_what_those_of_the_small_model_mean(labels, kind, order, wo
 
 
 def test_models_may_lie_in_several_files_and_have_heads(order, world, tmp_path):
-    model = new_classifier(world / "large", ("a", "b", "c"), seed=7)
+    model = AutoModelForSequenceClassification.from_pretrained(world / "large", num_labels=3)
     model.save_pretrained(tmp_path / "large", max_shard_size="10KB")
     files.copy_into(world / "large", tmp_path / "large", files.TOKENIZER)
     assert (tmp_path / "large" / "model.safetensors.index.json").is_file()
@@ -241,7 +294,7 @@ def test_the_plan_counts_all_that_is_computed(head, depth, order, world):
         plan = merge(made, quiet)
     method = {"prepare": plan.options.flops(plan.small, plan.large, 0).prepare, "apply": 0}
     assert plan.flops == method | by_hand(plan.small, plan.large, head, depth)
-    poolers = counted.get_flop_counts()["BertModel.pooler"]
+    poolers = counted.get_flop_counts()["Encoder.pooler"]
     assert counted.get_total_flops() - sum(poolers.values()) == sum(plan.flops.values())
 
 
@@ -335,7 +388,7 @@ WRONG = {
     ),
     "a layer that the config does not count": (
         lambda w, t: {"small_finetuned": renamed(w, t / "x", "classifier.weight", "bert.encoder.layer.2.weight")},
-        "x: bert.encoder.layer.2.weight is not a BERT classifier's",
+        "x: bert.encoder.layer.2.weight is not a bert classifier's",
     ),
     "weights of a wrapped model": (
         lambda w, t: {"small_finetuned": renamed(w, t / "x", "", "module.")},
@@ -348,12 +401,12 @@ WRONG = {
     "no pre-trained small": (lambda w, t: {"small_pretrained": None}, "give --small-pretrained DIR"),
     "a folder without a model": (lambda w, t: {"large": t}, "--large: .*missing; a Hugging Face model folder"),
     "another architecture": (
-        lambda w, t: {"large": configured(w / "large", t / "x", model_type="roberta")},
-        "'roberta'; only 'bert' is supported",
+        lambda w, t: {"large": configured(w / "large", t / "x", model_type="albert")},
+        "'albert'; supported are bert, roberta",
     ),
     "a fine-tuned model of another architecture": (
-        lambda w, t: {"small_finetuned": configured(w / "two", t / "x", model_type="distilbert")},
-        "x: model_type is 'distilbert'; only 'bert' is supported",
+        lambda w, t: {"small_finetuned": configured(w / "two", t / "x", model_type="gpt2")},
+        "x: model_type is 'gpt2'; supported are bert, roberta",
     ),
     "small larger than large": (
         lambda w, t: {"large": w / "small", "small_pretrained": w / "large", "small_finetuned": w / "large"},

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 import torch
 
-from graft.encoders.bert import load_encoder
 from graft.encoders.features import embed, fit_rows, last_states, layers_pooled, load_states, pooled_states, save_states
+from graft.encoders.models import load_encoder
 
 
 def test_states_equal_those_of_one_text_at_a_time(tokens, pico_models):

@@ -3,8 +3,8 @@ import pytest
 import torch
 
 from graft.config.tasks import Task
-from graft.encoders.bert import load_encoder
 from graft.encoders.layer_states import LayerStates, WithStates, collect
+from graft.encoders.models import load_encoder
 from graft.tasks.prepare import prepare_task
 from graft.tasks.tokens import TokenisedSplit, tokenize_task
 

@@ -6,9 +6,10 @@ from safetensors.torch import load_file, save_file
 from transformers import BertModel
 
 from graft.config.models import PathModel
-from graft.encoders.bert import load_encoder, projections_of
-from graft.encoders.pretrained import encoder_state, fetch_model
+from graft.encoders.models import body_of, load_encoder, projections_of
+from graft.encoders.pretrained import fetch_model
 from graft.io import files
+from graft.registry.shapes import Shape
 from tests.unit.hub import write_tinybert
 
 
@@ -154,7 +155,7 @@ def test_a_wrong_sha256_is_refused_and_nothing_is_written(published, tmp_path):
     ("damage", "message"),
     [
         (lambda s: s.pop("encoder.layer.0.output.dense.bias"), "encoder.layer.0.output.dense.bias is missing"),
-        (lambda s: s.update(extra=torch.zeros(2)), "extra does not belong to a BERT encoder"),
+        (lambda s: s.update(extra=torch.zeros(2)), "extra does not belong to the encoder"),
         (lambda s: s.update({"fit_dense.weight": torch.ones(24, 12)}), "fit_dense.bias is missing or unexpected"),
         (
             lambda s: s.update({"pooler.dense.bias": torch.zeros(5)}),
@@ -172,11 +173,11 @@ def test_tensors_missing_unknown_or_of_another_shape_are_named(published, tmp_pa
 
 def test_other_architectures_are_refused(published, tmp_path):
     config = files.read_json(published / "config.json")
-    files.write_json(published / "config.json", {**config, "model_type": "roberta"})
-    with pytest.raises(ValueError, match="model_type is 'roberta'; only 'bert' is supported"):
+    files.write_json(published / "config.json", {**config, "model_type": "albert"})
+    with pytest.raises(ValueError, match="model_type is 'albert'; supported are bert"):
         fetch(published, tmp_path / "out")
 
 
 def test_no_encoder_in_a_checkpoint_is_an_error():
     with pytest.raises(ValueError, match="no encoder tensors"):
-        encoder_state({"cls.predictions.bias": torch.zeros(1)}, "here")
+        body_of({"cls.predictions.bias": torch.zeros(1)}, Shape(1, 2, 1, 4, 5), "here")

@@ -9,7 +9,8 @@ import torch
 from torch.utils.flop_counter import FlopCounterMode
 from transformers import BertConfig, BertForSequenceClassification
 
-from graft.encoders.bert import encoder_of
+from graft.encoders.models import encoder_of
+from graft.encoders.network import set_attention
 from graft.flops.counts import (
     calibration_flops,
     classifier_flops,
@@ -82,8 +83,8 @@ def test_a_step_of_masked_language_modelling_costs_what_torch_counts():
         attn_implementation="eager",
     )  # fmt: skip
     draws = torch.Generator().manual_seed(0)
-    encoder, guesser = initial_encoder(config, draws), Guesser(config, draws)
-    encoder.set_attn_implementation("eager")
+    encoder, guesser = initial_encoder(config, draws), Guesser(Shape.from_config(config.to_dict()), 0.02, draws)
+    set_attention(encoder, "eager")
     encoder.pooler = None
     labels = torch.full((2, 9), NOTHING)
     labels[0, 3] = labels[1, 1] = labels[1, 7] = 5

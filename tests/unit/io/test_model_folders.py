@@ -5,7 +5,6 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from graft.encoders.pretrained import read_checkpoint
 from graft.io import files
 from graft.io.model_folders import open_folder
 from graft.registry.shapes import Shape
@@ -36,15 +35,6 @@ def model(pico_models, tmp_path):
     return shutil.copytree(pico_models / "small", tmp_path / "model")
 
 
-@pytest.mark.parametrize("pickled", [False, True])
-def test_weights_in_several_files_are_read_as_in_one(model, pickled):
-    whole = sharded(model, pickled)
-    opened = open_folder(model)
-    assert len(opened.weights) == SHARDS and opened.pickled == pickled
-    read = read_checkpoint(opened, "here")
-    assert read.keys() == whole.keys() and all(read[name].equal(tensor) for name, tensor in whole.items())
-
-
 def test_a_part_that_is_missing_is_named(model):
     sharded(model, pickled=False)
     (model / "model-00002-of-00003.safetensors").unlink()
@@ -57,15 +47,6 @@ def test_an_index_does_not_lead_out_of_its_folder(model):
     (model / "model.safetensors").unlink()
     with pytest.raises(ValueError, match="is not the name of a file in its folder"):
         open_folder(model)
-
-
-def test_a_tensor_in_two_files_is_refused(model):
-    sharded(model, pickled=False)
-    first, second = sorted(model.glob("*.safetensors"))[:2]
-    twice = next(iter(load_file(first)))
-    save_file({**load_file(second), twice: torch.zeros(2)}, second)
-    with pytest.raises(ValueError, match=f"{twice} is in two weights files"):
-        read_checkpoint(open_folder(model), "here")
 
 
 def test_what_is_no_model_folder_is_reported_with_what_to_do(model, tmp_path, monkeypatch):
@@ -114,13 +95,6 @@ def test_a_file_that_git_lfs_has_not_fetched_is_no_model(model, pickled):
     part.write_text("version https://git-lfs.github.com/spec/v1\noid sha256:0\nsize 9\n")
     with pytest.raises(ValueError, match=f"{part.name}: only a pointer to the weights in git-lfs; fetch them with"):
         open_folder(model)
-
-
-def test_nobody_is_advised_to_let_a_pickle_run_code(model):
-    sharded(model, pickled=True)
-    torch.save({"a": Path}, model / "pytorch_model-00002-of-00003.bin")
-    with pytest.raises(ValueError, match="damaged, or a pickle of more than tensors.; save or download it again$"):
-        read_checkpoint(open_folder(model), "here")
 
 
 @pytest.mark.parametrize("name", ["tokenizer_config.json", "added_tokens.json", "config.json"])

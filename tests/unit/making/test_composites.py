@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 import torch
 
-from graft.encoders.bert import load_classifier
 from graft.encoders.inference import predict
+from graft.encoders.models import load_classifier
 from graft.making.composites import COMPOSITES
 from graft.merging.composite import manifest
 from graft.merging.composite.logit_ensemble import maths as logit_ensemble

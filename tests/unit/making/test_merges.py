@@ -9,7 +9,7 @@ import pytest
 import torch
 
 from graft.config.study import parse
-from graft.encoders.bert import load_classifier, load_encoder
+from graft.encoders.models import load_classifier, load_encoder
 from graft.io import files
 from graft.making import merges
 from graft.making.merges import remembered

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 import torch
 
-from graft.encoders.bert import load_encoder
 from graft.encoders.features import last_states, pooled_states
+from graft.encoders.models import load_encoder
 from graft.flops.counts import encoder_flops
 from graft.io import files
 from graft.making.pair_inputs import PairInputs

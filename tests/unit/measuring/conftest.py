@@ -2,10 +2,11 @@
 
 import pytest
 import torch
-from transformers import BertForSequenceClassification
 
 from graft.config.systems import LoraSystem
-from graft.encoders.bert import bert_config, load_classifier, load_encoder, set_labels
+from graft.encoders.models import config_of, load_classifier, load_encoder, set_labels
+from graft.encoders.network import Classifier
+from graft.encoders.saving import save_model
 from graft.merging.classifier_heads.head import Head
 from graft.merging.classifier_heads.ridge import LinearMap
 from graft.merging.composite import manifest
@@ -20,11 +21,16 @@ from graft.registry.shapes import Shape
 SMALL, LARGE = (Shape(*sizes, vocabulary=60, positions=128) for sizes in ((2, 8, 2, 20), (5, 18, 3, 30)))
 
 
+def _save(model, folder):
+    folder.mkdir()
+    save_model(model, folder)
+
+
 def _classifier(shape, labels, folder):
-    config = bert_config(shape)
+    config = config_of(shape)
     set_labels(config, labels)
-    model = BertForSequenceClassification(config).eval()
-    model.save_pretrained(folder)
+    model = Classifier(config).eval()
+    _save(model, folder)
     return model
 
 
@@ -43,9 +49,8 @@ def _as_lora(root, labels):
     """Adapters that were added to the weights."""
     from graft.training.adapters import with_adapters, without_adapters
 
-    without_adapters(with_adapters(_classifier(LARGE, labels, root / "before"), LoraSystem())).save_pretrained(
-        root / "lora"
-    )
+    tuned = without_adapters(with_adapters(_classifier(LARGE, labels, root / "before"), LoraSystem()))
+    _save(tuned, root / "lora")
 
 
 @pytest.fixture
@@ -57,7 +62,7 @@ def saved_systems(tmp_path):
         outputs, pooling = len(labels or ("score",)), "mean"
         _classifier(SMALL, labels, tmp_path / "small")
         large = _classifier(LARGE, labels, tmp_path / "large")
-        large.bert.save_pretrained(tmp_path / "encoder")
+        _save(large.bert, tmp_path / "encoder")
         _classifier(LARGE, labels, tmp_path / "other")
         _as_merge(tmp_path, labels, outputs)
         _as_lora(tmp_path, labels)

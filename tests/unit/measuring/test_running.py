@@ -3,10 +3,10 @@
 import pytest
 import torch
 from torch.utils.flop_counter import FlopCounterMode
-from transformers import BertForSequenceClassification
 
-from graft.encoders.bert import bert_config
 from graft.encoders.inference import pass_flops, run
+from graft.encoders.models import config_of
+from graft.encoders.network import Classifier
 from graft.flops.counts import classifier_flops
 from graft.merging.loading import load
 from graft.registry.shapes import Shape
@@ -49,10 +49,10 @@ def test_every_kind_of_system_costs_what_torch_counts(labels, saved_systems, tex
 @pytest.mark.parametrize("name", PUBLISHED)
 def test_the_published_models_cost_what_torch_counts_without_computing(name):
     shape, expected = PUBLISHED[name]
-    config = bert_config(shape)
+    config = config_of(shape)
     config._attn_implementation = "eager"
     with torch.device("meta"):
-        model = BertForSequenceClassification(config).eval()
+        model = Classifier(config).eval()
         flops = counted(lambda: model(input_ids=torch.ones(1, TOKENS, dtype=torch.long)))
     assert flops == pytest.approx(expected, rel=TOLERANCE)
     assert classifier_flops(shape, TOKENS, 2) == pytest.approx(flops, rel=1e-6)

@@ -1,6 +1,6 @@
 """Large models that compute exactly what a small one does, and the same change made to both.
 
-Each function maps a body (`BertModel.state_dict()`) and its shape to another body and its shape. Applied to the
+Each function maps a body (`Encoder.state_dict()`) and its shape to another body and its shape. Applied to the
 pre-trained and to the fine-tuned small model alike it gives the large model and what a right transport must turn it
 into.
 """
@@ -8,6 +8,8 @@ into.
 from dataclasses import replace
 
 import torch
+
+from graft.encoders.architecture import POSITION_BIASES
 
 
 def identical(body, shape):
@@ -20,7 +22,7 @@ def widened(times):
     def make(body, shape):
         wide = {}
         for name, tensor in body.items():
-            if tensor.ndim == 2 and not name.startswith("embeddings"):
+            if tensor.ndim == 2 and not name.startswith("embeddings") and name != POSITION_BIASES:
                 wide[name] = tensor.repeat(times, times) / times
             else:
                 wide[name] = tensor.repeat(*[1] * (tensor.ndim - 1), times)
@@ -48,7 +50,9 @@ def permuted(body, shape):
             rows = ffn
         if ".output.dense" in name and "attention" not in name:
             columns = ffn
-        if name.startswith("embeddings") and tensor.ndim == 2:
+        if name == POSITION_BIASES:
+            result[name] = tensor[:, heads]
+        elif name.startswith("embeddings") and tensor.ndim == 2:
             result[name] = tensor[:, hidden]
         else:
             result[name] = tensor[rows][:, columns] if tensor.ndim == 2 else tensor[rows]
@@ -107,7 +111,7 @@ def deepened(body, shape):
 
     It does so only behind a LayerNorm with gain 1 and bias 0, so `plain_norms` must hold for `body`.
     """
-    result = {name: tensor for name, tensor in body.items() if not name.startswith("encoder")}
+    result = {name: tensor for name, tensor in body.items() if not name.startswith("encoder.layer")}
     for layer in range(shape.layers):
         prefix = f"encoder.layer.{layer}."
         for name in (n for n in body if n.startswith(prefix)):

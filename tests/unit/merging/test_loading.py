@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from graft.encoders.saving import save_model
 from graft.encoders.states import pool
 from graft.flops.counts import classifier_flops, encoder_flops
 from graft.io.files import read_json, write_json
@@ -20,8 +21,8 @@ def systems(pico_classifier, tmp_path):
 
     def make(labels, pooling="mean"):
         small, large = pico_classifier(1, labels=labels, width=4, ffn=8), pico_classifier(2, labels=labels, layers=3)
-        small.save_pretrained(tmp_path / "small")
-        large.bert.save_pretrained(tmp_path / "models" / "large")
+        save_model(small, tmp_path / "small")
+        save_model(large.bert, tmp_path / "models" / "large")
         outputs = len(labels or ("score",))
         head = LinearMap(torch.randn(outputs, 8, dtype=torch.float64), torch.randn(outputs, dtype=torch.float64))
         encoder = {"encoder": tmp_path / "models" / "large"}
@@ -185,7 +186,7 @@ def test_an_ensemble_of_a_model_with_itself_is_the_model_and_of_others_their_mea
     models = [pico_classifier(seed, labels=labels) for seed in (1, 2)]
     folders = [tmp_path / f"seed-{seed}" for seed in (1, 2)]
     for model, folder in zip(models, folders, strict=True):
-        model.save_pretrained(folder)
+        save_model(model, folder)
     batch = pico_batches()[0]
     one, other = (model(**batch).logits.detach() for model in models)
     manifest.write(tmp_path / "same", "ensemble", {"a": folders[0], "b": folders[0]})

@@ -2,6 +2,7 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
 
+from graft.encoders.saving import save_model
 from graft.io.files import sha256
 from graft.merging.classifier_heads.head import Head, head_logits
 from graft.merging.saving import save_classifier, split_classifier
@@ -13,7 +14,7 @@ LABELS = [("no", "yes"), ("a", "b", "c"), None]
 def large_folder(pico_classifier, tmp_path):
     """A folder as a pre-trained large model has it, with its tokenizer files."""
     folder = tmp_path / "large"
-    pico_classifier(0).bert.save_pretrained(folder)
+    save_model(pico_classifier(0).bert, folder)
     (folder / "vocab.txt").write_text("[PAD]\n")
     (folder / "tokenizer.json").write_text("{}")
     return folder
@@ -49,7 +50,7 @@ def test_the_head_of_a_split_classifier_gives_its_logits(pico_classifier, pico_b
 def test_the_heads_pooler_takes_the_place_of_the_bodys(pico_classifier, large_folder, tmp_path):
     body, head = split_classifier(pico_classifier(3))
     save_classifier(
-        body, Head(head.pooler_weight + 1, *list(vars(head).values())[1:]), large_folder, ("a", "b"), tmp_path / "o"
+        body, Head(head.pooler_weight + 1, *list(head.tensors.values())[1:]), large_folder, ("a", "b"), tmp_path / "o"
     )
     loaded = AutoModelForSequenceClassification.from_pretrained(tmp_path / "o")
     assert torch.equal(loaded.bert.pooler.dense.weight, head.pooler_weight + 1)

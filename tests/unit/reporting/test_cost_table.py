@@ -3,7 +3,7 @@ import pytest
 from graft.measuring import measurements
 from graft.measuring.measurements import Measurement, Measurements
 from graft.reporting import cost_table, csv_files, tables
-from graft.study import families
+from graft.study import kin
 from graft.study.records import Cost
 from graft.study.steps.measure_cost import MeasureCost
 from tests.unit.reporting.conftest import COST
@@ -14,7 +14,7 @@ MERGE = "merge.theseus.labelled.tiny-into-big"
 @pytest.fixture
 def measured(grid):
     """Made-up measurements: every architecture has another latency."""
-    runs = {family.run.id: f"arch-{n}" for n, family in enumerate(families.families(grid, "rte"))}
+    runs = {one.run.id: f"arch-{n}" for n, one in enumerate(kin.kin(grid, "rte"))}
     found = {
         name: Measurement(
             latency_p50_seconds=0.5 + n,

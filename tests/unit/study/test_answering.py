@@ -6,7 +6,8 @@ import pytest
 import torch
 from transformers import AutoTokenizer, pipeline
 
-from graft.encoders.bert import new_classifier
+from graft.encoders.models import new_classifier
+from graft.encoders.saving import save_model
 from graft.study.answering import Reading, load
 
 TEXTS = ["a good film", "the plot is dull", "a very fine camera and a man in the city"]
@@ -21,7 +22,7 @@ def classifier(pico_models, tmp_path):
         model.config.update(config)
         with torch.no_grad():
             model.classifier.weight.mul_(20)
-        model.save_pretrained(tmp_path / "classifier")
+        save_model(model, tmp_path / "classifier")
         for file in ("tokenizer.json", "tokenizer_config.json"):
             shutil.copy(pico_models / "small" / file, tmp_path / "classifier")
         return tmp_path / "classifier"

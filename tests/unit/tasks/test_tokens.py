@@ -3,12 +3,14 @@ import itertools
 import numpy as np
 import pandas as pd
 import pytest
-from transformers import BertTokenizerFast
+from transformers import BertTokenizerFast, PreTrainedTokenizerFast
 
 from graft.config.tasks import Task
 from graft.io import files
+from graft.registry.shapes import Shape
 from graft.tasks.prepare import prepare_task
 from graft.tasks.tokens import Column, TokenisedSplit, cut_lengths, load_tokenizer, tokenize_task
+from tests.unit.families import FAMILIES, write_pico
 
 
 def test_cut_lengths_equal_hugging_face_longest_first(pico_models):
@@ -36,6 +38,24 @@ def test_batches_equal_the_hugging_face_tokenizer(task, pico_glue, pico_models, 
     for name in ("input_ids", "attention_mask", "token_type_ids"):
         assert ours[name].equal(theirs[name]), name
     assert split.lengths(9)[rows].tolist() == theirs["attention_mask"].sum(1).tolist()
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("limit", [6, 7, 9, 30])
+def test_batches_are_framed_as_the_familys_tokenizer_does(family, limit, tmp_path):
+    folder = write_pico(tmp_path, family)
+    first = ["good film", "the plot is clever and very warm", "dull"]
+    second = ["a dog follows the cat" for _ in first][:1] + ["bad music", "the actor meets a woman in the city"]
+    tokenizer, special = load_tokenizer(folder), Shape.of(folder).kind.special
+    for columns in ([first], [first, second]):
+        split = TokenisedSplit.of_texts(tokenizer, columns, "here", special)
+        theirs = PreTrainedTokenizerFast.from_pretrained(folder)(
+            *columns, padding=True, truncation=True, max_length=limit, return_tensors="pt"
+        )
+        ours = split.batch(np.arange(3), limit)
+        for name in ("input_ids", "attention_mask"):
+            assert ours[name].equal(theirs[name]), name
+        assert split.lengths(limit).tolist() == theirs["attention_mask"].sum(1).tolist()
 
 
 def test_padding_baked_into_a_tokenizer_is_overridden(pico_models, tmp_path):

@@ -15,8 +15,8 @@ import torch
 from graft.compute.hardware import use_threads
 from graft.config.launch import Launch
 from graft.config.models import FineTuning
-from graft.encoders.bert import new_classifier
 from graft.encoders.inference import Labelled
+from graft.encoders.models import new_classifier
 from graft.registry.shapes import Shape
 from graft.registry.tasks import TASKS
 from graft.study.program import run as run_program

@@ -9,7 +9,8 @@ from safetensors.torch import load_file
 from tokenizers import Tokenizer, models, pre_tokenizers, processors
 
 from graft.config.models import DistilOptions
-from graft.encoders.bert import load_encoder
+from graft.encoders.models import load_encoder
+from graft.encoders.saving import save_model
 from graft.flops.counts import distil_step_flops, encoder_flops
 from graft.io.files import sha256
 from graft.registry.shapes import Shape, check_shapes
@@ -29,7 +30,7 @@ def changed_options(**changes):
 @pytest.fixture
 def teacher(tmp_path, pico_encoder):
     folder = tmp_path / "teacher"
-    pico_encoder(seed=1, width=16, layers=4, ffn=32).float().save_pretrained(folder)
+    save_model(pico_encoder(seed=1, width=16, layers=4, ffn=32).float(), folder)
     tokenizer = Tokenizer(models.WordLevel({word: i for i, word in enumerate(WORDS)}, unk_token="[UNK]"))
     tokenizer.pre_tokenizer = pre_tokenizers.Whitespace()
     tokenizer.post_processor = processors.BertProcessing(("[SEP]", 3), ("[CLS]", 2))

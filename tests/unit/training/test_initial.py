@@ -5,7 +5,7 @@ import json
 import pytest
 import torch
 
-from graft.encoders.bert import load_encoder
+from graft.encoders.models import load_encoder
 from graft.io.files import read_json, sha256
 from graft.registry.shapes import Shape
 from graft.training.initial import initialise_model

@@ -6,7 +6,7 @@ import pytest
 import torch
 
 from graft.config.models import MaskedOptions
-from graft.encoders.bert import load_encoder
+from graft.encoders.models import load_encoder
 from graft.flops.counts import masked_lm_flops
 from graft.io.files import read_json, sha256
 from graft.registry.shapes import Shape

@@ -1,4 +1,4 @@
-from graft.encoders.bert import new_classifier
+from graft.encoders.models import new_classifier
 from graft.training.optimizer import linear_schedule, parameter_groups
 
 

@@ -1,7 +1,7 @@
 from graft.compute.hardware import Stopwatch
 from graft.config.launch import Launch
 from graft.config.models import RandomModel
-from graft.encoders.bert import load_encoder
+from graft.encoders.models import load_encoder
 from graft.io import files
 from graft.training.saving import save_encoder, write_manifest
 

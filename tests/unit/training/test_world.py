@@ -5,7 +5,7 @@ import torch
 from torch import nn
 
 from graft.config.launch import Launch
-from graft.encoders.bert import load_encoder, new_classifier
+from graft.encoders.models import load_encoder, new_classifier
 from graft.training.world import World, _check_environment, deepspeed_config
 
 CPU = Launch(device="cpu", precision="fp32")

@@ -7,7 +7,8 @@ What links add is a separate stream r, added to the last state, so that both mod
 import torch
 from torch import Tensor, nn
 
-from graft.encoders.states import attention_bias, pool
+from graft.encoders.network import attention_bias
+from graft.encoders.states import pool
 from graft.merging.classifier_heads.ridge import LinearMap
 from graft.merging.composite.trained import Trained, layer_of, zero_layer
 from graft.registry.shapes import Shape

@@ -9,8 +9,7 @@ from collections.abc import Sequence
 
 from torch import Tensor, nn
 
-from graft.encoders.states import attention_bias
-from graft.encoders.transformers import BertForSequenceClassification
+from graft.encoders.network import Classifier
 from graft.merging.composite.trained import Trained, zero_layer
 
 
@@ -22,19 +21,17 @@ class Ladder(Trained):
     dropout.
     """
 
-    def __init__(
-        self, small: BertForSequenceClassification, large_width: int, depth_map: Sequence[tuple[int, int]]
-    ) -> None:
+    def __init__(self, small: Classifier, large_width: int, depth_map: Sequence[tuple[int, int]]) -> None:
         super().__init__()
         self.small = small
-        self.downs = nn.ModuleList(zero_layer(large_width, small.config.hidden_size) for _ in depth_map)
+        self.downs = nn.ModuleList(zero_layer(large_width, small.bert.shape.width) for _ in depth_map)
         self.rungs = [m for m, _ in depth_map]
 
     def answer(self, **batch: Tensor) -> Tensor:
         """Logits [b, c]; `large` [b, t, k, w_L] are all tokens' states at the k large layers of the depth map."""
         bert = self.small.bert
         state = bert.embeddings(input_ids=batch["input_ids"], token_type_ids=batch["token_type_ids"])
-        bias = attention_bias(batch["attention_mask"], state.dtype)
+        bias = bert.encoder.bias(batch["attention_mask"], state.dtype)
         for number, layer in enumerate(bert.encoder.layer):
             state = layer(state, bias)
             for n, (m, down) in enumerate(zip(self.rungs, self.downs, strict=True)):

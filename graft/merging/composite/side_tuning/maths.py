@@ -6,8 +6,8 @@ R(x) = B(x) + S(x), a frozen base B and a side network S that trains.
 
 from torch import Tensor
 
+from graft.encoders.network import Encoder
 from graft.encoders.states import pool
-from graft.encoders.transformers import BertModel
 from graft.merging.classifier_heads.ridge import LinearMap
 from graft.merging.composite.trained import Trained, layer_of, zero_layer
 
@@ -19,12 +19,12 @@ class SideTuned(Trained):
     [w_S -> w_L] starts at zero, so that at first this is the probe.
     """
 
-    def __init__(self, small: BertModel, head: LinearMap, pooling: str) -> None:
+    def __init__(self, small: Encoder, head: LinearMap, pooling: str) -> None:
         super().__init__()
         small.pooler = None
         self.small = small
         self.head = layer_of(head)
-        self.link = zero_layer(small.config.hidden_size, self.head.in_features)
+        self.link = zero_layer(small.shape.width, self.head.in_features)
         self.pooling = pooling
 
     def answer(self, **batch: Tensor) -> Tensor:

@@ -9,8 +9,7 @@ from collections.abc import Iterable, Mapping
 import torch
 from torch import Tensor, nn
 
-from graft.encoders.states import attention_bias
-from graft.encoders.transformers import BertModel
+from graft.encoders.network import Encoder
 from graft.merging.classifier_heads import ridge
 from graft.merging.classifier_heads.ridge import LinearMap
 from graft.merging.composite.trained import layer_of
@@ -22,26 +21,27 @@ Batch = Mapping[str, Tensor]
 class Stitched(nn.Module):
     """The encoder made of two: `first` up to the cut, `joint` [w_first -> w_second], and `second` from there."""
 
-    def __init__(self, first: BertModel, second: BertModel, cut: Cut, joint: LinearMap) -> None:
+    def __init__(self, first: Encoder, second: Encoder, cut: Cut, joint: LinearMap) -> None:
         super().__init__()
         self.embeddings = first.embeddings
         self.below = first.encoder.layer[: cut.below]
         self.joint = layer_of(joint, first.dtype).to(first.device)
         self.above = second.encoder.layer[cut.above :]
+        self.biases = [first.encoder.bias, second.encoder.bias]
 
     def forward(self, batch: Batch) -> Tensor:
         """Last hidden states [b, t, w_second]."""
         state = self.embeddings(input_ids=batch["input_ids"], token_type_ids=batch["token_type_ids"])
-        bias = attention_bias(batch["attention_mask"], state.dtype)
+        below, above = (bias(batch["attention_mask"], state.dtype) for bias in self.biases)
         for layer in self.below:
-            state = layer(state, bias)
+            state = layer(state, below)
         state = self.joint(state)
         for layer in self.above:
-            state = layer(state, bias)
+            state = layer(state, above)
         return state
 
 
-def states(model: BertModel, layers: Iterable[int], texts: Iterable[Batch]) -> dict[int, Tensor]:
+def states(model: Encoder, layers: Iterable[int], texts: Iterable[Batch]) -> dict[int, Tensor]:
     """Outputs [tokens, w] of some layers, counted from 1, for every real token of some texts."""
     found: dict[int, list[Tensor]] = {layer: [] for layer in layers}
     with torch.no_grad():

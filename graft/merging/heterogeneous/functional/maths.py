@@ -9,16 +9,15 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from graft.encoders.architecture import EMBEDDING_NORM, EMBEDDING_TABLES, EMBEDDINGS, LINEAR_SPACES, NORMS, layer_prefix
-from graft.encoders.bert import encoder_of
-from graft.encoders.states import attention_bias
-from graft.encoders.transformers import BertModel
+from graft.encoders.architecture import EMBEDDING_NORM, EMBEDDINGS, LINEAR_SPACES, NORMS, layer_prefix
+from graft.encoders.models import encoder_of
+from graft.encoders.network import Encoder
 from graft.flops.counts import GRAM_BLOCK, weights_first
 from graft.io.progress import along
 from graft.merging.alignment import affine
 from graft.merging.alignment.spaces import Place, fit_spaces
 from graft.merging.moments import CONSTANT
-from graft.merging.protocol import Method, Parts, check_parts, small_change
+from graft.merging.protocol import Method, Parts, check_parts, shared_tables, small_change
 
 # Linear layers that share one input.
 ATTENTION_IN = ("attention.self.query", "attention.self.key", "attention.self.value")
@@ -47,7 +46,7 @@ class Prepared:
 
     parts: Parts
     maps: Paired
-    plain: BertModel
+    plain: Encoder
     changes: Mapping[str, Tensor]
 
     @property
@@ -79,7 +78,7 @@ class Functional(Method):
             raise ValueError("functional transport needs the moments of a calibration and texts; calibrate this pair")
         spaces = fit_spaces(parts, affine.fit("least_squares", parts.options.map_ridge))
         plain, mapped = encoder_of(parts.large, parts.large_shape), {g for _, g in parts.depth_map}
-        biases = _biases(parts)
+        biases = _biases(plain, parts.texts)
         states, entering = _embedded(plain.embeddings, parts.texts), {}
         for g, block in enumerate(plain.encoder.layer):
             if g in mapped:
@@ -115,7 +114,7 @@ class Functional(Method):
         parts, plain = state.parts, state.plain
         if strength == 0:
             return dict(parts.large)
-        biases = _biases(parts)
+        biases = _biases(plain, parts.texts)
         embeddings = copy.deepcopy(plain.embeddings)
         if parts.options.embedding_delta:
             _move_embeddings(state, embeddings, strength)
@@ -132,10 +131,9 @@ class Functional(Method):
         return {**parts.large, **found}
 
 
-def _biases(parts: Parts) -> list[Tensor]:
+def _biases(model: Encoder, texts: Sequence[Batch]) -> list[Tensor]:
     """Attention's bias for each batch."""
-    dtype = parts.large[EMBEDDING_TABLES[0]].dtype
-    return [attention_bias(batch["attention_mask"], dtype) for batch in parts.texts]
+    return [model.encoder.bias(batch["attention_mask"], model.dtype) for batch in texts]
 
 
 def _embedded(embeddings: nn.Module, texts: Sequence[Batch]) -> list[Tensor]:
@@ -145,7 +143,7 @@ def _embedded(embeddings: nn.Module, texts: Sequence[Batch]) -> list[Tensor]:
 def _move_embeddings(state: Prepared, embeddings: nn.Module, strength: float) -> None:
     parts, maps = state.parts, state.maps
     plain = _real(parts, _embedded(embeddings, parts.texts))
-    for name in EMBEDDING_TABLES:
+    for name in shared_tables(parts):
         table = embeddings.get_parameter(name.removeprefix("embeddings."))
         table.add_((strength * small_change(parts, name) @ maps.table).to(table))
     if parts.options.layernorm == "fit":
@@ -167,7 +165,7 @@ def _move_block(
     # Of the untouched model: inputs of linear layers, outputs of LayerNorms.
     before: dict[str, list[Tensor]] = {ATTENTION_IN[0]: list(state.maps.entering[g])}
     for x, bias in zip(state.maps.entering[g], biases, strict=True):
-        context = block.attention.self(x, bias)[0]
+        context = block.attention.self(x, bias)
         attended = block.attention.output(context, x)
         widened = block.intermediate(attended)
         seen = {"attention.output.dense": context, "intermediate.dense": attended, "output.dense": widened}
@@ -191,7 +189,7 @@ def _move_block(
         return [norm(x) for x in sums]
 
     refit(ATTENTION_IN, entering)
-    contexts = [block.attention.self(x, bias)[0] for x, bias in zip(entering, biases, strict=True)]
+    contexts = [block.attention.self(x, bias) for x, bias in zip(entering, biases, strict=True)]
     refit(["attention.output.dense"], contexts)
     sums = [block.attention.output.dense(c) + x for c, x in zip(contexts, entering, strict=True)]
     moved = normed("attention.output.LayerNorm", sums)
@@ -264,7 +262,7 @@ def _refit_norm(norm: nn.Module, made: Tensor, plain: Tensor, change: Tensor) ->
 
 
 @torch.no_grad()
-def _outputs(model: BertModel, batch: Batch) -> dict[str, Tensor]:
+def _outputs(model: Encoder, batch: Batch) -> dict[str, Tensor]:
     """Outputs [real tokens, out] of every linear layer and LayerNorm, by name."""
     layers = range(len(model.encoder.layer))
     names = [EMBEDDING_NORM, *(layer_prefix(n) + module for n in layers for module in (*LINEAR_SPACES, *NORMS))]

@@ -9,10 +9,10 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from graft.encoders.architecture import EMBEDDING_NORM, EMBEDDING_TABLES, LINEARS, NORMS, layer_prefix
-from graft.encoders.bert import encoder_of
+from graft.encoders.architecture import EMBEDDING_NORM, LINEARS, NORMS, POSITION_BIASES, layer_prefix
+from graft.encoders.models import encoder_of
 from graft.io.progress import along
-from graft.merging.protocol import Deltas, Method, Parts, check_parts
+from graft.merging.protocol import Deltas, Method, Parts, check_parts, shared_tables
 from graft.registry.shapes import Shape
 
 
@@ -95,8 +95,13 @@ class Placement:
 
 
 def _grown(small: Mapping[str, Tensor], placement: Placement, parts: Parts) -> Iterator[tuple[str, Tensor]]:
-    for name in EMBEDDING_TABLES:
+    for name in shared_tables(parts):
         yield name, small[name] @ placement.stream
+    if POSITION_BIASES in parts.large:
+        # Small heads are the first large ones; the others have no values to add.
+        biases = parts.large[POSITION_BIASES].double().clone()
+        biases[:, : parts.small_shape.heads] = small.get(POSITION_BIASES, biases.new_zeros(()))
+        yield POSITION_BIASES, biases
     yield from _norm(small, EMBEDDING_NORM, EMBEDDING_NORM, placement)
     source = {g: m for m, g in parts.depth_map}
     before = EMBEDDING_NORM

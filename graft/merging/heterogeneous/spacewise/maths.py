@@ -7,7 +7,6 @@ from torch import Tensor
 
 from graft.encoders.architecture import (
     EMBEDDING_NORM,
-    EMBEDDING_TABLES,
     EMBEDDINGS,
     LINEARS,
     NORMS,
@@ -20,7 +19,7 @@ from graft.merging.alignment import affine, transport
 from graft.merging.alignment.evidence import with_evidence
 from graft.merging.alignment.maps import Maps
 from graft.merging.alignment.spaces import SpaceMaps, fit_spaces
-from graft.merging.protocol import Deltas, Method, Parts, check_parts, small_change, weight_and_bias
+from graft.merging.protocol import Deltas, Method, Parts, check_parts, shared_tables, small_change, weight_and_bias
 from graft.registry import depth
 
 
@@ -62,7 +61,7 @@ class Spacewise(Method):
                     layer |= _norm(parts, *names, site_name(m, g, site), maps.residual[m, g, site])
             deltas |= {name: share[m, g] * delta for name, delta in layer.items()}
         if options.embedding_delta:
-            deltas |= {name: small_change(parts, name) @ maps.writes[EMBEDDINGS] for name in EMBEDDING_TABLES}
+            deltas |= {name: small_change(parts, name) @ maps.writes[EMBEDDINGS] for name in shared_tables(parts)}
             if options.layernorm != "leave":
                 deltas |= _norm(parts, EMBEDDING_NORM, EMBEDDING_NORM, EMBEDDINGS, maps.residual[EMBEDDINGS])
         return Deltas(parts.large, deltas, maps.missed)

@@ -3,7 +3,7 @@ import torch
 from safetensors.torch import load_file
 
 from graft.config.study import MEMBER_SEEDS
-from graft.encoders.bert import new_classifier
+from graft.encoders.models import new_classifier
 from graft.encoders.saving import save_model
 from graft.io.progress import silent
 from graft.making.one_shape.combination import Combination
@@ -36,7 +36,7 @@ def test_the_sources_of_a_soup_are_its_members_with_their_statistics(one, study)
 
 
 def test_a_member_is_scored_as_it_was_when_it_was_made(one, study):
-    from graft.encoders.bert import load_classifier
+    from graft.encoders.models import load_classifier
 
     for source in one.sources:
         told = source.made["select"]["value"]

@@ -4,7 +4,8 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 
-from graft.encoders.bert import load_classifier, new_classifier
+from graft.encoders.models import load_classifier, new_classifier
+from graft.encoders.saving import save_model
 from graft.io import files
 from graft.making.one_shape.multitask import HEAD, SHARE, share_of_own, under_head, with_encoder
 from graft.merging.card import CARD
@@ -44,7 +45,7 @@ def test_an_encoder_that_is_not_whole_is_named_by_its_tensor(pico_classifier, ch
 def test_a_tasks_classifier_is_a_plain_folder(pico_models, tmp_path):
     tuned, merged, out = (tmp_path / name for name in ("tuned", "merged", "out"))
     model = new_classifier(pico_models / "large", ("no", "yes"), seed=3)
-    model.save_pretrained(tuned)
+    save_model(model, tuned)
     merged.mkdir()
     body = encoder_of(model)
     save_file(body, merged / "encoder.safetensors")

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from graft.encoders.bert import encoder_of
+from graft.encoders.models import encoder_of
 from graft.merging.alignment.evidence import from_weights, with_evidence
 from graft.merging.heterogeneous.spacewise.maths import Spacewise
 from graft.merging.heterogeneous.theseus.maths import Theseus

@@ -1,6 +1,7 @@
 import pytest
 import torch
 
+from graft.encoders.saving import save_model
 from graft.io.files import read_json
 from graft.merging.classifier_heads.ridge import LinearMap
 from graft.merging.composite import manifest
@@ -14,7 +15,7 @@ def write_probe(folder, encoder, pooling="cls", **changes):
 
 
 def test_paths_are_relative_and_every_file_that_decides_the_logits_is_hashed(pico_encoder, tmp_path):
-    pico_encoder().save_pretrained(tmp_path / "models" / "large")
+    save_model(pico_encoder(), tmp_path / "models" / "large")
     write_probe(tmp_path / "runs" / "probe", tmp_path / "models" / "large")
     fields = read_json(tmp_path / "runs" / "probe" / manifest.FILE)
     assert fields["encoder"] == "../../models/large" and fields["pooling"] == "cls"
@@ -25,7 +26,7 @@ def test_paths_are_relative_and_every_file_that_decides_the_logits_is_hashed(pic
 
 
 def test_a_head_of_another_width_is_named(pico_encoder, tmp_path):
-    pico_encoder().save_pretrained(tmp_path / "large")
+    save_model(pico_encoder(), tmp_path / "large")
     write_probe(tmp_path / "probe", tmp_path / "large")
     with pytest.raises(ValueError, match=r"head.safetensors: tensor weight has shape \[2, 8\], not \[2, 9\]"):
         manifest.read(tmp_path / "probe").linear(manifest.HEAD, 9)

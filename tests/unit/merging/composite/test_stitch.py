@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from graft.encoders.bert import encoder_of
+from graft.encoders.models import encoder_of
 from graft.merging.classifier_heads.ridge import LinearMap
 from graft.merging.composite.stitch.maths import Stitched, joint, states
 from graft.registry.cuts import cuts

@@ -11,7 +11,8 @@ import torch
 from torch import Tensor
 from torch.nn import functional
 
-from graft.encoders.bert import load_classifier, load_encoder
+from graft.encoders.models import load_classifier, load_encoder
+from graft.encoders.saving import save_model
 from graft.encoders.states import Frozen
 from graft.io.files import read_json, write_json
 from graft.merging import predictors
@@ -96,7 +97,7 @@ def make_case(pico_classifier, tmp_path):
         small, large, pooling = setting
         for seed, (name, shape) in enumerate((("small", small), ("large", large)), start=1):
             model = pico_classifier(seed, labels, shape.width, shape.layers, shape.heads, shape.ffn)
-            (model if name == "small" else model.bert).save_pretrained(tmp_path / name)
+            save_model(model if name == "small" else model.bert, tmp_path / name)
         outputs = len(labels or ("score",))
         draws = torch.Generator().manual_seed(3)
         head = LinearMap(torch.randn(outputs, large.width, generator=draws), torch.randn(outputs, generator=draws))

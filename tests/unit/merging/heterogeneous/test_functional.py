@@ -1,12 +1,14 @@
 import pytest
 import torch
 
-from graft.encoders.bert import encoder_of
+from graft.encoders.architecture import POSITION_BIASES
+from graft.encoders.models import encoder_of
 from graft.merging.calibration import calibrate
 from graft.merging.heterogeneous.functional import maths as functional
 from graft.merging.heterogeneous.functional.maths import Functional
 from graft.merging.protocol import Parts
 from graft.registry import depth, methods
+from tests.unit.families import FAMILIES
 from tests.unit.merging import relatives
 
 
@@ -14,11 +16,13 @@ from tests.unit.merging import relatives
 def related(pico_encoder, shape_of, pico_batches):
     """Parts whose right result is known."""
 
-    def make(relative, **options):
-        small = pico_encoder(3, width=8, layers=2, heads=2, ffn=16)
+    def make(relative, family="bert", **options):
+        small = pico_encoder(3, width=8, layers=2, heads=2, ffn=16, family=family)
         shape, before = shape_of(small), small.state_dict()
         generator = torch.Generator().manual_seed(9)
         after = {n: t + 0.1 * torch.randn(t.shape, generator=generator, dtype=t.dtype) for n, t in before.items()}
+        # Biases of relative positions stay the large model's.
+        after |= {n: t for n, t in before.items() if n == POSITION_BIASES}
         (large, large_shape), (expected, _) = relative(before, shape), relative(after, shape)
         depth_map = depth.uniform(shape.layers, large_shape.layers)
         batches = pico_batches(examples=60, size=20)
@@ -42,10 +46,11 @@ def states(body, shape, batches):
     [relatives.identical, relatives.widened(2), relatives.permuted, relatives.turned],
     ids=["identical", "widened", "permuted", "turned"],
 )
+@pytest.mark.parametrize("family", FAMILIES)
 def test_a_large_model_that_computes_the_same_comes_to_compute_what_the_fine_tuned_small_one_does(
-    relative, related, pico_batches
+    family, relative, related, pico_batches
 ):
-    parts, expected = related(relative)
+    parts, expected = related(relative, family)
     method = Functional()
     merged = method.apply(method.prepare(parts), 1.0)
     for batches in (parts.texts, pico_batches(seed=4)):

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from graft.encoders.bert import encoder_of
+from graft.encoders.models import encoder_of
 from graft.merging.heterogeneous.grow.maths import Grow, Placement
 from graft.merging.protocol import Parts
 from graft.registry import depth

@@ -6,7 +6,7 @@ import pytest
 import torch
 from transformers import AutoModelForSequenceClassification
 
-from graft.encoders.bert import encoder_of
+from graft.encoders.models import encoder_of
 from graft.merging.classifier_heads.fitting import fit_heads
 from graft.merging.classifier_heads.head import Head, head_logits
 from graft.merging.heterogeneous.interpolate.maths import interpolated_head
@@ -215,7 +215,7 @@ def test_any_shape_and_labels_are_saved_as_a_model_with_the_same_logits(method, 
         save_classifier(body, head, tmp_path / "large", labels, tmp_path / "merged")
         # Weights as they are saved, computed with in double precision, where another attention makes no difference.
         loaded = AutoModelForSequenceClassification.from_pretrained(tmp_path / "merged").double().eval()
-        single = Head(*(tensor.float() for tensor in vars(head).values()))
+        single = Head(*(tensor.float() for tensor in head.tensors.values()))
         double = {name: tensor.double() for name, tensor in body.items()}
         expected = head_logits(single, first_states(encoder_of(double, shapes[1]), parts.texts))
         with torch.no_grad():

@@ -3,12 +3,13 @@ from dataclasses import replace
 import pytest
 import torch
 
-from graft.encoders.architecture import stacked
-from graft.encoders.bert import encoder_of
+from graft.encoders.architecture import POSITION_BIASES, stacked
+from graft.encoders.models import encoder_of
 from graft.merging.calibration import calibrate
 from graft.merging.heterogeneous.spacewise.maths import Spacewise
 from graft.merging.protocol import Parts, deepened
 from graft.registry import depth, methods
+from tests.unit.families import FAMILIES
 from tests.unit.merging import relatives
 
 RELATIVES = {
@@ -26,8 +27,8 @@ RELATIVES = {
 def related(pico_encoder, shape_of, pico_batches):
     """Parts of a merge whose right result is known, that result, and an encoder for a body."""
 
-    def make(relative, **options):
-        small = pico_encoder(3, width=8, layers=2, heads=2, ffn=16)
+    def make(relative, family="bert", **options):
+        small = pico_encoder(3, width=8, layers=2, heads=2, ffn=16, family=family)
         shape, before = shape_of(small), {n: t.clone() for n, t in small.state_dict().items()}
         if relative is relatives.deepened:
             before = relatives.plain_norms(before)
@@ -36,6 +37,8 @@ def related(pico_encoder, shape_of, pico_batches):
         if relative is relatives.deepened:
             # The blocks that change nothing must go on doing so.
             after = {n: before[n] if "LayerNorm" in n else t for n, t in after.items()}
+        # Biases of relative positions stay the large model's.
+        after |= {n: t for n, t in before.items() if n == POSITION_BIASES}
         (large, large_shape), (expected, _) = relative(before, shape), relative(after, shape)
         depth_map = depth.uniform(shape.layers, large_shape.layers)
         batches = pico_batches(examples=60, size=20)
@@ -60,9 +63,15 @@ def error(merged, expected, shape, batches):
 
 @torch.no_grad()
 @pytest.mark.parametrize("name", RELATIVES)
-@pytest.mark.parametrize("options", [{}, {"per_head": True}, {"layernorm": "map"}], ids=str)
-def test_at_ridge_zero_the_large_model_becomes_exactly_the_fine_tuned_small_one(name, options, related, pico_batches):
-    parts, expected = related(RELATIVES[name], map_ridge=0, **options)
+@pytest.mark.parametrize(
+    ("family", "options"),
+    [*((family, {}) for family in FAMILIES), ("bert", {"per_head": True}), ("bert", {"layernorm": "map"})],
+    ids=str,
+)
+def test_at_ridge_zero_the_large_model_becomes_exactly_the_fine_tuned_small_one(
+    name, family, options, related, pico_batches
+):
+    parts, expected = related(RELATIVES[name], family, map_ridge=0, **options)
     method = Spacewise()
     merged = method.apply(method.prepare(parts), 1.0)
     assert error(merged, expected, parts.large_shape, pico_batches(seed=4)) < 1e-9

@@ -5,11 +5,14 @@ import pytest
 import torch
 from safetensors.numpy import load_file
 
-from graft.encoders.bert import load_classifier, new_classifier
+from graft.encoders.models import config_of, load_classifier, new_classifier
+from graft.encoders.network import Classifier
+from graft.encoders.saving import save_model
 from graft.io import files
 from graft.merging.homogeneous.fisher_gram import KINDS, fisher_diagonal, gram_matrices, of_folder, write
 from graft.merging.homogeneous.folders import Order, merge
 from graft.registry.methods import ONE_SHAPE, table
+from tests.unit.families import FAMILIES, pico_shape
 
 
 class Linear(torch.nn.Module):
@@ -84,8 +87,23 @@ def test_a_classifiers_statistics_are_named_as_its_tensors(pico_classifier, tmp_
     fisher, grams = fisher_diagonal(model, [batch]), gram_matrices(model, [batch])
     assert {name: value.shape for name, value in fisher.items()} == {n: p.shape for n, p in model.named_parameters()}
     assert {name for name, value in grams.items()} <= set(fisher) and "classifier.weight" in grams
-    write(fisher, tmp_path / "fisher.safetensors")
+    write(fisher, model.shape, tmp_path / "fisher.safetensors")
     assert all(np.array_equal(load_file(tmp_path / "fisher.safetensors")[name], fisher[name]) for name in fisher)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_statistics_are_stored_under_the_names_of_the_models_files(family, tmp_path):
+    model = Classifier(config_of(pico_shape(family, 2, 8, 2, 20)))
+    ids = torch.randint(5, 60, (2, 7), generator=torch.Generator().manual_seed(1))
+    batch = {"input_ids": ids, "attention_mask": torch.ones_like(ids)}
+    save_model(model, tmp_path)
+    stored = load_file(tmp_path / "model.safetensors")
+    for name, compute in KINDS.items():
+        write(compute(model.eval(), [batch]), model.shape, tmp_path / f"{name}.safetensors")
+        found = load_file(tmp_path / f"{name}.safetensors")
+        assert found.keys() <= stored.keys()
+        if name == "fisher":
+            assert {key: value.shape for key, value in found.items()} == {k: v.shape for k, v in stored.items()}
 
 
 @pytest.mark.parametrize("kind", KINDS)
@@ -93,7 +111,7 @@ def test_a_folders_statistics_are_those_that_a_merge_reads(kind, pico_models, tm
     members = []
     for seed in range(2):
         folder = tmp_path / f"model-{seed}"
-        new_classifier(pico_models / "small", ("no", "yes"), seed).save_pretrained(folder)
+        save_model(new_classifier(pico_models / "small", ("no", "yes"), seed), folder)
         files.copy_into(pico_models / "small", folder, files.TOKENIZER)
         (tmp_path / "texts.txt").write_text("good film\nbad story ending\n" * 3)
         members.append(folder)

@@ -1,6 +1,7 @@
 import torch
 
-from graft.encoders.bert import load_encoder, new_classifier
+from graft.encoders.models import load_encoder, new_classifier
+from tests.unit.study.test_imports import MODELS, loaded_after
 
 
 def test_a_new_head_depends_on_the_seed_alone(pico_models):
@@ -19,3 +20,12 @@ def test_a_new_classifier_trains_draws_nothing_globally_and_has_the_pre_trained_
     body = load_encoder(pico_models / "large").state_dict()
     assert all(tensor.equal(body[name]) for name, tensor in made.bert.state_dict().items())
     assert not made.classifier.bias.any()
+
+
+def test_running_a_model_takes_no_compiler_and_no_model_of_transformers(pico_models):
+    code = (
+        "import torch\nfrom graft.compute import hardware\nfrom graft.encoders.models import load_encoder\n"
+        "hardware.use_threads(1)\n"
+        f"with torch.inference_mode():\n    load_encoder('{pico_models / 'large'}')(torch.arange(8)[None])"
+    )
+    assert loaded_after(code) & (MODELS | {"transformers.modeling_utils"}) == set()

@@ -3,22 +3,24 @@
 import numpy as np
 import pytest
 import torch
-from transformers import BertForSequenceClassification
 
-from graft.encoders.bert import bert_config
+from graft.encoders.models import config_of
+from graft.encoders.network import Classifier
+from graft.encoders.packing import Layout, packed
 from graft.flops.counts import packed_flops, training_flops
 from graft.registry.shapes import Shape
-from graft.training.packing import Layout, packed
 from tests.unit.counting import counting_flops
+from tests.unit.families import FAMILIES, pico_shape
 
 LENGTHS = (3, 9, 1, 6)
 SHAPE = Shape(layers=2, width=12, heads=3, ffn=20, vocabulary=50)
 
 
-@pytest.fixture
-def model():
+@pytest.fixture(params=FAMILIES)
+def model(request):
     torch.manual_seed(0)
-    return BertForSequenceClassification(bert_config(SHAPE)).double().eval()
+    shape = pico_shape(request.param, SHAPE.layers, SHAPE.width, SHAPE.heads, SHAPE.ffn, SHAPE.vocabulary)
+    return Classifier(config_of(shape)).double().eval()
 
 
 @pytest.fixture
@@ -39,9 +41,9 @@ def gradients(model, loss):
 def test_logits_and_gradients_are_those_of_a_padded_batch(model, batch):
     labels = torch.tensor([0, 1, 1, 0])
     one = model(**batch, labels=labels)
-    with packed(model, batch) as inputs:
-        assert inputs["input_ids"].shape == (1, sum(LENGTHS))
-        other = model(**inputs, labels=labels)
+    inputs = packed(batch, SHAPE.heads)
+    assert inputs["input_ids"].shape == (1, sum(LENGTHS))
+    other = model(**inputs, labels=labels)
     assert torch.allclose(one.logits, other.logits, atol=1e-12)
     padded, unpadded = gradients(model, one.loss), gradients(model, other.loss)
     assert padded.keys() == unpadded.keys()
@@ -50,11 +52,11 @@ def test_logits_and_gradients_are_those_of_a_padded_batch(model, batch):
 
 
 def test_flops_of_a_step_are_those_that_torch_counts(model, batch):
-    with packed(model, batch) as inputs:
-        with counting_flops() as forward:
-            loss = model(**inputs, labels=torch.tensor([0, 1, 1, 0])).loss
-        with counting_flops() as backward:
-            loss.backward()
+    inputs = packed(batch, SHAPE.heads)
+    with counting_flops() as forward:
+        loss = model(**inputs, labels=torch.tensor([0, 1, 1, 0])).loss
+    with counting_flops() as backward:
+        loss.backward()
     counted = packed_flops(SHAPE, np.array(LENGTHS), 2)
     assert counted == pytest.approx(forward.get_total_flops(), rel=1e-3)
     both = forward.get_total_flops() + backward.get_total_flops()
@@ -62,18 +64,11 @@ def test_flops_of_a_step_are_those_that_torch_counts(model, batch):
 
 
 def test_a_text_does_not_see_another(model, batch):
-    with packed(model, batch) as inputs:
-        before = model(**inputs).logits
-        inputs["input_ids"][0, -1] = 7  # of the last text
-        after = model(**inputs).logits
+    inputs = packed(batch, SHAPE.heads)
+    before = model(**inputs).logits
+    inputs["input_ids"][0, -1] = 7  # of the last text
+    after = model(**inputs).logits
     assert before[:-1].equal(after[:-1]) and not before[-1].equal(after[-1])
-
-
-def test_the_model_takes_padded_batches_again_afterwards(model, batch):
-    before = model(**batch).logits
-    with pytest.raises(RuntimeError), packed(model, batch):
-        raise RuntimeError
-    assert model(**batch).logits.equal(before)
 
 
 def test_where_tokens_stand():

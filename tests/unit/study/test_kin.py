@@ -1,8 +1,8 @@
 import pytest
 
 from graft.config.study import parse
-from graft.study.families import families, measured_tasks
 from graft.study.grid import Grid
+from graft.study.kin import kin, measured_tasks
 from graft.study.steps.measure_cost import MeasureCost
 from tests.conftest import study_values, with_other_small
 
@@ -19,7 +19,7 @@ def values(pico_glue, pico_models):
 
 
 def by_first(values, task="rte"):
-    return {family.run.id: set(family.systems) for family in families(Grid(parse(values)), task)}
+    return {one.run.id: set(one.systems) for one in kin(Grid(parse(values)), task)}
 
 
 def test_all_of_the_large_models_shape_are_one_family_and_composites_each_their_own(values):

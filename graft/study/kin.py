@@ -1,4 +1,4 @@
-"""Families: systems of a task that share one architecture by construction, and the run whose model represents them.
+"""Kin: systems of a task that share one architecture by construction, and the run whose model represents them.
 
 Weights merges, their controls, and all fine-tunings of the large model yield a model of its shape, so their inference
 cost is measured once. Imports no torch.
@@ -14,35 +14,35 @@ from graft.study.grid_systems import System
 
 
 @dataclass(frozen=True)
-class Family:
+class Kin:
     """Names of the systems, and the first of their runs in the grid, which represents them."""
 
     run: Run
     systems: tuple[str, ...]
 
 
-def families(grid: Grid, task: str) -> list[Family]:
-    """The families of a task, in the grid's order.
+def kin(grid: Grid, task: str) -> list[Kin]:
+    """All kin of a task, in the grid's order.
 
     `majority`, which has no model to run, is in none; nor are systems with few labels, whose models are like others'.
 
-    Each composite, and each probe of layers, is its own family, since choices made on `select` (such as the cut of a
+    Each composite, and each probe of layers, has no kin, since choices made on `select` (such as the cut of a
     stitch) may change its architecture; its first run represents the others.
     """
     runs: dict[Any, list[Run]] = {}
     for run in grid.runs:
-        if run.task == task and (kin := _kin(grid, task, run.system)):
-            runs.setdefault(kin, []).append(run)
-    return [Family(found[0], tuple(dict.fromkeys(run.system.name for run in found))) for found in runs.values()]
+        if run.task == task and (key := _key(grid, task, run.system)):
+            runs.setdefault(key, []).append(run)
+    return [Kin(found[0], tuple(dict.fromkeys(run.system.name for run in found))) for found in runs.values()]
 
 
 def measured_tasks(grid: Grid) -> list[str]:
     """Tasks on which `measure_cost` has systems to measure."""
-    return [task for task in grid.study.tasks if families(grid, task)] if grid.study.cost.measure else []
+    return [task for task in grid.study.tasks if kin(grid, task)] if grid.study.cost.measure else []
 
 
-def _kin(grid: Grid, task: str, system: System) -> tuple[Any, ...] | None:
-    """Key shared by the systems of one family: kind of model, shape, tokenization; None if it is in none."""
+def _key(grid: Grid, task: str, system: System) -> tuple[Any, ...] | None:
+    """Key shared by kin: kind of model, shape, tokenization; None if the system is in none."""
     if system.program == "majority" or system.labels is not None:
         return None
     composite = system.program == "merge" and system.merge and methods.facts(system.method).kind == "composite"

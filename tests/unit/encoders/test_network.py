@@ -1,0 +1,85 @@
+"""Our network computes what each family's model in transformers computes, in eval mode and in training."""
+
+import pytest
+import torch
+from transformers import AutoModel, AutoModelForSequenceClassification
+
+from graft.encoders.models import load_classifier, load_encoder, set_labels
+from graft.encoders.network import bucket
+from graft.flops.counts import classifier_flops
+from graft.registry.shapes import Shape
+from tests.unit.counting import counting_flops
+from tests.unit.families import FAMILIES, pico_config
+
+
+@pytest.fixture
+def batch():
+    """Texts of 2 to 9 tokens, the first of which no family takes for padding."""
+    mask = (torch.arange(9) < torch.tensor([9, 2, 6])[:, None]).long()
+    ids = torch.randint(5, 50, mask.shape, generator=torch.Generator().manual_seed(0))
+    return mask, ids
+
+
+def inputs(config, mask, ids, ours):
+    types = (torch.arange(9) > 3).long() * mask
+    given = {"input_ids": torch.where(mask.bool(), ids, config.pad_token_id), "attention_mask": mask}
+    known = getattr(config, "type_vocab_size", 0) > 1
+    return given | ({"token_type_ids": types} if ours or known else {})
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_hidden_states_are_those_of_transformers(family, batch, tmp_path):
+    torch.manual_seed(0)
+    config = pico_config(family)
+    theirs = AutoModel.from_config(config, attn_implementation="eager").eval()
+    theirs.save_pretrained(tmp_path)
+    ours = load_encoder(tmp_path)
+    with torch.inference_mode():
+        wanted = theirs(**inputs(config, *batch, ours=False), output_hidden_states=True).hidden_states
+        found = ours(**inputs(config, *batch, ours=True), output_hidden_states=True).hidden_states
+    assert len(found) == len(wanted) == config.num_hidden_layers + 1
+    real = batch[0].bool()
+    for one, other in zip(found, wanted, strict=True):
+        assert one[real].equal(other[real])
+
+
+@pytest.mark.parametrize("labels", [("a", "b", "c"), None])
+@pytest.mark.parametrize("family", FAMILIES)
+def test_a_classifier_is_that_of_transformers_in_training_too(family, labels, batch, tmp_path):
+    torch.manual_seed(0)
+    config = pico_config(family)
+    set_labels(config, labels)
+    theirs = AutoModelForSequenceClassification.from_config(config, attn_implementation="eager")
+    theirs.save_pretrained(tmp_path)
+    ours = load_classifier(tmp_path)
+    given = [inputs(config, *batch, ours=one) for one in (False, True)]
+    wanted = torch.tensor([0, 2, 1]) if labels else torch.tensor([0.1, 0.5, 0.3])
+    for training in (False, True):
+        outputs = []
+        for model, batched in zip((theirs, ours), given, strict=True):
+            torch.manual_seed(1)
+            outputs.append(model.train(training)(**batched, labels=wanted))
+        assert outputs[0].logits.equal(outputs[1].logits) and outputs[0].loss.equal(outputs[1].loss)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_parameters_and_flops_are_those_of_transformers(family):
+    config = pico_config(family, "large")
+    set_labels(config, ("a", "b", "c"))
+    theirs = AutoModelForSequenceClassification.from_config(config, attn_implementation="eager").eval()
+    shape = Shape.from_config(config.to_dict())
+    unread = shape.kind.unread * shape.width
+    count = sum(parameter.numel() for parameter in theirs.parameters())
+    assert shape.body_parameters + 3 * (shape.width + 1) == count - unread
+    ids = torch.full((2, 9), 5)
+    with counting_flops() as counted:
+        theirs(input_ids=ids)
+    assert 2 * classifier_flops(shape, 9, 3) == pytest.approx(counted.get_total_flops(), rel=1e-3)
+
+
+def test_far_positions_share_buckets_as_in_transformers():
+    from transformers.models.mpnet.modeling_mpnet import MPNetEncoder
+
+    place = torch.arange(300)
+    theirs = MPNetEncoder.relative_position_bucket(place[None, :] - place[:, None], num_buckets=32)
+    assert bucket(300, 32, torch.device("cpu")).equal(theirs)

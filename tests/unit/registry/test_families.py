@@ -1,0 +1,51 @@
+"""What every family says of itself, beside transformers. Its models are tested in encoders/test_network."""
+
+import re
+from pathlib import Path
+
+import pytest
+
+from graft.encoders.models import config_of
+from graft.registry import families
+from graft.registry.shapes import Shape
+from tests.unit.families import FAMILIES, pico_config
+
+ROOT = Path(__file__).parents[3] / "graft"
+# A key of each family's config, and a value with which its encoders compute something else.
+UNSUPPORTED = {
+    "bert": {"hidden_act": "gelu_new"},
+    "roberta": {"is_decoder": True},
+    "electra": {"embedding_size": 4},
+    "distilbert": {"activation": "relu"},
+    "mpnet": {"relative_attention_num_buckets": 16},
+}
+
+
+def test_every_family_has_a_row():
+    assert list(FAMILIES) == list(families.FAMILIES) == list(UNSUPPORTED)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+@pytest.mark.parametrize("size", ["small", "large"])
+def test_a_shape_and_a_config_say_the_same(family, size):
+    shape = Shape.from_config(pico_config(family, size).to_dict())
+    assert (shape.family, shape.positions) == (family, 16)
+    assert Shape.from_config(config_of(shape).to_dict()) == shape
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_what_would_be_computed_otherwise_is_refused_by_name(family):
+    ((key, value),) = UNSUPPORTED[family].items()
+    with pytest.raises(ValueError, match=f"{key} is {value!r}; only .* is supported"):
+        Shape.from_config(pico_config(family).to_dict() | {key: value})
+
+
+def test_another_family_is_refused_in_a_sentence_that_lists_all():
+    with pytest.raises(ValueError, match="model_type is 'gpt2'; supported are bert, roberta, xlm-roberta, camembert"):
+        Shape.from_config({"model_type": "gpt2"})
+
+
+def test_only_their_files_ask_for_a_family_by_name():
+    asks = re.compile(r"(family|model_type)\S* [!=]= [\"']")
+    rest = [path for path in ROOT.rglob("*.py") if "families" not in path.parts]
+    assert not [f"{path}: {line}" for path in rest for line in path.read_text().splitlines() if asks.search(line)]
