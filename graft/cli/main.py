@@ -42,14 +42,16 @@ def show(
 ) -> None:
     """Show what to use in each scenario; then a table per task, the result in one sentence, and the files' paths."""
     paths = find(study)
+    from graft.config.study import load
     from graft.io.names import check_known
     from graft.reporting import csv_files, summary, terminal
+    from graft.study.grid import Grid
 
     comparison = csv_files.read_comparison(paths)
     tests = csv_files.read_csv(paths.tables / csv_files.SIGNIFICANCE)
     answers = csv_files.read_csv(paths.tables / csv_files.ANSWER)
     if scenario:
-        check_known("--scenario", scenario, answers["scenario"].unique())
+        check_known("--scenario", scenario, Grid(load(paths.study)).scenarios())
     terminal.show(terminal.answer_table(answers, scenario))
     if scenario:
         terminal.show(terminal.matched_table(csv_files.read_csv(paths.tables / csv_files.MATCHED), scenario))

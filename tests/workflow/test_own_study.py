@@ -70,7 +70,7 @@ def test_any_key_can_be_changed_from_the_command_line(everything):
 def test_the_default_study_can_be_changed_from_the_command_line(tmp_path):
     meant = read_values(ROOT / "config.yaml") | {"seeds": 1, "include": ["rte/finetune.*"]}
     runs = planned(tmp_path, None, meant, "--config", "seeds=1", 'include=["rte/finetune.*"]')
-    models = ("bert-base", "tinybert-4l", "untrained", "undistilled")
+    models = ("bert-base", "few-32.bert-base", "few-128.bert-base", "tinybert-4l", "untrained", "undistilled")
     assert runs == {f"rte/finetune.{model}/seed-0" for model in models}
 
 

@@ -28,7 +28,7 @@ def test_the_rule_reaches_what_the_demos_own_values_reach(tmp_path):
     row, shape, tokenizer = task.row(TASK), Shape.of(model), load_tokenizer(model)
     train, select = (
         Labelled(
-            TokenisedSplit.of_texts(tokenizer, [splits[split]["text_a"].tolist()], split),
+            TokenisedSplit.of_texts(tokenizer, [splits[split]["text_a"].tolist()], split, shape.kind.special),
             splits[split]["label"].to_numpy(),
         )
         for split in ("train", "select")

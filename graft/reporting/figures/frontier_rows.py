@@ -67,7 +67,7 @@ def _picture(source: Source, task: str, scenario: str, tests: Sequence[formats.R
     classical = sorted((one for one in prices[pair.small] if one.is_classical), key=lambda one: getattr(one, cost))
     others = [one for of in grid.pairs for one in prices[of.small] if not one.is_classical and one.system.pair == of]
     names = [one.system.name for one in classical]
-    best = _best(source.classical[task], names)
+    best = _best(source.classical[task], names) if names else {}
     compared = _compared(source, task, [*names, *(one.system.name for one in others)])
     top = max(names, key=lambda name: compared[name]["mean"], default="")
     training = cost == "train_flops"

@@ -403,7 +403,7 @@ def test_the_command_merges_and_tells_where(world):
             "linear merges models of one shape (--models DIR DIR ...), not of two shapes",
         ),
         (["--models", "a", "--option", "x=1", "--option", "x=2"], "--option x: given twice"),
-        (["--strength", "2"], "--large, --small-finetuned, --text: required, or use --models DIR DIR"),
+        (["--strength", "2"], "linear merges models of one shape (--models DIR DIR ...), not of two shapes"),
         (["--models", "nowhere", "--option", "x"], "--option x: use NAME=VALUE"),
     ],
 )
