@@ -11,7 +11,7 @@ import pyarrow.parquet as parquet
 from tokenizers import Tokenizer
 
 from graft.io import files
-from graft.registry.families.family import BERTS, Special
+from graft.registry.families.family import Special
 from graft.registry.shapes import Shape
 from graft.tasks import alike
 
@@ -61,9 +61,7 @@ class TokenisedSplit:
         return cls(columns, tuple(manifest["special"]), manifest.get("between", 1))
 
     @classmethod
-    def of_texts(
-        cls, tokenizer: Tokenizer, columns: list[list[str]], where: str, special: Special = BERTS
-    ) -> TokenisedSplit:
+    def of_texts(cls, tokenizer: Tokenizer, columns: list[list[str]], where: str, special: Special) -> TokenisedSplit:
         """Tokenise one column of texts, or two of pairs; raises ValueError if too many tokens are unknown."""
         encoded = [Column(*_encode(tokenizer, texts, where, special)) for texts in columns]
         vocabulary = tokenizer.get_vocab()

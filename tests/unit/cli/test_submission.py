@@ -12,6 +12,7 @@ from graft.cli.submission import submit
 from graft.config.study import parse
 from graft.io import files
 from graft.merging.loading import load
+from graft.registry.families.family import BERTS
 from graft.study.grid import Grid
 from graft.study.paths import Paths
 from graft.tasks.tokens import TokenisedSplit, load_tokenizer
@@ -90,7 +91,7 @@ def test_predictions_are_the_models_own(study, tmp_path, seed):
     found = read(tmp_path / "glue.zip")
     rows = [line.split("\t") for line in (glue_of(grid) / "RTE" / "test.tsv").read_text().splitlines()[1:]]
     columns = [[row[i] for row in rows] for i in (1, 2)]
-    tokens = TokenisedSplit.of_texts(load_tokenizer(paths.model("large")), columns, "here")
+    tokens = TokenisedSplit.of_texts(load_tokenizer(paths.model("large")), columns, "here", BERTS)
     logits = load(paths.run("rte", ENSEMBLE, seed) / "model").logits(tokens.batch(np.arange(ROWS), 32))
     names = ["entailment", "not_entailment"]
     assert [told for _, told in found["RTE"]] == [names[int(i)] for i in logits.argmax(1)]

@@ -3,6 +3,7 @@ import pytest
 import torch
 
 from graft.measuring.latency import Subject, Texts, measure
+from graft.registry.families.family import BERTS
 from graft.tasks.tokens import TokenisedSplit
 from tests.conftest import VOCABULARY
 
@@ -96,7 +97,7 @@ def test_texts_stand_alone_at_their_own_lengths_and_together_with_their_like(pic
     from graft.tasks.tokens import load_tokenizer
 
     rows = ["a film", "the good film was very great in the city", "dog", "a bad plot and a poor ending"]
-    tokens = TokenisedSplit.of_texts(load_tokenizer(pico_models / "large"), [rows], "here")
+    tokens = TokenisedSplit.of_texts(load_tokenizer(pico_models / "large"), [rows], "here", BERTS)
     texts = Texts.of(tokens, 8, np.array([0, 1, 3]), batch_size=2)
     assert [one["input_ids"].shape for one in texts.singles] == [(1, 4), (1, 8), (1, 8)]
     assert [one["input_ids"].shape for one in texts.batches] == [(2, 8), (1, 4)]

@@ -9,6 +9,7 @@ from graft.encoders.models import config_of
 from graft.encoders.network import Classifier
 from graft.flops.counts import classifier_flops
 from graft.merging.loading import load
+from graft.registry.families.family import BERTS
 from graft.registry.shapes import Shape
 from graft.tasks.tokens import TokenisedSplit, load_tokenizer
 
@@ -31,7 +32,7 @@ def texts(pico_models):
     """Seventy texts of 3 to 30 tokens: more than two batches."""
     words = ["film good the was and".split()[i % 5] for i in range(30)]
     rows = [" ".join(words[: 1 + (7 * n) % 28]) for n in range(70)]
-    return TokenisedSplit.of_texts(load_tokenizer(pico_models / "large"), [rows], "here")
+    return TokenisedSplit.of_texts(load_tokenizer(pico_models / "large"), [rows], "here", BERTS)
 
 
 @pytest.mark.parametrize("labels", [("no", "yes"), ("a", "b", "c"), None], ids=["two", "three", "score"])
