@@ -376,9 +376,11 @@ def main() -> None:
     parts |= {"equivalence": _print_equivalence, "power": _print_power, "time": _print_time}
     parser.add_argument("--parts", nargs="+", default=[*parts], choices=parts)
     args = parser.parse_args()
-    n = args.studies or 400
-    print(f"{n} studies, {args.draws} draws; one standard error at 5% is {100 * np.sqrt(0.05 * 0.95 / n):.1f} points")
-    given = {"coverage": (n, args.draws), "time": (), "matched": (args.studies or 1000,)}
+    n, chosen = args.studies or 400, args.studies or 1000
+    for what, number in (("", n), (", with chosen rivals", chosen)):
+        error = 100 * np.sqrt(0.05 * 0.95 / number)
+        print(f"{number} studies, {args.draws} draws{what}; one standard error at 5% is {error:.1f} points")
+    given = {"coverage": (n, args.draws), "time": (), "matched": (chosen,)}
     for part in args.parts:
         parts[part](*given.get(part, (n,)))
 

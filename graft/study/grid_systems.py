@@ -241,7 +241,8 @@ def _few_labels(study: Study, merges: dict[str, Merge], spec: FewLabelsSystem, l
         _, pooling, model = name.split(".", 2)
         program = "probe_layers" if pooling == "layers" else "probe"
         found.append(System(name, "probe", "train", program, True, model=model, pooling=pooling))
-    alone = HeadOnlyControl(heads=("labelled",))
+    control = study.systems.control.head_only or HeadOnlyControl()
+    alone = control.model_copy(update={"heads": ("labelled",)})
     found += [*merged, *(replace(_heads_alone(alone, pair, [])[0], seeded=True) for pair in study.pairs)]
     return [_with_labels(system, labels) for system in found]
 

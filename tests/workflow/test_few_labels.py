@@ -93,6 +93,12 @@ def test_labels_that_cannot_be_read_change_nothing_where_none_are_seen(finished,
         assert json.loads((run / "build.json").read_text())["choices"] == chosen[run]
 
 
+def test_the_head_alone_is_fitted_as_the_study_says(values):
+    systems = values["systems"] | {"control": {"head-only": {"ridge": [0.5]}}}
+    known = Grid(parse(values | {"systems": systems})).systems
+    assert known["control.head-only.labelled.few-8.small-into-large"].settings.ridge == (0.5,)
+
+
 def test_label_budgets_remake_nothing_else(values):
     def fingerprints(values):
         grid = Grid(parse(values))
