@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from graft.cli.references import commands, configuration, functions, methods, modules
+from graft.cli.references import commands, configuration, families, functions, methods, modules
 from graft.config.study import Study
 from graft.io.files import atomic_file
 
@@ -16,6 +16,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/configuration.md": configuration.reference,
     "docs/commands.md": commands.reference,
     "docs/python.md": partial(functions.python, ROOT / "docs" / "python.md"),
+    "docs/my-pair.md": partial(families.pairs, ROOT / "docs" / "my-pair.md"),
     "docs/architecture.md": partial(modules.architecture, ROOT / "docs" / "architecture.md"),
     "config/study.schema.json": lambda: json.dumps(Study.model_json_schema(), indent=2) + "\n",
 }

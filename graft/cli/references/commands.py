@@ -13,7 +13,7 @@ from graft.io.workflow import ROOT
 INTRODUCTION = """
 # Commands
 
-Generated from the code by `make docs`. `python -m graft NAME --help` prints the same; an installed package has the
+Generated from the code by `make docs`. `--help` after a name prints the same; an installed package has the
 command as `graft`. Bad input ends in one sentence on stderr and exit status 1. Studies are looked for in `results/` of
 the current folder.
 """
