@@ -31,8 +31,7 @@ lint: setup
 # Does not depend on `setup`, which would rebuild an environment that this checkout only borrows.
 docs:
 	$(BIN)/python -m graft.cli.references
-	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict --quiet
-	@echo site/index.html
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 PYTEST := $(BIN)/python -m pytest -q --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 
