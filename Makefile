@@ -28,7 +28,8 @@ lint: setup
 	$(BIN)/mypy
 
 # First the references that are generated from the code and committed, then all pages as a site in site/, which is not.
-# Does not depend on `setup`, which would rebuild an environment that this checkout only borrows.
+# Does not depend on `setup`, which would rebuild an environment that this checkout only borrows. Not --quiet, under which
+# --strict finds nothing.
 docs:
 	$(BIN)/python -m graft.cli.references
 	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict

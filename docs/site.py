@@ -11,18 +11,9 @@ from graft.io.markdown import slug
 
 ROOT = Path(__file__).parents[1]
 # Pages, figures, and what pages link to.
-SHOWN = (
-    "*.md",
-    "docs/*.svg",
-    "docs/*.css",
-    "docs/*.js",
-    "*.yaml",
-    "config/*.json",
-    "*.toml",
-    "LICENSE",
-    "CITATION.cff",
-    ":!graft/*",
-)
+SHOWN = """
+*.md docs/*.svg docs/*.css docs/*.js *.yaml mkdocs.yml config/*.json *.toml LICENSE CITATION.cff :!graft/*
+""".split()
 DEMO, REPORT = "docs/demo.md", "results/demo/report.html"
 
 
