@@ -24,7 +24,7 @@ LONG_AGO = 315_619_200
 SEVERAL = ("--models", "--weights", "--statistics")
 # Parameters of `merge` for merges of one kind only.
 OF_TWO_SHAPES = ("large", "small_finetuned", "small_pretrained", "text", "head", "labelled", "tokens", "max_tokens")
-OF_ONE_SHAPE = ("models", "base", "weights", "statistics", "dtype", "max_shard_size")
+OF_ONE_SHAPE = ("models", "base", "weights", "statistics", "dtype", "max_shard_size", "head_of", "no_head")
 KINDS = "one shape (--models DIR DIR ...)", "two shapes (--large DIR ...)"
 NamedStudy = Annotated[str, typer.Argument(help="Study: the name of a folder in results/.")]
 GivenModel = Annotated[str | None, typer.Option(metavar="MODEL", help="A folder, owner/repo or owner/repo@commit.")]
@@ -208,6 +208,10 @@ def merge(
     ] = None,
     dtype: Annotated[str | None, typer.Option(help="Type of the merged weights: float32, bfloat16, ...")] = None,
     max_shard_size: Annotated[str, typer.Option(help="Larger weights are split into several files.")] = "5GB",
+    head_of: Annotated[
+        int | None, typer.Option(help="Number of the model, from 1, whose head is kept; heads are not merged then.")
+    ] = None,
+    no_head: Annotated[bool, typer.Option("--no-head", help="Leave all heads out: merge the encoders alone.")] = False,
     strength: Annotated[
         float | None, typer.Option(help="Factor of the transferred change; by default 1 or the paper's value.")
     ] = None,
@@ -244,7 +248,7 @@ def merge(
 
         asked = orders.Order(
             method, tuple(models), out, base, tuple(weights) if weights else None, strength, options,
-            tuple(statistics or ()), device, dtype, max_shard_size,
+            tuple(statistics or ()), device, dtype, max_shard_size, head_of, no_head,
         )  # fmt: skip
         with progress("merge") as report:
             print(folders.summary(folders.merge(asked, report, dry_run)))

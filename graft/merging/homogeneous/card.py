@@ -36,6 +36,7 @@ def write(
         "averaged": list(plan.averaged),
         "tied": [list(names) for names in plan.tied],
         "left_out": list(plan.left_out),
+        "head": plan.head or "merged",
         "dtype": plan.dtype,
         "device": plan.device,
         "parameters": plan.parameters,
@@ -85,6 +86,8 @@ def _notes(plan: Plan) -> list[str]:
         notes.append(f"The base lacks {listed(plan.averaged)}: the weighted average of the models'.")
     if plan.tied:
         notes.append(f"One tensor, merged once: {'; '.join(map(listed, plan.tied))}.")
+    if plan.head:
+        notes.append(f"Head: {plan.head}.")
     if plan.left_out:
-        notes.append(f"Left out, since not all models have it: {listed(plan.left_out)}.")
+        notes.append(f"Left out, {plan.why_left_out}: {listed(plan.left_out)}.")
     return notes
