@@ -3,6 +3,7 @@
 import errno
 import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -222,9 +223,10 @@ def merge(
     """Merge a fine-tuned small model into a large one, or models of one shape, from folders to a folder.
 
     Two shapes: --large DIR --small-finetuned DIR --small-pretrained DIR --text FILE. One shape: --models DIR DIR ...,
-    most methods with --base DIR. Each DIR may be a name on the Hugging Face hub, owner/repo or owner/repo@revision.
+    most methods with --base DIR. Each DIR may be a name on the Hugging Face hub, owner/repo or owner/repo@revision,
+    and an adapter of peft, which is merged into its base model first.
     """
-    from graft.io import hub
+    from graft.encoders import adapters
     from graft.io.progress import progress
     from graft.io.strict_yaml import read_value
 
@@ -241,8 +243,11 @@ def merge(
     _check_kind(method, one_shape)
     flags = "--large", "--small-finetuned", "--small-pretrained", "--base"
     named = zip(flags, (large, small_finetuned, small_pretrained, base), strict=True)
-    large, small_finetuned, small_pretrained, base = (path and hub.local(path, flag) for flag, path in named)
-    models = [hub.local(model, "--models") for model in models or ()]
+    scratch = Path(context.with_resource(tempfile.TemporaryDirectory(prefix="graft-")))
+    large, small_finetuned, small_pretrained, base = (
+        path and adapters.local(path, flag, scratch) for flag, path in named
+    )
+    models = [adapters.local(model, "--models", scratch) for model in models or ()]
     if one_shape:
         from graft.merging.homogeneous import folders, orders
 

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from graft.compute import provenance
+from graft.encoders import adapters
 from graft.io import files
 from graft.merging.card import CARD, PROVENANCE, UNTRIED, metadata, origins_of, page, table_of, warned
 from graft.merging.homogeneous.orders import Plan
@@ -23,7 +24,7 @@ def write(
     sentence-transformers model.
     """
     sources = {
-        role: {"folder": str(place), "sha256": {file.name: digests[file] for file in found}}
+        role: {"folder": adapters.named(place), "sha256": {file.name: digests[file] for file in found}}
         for role, (place, found) in plan.sources.items()
     }
     made = {

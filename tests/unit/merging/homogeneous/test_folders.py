@@ -15,6 +15,8 @@ from graft.merging.homogeneous import folders
 from graft.merging.homogeneous.fisher import FISHER
 from graft.merging.homogeneous.folders import Order, merge
 from graft.merging.homogeneous.regmean import GRAM
+from tests.unit.encoders.test_adapters import adapted
+from tests.unit.families import write_pico
 from tests.unit.merging.homogeneous import making
 
 
@@ -436,6 +438,17 @@ def test_the_command_merges_and_tells_where(world):
     again = graft(*asked)
     assert again.returncode == 1 and again.stderr.count("\n") == 1
     assert again.stderr.startswith(f"graft: {world / 'merged'} already exists")
+
+
+def test_the_command_merges_adapters_and_names_them(world):
+    for name in ("one", "two"):
+        adapted(write_pico(world / "pico", "bert"), world / f"adapter-{name}")
+    adapters = [world / f"adapter-{name}" for name in ("one", "two")]
+    done = graft("--method", "uniform", "--models", *adapters, "--out", world / "merged")
+    assert done.returncode == 0 and "uniform of 2 models" in done.stdout
+    # Nothing of what transformers, peft and DeepSpeed have to say.
+    assert all(" merge " in line for line in done.stderr.splitlines())
+    assert all(f"`{adapter.name}`" in (world / "merged" / "README.md").read_text() for adapter in adapters)
 
 
 @pytest.mark.parametrize(
