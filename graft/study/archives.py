@@ -13,8 +13,10 @@ import re
 import zipfile
 import zlib
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from pathlib import Path
+
+from pydantic import TypeAdapter, ValidationError
 
 from graft.config.study import load
 from graft.io import files
@@ -26,8 +28,8 @@ FILE = "archive.json"
 ENDING = ".zip"
 # Raised when a reader of the last version would misunderstand what this one writes.
 FORMAT = 1
-# Safe below any folder: no absolute path, no `..`.
-_NAME = re.compile(r"[a-z0-9][a-z0-9._-]*(/[a-z0-9][a-z0-9._-]*)*")
+# Safe below any folder: not absolute, without `..`.
+_NAME = re.compile(r"[^/.][^/]*(/[^/.][^/]*)*")
 _DAMAGED = (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError, RuntimeError, ValueError)
 # Equal contents give equal bytes: every file has the first date that a zip can store.
 _FIRST_DATE = (1980, 1, 1, 0, 0, 0)
@@ -54,6 +56,9 @@ class Manifest:
 
     def __str__(self) -> str:
         return f"archived on {self.archived} by Graft {self.code_version}"
+
+
+_MANIFEST = TypeAdapter(Manifest)
 
 
 def hashes(contents: Mapping[str, bytes]) -> dict[str, str]:
@@ -88,9 +93,13 @@ def unpack(path: Path, folder: Path) -> None:
     if told["format"] > FORMAT:
         newer = f"a newer Graft wrote it (format {told['format']}; this one reads {FORMAT})"
         raise ValueError(f"{path}: {newer}; install that version")
-    if missing := [field.name for field in fields(Manifest) if field.name not in told]:
-        raise ValueError(f"{path}: damaged: its {FILE} has no {missing[0]}; get it again")
-    _check(path, told["sha256"], hashes(contents))
+    try:
+        recorded = _MANIFEST.validate_python(told).sha256
+    except ValidationError as error:
+        wrong = error.errors()[0]
+        field = ".".join(map(str, wrong["loc"]))
+        raise ValueError(f"{path}: damaged: {FILE}: {field}: {wrong['msg']}; get it again") from None
+    _check(path, recorded, hashes(contents))
     for name, content in contents.items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)
         (folder / name).write_bytes(content)
@@ -118,8 +127,7 @@ def manifest(paths: Paths) -> Manifest | None:
     file = paths.root / FILE
     if not file.is_file():
         return None
-    told = files.read_json(file)
-    found = Manifest(**{field.name: told[field.name] for field in fields(Manifest)})
+    found = _MANIFEST.validate_python(files.read_json(file))
     return found if files.sha256(paths.study) == found.sha256[paths.study.name] else None
 
 

@@ -79,7 +79,8 @@ def _without_runs(contents):
         (lambda c: c.pop(archives.FILE), r"not written by `archive` \(it has no archive.json\)"),
         (lambda c: c.update({archives.FILE: b"{"}), "damaged, or not written by `archive`"),
         (lambda c: c.update({archives.FILE: b"[]"}), "does not say which format it has"),
-        (_without_runs, "its archive.json has no absent"),
+        (_without_runs, "damaged: archive.json: absent: Field required; get it again"),
+        (lambda c: _told(c, sha256=["a"]), "damaged: archive.json: sha256: Input should be a valid dictionary; get"),
         (lambda c: _told(c, format=2), r"a newer Graft wrote it \(format 2; this one reads 1\); install that version"),
     ],
 )
