@@ -37,7 +37,7 @@ _FIRST_DATE = (1980, 1, 1, 0, 0, 0)
 
 @dataclass(frozen=True)
 class Manifest:
-    """What an archive says of itself.
+    """Content of `archive.json`.
 
     `archived`: the date. `code_version`, `commit`: of the Graft that wrote it. `runs`: their number, by state.
     `absent`: state and reason of each run that is not done. `fingerprints`: of steps, as these are written. `sha256`:
