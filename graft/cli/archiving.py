@@ -1,6 +1,7 @@
 """Archive a study, and read archives instead of results folders."""
 
 import atexit
+import logging
 import os
 import shutil
 import tempfile
@@ -25,6 +26,8 @@ from graft.study.steps.download_task import DownloadTask
 from graft.study.steps.evaluate import Evaluate, evaluation
 from graft.study.steps.models import DownloadModel
 from graft.study.steps.step import Making
+
+log = logging.getLogger(__name__)
 
 # Beside a run.json, and beside the build.json of what was trained.
 PREDICTIONS, LOG = "predictions.parquet", "training.jsonl"
@@ -90,9 +93,10 @@ def _take_recorded(grid: Grid, paths: Paths) -> None:
         if isinstance(step, DownloadTask | DownloadModel):
             try:
                 step.fingerprint(grid)
-            except ValueError:
+            except ValueError as error:
                 if (recorded := step.recorded(paths)) is None:
                     raise
+                log.warning("taken as it was when it was read: %s", error)
                 grid.fingerprints[step] = recorded
 
 
@@ -118,5 +122,5 @@ def _files(grid: Grid, paths: Paths) -> Iterator[Path]:
         elif output.suffix == ".json" and not step.temporary and step.recorded(paths) == step.fingerprint(grid):
             yield output
             beside = PREDICTIONS if isinstance(step, Evaluate) else LOG if isinstance(step, Making) else None
-            if beside and (output.with_name(beside)).is_file():
+            if beside and output.with_name(beside).is_file():
                 yield output.with_name(beside)

@@ -77,7 +77,7 @@ def test_archiving_twice_gives_the_same_bytes(copied, tmp_path):
     assert (tmp_path / "a.zip").read_bytes() == (tmp_path / "b.zip").read_bytes()
 
 
-def test_an_archive_can_be_written_when_the_sources_are_gone(copied, tmp_path):
+def test_an_archive_can_be_written_when_the_sources_are_gone_which_is_told(copied, tmp_path, caplog):
     grid, paths = copied
     archiving.write(grid, paths, tmp_path / "before.zip")
     for name in ("SST-2", "STS-B", "RTE", "large", "small"):
@@ -85,6 +85,8 @@ def test_an_archive_can_be_written_when_the_sources_are_gone(copied, tmp_path):
         shutil.rmtree(folder)
     archiving.write(Grid(grid.study), paths, tmp_path / "after.zip")
     assert (tmp_path / "after.zip").read_bytes() == (tmp_path / "before.zip").read_bytes()
+    told = [record.getMessage() for record in caplog.records]
+    assert len(told) == 3 and all(one.startswith("taken as it was when it was read: ") for one in told)
 
 
 def test_runs_that_are_absent_are_so_for_the_same_reason_in_the_archive(copied, tmp_path):
