@@ -111,7 +111,10 @@ def _refuse_old_tables(grid: Grid, paths: Paths) -> None:
 
 
 def _files(grid: Grid, paths: Paths) -> Iterator[Path]:
-    """The files that an archive has: the tables, and what tables, figures, `explain` and `verify` read."""
+    """The files that an archive has: the tables, and what tables, figures, `explain` and `verify` read.
+
+    Stale runs are among them: they are in no table, but shared FLOPs are divided among all runs that there are.
+    """
     yield paths.study
     for step in graph.of_study(grid):
         if isinstance(step, Calibrate) and step.similarity(paths).is_file():
@@ -119,7 +122,9 @@ def _files(grid: Grid, paths: Paths) -> Iterator[Path]:
         output = step.output(paths)
         if output.parent == paths.tables:
             yield from (path for path in step.outputs(grid, paths) if path.is_file())
-        elif output.suffix == ".json" and not step.temporary and step.recorded(paths) == step.fingerprint(grid):
+        elif output.suffix == ".json" and not step.temporary and output.is_file():
+            if not isinstance(step, Evaluate) and step.recorded(paths) != step.fingerprint(grid):
+                continue
             yield output
             beside = PREDICTIONS if isinstance(step, Evaluate) else LOG if isinstance(step, Making) else None
             if beside and output.with_name(beside).is_file():
