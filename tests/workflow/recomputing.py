@@ -1,12 +1,14 @@
 """The tables of a study from nothing but predictions.parquet and run.json, by pandas and scipy alone.
 
-`python -m tests.workflow.recomputing results/STUDY` does it for any finished study.
+`python -m tests.workflow.recomputing results/STUDY` does it for any finished study, or for an archive of one.
 """
 
 import json
 import math
 import re
 import sys
+import tempfile
+import zipfile
 from collections import Counter
 from pathlib import Path
 
@@ -30,19 +32,28 @@ def of_table(table: pd.DataFrame) -> float:
 
 
 def check_unseen(results: Path, table: pd.DataFrame) -> None:
-    """Hold the means without examples that share a text with train against splits and predictions."""
+    """Hold the means without examples that share a text with train against splits, or their record, and predictions."""
     for task in table.index.unique("task"):
         data = results / "data" / task
-        if "report_seen_in_train" not in json.loads((data / "manifest.json").read_text()):
+        recorded = json.loads((data / "manifest.json").read_text())
+        if "report_seen_in_train" not in recorded:
             continue  # an older version's
-        splits = [pd.read_parquet(data / f"{split}.parquet").set_index("id") for split in ("train", "select", "report")]
-        plain = [own.filter(like="text_").map(lambda text: " ".join(text.lower().split())).stack() for own in splits]
-        shared = plain[2].isin([*plain[0], *plain[1]]).groupby(level=0).any()
+        # An archive has no texts: there the record is all that there is.
+        seen = shared_rows(data) if (data / "train.parquet").is_file() else recorded["report_seen_in_train"]
+        assert sorted(seen) == sorted(recorded["report_seen_in_train"]), task
         for system, row in table.loc[task].iterrows():
             files = (results / "runs" / task / system).glob("seed-*/predictions.parquet")
-            left = [of_table(own[~own["id"].map(shared)]) for own in map(pd.read_parquet, files)]
-            assert row["mean_unseen"] == pytest.approx(np.mean(left), abs=1e-9), (task, system)
-            assert row["n_unseen_examples"] == (~shared).sum()
+            left = [own[~own["id"].isin(seen)] for own in map(pd.read_parquet, files)]
+            assert row["mean_unseen"] == pytest.approx(np.mean([*map(of_table, left)]), abs=1e-9), (task, system)
+            assert row["n_unseen_examples"] == len(left[0])
+
+
+def shared_rows(data: Path) -> list[str]:
+    """Ids of the rows of report that share a text with train or select."""
+    splits = [pd.read_parquet(data / f"{split}.parquet").set_index("id") for split in ("train", "select", "report")]
+    plain = [own.filter(like="text_").map(lambda text: " ".join(text.lower().split())).stack() for own in splits]
+    shared = plain[2].isin([*plain[0], *plain[1]]).groupby(level=0).any()
+    return [*shared.index[shared]]
 
 
 def parts(results: Path, task: str, system: str) -> dict[str, dict[str, int]]:
@@ -236,7 +247,11 @@ def metrics(results: Path, task: str, system: str) -> dict[str, float]:
 
 
 def check(results: Path) -> int:
-    """Hold every row against its runs; returns how many there are."""
+    """Hold every row against its runs, in a folder or an archive; returns how many there are."""
+    if results.is_file():
+        with tempfile.TemporaryDirectory() as folder, zipfile.ZipFile(results) as archive:
+            archive.extractall(folder)
+            return check(Path(folder))
     table = pd.read_csv(results / "tables" / "comparison.csv").set_index(["task", "system"])
     check_costs(results, table)
     table = table[table["kind"] != "search"]
