@@ -6,6 +6,7 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from graft.encoders.architecture import (
+    ATTENTION_IN,
     EMBEDDING_NORM,
     EMBEDDINGS,
     FFN,
@@ -16,6 +17,7 @@ from graft.encoders.architecture import (
     STREAM,
     VALUE,
     layer_prefix,
+    norm_at,
     site_name,
 )
 from graft.io.progress import along
@@ -27,7 +29,6 @@ from graft.merging.alignment.maps import Maps
 from graft.merging.moments import Moments
 from graft.merging.protocol import Parts
 
-ATTENTION_IN = "attention.in"
 # Of the residual stream: EMBEDDINGS, or a small layer, a large layer and a site.
 Place = str | tuple[int, int, str]
 
@@ -83,13 +84,16 @@ def fit_spaces(parts: Parts, fit: Fit, residual: str = "pooled", heads: bool = F
     def seen(m: int, g: int, site: str) -> Moments:
         return moments.read(parts.sums, site_name(m, g, site), *(ffn if site == "ffn" else width))
 
+    def norms_at(m: int, g: int, site: str) -> tuple[str, str]:
+        return norm_at(parts.small_shape, m, site), norm_at(parts.large_shape, g, site)
+
     def gains(small_norm: str, large_norm: str) -> tuple[Tensor, Tensor]:
         small, large = parts.small_pretrained[f"{small_norm}.weight"], parts.large[f"{large_norm}.weight"]
         return small.double(), large.double()
 
     def read_by(linear: str, m: int, g: int) -> Moments:
         """Moments of a linear layer's output, with the image of the direction that its input lacks."""
-        missing = gains(norm_before(m), norm_before(g))
+        missing = gains(*norms_at(m, g, ATTENTION_IN))
         small, large = (
             body[f"{layer_prefix(layer)}attention.self.{linear}.weight"].double() @ gain
             for body, layer, gain in zip((parts.small_pretrained, parts.large), (m, g), missing, strict=True)
@@ -99,9 +103,7 @@ def fit_spaces(parts: Parts, fit: Fit, residual: str = "pooled", heads: bool = F
     parts.report(0, 0, "mapping the residual stream")
     places: list[Place] = [EMBEDDINGS, *((m, g, site) for m, g in parts.depth_map for site in NORMS.values())]
     norms = {EMBEDDINGS: gains(EMBEDDING_NORM, EMBEDDING_NORM)} | {
-        (m, g, site): gains(layer_prefix(m) + norm, layer_prefix(g) + norm)
-        for m, g in parts.depth_map
-        for norm, site in NORMS.items()
+        (m, g, site): gains(*norms_at(m, g, site)) for m, g in parts.depth_map for site in NORMS.values()
     }
     names = {place: place if isinstance(place, str) else site_name(*place) for place in places}
     stream = {
@@ -111,7 +113,7 @@ def fit_spaces(parts: Parts, fit: Fit, residual: str = "pooled", heads: bool = F
     reads = [(m, g, ATTENTION_IN) for m, g in parts.depth_map]
     if residual == "per_site":
         for m, g, site in reads:
-            before = gains(norm_before(m), norm_before(g))
+            before = gains(*norms_at(m, g, site))
             stream[m, g, site] = seen(m, g, site).centred().with_direction(*before, RESTORED)
         streams = {place: fit(moment) for place, moment in stream.items()}
     else:
@@ -169,7 +171,3 @@ def _projection(parts: Parts, place: Place) -> Tensor:
         )
     return projection.double().T
 
-
-def norm_before(layer: int) -> str:
-    """The name of the LayerNorm whose output a block reads."""
-    return EMBEDDING_NORM if layer == 0 else f"{layer_prefix(layer - 1)}output.LayerNorm"

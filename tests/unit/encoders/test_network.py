@@ -6,7 +6,7 @@ from transformers import AutoModel, AutoModelForSequenceClassification
 
 from graft.encoders.models import load_classifier, load_encoder, set_labels
 from graft.encoders.network import bucket
-from graft.flops.counts import classifier_flops
+from graft.flops.counts import SHARING, classifier_flops
 from graft.registry.shapes import Shape
 from tests.unit.counting import counting_flops
 from tests.unit.families import FAMILIES, pico_config
@@ -27,6 +27,12 @@ def inputs(config, mask, ids, ours):
     return given | ({"token_type_ids": types} if ours or known else {})
 
 
+def assert_same(shape, ours, theirs):
+    """To the last bit, unless a family multiplies by several modules' weights at once, which rounds otherwise."""
+    tolerance = 2e-6 if shape.kind.fused else 0
+    torch.testing.assert_close(ours, theirs, rtol=tolerance, atol=tolerance)
+
+
 @pytest.mark.parametrize("family", FAMILIES)
 def test_hidden_states_are_those_of_transformers(family, batch, tmp_path):
     torch.manual_seed(0)
@@ -40,7 +46,7 @@ def test_hidden_states_are_those_of_transformers(family, batch, tmp_path):
     assert len(found) == len(wanted) == config.num_hidden_layers + 1
     real = batch[0].bool()
     for one, other in zip(found, wanted, strict=True):
-        assert one[real].equal(other[real])
+        assert_same(ours.shape, one[real], other[real])
 
 
 @pytest.mark.parametrize("labels", [("a", "b", "c"), None])
@@ -59,7 +65,8 @@ def test_a_classifier_is_that_of_transformers_in_training_too(family, labels, ba
         for model, batched in zip((theirs, ours), given, strict=True):
             torch.manual_seed(1)
             outputs.append(model.train(training)(**batched, labels=wanted))
-        assert outputs[0].logits.equal(outputs[1].logits) and outputs[0].loss.equal(outputs[1].loss)
+        assert_same(ours.shape, outputs[1].logits, outputs[0].logits)
+        assert_same(ours.shape, outputs[1].loss, outputs[0].loss)
 
 
 @pytest.mark.parametrize("family", FAMILIES)
@@ -71,10 +78,11 @@ def test_parameters_and_flops_are_those_of_transformers(family):
     unread = shape.kind.unread * shape.width
     count = sum(parameter.numel() for parameter in theirs.parameters())
     assert shape.body_parameters + 3 * (shape.width + 1) == count - unread
-    ids = torch.full((2, 9), 5)
+    # A whole batch, since positions may be computed once for all of its texts.
+    ids = torch.full((SHARING, 9), 5)
     with counting_flops() as counted:
         theirs(input_ids=ids)
-    assert 2 * classifier_flops(shape, 9, 3) == pytest.approx(counted.get_total_flops(), rel=1e-3)
+    assert SHARING * classifier_flops(shape, 9, 3) == pytest.approx(counted.get_total_flops(), rel=1e-3)
 
 
 def test_far_positions_share_buckets_as_in_transformers():

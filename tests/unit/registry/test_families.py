@@ -18,6 +18,8 @@ UNSUPPORTED = {
     "electra": {"embedding_size": 4},
     "distilbert": {"activation": "relu"},
     "mpnet": {"relative_attention_num_buckets": 16},
+    "modernbert": {"mlp_bias": True},
+    "deberta-v2": {"conv_kernel_size": 3},
 }
 
 
