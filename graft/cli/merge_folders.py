@@ -24,6 +24,7 @@ from graft.encoders.inference import Batch, batches, first_texts, pass_flops
 from graft.encoders.models import encoder_of, load_classifier, load_encoder, projections_of
 from graft.encoders.network import Classifier, Encoder
 from graft.encoders.pretrained import fetch_model
+from graft.encoders.tensor_names import is_pooler
 from graft.flops.counts import calibration_flops, encoder_flops, head_flops, logits_flops, similarity_flops
 from graft.io import files
 from graft.io.model_folders import CONFIG, label_names, open_folder
@@ -31,7 +32,7 @@ from graft.io.progress import Report
 from graft.merging.alignment.cka import layer_similarity
 from graft.merging.calibration import calibrate, check_tokens
 from graft.merging.classifier_heads.fitting import fit_heads, label_targets
-from graft.merging.classifier_heads.head import Head, head_logits
+from graft.merging.classifier_heads.head import Head, head_logits, unfitted
 from graft.merging.composite.facts import Composite
 from graft.merging.facts import Weights
 from graft.merging.heterogeneous.interpolate.maths import interpolated_head
@@ -338,8 +339,7 @@ def _head(
     body = copy.deepcopy(given.large)
     body.load_state_dict(merged)
     hidden = states(body, "merged")
-    pooler = merged["pooler.dense.weight"].cpu(), merged["pooler.dense.bias"].cpu()
-    activation = given.shapes[1].kind.head.activation
+    own = unfitted({name: tensor.cpu() for name, tensor in merged.items() if is_pooler(name)}, given.shapes[1])
     if fit.labels is None:
         small_head = small_head.to(torch.zeros((), dtype=small_head.pooler_weight.dtype))
         by_row = {"small_hidden": states(given.finetuned.bert, "small")}
@@ -352,7 +352,7 @@ def _head(
 
     def fitted(rows: Tensor, sizes: tuple[float, ...]) -> dict[float, Head]:
         known = whole | {name: values[rows] for name, values in by_row.items()}
-        return fit_heads(kind, hidden[rows], pooler, sizes, activation=activation, **known)
+        return fit_heads(kind, hidden[rows], own, sizes, **known)
 
     report(0, 0, "fitting the head")
     everyone = torch.arange(len(hidden))

@@ -113,7 +113,8 @@ def body_shapes(shape: Shape) -> dict[str, tuple[int, ...]]:
     for layer in range(shape.layers):
         for linear in linears(shape):
             size = sizes.get(linear, (width, width))
-            shapes |= {f"{layer_prefix(layer)}{linear}.{part}": size if part == "weight" else size[:1] for part in parts}
+            module = layer_prefix(layer) + linear
+            shapes |= {f"{module}.{part}": size if part == "weight" else size[:1] for part in parts}
         normed += [layer_prefix(layer) + norm for norm in norms(shape, layer)]
     if family.buckets:
         shapes[POSITION_BIASES] = (family.buckets, shape.heads)

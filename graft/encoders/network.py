@@ -244,6 +244,8 @@ class Prenormed(Layer):
 class Attention(nn.Module):
     """Multi-head attention, added to the states and normalised."""
 
+    LayerNorm: nn.Module  # before it, where a layer has one
+
     def __init__(self, shape: Shape, dropout: float, attention_dropout: float, number: int) -> None:
         super().__init__()
         kind = shape.kind
@@ -378,7 +380,7 @@ class Added(nn.Module):
     def __init__(self, inputs: int, shape: Shape, dropout: float) -> None:
         super().__init__()
         self.dense = nn.Linear(inputs, shape.width, bias=shape.kind.biased)
-        self.LayerNorm: nn.Module = _norm(shape)
+        self.LayerNorm: Any = _norm(shape)  # or the identity
         self.dropout = nn.Dropout(dropout)
 
     def forward(self, given: Tensor, states: Tensor) -> Tensor:

@@ -54,7 +54,7 @@ def layer_states(model: Encoder, layers: Sequence[int], batch: Batch) -> Tensor:
 def pool(hidden: Tensor, mask: Tensor | None, how: str) -> Tensor:
     """Pool hidden states [b, t, w] with their attention mask [b, t] into [b, w]: "cls" (first token) or "mean".
 
-    The mean is over all tokens but padding; the first token's state needs no mask. Raises ValueError for any other name.
+    The mean is over all tokens but padding; the first token needs no mask. Raises ValueError for any other name.
     """
     if how == "cls":
         return hidden[:, 0]

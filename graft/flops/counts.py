@@ -74,7 +74,8 @@ def packed_flops(shape: Shape, lengths: np.ndarray, outputs: int) -> int:
     """Forward FLOPs of a classifier for a batch of examples of `lengths` [rows] in tokens, packed.
 
     Linear layers compute real tokens only, and behind the last layer's attention only each example's first, unless a
-    classifier reads the mean of all; attention computes the batch padded to its longest example (graft.encoders.packing).
+    classifier reads the mean of all; attention computes the batch padded to its longest example
+    (graft.encoders.packing).
     """
     rows, tokens, square = len(lengths), int(lengths.sum()), linear_flops(shape.width, shape.width)
     behind = square + 2 * shape.feed_forward
@@ -177,11 +178,12 @@ def head_flops(head: str, small: Shape, large: Shape, outputs: int, rows: int, s
 def moments_size(small: Shape, large: Shape, pairs: int) -> int:
     """Numbers in the matrices that `graft.merging.calibration.calibrate` sums for `pairs` mapped pairs of layers.
 
-    Per pair: cross-Grams at nine sites of the model's width and two of the feed-forward width, and each model's own
-    Gram at six and one of these. In addition, all three at the embeddings.
+    Per pair: cross-Grams at nine sites of the model's width and two of the feed-forward width, three with gates, and
+    each model's own Gram at six and one of these. In addition, all three at the embeddings.
     """
     wide = small.width**2 + large.width**2
-    per_pair = 9 * small.width * large.width + 2 * small.ffn * large.ffn + 6 * wide + small.ffn**2 + large.ffn**2
+    inner = 2 + (small.kind.gated and large.kind.gated)
+    per_pair = 9 * small.width * large.width + inner * small.ffn * large.ffn + 6 * wide + small.ffn**2 + large.ffn**2
     return pairs * per_pair + small.width * large.width + wide
 
 

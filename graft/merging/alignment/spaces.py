@@ -170,4 +170,3 @@ def _projection(parts: Parts, place: Place) -> Tensor:
             f"{len(projection)} wide; this large model is {parts.large_shape.width} wide: use pooled instead"
         )
     return projection.double().T
-

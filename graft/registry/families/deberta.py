@@ -6,7 +6,7 @@ from graft.registry.families.family import KEYS, Family, Head
 
 
 def spelt(config: dict[str, Any]) -> dict[str, Any]:
-    """Read the kinds of attention from a string or a list in any order, and the farthest position where it is implied."""
+    """Read kinds of attention from a string or a list in any order, and the farthest position where it is implied."""
     kinds = config.get("pos_att_type") or []
     listed = kinds.lower().split("|") if isinstance(kinds, str) else kinds
     farthest = config.get("max_relative_positions", -1)

@@ -147,6 +147,6 @@ class Family(NamedTuple):
     def sizes(self, numbers: Mapping[str, Any]) -> dict[str, Any]:
         """The keys of a config for these fields of Shape: what `numbers` reads."""
         stored = {**numbers, "positions": numbers["positions"] + self.unread}
-        found = {key: stored[name] for name, key in self.keys.items()} 
+        found = {key: stored[name] for name, key in self.keys.items()}
         found |= {key: list(value) if isinstance(value, tuple) else value for key, value in stored["details"]}
         return found | {key: found[other] for key, other in self.equal.items()}

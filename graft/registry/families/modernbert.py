@@ -1,4 +1,4 @@
-"""ModernBERT (Warner et al. 2024, arXiv 2412.13663): LayerNorms before, gated feed-forward, rotary positions, no biases.
+"""ModernBERT (Warner et al. 2024, arXiv 2412.13663): LayerNorms before, gates, rotary positions, no biases.
 
 Of every few layers the first attends to the whole text, the others to a window around each token.
 """

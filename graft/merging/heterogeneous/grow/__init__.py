@@ -2,6 +2,7 @@
 
 from typing import Annotated
 
+from graft.flops.counts import block_flops
 from graft.merging.facts import Cost, Weights
 from graft.registry.options import Count, Strengths
 from graft.registry.shapes import Shape
@@ -29,4 +30,4 @@ class GrowOptions(Weights):
 
         Attention's own products are left out, since they depend on the texts' lengths.
         """
-        return Cost(sum(2 * tokens * s.layers * (4 * s.width**2 + 2 * s.width * s.ffn) for s in (small, large)))
+        return Cost(sum(shape.layers * block_flops(shape, tokens) for shape in (small, large)))

@@ -35,7 +35,9 @@ class TheseusOptions(Weights):
         """One map per site for each mapped pair of layers, and the transport."""
         pairs, mapped = depth.pairs(self.depth, small.layers, large.layers), self.layernorm == "map"
         width, ffn = (small.width, large.width), (small.ffn, large.ffn)
-        per_pair = (8 + mapped) * procrustes_flops(*width) + 2 * procrustes_flops(*ffn) + transport_flops(small, large)
+        inner = 2 + (small.kind.gated and large.kind.gated)
+        per_pair = (8 + mapped) * procrustes_flops(*width) + inner * procrustes_flops(*ffn)
+        per_pair += transport_flops(small, large)
         prepare = pairs * per_pair + (mapped or self.embedding_delta) * procrustes_flops(*width)
         prepare += self.embedding_delta * 2 * small.vocabulary * small.width * large.width
         return Cost(prepare + evidence_flops(small, large, pairs, self))
