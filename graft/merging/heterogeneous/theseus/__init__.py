@@ -1,9 +1,10 @@
 """Theseus: its facts, options and FLOPs."""
 
+from types import MappingProxyType
 from typing import Annotated, Literal
 
 from graft.flops.counts import evidence_flops, procrustes_flops, transport_flops
-from graft.merging.facts import Cost, Weights
+from graft.merging.facts import ONE_VOCABULARY, Cost, Crossing, Weights
 from graft.registry import depth
 from graft.registry.options import Depth, Evidence, Strengths
 from graft.registry.shapes import Shape
@@ -20,6 +21,17 @@ class TheseusOptions(Weights):
         "singular values at or below 1e-6 of the largest count as 0; strengths go to 4, the authors' searches to 1 "
         "or 2; the embeddings' LayerNorm is mapped as their code maps a ViT's first one; `evidence: weights` is "
         "ours, not their data-free maps; they transport ViTs and decoders"
+    )
+    crosses = MappingProxyType(
+        {
+            "width": Crossing(
+                "works", "rotations alone: scales stay unmatched; a change has at most the small width's rank"
+            ),
+            "depth": Crossing("works", "as at one depth: rotations alone, so scales stay unmatched"),
+            "vocabulary": ONE_VOCABULARY,
+            "norms": Crossing("works", "no block with LayerNorms before computes what one with LayerNorms after does"),
+            "gates": Crossing("works", "the gate is left alone"),
+        }
     )
     implementation = f"{__name__}.maths:Theseus"
     recipe = 1  # options as its authors have them by default
