@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from torch import Tensor
+from torch.nn.functional import layer_norm
 
 from graft.encoders.architecture import (
     ATTENTION_IN,
@@ -13,6 +14,8 @@ from graft.encoders.architecture import (
     LINEAR_SPACES,
     NORMS,
     QUERY_KEY,
+    RELATIVE,
+    RELATIVE_NORM,
     RESIDUAL,
     STREAM,
     VALUE,
@@ -27,7 +30,7 @@ from graft.merging.alignment.affine import Fit, missed
 from graft.merging.alignment.attention_heads import match, per_head
 from graft.merging.alignment.maps import Maps
 from graft.merging.moments import Moments
-from graft.merging.protocol import Parts
+from graft.merging.protocol import Parts, change_of, named, small_change, weight_and_bias
 
 # Of the residual stream: EMBEDDINGS, or a small layer, a large layer and a site.
 Place = str | tuple[int, int, str]
@@ -170,3 +173,29 @@ def _projection(parts: Parts, place: Place) -> Tensor:
             f"{len(projection)} wide; this large model is {parts.large_shape.width} wide: use pooled instead"
         )
     return projection.double().T
+
+
+def relative_positions(parts: Parts, forward: Tensor, norm: bool) -> dict[str, Tensor]:
+    """Return changes of the embeddings of relative positions, if both models have as many, and (`norm`) of their
+    LayerNorm.
+
+    Queries and keys read them as they read the residual stream, so its map [w_S, w_L] applies. All rows are at hand, so
+    their moments need no texts.
+    """
+    bodies = parts.small_pretrained, parts.large
+    tables = [body[RELATIVE].double() for body in bodies if RELATIVE in body]
+    if [len(table) for table in tables] != 2 * [parts.small_shape.relative_rows]:
+        return {}
+    small, large = (weight_and_bias(body, RELATIVE_NORM) for body in bodies)
+    spreads = (float(table.std(1, correction=0).mean()) for table in tables)
+    found = {RELATIVE: small_change(parts, RELATIVE) @ transport.before_norm(forward, small[0], large[0], *spreads)}
+    if not norm:
+        return found
+    epsilons = parts.small_shape.epsilon, parts.large_shape.epsilon
+    normed = (
+        layer_norm(table, gain.shape, gain, bias, epsilon)
+        for table, (gain, bias), epsilon in zip(tables, (small, large), epsilons, strict=True)
+    )
+    seen = Moments.of(*normed, grams=True)
+    moved = transport.norm(change_of(parts, RELATIVE_NORM), small, large, seen, forward)
+    return found | named(parts, RELATIVE_NORM, *moved)

@@ -25,7 +25,7 @@ from graft.encoders.network import Bias, Encoder
 from graft.flops.counts import GRAM_BLOCK, weights_first
 from graft.io.progress import along
 from graft.merging.alignment import affine
-from graft.merging.alignment.spaces import Place, fit_spaces
+from graft.merging.alignment.spaces import Place, fit_spaces, relative_positions
 from graft.merging.moments import CONSTANT
 from graft.merging.protocol import Method, Parts, check_parts, shared_tables, small_change
 
@@ -74,7 +74,8 @@ class Functional(Method):
     twice.
 
     LayerNorms are refitted unit by unit (`layernorm`: fit or leave); embeddings move as in spacewise, if asked to
-    (`embedding_delta`). Each strength is a separate walk, many forward passes over the texts. Use it
+    (`embedding_delta`). Queries and keys are fitted to contents, so where they project embeddings of relative positions
+    too (DeBERTa), the change of these is approximate. Each strength is a separate walk, many forward passes over the texts. Use it
     where a change in function is small in weights of the small model but not of the large one; it costs more than
     spacewise and needs the texts again.
     Source: ours.
@@ -125,10 +126,12 @@ class Functional(Method):
         parts, plain = state.parts, state.plain
         if strength == 0:
             return dict(parts.large)
-        biases = _biases(plain, parts.texts)
-        embeddings = copy.deepcopy(plain.embeddings)
+        embeddings, positions = copy.deepcopy(plain.embeddings), {}
         if parts.options.embedding_delta:
             _move_embeddings(state, embeddings, strength)
+            changes = relative_positions(parts, state.maps.residual[EMBEDDINGS], parts.options.layernorm == "fit")
+            positions = {n: (parts.large[n].double() + strength * t).to(parts.large[n]) for n, t in changes.items()}
+        biases = _biases(encoder_of({**parts.large, **positions}, parts.large_shape), parts.texts)
         states = _embedded(embeddings, parts.texts)
         moved: dict[str, nn.Module] = {"embeddings.": embeddings}
         source = {g: m for m, g in parts.depth_map}
@@ -139,7 +142,7 @@ class Functional(Method):
             else:
                 states = [block(x, bias) for x, bias in zip(states, biases, strict=True)]
         found = {prefix + name: tensor for prefix, one in moved.items() for name, tensor in one.state_dict().items()}
-        return {**parts.large, **found}
+        return {**parts.large, **positions, **found}
 
 
 def _biases(model: Encoder, texts: Sequence[Batch]) -> list[Bias]:
@@ -176,7 +179,7 @@ def _move_block(
     prenorm, own = parts.large_shape.kind.prenorm, norms(parts.large_shape, g)
     # Of the untouched model: inputs of linear layers, outputs of LayerNorms.
     before: dict[str, list[Tensor]] = {}
-    for x, bias in zip(state.maps.entering[g], biases, strict=True):
+    for x, bias in zip(state.maps.entering[g], _biases(state.plain, parts.texts), strict=True):
         read = block.attention.LayerNorm(x) if prenorm else x
         context = block.attention.self(read, bias)
         summed = block.attention.output.summed(context, x)

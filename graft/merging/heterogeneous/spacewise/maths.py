@@ -3,14 +3,11 @@
 from collections.abc import Iterator
 from dataclasses import replace
 
-import torch
 from torch import Tensor
 
 from graft.encoders.architecture import (
     EMBEDDING_NORM,
     EMBEDDINGS,
-    RELATIVE,
-    RELATIVE_NORM,
     layer_prefix,
     linears,
     site_name,
@@ -20,7 +17,7 @@ from graft.merging import moments
 from graft.merging.alignment import affine, transport
 from graft.merging.alignment.evidence import with_evidence
 from graft.merging.alignment.maps import Maps
-from graft.merging.alignment.spaces import SpaceMaps, fit_spaces
+from graft.merging.alignment.spaces import SpaceMaps, fit_spaces, relative_positions
 from graft.merging.moments import Moments
 from graft.merging.protocol import (
     Deltas,
@@ -79,7 +76,7 @@ class Spacewise(Method):
             if options.layernorm != "leave":
                 seen = _seen(parts, EMBEDDINGS)
                 deltas |= _norm(parts, EMBEDDING_NORM, EMBEDDING_NORM, seen, maps.residual[EMBEDDINGS])
-            deltas |= _relative(parts, maps.residual[EMBEDDINGS])
+            deltas |= relative_positions(parts, maps.residual[EMBEDDINGS].forward, options.layernorm != "leave")
         return Deltas(parts.large, deltas, maps.missed)
 
 
@@ -104,29 +101,5 @@ def _norm(parts: Parts, small: str, large: str, seen: Moments, maps: Maps) -> di
         moved = change[0] @ maps.forward, change[1] @ maps.forward
     else:
         before = weight_and_bias(parts.small_pretrained, small), weight_and_bias(parts.large, large)
-        moved = transport.norm(change, *before, seen, maps)
+        moved = transport.norm(change, *before, seen, maps.forward)
     return named(parts, large, *moved)
-
-
-def _relative(parts: Parts, maps: Maps) -> dict[str, Tensor]:
-    """Changes of the embeddings of relative positions, if both models have as many, and of their LayerNorm.
-
-    Queries and keys read them as they read the residual stream, so its map applies. All rows are at hand, so their
-    moments need no texts.
-    """
-    tables = [body[RELATIVE].double() for body in (parts.small_pretrained, parts.large) if RELATIVE in body]
-    if [len(table) for table in tables] != 2 * [parts.small_shape.relative_rows]:
-        return {}
-    before = [weight_and_bias(body, RELATIVE_NORM) for body in (parts.small_pretrained, parts.large)]
-    spreads = [float(table.std(1, correction=0).mean()) for table in tables]
-    write = transport.before_norm(maps.forward, before[0][0], before[1][0], *spreads)
-    found = {RELATIVE: small_change(parts, RELATIVE) @ write}
-    if parts.options.layernorm == "leave":
-        return found
-    epsilons = parts.small_shape.epsilon, parts.large_shape.epsilon
-    normed = [
-        torch.nn.functional.layer_norm(table, gain.shape, gain, bias, epsilon)
-        for table, (gain, bias), epsilon in zip(tables, before, epsilons, strict=True)
-    ]
-    seen = Moments.of(normed[0], normed[1], grams=True)
-    return found | _norm(parts, RELATIVE_NORM, RELATIVE_NORM, seen, maps)
