@@ -192,10 +192,10 @@ def relative_positions(parts: Parts, forward: Tensor, norm: bool) -> dict[str, T
     if not norm:
         return found
     epsilons = parts.small_shape.epsilon, parts.large_shape.epsilon
-    normed = (
+    normed = [
         layer_norm(table, gain.shape, gain, bias, epsilon)
         for table, (gain, bias), epsilon in zip(tables, (small, large), epsilons, strict=True)
-    )
-    seen = Moments.of(*normed, grams=True)
+    ]
+    seen = Moments.of(normed[0], normed[1], grams=True)
     moved = transport.norm(change_of(parts, RELATIVE_NORM), small, large, seen, forward)
     return found | named(parts, RELATIVE_NORM, *moved)

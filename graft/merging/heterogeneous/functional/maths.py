@@ -74,10 +74,10 @@ class Functional(Method):
     twice.
 
     LayerNorms are refitted unit by unit (`layernorm`: fit or leave); embeddings move as in spacewise, if asked to
-    (`embedding_delta`). Queries and keys are fitted to contents, so where they project embeddings of relative positions
-    too (DeBERTa), the change of these is approximate. Each strength is a separate walk, many forward passes over the texts. Use it
-    where a change in function is small in weights of the small model but not of the large one; it costs more than
-    spacewise and needs the texts again.
+    (`embedding_delta`). Queries and keys are fitted to contents: where they project embeddings of relative positions
+    too, as in DeBERTa, what fine-tuning changed in these is met nearly, not exactly. Each strength is a separate walk,
+    many forward passes over the texts. Use it where a change in function is small in weights of the small model but not
+    of the large one; it costs more than spacewise and needs the texts again.
     Source: ours.
     """
 
