@@ -39,7 +39,7 @@ from graft.merging.heterogeneous.interpolate.maths import interpolated_head
 from graft.merging.protocol import Parts, deepened
 from graft.merging.saving import save_classifier, split_classifier
 from graft.registry import depth, methods
-from graft.registry.families.family import BERTS, Special
+from graft.registry.families.family import BERTS, Special, unlike_heads
 from graft.registry.shapes import Shape
 from graft.registry.tasks import TaskRow
 from graft.tasks import alike, guessing
@@ -178,21 +178,20 @@ def _read(order: Order, pretrained: Path, scratch: Path) -> _Given:
     _check_labels(order.small_finetuned)
     large_shape, small_shape = (Shape.of(scratch / flag) for flag in folders)
     tuned_shape = Shape.of(order.small_finetuned)
+    # Positions must be as many where both models have a table of them.
+    tables = ["vocabulary", *["positions"] * bool(small_shape.position_rows and large_shape.position_rows)]
     for what in vars(small_shape):
         ours, tuned, theirs = (getattr(shape, what) for shape in (small_shape, tuned_shape, large_shape))
         if ours != tuned:
             raise ValueError(f"--small-finetuned has {what} {tuned}, --small-pretrained {ours}; they must be equal")
-        if what in ("positions", "vocabulary") and ours != theirs:
+        if what in tables and ours != theirs:
             counted = COUNTED.get(what, what)
             raise ValueError(f"the small model has {ours} {counted}, the large one {theirs}; they must be equal")
         if what in ("layers", "width", "ffn") and ours > theirs:
             raise ValueError(f"the small model has {what} {ours}, more than the large one's {theirs}; swap the folders")
-    one, other = (shape.kind.head.activation for shape in (small_shape, large_shape))
-    if order.head == "transplant" and methods.facts(order.method).heads and one != other:
-        raise ValueError(
-            f"--head transplant: a head of {small_shape.family} has {one}, one of {large_shape.family} {other}; "
-            "use label-free or labelled"
-        )
+    unlike = unlike_heads(small_shape.kind, large_shape.kind)
+    if order.head == "transplant" and methods.facts(order.method).heads and unlike:
+        raise ValueError(f"--head transplant: {unlike}; use label-free or labelled")
     # Compare the folders as given: the pre-trained small model may have no tokenizer.
     for small in (pretrained, order.small_finetuned):
         alike.check_alike(order.large, small)

@@ -150,3 +150,12 @@ class Family(NamedTuple):
         found = {key: stored[name] for name, key in self.keys.items()}
         found |= {key: list(value) if isinstance(value, tuple) else value for key, value in stored["details"]}
         return found | {key: found[other] for key, other in self.equal.items()}
+
+
+def unlike_heads(small: Family, large: Family) -> str:
+    """What keeps a head of the large model's family from computing one of the small model's; "" if nothing does."""
+    if small.head.activation != large.head.activation:
+        return f"a head of {small.name} has {small.head.activation}, one of {large.name} {large.head.activation}"
+    if large.head.norm:
+        return f"a head of {large.name} has a LayerNorm, which mixes in units that the small head lacks"
+    return ""
