@@ -458,7 +458,7 @@ def relative_places(length: int, shape: Shape, device: torch.device) -> Tensor:
         middle, farthest = buckets // 2, shape.detail["max_relative_positions"]
         # Near ones are replaced; the logarithm of zero must not get in their way.
         size = distance.abs().clamp(min=middle - 1).float()
-        rate = torch.log(torch.tensor((farthest - 1) / middle))
+        rate = torch.log(torch.tensor((farthest - 1) / middle, device=device))
         shared = torch.ceil(torch.log(size / middle) / rate * (middle - 1)) + middle
         distance = torch.where(size <= middle, distance.float(), shared * distance.sign()).long()
     return (distance + half).clamp(0, 2 * half - 1)

@@ -334,12 +334,13 @@ def evidence_flops(small: Shape, large: Shape, pairs: int, options: Any) -> int:
     if options.evidence != "weights":
         return 0
     width, ffn = (small.width, large.width), (small.ffn, large.ffn)
-    linears = (*[(width, width)] * 4, (width, ffn), (ffn, width))
+    gates = small.kind.gated and large.kind.gated
+    linears = (*[(width, width)] * 4, *[(width, ffn)] * (1 + gates), (ffn, width))
     sides = ((0, 0), (0, 1), (1, 1))
 
     def products(units: tuple[int, int]) -> int:
         return sum(2 * small.vocabulary * units[a] * units[b] for a, b in sides)
 
     through = sum(2 * out[a] * into[b] * (into[a] + out[b]) for into, out in linears for a, b in sides)
-    units = sum(2 * small.vocabulary * w * f for w, f in zip(width, ffn, strict=True))
+    units = sum(2 * small.vocabulary * (1 + s.kind.gated) * s.width * s.ffn for s in (small, large))
     return products(width) + pairs * (through + units + products(ffn))

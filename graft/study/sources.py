@@ -7,6 +7,7 @@ from typing import Any
 from graft.config.models import DistilledModel, Like, PackageModel, Pair, PathModel
 from graft.config.sources import FileData
 from graft.encoders.local_models import local_folder, model_files
+from graft.registry.families.family import unlike_heads
 from graft.registry.shapes import Shape, check_shapes
 from graft.study.grid import Grid
 from graft.study.paths import Paths

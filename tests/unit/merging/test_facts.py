@@ -20,7 +20,7 @@ from graft.merging.composite.side_tuning.maths import SideTuned
 from graft.merging.composite.stitch.maths import Stitched
 from graft.merging.composite.stitch.maths import joint as joint_map
 from graft.merging.facts import DIFFERENCES
-from graft.merging.protocol import Parts
+from graft.merging.protocol import Parts, deepened
 from graft.registry import depth, families, methods
 from graft.registry.cuts import Cut
 from graft.registry.families import BERT
@@ -167,6 +167,37 @@ def test_a_composite_crosses_as_it_says(method, difference, pair, pico_batches):
     with torch.no_grad():
         found = composite(method, encoder_of(before, shape), encoder_of(large, large_shape), pico_batches()[0])
     assert torch.isfinite(found).all()
+
+
+@pytest.mark.parametrize(
+    "families_of", ["bert modernbert", "modernbert bert", "deberta-v2 modernbert", "bert deberta-v2"]
+)
+@pytest.mark.parametrize("method", ["theseus", "spacewise", "functional", "ot_fusion"])
+def test_models_of_two_families_cross_all_that_they_differ_in(method, families_of, pico_encoder, pico_batches):
+    one, other = families_of.split()
+    small, large = pico_encoder(1, family=one), pico_encoder(2, 18, 5, 3, 30, family=other)
+    after = {name: tensor + 0.1 * torch.randn_like(tensor) for name, tensor in small.state_dict().items()}
+    options = methods.checked_options(method, {})
+    depth_map, batches = depth.named(options.depth, 2, 5, ()), pico_batches(examples=60, size=20)
+    bodies = large.state_dict(), after, small.state_dict()
+    parts = deepened(Parts(*bodies, large.shape, small.shape, depth_map, None, options, batches))
+    seen = calibrate(encoder_of(parts.small_pretrained, parts.small_shape), large, parts.depth_map, batches)
+    merger = methods.implementation(method)()
+    state = merger.prepare(replace(parts, moments=seen))
+    zero, whole = merger.apply(state, 0.0), merger.apply(state, 1.0)
+    assert all(zero[name].equal(tensor) for name, tensor in parts.large.items())
+    assert all(torch.isfinite(tensor).all() for tensor in whole.values()) and whole.keys() == parts.large.keys()
+    moved = {name for name, tensor in whole.items() if not tensor.equal(parts.large[name])}
+    for part in (
+        "query.weight",
+        "value.weight",
+        "intermediate.dense.weight",
+        "output.dense.weight",
+        "LayerNorm.weight",
+    ):
+        assert any(part in name for name in moved), part
+    # A gate moves only where both models have one.
+    assert not any(".gate." in name for name in moved)
 
 
 @pytest.mark.parametrize("method", methods.table(*methods.KINDS))
