@@ -178,7 +178,7 @@ def _read(order: Order, pretrained: Path, scratch: Path) -> _Given:
     _check_labels(order.small_finetuned)
     large_shape, small_shape = (Shape.of(scratch / flag) for flag in folders)
     tuned_shape = Shape.of(order.small_finetuned)
-    # Positions must be as many where both models have a table of them.
+    # Numbers of positions must be equal where both models have a table of them.
     tables = ["vocabulary", *["positions"] * bool(small_shape.position_rows and large_shape.position_rows)]
     for what in vars(small_shape):
         ours, tuned, theirs = (getattr(shape, what) for shape in (small_shape, tuned_shape, large_shape))

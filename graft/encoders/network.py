@@ -429,7 +429,7 @@ def attention_bias(mask: Tensor, dtype: torch.dtype) -> Tensor:
 
 
 def turns(mask: Tensor, shape: Shape, dtype: torch.dtype) -> Turns:
-    """Return rotary positions for texts with a mask [b, t], and biases that also hide what is outside of a window."""
+    """Return rotary positions for texts with a mask [b, t], and biases that also hide what is outside a window."""
     place = torch.arange(mask.shape[1], device=mask.device)
     far = (place[:, None] - place[None, :]).abs() > shape.detail["local_attention"] // 2
     hidden = (mask == 0)[:, None, None, :]

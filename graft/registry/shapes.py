@@ -66,7 +66,7 @@ class Shape:
 
     @property
     def pooling(self) -> str:
-        """What a classifier reads: "cls", the first token's state, or "mean", the mean of all."""
+        """State that a classifier reads: "cls", the first token's, or "mean", the mean of all."""
         return str(self.detail.get("classifier_pooling", "cls"))
 
     @property

@@ -153,7 +153,7 @@ class Family(NamedTuple):
 
 
 def unlike_heads(small: Family, large: Family) -> str:
-    """What keeps a head of the large model's family from computing one of the small model's; "" if nothing does."""
+    """Say why a head of the large model's family cannot compute one of the small model's; "" if it can."""
     if small.head.activation != large.head.activation:
         return f"a head of {small.name} has {small.head.activation}, one of {large.name} {large.head.activation}"
     if large.head.norm:

@@ -146,7 +146,7 @@ class Functional(Method):
 
 
 def _biases(model: Encoder, texts: Sequence[Batch]) -> list[Bias]:
-    """What attention's scores depend on besides states, for each batch."""
+    """Masks and positions for attention, for each batch."""
     return [model.encoder.bias(batch["attention_mask"], model.dtype) for batch in texts]
 
 

@@ -176,7 +176,7 @@ def _norm(small: Mapping[str, Tensor], source: str, target: str, placement: Plac
 
 
 def _silent(large: Mapping[str, Tensor], prefix: str) -> Iterator[tuple[str, Tensor]]:
-    """What attention and feed-forward of a block add to its states: nothing."""
+    """Tensors with which attention and feed-forward of a block add nothing to its states."""
     for linear in ("attention.output.dense", "output.dense"):
         for name in (f"{prefix}{linear}.{kind}" for kind in ("weight", "bias")):
             if name in large:

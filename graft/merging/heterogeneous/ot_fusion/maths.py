@@ -7,6 +7,8 @@ from graft.encoders.architecture import (
     EMBEDDING_NORM,
     EMBEDDINGS,
     LINEAR_SPACES,
+    RELATIVE,
+    RELATIVE_NORM,
     RESIDUAL,
     STREAM,
     layer_prefix,
@@ -52,6 +54,9 @@ class OTFusion(Method):
         stream = maps.residual[EMBEDDINGS]
         moved |= _rows(parts, EMBEDDING_NORM, EMBEDDING_NORM, stream)
         moved |= {name: _small(parts, name) @ stream.forward for name in shared_tables(parts)}
+        if parts.small_shape.relative_rows and parts.small_shape.relative_rows == parts.large_shape.relative_rows:
+            moved |= {RELATIVE: _small(parts, RELATIVE) @ stream.forward}
+            moved |= _rows(parts, RELATIVE_NORM, RELATIVE_NORM, stream)
         deltas = {name: tensor - parts.large[name].double() for name, tensor in moved.items()}
         return Deltas(parts.large, deltas, maps.missed)
 
