@@ -102,18 +102,28 @@ ENVIRONMENTS = None
 if DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method:
     ENVIRONMENTS = Path(os.path.abspath(workflow.deployment_settings.conda_prefix or ".snakemake/conda"))
 CONTAINED = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method and bool(IMAGE or not MODULE)
-if CONTAINED and (ENVIRONMENTS or not IMAGE):
-    raise WorkflowError(
-        "jobs run in containers or in conda environments, not both: leave out one of them"
-        if ENVIRONMENTS
-        else "jobs can run in containers if GRAFT_IMAGE in the environment, or `image` in profiles/slurm, names an image"
-    )
+
+
+def refuse_impossible_containers():
+    if ENVIRONMENTS:
+        raise WorkflowError("jobs run in containers or in conda environments, not both: leave out one of them")
+    if not IMAGE:
+        raise WorkflowError(
+            "jobs run in containers if GRAFT_IMAGE in the environment, or `image` in profiles/slurm, names an image "
+            "(docs/cluster.md)"
+        )
+    if "://" not in IMAGE and not Path(IMAGE).exists():
+        raise WorkflowError(f"{IMAGE}: no such image (GRAFT_IMAGE, or `image` in profiles/slurm)")
+
+
+if CONTAINED:
+    refuse_impossible_containers()
 # Elsewhere than in this Python, all that it has beside Graft must stay out of sight.
 LIBRARY = importable(Path(".snakemake/graft")) if ENVIRONMENTS or CONTAINED else ROOT
 if CONTAINED:
     # Containers see the folder that Snakemake runs in, but the library may be anywhere.
     bound = [path for path in os.environ.get("APPTAINER_BINDPATH", "").split(",") if path]
-    os.environ["APPTAINER_BINDPATH"] = ",".join(dict.fromkeys([*bound, *map(str, PACKAGES)]))
+    os.environ["APPTAINER_BINDPATH"] = ",".join(dict.fromkeys([*bound, *map(str, packages())]))
 BEFORE = deployment.prefix(LIBRARY, ENVIRONMENTS, CONTAINED, os.environ.get("GRAFT_MODULES", ""))
 # Set here and not in `params`, so that moving the checkout re-runs nothing.
 if MODULE:

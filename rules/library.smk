@@ -6,7 +6,7 @@ from snakemake.exceptions import WorkflowError
 
 # Snakemake puts the folder of a local Snakefile on sys.path, but of a repository it reads nothing but Snakefiles.
 try:
-    from graft.io.workflow import COMMAND, PACKAGES, ROOT, importable
+    from graft.io.workflow import COMMAND, ROOT, importable, packages
 except ModuleNotFoundError as error:
     if error.name != "graft":
         raise

@@ -9,8 +9,11 @@ ROOT = _INSTALLED if _INSTALLED.is_dir() else _LIBRARY.parent
 """The clone, or where an installed package keeps what is at the top of the clone (pyproject.toml)."""
 COMMAND = "graft" if Path(sys.executable).with_name("graft").exists() else "python -m graft"
 """How the command line is called here: a clone whose Python has no script of it calls the module."""
-PACKAGES = (_LIBRARY, ROOT / "workflow_scripts")
-"""Folders of the library and of the programs."""
+
+
+def packages() -> tuple[Path, Path]:
+    """Return the folders of the library and of the programs."""
+    return _LIBRARY, ROOT / "workflow_scripts"
 
 
 def importable(links: Path) -> Path:
@@ -21,7 +24,7 @@ def importable(links: Path) -> Path:
     if ROOT != _INSTALLED:
         return ROOT
     links.mkdir(parents=True, exist_ok=True)
-    for package in PACKAGES:
+    for package in packages():
         link = links / package.name
         if not link.is_symlink() or link.readlink() != package:
             link.unlink(missing_ok=True)
