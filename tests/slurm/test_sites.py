@@ -1,5 +1,6 @@
 """What sites have or ask for: a file of partitions, names of jobs, modules, arrays, snakemake itself in a job."""
 
+import re
 import shlex
 import shutil
 import sys
@@ -56,9 +57,16 @@ def test_a_file_of_partitions_that_are_not_there_is_refused_before_any_job(clust
 
 def test_finetunings_of_several_processes_can_be_one_array(cluster, values, tmp_path):
     study = Study(tmp_path, values(2, launch={"gpus": 2}))
-    process = study.start("--slurm-array-jobs", "finetune_model", "--until", "finetune_model")
-    until(lambda: "_2 running on node" in study.status() or process.poll() is not None, "a running task of an array")
-    study.finish(process)
+    # One runs and one waits.
+    cluster.run("scontrol", "update", "nodename=node[2-4]", "state=drain", "reason=test")
+    asked = ("--slurm-array-jobs", "finetune_model", "--until", "finetune_model")
+    process = study.start(*asked, "--set-resources", "finetune_model:mem_mb=40000")
+    try:
+        until(lambda: study.calls.exists() and (study.results / "study.json").is_file(), "the array", 300)
+        until(lambda: re.search(r"job \d+_2 (pending \(|running on node)", study.status()), "the second task", 300)
+    finally:
+        cluster.run("scontrol", "update", "nodename=node[2-4]", "state=resume")
+        study.finish(process)
     assert all((study.results / RUN.replace("seed-0", f"seed-{seed}")).is_file() for seed in (0, 1))
     (call,) = [line for line in study.calls.read_text().splitlines() if "finetune_model" in line]
     assert "--array=1-2" in call
