@@ -121,14 +121,12 @@ if CONTAINED:
 # Elsewhere than in this Python, all that it has beside Graft must stay out of sight.
 LIBRARY = importable(Path(".snakemake/graft")) if ENVIRONMENTS or CONTAINED else ROOT
 if CONTAINED:
-    # Containers see the folder that Snakemake runs in, but the library may be anywhere.
-    bound = [path for path in os.environ.get("APPTAINER_BINDPATH", "").split(",") if path]
-    os.environ["APPTAINER_BINDPATH"] = ",".join(dict.fromkeys([*bound, *map(str, packages())]))
+    deployment.bind(packages())
 BEFORE = deployment.prefix(LIBRARY, ENVIRONMENTS, CONTAINED, os.environ.get("GRAFT_MODULES", ""))
 # Set here and not in `params`, so that moving the checkout re-runs nothing.
 if MODULE:
     # The shell's prefix would be that of all rules of the workflow that uses this one.
-    os.environ["GRAFT_BEFORE"] = BEFORE.format()
+    os.environ[deployment.BEFORE] = BEFORE.format()
 else:
     shell.prefix(BEFORE)
 # Snakemake builds environments between here and `onstart`, and mistakes one that another snakemake is still building
@@ -256,7 +254,7 @@ def tables_program(rule):
 
 
 def _command(program, arguments=""):
-    before = 'eval "$GRAFT_BEFORE"; ' if MODULE else ""
+    before = f'eval "${deployment.BEFORE}"; ' if MODULE else ""
     return f"{before}{program} --study {{params.study}}{arguments} > {{log}} 2>&1"
 
 

@@ -3,8 +3,19 @@
 import os
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from shlex import quote
+
+# Environment variable of a module's jobs: the prefix of their shell commands.
+BEFORE = "GRAFT_BEFORE"
+_BOUND = "APPTAINER_BINDPATH"
+
+
+def bind(folders: Sequence[Path]) -> None:
+    """Let Apptainer's containers see folders, beside the one in which Snakemake runs."""
+    bound = [path for path in os.environ.get(_BOUND, "").split(",") if path]
+    os.environ[_BOUND] = ",".join(dict.fromkeys([*bound, *map(str, folders)]))
 
 
 def prefix(root: Path, environments: Path | None, contained: bool = False, modules: str = "") -> str:

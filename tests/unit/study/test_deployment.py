@@ -62,6 +62,13 @@ def test_in_a_container_a_job_runs_in_the_python_that_is_there(environment):
     assert (done.returncode, done.stdout, done.stderr) == (0, "abc_ 1 /root of graft\n", "")
 
 
+def test_containers_see_folders_beside_those_that_they_see_already(monkeypatch):
+    monkeypatch.setenv("APPTAINER_BINDPATH", "/data,/a")
+    for _ in range(2):
+        deployment.bind([Path("/a"), Path("/b")])
+    assert os.environ["APPTAINER_BINDPATH"] == "/data,/a,/b"
+
+
 @pytest.mark.parametrize(("names", "status"), [("cuda/12 gcc", 0), ("nowhere", 1)])
 def test_environment_modules_are_loaded_first_or_the_job_fails(names, status):
     """`module` as a shell's function; like the real ones, it reads variables that are not set."""
