@@ -99,7 +99,7 @@ def test_a_rule_of_ones_own_reads_the_table_below_the_prefix(finished):
 def test_nothing_is_made_again_and_the_commands_work_below_the_prefix(finished):
     assert "Nothing to be done" in snakemake(finished)[1]
     assert "5 runs: 5 done" in call(finished / "merging", "graft", "status").stdout
-    assert call(finished / "merging", "graft", "verify").returncode == 0
+    assert call(finished / "merging", "graft", "verify", "pico").returncode == 0
 
 
 @pytest.mark.parametrize("name", ["study.html", "study.zip"])
