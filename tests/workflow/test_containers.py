@@ -19,18 +19,18 @@ APPTAINER = """#!/bin/bash
 [ "$1" = --version ] && { echo apptainer version 1.3.4; exit; }
 [ "$1" = exec ] || { echo "apptainer $*: not known here" >&2; exit 1; }
 shift
-echo "$*" >> '@/calls'
-echo "$APPTAINER_BINDPATH" >> '@/bound'
+echo "$*" >> 'HERE/calls'
+echo "$APPTAINER_BINDPATH" >> 'HERE/bound'
 while [[ $1 == --* ]]; do
     case $1 in --nv) shift ;; *) shift 2 ;; esac
 done
 [ -e "$1" ] || { echo "$1: no such image" >&2; exit 255; }
 shift
-export PATH=@/image:$PATH
+export PATH=HERE/image:$PATH
 exec "$@"
 """
 PYTHON = """#!/bin/sh
-echo "$2 ${PYTHONNOUSERSITE:-0} $PYTHONPATH" >> '@/marks'
+echo "$2 ${PYTHONNOUSERSITE:-0} $PYTHONPATH" >> 'HERE/marks'
 exec '{python}' "$@"
 """
 
@@ -38,7 +38,7 @@ exec '{python}' "$@"
 @pytest.fixture(scope="module")
 def config(pico_glue, pico_models, tmp_path_factory) -> Path:
     values = study_values(pico_glue, pico_models, seeds=[0], include=["rte/*"], cost={"measure": False})
-    values["systems"] = {"merge": {"logit_ensemble": {}}}
+    values["systems"] = {"probe": {"pooling": ["mean"]}, "merge": {"logit_ensemble": {}}}
     path = tmp_path_factory.mktemp("config") / "study.json"
     path.write_text(json.dumps(values))
     return path
@@ -50,7 +50,7 @@ def apptainer(tmp_path, monkeypatch) -> Path:
     folder = tmp_path / "apptainer"
     (folder / "image").mkdir(parents=True)
     for path, text in (("apptainer", APPTAINER), ("image/python", PYTHON.replace("{python}", sys.executable))):
-        (folder / path).write_text(text.replace("@", str(folder)))
+        (folder / path).write_text(text.replace("HERE", str(folder)))
         (folder / path).chmod(0o755)
     monkeypatch.setenv("PATH", f"{folder}{os.pathsep}{os.environ['PATH']}")
     return folder
