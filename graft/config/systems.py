@@ -364,9 +364,11 @@ class Systems(Section):
     @model_validator(mode="before")
     @classmethod
     def _with_standard(cls, values: Any) -> Any:
-        if not isinstance(values, dict) or typed(values.get("standard")) is not True:
+        name = typed(values.get("standard")) if isinstance(values, dict) else False
+        systems = standard.FULL if name is True else standard.SETS.get(str(name))
+        if systems is None:
             return values
-        return standard.changed(standard.SYSTEMS, {key: value for key, value in values.items() if key != "standard"})
+        return standard.changed(systems, {key: value for key, value in values.items() if key != "standard"})
 
     @model_validator(mode="before")
     @classmethod
@@ -394,6 +396,6 @@ class Systems(Section):
     control: ControlSystems = ControlSystems()
     oracle: OracleSystem | None = None
     warm_start: WarmStartSystem | None = Field(default=None, alias="warm-start")
-    standard: bool = False
-    """Whether to begin with the systems of the default study (config.yaml). The other keys then change these; null
-    leaves one out."""
+    standard: Literal["first", "full"] | bool = False
+    """Systems to begin with: `first`, few, for a first answer; `full` (or true), those of the default study
+    (config.yaml). The other keys then change these; null leaves one out."""
