@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from graft.compute import machine
@@ -123,6 +123,19 @@ def minutes(grid: Grid, paths: Paths, job: Job | Step) -> int | None:
     steps = graph.jobs_of(grid)[job] if isinstance(job, Job) else [job]
     try:
         return math.ceil(_MARGIN * _on_a_cluster(grid, paths).seconds(steps) / 60) + _AT_LEAST
+    except Unknown:
+        return None
+
+
+def seconds(grid: Grid, paths: Paths, jobs: Mapping[int, Iterable[Step]]) -> dict[int, float] | None:
+    """Seconds that each of these jobs, which are made of these steps, should take where a study's jobs compute.
+
+    None if a size is not known yet. A job's start is no part of it.
+    """
+    of_machine = rates_of(grid.study.launch, paths)
+    made = Estimates(sizes_of(grid, paths, of_machine.device), of_machine)
+    try:
+        return {number: made.seconds(steps) for number, steps in jobs.items()}
     except Unknown:
         return None
 
