@@ -134,7 +134,7 @@ def new(
     large: GivenModel = None,
     small: GivenModel = None,
     method: Annotated[
-        list[str] | None, typer.Option(help="Merge method to use (see `methods`); by default those of the set of systems.")
+        list[str] | None, typer.Option(help="Merge method to use (see `methods`), instead of the set's.")
     ] = None,
     seeds: Annotated[int | None, typer.Option(metavar="N", help="Number of seeds; default: 3, with --full 12.")] = None,
     full: Annotated[
@@ -148,7 +148,7 @@ def new(
         list[str] | None, typer.Option(metavar="NAME=TEXT[,TEXT],LABEL", help="A task's columns, if they are unclear.")
     ] = None,
 ) -> None:
-    """Write the config of a new study: a small first set of systems (or --full); what is not given is as in config.yaml.
+    """Write the config of a new study, with a first set of systems; what is not given is as in config.yaml.
 
     Files are CSV, TSV, JSON, parquet, or folders of `datasets`. --task, --kind, --columns and --method may be given
     several times.
@@ -164,7 +164,7 @@ def new(
     print(f"  {COMMAND} plan {path}")
     print(f"  {COMMAND} run {path}")
     if not (full or method):
-        print("For all systems of the default study write `standard: full` there, now or later: what is finished stays.")
+        print("For all systems of the default study write `standard: full` there, now or later: results stay.")
 
 
 @app.command()

@@ -128,7 +128,7 @@ def text_of(values: Values, asked: Asked) -> str:
         "models": ["# Learning rates, batch sizes and epochs follow from the models' widths and the rows of train."]
         if asked.tasks or asked.models
         else [],
-        "systems": ["# first: few systems, for a first answer. full: all of the default study; what is finished stays."]
+        "systems": ["# first: few systems, for a first answer. full: all of the default study; results stay."]
         if not (asked.methods or asked.full)
         else [],
     }

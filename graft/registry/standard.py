@@ -1,6 +1,6 @@
 """Sets of systems that a study can begin with, by `systems: {standard: first}` or `{standard: full}`.
 
-`full` is what config.yaml has, and is not read from there: users edit that file, and other studies must not change with it.
+`full` is what config.yaml has. It is not read from there: users edit that file, and other studies stay as they are.
 """
 
 from collections.abc import Mapping
@@ -52,8 +52,8 @@ FULL: Mapping[str, Any] = {
     },
     "oracle": {"of": ["functional", "theseus"]},
 }
-# For a first answer: the strongest merges of docs/results.md, the cheap rivals that they must beat, and a control that must
-# lose. No model is needed beside the pair's own, and all that is made is part of the full set.
+# For a first answer: the strongest merges of docs/results.md, the cheap rivals that they must beat, and a control that
+# must lose. No model is needed beside the pair's own, and all that is made is part of the full set.
 FIRST: Mapping[str, Any] = {
     "majority": {},
     "probe": {"pooling": ["mean", "layers"]},

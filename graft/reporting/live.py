@@ -1,7 +1,7 @@
 """One line in a terminal about a study that is running: jobs done, running and failed, the time left.
 
-It takes the place of Snakemake's own lines in a terminal (rules/common.smk), and hears what Snakemake tells its loggers.
-Everything that must stay on the screen, such as a failed job, is printed above it.
+In a terminal it takes the place of Snakemake's own lines (rules/common.smk), and hears what that tells its loggers.
+What must stay on the screen, such as a failed job, is printed above it.
 """
 
 import contextlib
@@ -54,7 +54,7 @@ class Jobs:
     def left(self, since: float, now: float) -> float | None:
         """Seconds until all jobs are done, if what is left goes as fast as what has been done `since` then.
 
-        A running job is as far as its time says, in view of how much longer finished ones took than expected. None where
+        A running job is as far as its time says, given how much longer than expected finished ones took. None if
         nothing is known yet.
         """
         if self.expected is None:
@@ -79,7 +79,7 @@ class Line(logging.Handler):
         super().__init__()
         self.study, self.stream, self.expect = study, stream, expect
         self.jobs, self.shown, self.since, self.whole = Jobs(), "", time.monotonic(), False
-        self._closed = threading.Event()
+        self._over = threading.Event()
         threading.Thread(target=self._tick, daemon=True).start()
 
     def emit(self, record: logging.LogRecord) -> None:
@@ -106,8 +106,8 @@ class Line(logging.Handler):
         """End the line; what comes after is below it."""
         self.acquire()
         try:
-            if not self._closed.is_set():
-                self._closed.set()
+            if not self._over.is_set():
+                self._over.set()
                 self._show(self._ending())
                 self._write("\n" if self.shown else "")
                 self.shown = ""
@@ -127,7 +127,7 @@ class Line(logging.Handler):
             self.jobs.running.pop(job, None)
 
     def _tick(self) -> None:
-        while not self._closed.wait(EVERY):
+        while not self._over.wait(EVERY):
             self.acquire()
             try:
                 self._draw()
@@ -135,7 +135,7 @@ class Line(logging.Handler):
                 self.release()
 
     def _draw(self) -> None:
-        if not self._closed.is_set():
+        if not self._over.is_set():
             self._show(self._now())
 
     def _now(self) -> str:
