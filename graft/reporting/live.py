@@ -170,8 +170,9 @@ class Line(logging.Handler):
     def _show(self, text: str) -> None:
         """Replace the line. Spaces erase what was longer, which every terminal understands."""
         text = text[: max(_width(self.stream) - 1, 1)]
-        self._write("\r" + text.ljust(len(self.shown)) + ("" if text else "\r"))
-        self.shown = text
+        if text != self.shown:
+            self._write("\r" + text.ljust(len(self.shown)) + ("" if text else "\r"))
+            self.shown = text
 
     def _write(self, text: str) -> None:
         # A terminal that is gone ends no study.

@@ -3,6 +3,7 @@
 import json
 import os
 import pty
+import re
 import sys
 from collections.abc import Callable
 from pathlib import Path
@@ -34,6 +35,11 @@ def in_a_terminal(folder: Path, *arguments: str, until: str = "", typed: bytes =
     return os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]), printed
 
 
+def lines_of(printed: str) -> list[str]:
+    """The lines on the screen, without what moves the bar by which the tables are made after a failure."""
+    return screen(re.sub(r"\x1b\[[\d;?]*[a-zA-Z]", "", printed))
+
+
 def _read(terminal: int) -> str:
     """What was printed next; empty once the terminal has no more programs."""
     try:
@@ -62,7 +68,7 @@ def failed(diverging, tmp_path_factory) -> tuple[Path, int, list[str]]:
     """Folder, exit status and the lines on the screen."""
     folder = tmp_path_factory.mktemp("live")
     status, printed = in_a_terminal(folder, str(diverging(folder)))
-    return folder, status, screen(printed)
+    return folder, status, lines_of(printed)
 
 
 def test_a_failed_job_is_named_with_its_reason_and_the_exit_status_is_snakemakes(failed):
@@ -100,7 +106,7 @@ def test_what_then_succeeds_ends_in_how_to_see_it_and_once_more_there_is_nothing
 
 def test_ctrl_c_ends_the_study_as_it_ends_snakemake(diverging, tmp_path):
     status, printed = in_a_terminal(tmp_path, str(diverging(tmp_path)), until="1 running", typed=b"\x03")
-    lines = screen(printed)
+    lines = lines_of(printed)
     assert status == 1 and any("Terminating processes on user request" in line for line in lines), lines
     assert not (tmp_path / "results/pico/report.html").exists()
 
