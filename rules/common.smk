@@ -113,7 +113,7 @@ def expected_seconds():
         job = job_of(one.rule.name, one.wildcards_dict)
         parts = graph.jobs_of(GRID).get(job, [job] if job else [])
         steps[workflow.dag.jobid(one)] = [step for step in parts if step in to_do]
-    return estimates.seconds(GRID, PATHS, steps)
+    return estimates.seconds(GRID, PATHS, steps, bool(os.environ.get(cluster.OURS)))
 
 
 def one_line():

@@ -144,7 +144,11 @@ def values_of(asked: Asked, default: Values) -> Values:
     """
     if asked.name == default["name"]:
         raise ValueError(f"{asked.name} is the default study, config.yaml; choose another name")
-    values = default | {"name": asked.name, "statistics": {}, "seeds": _seeds(asked, default)}
+    values = default | {"name": asked.name, "statistics": {}}
+    if not asked.full:
+        values |= {"seeds": FIRST_SEEDS}
+    if asked.seeds is not None:
+        values |= {"seeds": asked.seeds}
     if asked.tasks or not asked.full:
         # Twelve seeds of a pair take gigabytes, of which a first study needs at most one model.
         values |= {"keep": []}
@@ -166,12 +170,6 @@ def values_of(asked: Asked, default: Values) -> Values:
     left = systems["control"].get("other-small", {}).get("models", ())
     models = {n: model for n, model in values["models"].items() if "like" not in model["source"] or n in left}
     return values | {"systems": systems, "models": models}
-
-
-def _seeds(asked: Asked, default: Values) -> Any:
-    if asked.seeds is not None:
-        return asked.seeds
-    return default["seeds"] if asked.full else FIRST_SEEDS
 
 
 def _task(task: OwnTask) -> Values:

@@ -110,7 +110,13 @@ def _model(step: Step, grid: Grid, mode: str) -> str:
 
 @functools.cache
 def _on_a_cluster(grid: Grid, paths: Paths) -> Estimates:
-    name = None if measured_rates(paths).is_file() else _SOME_GPU if grid.study.launch.gpus_of_a_job else "cpu"
+    return _estimates(grid, paths, True)
+
+
+def _estimates(grid: Grid, paths: Paths, on_a_cluster: bool) -> Estimates:
+    name = None
+    if on_a_cluster and not measured_rates(paths).is_file():
+        name = _SOME_GPU if grid.study.launch.gpus_of_a_job else "cpu"
     known = rates_of(grid.study.launch, paths, name)
     return Estimates(sizes_of(grid, paths, known.device), known)
 
@@ -127,13 +133,14 @@ def minutes(grid: Grid, paths: Paths, job: Job | Step) -> int | None:
         return None
 
 
-def seconds(grid: Grid, paths: Paths, jobs: Mapping[int, Iterable[Step]]) -> dict[int, float] | None:
-    """Seconds that each of these jobs, which are made of these steps, should take where a study's jobs compute.
+def seconds(
+    grid: Grid, paths: Paths, jobs: Mapping[int, Iterable[Step]], on_a_cluster: bool
+) -> dict[int, float] | None:
+    """Seconds that each of these jobs, which consist of these steps, should take once started; here, or on a cluster.
 
-    None if a size is not known yet. A job's start is no part of it.
+    None if a size is not known yet.
     """
-    of_machine = rates_of(grid.study.launch, paths)
-    made = Estimates(sizes_of(grid, paths, of_machine.device), of_machine)
+    made = _estimates(grid, paths, on_a_cluster)
     try:
         return {number: made.seconds(steps) for number, steps in jobs.items()}
     except Unknown:

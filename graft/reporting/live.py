@@ -19,10 +19,11 @@ from graft.reporting.states import error_of
 
 # Seconds between two drawings, and before the time left is told.
 EVERY, SOON = 1.0, 10.0
-# What Snakemake says of itself at every run. Its log has it all.
+# What Snakemake says of itself at every run, and of a failed job besides; its log has it all.
 _CHATTER = (
     *("Building DAG of jobs", "Using shell", "Group jobs: inactive", "Conda environments: ignored", "Select jobs to"),
     *("Removing output files of failed job", "Removing temporary output", "Complete log", "Elapsed time"),
+    *("RuleException:\nCalledProcessError", "Exiting because a job execution failed"),
 )
 
 
@@ -84,6 +85,13 @@ class Line(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Take in one of Snakemake's messages; logging calls a handler from one thread at a time."""
+        try:
+            self._hear(record)
+            self._draw()
+        except Exception:  # a fault of the line ends no study
+            self.handleError(record)
+
+    def _hear(self, record: logging.LogRecord) -> None:
         event, told, now = str(getattr(record, "event", "") or ""), vars(record), time.monotonic()
         if event == "run_info":
             self.jobs.total, self.whole = told["stats"]["total"], "all" in told["stats"]
@@ -96,11 +104,8 @@ class Line(logging.Handler):
                 self.jobs.expected = self.expect()
         elif event == "job_error":
             self._failed(told)
-        elif record.levelno >= logging.WARNING and event in ("", "error"):
+        elif event in ("", "error") and not record.getMessage().startswith(_CHATTER):
             self._say(record.getMessage())
-        elif not event and not record.getMessage().startswith(_CHATTER):
-            self._say(record.getMessage())
-        self._draw()
 
     def close(self) -> None:
         """End the line; what comes after is below it."""
@@ -146,7 +151,8 @@ class Line(logging.Handler):
         left = self.jobs.left(self.since, now) if now - self.since > SOON else None
         ahead = "" if left is None else f", about {span(left)} left"
         running = ", ".join(name for name, _ in self.jobs.running.values())
-        return f"{self.study}: {self._counts()}; {span(now - self.since)}{ahead}{'; ' if running else ''}{running}"
+        counts = self._counts(len(self.jobs.running))
+        return f"{self.study}: {counts}; {span(now - self.since)}{ahead}{'; ' if running else ''}{running}"
 
     def _ending(self) -> str:
         """The line that stays."""
@@ -156,10 +162,9 @@ class Line(logging.Handler):
         hint = f"; `{COMMAND} show {self.study}` shows the results" if done and self.whole else ""
         return f"{self.study}: {self._counts()} in {span(time.monotonic() - self.since)}{hint}"
 
-    def _counts(self) -> str:
-        jobs = self.jobs
-        others = [(len(jobs.running), "running"), (len(jobs.failed), "failed")]
-        counts = [f"{len(jobs.taken)} of {jobs.total} jobs done", *(f"{n} {word}" for n, word in others if n)]
+    def _counts(self, running: int = 0) -> str:
+        counts = [f"{len(self.jobs.taken)} of {self.jobs.total} jobs done"]
+        counts += [f"{n} {word}" for n, word in ((running, "running"), (len(self.jobs.failed), "failed")) if n]
         return ", ".join(counts)
 
     def _say(self, text: str) -> None:

@@ -123,6 +123,7 @@ def test_what_snakemake_says_stays_but_for_its_chatter(terminal):
     line, shown = terminal
     begin(line)
     tell(line, "Select jobs to execute...")
+    tell(line, "RuleException:\nCalledProcessError in file a.smk, line 1:\nCommand", logging.ERROR, event="error")
     tell(line, "Nothing to be done (all requested files are present and up to date).")
     tell(line, "no space left", logging.ERROR, event="error")
     told = ["Nothing to be done (all requested files are present and up to date).", "no space left"]
@@ -139,6 +140,24 @@ def test_a_call_that_runs_no_job_leaves_nothing(terminal):
     tell(line, "Building DAG of jobs...")
     line.close()
     assert shown() == [""]
+
+
+def test_what_was_running_at_the_end_is_not_counted(terminal):
+    line, shown = terminal
+    begin(line)
+    start(line, 1, "finetune_model", task="reviews")
+    line.close()
+    assert shown() == ["mine: 0 of 3 jobs done in 0 s", ""]
+
+
+def test_a_fault_of_the_line_ends_no_study(terminal, monkeypatch):
+    line, shown = terminal
+    monkeypatch.setattr(logging, "raiseExceptions", False)
+    monkeypatch.setattr(line, "expect", lambda: 1 / 0)
+    begin(line)
+    finish(line, 1)
+    start(line, 2, "plot")
+    assert shown() == ["mine: 1 of 3 jobs done, 1 running; 0 s; plot"]
 
 
 def test_the_time_left_is_that_of_the_plan_at_the_speed_so_far():
