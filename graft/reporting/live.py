@@ -17,7 +17,7 @@ from typing import Any, TextIO
 from graft.io.workflow import COMMAND
 from graft.reporting.states import error_of
 
-# Seconds between two drawings, and before the time left is told.
+# Seconds between two drawings, and before the time left is shown.
 EVERY, SOON = 1.0, 10.0
 # What Snakemake says of itself at every run, and of a failed job besides; its log has it all.
 _CHATTER = (
@@ -146,7 +146,7 @@ class Line(logging.Handler):
     def _now(self) -> str:
         """The line at this moment."""
         if not self.jobs.total:
-            return f"{self.study}: looking for what is to be done"
+            return f"{self.study}: finding what is left to do"
         now = time.monotonic()
         left = self.jobs.left(self.since, now) if now - self.since > SOON else None
         ahead = "" if left is None else f", about {span(left)} left"

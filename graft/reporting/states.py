@@ -187,7 +187,7 @@ def _making(run: Run) -> Making:
 
 
 def error_of(log: Path, rule: str) -> str | None:
-    """What ended the job of a rule, in the words of its log; None if that does not say it."""
+    """Return what ended a rule's job, in the words of its log; None if that does not say it."""
     return _error_in(_tail(log), rule) if log.is_file() else None
 
 

@@ -76,7 +76,7 @@ def fail(line: Line, number: int, log, **extra) -> None:
 def test_the_line_counts_jobs_and_names_those_that_run(terminal):
     line, shown = terminal
     tell(line, "Building DAG of jobs...")
-    assert shown() == ["mine: looking for what is to be done"]
+    assert shown() == ["mine: finding what is left to do"]
     begin(line)
     start(line, 1, "finetune_model", task="reviews", system="finetune.small", seed="0")
     assert shown() == ["mine: 0 of 3 jobs done, 1 running; 0 s; finetune_model reviews finetune.small 0"]
