@@ -1,4 +1,4 @@
-"""What a user sees in a terminal while a study runs: one line, and above it what failed."""
+"""The screen of a terminal while a study runs: one line, and above it what failed."""
 
 import json
 import os
@@ -16,7 +16,7 @@ from tests.workflow.conftest import environment, snakemake
 
 
 def in_a_terminal(folder: Path, *arguments: str, until: str = "", typed: bytes = b"") -> tuple[int, str]:
-    """Exit status of `graft run` in a terminal of its own, and all that it printed there.
+    """Exit status of `graft run` in a new terminal, and all that it printed there.
 
     `typed`: keys, once it has printed `until`.
     """
@@ -41,7 +41,7 @@ def lines_of(printed: str) -> list[str]:
 
 
 def _read(terminal: int) -> str:
-    """What was printed next; empty once the terminal has no more programs."""
+    """Text that was printed next; empty once no program is in the terminal any more."""
     try:
         return os.read(terminal, 100_000).decode()
     except OSError:

@@ -384,6 +384,6 @@ def test_the_command_says_what_to_type_next(folder, pico_glue):
     assert [shlex.split(line) for line in told[-2:]] == [
         ["python", "-m", "graft", command, "config/mine.yaml"] for command in ("plan", "run")
     ]
-    # Without methods, how all others are had.
+    # Without methods, how to get all systems.
     last = graft("new", "others").stdout.splitlines()[-1]
     assert last.startswith("For all systems of the default study write `standard: full` there")
