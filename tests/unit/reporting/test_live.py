@@ -6,6 +6,7 @@ import select
 import struct
 import termios
 import tty
+from types import SimpleNamespace
 
 import pytest
 
@@ -29,8 +30,9 @@ def screen(printed: str) -> list[str]:
 
 @pytest.fixture
 def terminal(monkeypatch):
-    """A line on a terminal that is 100 wide, and what the terminal shows; nothing is drawn in between by itself."""
+    """A line on a terminal that is 100 wide, and what the terminal shows; no time passes."""
     monkeypatch.setattr(live, "EVERY", 1000.0)
+    monkeypatch.setattr(live, "time", SimpleNamespace(monotonic=lambda: 0.0))
     ours, theirs = pty.openpty()
     tty.setraw(theirs)
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, 100, 0, 0))
