@@ -7,6 +7,7 @@ from typing import Any
 from graft.config.models import DistilledModel, Like, PackageModel, Pair, PathModel
 from graft.config.sources import FileData
 from graft.encoders.local_models import local_folder, model_files
+from graft.registry.families.family import unlike_heads
 from graft.registry.shapes import Shape, check_shapes
 from graft.study.grid import Grid
 from graft.study.paths import Paths
@@ -71,14 +72,11 @@ def _check_pair_shapes(grid: Grid, pair: Pair) -> None:
         return
     folders = [local_folder(source, "models") for source in sources]
     small, large = map(Shape.of, folders)
-    activations = [shape.kind.head.activation for shape in (small, large)]
     moved = (run.system for run in grid.runs if run.system.pair == pair and run.system.head == "transplant")
-    if len(set(activations)) > 1 and (system := next(moved, None)):
-        raise ValueError(
-            f"{system.name}: a head of {small.family} has {activations[0]}, one of {large.family} {activations[1]}; "
-            "leave transplant out of heads"
-        )
-    for what in ("positions", "vocabulary"):
+    if (unlike := unlike_heads(small.kind, large.kind)) and (system := next(moved, None)):
+        raise ValueError(f"{system.name}: {unlike}; leave transplant out of heads")
+    counted = ["positions"] if small.position_rows and large.position_rows else []  # of others there is no table
+    for what in (*counted, "vocabulary"):
         if getattr(small, what) != getattr(large, what):
             raise ValueError(
                 f"pairs: {pair.small} has {getattr(small, what)} {what}, {pair.large} {getattr(large, what)}; "

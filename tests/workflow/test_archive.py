@@ -18,7 +18,7 @@ MADE = ("tables", "figures", "report.html")
 
 def made(folder: Path) -> dict[str, bytes]:
     """Tables, figures and the report in a folder."""
-    found = [path for path in folder.rglob("*") if path.is_file()]
+    found = [path for path in folder.rglob("[!.]*") if path.is_file()]  # snakemake leaves a hidden file
     return {name: path.read_bytes() for path in found if (name := str(path.relative_to(folder))).startswith(MADE)}
 
 
