@@ -82,6 +82,16 @@ class Weights(TwoShapes):
     heads: ClassVar[tuple[str, ...]] = HEADS
     inference: ClassVar[tuple[str, ...]] = ("large",)
 
+    @property
+    def of_shared_tokens(self) -> str:
+        """What to change where two vocabularies have no token in common; empty if the method needs none."""
+        given = self.values()
+        if self.evidence == "weights":
+            return "set evidence to activations"
+        if given.get("embedding_delta", True):
+            return "set embedding_delta to false" if "embedding_delta" in given else "use another method"
+        return ""
+
     def flops(self, small: Shape, large: Shape, tokens: int) -> Cost:
         """FLOPs of the two halves, without calibration and search; `tokens`: how many the texts have that it reads."""
         return Cost()

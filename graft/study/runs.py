@@ -1,6 +1,6 @@
 """Inputs and outputs of the programs that make systems: labelled splits in, build.json out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,20 +9,22 @@ import pyarrow.parquet as parquet
 
 from graft.compute import hardware, provenance
 from graft.config.launch import Launch
-from graft.config.models import FineTuning
+from graft.config.models import FineTuning, Pair
 from graft.encoders.inference import Labelled
 from graft.io import files
 from graft.io.workflow import COMMAND
-from graft.registry.shapes import Shape
 from graft.study.grid import Grid
+from graft.study.grid_systems import System
 from graft.study.paths import Paths
 from graft.study.steps.finetune_model import FinetuneModel
 from graft.study.steps.models import weights
 from graft.study.steps.step import Making, Step
 from graft.study.steps.tokenize_task import tokens as tokens_of
 from graft.tasks import alike
+from graft.tasks.spans import PairedSplit
 from graft.tasks.texts import read_texts
-from graft.tasks.tokens import TokenisedSplit, load_tokenizer
+from graft.tasks.tokens import TokenisedSplit
+from graft.tasks.vocabularies import Reader
 
 
 def finished(grid: Grid, paths: Paths, step: Step) -> tuple[Path, dict[str, Any]]:
@@ -66,13 +68,32 @@ def tokens(grid: Grid, paths: Paths, task: str, model: str, split: str) -> Token
     return TokenisedSplit.load(finished(grid, paths, tokens_of(grid, task, model))[0], split)
 
 
-def calibration_tokens(grid: Grid, paths: Paths, task: str, model: str) -> TokenisedSplit:
-    """Tokenize the calibration texts for a model: the study's file, or the task's train split."""
+def paired(
+    grid: Grid, pair: Pair | None, of: Callable[[str], TokenisedSplit], otherwise: str = ""
+) -> TokenisedSplit | PairedSplit:
+    """Texts for systems that run both models of a pair, from those `of` each; of the large one if both read alike."""
+    if pair is None:
+        return of(otherwise)
+    return PairedSplit(of(pair.large), of(pair.small)) if grid.two_vocabularies(pair) else of(pair.large)
+
+
+def read_by(grid: Grid, paths: Paths, task: str, system: System, split: str) -> TokenisedSplit | PairedSplit:
+    """Load a task's split as a system reads it."""
+    pair = grid.runs_both(system)
+    return paired(grid, pair, lambda model: tokens(grid, paths, task, model, split), grid.reads_as(system))
+
+
+def calibration_tokens(grid: Grid, paths: Paths, task: str, pair: Pair) -> TokenisedSplit | PairedSplit:
+    """Tokenize the calibration texts for the models of a pair: the study's file, or the task's train split."""
     path = grid.study.calibration.file
-    if path is None:
-        return tokens(grid, paths, task, model, "train")
-    folder = paths.model(grid.study.tokenizer_of(model))
-    return TokenisedSplit.of_texts(load_tokenizer(folder), read_texts(path), str(path), Shape.of(folder).kind.special)
+
+    def of(model: str) -> TokenisedSplit:
+        if path is None:
+            return tokens(grid, paths, task, model, "train")
+        folder = paths.model(grid.study.tokenizer_of(model))
+        return Reader.of(folder).read(read_texts(path), str(path), grid.two_vocabularies(pair))
+
+    return paired(grid, pair, of)
 
 
 def labels(paths: Paths, task: str, split: str) -> Any:

@@ -86,9 +86,10 @@ class Composite(TwoShapes):
 
 
 class Linked(Composite):
-    """A composite with its own weights, which are trained."""
+    """A composite with its own weights, which are trained. computes_at: the model at whose tokens they compute."""
 
     trained = True
+    computes_at: ClassVar[str] = "small"
 
     epochs: Epochs = 3
     rate: Rate = 1.0

@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from graft.encoders.architecture import EMBEDDING_NORM, EMBEDDINGS, LINEAR_SPACES, NORMS, layer_prefix
 from graft.encoders.models import encoder_of
 from graft.encoders.network import Encoder
+from graft.encoders.spans import carried, read_by
 from graft.flops.counts import GRAM_BLOCK, weights_first
 from graft.io.progress import along
 from graft.merging.alignment import affine
@@ -263,7 +264,7 @@ def _refit_norm(norm: nn.Module, made: Tensor, plain: Tensor, change: Tensor) ->
 
 @torch.no_grad()
 def _outputs(model: Encoder, batch: Batch) -> dict[str, Tensor]:
-    """Outputs [real tokens, out] of every linear layer and LayerNorm, by name."""
+    """Outputs of a small model's linear layers and LayerNorms at the large one's tokens [real tokens, out], by name."""
     layers = range(len(model.encoder.layer))
     names = [EMBEDDING_NORM, *(layer_prefix(n) + module for n in layers for module in (*LINEAR_SPACES, *NORMS))]
     real, seen = batch["attention_mask"].bool(), {}
@@ -271,8 +272,8 @@ def _outputs(model: Encoder, batch: Batch) -> dict[str, Tensor]:
         for name in names:
 
             def keep(_: nn.Module, given: Any, made: Tensor, name: str = name) -> None:
-                seen[name] = made[real]
+                seen[name] = carried("large", made, batch)[real]
 
             stack.callback(model.get_submodule(name).register_forward_hook(keep).remove)
-        model(**batch)
+        model(**read_by("small", batch))
     return seen

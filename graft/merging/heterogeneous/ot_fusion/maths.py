@@ -20,7 +20,7 @@ from graft.merging.alignment import affine
 from graft.merging.alignment.evidence import with_evidence
 from graft.merging.alignment.maps import Maps
 from graft.merging.alignment.spaces import SpaceMaps, fit_spaces
-from graft.merging.protocol import Deltas, Method, Parts, check_parts, shared_tables
+from graft.merging.protocol import Deltas, Method, Parts, check_parts, moved_rows, shared_tables
 
 
 class OTFusion(Method):
@@ -56,7 +56,7 @@ class OTFusion(Method):
                 )
         stream = maps.residual[EMBEDDINGS]
         moved |= dict(_rows(parts, EMBEDDING_NORM, EMBEDDING_NORM, stream))
-        moved |= {name: _small(parts, name) @ stream.forward for name in shared_tables(parts)}
+        moved |= {name: moved_rows(parts, name, _small(parts, name), stream.forward) for name in shared_tables(parts)}
         deltas = {name: tensor - parts.large[name].double() for name, tensor in moved.items()}
         return Deltas(parts.large, deltas, maps.missed)
 
