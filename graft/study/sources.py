@@ -80,12 +80,15 @@ def _check_pair_shapes(grid: Grid, pair: Pair) -> None:
             "leave transplant out of heads"
         )
     one = not grid.two_vocabularies(pair)
-    for what in ("positions", "vocabulary") if one else ("positions",):
-        if getattr(small, what) != getattr(large, what):
-            raise ValueError(
-                f"pairs: {pair.small} has {getattr(small, what)} {what}, {pair.large} {getattr(large, what)}; "
-                "a merge needs as many"
-            )
+    if small.positions != large.positions:
+        raise ValueError(
+            f"pairs: {pair.small} has {small.positions} positions, {pair.large} {large.positions}; a merge needs as many"
+        )
+    if one and small.vocabulary != large.vocabulary:
+        raise ValueError(
+            f"pairs: {pair.small} embeds {small.vocabulary} tokens, {pair.large} {large.vocabulary} tokens; leave "
+            f"models.{pair.small}.tokenizer out, so that each reads its own"
+        )
     for what in ("layers", "width", "ffn"):
         if getattr(small, what) > getattr(large, what):
             raise ValueError(
