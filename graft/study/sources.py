@@ -82,7 +82,8 @@ def _check_pair_shapes(grid: Grid, pair: Pair) -> None:
     one = not grid.two_vocabularies(pair)
     if small.positions != large.positions:
         raise ValueError(
-            f"pairs: {pair.small} has {small.positions} positions, {pair.large} {large.positions}; a merge needs as many"
+            f"pairs: {pair.small} has {small.positions} positions, {pair.large} {large.positions}; a merge needs as "
+            "many"
         )
     if one and small.vocabulary != large.vocabulary:
         raise ValueError(

@@ -5,7 +5,7 @@ import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import NamedTuple, Self
 
 import numpy as np
 from tokenizers import Tokenizer
@@ -16,9 +16,14 @@ from graft.tasks.alike import PROBES
 from graft.tasks.spans import NONE, PairedSplit, align
 from graft.tasks.tokens import TokenisedSplit, load_tokenizer
 
-# A token's text, or the purpose of a special token, and whether a word begins with it; None where that says nothing, as
-# for punctuation, which some tokenizers always split off.
-Form = tuple[str, bool | None]
+
+class Form(NamedTuple):
+    """A token's text, or a special token's purpose, and whether a word begins with it; None where that says nothing, as
+    for punctuation, which some tokenizers always split off."""
+
+    text: str
+    starts: bool | None
+    special: bool = False
 
 
 @dataclass(frozen=True)
@@ -65,15 +70,17 @@ def check_spans(large: Reader, small: Reader, where: str) -> None:
 def shared_rows(small: Reader, large: Reader) -> np.ndarray:
     """The small model's token with the surface form of each token that the large one embeds; -1 where it has none.
 
-    Special tokens match by their purpose. Where the small vocabulary has a form twice, its lowest id stands for it.
+    Special tokens match by their purpose, if any other token matches. Where the small vocabulary has a form twice, its
+    lowest id stands for it.
     """
     known: dict[Form, int] = {}
     for token, form in _forms(small.tokenizer, small.special):
         known.setdefault(form, token)
-    rows = np.full(large.embedded, -1)
+    rows, words = np.full(large.embedded, -1), False
     for token, form in _forms(large.tokenizer, large.special):
         rows[token] = known.get(form, -1)
-    return rows
+        words = words or (rows[token] >= 0 and not form.special)
+    return rows if words else np.full_like(rows, -1)
 
 
 def _forms(tokenizer: Tokenizer, special: Special) -> Iterator[tuple[int, Form]]:
@@ -84,7 +91,7 @@ def _forms(tokenizer: Tokenizer, special: Special) -> Iterator[tuple[int, Form]]
     for token, number in sorted(tokenizer.get_vocab().items(), key=lambda item: item[1]):
         text, starts = token, True
         if token in purposes:
-            yield number, (purposes[token], None)
+            yield number, Form(purposes[token], None, True)
             continue
         if model["type"] == "WordPiece":
             starts = not token.startswith(model["continuing_subword_prefix"])
@@ -95,7 +102,7 @@ def _forms(tokenizer: Tokenizer, special: Special) -> Iterator[tuple[int, Form]]
                 text = bytes(_bytes()[letter] for letter in token).decode(errors="surrogateescape").replace(" ", "▁", 1)
             starts = text.startswith("▁")
             text = text.removeprefix("▁")
-        yield number, (f"'{text}", starts if any(map(str.isalnum, text)) else None)
+        yield number, Form(text, starts if any(map(str.isalnum, text)) else None)
 
 
 @functools.cache
