@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import functools
 import tempfile
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from graft.io import hub
+from graft.encoders import adapters
 from graft.io.model_folders import CONFIG
 from graft.io.names import check_known
 from graft.io.progress import silent
@@ -48,9 +49,10 @@ def merge(
 ) -> PreTrainedModel | System:
     """Merge a fine-tuned small model into a pre-trained large one, as `graft merge` does.
 
-    large, small_finetuned, small_pretrained: folders, or `owner/repo[@revision]` on the hub; the last is the small
-    model before its fine-tuning. method: a name in docs/methods.md, with its source; **options: its options.
-    texts: unlabelled ones, or pairs of them, or a file of them; `tokens` of them, each cut to `max_tokens`, are read.
+    large, small_finetuned, small_pretrained: folders, also of adapters, or `owner/repo[@revision]` on the hub; the last
+    is the small model before its fine-tuning. method: a name in docs/methods.md, with its source; **options: its
+    options. texts: unlabelled ones, or pairs of them, or a file of them; `tokens` of them, each cut to `max_tokens`,
+    are read.
     head: transplant, label-free or labelled. labelled: rows of a text, or two, and a label, or a TSV, for the last of
     these and for methods that run parts of both models, which choose what they vary on every fifth row.
     out: a new folder to keep it in, with its card and tokenizer.
@@ -67,11 +69,12 @@ def merge(
     from graft.cli.merge_orders import Order
 
     with tempfile.TemporaryDirectory(prefix="graft-") as scratch:
+        folder = functools.partial(adapters.local, scratch=Path(scratch))
         order = Order(
             method=method,
-            large=hub.local(large, "large"),
-            small_finetuned=hub.local(small_finetuned, "small_finetuned"),
-            small_pretrained=None if small_pretrained is None else hub.local(small_pretrained, "small_pretrained"),
+            large=folder(large, "large"),
+            small_finetuned=folder(small_finetuned, "small_finetuned"),
+            small_pretrained=None if small_pretrained is None else folder(small_pretrained, "small_pretrained"),
             text=_file(texts, Path(scratch, "texts.tsv")),
             out=Path(out or Path(scratch, "merged")),
             head=head,

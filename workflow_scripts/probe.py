@@ -26,7 +26,7 @@ def make(step: Probe, grid: Grid, paths: Paths) -> None:
     splits = splits_of(grid, paths, step.task, spec, step.seed)
     states = splits.taken(load_states(folder))
     train, select = (torch.from_numpy(states[f"{split}.{spec.pooling}"]).double() for split in ("train", "select"))
-    labels = torch.from_numpy(splits.labels("train"))
+    labels = torch.tensor(splits.labels("train"))
     goal = label_targets(labels, None if row.labels is None else len(row.labels))
     sizes = step.ridge(grid)
     maps = ridge.fit(train, goal, sizes)

@@ -3,6 +3,7 @@
 import errno
 import os
 import sys
+import tempfile
 from pathlib import Path
 from typing import Annotated
 
@@ -24,7 +25,7 @@ LONG_AGO = 315_619_200
 SEVERAL = ("--models", "--weights", "--statistics")
 # Parameters of `merge` for merges of one kind only.
 OF_TWO_SHAPES = ("large", "small_finetuned", "small_pretrained", "text", "head", "labelled", "tokens", "max_tokens")
-OF_ONE_SHAPE = ("models", "base", "weights", "statistics", "dtype", "max_shard_size")
+OF_ONE_SHAPE = ("models", "base", "weights", "statistics", "dtype", "max_shard_size", "head_of", "no_head")
 KINDS = "one shape (--models DIR DIR ...)", "two shapes (--large DIR ...)"
 NamedStudy = Annotated[str, typer.Argument(help="Study: the name of a folder in results/.")]
 GivenModel = Annotated[str | None, typer.Option(metavar="MODEL", help="A folder, owner/repo or owner/repo@commit.")]
@@ -208,6 +209,10 @@ def merge(
     ] = None,
     dtype: Annotated[str | None, typer.Option(help="Type of the merged weights: float32, bfloat16, ...")] = None,
     max_shard_size: Annotated[str, typer.Option(help="Larger weights are split into several files.")] = "5GB",
+    head_of: Annotated[
+        int | None, typer.Option(help="Number of the model, from 1, whose head is kept; heads are not merged then.")
+    ] = None,
+    no_head: Annotated[bool, typer.Option("--no-head", help="Leave all heads out: merge the encoders alone.")] = False,
     strength: Annotated[
         float | None, typer.Option(help="Factor of the transferred change; by default 1 or the paper's value.")
     ] = None,
@@ -218,9 +223,10 @@ def merge(
     """Merge a fine-tuned small model into a large one, or models of one shape, from folders to a folder.
 
     Two shapes: --large DIR --small-finetuned DIR --small-pretrained DIR --text FILE. One shape: --models DIR DIR ...,
-    most methods with --base DIR. Each DIR may be a name on the Hugging Face hub, owner/repo or owner/repo@revision.
+    most methods with --base DIR. Each DIR may be a name on the Hugging Face hub, owner/repo or owner/repo@revision,
+    and an adapter of peft, which is merged into its base model first.
     """
-    from graft.io import hub
+    from graft.encoders import adapters
     from graft.io.progress import progress
     from graft.io.strict_yaml import read_value
 
@@ -237,14 +243,17 @@ def merge(
     _check_kind(method, one_shape)
     flags = "--large", "--small-finetuned", "--small-pretrained", "--base"
     named = zip(flags, (large, small_finetuned, small_pretrained, base), strict=True)
-    large, small_finetuned, small_pretrained, base = (path and hub.local(path, flag) for flag, path in named)
-    models = [hub.local(model, "--models") for model in models or ()]
+    scratch = Path(context.with_resource(tempfile.TemporaryDirectory(prefix="graft-")))
+    large, small_finetuned, small_pretrained, base = (
+        path and adapters.local(path, flag, scratch) for flag, path in named
+    )
+    models = [adapters.local(model, "--models", scratch) for model in models or ()]
     if one_shape:
         from graft.merging.homogeneous import folders, orders
 
         asked = orders.Order(
             method, tuple(models), out, base, tuple(weights) if weights else None, strength, options,
-            tuple(statistics or ()), device, dtype, max_shard_size,
+            tuple(statistics or ()), device, dtype, max_shard_size, head_of, no_head,
         )  # fmt: skip
         with progress("merge") as report:
             print(folders.summary(folders.merge(asked, report, dry_run)))

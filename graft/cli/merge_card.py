@@ -7,6 +7,7 @@ from typing import Any
 
 from graft.cli.merge_orders import Order, Plan
 from graft.compute import provenance
+from graft.encoders import adapters
 from graft.io import files
 from graft.io.model_folders import open_folder
 from graft.merging import card
@@ -35,7 +36,7 @@ def write(
         "options": plan.options.values(),
         "depth_map": [list(pair) for pair in plan.depth_map] if plan.options.heads else None,
         "shapes": {"large": dataclasses.asdict(plan.large), "small": dataclasses.asdict(plan.small)},
-        "sources": {role: {"folder": str(path), "sha256": _weights(path)} for role, path in sources.items()},
+        "sources": {role: {"folder": adapters.named(path), "sha256": _weights(path)} for role, path in sources.items()},
         "text": _file(order.text) | {"texts": plan.texts, "tokens": plan.tokens},
         "labelled": _file(order.labelled) if order.labelled else None,
         "max_tokens": order.max_tokens,

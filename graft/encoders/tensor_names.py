@@ -49,6 +49,11 @@ class Names:
         """Canonical name -> stored name of all tensors."""
         return {**self.body, **self.heads, **self.buffers}
 
+    def without_head(self, pooler: bool = True) -> "Names":
+        """Return the names of the encoder's tensors alone, with or without the pooler's."""
+        body = {plain: name for plain, name in self.body.items() if pooler or not is_pooler(plain)}
+        return Names(body, {}, self.buffers)
+
 
 def prefix(model_type: str) -> str:
     """Return the prefix, such as "bert.", of the tensors of a model of this type under a head."""

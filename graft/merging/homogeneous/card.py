@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from graft.compute import provenance
+from graft.encoders import adapters
 from graft.io import files
 from graft.merging.card import CARD, PROVENANCE, UNTRIED, metadata, origins_of, page, table_of, warned
 from graft.merging.homogeneous.orders import Plan
@@ -23,7 +24,7 @@ def write(
     sentence-transformers model.
     """
     sources = {
-        role: {"folder": str(place), "sha256": {file.name: digests[file] for file in found}}
+        role: {"folder": adapters.named(place), "sha256": {file.name: digests[file] for file in found}}
         for role, (place, found) in plan.sources.items()
     }
     made = {
@@ -36,6 +37,7 @@ def write(
         "averaged": list(plan.averaged),
         "tied": [list(names) for names in plan.tied],
         "left_out": list(plan.left_out),
+        "head": plan.head or "merged",
         "dtype": plan.dtype,
         "device": plan.device,
         "parameters": plan.parameters,
@@ -85,6 +87,8 @@ def _notes(plan: Plan) -> list[str]:
         notes.append(f"The base lacks {listed(plan.averaged)}: the weighted average of the models'.")
     if plan.tied:
         notes.append(f"One tensor, merged once: {'; '.join(map(listed, plan.tied))}.")
+    if plan.head:
+        notes.append(f"Head: {plan.head}.")
     if plan.left_out:
-        notes.append(f"Left out, since not all models have it: {listed(plan.left_out)}.")
+        notes.append(f"Left out, {plan.why_left_out}: {listed(plan.left_out)}.")
     return notes

@@ -98,6 +98,11 @@ def check_heads(configs: Mapping[Path, Mapping[str, Any]]) -> None:
     _check_same({folder: kind for folder, config in configs.items() if (kind := _kind(config))}, "its head is for")
 
 
+def headless(config: Mapping[str, Any]) -> dict[str, Any]:
+    """Return a config without the keys of a head."""
+    return {key: value for key, value in config.items() if key not in HEAD}
+
+
 def united(
     base: Mapping[str, Any] | None, tuned: Sequence[Mapping[str, Any]], dtype: str, same_head: bool
 ) -> dict[str, Any]:

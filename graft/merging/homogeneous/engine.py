@@ -33,6 +33,8 @@ def merge_all(method: Method, models: Models, survey: Any, writer: Target, pool:
     parts: list[tuple[Method, Models, Any]] = [(method, models, survey)]
     if heads := models.without_change:
         parts.append((Average(), heads, None))
+    if models.head:
+        parts.append((Average(), Models(models.head, (models.head,), (1.0,)), None))
     tensors = [(info.count, name, part) for part in parts for name, info in part[1].origin.tensors.items()]
     # The largest first, so that threads end together.
     tensors.sort(key=lambda tensor: -tensor[0])

@@ -40,13 +40,14 @@ def merge(order: Order, report: Report, dry_run: bool = False) -> Plan:
     with contextlib.ExitStack() as stack:
         known = {folder: configs.read(folder) for folder in _folders(order)}
         configs.check(known)
-        configs.check_classes({folder: known[folder] for folder in order.models})
+        if not (order.head_of or order.no_head):
+            configs.check_classes({folder: known[folder] for folder in order.models})
         models, laid = _opened(order, method, weights, known, stack)
         beside, config = _beside(order, known, laid)
         plan = Plan(
             models.strength, weights, method, _sources(order, models), shared_out(laid.slots, limit), order.dtype,
             order.device, laid.averaged, tuple((one, *others) for one, others in sorted(laid.ties.items())),
-            laid.left_out,
+            laid.left_out, _head(order),
         )  # fmt: skip
         _check_space(order.out, plan.bytes)
         if dry_run:
@@ -60,7 +61,7 @@ def merge(order: Order, report: Report, dry_run: bool = False) -> Plan:
 
 
 def summary(plan: Plan) -> str:
-    """Summarise a merge in two lines, plus one each for averaged and for left-out tensors."""
+    """Summarise a merge in two lines, plus one each for averaged and left-out tensors and a head that is not merged."""
     options = "".join(f", {name} {value}" for name, value in plan.options.values().items())
     weights = f", weights {' '.join(f'{weight:g}' for weight in plan.weights)}" if plan.options.weighted else ""
     dtypes = ", ".join(sorted({slot.dtype for file in plan.files for slot in file}))
@@ -72,8 +73,10 @@ def summary(plan: Plan) -> str:
     ]
     if plan.averaged:
         lines.append(f"the base lacks {listed(plan.averaged)}: the average of the models'")
+    if plan.head:
+        lines.append(f"head: {plan.head}")
     if plan.left_out:
-        lines.append(f"left out, since not all models have it: {listed(plan.left_out)}")
+        lines.append(f"left out, {plan.why_left_out}: {listed(plan.left_out)}")
     return "\n".join(lines)
 
 
@@ -101,6 +104,10 @@ def _checked(order: Order) -> type[Method]:
         if not facts.weighted:
             raise ValueError(f"{facts.name} treats its models alike and takes no --weights")
         checks.check_weights(order.weights, count)
+    if order.head_of is not None and not 1 <= order.head_of <= count:
+        raise ValueError(f"--head-of {order.head_of}: must be the number of one of the {count} --models, from 1")
+    if order.head_of and order.no_head:
+        raise ValueError("--head-of and --no-head: give one of them")
     if order.strength is not None and not math.isfinite(order.strength):
         raise ValueError(f"--strength {order.strength}: must be a finite number")
     if order.strength not in (None, 1.0) and order.base is None and facts.name != "slerp":
@@ -134,7 +141,8 @@ def _opened(
     base = stack.enter_context(Checkpoint.of_folder(order.base)) if order.base else None
     opened = [stack.enter_context(Checkpoint.of_folder(folder)) for folder in order.models]
     dtype = NAMES[order.dtype] if order.dtype else None
-    laid = layout.of(base, opened, family, configs.ties(known.values(), family), dtype)
+    head_of = opened[order.head_of - 1] if order.head_of else None
+    laid = layout.of(base, opened, family, configs.ties(known.values(), family), dtype, head_of, order.no_head)
     files = [folder / method.statistics for folder in order.statistics]
     statistics = [stack.enter_context(Checkpoint(str(file), [file])) for file in files]
     strength = method.strength if order.strength is None else order.strength
@@ -158,7 +166,7 @@ def side_by_side(
     if method.name == "slerp" and laid.base is None:
         tuned = tuned[1:]
     named = tuple(layout.statistics_under(one, laid, family) for one in statistics)
-    models = Models(origin, tuned, weights[: len(tuned)], named, laid.ties, strength, device)
+    models = Models(origin, tuned, weights[: len(tuned)], named, laid.ties, strength, device, laid.head)
     if statistics:
         checks.check_statistics(method.statistics, models)
     return models if method.name == "slerp" else in_order_of_content(models)
@@ -166,6 +174,9 @@ def side_by_side(
 
 def _beside(order: Order, known: Mapping[Path, Mapping[str, Any]], laid: Layout) -> tuple[Companions, dict[str, Any]]:
     """The files that accompany the weights, and the merged config."""
+    if order.head_of or order.no_head:
+        of = order.models[order.head_of - 1] if order.head_of else None
+        known = {folder: one if folder == of else configs.headless(one) for folder, one in known.items()}
     tuned = [known[folder] for folder in order.models]
     # If the base has another head than the models, its labels do not concern theirs.
     headed = {folder: one for folder, one in known.items() if folder in order.models or laid.same_head}
@@ -177,7 +188,7 @@ def _beside(order: Order, known: Mapping[Path, Mapping[str, Any]], laid: Layout)
     if order.dtype:
         config.pop("torch_dtype", None)
         config["dtype"] = order.dtype
-    return companions.of(order.base, order.models, bool(laid.averaged)), dict(sorted(config.items()))
+    return companions.of(order.base, order.models, bool(laid.averaged or laid.head)), dict(sorted(config.items()))
 
 
 def _sources(order: Order, models: Models) -> dict[str, tuple[Path, tuple[Path, ...]]]:
@@ -188,6 +199,12 @@ def _sources(order: Order, models: Models) -> dict[str, tuple[Path, tuple[Path, 
     for number, (folder, statistics) in enumerate(zip(order.statistics, models.statistics, strict=True), 1):
         found[f"statistics {number}"] = folder, statistics.files
     return found
+
+
+def _head(order: Order) -> str | None:
+    if order.no_head:
+        return "none"
+    return f"model {order.head_of}'s, with its pooler, as they are" if order.head_of else None
 
 
 def _write(

@@ -29,7 +29,7 @@ class Layout:
     base, tuned: the checkpoints under the merged model's names, with only the tensors that are merged. slots: the
     tensors to write. ties: for a merged tensor, its copies, which are written with the same values. averaged: tensors
     that the base lacks; left_out: stored names of tensors that the merged model does not have; same_head: whether the
-    base has the models' head.
+    base has the models' head; head: if it is one model's alone, that model with only its head.
     """
 
     base: Checkpoint | None
@@ -39,21 +39,36 @@ class Layout:
     averaged: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
     same_head: bool = False
+    head: Checkpoint | None = None
 
 
-def of(base: Checkpoint | None, tuned: Sequence[Checkpoint], model_type: str, tied: bool, dtype: str | None) -> Layout:
+def of(
+    base: Checkpoint | None,
+    tuned: Sequence[Checkpoint],
+    model_type: str,
+    tied: bool,
+    dtype: str | None,
+    head_of: Checkpoint | None = None,
+    no_head: bool = False,
+) -> Layout:
     """Lay out the merge of models, each of which may have been saved by a different class.
 
     model_type: the configs' family; tied: whether the configs tie word embeddings, so that a copy may be missing;
-    dtype: of all floating-point tensors written, or None for the narrowest that loses nothing. Raises ValueError if
-    only some models have a tensor or a tie, or if shapes or integer values differ.
+    dtype: of all floating-point tensors written, or None for the narrowest that loses nothing; head_of: the model whose
+    head and pooler are taken as they are, those of others being left out; no_head: leave out all heads. Raises
+    ValueError if only some models have a tensor or a tie, if shapes or integer values differ, or if `head_of` has none.
     """
     parts = [*([base] if base else []), *tuned]
     named = {part: _names(part, model_type) for part in parts}
+    head, headless = _head(head_of, named[head_of], tied) if head_of else {}, []
+    if head_of or no_head:
+        all_heads = {plain: name for part in parts for plain, name in named[part].heads.items()}
+        headless = [name for plain, name in all_heads.items() if name not in head.values()]
+        named = {part: names.without_head(pooler=head_of is None) for part, names in named.items()}
     kept, averaged, dropped = _chosen(base, tuned, named, tied)
     # In the file order of each part.
     stored = {part: _in_order(part, named[part], kept) for part in parts}
-    _check_alike(parts, stored)
+    _check_alike(parts, stored, named[tuned[0]].heads)
     groups = _ties(parts, stored, named[tuned[0]])
     called = {plain: _called([stored[model][plain] for model in tuned], plain) for plain in kept}
     leaders = {name: first for first, *others in groups for name in others}
@@ -63,7 +78,9 @@ def of(base: Checkpoint | None, tuned: Sequence[Checkpoint], model_type: str, ti
     }
     found = {plain: [part.tensors[own[plain]] for part, own in stored.items() if plain in own] for plain in kept}
     found |= {plain: found[first] for plain, first in leaders.items()}
-    slots = [Slot(called[plain], _dtype(infos, dtype), infos[0].shape) for plain, infos in found.items()]
+    found_head = {name: [head_of.tensors[name]] for name in head.values()} if head_of else {}
+    written = {called[plain]: infos for plain, infos in found.items()} | found_head
+    slots = [Slot(name, _dtype(infos, dtype), infos[0].shape) for name, infos in written.items()]
     return Layout(
         base=views[base] if base else None,
         tuned=tuple(views[model] for model in tuned),
@@ -71,22 +88,25 @@ def of(base: Checkpoint | None, tuned: Sequence[Checkpoint], model_type: str, ti
         slots=tuple(sorted(slots, key=lambda slot: (-slot.item, slot.name))),
         ties={called[first]: tuple(called[name] for name in others) for first, *others in groups},
         averaged=tuple(sorted(called[plain] for plain in averaged if leaders.get(plain, plain) in averaged)),
-        left_out=tuple(dropped),
+        left_out=tuple(sorted({*dropped, *headless})),
+        head=head_of.under({name: name for name in head.values()}) if head_of else None,
         same_head=base is not None and set(named[base].heads) == set(named[tuned[0]].heads) & kept != set(),
     )
 
 
 def statistics_under(statistics: Checkpoint, layout: Layout, model_type: str) -> Checkpoint:
-    """View a model's statistics under the merged model's names, without averaged and tied tensors.
+    """View a model's statistics under the merged model's names, without tensors that are averaged, tied or not merged.
 
     Statistics that do not belong to any tensor keep their names.
     """
     merged = {tensor_names.canonical(slot.name, model_type): slot.name for slot in layout.slots}
     idle = {*layout.averaged, *(name for others in layout.ties.values() for name in others)}
+    apart = *layout.left_out, *(layout.head.tensors if layout.head else ())
+    gone = {tensor_names.canonical(name, model_type) for name in apart}
     wanted = {}
     for name in statistics.tensors:
         called = merged.get(tensor_names.canonical(name, model_type), name)
-        if called not in idle:
+        if called not in idle and tensor_names.canonical(name, model_type) not in gone:
             wanted[called] = name
     return statistics.under(wanted)
 
@@ -96,6 +116,15 @@ def _names(part: Checkpoint, model_type: str) -> Names:
         return tensor_names.of(part.tensors, model_type)
     except ValueError as error:
         raise ValueError(f"{part.name}: {error}") from None
+
+
+def _head(model: Checkpoint, named: Names, tied: bool) -> dict[str, str]:
+    """Stored names of a model's head and pooler by canonical name, without copies of tied word embeddings."""
+    if not named.heads:
+        raise ValueError(f"--head-of: {model.name} has no head; name a model that has one")
+    poolers = {plain: name for plain, name in named.body.items() if tensor_names.is_pooler(plain)}
+    found = {**poolers, **named.heads}
+    return {plain: name for plain, name in found.items() if not (tied and _copied(model, named.stored, plain))}
 
 
 def _chosen(
@@ -135,8 +164,8 @@ def _chosen(
 
 def _in_order(part: Checkpoint, named: Names, kept: Collection[str]) -> dict[str, str]:
     """Stored names by canonical name, in the order of the part's files."""
-    plain = {name: plain for plain, name in named.stored.items()}
-    return {plain[name]: name for name in part.tensors if plain[name] in kept}
+    plain = {name: plain for plain, name in named.stored.items() if plain in kept}
+    return {plain[name]: name for name in part.tensors if name in plain}
 
 
 def _copied(model: Checkpoint, stored: Mapping[str, str], plain: str) -> bool:
@@ -145,7 +174,9 @@ def _copied(model: Checkpoint, stored: Mapping[str, str], plain: str) -> bool:
     return any(_same(model, stored[first], stored[second]) for first, second in ends)
 
 
-def _check_alike(parts: Sequence[Checkpoint], stored: Mapping[Checkpoint, Mapping[str, str]]) -> None:
+def _check_alike(
+    parts: Sequence[Checkpoint], stored: Mapping[Checkpoint, Mapping[str, str]], heads: Collection[str]
+) -> None:
     """Raise ValueError unless each tensor has one shape and kind in all parts, and integers have equal values."""
     for part in parts[1:]:
         for plain, name in stored[part].items():
@@ -155,7 +186,8 @@ def _check_alike(parts: Sequence[Checkpoint], stored: Mapping[Checkpoint, Mappin
             ours, theirs = part.tensors[name], other.tensors[stored[other][plain]]
             if ours.shape != theirs.shape:
                 sizes = f"{name} is {list(ours.shape)}, in {other.name} {list(theirs.shape)}"
-                raise ValueError(f"{part.name}: {sizes}; must be one shape")
+                otherwise = ", or keep one model's head (--head-of) or none (--no-head)" if plain in heads else ""
+                raise ValueError(f"{part.name}: {sizes}; must be one shape{otherwise}")
             if ours.floating != theirs.floating:
                 raise ValueError(f"{part.name}: {name} is {ours.dtype}, in {other.name} {theirs.dtype}")
             # Compare values: the same integers may be stored in different widths.

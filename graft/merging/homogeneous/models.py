@@ -40,7 +40,7 @@ class Models:
     origin: the model that changes are relative to: the base, or the first model if there is none. weights: one per
     tuned model. statistics: one checkpoint per tuned model, for methods that need them. ties: for a merged tensor, its
     copies. strength: factor of the change (lambda or alpha in the papers). device: where matrices are factorised, cpu
-    or cuda. Tensors that the origin lacks have no change.
+    or cuda. head: one model's head, which the merged model has as it is. Tensors that the origin lacks have no change.
     """
 
     origin: Checkpoint
@@ -50,6 +50,7 @@ class Models:
     ties: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     strength: float = 1.0
     device: str = "cpu"
+    head: Checkpoint | None = None
 
     @property
     def without_change(self) -> Models | None:
@@ -58,7 +59,7 @@ class Models:
         if not lacking:
             return None
         tuned = tuple(model.under(lacking) for model in self.tuned)
-        return replace(self, origin=tuned[0], tuned=tuned, statistics=(), strength=1.0)
+        return replace(self, origin=tuned[0], tuned=tuned, statistics=(), strength=1.0, head=None)
 
     @property
     def names(self) -> list[str]:

@@ -25,6 +25,10 @@ class Order:
     device: str = "cpu"
     dtype: str | None = None
     max_shard_size: str = "5GB"
+    head_of: int | None = None
+    """Number of the model, from 1, whose head and pooler the merged model has as they are."""
+    no_head: bool = False
+    """Whether to leave all heads out."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +36,8 @@ class Plan:
     """The effects of a merge, before anything is written.
 
     sources: by role, a folder and its weights files. averaged: tensors that the base lacks; tied: groups of tied
-    tensors; left_out: tensors that some models have and the merged one does not.
+    tensors; left_out: tensors that some models have and the merged one does not; head: what the merged model
+    has if heads are not merged.
     """
 
     strength: float
@@ -45,6 +50,12 @@ class Plan:
     averaged: tuple[str, ...] = ()
     tied: tuple[tuple[str, ...], ...] = ()
     left_out: tuple[str, ...] = ()
+    head: str | None = None
+
+    @property
+    def why_left_out(self) -> str:
+        """Say why tensors are left out."""
+        return "since not all models have it" if self.head is None else "heads, and what not all models have"
 
     @property
     def tensors(self) -> int:

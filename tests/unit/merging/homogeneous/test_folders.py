@@ -15,6 +15,8 @@ from graft.merging.homogeneous import folders
 from graft.merging.homogeneous.fisher import FISHER
 from graft.merging.homogeneous.folders import Order, merge
 from graft.merging.homogeneous.regmean import GRAM
+from tests.unit.encoders.test_adapters import adapted
+from tests.unit.families import write_pico
 from tests.unit.merging.homogeneous import making
 
 
@@ -69,6 +71,53 @@ def test_the_labels_are_those_of_the_models(order, world):
     making.write(world / "unnamed", making.read(world / "base"), labels=())
     merge(order(base=world / "unnamed"), making.quiet)
     assert json.loads((world / "merged" / "config.json").read_text())["id2label"] == {"0": "no", "1": "yes"}
+
+
+@pytest.fixture
+def tasks(world):
+    """Two models made from the base whose heads are for different tasks; the base has no head."""
+    bare = {name: tensor for name, tensor in making.read(world / "base").items() if not name.startswith("classifier")}
+    making.write(world / "bare", bare)
+    for name, labels in (("three", ("a", "b", "c")), ("five", tuple("vwxyz"))):
+        head = {"classifier.weight": np.float32(np.random.default_rng(len(labels)).standard_normal((len(labels), 5)))}
+        head["pooler.dense.weight"] = np.full((5, 5), len(labels), np.float32)
+        making.write(world / name, making.tensors(len(labels), 0.1, making.read(world / "base")) | head, labels=labels)
+    return {"models": (world / "three", world / "five"), "base": world / "bare"}
+
+
+@pytest.mark.parametrize("method", ["ties", "uniform", "model_stock"])
+def test_heads_of_different_tasks_are_kept_apart(method, order, world, tasks):
+    with pytest.raises(ValueError, match=r"classifier.weight is .*; must be one shape, or keep one model's head"):
+        merge(order(**tasks, method=method), making.quiet)
+    plan = merge(order(**tasks, method=method, no_head=True, out=world / "none"), making.quiet)
+    assert "head: none\nleft out, heads, and what not all models have: classifier.weight" in folders.summary(plan)
+    none = making.read(world / "none")
+    assert set(none) == {*making.read(world / "bare"), "pooler.dense.weight"}
+    for number, name in ((1, "three"), (2, "five")):
+        plan = merge(order(**tasks, method=method, head_of=number, out=world / f"of-{name}"), making.quiet)
+        assert f"head: model {number}'s" in folders.summary(plan)
+        found, given = making.read(world / f"of-{name}"), making.read(world / name)
+        for head in ("classifier.weight", "pooler.dense.weight"):
+            assert found[head].tobytes() == given[head].tobytes()
+        assert all(np.array_equal(found[plain], none[plain]) for plain in making.read(world / "bare"))
+        config = json.loads((world / f"of-{name}" / "config.json").read_text())
+        labels = json.loads((world / name / "config.json").read_text())["id2label"]
+        assert config["id2label"] == labels and config["architectures"] == ["BertForSequenceClassification"]
+    without_head = json.loads((world / "none" / "config.json").read_text())
+    assert not {"id2label", "label2id", "architectures"} & set(without_head)
+    assert "text-classification" not in (world / "none" / "README.md").read_text()
+
+
+def test_statistics_of_heads_that_are_not_merged_are_not_needed(order, world):
+    for kind, method in ((FISHER, "fisher"), (GRAM, "regmean")):
+        given = {"method": method, "statistics": (world / kind / "one", world / kind / "two")}
+        merge(order(**given, head_of=2, out=world / method), making.quiet)
+        merge(order(**given, out=world / f"{method}-whole"), making.quiet)
+        apart, whole = making.read(world / method), making.read(world / f"{method}-whole")
+        two = making.read(world / "two")["classifier.weight"]
+        assert apart["classifier.weight"].tobytes() == two.tobytes()
+        # A model's Fisher values are divided by their norm, which has the head's in it if heads are merged.
+        assert method == "fisher" or making.same(apart, whole | {"classifier.weight": two})
 
 
 def test_another_dtype_is_that_of_weights_and_config(order, world):
@@ -167,6 +216,12 @@ def with_model(make):
 
 
 WRONG = {
+    "the head of no model": (lambda w: {"head_of": 3}, "--head-of 3: must be the number of one of the 2 --models"),
+    "one head and none": (lambda w: {"head_of": 1, "no_head": True}, "--head-of and --no-head: give one of them"),
+    "a head where none is": (
+        lambda w: {**with_model(lambda w: changed(w, **{"classifier.weight": None}))(w), "head_of": 1},
+        "--head-of: .*changed has no head; name a model that has one",
+    ),
     "another shape": (
         with_model(lambda w: changed(w, **{"layer.bias": np.zeros(4, np.float32)})),
         r"changed: layer.bias is \[4\], in .*base \[5\]; must be one shape",
@@ -383,6 +438,17 @@ def test_the_command_merges_and_tells_where(world):
     again = graft(*asked)
     assert again.returncode == 1 and again.stderr.count("\n") == 1
     assert again.stderr.startswith(f"graft: {world / 'merged'} already exists")
+
+
+def test_the_command_merges_adapters_and_names_them(world):
+    for name in ("one", "two"):
+        adapted(write_pico(world / "pico", "bert"), world / f"adapter-{name}")
+    adapters = [world / f"adapter-{name}" for name in ("one", "two")]
+    done = graft("--method", "uniform", "--models", *adapters, "--out", world / "merged")
+    assert done.returncode == 0 and "uniform of 2 models" in done.stdout
+    # Nothing of what transformers, peft and DeepSpeed have to say.
+    assert all(" merge " in line for line in done.stderr.splitlines())
+    assert all(f"`{adapter.name}`" in (world / "merged" / "README.md").read_text() for adapter in adapters)
 
 
 @pytest.mark.parametrize(
