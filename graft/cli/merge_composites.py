@@ -179,7 +179,7 @@ def _stitch(maker: Maker, options: StitchOptions, out: Path) -> Choice:
     folders = {"small": maker.scratch / "finetuned", "large": maker.large}
     texts = given.batches(options.text_tokens)
     layers = {role: {cut.layer_of(role) for cut in cuts.values()} for role in models}
-    seen = {role: stitch.states(role, model, layers[role], texts) for role, model in models.items()}
+    seen = {role: stitch.states(model, layers[role], texts, role) for role, model in models.items()}
     joints, states = dict[int, LinearMap](), dict[int, Tensor]()
     for number, cut in cuts.items():
         maker.report(len(states), len(cuts), cut.name)

@@ -134,7 +134,7 @@ def stitch_layers(inputs: PairInputs, system: System, out: Path, report: Report)
     models = {role: load_encoder(folder).to(inputs.device) for role, folder in folders.items()}
     texts = inputs.texts(merge)
     at = {role: {cut.layer_of(role) for cut in cuts.values()} for role in models}
-    seen = {role: stitch.states(role, model, at[role], texts) for role, model in models.items()}
+    seen = {role: stitch.states(model, at[role], texts, role) for role, model in models.items()}
     rows = inputs.fit_rows(merge.settings.fit_rows)
     labels = torch.from_numpy(inputs.splits.labels("train")[rows])
     targets = label_targets(labels, None if inputs.row.labels is None else len(inputs.row.labels))

@@ -46,7 +46,7 @@ class Stitched(nn.Module):
         return state
 
 
-def states(role: str, model: Encoder, layers: Iterable[int], texts: Iterable[Batch]) -> dict[int, Tensor]:
+def states(model: Encoder, layers: Iterable[int], texts: Iterable[Batch], role: str = "large") -> dict[int, Tensor]:
     """Outputs [spans, w] of some layers, counted from 1, of the "large" or "small" model, for every span of texts."""
     found: dict[int, list[Tensor]] = {layer: [] for layer in layers}
     with torch.no_grad():
