@@ -22,6 +22,8 @@ PAIR = "small-into-large"
 # What both models of a pair run in, and merges of every kind.
 SYSTEMS = {
     "probe": {"pooling": ["mean"]},
+    "distil": {},
+    "weak-to-strong": {},
     "merge": {
         "logit_ensemble": {},
         "proxy_tuning": {},
@@ -66,7 +68,7 @@ def made(glue, folder, models, one):
     """A study with all of its systems on one task of pairs of texts; without clipping, which sums in another order."""
     values = study_values(glue, models, seeds=[0], systems=SYSTEMS, launch={"precision": "fp32"}, include=["rte/*"])
     for model in values["models"].values():
-        model["finetune"]["rte"] |= {"epochs": 1, "clip": 1e9}
+        model["finetune"]["rte"] |= {"epochs": 1, "clip": 1e6}
     if not one:
         values["models"]["small"].pop("tokenizer")
     grid, paths = Grid(parse(values)), Paths(folder / "pico")

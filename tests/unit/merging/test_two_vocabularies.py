@@ -117,6 +117,9 @@ def test_moments_of_words_in_pieces_are_those_of_whole_words(world, columns):
 
 @pytest.mark.parametrize(("method", "options"), [one for one in OPTIONS if "evidence" not in one[1]])
 def test_a_merge_with_words_in_pieces_is_that_of_whole_words_but_for_their_own_embeddings(world, method, options):
+    if method == "functional":
+        # What later layers make of words whose embeddings stay is another story.
+        options = {**options, "embedding_delta": False}
     one, two = world(in_pieces, method, alone=True, **options)
     bodies, known = [merged(parts) for parts in (one, two)], two.rows >= 0
     words = [body.pop(WORD_EMBEDDINGS) for body in bodies]
