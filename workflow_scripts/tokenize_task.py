@@ -13,7 +13,6 @@ def make(step: TokenizeTask, grid: Grid, paths: Paths) -> None:
         paths.model(step.tokenizer),
         paths.tokens(step.task, step.tokenizer),
         step.fingerprint(grid),
-        step.keeps_chars(grid),
     )
 
 

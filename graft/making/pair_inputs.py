@@ -119,7 +119,7 @@ class PairInputs:
 
     def both(self, split: str) -> TokenisedSplit | PairedSplit:
         """A split for systems that run both models."""
-        return runs.paired(self.grid, self.pair, lambda model: self.splits.tokens(model, split))
+        return runs.paired(self.grid, self.pair, lambda model, located: self.splits.tokens(model, split, located))
 
     @functools.cached_property
     def frozen(self) -> dict[str, np.ndarray]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,11 +36,11 @@ class Column:
     chars: np.ndarray | None = None
 
     @classmethod
-    def load(cls, folder: Path, name: str) -> Column:
-        """Memory-map a column written by `tokenize_task`."""
-        ids, offsets, chars = (folder / f"{name}.{part}.npy" for part in ("ids", "offsets", "chars"))
-        written = [ids, offsets, *([chars] if chars.is_file() else [])]
-        return cls(*(np.load(path, mmap_mode="r") for path in written))
+    def load(cls, folder: Path, name: str, located: Path | None = None) -> Column:
+        """Memory-map a column written by `tokenize_task` and, into the folder `located`, by `locate_tokens`."""
+        paths = [folder / f"{name}.ids.npy", folder / f"{name}.offsets.npy"]
+        paths += [located / f"{name}.chars.npy"] if located else []
+        return cls(*(np.load(path, mmap_mode="r") for path in paths))
 
     def lengths(self) -> np.ndarray:
         return np.diff(self.offsets)
@@ -72,11 +73,12 @@ class TokenisedSplit:
     between: int = 1
 
     @classmethod
-    def load(cls, folder: str | Path, split: str) -> TokenisedSplit:
-        """Memory-map a split written by `tokenize_task`."""
+    def load(cls, folder: str | Path, split: str, located: Path | None = None) -> TokenisedSplit:
+        """Memory-map a split written by `tokenize_task`; `located`: folder of its tokens' characters, if wanted."""
         folder = Path(folder)
         manifest = files.read_json(folder / "manifest.json")
-        columns = [Column.load(folder, f"{split}.{name}") for name in ("first", "second")[: manifest["columns"]]]
+        names = ("first", "second")[: manifest["columns"]]
+        columns = [Column.load(folder, f"{split}.{name}", located) for name in names]
         return cls(columns, tuple(manifest["special"]), manifest.get("between", 1))
 
     @classmethod
@@ -161,28 +163,19 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
     return tokenizer
 
 
-def tokenize_task(
-    data: Path, tokenizer_folder: Path, out: Path, fingerprint: str, chars: bool = False
-) -> dict[str, Any]:
-    """Write the ids of all splits of a task into folder `out` and return its manifest; a transfer has only report.
-
-    chars: whether to keep each token's characters.
-    """
+def tokenize_task(data: Path, tokenizer_folder: Path, out: Path, fingerprint: str) -> dict[str, Any]:
+    """Write the ids of all splits of a task into folder `out` and return its manifest; a transfer has only report."""
     tokenizer, special = load_tokenizer(tokenizer_folder), Shape.of(tokenizer_folder).kind.special
-    written = files.read_json(data / "manifest.json")["sha256"]
-    tables = {s: parquet.read_table(data / f"{s}.parquet") for s in SPLITS if f"{s}.parquet" in written}
-    names = [c for c in ("text_a", "text_b") if c in tables["report"].column_names]
+    columns = set()
     with files.atomic_folder(out) as folder:
-        for split, table in tables.items():
-            for name, column in zip(("first", "second"), names, strict=False):
-                where = f"{data / split}.parquet, {column}"
-                encoded = _encode(tokenizer, table[column].to_pylist(), where, special, chars)
-                for part, values in vars(encoded).items():
-                    if values is not None:
-                        np.save(folder / f"{split}.{name}.{part}.npy", values)
+        for split, name, texts, where in _columns(data):
+            encoded = _encode(tokenizer, texts, where, special)
+            np.save(folder / f"{split}.{name}.ids.npy", encoded.ids)
+            np.save(folder / f"{split}.{name}.offsets.npy", encoded.offsets)
+            columns.add(name)
         manifest = {
             "fingerprint": fingerprint,
-            "columns": len(names),
+            "columns": len(columns),
             "special": [tokenizer.token_to_id(token) for token in special.framing],
             **({"between": special.between} if special.between > 1 else {}),
             "vocabulary": tokenizer.get_vocab_size(),
@@ -192,7 +185,28 @@ def tokenize_task(
     return manifest
 
 
-def _encode(tokenizer: Tokenizer, texts: list[str], where: str, special: Special, chars: bool) -> Column:
+def locate_tokens(data: Path, tokenizer_folder: Path, out: Path, fingerprint: str) -> None:
+    """Write the characters of all tokens of a task into folder `out`, for pairs whose models read different tokens."""
+    tokenizer, special = load_tokenizer(tokenizer_folder), Shape.of(tokenizer_folder).kind.special
+    with files.atomic_folder(out) as folder:
+        for split, name, texts, where in _columns(data):
+            chars = _encode(tokenizer, texts, where, special, chars=True).chars
+            assert chars is not None
+            np.save(folder / f"{split}.{name}.chars.npy", chars)
+        files.write_json(folder / "manifest.json", {"fingerprint": fingerprint})
+
+
+def _columns(data: Path) -> Iterator[tuple[str, str, list[str], str]]:
+    """Split, name, texts and place of every text column of a task."""
+    written = files.read_json(data / "manifest.json")["sha256"]
+    tables = {s: parquet.read_table(data / f"{s}.parquet") for s in SPLITS if f"{s}.parquet" in written}
+    names = [c for c in ("text_a", "text_b") if c in tables["report"].column_names]
+    for split, table in tables.items():
+        for name, column in zip(("first", "second"), names, strict=False):
+            yield split, name, table[column].to_pylist(), f"{data / split}.parquet, {column}"
+
+
+def _encode(tokenizer: Tokenizer, texts: list[str], where: str, special: Special, chars: bool = False) -> Column:
     encoded = tokenizer.encode_batch(texts, add_special_tokens=False)
     offsets = np.concatenate([[0], np.cumsum([len(e.ids) for e in encoded], dtype=np.int64)])
     ids = np.concatenate([np.asarray(e.ids, dtype=np.int32) for e in encoded])

@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from graft.study.grid import Grid
 from graft.study.sizes import Sizes
+from graft.study.steps.locate_tokens import pair_tokens
 from graft.study.steps.models import weights
 from graft.study.steps.passes import encoder_pass
 from graft.study.steps.step import INFERENCE, STATES, Step, Work, hash_of
-from graft.study.steps.tokenize_task import pair_tokens, tokens_for
+from graft.study.steps.tokenize_task import tokens_for
 
 _HALF = 2  # bytes of a layer state's number
 

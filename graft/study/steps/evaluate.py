@@ -14,10 +14,11 @@ from graft.study.paths import Paths
 from graft.study.sizes import Sizes
 from graft.study.steps.download_task import DownloadTask
 from graft.study.steps.job import Job
+from graft.study.steps.locate_tokens import pair_tokens
 from graft.study.steps.making import making
 from graft.study.steps.passes import classifier_flops, classifier_pass
 from graft.study.steps.step import RECIPE, RECORDS, Making, Step, Work, hash_of
-from graft.study.steps.tokenize_task import pair_tokens, tokens, tokens_for
+from graft.study.steps.tokenize_task import tokens, tokens_for
 
 # Bytes of a prediction, and of a run's run.json, build.json and training logs, as measured in a finished study.
 _PREDICTION = 18

@@ -7,9 +7,10 @@ from graft.study.grid import Grid, Run
 from graft.study.kin import kin
 from graft.study.sizes import Sizes
 from graft.study.steps.evaluate import system_pass
+from graft.study.steps.locate_tokens import pair_tokens
 from graft.study.steps.making import making
 from graft.study.steps.step import Making, Step, Work, hash_of
-from graft.study.steps.tokenize_task import pair_tokens, tokens
+from graft.study.steps.tokenize_task import tokens
 
 
 @dataclass(frozen=True)

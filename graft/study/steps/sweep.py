@@ -11,10 +11,10 @@ from graft.study.steps.calibrate import Calibrate, some_texts
 from graft.study.steps.embed_task import EmbedTask
 from graft.study.steps.finetune_model import FinetuneModel, plain
 from graft.study.steps.job import Job
+from graft.study.steps.locate_tokens import pair_tokens
 from graft.study.steps.models import weights
 from graft.study.steps.passes import encoder_flops, encoder_pass, fit_lengths
 from graft.study.steps.step import NUMBER, STATES, Step, Work, hash_of
-from graft.study.steps.tokenize_task import pair_tokens
 
 _RECIPE = 4
 

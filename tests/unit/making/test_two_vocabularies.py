@@ -103,13 +103,23 @@ def test_costs_are_the_same(studies):
             assert costs[0][name] == costs[1][name], (run_.id, name)
 
 
-def test_only_a_study_of_two_vocabularies_keeps_characters_and_the_tokens_of_both(studies):
+def test_only_a_study_of_two_vocabularies_has_the_tokens_of_both_and_where_they_are(studies):
     (_, one), (_, two) = studies
     names = [{path.name for path in paths.tokens("rte", "large").iterdir()} for paths in (one, two)]
-    assert names[1] - names[0] == {
-        f"{s}.{n}.chars.npy" for s in ("train", "select", "report") for n in ("first", "second")
-    }
+    assert names[0] == names[1] and not (one.root / "locations").exists()
+    assert {path.name for path in (two.root / "locations" / "rte").iterdir()} == {"large", "small"}
     assert not one.tokens("rte", "small").exists() and two.tokens("rte", "small").is_dir()
+
+
+def test_a_second_pair_of_another_vocabulary_leaves_what_is_finished_as_it_is(study_config):
+    before = Grid(parse(study_config))
+    study_config["models"]["other"] = {**study_config["models"]["small"], "tokenizer": None}
+    study_config["pairs"].append({"large": "large", "small": "other"})
+    after = Grid(parse(study_config))
+    for run_ in before.runs:
+        assert evaluation(run_).fingerprint(after) == evaluation(run_).fingerprint(before)
+    rules = {step.rule for step in graph.of_study(after)}
+    assert "locate_tokens" in rules and "locate_tokens" not in {step.rule for step in graph.of_study(before)}
 
 
 @pytest.mark.parametrize("method", ["stitch", "calm", "proxy_tuning"])
