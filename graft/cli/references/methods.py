@@ -61,8 +61,8 @@ A span's state is the mean of its tokens': maps and moments are between spans, `
 `calm` bring to each token the mean of its span in the other model, and composites of logits let each model read its
 own. Changes of word embeddings go to tokens with the same surface form, such as `##s`, `s` behind no `Ġ` and `s` behind
 no `▁`; all other words' embeddings stay, and `evidence: weights` compares shared tokens alone. Both models cut texts to
-the large one's `max_tokens`; FLOPs of calibrations and maps are counted as if the small model had the large one's
-tokens.
+the large one's `max_tokens`. FLOPs of calibrations and maps, and those of a plan, are counted as if the small model had
+the large one's tokens.
 """
 COMPOSITES = """
 Each is a folder with `composite.json`, which names its parts and their sha256; [`graft.load`](python.md#use-a-system)
