@@ -84,7 +84,7 @@ class Weights(TwoShapes):
 
     @property
     def of_shared_tokens(self) -> str:
-        """What to change where two vocabularies have no token in common; empty if the method needs none."""
+        """The remedy where two vocabularies have no token in common; empty if the method needs none."""
         given = self.values()
         if self.evidence == "weights":
             return "set evidence to activations"

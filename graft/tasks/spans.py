@@ -71,7 +71,7 @@ class PairedSplit:
         return own.lengths(max_tokens)
 
     def batch(self, rows: np.ndarray, max_tokens: int) -> dict[str, torch.Tensor]:
-        """Build the inputs of both models, each cut to `max_tokens` of its own, and every token's span [rows, t]."""
+        """Build the inputs of both models, each cut to `max_tokens` tokens, and every token's span [rows, t]."""
         import torch
 
         large, small = (side.batch(rows, max_tokens) for side in (self.large, self.small))
