@@ -27,10 +27,12 @@ lint: setup
 	$(BIN)/lint-imports
 	$(BIN)/mypy
 
-# Generated from the code: docs/methods.md, docs/configuration.md, config/study.schema.json. Does not depend on `setup`,
-# which would rebuild an environment that this checkout only borrows.
+# First the references that are generated from the code and committed, then all pages as a site in site/, which is not.
+# Does not depend on `setup`, which would rebuild an environment that this checkout only borrows. Not --quiet, under which
+# --strict finds nothing.
 docs:
 	$(BIN)/python -m graft.cli.references
+	NO_MKDOCS_2_WARNING=1 $(BIN)/python -m mkdocs build --strict
 
 PYTEST := $(BIN)/python -m pytest -q --numprocesses 2 --dist loadgroup --no-loadscope-reorder
 

@@ -78,13 +78,16 @@ def make(step: ProbeLayers, grid: Grid, paths: Paths) -> None:
     records[0]["chosen"] = readouts.name_of(chosen)
     for tried in records[0]["searched"]:
         tried["value"] = readouts.name_of(candidates[int(tried["value"])])
+    inherited = dict(splits.flops)
+    for given in step.answering(grid):
+        inherited |= runs.finished(grid, paths, given)[1]["train_flops_parts"]
     fit = layers_probe_flops(shape, len(train), row.outputs, sizes, len(select))
     runs.save_system(
         grid,
         paths,
         step,
         started,
-        flops={f"{step.prefix(grid)}/states": flops, f"{step.prefix(grid)}/head": fit},
+        flops=inherited | {f"{step.prefix(grid)}/states": flops, f"{step.prefix(grid)}/head": fit},
         hyperparameters={"pooling": "layers", "ridge": list(sizes)},
         choices=records,
         score=choice.score,

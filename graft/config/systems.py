@@ -174,8 +174,9 @@ class FewLabelsTuning(Section):
 class LabelFreeSystem(Section):
     """`….no-labels.…`: systems that see no label of the task but through the fine-tuned small model.
 
-    The merges of `of`, and `weak-to-strong.no-labels.…`. Their labels are the small model's answers to the texts of
-    `select`, which it did not train on: half of them are fitted on, and what agrees best with the others is chosen.
+    The merges of `of`, and rivals that have the large model too: `weak-to-strong.no-labels.…`, and
+    `probe.layers.no-labels.…`, a linear head on its best layer. Their labels are the small model's answers to the texts
+    of `select`, which it did not train on: half of them are fitted on, and what agrees best with the others is chosen.
     """
 
     of: Annotated[tuple[Name, ...], Field(min_length=1)] | None = None

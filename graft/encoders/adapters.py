@@ -20,7 +20,7 @@ PREFIX = "base_model.model."
 
 
 def is_adapter(folder: Path) -> bool:
-    """Whether a folder holds an adapter and no model."""
+    """Whether a folder has an adapter and no model."""
     return (folder / ADAPTER).is_file() and not any((folder / name).is_file() for name in LAYOUTS)
 
 

@@ -260,6 +260,16 @@ def _label_free(study: Study, merges: dict[str, Merge], spec: LabelFreeSystem) -
         )
         for pair in study.pairs
     ]
+    found += [
+        System(
+            f"probe.layers.{pair.small}-to-{pair.large}",
+            *("probe", "none", "probe_layers", True),
+            model=pair.large,
+            pooling="layers",
+            pair=pair,
+        )
+        for pair in study.pairs
+    ]
     found += _closed_form(study, merges, spec)
     return [replace(_with_labels(system, 0), label_use="none") for system in found]
 

@@ -53,7 +53,8 @@ def test_every_merge_with_few_labels_meets_rivals_with_as_many(finished):
         budget = row.scenario.replace("few-labels-", ".few-")
         assert budget in row.system and (budget in row.rival or row.rival == "finetune.small")
     free = matched[matched["scenario"] == "label-free"]
-    assert {*free["rival"]} <= {"finetune.small", "weak-to-strong.no-labels.small-to-large"}
+    taught = {f"{name}.no-labels.small-to-large" for name in ("weak-to-strong", "probe.layers")}
+    assert {*free["rival"]} <= {"finetune.small", *taught}
     assert (
         not matched.loc[matched["scenario"].isin(["from-scratch", "small-given"]), "system"].str.contains("few-").any()
     )
@@ -76,7 +77,7 @@ def test_labels_that_cannot_be_read_change_nothing_where_none_are_seen(finished,
     folder = shutil.copytree(finished[1].parent, tmp_path / "copy", symlinks=True)
     results = folder / "results" / "pico"
     runs = [*results.glob("runs/*/*no-labels*/seed-*")]
-    assert len(runs) == 2 * 2 * 4
+    assert len(runs) == 2 * 2 * 5
     before = {run: pd.read_parquet(run / "predictions.parquet") for run in runs}
     chosen = {run: json.loads((run / "build.json").read_text())["choices"] for run in runs}
     for run in runs:

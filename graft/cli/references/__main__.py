@@ -5,7 +5,7 @@ from collections.abc import Callable
 from functools import partial
 from pathlib import Path
 
-from graft.cli.references import configuration, methods, modules
+from graft.cli.references import commands, configuration, families, functions, methods, modules
 from graft.config.study import Study
 from graft.io.files import atomic_file
 
@@ -14,6 +14,9 @@ ROOT = Path(__file__).resolve().parents[3]
 PAGES: dict[str, Callable[[], str]] = {
     "docs/methods.md": methods.reference,
     "docs/configuration.md": configuration.reference,
+    "docs/commands.md": commands.reference,
+    "docs/python.md": partial(functions.python, ROOT / "docs" / "python.md"),
+    "docs/my-pair.md": partial(families.pairs, ROOT / "docs" / "my-pair.md"),
     "docs/architecture.md": partial(modules.architecture, ROOT / "docs" / "architecture.md"),
     "config/study.schema.json": lambda: json.dumps(Study.model_json_schema(), indent=2) + "\n",
 }

@@ -4,6 +4,8 @@ import ast
 from collections.abc import Iterator
 from pathlib import Path
 
+from graft.io import markdown
+
 HEADING = "## Every module"
 
 
@@ -28,4 +30,4 @@ def _lines(layer: Path, root: Path) -> Iterator[str]:
             name = path.relative_to(layer).as_posix().removesuffix("/__init__.py")
             names = [node.name for node in module.body if isinstance(node, ast.ClassDef | ast.FunctionDef)]
             public = ", ".join(f"`{one}`" for one in names if not one.startswith("_"))
-            yield f"- `{name}`: {' '.join(purpose.split())}{' ' if public else ''}{public}"
+            yield f"- `{name}`: {markdown.prose(' '.join(purpose.split()))}{' ' if public else ''}{public}"

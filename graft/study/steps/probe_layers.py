@@ -1,10 +1,13 @@
 """Fit a linear head on the layers of a frozen model that are best on `select`."""
 
 from collections.abc import Iterator
+from typing import Any
 
 from graft.flops.counts import layers_probe_flops
 from graft.study.grid import Grid
 from graft.study.sizes import Sizes
+from graft.study.steps.finetune_model import FinetuneModel, plain
+from graft.study.steps.job import Job
 from graft.study.steps.models import weights
 from graft.study.steps.passes import encoder_pass
 from graft.study.steps.probe import Probe
@@ -15,9 +18,22 @@ from graft.study.steps.tokenize_task import tokens, tokens_for
 class ProbeLayers(Probe):
     rule = "probe_layers"
 
+    def job(self, grid: Grid) -> Job:
+        return Job.of("make_systems", vars(self)) if self.answering(grid) else super().job(grid)
+
+    def answering(self, grid: Grid) -> list[FinetuneModel]:
+        """The fine-tuned small model whose answers it learns, if it sees no labels."""
+        spec = self.spec(grid)
+        return [FinetuneModel(self.task, f"finetune.{spec.own_pair.small}", self.seed)] if spec.labels == 0 else []
+
     def inputs(self, grid: Grid) -> list[Step]:
-        model = self.spec(grid).model
-        return [weights(grid, model), tokens(grid, self.task, model)]
+        read, answering = [self.spec(grid).model], self.answering(grid)
+        read += [self.spec(grid).own_pair.small for _ in answering]
+        return [weights(grid, read[0]), *(tokens(grid, self.task, model) for model in read), *answering]
+
+    def seen(self, grid: Grid) -> list[Any]:
+        answers = [plain(grid, self.task, step.spec(grid).model, self.seed) for step in self.answering(grid)]
+        return [*super().seen(grid), *answers]
 
     def hashed(self, grid: Grid) -> str:
         model, primary = self.spec(grid).model, grid.row(self.task).primary_metric

@@ -5,6 +5,7 @@ import re
 import pytest
 
 from graft.cli.references import methods as page
+from graft.cli.references.__main__ import ROOT
 from graft.registry.methods import facts, table
 
 
@@ -27,6 +28,14 @@ def test_every_method_and_trained_system_says_in_one_list_how_it_departs_from_it
         assert source == method.citation and told == (
             method.departs or ("no paper to depart from" if own else "none known")
         )
+
+
+@pytest.mark.parametrize("method", table().values(), ids=lambda method: method.name)
+def test_the_readme_names_every_method_with_its_paper(method):
+    (section,) = re.findall(r"^## Methods\n(.*?)^## ", (ROOT / "README.md").read_text(), re.DOTALL | re.MULTILINE)
+    assert f"`{method.name}`" in section
+    papers = [] if method.citation.startswith(("none:", "ours:")) else re.findall(r"arXiv ([\d.]+)", method.citation)
+    assert all(f"https://arxiv.org/abs/{paper}" in section for paper in papers)
 
 
 def test_inference_costs_are_those_of_the_models_that_run():
