@@ -3,11 +3,23 @@ from snakemake.utils import min_version
 
 min_version("9.0")
 
+# Another workflow may use this one as a module, with a config that it gives (config/README.md).
+MODULE = not workflow.modifier.is_main_snakefile()
 
-# The default study is loaded alone: Snakemake would merge it into any other that is given.
-if not workflow.overwrite_configfiles:
 
-    configfile: f"{workflow.basedir}/config.yaml"
+include: "rules/library.smk"
+
+
+# The study of this folder, or the default one, is loaded alone: Snakemake would merge it into any other that is given.
+if not MODULE and not workflow.overwrite_configfiles:
+
+    configfile: next(str(path) for path in (Path("config/config.yaml"), ROOT / "config.yaml") if path.is_file())
+
+
+# Of all jobs, with `--sdm apptainer` (profiles/slurm).
+if IMAGE:
+
+    container: IMAGE
 
 
 report: "report/study.rst"
@@ -23,16 +35,6 @@ include: "rules/cost.smk"
 include: "rules/compare.smk"
 include: "rules/transfer.smk"
 include: "rules/report.smk"
-
-
-localrules:
-    all,
-    download,
-    data,
-    models,
-    finetune,
-    merge,
-    tables,
 
 
 rule all:
@@ -81,3 +83,8 @@ onstart:
 
 onerror:
     tables_of_what_there_is()
+
+
+if MODULE:
+    before("onstart", start_study)
+    before("onerror", tables_of_what_there_is)

@@ -178,12 +178,18 @@ def compare(
 def tables(study: str | Path) -> dict[str, pd.DataFrame]:
     """Read the tables of a study: results/<study>/tables/*.csv, by name, such as comparison, answer and runs.
 
-    study: its name, for results/ in the working folder, or its folder. Columns: docs/architecture.md; an empty cell is
-    NaN. Raises ValueError if it has no tables.
+    study: its name, for results/ in the working folder, its folder, or an archive of it. Columns:
+    docs/architecture.md; an empty cell is NaN. Raises ValueError if it has no tables.
 
     >>> tables("results/reviews")["comparison"][["system", "mean"]].round(2).to_dict("records")
     [{'system': 'finetune.large', 'mean': 0.91}]
     """
+    if Path(study).is_file():
+        from graft.study import archives
+
+        with tempfile.TemporaryDirectory(prefix="graft-") as folder:
+            archives.unpack(Path(study), Path(folder))
+            return tables(folder)
     folders = [Paths(root).tables for root in (RESULTS / study, Path(study))]
     found = next((files for folder in folders if (files := sorted(folder.glob("*.csv")))), None)
     if found is None:

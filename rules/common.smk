@@ -1,19 +1,14 @@
 import functools
 import gc
-import os
 import re
-import sys
-from pathlib import Path
+import shlex
 
-sys.path.insert(0, str(workflow.basedir))
-
-from snakemake.exceptions import WorkflowError
+from snakemake.path_modifier import PathModifier
 from snakemake.settings.types import DeploymentMethod
 from snakemake.utils import update_config
 
 from graft.config import study as studies
 from graft.io import files, locks
-from graft.io.workflow import COMMAND, ROOT, importable
 from graft.registry.depth import DEPTHS
 from graft.reporting import captions
 from graft.study import cluster, deployment, groups, launcher, preload
@@ -34,8 +29,12 @@ gc.set_threshold(50_000)
 
 
 def given_config():
-    """The config as Graft reads its files (Snakemake reads some words as other numbers), then what --config says."""
+    """The config as Graft reads its files (Snakemake reads some words as other numbers), then what --config says; of a
+    module, what the module statement gives."""
     values = {}
+    if MODULE:
+        update_config(values, config)
+        return values
     for path in workflow.configfiles:
         update_config(values, studies.read_values(path))
     update_config(values, workflow.config_settings.config)
@@ -44,6 +43,8 @@ def given_config():
 
 def checked_grid():
     """The study that the config describes, or one line per problem."""
+    if MODULE and not config:
+        raise WorkflowError("a module of Graft needs the config of a study, as in `config: config['graft']`")
     try:
         grid = Grid(studies.parse(given_config()))
         # Jobs parse the config again but skip the rows: each step checks the files that it reads.
@@ -57,7 +58,22 @@ def checked_grid():
 
 GRID = checked_grid()
 STUDY = GRID.study
-PATHS = Paths.of(STUDY.name)
+
+
+def placed():
+    """The study's paths, below the prefix of a module: programs write there, so Snakemake may not add it once more."""
+    usual = Paths.of(STUDY.name).root
+    root = workflow.modifier.path_modifier.replace_prefix(str(usual))
+    if not root.endswith(str(usual)) or shlex.quote(root) != root:
+        raise WorkflowError(
+            f"a module of Graft cannot write its results to {root}: give it a `prefix` of letters, digits and . _ - /, "
+            "and no `replace_prefix`"
+        )
+    workflow.modifier.path_modifier = PathModifier(None, None, workflow)
+    return Paths(Path(root))
+
+
+PATHS = placed()
 if workflow.is_main_process:
     graph.forget_incomplete(GRID, PATHS)
 
@@ -85,8 +101,34 @@ DATA_SETS = either((*STUDY.tasks, *GRID.transfers))
 ENVIRONMENTS = None
 if DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method:
     ENVIRONMENTS = Path(os.path.abspath(workflow.deployment_settings.conda_prefix or ".snakemake/conda"))
+CONTAINED = DeploymentMethod.APPTAINER in workflow.deployment_settings.deployment_method and bool(IMAGE or not MODULE)
+
+
+def refuse_impossible_containers():
+    if ENVIRONMENTS:
+        raise WorkflowError("jobs run in containers or in conda environments, not both: leave out one of them")
+    if not IMAGE:
+        raise WorkflowError(
+            "jobs run in containers if GRAFT_IMAGE in the environment, or `image` in profiles/slurm, names an image "
+            "(docs/cluster.md)"
+        )
+    if "://" not in IMAGE and not Path(IMAGE).exists():
+        raise WorkflowError(f"{IMAGE}: no such image (GRAFT_IMAGE, or `image` in profiles/slurm)")
+
+
+if CONTAINED:
+    refuse_impossible_containers()
+# Elsewhere than in this Python, all that it has beside Graft must stay out of sight.
+LIBRARY = importable(Path(".snakemake/graft")) if ENVIRONMENTS or CONTAINED else ROOT
+if CONTAINED:
+    deployment.bind(packages())
+BEFORE = deployment.prefix(LIBRARY, ENVIRONMENTS, CONTAINED, os.environ.get("GRAFT_MODULES", ""))
 # Set here and not in `params`, so that moving the checkout re-runs nothing.
-shell.prefix(deployment.prefix(importable(Path(".snakemake/graft")) if ENVIRONMENTS else ROOT, ENVIRONMENTS))
+if MODULE:
+    # The shell's prefix would be that of all rules of the workflow that uses this one.
+    os.environ[deployment.BEFORE] = BEFORE.format()
+else:
+    shell.prefix(BEFORE)
 # Snakemake builds environments between here and `onstart`, and mistakes one that another snakemake is still building
 # for a broken one.
 BUILDING = None
@@ -111,9 +153,13 @@ def asked_of_slurm(resource):
 def start_study():
     """Take the study's lock for as long as this process lives, see orphans out, write the resolved config."""
     locks.end_turn(BUILDING)
+    # A workflow may use rules of a module in several statements, each of which reads the module once more.
+    if locks.holds(PATHS.lock):
+        return
     try:
         if os.environ.get(cluster.OURS):
-            cluster.refuse_unknown(*map(asked_of_slurm, ("slurm_account", "slurm_partition")))
+            partitions = asked_of_slurm("slurm_partition") | cluster.partitions_in(workflow.executor_settings)
+            cluster.refuse_unknown(asked_of_slurm("slurm_account"), partitions)
         os.environ[locks.RUN] = locks.hold(PATHS.lock, f"study {STUDY.name}")
     except ValueError as error:
         raise WorkflowError(str(error)) from None
@@ -121,14 +167,36 @@ def start_study():
     locks.wait_for_jobs(PATHS.jobs_lock, f"study {STUDY.name}")
     files.remove_temporary(PATHS.root)
     files.write_json(PATHS.study, STUDY.model_dump(mode="json", by_alias=True))
-    if workflow.local_exec and not ENVIRONMENTS:
+    if workflow.local_exec and not ENVIRONMENTS and not CONTAINED and preload.VARIABLE not in os.environ:
         preload.start()
 
 
 def tables_of_what_there_is():
     """One failed run must not hide the rest: the tables are made from the runs that exist."""
-    deployment.run_here(ROOT, "graft", "tables", STUDY.name)
-    print(f"`{COMMAND} status {STUDY.name}` says which runs failed, and why", file=sys.stderr)
+    folder = PATHS.root.parent.parent
+    deployment.run_here(ROOT, "graft", "tables", STUDY.name, folder=folder)
+    where = "" if folder == Path() else f"in {folder}: "
+    print(f"{where}`{COMMAND} status {STUDY.name}` says which runs failed, and why", file=sys.stderr)
+
+
+def before(event, ours):
+    """Have `ours` called before what the workflow that uses this module does on an event, now or by a later statement:
+    Snakemake calls no handler of a module."""
+
+    def both(theirs):
+        def handler(log):
+            ours()
+            theirs(log)
+
+        return handler
+
+    register = getattr(workflow, event)
+    setattr(workflow, f"_{event}", both(getattr(workflow, f"_{event}")))
+    setattr(
+        workflow,
+        event,
+        lambda theirs: register(both(theirs) if workflow.modifier.is_main_snakefile() else theirs),
+    )
 
 
 # A rule's files and fingerprint are those of its step, graft/study/steps/<rule>.py, or of its job's steps.
@@ -176,8 +244,18 @@ def program(rule, prefix="HF_HUB_OFFLINE=1 ", start="python -m", name=None):
     """Shell command that runs a step's program. Only downloads may ask the hub."""
     names = wildcard_names(rule) if rule in PLACES else STEPS[rule].wildcard_names()
     wildcards = "".join(f" --{wildcard} {{wildcards.{wildcard}}}" for wildcard in names)
-    asked = f"--study {{params.study}}{wildcards} --fingerprint {{params.fingerprint}}"
-    return f"{prefix}{start} workflow_scripts.{name or rule} {asked} > {{log}} 2>&1"
+    asked = f"{wildcards} --fingerprint {{params.fingerprint}}"
+    return _command(f"{prefix}{start} workflow_scripts.{name or rule}", asked)
+
+
+def tables_program(rule):
+    """Shell command that runs a program for all runs of the study, which finds out by itself what there is."""
+    return _command(f"python -m workflow_scripts.{rule}")
+
+
+def _command(program, arguments=""):
+    before = f'eval "${deployment.BEFORE}"; ' if MODULE else ""
+    return f"{before}{program} --study {{params.study}}{arguments} > {{log}} 2>&1"
 
 
 def manifests(steps):

@@ -12,7 +12,7 @@ rule gather:
         study=PATHS.study,
         fingerprint=fingerprint_of("gather"),
     shell:
-        "python -m workflow_scripts.gather --study {params.study} > {log} 2>&1"
+        tables_program("gather")
 
 
 rule compare:
@@ -29,4 +29,4 @@ rule compare:
         study=PATHS.study,
         statistics=STUDY.statistics.model_dump_json(),
     shell:
-        "python -m workflow_scripts.compare --study {params.study} > {log} 2>&1"
+        tables_program("compare")

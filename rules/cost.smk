@@ -37,4 +37,4 @@ rule tabulate_costs:
     params:
         study=PATHS.study,
     shell:
-        "python -m workflow_scripts.tabulate_costs --study {params.study} > {log} 2>&1"
+        tables_program("tabulate_costs")

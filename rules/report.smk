@@ -20,7 +20,7 @@ rule plot:
         study=PATHS.study,
         captions=captions.by_name(GRID.scenarios()),
     shell:
-        "python -m workflow_scripts.plot --study {params.study} > {log} 2>&1"
+        tables_program("plot")
 
 
 rule report:
@@ -43,7 +43,7 @@ rule report:
         statistics=STUDY.statistics.model_dump_json(),
         notes={name: model.note for name, model in STUDY.models.items()},
     shell:
-        "python -m workflow_scripts.report --study {params.study} > {log} 2>&1"
+        tables_program("report")
 
 
 rule keep_models:

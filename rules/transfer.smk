@@ -13,4 +13,4 @@ rule transfer:
         fingerprint=fingerprint_of("transfer"),
         statistics=STUDY.statistics.model_dump_json(),
     shell:
-        "python -m workflow_scripts.transfer --study {params.study} > {log} 2>&1"
+        tables_program("transfer")

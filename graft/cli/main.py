@@ -31,7 +31,12 @@ NamedStudy = Annotated[str, typer.Argument(help="Study: the name of a folder in 
 GivenModel = Annotated[str | None, typer.Option(metavar="MODEL", help="A folder, owner/repo or owner/repo@commit.")]
 UNLABELLED = typer.Option(help="Unlabelled text: one per line, or pairs separated by a tab.")
 CUT = typer.Option(min=4, help="Longer texts are truncated to this length.")
-AnyStudy = Annotated[str | None, typer.Argument(help="Study; optional if results/ contains only one.")]
+AnyStudy = Annotated[
+    str | None, typer.Argument(help="Study, or an archive of one; optional if results/ contains only one.")
+]
+StudyOrArchive = Annotated[
+    str, typer.Argument(help="Study: the name of a folder in results/, or a zip that `archive` wrote.")
+]
 
 
 @app.command()
@@ -42,17 +47,16 @@ def show(
     ] = None,
 ) -> None:
     """Show what to use in each scenario; then a table per task, the result in one sentence, and the files' paths."""
-    paths = find(study)
-    from graft.config.study import load
+    paths = find(study, archived=True)
     from graft.io.names import check_known
     from graft.reporting import csv_files, summary, terminal
-    from graft.study.grid import Grid
+    from graft.study.archives import grid_of
 
     comparison = csv_files.read_comparison(paths)
     tests = csv_files.read_csv(paths.tables / csv_files.SIGNIFICANCE)
     answers = csv_files.read_csv(paths.tables / csv_files.ANSWER)
     if scenario:
-        check_known("--scenario", scenario, Grid(load(paths.study)).scenarios())
+        check_known("--scenario", scenario, grid_of(paths).scenarios())
     terminal.show(terminal.answer_table(answers, scenario))
     if scenario:
         terminal.show(terminal.matched_table(csv_files.read_csv(paths.tables / csv_files.MATCHED), scenario))
@@ -67,7 +71,7 @@ def status(
     watch: Annotated[bool, typer.Option("--watch", help="Refresh every few seconds until Ctrl-C.")] = False,
 ) -> None:
     """Show which runs are done, running, failed, missing or stale, and why."""
-    paths = find(study)
+    paths = find(study, archived=True)
     from graft.reporting import terminal
 
     if watch:
@@ -78,33 +82,45 @@ def status(
 
 @app.command()
 def explain(
-    study: NamedStudy,
+    study: StudyOrArchive,
     task: Annotated[str, typer.Argument(help="Task, or <name>.from-<task> for a transfer.")],
     system: Annotated[str, typer.Argument(help="System, as in the tables.")],
     seed: Annotated[str, typer.Argument(help="Seed, or `all`.")],
 ) -> None:
     """Explain where a number came from: metrics, choices, cost, every step behind it, and what would make it stale."""
-    paths = find(study)
-    from graft.config.study import load
+    paths = find(study, archived=True)
     from graft.reporting import explaining, terminal
-    from graft.study.grid import Grid
+    from graft.study.archives import grid_of
 
-    grid = Grid(load(paths.study))
+    grid = grid_of(paths)
     run = explaining.find_run(grid, task, system, seed)
     terminal.show(terminal.explanation(explaining.explain(grid, paths, run)))
 
 
 @app.command()
-def tables(study: NamedStudy) -> None:
+def tables(
+    study: StudyOrArchive,
+    out: Annotated[
+        Path | None, typer.Option(help="New folder for what an archive gives; by default named like the archive.")
+    ] = None,
+) -> None:
     """Rebuild the tables, the figures and the report from the existing runs."""
-    paths = find(study)
-    from graft.config.study import load
+    from graft.cli import archiving
+    from graft.io import files
+
+    target = None
+    if is_archive(study):
+        target = (out or Path(study).with_suffix("")).absolute()
+        files.check_new(target)
+    elif out:
+        raise ValueError(f"--out is for archives; the tables of {study} are in its folder")
+    paths = find(study, archived=True)
     from graft.io.progress import progress
     from graft.reporting import tables as making
     from graft.reporting import transfer
-    from graft.study.grid import Grid
+    from graft.study.archives import grid_of
 
-    grid = Grid(load(paths.study))
+    grid = grid_of(paths)
     with progress("tables") as report:
         report(0, 0, "gathering the runs")
         making.write_runs(grid, paths, refuse_stale=False)
@@ -117,6 +133,10 @@ def tables(study: NamedStudy) -> None:
             transfer.write_transfer(grid, paths, refuse_stale=False)
         report(0, 0, "writing the report")
         making.write_report(grid, paths)
+    if target:
+        archiving.bring_out(paths, target)
+        print(f"the tables, the figures and the report are in {target}")
+        return
     # Older than every run, so that snakemake, which did not make these, makes them again.
     for path in (*paths.tables.iterdir(), paths.figures, paths.report):
         os.utime(path, (LONG_AGO, LONG_AGO))
@@ -162,7 +182,7 @@ def new(
 
 @app.command()
 def config(
-    study: Annotated[str, typer.Argument(help="A study's YAML, or the name of a folder in results/.")],
+    study: Annotated[str, typer.Argument(help="A study's YAML, the name of a folder in results/, or an archive.")],
     full: Annotated[bool, typer.Option("--full", help="With everything that has its default.")] = False,
 ) -> None:
     """Show a study's config: what differs from the defaults, or everything."""
@@ -170,7 +190,7 @@ def config(
     from graft.config import written
     from graft.io import yaml_text
 
-    path = Path(study) if Path(study).is_file() else find(study).study
+    path = Path(study) if Path(study).is_file() and not is_archive(study) else find(study, archived=True).study
     values = (written.whole if full else written.shortest)(studies.load(path))
     print("\n".join(yaml_text.lines(values)))
 
@@ -381,11 +401,10 @@ def build(
     """
     paths = find(study)
     from graft.cli import building
-    from graft.config.study import load
     from graft.reporting.explaining import find_run
-    from graft.study.grid import Grid
+    from graft.study.archives import grid_of
 
-    grid = Grid(load(paths.study))
+    grid = grid_of(paths)
     print(building.build(grid, paths, find_run(grid, task, system, seed)))
 
 
@@ -400,11 +419,10 @@ def export(
     """Copy a system's model into a folder that stands alone: parts, tokenizer and model card; ready for the hub."""
     paths = find(study)
     from graft.cli import exporting
-    from graft.config.study import load
     from graft.reporting.explaining import find_run
-    from graft.study.grid import Grid
+    from graft.study.archives import grid_of
 
-    grid = Grid(load(paths.study))
+    grid = grid_of(paths)
     exporting.export(grid, paths, find_run(grid, task, system, seed), out)
     print(f"{out} stands alone; try it: {COMMAND} predict {out} --text FILE; publish it: hf upload OWNER/NAME {out}")
 
@@ -455,16 +473,37 @@ def clean(
 
 
 @app.command()
-def verify(study: NamedStudy) -> None:
-    """Check the results against their records: fingerprints, sha256 of data, models and predictions, metrics."""
+def archive(
+    study: NamedStudy, out: Annotated[Path, typer.Argument(help="New file, a zip, such as STUDY-2026-11-30.zip.")]
+) -> None:
+    """Write what a study has finished into one small zip, from which its tables can be made anywhere.
+
+    It has records, predictions, tables and the config, and for predictions the labels of report and the numbers of
+    its rows; no texts, tokens, states or models. `show`, `status`, `explain`, `tables`, `config` and `verify` take it
+    instead of a study.
+    """
     paths = find(study)
+    from graft.cli import archiving
+    from graft.io import files
+    from graft.reporting import formats
+    from graft.study.archives import grid_of
+
+    written = archiving.write(grid_of(paths), paths, out)
+    runs = ", ".join(f"{number} {state}" for state, number in written.runs.items())
+    print(f"{out}: {formats.size(out.stat().st_size)}, {len(written.sha256)} files, runs: {runs}")
+    print(f"sha256 {files.sha256(out)}")
+
+
+@app.command()
+def verify(study: StudyOrArchive) -> None:
+    """Check the results against their records: fingerprints, sha256 of data, models and predictions, metrics."""
+    paths = find(study, archived=True)
     from graft.cli import verifying
-    from graft.config.study import load
     from graft.io.progress import progress
-    from graft.study.grid import Grid
+    from graft.study.archives import grid_of
 
     with progress("verify") as report:
-        found = verifying.verify(Grid(load(paths.study)), paths, report)
+        found = verifying.verify(grid_of(paths), paths, report)
     for what, count in found.counts.items():
         print(f"{count:>6}  {what}")
     if found.problems:
@@ -485,11 +524,10 @@ def submission(
     """Predict GLUE's test sets with a system, and write the zip for gluebenchmark.com."""
     paths = find(study)
     from graft.cli import glue, submission
-    from graft.config.study import load
     from graft.io.progress import progress
-    from graft.study.grid import Grid
+    from graft.study.archives import grid_of
 
-    grid = Grid(load(paths.study))
+    grid = grid_of(paths)
     system = submission.named(grid, system)
     target = out or paths.root / "submissions" / f"{system}.zip"
     with progress("submission") as report:
@@ -510,8 +548,22 @@ def schema() -> None:
     print(json.dumps(Study.model_json_schema(), indent=2))
 
 
-def find(study: str | None) -> Paths:
-    """Return the paths of a study with results; raises ValueError that lists those available."""
+def is_archive(study: str | None) -> bool:
+    """Whether a file is meant, not a study in results/."""
+    return study is not None and study.endswith(".zip") and not Paths.of(study).study.is_file()
+
+
+def find(study: str | None, archived: bool = False) -> Paths:
+    """Return the paths of a study with results; raises ValueError that lists those available.
+
+    archived: take an archive too, which is unpacked for as long as this process works.
+    """
+    if study and is_archive(study):
+        from graft.cli import archiving
+
+        if not archived:
+            raise ValueError(f"{study}: an archive has no data and no models; name a study in {RESULTS}/")
+        return archiving.unpacked(Path(study))
     known = sorted(file.parent.name for file in RESULTS.glob("*/study.json"))
     if study is None and len(known) == 1:
         return Paths.of(known[0])

@@ -23,6 +23,7 @@ from graft.encoders.inference import Batch, batches, first_texts, pass_flops
 from graft.encoders.models import encoder_of, load_classifier, load_encoder, projections_of
 from graft.encoders.network import Classifier, Encoder
 from graft.encoders.pretrained import fetch_model
+from graft.encoders.tensor_names import is_pooler
 from graft.flops.counts import calibration_flops, encoder_flops, head_flops, logits_flops, similarity_flops
 from graft.io import files
 from graft.io.model_folders import CONFIG, label_names, open_folder
@@ -30,13 +31,14 @@ from graft.io.progress import Report
 from graft.merging.alignment.cka import layer_similarity
 from graft.merging.calibration import calibrate, check_tokens
 from graft.merging.classifier_heads.fitting import fit_heads, label_targets
-from graft.merging.classifier_heads.head import Head, head_logits
+from graft.merging.classifier_heads.head import Head, head_logits, unfitted
 from graft.merging.composite.facts import Composite
 from graft.merging.facts import Weights
 from graft.merging.heterogeneous.interpolate.maths import interpolated_head
 from graft.merging.protocol import Parts, deepened
 from graft.merging.saving import save_classifier, split_classifier
 from graft.registry import depth, methods
+from graft.registry.families.family import unlike_heads
 from graft.registry.shapes import Shape
 from graft.registry.tasks import TaskRow
 from graft.tasks import alike, guessing
@@ -190,21 +192,20 @@ def _read(order: Order, pretrained: Path, scratch: Path) -> _Given:
     large_shape, small_shape = (Shape.of(scratch / flag) for flag in folders)
     tuned_shape = Shape.of(order.small_finetuned)
     two = alike.apart(order.large, pretrained) is not None
+    # Numbers of positions must be equal where both models have a table of them.
+    tables = ["vocabulary"] * (not two) + ["positions"] * bool(small_shape.position_rows and large_shape.position_rows)
     for what in vars(small_shape):
         ours, tuned, theirs = (getattr(shape, what) for shape in (small_shape, tuned_shape, large_shape))
         if ours != tuned:
             raise ValueError(f"--small-finetuned has {what} {tuned}, --small-pretrained {ours}; they must be equal")
-        if (what == "positions" or (what == "vocabulary" and not two)) and ours != theirs:
+        if what in tables and ours != theirs:
             counted = COUNTED.get(what, what)
             raise ValueError(f"the small model has {ours} {counted}, the large one {theirs}; they must be equal")
         if what in ("layers", "width", "ffn") and ours > theirs:
             raise ValueError(f"the small model has {what} {ours}, more than the large one's {theirs}; swap the folders")
-    one, other = (shape.kind.head.activation for shape in (small_shape, large_shape))
-    if order.head == "transplant" and methods.facts(order.method).heads and one != other:
-        raise ValueError(
-            f"--head transplant: a head of {small_shape.family} has {one}, one of {large_shape.family} {other}; "
-            "use label-free or labelled"
-        )
+    unlike = unlike_heads(small_shape.kind, large_shape.kind)
+    if order.head == "transplant" and methods.facts(order.method).heads and unlike:
+        raise ValueError(f"--head transplant: {unlike}; use label-free or labelled")
     # Compare the folders as given: the pre-trained small model may have no tokenizer.
     alike.check_alike(pretrained if two else order.large, order.small_finetuned)
     readers = tuple(Reader.of(scratch / flag) for flag in folders)[: 1 + two]
@@ -353,8 +354,7 @@ def _head(
     body = copy.deepcopy(given.large)
     body.load_state_dict(merged)
     hidden = states(body, "merged", "large")
-    pooler = merged["pooler.dense.weight"].cpu(), merged["pooler.dense.bias"].cpu()
-    activation = given.shapes[1].kind.head.activation
+    own = unfitted({name: tensor.cpu() for name, tensor in merged.items() if is_pooler(name)}, given.shapes[1])
     if fit.labels is None:
         small_head = small_head.to(torch.zeros((), dtype=small_head.pooler_weight.dtype))
         by_row = {"small_hidden": states(given.finetuned.bert, "small", "small")}
@@ -367,7 +367,7 @@ def _head(
 
     def fitted(rows: Tensor, sizes: tuple[float, ...]) -> dict[float, Head]:
         known = whole | {name: values[rows] for name, values in by_row.items()}
-        return fit_heads(kind, hidden[rows], pooler, sizes, activation=activation, **known)
+        return fit_heads(kind, hidden[rows], own, sizes, **known)
 
     report(0, 0, "fitting the head")
     everyone = torch.arange(len(hidden))

@@ -15,7 +15,7 @@ from graft.io.progress import Report
 from graft.io.workflow import COMMAND
 from graft.reporting import csv_files, predictions
 from graft.reporting.states import run_json
-from graft.study import records
+from graft.study import archives, records
 from graft.study.grid import Grid, Run
 from graft.study.paths import Paths
 from graft.study.records import RunRecord
@@ -37,7 +37,10 @@ class Verified:
         self.sha256 = functools.cache(files.sha256)
 
     def inputs(self) -> Iterator[str]:
-        """Check data, tokens and pre-trained models against their manifests."""
+        """Check data, tokens and pre-trained models against their manifests; an archive's files were when unpacked."""
+        if archived := archives.manifest(self.paths):
+            self.counts["files of the archive"] = len(archived.sha256)
+            return
         for step in (DownloadTask("*"), TokenizeTask("*", "*"), DownloadModel("*")):
             pattern = str(step.output(self.paths).relative_to(self.paths.root))
             for manifest in sorted(self.paths.root.glob(pattern)):

@@ -7,7 +7,9 @@ import hashlib
 import importlib.metadata
 import os
 import platform
+import shutil
 import socket
+import subprocess
 import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -35,6 +37,15 @@ def code_version() -> str:
         digest.update(str(name).encode())
         digest.update(file.read_bytes())
     return f"{graft.__version__}+{digest.hexdigest()[:12]}"
+
+
+def commit() -> str | None:
+    """Return the commit that this clone has checked out; None for an installed package, or without git."""
+    if not (ROOT / ".git").exists() or shutil.which("git") is None:
+        return None
+    return (
+        subprocess.run(["git", "-C", ROOT, "rev-parse", "HEAD"], capture_output=True, text=True).stdout.strip() or None
+    )
 
 
 def packages() -> dict[str, str]:

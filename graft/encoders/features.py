@@ -74,14 +74,17 @@ def cls_states(
     rows: np.ndarray | None = None,
     progress: Callable[[int], None] = lambda texts: None,
 ) -> np.ndarray:
-    """Return [CLS] states [n, w] of a split (or of `rows`); calls `progress` with each batch's number of texts."""
+    """Return the states [n, w] that a classifier reads of a split (or of `rows`): of [CLS], or means in some families.
 
-    def first(batch: Batch) -> torch.Tensor:
-        states = last_states(model, batch)[:, 0]
+    Calls `progress` with each batch's number of texts.
+    """
+
+    def read(batch: Batch) -> torch.Tensor:
+        states = pool(last_states(model, batch), batch["attention_mask"], model.shape.pooling)
         progress(len(states))
         return states
 
-    return run(first, tokens, max_tokens, rows, model.device)
+    return run(read, tokens, max_tokens, rows, model.device)
 
 
 def pooled_states(

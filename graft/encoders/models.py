@@ -31,7 +31,7 @@ def load_encoder(folder: str | Path) -> Encoder:
     config, shape = load_config(folder), Shape.of(folder)
     body = body_of(read_checkpoint(open_folder(Path(folder)), str(folder)), shape, str(folder))
     if shape.kind.head.pooler is None:
-        body = translation.identity_pooler(shape.width) | body
+        body = translation.identity_pooler(shape) | body
     # Heads of other kinds are ignored, as in transformers.
     return _loaded(Encoder, config, body, str(folder), ignore=True)
 
@@ -47,11 +47,14 @@ def body_of(stored: Mapping[str, Tensor], shape: Shape, where: str) -> dict[str,
         raise ValueError(f"{where}: {error}") from None
     if not names.body:
         raise ValueError(f"{where}: no encoder tensors; a checkpoint of an encoder is needed")
-    dense = tuple(f"{shape.kind.head.dense}.{part}" for part in ("weight", "bias"))
-    pooler = {name: names.heads[name] for name in dense if name in names.heads}
-    if shape.kind.head.pooler and all(name in names.heads for name in dense):
-        pooler = {f"{shape.kind.head.pooler}.{name.rpartition('.')[2]}": stored for name, stored in pooler.items()}
-    wanted = {**pooler, **names.body}
+    head = shape.kind.head
+    parts = ("weight", "bias") if shape.kind.biased else ("weight",)
+    pooler = {f"{module}.{part}": part for module in (head.dense, head.norm) if module for part in parts}
+    found = {name: names.heads[name] for name in pooler if name in names.heads}
+    if head.pooler:
+        # Taken for a pooler only if whole.
+        found = {f"{head.pooler}.{pooler[name]}": stored for name, stored in found.items() if len(found) == len(pooler)}
+    wanted = {**found, **names.body}
     return translation.body({name: stored[key].float() for name, key in wanted.items()}, shape)
 
 
@@ -82,7 +85,7 @@ def new_encoder(config: PreTrainedConfig) -> Encoder:
 
     model = empty(Encoder, config)
     drawn = translation.body(AutoModel.from_config(config).state_dict(), model.shape)
-    model.load_state_dict(translation.identity_pooler(model.shape.width) | drawn)
+    model.load_state_dict(translation.identity_pooler(model.shape) | drawn)
     return model
 
 

@@ -51,6 +51,13 @@ class Layout:
         found = _Gather.apply(rows.view(-1, size), self)  # type: ignore[no-untyped-call]
         return found.view(1, -1, self.shape[1], size)
 
+    def means(self, states: Tensor) -> Tensor:
+        """Means [b, 1, w] of each text's states [1, n, w]."""
+        lengths = self.mask.sum(1)
+        texts = torch.arange(len(lengths), device=states.device).repeat_interleave(lengths)
+        sums = states.new_zeros(len(lengths), states.shape[2]).index_add(0, texts, states[0])
+        return (sums / lengths[:, None])[:, None]
+
 
 class _Spread(torch.autograd.Function):
     """From [n * h, d] to [b * h * t, d]."""

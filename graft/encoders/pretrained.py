@@ -49,7 +49,7 @@ def fetch_model(source: HubModel | PathModel | PackageModel, where: str, out: Pa
     state, extra = body_of(found, shape, f"{where}: {folder}"), projections(found, shape, f"{where}: {folder}")
     model = empty(Encoder, load_config(folder))
     pooler = "pooler.dense.weight" in state
-    state = identity_pooler(shape.width) | state
+    state = identity_pooler(shape) | state
     _check_names(state, model.state_dict(), f"{where}: {folder}")
     model.load_state_dict(state)
     with files.atomic_folder(out) as target:

@@ -51,14 +51,14 @@ def layer_states(model: Encoder, layers: Sequence[int], batch: Batch) -> Tensor:
     return torch.stack([found[number] for number in layers], dim=2)
 
 
-def pool(hidden: Tensor, mask: Tensor, how: str) -> Tensor:
+def pool(hidden: Tensor, mask: Tensor | None, how: str) -> Tensor:
     """Pool hidden states [b, t, w] with their attention mask [b, t] into [b, w]: "cls" (first token) or "mean".
 
-    The mean is over all tokens but padding. Raises ValueError for any other name.
+    The mean is over all tokens but padding; the first token needs no mask. Raises ValueError for any other name.
     """
     if how == "cls":
         return hidden[:, 0]
-    if how == "mean":
+    if how == "mean" and mask is not None:
         weights = mask.to(hidden.dtype).unsqueeze(-1)
         return (hidden * weights).sum(1) / weights.sum(1)
     raise ValueError(f"unknown pooling {how!r}; available: cls, mean")

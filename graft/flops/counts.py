@@ -17,6 +17,8 @@ from graft.registry.shapes import Shape
 
 # Columns of a Gram matrix that are computed at once, from the diagonal down.
 GRAM_BLOCK = 384
+# Texts that share what a batch computes once, in counts for one of them: those of a whole batch.
+SHARING = 32
 BACKWARD_AND_FORWARD = 3  # a backward pass has two products for each product of the forward pass
 
 
@@ -29,13 +31,23 @@ def summed_flops(flops: Callable[[int], int], lengths: np.ndarray) -> int:
 def encoder_flops(shape: Shape, tokens: int, layers: int | None = None) -> int:
     """Forward FLOPs of the encoder layers (or the first `layers` of them) for one example padded to `tokens`."""
     layers = shape.layers if layers is None else layers
-    products_with_weights = 2 * tokens * (4 * shape.width**2 + 2 * shape.width * shape.ffn)
-    return layers * (products_with_weights + _attention(shape, tokens))
+    products_with_weights = 2 * tokens * (4 * shape.width**2 + shape.feed_forward)
+    return layers * (products_with_weights + _attention(shape, tokens) + _positions(shape) // SHARING)
 
 
 def _attention(shape: Shape, tokens: int) -> int:
     """FLOPs of one layer's scores and contexts for one example padded to `tokens`."""
-    return 4 * tokens**2 * shape.width
+    return 4 * tokens * (tokens + shape.relative_rows) * shape.width
+
+
+def _positions(shape: Shape) -> int:
+    """FLOPs of one layer's queries and keys of all relative positions, which a batch computes once."""
+    return 2 * shape.relative_rows * linear_flops(shape.width, shape.width)
+
+
+def block_flops(shape: Shape, tokens: int) -> int:
+    """FLOPs of one layer for `tokens` tokens without attention's own products, which depend on texts' lengths."""
+    return 2 * tokens * (4 * shape.width**2 + shape.feed_forward)
 
 
 def pooler_flops(shape: Shape) -> int:
@@ -61,13 +73,16 @@ def classifier_flops(shape: Shape, tokens: int, outputs: int) -> int:
 def packed_flops(shape: Shape, lengths: np.ndarray, outputs: int) -> int:
     """Forward FLOPs of a classifier for a batch of examples of `lengths` [rows] in tokens, packed.
 
-    Linear layers compute real tokens only, and behind the last layer's attention only each example's first; attention
-    computes the batch padded to its longest example (graft.encoders.packing).
+    Linear layers compute real tokens only, and behind the last layer's attention only each example's first, unless a
+    classifier reads the mean of all; attention computes the batch padded to its longest example
+    (graft.encoders.packing).
     """
     rows, tokens, square = len(lengths), int(lengths.sum()), linear_flops(shape.width, shape.width)
-    behind = square + 2 * linear_flops(shape.width, shape.ffn)
-    layers = shape.layers * (tokens * (3 * square + behind) + rows * _attention(shape, int(lengths.max())))
-    return layers - (tokens - rows) * behind + rows * logits_flops(shape, outputs)
+    behind = square + 2 * shape.feed_forward
+    attention = rows * _attention(shape, int(lengths.max())) + _positions(shape)
+    layers = shape.layers * (tokens * (3 * square + behind) + attention)
+    dropped = (tokens - rows) * behind if shape.pooling == "cls" else 0
+    return layers - dropped + rows * logits_flops(shape, outputs)
 
 
 def training_flops(forward: int) -> int:
@@ -86,7 +101,7 @@ def lora_flops(shape: Shape, tokens: int, outputs: int, rank: int, targets: Coll
     forward = classifier_flops(shape, tokens, outputs) + shape.layers * adapters
     square = tokens * linear_flops(shape.width, shape.width)
     products = 2 * tokens**2 * shape.width  # of queries and keys; of weights and values
-    behind = square + 2 * tokens * linear_flops(shape.width, shape.ffn)
+    behind = square + 2 * tokens * shape.feed_forward
     trained = {name: name in targets for name in ("query", "key", "value")}
     scores = products * (trained["query"] + trained["key"])
     weights = products * (bool(scores) + trained["value"])
@@ -163,11 +178,12 @@ def head_flops(head: str, small: Shape, large: Shape, outputs: int, rows: int, s
 def moments_size(small: Shape, large: Shape, pairs: int) -> int:
     """Numbers in the matrices that `graft.merging.calibration.calibrate` sums for `pairs` mapped pairs of layers.
 
-    Per pair: cross-Grams at nine sites of the model's width and two of the feed-forward width, and each model's own
-    Gram at six and one of these. In addition, all three at the embeddings.
+    Per pair: cross-Grams at nine sites of the model's width and two of the feed-forward width, three with gates, and
+    each model's own Gram at six and one of these. In addition, all three at the embeddings.
     """
     wide = small.width**2 + large.width**2
-    per_pair = 9 * small.width * large.width + 2 * small.ffn * large.ffn + 6 * wide + small.ffn**2 + large.ffn**2
+    inner = 2 + (small.kind.gated and large.kind.gated)
+    per_pair = 9 * small.width * large.width + inner * small.ffn * large.ffn + 6 * wide + small.ffn**2 + large.ffn**2
     return pairs * per_pair + small.width * large.width + wide
 
 
@@ -193,14 +209,15 @@ def procrustes_flops(small: int, large: int) -> int:
 
 
 def transport_flops(small: Shape, large: Shape) -> int:
-    """FLOPs of transporting the changes of one layer's six weight matrices: two products each."""
+    """FLOPs of transporting the changes of one layer's weight matrices: two products each."""
 
     def carried(outputs: tuple[int, int], inputs: tuple[int, int]) -> int:
         # P_out^T dW [L, S] first, then times the input's map, giving [L, L].
         return 2 * outputs[1] * outputs[0] * inputs[0] + 2 * outputs[1] * inputs[0] * inputs[1]
 
     width, ffn = (small.width, large.width), (small.ffn, large.ffn)
-    return 4 * carried(width, width) + carried(ffn, width) + carried(width, ffn)
+    gates = small.kind.gated and large.kind.gated
+    return 4 * carried(width, width) + (1 + gates) * carried(ffn, width) + carried(width, ffn)
 
 
 def solve_flops(size: int, columns: int, ridge: float) -> int:
@@ -257,7 +274,7 @@ def missed_flops(small: Shape, large: Shape, pairs: int, per_site: bool = False)
 
 def embedding_flops(small: Shape, large: Shape) -> int:
     """FLOPs of transporting the three embedding tables: one product each."""
-    return 2 * (small.vocabulary + small.positions + small.types) * small.width * large.width
+    return 2 * (small.vocabulary + small.position_rows + small.types + small.relative_rows) * small.width * large.width
 
 
 def masked_lm_flops(shape: Shape, rows: int, tokens: int, guessed: int) -> int:
@@ -317,12 +334,13 @@ def evidence_flops(small: Shape, large: Shape, pairs: int, options: Any) -> int:
     if options.evidence != "weights":
         return 0
     width, ffn = (small.width, large.width), (small.ffn, large.ffn)
-    linears = (*[(width, width)] * 4, (width, ffn), (ffn, width))
+    gates = small.kind.gated and large.kind.gated
+    linears = (*[(width, width)] * 4, *[(width, ffn)] * (1 + gates), (ffn, width))
     sides = ((0, 0), (0, 1), (1, 1))
 
     def products(units: tuple[int, int]) -> int:
         return sum(2 * small.vocabulary * units[a] * units[b] for a, b in sides)
 
     through = sum(2 * out[a] * into[b] * (into[a] + out[b]) for into, out in linears for a, b in sides)
-    units = sum(2 * small.vocabulary * w * f for w, f in zip(width, ffn, strict=True))
+    units = sum(2 * small.vocabulary * (1 + s.kind.gated) * s.width * s.ffn for s in (small, large))
     return products(width) + pairs * (through + units + products(ffn))

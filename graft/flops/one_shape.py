@@ -10,20 +10,21 @@ from graft.registry.shapes import Shape
 
 def matrices(shape: Shape, outputs: int | None) -> list[tuple[int, int]]:
     """Return rows and columns of all matrices of a classifier, or (`outputs` None) its encoder without the pooler."""
-    tables = [(rows, shape.width) for rows in (shape.vocabulary, shape.positions, shape.types)]
+    tables = [(rows, shape.width) for rows in (shape.vocabulary, shape.position_rows, shape.types)]
     return tables + linear_layers(shape, outputs)
 
 
 def linear_layers(shape: Shape, outputs: int | None) -> list[tuple[int, int]]:
     """Return the outputs and inputs of every linear layer of a classifier, or (`outputs` None) of its encoder."""
     square = (shape.width, shape.width)
-    layer = [square] * 4 + [(shape.ffn, shape.width), (shape.width, shape.ffn)]
+    layer = [square] * 4 + (1 + shape.kind.gated) * [(shape.ffn, shape.width)] + [(shape.width, shape.ffn)]
     return shape.layers * layer + ([] if outputs is None else [square, (outputs, shape.width)])
 
 
 def parameters(shape: Shape, outputs: int | None) -> int:
     """Number of parameters of a classifier, or (`outputs` None) of its encoder without the pooler."""
-    pooler = shape.width * (shape.width + 1)
+    kind = shape.kind
+    pooler = shape.width * (shape.width + kind.biased) + bool(kind.head.norm) * (1 + kind.biased) * shape.width
     return shape.body_parameters + (-pooler if outputs is None else outputs * (shape.width + 1))
 
 

@@ -3,6 +3,7 @@
 import contextlib
 import errno
 import fcntl
+import functools
 import os
 import stat
 import sys
@@ -40,11 +41,22 @@ def hold(path: Path, what: str, by: str = "snakemake") -> str:
             "earlier one, is running here",
             file=sys.stderr,
         )
-    mark = f"pid {os.getpid()} on {os.uname().nodename} since {time.strftime('%Y-%m-%d %H:%M:%S')}"
+    mark = _mark(os.getpid())
     os.ftruncate(descriptor, 0)
     os.write(descriptor, f"{mark}\n".encode())
     _held.append(descriptor)
     return mark
+
+
+@functools.cache
+def _mark(pid: int) -> str:
+    """The same text in all locks of a process, since its jobs know one."""
+    return f"pid {pid} on {os.uname().nodename} since {time.strftime('%Y-%m-%d %H:%M:%S')}"
+
+
+def holds(path: Path) -> bool:
+    """Whether this process holds a lock on `path`."""
+    return path.exists() and any(os.path.samestat(os.fstat(descriptor), path.stat()) for descriptor in _held)
 
 
 def refuse_orphan(path: Path) -> None:
@@ -71,9 +83,11 @@ def wait_for_jobs(path: Path, what: str) -> None:
 def take_turn(path: Path, what: str, by: str = "snakemake") -> int | None:
     """Lock `path` as soon as no other process holds it.
 
-    Returns a handle; the lock lasts until `end_turn(handle)` or the end of this process. Returns None if this user may
-    not write the lock, and so cannot change what it protects either.
+    Returns a handle; the lock lasts until `end_turn(handle)` or the end of this process. Returns None if this process
+    holds it already, or if this user may not write the lock, and so cannot change what it protects either.
     """
+    if holds(path):
+        return None
     try:
         descriptor = _open(path)
     except OSError as error:
@@ -81,12 +95,14 @@ def take_turn(path: Path, what: str, by: str = "snakemake") -> int | None:
             raise
         return None
     _wait(descriptor, f"{what}: waiting for another {by} that may be building them")
+    _held.append(descriptor)
     return descriptor
 
 
 def end_turn(turn: int | None) -> None:
     """Release the lock whose handle `take_turn` returned."""
-    if turn is not None:
+    if turn in _held:
+        _held.remove(turn)
         os.close(turn)
 
 

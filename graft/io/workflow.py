@@ -11,6 +11,11 @@ COMMAND = "graft" if Path(sys.executable).with_name("graft").exists() else "pyth
 """How the command line is called here: a clone whose Python has no script of it calls the module."""
 
 
+def packages() -> tuple[Path, Path]:
+    """Return the folders of the library and of the programs."""
+    return _LIBRARY, ROOT / "workflow_scripts"
+
+
 def importable(links: Path) -> Path:
     """Return a folder for PYTHONPATH from which any Python imports Graft and its programs, and no other package.
 
@@ -19,7 +24,7 @@ def importable(links: Path) -> Path:
     if ROOT != _INSTALLED:
         return ROOT
     links.mkdir(parents=True, exist_ok=True)
-    for package in (_LIBRARY, ROOT / "workflow_scripts"):
+    for package in packages():
         link = links / package.name
         if not link.is_symlink() or link.readlink() != package:
             link.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 import math
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +15,7 @@ from graft.compute import hardware
 from graft.encoders.inference import Batch, Labelled, pass_flops, predict
 from graft.encoders.models import new_classifier
 from graft.io.progress import Report
-from graft.merging.classifier_heads.head import Head
+from graft.merging.classifier_heads.head import unfitted
 from graft.merging.saving import save_classifier
 from graft.registry.shapes import Shape
 from graft.registry.tasks import TaskRow
@@ -147,11 +148,9 @@ def save(grid: Grid, paths: Paths, task: str, model: str, tensors: dict[str, Ten
     tasks, folder = [*grid.study.tasks], runs.model_folder(grid, paths, model)
     place = places([grid.row(own) for own in tasks])[tasks.index(task)]
     body = {name.removeprefix("bert."): tensor for name, tensor in tensors.items() if name.startswith("bert.")}
-    pooler = body["pooler.dense.weight"], body["pooler.dense.bias"]
-    head = Head(
-        *pooler,
-        tensors["classifier.weight"][place],
-        tensors["classifier.bias"][place],
-        Shape.of(folder).kind.head.activation,
+    head = replace(
+        unfitted(body, Shape.of(folder)),
+        classifier_weight=tensors["classifier.weight"][place],
+        classifier_bias=tensors["classifier.bias"][place],
     )
     save_classifier(body, head, folder, grid.row(task).labels, out)

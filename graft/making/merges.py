@@ -19,7 +19,7 @@ from graft.io.progress import Report, silent
 from graft.making.composites import COMPOSITES
 from graft.making.pair_inputs import Built, PairInputs
 from graft.merging.classifier_heads.fitting import fit_heads
-from graft.merging.classifier_heads.head import Head, head_logits
+from graft.merging.classifier_heads.head import Head, head_logits, unfitted
 from graft.merging.facts import Weights
 from graft.merging.heterogeneous.interpolate.maths import interpolated_head
 from graft.merging.saving import save_classifier, split_classifier
@@ -192,12 +192,11 @@ def merge_with_head(inputs: PairInputs, system: System, out: Path, report: Repor
         flops[f"{name}/small-on-fit"] = inputs.passes("small", "train", rows)
     body = load_encoder(inputs.large_folder).state_dict()
     # No method changes the pooler: heads are fitted on the merged body's state after the large model's own pooler.
-    pooler = body["pooler.dense.weight"], body["pooler.dense.bias"]
-    known["activation"] = inputs.large_shape.kind.head.activation
+    own = unfitted(body, inputs.large_shape)
     heads = {
         Point(strength, ridge): fitted
         for strength, (fit, _) in states.items()
-        for ridge, fitted in fit_heads(head, torch.from_numpy(fit), pooler, settings.ridge, **known).items()
+        for ridge, fitted in fit_heads(head, torch.from_numpy(fit), own, settings.ridge, **known).items()
     }
 
     def score(point: Point) -> float:

@@ -11,10 +11,11 @@ from graft.encoders.architecture import (
     EMBEDDING_NORM,
     EMBEDDINGS,
     GRAM_SITES,
-    LINEARS,
     NORMS,
     is_finite,
     layer_prefix,
+    linears,
+    norm_at,
     site_name,
 )
 from graft.encoders.network import Encoder
@@ -101,6 +102,8 @@ def _add(
 
     def add(place: Place, in_large: Tensor) -> None:
         layer, site = place
+        if (source[layer], site) not in seen:
+            return  # the small model has no such layer
         name = site if layer < 0 else site_name(source[layer], layer, site)
         in_small = seen[source[layer], site].to(in_large.device)
         if site.endswith(SPREAD):
@@ -139,11 +142,14 @@ def _watch(
     site and SPREAD.
     """
     batch = {name: tensor.to(model.device) for name, tensor in batch.items()}
+    own = read_by(role, batch)
     given_away: set[Place] = set()
     with ExitStack() as stack:
 
         def watch(module: str, place_in: Place | None, place_out: Place) -> None:
             def keep(_: nn.Module, given: tuple[Tensor, ...], made: Tensor) -> None:
+                if made.shape[:2] != own["input_ids"].shape:
+                    return  # positions, not tokens, which some attention projects too
                 # Queries, keys and values share one input.
                 if place_in is not None and place_in not in given_away:
                     given_away.add(place_in)
@@ -162,9 +168,9 @@ def _watch(
         watch("embeddings", None, (-1, EMBEDDINGS))
         watch_spread(EMBEDDING_NORM, -1, EMBEDDINGS)
         for layer in set(layers) - {-1}:
-            for linear, (site_in, site_out) in LINEARS.items():
+            for linear, (site_in, site_out) in linears(model.shape).items():
                 watch(layer_prefix(layer) + linear, (layer, site_in), (layer, site_out))
-            watch(f"{layer_prefix(layer)}output", None, (layer, BLOCK_OUT))
-            for norm, site in NORMS.items():
-                watch_spread(layer_prefix(layer) + norm, layer, site)
-        model(**read_by(role, batch))
+            watch(norm_at(model.shape, layer, BLOCK_OUT), None, (layer, BLOCK_OUT))
+            for site in NORMS.values():
+                watch_spread(norm_at(model.shape, layer, site), layer, site)
+        model(**own)

@@ -1,5 +1,7 @@
 """Facts of the kinds of merge methods, and their costs. Imports no torch."""
 
+from collections.abc import Mapping
+from types import MappingProxyType
 from typing import ClassVar, NamedTuple
 
 from graft.flops.counts import classifier_flops
@@ -16,6 +18,30 @@ class Cost(NamedTuple):
     apply: int = 0
 
 
+class Crossing(NamedTuple):
+    """Whether a method crosses a difference between two models: "exact", "works" or "refused", and why.
+
+    Exact: a large model that computes what the small one did comes to compute, at strength 1, what fine-tuning made of
+    the small one, but for rounding.
+    """
+
+    verdict: str
+    why: str
+
+
+# Differences between a small and a large model, in words.
+DIFFERENCES = MappingProxyType(
+    {
+        "width": "width",
+        "depth": "depth",
+        "vocabulary": "vocabulary",
+        "norms": "LayerNorms before, not after",
+        "gates": "gated feed-forward",
+    }
+)
+TWO_VOCABULARIES = Crossing("works", "spans of text stand for tokens; embeddings move where both have the token")
+
+
 class TwoShapes(Options):
     """A method that merges a small model into a large one.
 
@@ -23,6 +49,7 @@ class TwoShapes(Options):
     label_use: labels that the merge uses, apart from its head: "none", "select" or "train".
     heads: the heads to choose from; () if the method has no such option.
     inference: the models that run for each example.
+    crosses: which of DIFFERENCES it crosses, from a BERT to a model that differs in nothing else.
     recipe: raised whenever the method's results or FLOPs change, so that finished merges are made again.
     """
 
@@ -30,6 +57,7 @@ class TwoShapes(Options):
     label_use: ClassVar[str]
     heads: ClassVar[tuple[str, ...]] = ()
     inference: ClassVar[tuple[str, ...]]
+    crosses: ClassVar[Mapping[str, Crossing]] = MappingProxyType({})
     recipe: ClassVar[int] = 0
     # Values for methods that have no such option.
     depth, evidence, small = "uniform", "activations", "finetuned"

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, ClassVar, Protocol
 
 import torch
 from torch import Tensor
 
-from graft.encoders.architecture import EMBEDDING_TABLES, WORD_EMBEDDINGS, check_body, stacked
+from graft.encoders.architecture import (
+    EMBEDDING_TABLES,
+    WORD_EMBEDDINGS,
+    check_body,
+    layer_prefix,
+    norm_at,
+    norms,
+    stacked,
+)
 from graft.io.progress import Report, silent
 from graft.registry import depth
 from graft.registry.depth import DepthMap
@@ -138,9 +146,9 @@ def deepened(parts: Parts) -> Parts:
         projections = [projections[0], *(projections[m + 1] for m in layers)]
     return replace(
         parts,
-        small_finetuned=stacked(parts.small_finetuned, layers, midpoints),
-        small_pretrained=stacked(parts.small_pretrained, layers, midpoints),
-        small_shape=replace(parts.small_shape, layers=len(layers)),
+        small_finetuned=stacked(parts.small_finetuned, layers, midpoints, parts.small_shape.kind.prenorm),
+        small_pretrained=stacked(parts.small_pretrained, layers, midpoints, parts.small_shape.kind.prenorm),
+        small_shape=parts.small_shape.stacked(layers),
         depth_map=tuple((g, g) for _, g in parts.depth_map),
         projections=projections,
     )
@@ -198,9 +206,30 @@ def moved_rows(parts: Parts, name: str, tensor: Tensor, forward: Tensor) -> Tens
     return moved
 
 
+def change_of(parts: Parts, layer: str) -> tuple[Tensor, Tensor]:
+    """Fine-tuned minus pre-trained weight and bias of a linear layer or LayerNorm of the small model, float64."""
+    after, before = (weight_and_bias(body, layer) for body in (parts.small_finetuned, parts.small_pretrained))
+    return after[0] - before[0], after[1] - before[1]
+
+
 def weight_and_bias(body: Mapping[str, Tensor], layer: str) -> tuple[Tensor, Tensor]:
-    """A linear layer's or LayerNorm's tensors, float64."""
-    return body[f"{layer}.weight"].double(), body[f"{layer}.bias"].double()
+    """A linear layer's or LayerNorm's tensors, float64; the bias is zero where there is none."""
+    weight = body[f"{layer}.weight"].double()
+    bias = body.get(f"{layer}.bias")
+    return weight, weight.new_zeros(len(weight)) if bias is None else bias.double()
+
+
+def named(parts: Parts, layer: str, weight: Tensor, bias: Tensor) -> dict[str, Tensor]:
+    """Name a weight and a bias as tensors of the large model; a bias that it lacks is dropped."""
+    found = {f"{layer}.weight": weight, f"{layer}.bias": bias}
+    return {name: tensor for name, tensor in found.items() if name in parts.large}
+
+
+def norm_pairs(parts: Parts, m: int, g: int) -> Iterator[tuple[str, str, str]]:
+    """Yield the LayerNorms of large layer g, each with the small one that makes the same site of layer m, and the site:
+    (small name, large name, site)."""
+    for norm, site in norms(parts.large_shape, g).items():
+        yield norm_at(parts.small_shape, m, site), layer_prefix(g) + norm, site
 
 
 def check_parts(parts: Parts) -> None:

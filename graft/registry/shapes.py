@@ -1,20 +1,22 @@
 """The numbers that define an encoder's architecture. Imports no torch, so that plans and costs need none."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 from graft.io.model_folders import read_config
 from graft.registry import families
 from graft.registry.families.family import Family
+from graft.registry.families.modernbert import LOCAL
 
 
 @dataclass(frozen=True)
 class Shape:
     """Shape of an encoder: numbers of layers, units (width, ffn), heads, tokens (vocabulary, positions, types).
 
-    `types` are kinds of tokens, 0 if the model has no embeddings for them; `epsilon` is LayerNorm's.
+    `types` are kinds of tokens, 0 if the model has no embeddings for them; `epsilon` is LayerNorm's; `details`: what
+    else a family's config says that changes what is computed, by key.
     """
 
     layers: int
@@ -26,6 +28,7 @@ class Shape:
     types: int = 2
     epsilon: float = 1e-12
     family: str = "bert"
+    details: tuple[tuple[str, Any], ...] = ()
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> "Shape":
@@ -57,17 +60,62 @@ class Shape:
         return {"model_type": next(iter(self.kind.types)), **self.kind.fixed, **self.kind.sizes(vars(self))}
 
     @property
+    def detail(self) -> dict[str, Any]:
+        """The details, by key of the config."""
+        return dict(self.details)
+
+    @property
+    def pooling(self) -> str:
+        """State that a classifier reads: "cls", the first token's, or "mean", the mean of all."""
+        return str(self.detail.get("classifier_pooling", "cls"))
+
+    @property
+    def position_rows(self) -> int:
+        """Rows of the table of absolute positions; 0 if the model has none."""
+        return self.positions if self.detail.get("position_biased_input", self.kind.positioned) else 0
+
+    @property
+    def relative_rows(self) -> int:
+        """Rows of the table of relative positions, half of them for keys behind the query; 0 if there is none."""
+        if not self.kind.disentangled:
+            return 0
+        buckets = self.detail["position_buckets"]
+        return int(2 * (buckets if buckets > 0 else self.detail["max_relative_positions"]))
+
+    @property
+    def feed_forward(self) -> int:
+        """Number of weights in the matrices of a layer's feed-forward network."""
+        return (2 + self.kind.gated) * self.width * self.ffn
+
+    def is_local(self, layer: int) -> bool:
+        """Whether a layer, counted from 0, attends to a window only."""
+        return self.kind.rotary and self.detail["layer_types"][layer] == LOCAL
+
+    def stacked(self, layers: Sequence[int]) -> "Shape":
+        """Shape of a model whose layer n is layer `layers[n]` of this one."""
+        kinds = self.detail.get("layer_types")
+        changed = {"layer_types": tuple(kinds[layer] for layer in layers)} if kinds else {}
+        return replace(self, layers=len(layers), details=tuple({**self.detail, **changed}.items()))
+
+    @property
     def body_parameters(self) -> int:
         """Number of parameters of embeddings, layers and pooler."""
-        embeddings = (self.vocabulary + self.positions + self.types + 2) * self.width
-        attention = 4 * (self.width * self.width + self.width) + 2 * self.width
-        feed_forward = 2 * self.width * self.ffn + self.ffn + self.width + 2 * self.width
-        pooler = self.width * self.width + self.width
-        return embeddings + self.kind.buckets * self.heads + self.layers * (attention + feed_forward) + pooler
+        kind, bias, norm = self.kind, int(self.kind.biased), (1 + self.kind.biased) * self.width
+        embeddings = (self.vocabulary + self.position_rows + self.types) * self.width + norm
+        relative = kind.buckets * self.heads + self.relative_rows * self.width + bool(self.relative_rows) * norm
+        attention = 4 * (self.width * self.width + bias * self.width) + norm
+        feed_forward = self.feed_forward + bias * ((1 + kind.gated) * self.ffn + self.width) + norm
+        pooler = self.width * self.width + bias * self.width + bool(kind.head.norm) * norm
+        return embeddings + relative + self.layers * (attention + feed_forward) + pooler
 
 
 def check_shapes(teacher: Shape, student: Shape) -> None:
     """Raise ValueError, with the right value in its text, if a student of this shape cannot follow the teacher."""
+    if teacher.kind.prenorm or teacher.kind.disentangled:
+        raise ValueError(
+            f"distilling a model of {teacher.family} is not supported; a teacher needs the layers of BERT, without "
+            "gates and embeddings of relative positions"
+        )
     if student.layers < 1 or teacher.layers % student.layers:
         raise ValueError(f"distilled model has {student.layers} layers; must divide the teacher's {teacher.layers}")
     if student.heads != teacher.heads:

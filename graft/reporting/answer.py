@@ -43,9 +43,9 @@ def answer(
     """One row with COLUMNS per task and scenario.
 
     `use`: the merge or classical system that is best on `select`, whatever it costs to run, with its mean on `report`
-    and its cost in the scenario; without labels, the small model, unless a merge is better. `what` it is. `merge`: the
-    merge that is best on `select`, with its rival, difference and verdict from `matched`, the table of that name.
-    `unmerged`: from `runs.unmerged`.
+    and its cost in the scenario; with few labels, the small model, unless another is clearly ahead (`best_of`);
+    without, the small model, unless a merge is better. `what` it is. `merge`: the merge that is best on `select`, with
+    its rival, difference and verdict from `matched`, the table of that name. `unmerged`: from `runs.unmerged`.
     """
     tests, common, found = formats.records(matched), common_pair(grid.systems), []
     for task, sample in tasks.items():
@@ -55,7 +55,7 @@ def answer(
             test = next((one for one in own if one["inference_limit"] == "any"), None)
             pair = pair_of(grid.systems[test["system"]], grid) if test else grid.pairs[0]
             known = priced(runs, task, pair.small, scenario, grid, parts)
-            best = best_of(one for one in known if one.system.kind != "control")
+            best = best_of((one for one in known if one.system.kind != "control"), f"finetune.{pair.small}")
             if scenario.labels == 0 and test and test["verdict"] == "better":
                 best = next(one for one in known if one.system.name == test["system"])
             mean = sample.of_mean(best.system.name) if best else None

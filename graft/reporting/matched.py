@@ -47,12 +47,14 @@ class Priced:
     """A system with finished runs: its score on `select` and its training FLOPs in a scenario, as means over seeds.
 
     Without labels, the score is its agreement with the small model, which agrees with itself whatever it costs.
+    `doubt`: the standard error of the score with few labels, from the one on `report`; 0 if it sees all labels.
     """
 
     system: System
     select: float
     train_flops: float
     inference_flops: float
+    doubt: float = 0.0
 
     @property
     def is_classical(self) -> bool:
@@ -82,9 +84,17 @@ def priced(runs: pd.DataFrame, task: str, small: str, scenario: Scenario, grid: 
         if admitted and name in costs and inference is not None:
             if scenario.labels == 0 and system.labels is None:
                 select = math.inf
-            flops = fmean(costs[name])
-            found.append(Priced(system, -math.inf if select is None else select, _whole(flops), _whole(inference)))
+            score, flops = -math.inf if select is None else select, _whole(fmean(costs[name]))
+            found.append(Priced(system, score, flops, _whole(inference), _doubt(group, system.labels)))
     return found
+
+
+def _doubt(group: pd.DataFrame, labels: int | None) -> float:
+    """The standard error of the mean score of runs on the half of their few labels by which choices are made."""
+    error, examples = (finished_mean(group, column) for column in ("stderr", "n"))
+    if not labels or error is None or examples is None:
+        return 0.0
+    return error * math.sqrt(examples / (labels // 2 * (group["state"] == "done").sum()))
 
 
 def rivals_of(merge: Priced, systems: Iterable[Priced], limit: float) -> list[Priced]:
@@ -97,9 +107,16 @@ def rivals_of(merge: Priced, systems: Iterable[Priced], limit: float) -> list[Pr
     return sorted(able, key=lambda one: (one.system.name == CLASSICAL[-1], -one.select, one.train_flops))
 
 
-def best_of(systems: Iterable[Priced]) -> Priced | None:
-    """The system that is best on `select`, the first of several."""
-    return max(systems, key=lambda one: one.select, default=None)
+def best_of(systems: Iterable[Priced], given: str = "") -> Priced | None:
+    """The system that is best on `select`, the first of several.
+
+    With few labels it is `given`, the fine-tuned small model, which costs nothing and was chosen by more rows, unless
+    another is ahead of it by more than two standard errors: of many systems, one is ahead on few rows by chance.
+    """
+    known = [*systems]
+    best = max(known, key=lambda one: one.select, default=None)
+    safe = next((one for one in known if one.system.name == given), None)
+    return safe if best and safe and best.doubt and best.select - safe.select <= 2 * best.doubt else best
 
 
 def matched(runs: pd.DataFrame, grid: Grid, tasks: Mapping[str, Crossed], parts: Parts) -> pd.DataFrame:

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from graft.io import locks
-from graft.study import cluster, groups
+from graft.study import archives, cluster, groups
 from graft.study.cluster import Queued
 from graft.study.grid import Grid, Run
 from graft.study.grid_systems import MEMBER, TRIAL
@@ -113,7 +113,27 @@ def states(
     # A transfer only evaluates another run's model.
     own = [state.run for state in found if state.state == "failed" and state.run.trained_on is None]
     failed |= {_making(run): run.id for run in own}
-    return [_blocked(grid, state, failed) if failed else state for state in found]
+    return _as_archived(paths, [_blocked(grid, state, failed) if failed else state for state in found])
+
+
+def unknown_source(grid: Grid) -> ValueError | None:
+    """The source without which stale runs cannot be recognised, in words; None if all that the study needs are here."""
+    try:
+        for run in (*grid.runs, *grid.transfer_runs):
+            evaluation(run).fingerprint(grid)
+    except ValueError as error:
+        return error
+    return None
+
+
+def _as_archived(paths: Paths, found: list[RunState]) -> list[RunState]:
+    """The states with what an archive says of absent runs, whose logs it does not have."""
+    archived = archives.manifest(paths)
+    absent = archived.absent if archived else {}
+    return [
+        RunState(one.run, *absent[one.run.id]) if one.state == "missing" and one.run.id in absent else one
+        for one in found
+    ]
 
 
 def step_states(grid: Grid, paths: Paths, found: list[RunState]) -> list[StepState]:

@@ -13,7 +13,6 @@ from rich.console import Console, Group
 from rich.live import Live
 from rich.text import Text
 
-from graft.config.study import load
 from graft.io import locks
 from graft.io.names import common_pair
 from graft.merging.facts import TwoShapes
@@ -26,10 +25,9 @@ from graft.reporting import answer, formats
 from graft.reporting.documents import Section
 from graft.reporting.explaining import Block
 from graft.reporting.fitting import Column, Fitted, Prose
-from graft.reporting.states import STATES, RunState, StepState, states, step_states
-from graft.study.grid import Grid
+from graft.reporting.states import STATES, RunState, StepState, states, step_states, unknown_source
+from graft.study import archives
 from graft.study.paths import Paths
-from graft.study.sources import check_sources
 
 # Columns that fit 120 characters, and the order in which narrower terminals drop them; comparison.md has all.
 _SHOWN = {
@@ -117,17 +115,13 @@ def ending(sentence: str, places: Iterable[tuple[str, str]]) -> list[Part]:
 
 def status(paths: Paths) -> list[Part]:
     """Show what is done, running, failed, missing or stale in a study, and why."""
-    grid = Grid(load(paths.study))
-    unchecked = None
-    try:
-        check_sources(grid, rows=False)
-    except ValueError as error:
-        unchecked = error
+    grid, archived = archives.grid_of(paths), archives.manifest(paths)
+    unchecked = unknown_source(grid)
     found = states(grid, paths, check=unchecked is None, runs=[*grid.runs, *grid.transfer_runs])
     parts = status_tables(found, step_states(grid, paths, found))
     holder = locks.holder(paths.lock)
     running = "snakemake is not running this study" if holder is None else f"snakemake is running it ({holder})"
-    parts.append(Prose(running))
+    parts.append(Prose(str(archived or running)))
     if unchecked:
         parts.append(Prose(f"stale runs cannot be detected: {unchecked}", "yellow"))
     return parts

@@ -9,7 +9,9 @@ def reaching(costs: np.ndarray, metrics: np.ndarray, goals: np.ndarray) -> np.nd
     costs: [systems], ascending; metrics: [systems, draws]; goals: [draws]. Between two systems the best metric is
     linear in the logarithm of the cost, and it never falls. A goal below the cheapest system costs as much as that.
     """
-    best = np.maximum.accumulate(metrics, axis=0)
+    # Of systems that cost the same, only the best counts, whatever their order.
+    costs, first = np.unique(costs, return_index=True)
+    best = np.maximum.accumulate(np.maximum.reduceat(metrics, first, axis=0), axis=0)
     reached, draws = best >= goals - 1e-12, np.arange(len(goals))
     at = reached.argmax(axis=0)
     before = np.maximum(at - 1, 0)

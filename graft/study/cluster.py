@@ -13,6 +13,9 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
+
+import yaml
 
 # Set by profiles/slurm, since not every SLURM job was submitted by snakemake.
 OURS = "GRAFT_CLUSTER"
@@ -38,6 +41,9 @@ class Queued:
 def register(root: Path) -> None:
     """Record in the study at `root` which log this SLURM job writes; removed when the process exits normally."""
     if os.environ.get(OURS) and (job := os.environ.get("SLURM_JOB_ID")):
+        # SLURM knows a job of an array by both numbers, and snakemake by these.
+        if array := os.environ.get("SLURM_ARRAY_JOB_ID"):
+            job = f"{array}_{os.environ['SLURM_ARRAY_TASK_ID']}"
         mark = root / _RUNNING / job
         mark.parent.mkdir(exist_ok=True)
         mark.write_text(os.readlink("/proc/self/fd/2"))
@@ -51,8 +57,8 @@ def submitted(root: Path) -> dict[Path, str]:
     overwrites the marker when the job starts; from then on the programs in it `register`. Some of these jobs may have
     left the queue already.
     """
-    folder = root.absolute().parent.parent
-    marks, found = folder / ".snakemake" / "incomplete", {}
+    state, found = _snakemake(root), {}
+    folder, marks = state.parent, state / "incomplete"
     for mark in marks.rglob("*"):
         try:
             # Snakemake splits long names into folders (persistence/file.py).
@@ -75,12 +81,19 @@ def queued(root: Path) -> dict[Path, Queued]:
     return {path: jobs[job] for path, job in submitted(root).items() if job in jobs} if jobs else {}
 
 
+def _snakemake(root: Path) -> Path:
+    """The folder in which snakemake keeps what it knows about the study at `root`: .snakemake beside results/, or
+    further up, where a module has a prefix."""
+    folders = [folder / ".snakemake" for folder in root.absolute().parents[1:]]
+    return next((folder for folder in folders if folder.is_dir()), folders[0])
+
+
 def last_words(root: Path, rule: str, values: Sequence[str], group: str | None) -> tuple[Path, str] | None:
     """SLURM's last error message about a job of the study at `root`: path of its log, and the line; or None.
 
     `values`: of the rule's wildcards; `group`: name of the group that it is submitted in.
     """
-    logs = root.absolute().parent.parent / ".snakemake" / "slurm_logs"
+    logs = _snakemake(root) / "slurm_logs"
     patterns = (f"rule_{rule}/{'_'.join(values)}/*.log", f"group_{group}_*/*.log")
     found = max((log for p in patterns for log in logs.glob(p)), key=lambda log: log.stat().st_mtime, default=None)
     if found is None:
@@ -95,7 +108,7 @@ def queue() -> dict[str, Queued]:
     if shutil.which("squeue") is None:
         return {}
     printed = subprocess.run(
-        ["squeue", "--me", "--noheader", "--format=%A|%T|%R"],
+        ["squeue", "--me", "--noheader", "--array", "--format=%i|%T|%R"],
         stdout=subprocess.PIPE,
         stderr=subprocess.DEVNULL,
         text=True,
@@ -103,6 +116,12 @@ def queue() -> dict[str, Queued]:
     return {
         job.id: job for job in (Queued(*line.split("|", 2)) for line in printed.splitlines() if line.count("|") > 1)
     }
+
+
+def partitions_in(settings: Any) -> set[str]:
+    """Names of the partitions in the file that the executor's settings name, or SNAKEMAKE_SLURM_PARTITIONS, if any."""
+    path = getattr(settings, "partition_config", None) or os.environ.get("SNAKEMAKE_SLURM_PARTITIONS")
+    return set(yaml.safe_load(Path(path).read_text())["partitions"]) if path else set()
 
 
 def refuse_unknown(accounts: set[str], partitions: set[str]) -> None:
@@ -129,7 +148,7 @@ def _told(*command: str) -> set[str]:
 
 def cancel_orphans(root: Path, what: str, poll_seconds: float = 1.0) -> None:
     """Cancel the study's jobs that an earlier snakemake left in the queue, and wait until they are gone."""
-    if left := sorted({job.id for job in queued(root).values()}, key=int):
+    if left := sorted({job.id for job in queued(root).values()}, key=lambda job: [*map(int, job.split("_"))]):
         print(f"{what}: cancelling jobs of an earlier run: {' '.join(left)}", file=sys.stderr, flush=True)
         subprocess.run(["scancel", *left])  # fails, harmlessly, if one has just ended
     while queue().keys() & set(left):

@@ -8,6 +8,7 @@ from graft.config.models import DistilledModel, Like, PackageModel, Pair, PathMo
 from graft.config.sources import FileData
 from graft.encoders.local_models import local_folder, model_files
 from graft.merging.facts import Weights
+from graft.registry.families.family import unlike_heads
 from graft.registry.shapes import Shape, check_shapes
 from graft.study.grid import Grid
 from graft.study.paths import Paths
@@ -72,19 +73,16 @@ def _check_pair_shapes(grid: Grid, pair: Pair) -> None:
         return
     folders = [local_folder(source, "models") for source in sources]
     small, large = map(Shape.of, folders)
-    activations = [shape.kind.head.activation for shape in (small, large)]
     moved = (run.system for run in grid.runs if run.system.pair == pair and run.system.head == "transplant")
-    if len(set(activations)) > 1 and (system := next(moved, None)):
-        raise ValueError(
-            f"{system.name}: a head of {small.family} has {activations[0]}, one of {large.family} {activations[1]}; "
-            "leave transplant out of heads"
-        )
-    one = not grid.two_vocabularies(pair)
-    if small.positions != large.positions:
+    if (unlike := unlike_heads(small.kind, large.kind)) and (system := next(moved, None)):
+        raise ValueError(f"{system.name}: {unlike}; leave transplant out of heads")
+    # Some models have no table of positions.
+    if small.position_rows and large.position_rows and small.positions != large.positions:
         raise ValueError(
             f"pairs: {pair.small} has {small.positions} positions, {pair.large} {large.positions}; a merge needs as "
             "many"
         )
+    one = not grid.two_vocabularies(pair)
     if one and small.vocabulary != large.vocabulary:
         raise ValueError(
             f"pairs: {pair.small} embeds {small.vocabulary} tokens, {pair.large} {large.vocabulary} tokens; leave "

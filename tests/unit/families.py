@@ -8,12 +8,22 @@ from tests.conftest import VOCABULARY
 
 # The config's keys of layers, width, heads, feed-forward units and what else has a width; and other keys.
 BERT_KEYS = ("num_hidden_layers", "hidden_size", "num_attention_heads", "intermediate_size")
+# What published models say; transformers' defaults are another network.
+DEBERTA = {
+    "relative_attention": True,
+    "pos_att_type": "p2c|c2p",
+    "share_att_key": True,
+    "norm_rel_ebd": "layer_norm",
+    "position_biased_input": False,
+}
 FAMILIES = {
     "bert": (BERT_KEYS, {"max_position_embeddings": 16, "type_vocab_size": 2}),
     "roberta": (BERT_KEYS, {"max_position_embeddings": 18, "type_vocab_size": 1, "layer_norm_eps": 1e-5}),
     "electra": ((*BERT_KEYS, "embedding_size"), {"max_position_embeddings": 16}),
     "distilbert": (("n_layers", "dim", "n_heads", "hidden_dim"), {"max_position_embeddings": 16}),
     "mpnet": (BERT_KEYS, {"max_position_embeddings": 18}),
+    "modernbert": (BERT_KEYS, {"max_position_embeddings": 16, "local_attention": 4, "pad_token_id": 0}),
+    "deberta-v2": (BERT_KEYS, {"max_position_embeddings": 16, "position_buckets": 4, **DEBERTA}),
 }
 # Shapes whose numbers do not divide one another.
 SIZES = {"small": (2, 8, 2, 20), "large": (5, 18, 3, 30)}
@@ -32,7 +42,18 @@ def pico_shape(family: str, layers: int, width: int, heads: int, ffn: int, vocab
     """A shape of a family, with 16 positions."""
     numbers = {"layers": layers, "width": width, "heads": heads, "ffn": ffn, "vocabulary": vocabulary}
     types = {"bert": 2, "electra": 2, "roberta": 1}.get(family, 0)
-    return Shape(**numbers, positions=16, types=types, family=family)
+    return Shape(**numbers, positions=16, types=types, family=family, details=tuple(details(family, layers).items()))
+
+
+def details(family: str, layers: int) -> dict:
+    """What else is known of a pico model of a family: positions that are near enough to share buckets and windows."""
+    kinds = "full_attention", "sliding_attention"
+    local = tuple(kinds[layer % 3 > 0] for layer in range(layers))
+    bases = {"global_rope_theta": 160.0, "local_rope_theta": 10.0}
+    return {
+        "modernbert": {"layer_types": local, "local_attention": 4, **bases, "classifier_pooling": "cls"},
+        "deberta-v2": {"max_relative_positions": 16, "position_buckets": 4, "position_biased_input": False},
+    }.get(family, {})
 
 
 def write_pico(folder: Path, family: str, size: str = "small") -> Path:

@@ -11,7 +11,6 @@ EXCUSED = {
     "cli/merge_orders": "two records of fields, and what test_merge_folders reads of a dry run",
     "merging/alignment/maps": "a record of two fields",
     "merging/composite/facts": "test_plan and the properties of steps, whose FLOPs they are",
-    "merging/facts": "registry/test_methods, on every method",
     "registry/alignments": "names and a bound",
     "registry/options": "test_methods, on every method's options",
     "merging/homogeneous/orders": "two records of fields",

@@ -6,7 +6,7 @@ from typing import Any
 
 from graft.flops.counts import classifier_flops
 from graft.io import markdown
-from graft.merging.facts import TwoShapes
+from graft.merging.facts import DIFFERENCES, TwoShapes
 from graft.merging.homogeneous.arithmetic import TaskArithmetic
 from graft.merging.homogeneous.protocol import Method
 from graft.registry import methods
@@ -42,6 +42,13 @@ shapes](#weights-of-two-shapes) make one model of the large shape, [composites](
 and [merges of one shape](#models-of-one-shape) make one model out of several alike. Symbols: S small, L large; 0
 pre-trained, ft fine-tuned; d a change, fine-tuned minus pre-trained; weights W are [out, in] as in torch. Inference is
 for the default pair, BERT-base and TinyBERT-4L, at {TOKENS} tokens; × is relative to the fine-tuned large model.
+"""
+CROSSING = """
+What each method does if the large model differs from the small one, a BERT, in one thing. **exact**: a large model that
+computes what the small one did comes to compute, at strength 1, what fine-tuning made of the small one, but for
+rounding; **works**: it runs, and changes the large model, without that promise; **refused**: in one sentence, before
+anything is made. Each cell is tested. Models that differ in several things, such as a BERT and a ModernBERT, cross all
+of them at once, and biases that the large one lacks are left behind.
 """
 IN_A_STUDY = """
 In a study each goes under [`systems.merge`](configuration.md#systemsmergename), with its options beside `heads`,
@@ -106,7 +113,8 @@ def reference() -> str:
     """Render the whole page."""
     two_shapes, composites = (map(_two_shapes, methods.table(kind).values()) for kind in methods.KINDS)
     one_shape = map(_one_shape, methods.table(methods.ONE_SHAPE, methods.GREEDY).values())
-    parts = [INTRODUCTION, "## Weights of two shapes", IN_A_STUDY, HEADS, *two_shapes]
+    parts = [INTRODUCTION, "## What crosses", CROSSING, _crossings()]
+    parts += ["## Weights of two shapes", IN_A_STUDY, HEADS, *two_shapes]
     parts += ["## Composites", COMPOSITES, *composites, "## Two vocabularies", VOCABULARIES]
     parts += ["## Models of one shape", SAME_SHAPE, *one_shape]
     parts += ["## Departures from papers", DEPARTURES, markdown.table(("method", "source", "departure"), _departures())]
@@ -119,6 +127,14 @@ def inference(facts: type[TwoShapes]) -> str:
     whole = classifier_flops(LARGE, TOKENS, OUTPUTS)
     paragraphs = [f"{cost / 1e9:.1f} GFLOPs (×{cost / whole:.2f})" for cost in sorted({min(costs), max(costs)})]
     return f"{'parts of ' * (len(costs) > 1)}{' + '.join(facts.inference)}: {' to '.join(paragraphs)}"
+
+
+def _crossings() -> str:
+    rows = [
+        (f"`{name}`", *(f"**{cell.verdict}**: {cell.why}" for cell in map(method.crosses.__getitem__, DIFFERENCES)))
+        for name, method in methods.table(*methods.KINDS).items()
+    ]
+    return markdown.table(("method", *DIFFERENCES.values()), rows)
 
 
 def _departures() -> list[tuple[str, str, str]]:

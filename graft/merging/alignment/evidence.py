@@ -10,8 +10,8 @@ from graft.encoders.architecture import (
     EMBEDDING_NORM,
     EMBEDDINGS,
     FFN,
+    GATE,
     LINEAR_SPACES,
-    LINEARS,
     NORMS,
     POSITIONS,
     RESIDUAL,
@@ -19,6 +19,7 @@ from graft.encoders.architecture import (
     VALUE,
     WORD_EMBEDDINGS,
     layer_prefix,
+    linears,
     site_name,
 )
 from graft.io.progress import along
@@ -54,14 +55,19 @@ def from_weights(parts: Parts) -> dict[str, Tensor]:
     for m, g in along(parts.depth_map, parts.report, "layers compared by their weights"):
         made = {RESIDUAL: stream}
         sites: dict[str, Moments] = {}
-        for linear, (site_in, site_out) in LINEARS.items():
+        prefixes = layer_prefix(m), layer_prefix(g)
+        for linear, (site_in, site_out) in linears(parts.small_shape, parts.large_shape).items():
             space_in, space_out = LINEAR_SPACES[linear]
             into = made[space_in]
-            weights = [weight_and_bias(body, layer_prefix(n) + linear) for body, n in zip(bodies, (m, g), strict=True)]
+            weights = [weight_and_bias(body, at + linear) for body, at in zip(bodies, prefixes, strict=True)]
             sites |= {site_in: into, site_out: into.through(*weights)}
-            if space_out == FFN:
-                made[FFN] = _after_gelu(embedded, weights)
-            elif space_out != RESIDUAL:
+            if linear == "intermediate.dense":
+                gates = [
+                    weight_and_bias(body, at + GATE) if f"{at}{GATE}.weight" in body else None
+                    for body, at in zip(bodies, prefixes, strict=True)
+                ]
+                made[FFN] = _units(embedded, weights, gates)
+            elif space_out != FFN and space_out != RESIDUAL:
                 made[space_out] = sites[site_out]
         sites |= dict.fromkeys(NORMS.values(), stream)
         sites["context"] = made[VALUE]
@@ -71,13 +77,15 @@ def from_weights(parts: Parts) -> dict[str, Tensor]:
     return found
 
 
-def _after_gelu(embedded: Sequence[Tensor], weights: Sequence[tuple[Tensor, Tensor]]) -> Moments:
-    """Moments of feed-forward units over all tokens, in chunks."""
+def _units(
+    embedded: Sequence[Tensor], weights: Sequence[tuple[Tensor, Tensor]], gates: Sequence[tuple[Tensor, Tensor] | None]
+) -> Moments:
+    """Moments of feed-forward units over all tokens, in chunks; each model may have a gate."""
     found: Moments | None = None
     for tokens in zip(*(states.split(AT_A_TIME) for states in embedded), strict=True):
         small, large = (
-            torch.nn.functional.gelu(states @ weight.T + bias)
-            for states, (weight, bias) in zip(tokens, weights, strict=True)
+            torch.nn.functional.gelu(states @ weight.T + bias) * (states @ gate[0].T + gate[1] if gate else 1.0)
+            for states, (weight, bias), gate in zip(tokens, weights, gates, strict=True)
         )
         found = found.added(small, large) if found else Moments.of(small, large, grams=True)
     assert found is not None  # a vocabulary has tokens
@@ -86,8 +94,9 @@ def _after_gelu(embedded: Sequence[Tensor], weights: Sequence[tuple[Tensor, Tens
 
 def _embedded(body: Mapping[str, Tensor], epsilon: float, rows: Tensor | None) -> Tensor:
     """The embedding block's output [vocabulary, w] of all tokens or `rows`, at the mean position, with type 0."""
-    words = body[WORD_EMBEDDINGS] if rows is None else body[WORD_EMBEDDINGS][rows]
-    whole = words.double() + body[POSITIONS].double().mean(0)
+    whole = (body[WORD_EMBEDDINGS] if rows is None else body[WORD_EMBEDDINGS][rows]).double()
+    if POSITIONS in body:
+        whole = whole + body[POSITIONS].double().mean(0)
     if TYPES in body:
         whole = whole + body[TYPES][0].double()
     gain, bias = weight_and_bias(body, EMBEDDING_NORM)

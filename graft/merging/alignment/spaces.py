@@ -4,18 +4,23 @@ from collections.abc import Mapping
 from dataclasses import dataclass, replace
 
 from torch import Tensor
+from torch.nn.functional import layer_norm
 
 from graft.encoders.architecture import (
+    ATTENTION_IN,
     EMBEDDING_NORM,
     EMBEDDINGS,
     FFN,
     LINEAR_SPACES,
     NORMS,
     QUERY_KEY,
+    RELATIVE,
+    RELATIVE_NORM,
     RESIDUAL,
     STREAM,
     VALUE,
     layer_prefix,
+    norm_at,
     site_name,
 )
 from graft.io.progress import along
@@ -25,9 +30,8 @@ from graft.merging.alignment.affine import Fit, missed
 from graft.merging.alignment.attention_heads import match, per_head
 from graft.merging.alignment.maps import Maps
 from graft.merging.moments import Moments
-from graft.merging.protocol import Parts
+from graft.merging.protocol import Parts, change_of, named, small_change, weight_and_bias
 
-ATTENTION_IN = "attention.in"
 # Of the residual stream: EMBEDDINGS, or a small layer, a large layer and a site.
 Place = str | tuple[int, int, str]
 
@@ -83,13 +87,16 @@ def fit_spaces(parts: Parts, fit: Fit, residual: str = "pooled", heads: bool = F
     def seen(m: int, g: int, site: str) -> Moments:
         return moments.read(parts.sums, site_name(m, g, site), *(ffn if site == "ffn" else width))
 
+    def norms_at(m: int, g: int, site: str) -> tuple[str, str]:
+        return norm_at(parts.small_shape, m, site), norm_at(parts.large_shape, g, site)
+
     def gains(small_norm: str, large_norm: str) -> tuple[Tensor, Tensor]:
         small, large = parts.small_pretrained[f"{small_norm}.weight"], parts.large[f"{large_norm}.weight"]
         return small.double(), large.double()
 
     def read_by(linear: str, m: int, g: int) -> Moments:
         """Moments of a linear layer's output, with the image of the direction that its input lacks."""
-        missing = gains(norm_before(m), norm_before(g))
+        missing = gains(*norms_at(m, g, ATTENTION_IN))
         small, large = (
             body[f"{layer_prefix(layer)}attention.self.{linear}.weight"].double() @ gain
             for body, layer, gain in zip((parts.small_pretrained, parts.large), (m, g), missing, strict=True)
@@ -99,9 +106,7 @@ def fit_spaces(parts: Parts, fit: Fit, residual: str = "pooled", heads: bool = F
     parts.report(0, 0, "mapping the residual stream")
     places: list[Place] = [EMBEDDINGS, *((m, g, site) for m, g in parts.depth_map for site in NORMS.values())]
     norms = {EMBEDDINGS: gains(EMBEDDING_NORM, EMBEDDING_NORM)} | {
-        (m, g, site): gains(layer_prefix(m) + norm, layer_prefix(g) + norm)
-        for m, g in parts.depth_map
-        for norm, site in NORMS.items()
+        (m, g, site): gains(*norms_at(m, g, site)) for m, g in parts.depth_map for site in NORMS.values()
     }
     names = {place: place if isinstance(place, str) else site_name(*place) for place in places}
     stream = {
@@ -111,7 +116,7 @@ def fit_spaces(parts: Parts, fit: Fit, residual: str = "pooled", heads: bool = F
     reads = [(m, g, ATTENTION_IN) for m, g in parts.depth_map]
     if residual == "per_site":
         for m, g, site in reads:
-            before = gains(norm_before(m), norm_before(g))
+            before = gains(*norms_at(m, g, site))
             stream[m, g, site] = seen(m, g, site).centred().with_direction(*before, RESTORED)
         streams = {place: fit(moment) for place, moment in stream.items()}
     else:
@@ -170,6 +175,27 @@ def _projection(parts: Parts, place: Place) -> Tensor:
     return projection.double().T
 
 
-def norm_before(layer: int) -> str:
-    """The name of the LayerNorm whose output a block reads."""
-    return EMBEDDING_NORM if layer == 0 else f"{layer_prefix(layer - 1)}output.LayerNorm"
+def relative_positions(parts: Parts, forward: Tensor, norm: bool) -> dict[str, Tensor]:
+    """Return changes of the embeddings of relative positions, if both models have as many, and (`norm`) of their
+    LayerNorm.
+
+    Queries and keys read them as they read the residual stream, so its map [w_S, w_L] applies. All rows are at hand, so
+    their moments need no texts.
+    """
+    bodies = parts.small_pretrained, parts.large
+    tables = [body[RELATIVE].double() for body in bodies if RELATIVE in body]
+    if [len(table) for table in tables] != 2 * [parts.small_shape.relative_rows]:
+        return {}
+    small, large = (weight_and_bias(body, RELATIVE_NORM) for body in bodies)
+    spreads = (float(table.std(1, correction=0).mean()) for table in tables)
+    found = {RELATIVE: small_change(parts, RELATIVE) @ transport.before_norm(forward, small[0], large[0], *spreads)}
+    if not norm:
+        return found
+    epsilons = parts.small_shape.epsilon, parts.large_shape.epsilon
+    normed = [
+        layer_norm(table, gain.shape, gain, bias, epsilon)
+        for table, (gain, bias), epsilon in zip(tables, (small, large), epsilons, strict=True)
+    ]
+    seen = Moments.of(normed[0], normed[1], grams=True)
+    moved = transport.norm(change_of(parts, RELATIVE_NORM), small, large, seen, forward)
+    return found | named(parts, RELATIVE_NORM, *moved)

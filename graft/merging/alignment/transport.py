@@ -36,22 +36,26 @@ def before_norm(
 
 
 def norm(
-    change: tuple[Tensor, Tensor], small: tuple[Tensor, Tensor], large: tuple[Tensor, Tensor], seen: Moments, maps: Maps
+    change: tuple[Tensor, Tensor],
+    small: tuple[Tensor, Tensor],
+    large: tuple[Tensor, Tensor],
+    seen: Moments,
+    forward: Tensor,
 ) -> tuple[Tensor, Tensor]:
     """Changes of a large LayerNorm's gain and bias [w_L] from the small one's [w_S], fitted unit by unit.
 
     `change`, `small`, `large`: (gain, bias) of the small one's change and of the two pre-trained LayerNorms; `seen`:
-    the moments of their outputs. A LayerNorm h = n g + b changes by n dg + db. The small one's change, mapped by P,
-    mixes units, which a gain cannot express, so dg_L and db_L are its least-squares fit on the large one's n. Exact
-    for copies and permutations of units.
+    the moments of their outputs, which `forward` P maps. A LayerNorm h = n g + b changes by n dg + db. The small one's
+    change, mapped by P, mixes units, which a gain cannot express, so dg_L and db_L are its least-squares fit on the
+    large one's n. Exact for copies and permutations of units.
     """
     # n dg + db as a function of the output h: h * slope + offset.
     usable = small[0].abs() > 1e-12
     slope = torch.where(usable, change[0] / torch.where(usable, small[0], 1.0), 0.0)
     offset = change[1] - small[1] * slope
-    covariance = ((slope[:, None] * maps.forward) * seen.centred_cross()).sum(0)  # of the mapped change with h_L
+    covariance = ((slope[:, None] * forward) * seen.centred_cross()).sum(0)  # of the mapped change with h_L
     variance = seen.centred_large().diagonal()
     varies = variance > 1e-14 * seen.grams[1].diagonal()
     on_output = covariance * varies / torch.where(varies, variance, 1.0)
-    mean_change = (seen.mean_small * slope + offset) @ maps.forward
+    mean_change = (seen.mean_small * slope + offset) @ forward
     return on_output * large[0], mean_change + on_output * (large[1] - seen.mean_large)

@@ -1,22 +1,22 @@
 """Fit classification heads of a named kind to a merged body, in closed form."""
 
 from collections.abc import Iterable
+from dataclasses import replace
 
 import torch
 from torch import Tensor
 
 from graft.merging.classifier_heads import ridge
-from graft.merging.classifier_heads.head import Head, head_logits, pooled
+from graft.merging.classifier_heads.head import Head, head_logits
 from graft.registry.methods import HEADS
 
 
 def fit_heads(
     kind: str,
     hidden: Tensor,
-    pooler: tuple[Tensor, Tensor],
+    own: Head,
     sizes: Iterable[float],
     *,
-    activation: str = "tanh",
     small_head: Head | None = None,
     small_hidden: Tensor | None = None,
     labels: Tensor | None = None,
@@ -24,8 +24,8 @@ def fit_heads(
 ) -> dict[float, Head]:
     """Fit heads for a merged body, by ridge size, so that strength and ridge size are chosen together on `select`.
 
-    hidden [n, w_L]: first-token states of the merged body on the fit subset; pooler: the body's own weight and bias,
-    and `activation` what follows them.
+    hidden [n, w_L]: the states of the merged body that its pooler reads, on the fit subset; own: the body's own pooler
+    (`head.unfitted`).
     "transplant" and "label-free" need `small_head` and `small_hidden` [n, w_S] of the fine-tuned small model on the
     same rows; "labelled" needs `labels` [n] and, unless they are scores, the number of `classes`.
     Raises ValueError if the kind is unknown or its inputs are missing.
@@ -35,17 +35,22 @@ def fit_heads(
     if kind == "labelled":
         if labels is None:
             raise ValueError("head 'labelled' needs the labels of the fit subset")
-        return _on_pooler(hidden, pooler, activation, label_targets(labels, classes), sizes)
+        return _on_pooler(hidden, own, label_targets(labels, classes), sizes)
     if small_head is None or small_hidden is None:
         raise ValueError(f"head {kind!r} needs the fine-tuned small model's head and its first-token states")
     if kind == "transplant":
-        if small_head.activation != activation:
+        if small_head.activation != own.activation:
             raise ValueError(
-                f"transplant: the small model's head has {small_head.activation}, the large model's {activation}; "
+                f"transplant: the small model's head has {small_head.activation}, the large model's {own.activation}; "
+                "use label-free or labelled"
+            )
+        if own.pooler_norm is not None:
+            raise ValueError(
+                "transplant: the large model's head has a LayerNorm, which mixes in units that the small head lacks; "
                 "use label-free or labelled"
             )
         return {size: _transplanted(map_, small_head) for size, map_ in ridge.fit(hidden, small_hidden, sizes).items()}
-    return _on_pooler(hidden, pooler, activation, head_logits(small_head, small_hidden.double()), sizes)
+    return _on_pooler(hidden, own, head_logits(small_head, small_hidden.double()), sizes)
 
 
 def label_targets(labels: Tensor, classes: int | None) -> Tensor:
@@ -59,13 +64,11 @@ def label_targets(labels: Tensor, classes: int | None) -> Tensor:
     return torch.nn.functional.one_hot(labels.long(), classes).double()
 
 
-def _on_pooler(
-    hidden: Tensor, pooler: tuple[Tensor, Tensor], activation: str, targets: Tensor, sizes: Iterable[float]
-) -> dict[float, Head]:
-    """Keep the body's own pooler, and fit the classifier as a ridge map from f(W_p h + b_p) to targets [n, c]."""
-    weight, bias = (tensor.to(hidden).double() for tensor in pooler)
-    maps = ridge.fit(pooled(weight, bias, hidden.double(), activation), targets.to(hidden.device), sizes)
-    return {size: Head(weight, bias, map_.weight, map_.bias, activation) for size, map_ in maps.items()}
+def _on_pooler(hidden: Tensor, own: Head, targets: Tensor, sizes: Iterable[float]) -> dict[float, Head]:
+    """Keep the body's own pooler, and fit the classifier as a ridge map from what it returns to targets [n, c]."""
+    own = own.to(hidden.double())
+    maps = ridge.fit(own.pooled(hidden.double()), targets.to(hidden.device), sizes)
+    return {size: replace(own, classifier_weight=map_.weight, classifier_bias=map_.bias) for size, map_ in maps.items()}
 
 
 def _transplanted(map_: ridge.LinearMap, small_head: Head) -> Head:

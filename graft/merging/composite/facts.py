@@ -2,12 +2,13 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import ClassVar, NamedTuple
 
 import numpy as np
 
 from graft.flops.counts import classifier_flops, encoder_flops, ridge_flops, summed_flops
-from graft.merging.facts import TwoShapes
+from graft.merging.facts import Crossing, TwoShapes
 from graft.registry.depth import DepthMap, uniform
 from graft.registry.methods import KINDS
 from graft.registry.options import Epochs, Rate
@@ -73,6 +74,18 @@ class Composite(TwoShapes):
 
     kind, label_use = KINDS[1], "train"
     inference: ClassVar[tuple[str, ...]] = ("small", "large")
+    # Both models run as they are.
+    crosses = MappingProxyType(
+        {
+            "width": Crossing("works", "what joins the models is fitted or trained for both widths"),
+            "depth": Crossing("works", "each model runs its own layers"),
+            "vocabulary": Crossing(
+                "works", "each model reads its own tokens; states go from one to the other by spans of text"
+            ),
+            "norms": Crossing("works", "each model runs its own layers"),
+            "gates": Crossing("works", "each model runs its own layers"),
+        }
+    )
     # Whether it has its own weights, which are trained.
     trained = False
 

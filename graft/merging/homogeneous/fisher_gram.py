@@ -129,6 +129,7 @@ def write(statistics: Mapping[str, Tensor], shape: Shape, path: Path) -> None:
 
     `--statistics` expects `fisher.safetensors` or `gram.safetensors`.
     """
-    stored = stored_classifier(statistics, shape)
+    # Modules that are stored as one share their inputs, so each has the Gram matrix of all.
+    stored = stored_classifier(statistics, shape, (lambda parts: parts[0]) if path.stem == "gram" else torch.cat)
     with files.atomic_file(path) as temporary:
         save_file({name: tensor.cpu().contiguous() for name, tensor in stored.items()}, temporary)

@@ -4,13 +4,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from graft.registry.families.bert import BERT, says_bert
+from graft.registry.families.deberta import DEBERTA
 from graft.registry.families.distilbert import DISTILBERT
 from graft.registry.families.electra import ELECTRA
 from graft.registry.families.family import Family
+from graft.registry.families.modernbert import MODERNBERT
 from graft.registry.families.mpnet import MPNET
 from graft.registry.families.roberta import ROBERTA
 
-FAMILIES = {family.name: family for family in (BERT, ROBERTA, ELECTRA, DISTILBERT, MPNET)}
+KNOWN = (BERT, ROBERTA, ELECTRA, DISTILBERT, MPNET, MODERNBERT, DEBERTA)
+FAMILIES = {family.name: family for family in KNOWN}
 BY_TYPE = {model_type: family for family in FAMILIES.values() for model_type in family.types}
 
 

@@ -4,7 +4,7 @@ In memory every encoder has BERT's names for its tensors, whatever its family (`
 what its checkpoints call them, what its config calls its numbers, and what its encoders compute besides.
 """
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any, NamedTuple
@@ -59,8 +59,9 @@ BERTS = Special()
 class Head:
     """A classifier's two layers, as its checkpoints name them, and what comes between: tanh, gelu or relu.
 
-    `input_dropout`: whether dropout precedes the first layer too. `pooler`: the first layer's name in an encoder
-    without a head; None if encoders of this family have none, where the identity stands for it.
+    `norm`: a LayerNorm behind that, if there is one. `input_dropout`: whether dropout precedes the first layer too.
+    `pooler`: the first layer's name in an encoder without a head; None if encoders of this family have none, where the
+    identity stands for it.
     """
 
     dense: str = "classifier.dense"
@@ -68,6 +69,12 @@ class Head:
     activation: str = "tanh"
     input_dropout: bool = True
     pooler: str | None = None
+    norm: str | None = None
+
+
+def as_given(config: dict[str, Any]) -> dict[str, Any]:
+    """A config that is spelt in one way only."""
+    return config
 
 
 class Family(NamedTuple):
@@ -77,11 +84,18 @@ class Family(NamedTuple):
     classes in transformers begin. prefix: of an encoder's tensors under a head. keys: the config's keys, by field of
     Shape; fixed: keys that change what is computed, with the only supported value; defaults: of keys that a config
     may leave out; equal: keys whose value must be another key's; absent: fields of Shape that have no key, with their
-    values. modules: stored names of modules that BERT calls otherwise, a layer's number being {}. unread: rows at the
-    start of the position table that no position has. buckets: number of buckets of relative positions whose
-    learned biases are added to attention's scores. drops_attended: whether what attention adds to the states has
-    dropout. dropouts: the config's keys for dropout of hidden states, of attention's weights, and before the
-    classifier, the first that is set.
+    values. details: further keys that change what is computed, of any value; spelt: brings a config into the one
+    spelling that `fixed` and `details` are about. modules: stored names of modules that BERT calls otherwise, a layer's
+    number being {}; fused: those stored as one, outputs in this order. unread: rows at the start of the position table
+    that no position has. buckets: number of buckets of relative positions whose learned biases are added to attention's
+    scores. drops_attended: whether what attention adds to the states has dropout. dropouts: the config's keys for
+    dropout of hidden states, of attention's weights, and before the classifier, the first that is set.
+
+    prenorm: whether attention and feed-forward read a normalised copy of the states, and the last layer's states are
+    normalised; otherwise sums are. gated: whether feed-forward units are multiplied by a linear map of the same input.
+    biased: whether linear layers and LayerNorms have biases. positioned: whether embeddings have positions. rotary:
+    whether queries and keys are turned by their position. disentangled: whether they are also compared with embeddings
+    of relative positions.
     """
 
     name: str
@@ -94,7 +108,10 @@ class Family(NamedTuple):
     defaults: Mapping[str, Any] = NOTHING
     equal: Mapping[str, str] = NOTHING
     absent: Mapping[str, Any] = NOTHING
+    details: tuple[str, ...] = ()
+    spelt: Callable[[dict[str, Any]], dict[str, Any]] = as_given
     modules: Mapping[str, str] = NOTHING
+    fused: Mapping[str, tuple[str, ...]] = NOTHING
     unread: int = 0
     buckets: int = 0
     drops_attended: bool = True
@@ -103,6 +120,12 @@ class Family(NamedTuple):
         "attention_probs_dropout_prob",
         ("classifier_dropout", "hidden_dropout_prob"),
     )
+    prenorm: bool = False
+    gated: bool = False
+    biased: bool = True
+    positioned: bool = True
+    rotary: bool = False
+    disentangled: bool = False
 
     def numbers(self, config: Mapping[str, Any]) -> dict[str, Any]:
         """Read the fields of Shape from a config; raises ValueError, naming the key, if it is not supported."""
@@ -110,6 +133,7 @@ class Family(NamedTuple):
         for name, key in self.keys.items():
             if not isinstance(given.get(key), float if name == "epsilon" else int):
                 raise ValueError(f"{key} is missing or not a number; a config of {self.name} needs it")
+        given = self.spelt(given)
         for key, usual in self.fixed.items():
             if given.get(key, usual) != usual:
                 raise ValueError(f"{key} is {given[key]!r}; only {usual!r} is supported")
@@ -117,10 +141,21 @@ class Family(NamedTuple):
             if given.get(key) != given[other]:
                 raise ValueError(f"{key} is {given.get(key)!r}; only that of {other}, {given[other]}, is supported")
         found = {**self.absent, **{name: given[key] for name, key in self.keys.items()}}
-        return found | {"positions": found["positions"] - self.unread}
+        found |= {"positions": found["positions"] - self.unread}
+        return found | ({"details": tuple((key, given[key]) for key in self.details)} if self.details else {})
 
     def sizes(self, numbers: Mapping[str, Any]) -> dict[str, Any]:
         """The keys of a config for these fields of Shape: what `numbers` reads."""
         stored = {**numbers, "positions": numbers["positions"] + self.unread}
         found = {key: stored[name] for name, key in self.keys.items()}
+        found |= {key: list(value) if isinstance(value, tuple) else value for key, value in stored["details"]}
         return found | {key: found[other] for key, other in self.equal.items()}
+
+
+def unlike_heads(small: Family, large: Family) -> str:
+    """Say why a head of the large model's family cannot compute one of the small model's; "" if it can."""
+    if small.head.activation != large.head.activation:
+        return f"a head of {small.name} has {small.head.activation}, one of {large.name} {large.head.activation}"
+    if large.head.norm:
+        return f"a head of {large.name} has a LayerNorm, which mixes in units that the small head lacks"
+    return ""

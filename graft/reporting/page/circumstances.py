@@ -5,11 +5,10 @@ from collections import Counter
 from collections.abc import Iterable
 from typing import Any
 
-from graft.reporting.states import states
+from graft.reporting.states import states, unknown_source
 from graft.study.grid import Grid
 from graft.study.paths import Paths
 from graft.study.records import RunRecord
-from graft.study.sources import check_sources
 
 
 def circumstances(records: list[RunRecord]) -> list[tuple[str, str]]:
@@ -34,12 +33,8 @@ def circumstances(records: list[RunRecord]) -> list[tuple[str, str]]:
 
 def absent(grid: Grid, paths: Paths) -> list[tuple[str, str, str]]:
     """Name, state and reason of every run that is not in the tables."""
-    try:
-        check_sources(grid, rows=False)
-        check = True
-    except ValueError:  # a local source no longer exists, so stale runs cannot be recognised
-        check = False
-    return [(one.run.id, one.state, one.why) for one in states(grid, paths, check=check) if one.state != "done"]
+    found = states(grid, paths, check=unknown_source(grid) is None)
+    return [(one.run.id, one.state, one.why) for one in found if one.state != "done"]
 
 
 def _listed(values: dict[str, Any]) -> str:

@@ -74,6 +74,21 @@ def test_a_path_is_not_a_study(folder, monkeypatch, capsys):
     assert "no study '../results/one'" in capsys.readouterr().err
 
 
+def test_a_zip_that_is_not_an_archive_is_refused_in_one_line(folder, monkeypatch, capsys):
+    (folder / "texts.zip").write_text("a text")
+    for name, told in (("texts.zip", "damaged, or not written by `archive`"), ("no.zip", "there is no such archive")):
+        assert _call(monkeypatch, "tables", name) == 1
+        error = capsys.readouterr().err
+        assert error.startswith(f"graft: {name}: {told}") and error.count("\n") == 1
+    assert sorted(path.name for path in folder.iterdir()) == ["texts.zip"]
+
+
+def test_the_tables_of_a_study_are_made_in_its_folder(folder, monkeypatch, capsys):
+    _study(folder, "one")
+    assert _call(monkeypatch, "tables", "one", "--out", "made") == 1
+    assert capsys.readouterr().err == "graft: --out is for archives; the tables of one are in its folder\n"
+
+
 def test_no_results_is_reported_in_one_line(folder, monkeypatch, capsys):
     assert _call(monkeypatch, "status") == 1
     assert capsys.readouterr().err == "graft: no study has results in results/ yet; run snakemake first\n"

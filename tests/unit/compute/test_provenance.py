@@ -44,3 +44,15 @@ def test_where_and_with_what_a_step_is_computed(monkeypatch):
     }
     assert found["packages"]["python"] == ".".join(map(str, sys.version_info[:3]))
     assert {*provenance.PACKAGES} < found["packages"].keys() and found["hardware"]["cpu"]
+
+
+def test_the_commit_is_the_clones_own_and_none_where_there_is_no_clone(tmp_path, monkeypatch):
+    git = ["git", "-c", "user.name=a", "-c", "user.email=a@b", "-C", tmp_path]
+    subprocess.run([*git, "init", "-q"], check=True)
+    subprocess.run([*git, "commit", "-q", "--allow-empty", "-m", "one"], check=True)
+    monkeypatch.setattr(provenance, "ROOT", tmp_path)
+    assert len(provenance.commit()) == 40
+    # An installed package may be inside somebody's repository.
+    (tmp_path / "package").mkdir()
+    monkeypatch.setattr(provenance, "ROOT", tmp_path / "package")
+    assert provenance.commit() is None

@@ -21,6 +21,22 @@ def test_layers_are_repeated_or_followed_by_means_with_the_next_and_the_last_by_
         assert len(grown) == len(body) + 3 * 16 and torch.equal(grown["pooler.dense.bias"], body["pooler.dense.bias"])
 
 
+@pytest.mark.parametrize("midpoints", [False, True])
+def test_where_norms_come_before_the_last_stays_last_and_the_embeddings_one_serves_copies_of_the_first_layer(
+    pico_encoder, midpoints
+):
+    model, layers = pico_encoder(layers=2, family="modernbert"), (0, 0, 1, 1)
+    body = model.state_dict()
+    grown, shape = stacked(body, layers, midpoints, prenorm=True), model.shape.stacked(layers)
+    check_body(grown, shape, "grown")
+    assert [shape.is_local(layer) for layer in range(4)] == [model.shape.is_local(layer) for layer in layers]
+    first, second = body["embeddings.LayerNorm.weight"], body["encoder.layer.1.attention.LayerNorm.weight"]
+    found = grown["encoder.layer.1.attention.LayerNorm.weight"]
+    assert found.equal((first + second) / 2 if midpoints else first)
+    last = grown["encoder.layer.3.output.LayerNorm.weight"]
+    assert last.equal(body["encoder.layer.1.output.LayerNorm.weight"])
+
+
 @pytest.mark.parametrize("change", ["missing", "shape", "unknown"])
 def test_a_tensor_that_does_not_fit_is_named(pico_encoder, shape_of, change):
     model = pico_encoder()

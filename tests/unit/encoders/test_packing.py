@@ -57,7 +57,7 @@ def test_flops_of_a_step_are_those_that_torch_counts(model, batch):
         loss = model(**inputs, labels=torch.tensor([0, 1, 1, 0])).loss
     with counting_flops() as backward:
         loss.backward()
-    counted = packed_flops(SHAPE, np.array(LENGTHS), 2)
+    counted = packed_flops(model.shape, np.array(LENGTHS), 2)
     assert counted == pytest.approx(forward.get_total_flops(), rel=1e-3)
     both = forward.get_total_flops() + backward.get_total_flops()
     assert training_flops(counted) == pytest.approx(both, rel=1e-3)

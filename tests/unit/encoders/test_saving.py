@@ -37,8 +37,11 @@ def test_a_saved_model_is_that_of_save_pretrained_byte_for_byte(tmp_path, family
     found, wanted = (load_file(folder / "model.safetensors") for folder in (ours, theirs))
     extra = set(found) - set(wanted)
     # Where a family's encoders have no pooler, ours is saved under the name of a classifier's first layer.
-    head = load(ours).shape.kind.head
-    assert extra == (set() if kind == "classifier" or head.pooler else {f"{head.dense}.weight", f"{head.dense}.bias"})
+    family = load(ours).shape.kind
+    first = [module for module in (family.head.dense, family.head.norm) if module]
+    parts = ("weight", "bias") if family.biased else ("weight",)
+    lacking = kind == "encoder" and not family.head.pooler
+    assert extra == ({f"{module}.{part}" for module in first for part in parts} if lacking else set())
     assert not set(wanted) - set(found)
     for name, tensor in wanted.items():
         # Rows of positions that no token has are zero.

@@ -130,6 +130,23 @@ def test_turns_are_taken_one_after_the_other_and_end_before_their_holders(tmp_pa
     second.communicate()
 
 
+def test_a_process_takes_a_turn_once_and_knows_what_it_holds(tmp_path):
+    """A module that is read twice would otherwise wait for itself."""
+    path = tmp_path / ".lock"
+    assert not locks.holds(path)
+    turn = locks.take_turn(path, "x")
+    assert locks.holds(path) and locks.take_turn(path, "x") is None
+    locks.end_turn(None)
+    locks.end_turn(turn)
+    assert not locks.holds(path)
+
+
+def test_all_locks_of_a_process_have_the_same_text(tmp_path, monkeypatch):
+    moments = iter("12")
+    monkeypatch.setattr("time.strftime", lambda _: next(moments))
+    assert locks.hold(tmp_path / "one", "x") == locks.hold(tmp_path / "two", "x") == locks.holder(tmp_path / "two")
+
+
 def test_a_folder_that_may_not_be_written_to_is_not_locked(tmp_path, monkeypatch):
     def refuse(*_):
         raise OSError(errno.EROFS, "read-only file system")

@@ -5,7 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from graft.reporting.states import states, step_states
+from graft.reporting.states import states, step_states, unknown_source
+from graft.study.grid import Grid
 from graft.study.steps.graph import of_study
 from graft.study.steps.job import PLACES
 from graft.study.steps.making import MAKERS
@@ -37,6 +38,13 @@ def test_another_fingerprint_is_stale_unless_it_cannot_be_checked(grid, paths, w
     write_run("finetune.big", 0, fingerprint="old")
     assert _by_id(grid, paths)["rte/finetune.big/seed-0"].state == "stale"
     assert _by_id(grid, paths, check=False)["rte/finetune.big/seed-0"].state == "done"
+
+
+def test_a_source_that_is_gone_is_named(study, grid, tmp_path):
+    assert unknown_source(grid) is None
+    local = {"kind": "tsv", "folder": str(tmp_path / "gone")}
+    told = str(unknown_source(Grid(study(tasks={"rte": {"source": local}}))))
+    assert told.startswith(f"tasks.rte.source.folder: {tmp_path / 'gone'} is not a folder")
 
 
 @pytest.mark.parametrize(

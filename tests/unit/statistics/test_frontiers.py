@@ -28,3 +28,9 @@ def test_dearer_goals_never_cost_less():
 def test_every_draw_has_its_own_frontier():
     metrics = np.array([[0.5, 0.9], [0.7, 0.1]])
     assert reaching(COSTS[:2], metrics, np.array([0.7, 0.7])) == pytest.approx([100, 10])
+
+
+@pytest.mark.parametrize("order", [[0, 1, 2], [0, 2, 1]])
+def test_of_systems_that_cost_the_same_the_best_counts(order):
+    costs, metrics = np.array([1.0, 4.0, 4.0]), np.array([[0.0], [0.5], [0.9]])[order]
+    assert reaching(costs, metrics, np.array([0.45])) == pytest.approx(2.0)

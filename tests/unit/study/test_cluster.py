@@ -6,6 +6,7 @@ import os
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 
@@ -93,14 +94,17 @@ def test_a_job_that_snakemake_did_not_submit_leaves_no_mark(root, monkeypatch, v
     assert list(root.iterdir()) == []
 
 
-def test_a_job_is_registered_with_its_log_while_it_runs(root):
+@pytest.mark.parametrize(
+    ("array", "job"), [({}, "5"), ({"SLURM_ARRAY_JOB_ID": "4", "SLURM_ARRAY_TASK_ID": "2"}, "4_2")]
+)
+def test_a_job_is_registered_with_its_log_while_it_runs(root, array, job):
     code = f"""
 from pathlib import Path
 from graft.study import cluster
 cluster.register(Path({str(root)!r}))
-print((Path({str(root)!r}) / ".slurm_jobs" / "5").read_text())
+print((Path({str(root)!r}) / ".slurm_jobs" / "{job}").read_text())
 """
-    env = {**os.environ, "PYTHONPATH": str(ROOT), "SLURM_JOB_ID": "5", cluster.OURS: "1"}
+    env = {**os.environ, "PYTHONPATH": str(ROOT), "SLURM_JOB_ID": "5", cluster.OURS: "1", **array}
     log = root / "job.log"
     with log.open("w") as stderr:
         done = subprocess.run([sys.executable, "-c", code], env=env, stdout=subprocess.PIPE, stderr=stderr, text=True)
@@ -131,6 +135,33 @@ def test_accounts_and_partitions_that_there_are_not_are_refused_with_those_there
 def test_a_cluster_that_cannot_say_what_there_is_refuses_nothing(monkeypatch, tmp_path):
     monkeypatch.setenv("PATH", str(tmp_path))
     cluster.refuse_unknown({"mine"}, {"gpu"})
+
+
+def test_jobs_of_an_array_are_known_by_both_of_their_numbers(root, slurm, capfd):
+    submit(root, "results/s/a.json", "9_10")
+    submit(root, "results/s/b.json", "9_2")
+    submit(root, "results/s/c.json", "8")
+    slurm.write_text("9_2|RUNNING|node1\n9_10|PENDING|(Resources)\n8|RUNNING|node1\n")
+    assert {job.id for job in cluster.queued(root).values()} == {"8", "9_2", "9_10"}
+    cluster.cancel_orphans(root, "study s", poll_seconds=0.01)
+    assert capfd.readouterr().err == "study s: cancelling jobs of an earlier run: 8 9_2 9_10\n"
+
+
+def test_a_study_with_a_prefix_finds_what_snakemake_knows_further_up(root, slurm):
+    (root.parent.parent / ".snakemake").mkdir()
+    below = root.parent.parent / "merging/results/s"
+    below.mkdir(parents=True)
+    submit(root, "merging/results/s/a.json", 7)
+    assert cluster.submitted(below) == {below / "a.json": "7"} and cluster.submitted(root) == {}
+
+
+def test_the_partitions_of_a_file_are_known_by_name(tmp_path, monkeypatch):
+    assert cluster.partitions_in(None) == set()
+    file = tmp_path / "partitions.yaml"
+    file.write_text("partitions: {main: {max_gpu: 2}, urgent: {}}")
+    assert cluster.partitions_in(SimpleNamespace(partition_config=file)) == {"main", "urgent"}
+    monkeypatch.setenv("SNAKEMAKE_SLURM_PARTITIONS", str(file))
+    assert cluster.partitions_in(SimpleNamespace(partition_config=None)) == {"main", "urgent"}
 
 
 def test_slurms_last_word_about_a_step_is_in_its_newest_log(root):

@@ -55,6 +55,31 @@ def test_without_conda_a_job_runs_in_this_very_python_and_sees_what_it_sees(envi
     assert "PYTHONNOUSERSITE" not in deployment.prefix(Path("/x"), None)
 
 
+def test_in_a_container_a_job_runs_in_the_python_that_is_there(environment):
+    command = deployment.prefix(Path("/root of graft"), None, contained=True).format() + "python --version"
+    path = f"{environment / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    done = subprocess.run(["bash", "-c", command], env={"PATH": path}, capture_output=True, text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (0, "abc_ 1 /root of graft\n", "")
+
+
+def test_containers_see_folders_beside_those_that_they_see_already(monkeypatch):
+    monkeypatch.setenv("APPTAINER_BINDPATH", "/data,/a")
+    for _ in range(2):
+        deployment.bind([Path("/a"), Path("/b")])
+    assert os.environ["APPTAINER_BINDPATH"] == "/data,/a,/b"
+
+
+@pytest.mark.parametrize(("names", "status"), [("cuda/12 gcc", 0), ("nowhere", 1)])
+def test_environment_modules_are_loaded_first_or_the_job_fails(names, status):
+    """`module` as a shell's function; like the real ones, it reads variables that are not set."""
+    module = 'module() { echo "$@" "$NOT_SET"; [ "$2" != nowhere ]; }; '
+    command = module + deployment.prefix(Path("/x"), None, modules=names).format() + "echo began"
+    done = subprocess.run(["bash", "-c", command], env={"PATH": os.environ["PATH"]}, capture_output=True, text=True)
+    assert done.returncode == status
+    lines = [line.strip() for line in done.stdout.splitlines()]
+    assert lines == ["purge", f"load {names}", *([] if status else ["began"])]
+
+
 def test_a_module_runs_in_this_very_python_whatever_the_path_has(tmp_path, monkeypatch):
     (tmp_path / "one.py").write_text("import sys; sys.exit(int(sys.argv[1]))")
     monkeypatch.setenv("PATH", "")

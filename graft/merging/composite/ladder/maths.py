@@ -38,4 +38,4 @@ class Ladder(Trained):
             for n, (m, down) in enumerate(zip(self.rungs, self.downs, strict=True)):
                 if m == number:
                     state = state + down(large[:, :, n])
-        return self.small.classifier(self.small.dropout(bert.pooler(state)))
+        return self.small.classifier(self.small.dropout(bert.pooler(state, own["attention_mask"])))

@@ -1,9 +1,10 @@
 """Functional transport: its facts, options and FLOPs."""
 
+from types import MappingProxyType
 from typing import Annotated, Literal
 
-from graft.flops.counts import affine_flops, embedding_flops, missed_flops, refit_flops
-from graft.merging.facts import Cost, Weights
+from graft.flops.counts import affine_flops, block_flops, embedding_flops, missed_flops, refit_flops
+from graft.merging.facts import TWO_VOCABULARIES, Cost, Crossing, Weights
 from graft.registry.depth import as_deep, pairs
 from graft.registry.options import Count, Size, Strengths
 from graft.registry.shapes import Shape
@@ -14,6 +15,15 @@ class FunctionalOptions(Weights):
     needs = ("small_finetuned", "small_pretrained", "large", "moments", "texts")
     citation = "ours: linear layers refitted, one after another, to the small model's change in function"
     departs = ""
+    crosses = MappingProxyType(
+        {
+            "width": Crossing("exact", "where units are copied, at ridge 0"),
+            "depth": Crossing("exact", "past blocks that change nothing behind LayerNorms of gain 1 and bias 0"),
+            "vocabulary": TWO_VOCABULARIES,
+            "norms": Crossing("works", "no block with LayerNorms before computes what one with LayerNorms after does"),
+            "gates": Crossing("exact", "where the gate is 1; it is left alone"),
+        }
+    )
     implementation = f"{__name__}.maths:Functional"
     recipe = 1  # products are summed before they are mapped
 
@@ -35,13 +45,14 @@ class FunctionalOptions(Weights):
         """
         mapped = pairs(self.depth, small.layers, large.layers)
         small = as_deep(self.depth, small, large)
-        small_block, large_block = (2 * tokens * (4 * s.width**2 + 2 * s.width * s.ffn) for s in (small, large))
+        small_block, large_block = (block_flops(shape, tokens) for shape in (small, large))
         prepare = 2 * small.layers * small_block + (large.layers - 1) * large_block
         prepare += (2 * mapped + 1) * affine_flops(small.width, large.width, self.map_ridge)
         prepare += mapped * affine_flops(small.ffn, large.ffn, self.map_ridge)
         prepare += missed_flops(small, large, mapped)
         width, ffn = (small.width, large.width), (small.ffn, large.ffn)
-        stages = (width, [width] * 3), (width, [width]), (width, [ffn]), (ffn, [width])
+        gates = small.kind.gated and large.kind.gated
+        stages = (width, [width] * 3), (width, [width]), (width, [ffn] * (1 + gates)), (ffn, [width])
         refits = sum(refit_flops(tokens, into[1], outs, self.fit_ridge) for into, outs in stages)
         mapped_norm = (self.layernorm == "fit") * 2 * tokens * small.width * large.width
         apply = (large.layers + mapped) * large_block + mapped * (refits + 2 * mapped_norm)

@@ -9,19 +9,29 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from graft.encoders.architecture import EMBEDDING_NORM, EMBEDDINGS, LINEAR_SPACES, NORMS, layer_prefix
+from graft.encoders.architecture import (
+    ATTENTION_IN,
+    BLOCK_OUT,
+    EMBEDDING_NORM,
+    EMBEDDINGS,
+    GATE,
+    layer_prefix,
+    linears,
+    norm_at,
+    norms,
+)
 from graft.encoders.models import encoder_of
-from graft.encoders.network import Encoder
+from graft.encoders.network import Bias, Encoder
 from graft.encoders.spans import carried, read_by
 from graft.flops.counts import GRAM_BLOCK, weights_first
 from graft.io.progress import along
 from graft.merging.alignment import affine
-from graft.merging.alignment.spaces import Place, fit_spaces
+from graft.merging.alignment.spaces import Place, fit_spaces, relative_positions
 from graft.merging.moments import CONSTANT
 from graft.merging.protocol import Method, Parts, check_parts, shared_tables, small_change
 
 # Linear layers that share one input.
-ATTENTION_IN = ("attention.self.query", "attention.self.key", "attention.self.value")
+ATTENTION = ("attention.self.query", "attention.self.key", "attention.self.value")
 # Tokens at a time of which there are copies in float64.
 AT_A_TIME = 2048
 Batch = Mapping[str, Tensor]
@@ -65,9 +75,10 @@ class Functional(Method):
     twice.
 
     LayerNorms are refitted unit by unit (`layernorm`: fit or leave); embeddings move as in spacewise, if asked to
-    (`embedding_delta`). Each strength is a separate walk, many forward passes over the texts. Use it
-    where a change in function is small in weights of the small model but not of the large one; it costs more than
-    spacewise and needs the texts again.
+    (`embedding_delta`). Queries and keys are fitted to contents: where they project embeddings of relative positions
+    too, as in DeBERTa, what fine-tuning changed in these is met nearly, not exactly. Each strength is a separate walk,
+    many forward passes over the texts. Use it where a change in function is small in weights of the small model but not
+    of the large one; it costs more than spacewise and needs the texts again.
     Source: ours.
     """
 
@@ -86,7 +97,8 @@ class Functional(Method):
                 entering[g] = states
             if g < len(plain.encoder.layer) - 1:
                 states = [block(x, bias) for x, bias in zip(states, biases, strict=True)]
-        exits = {(m, g, name): spaces.exit(m, g, name) for m, g in parts.depth_map for name in LINEAR_SPACES}
+        common = linears(parts.small_shape, parts.large_shape)
+        exits = {(m, g, name): spaces.exit(m, g, name) for m, g in parts.depth_map for name in common}
         residual = {place: maps.forward for place, maps in spaces.residual.items()}
         return Paired(exits, residual, spaces.writes[EMBEDDINGS], spaces.missed, entering)
 
@@ -115,10 +127,12 @@ class Functional(Method):
         parts, plain = state.parts, state.plain
         if strength == 0:
             return dict(parts.large)
-        biases = _biases(plain, parts.texts)
-        embeddings = copy.deepcopy(plain.embeddings)
+        embeddings, positions = copy.deepcopy(plain.embeddings), {}
         if parts.options.embedding_delta:
             _move_embeddings(state, embeddings, strength)
+            changes = relative_positions(parts, state.maps.residual[EMBEDDINGS], parts.options.layernorm == "fit")
+            positions = {n: (parts.large[n].double() + strength * t).to(parts.large[n]) for n, t in changes.items()}
+        biases = _biases(encoder_of({**parts.large, **positions}, parts.large_shape), parts.texts)
         states = _embedded(embeddings, parts.texts)
         moved: dict[str, nn.Module] = {"embeddings.": embeddings}
         source = {g: m for m, g in parts.depth_map}
@@ -129,11 +143,11 @@ class Functional(Method):
             else:
                 states = [block(x, bias) for x, bias in zip(states, biases, strict=True)]
         found = {prefix + name: tensor for prefix, one in moved.items() for name, tensor in one.state_dict().items()}
-        return {**parts.large, **found}
+        return {**parts.large, **positions, **found}
 
 
-def _biases(model: Encoder, texts: Sequence[Batch]) -> list[Tensor]:
-    """Attention's bias for each batch."""
+def _biases(model: Encoder, texts: Sequence[Batch]) -> list[Bias]:
+    """Masks and positions for attention, for each batch."""
     return [model.encoder.bias(batch["attention_mask"], model.dtype) for batch in texts]
 
 
@@ -156,22 +170,27 @@ def _move_embeddings(state: Prepared, embeddings: nn.Module, strength: float) ->
 def _move_block(
     state: Prepared,
     entering: Sequence[Tensor],
-    biases: Sequence[Tensor],
+    biases: Sequence[Bias],
     block: Any,
     pair: tuple[int, int],
     strength: float,
 ) -> list[Tensor]:
     """Move a block, layer by layer as its inputs become known; returns the states that leave it."""
     (m, g), parts, maps = pair, state.parts, state.maps
+    prenorm, own = parts.large_shape.kind.prenorm, norms(parts.large_shape, g)
     # Of the untouched model: inputs of linear layers, outputs of LayerNorms.
-    before: dict[str, list[Tensor]] = {ATTENTION_IN[0]: list(state.maps.entering[g])}
-    for x, bias in zip(state.maps.entering[g], biases, strict=True):
-        context = block.attention.self(x, bias)
-        attended = block.attention.output(context, x)
+    before: dict[str, list[Tensor]] = {}
+    for x, bias in zip(state.maps.entering[g], _biases(state.plain, parts.texts), strict=True):
+        read = block.attention.LayerNorm(x) if prenorm else x
+        context = block.attention.self(read, bias)
+        summed = block.attention.output.summed(context, x)
+        attended = block.attention.output.LayerNorm(summed)
         widened = block.intermediate(attended)
-        seen = {"attention.output.dense": context, "intermediate.dense": attended, "output.dense": widened}
-        norms = {"attention.output.LayerNorm": attended, "output.LayerNorm": block.output(widened, attended)}
-        for name, tensor in (seen | norms).items():
+        made = block.output(widened, summed if prenorm else attended)
+        seen = {ATTENTION[0]: read, "attention.output.dense": context}
+        seen |= {"intermediate.dense": attended, "output.dense": widened}
+        sites = {ATTENTION_IN: read, "intermediate.in": attended, BLOCK_OUT: made}
+        for name, tensor in (seen | {norm: sites[site] for norm, site in own.items()}).items():
             before.setdefault(name, []).append(tensor)
 
     def refit(names: Sequence[str], inputs: Sequence[Tensor]) -> None:
@@ -182,22 +201,27 @@ def _move_block(
         _refit_linears(linears, *reads, changes, exits, parts.options.fit_ridge)
 
     def normed(name: str, sums: Sequence[Tensor]) -> list[Tensor]:
-        norm, wanted = block.get_submodule(name), before.pop(name)
+        if name not in own:  # before the first layer, or where states stay as they are
+            return list(sums)
+        norm, wanted, site = block.get_submodule(name), before.pop(name), own[name]
         if parts.options.layernorm == "fit":
-            change = state.changes[layer_prefix(m) + name].double() @ maps.residual[m, g, NORMS[name]]
+            change = state.changes[norm_at(parts.small_shape, m, site)].double() @ maps.residual[m, g, site]
             made = _real(parts, [norm(x) for x in sums])
             _refit_norm(norm, made, _real(parts, wanted), strength * change)
         return [norm(x) for x in sums]
 
-    refit(ATTENTION_IN, entering)
-    contexts = [block.attention.self(x, bias) for x, bias in zip(entering, biases, strict=True)]
+    reading = normed("attention.LayerNorm", entering)
+    refit(ATTENTION, reading)
+    contexts = [block.attention.self(x, bias) for x, bias in zip(reading, biases, strict=True)]
     refit(["attention.output.dense"], contexts)
-    sums = [block.attention.output.dense(c) + x for c, x in zip(contexts, entering, strict=True)]
+    sums = [block.attention.output.summed(c, x) for c, x in zip(contexts, entering, strict=True)]
     moved = normed("attention.output.LayerNorm", sums)
-    refit(["intermediate.dense"], moved)
+    gate = [GATE] if GATE in linears(parts.small_shape, parts.large_shape) else []
+    refit(["intermediate.dense", *gate], moved)
     inner = [block.intermediate(x) for x in moved]
     refit(["output.dense"], inner)
-    return normed("output.LayerNorm", [block.output.dense(h) + x for h, x in zip(inner, moved, strict=True)])
+    stream = sums if prenorm else moved
+    return normed("output.LayerNorm", [block.output.summed(h, x) for h, x in zip(inner, stream, strict=True)])
 
 
 def _real(parts: Parts, batches: Sequence[Tensor]) -> Tensor:
@@ -219,9 +243,11 @@ def _refit_linears(
     Products with the inputs are summed before anything is mapped, since the small model's outputs are narrower.
     """
     count, into = merged.shape
+    biased = linears[0].bias is not None
     weight = torch.cat([linear.weight for linear in linears]).double()
     narrow = weights_first(into, len(weight))
-    mean = merged.sum(0, dtype=torch.float64) / count
+    # Without a bias, nothing can make up for a mean that is left out.
+    mean = merged.sum(0, dtype=torch.float64) / count * biased
     columns = (len(weight) if narrow else into), *(change.shape[1] for change in changes)
     gram = mean.new_zeros(into, into)
     # Products of the centred inputs with what came in and with the changes; the last row has the means of those.
@@ -246,34 +272,39 @@ def _refit_linears(
     sizes = [linear.out_features for linear in linears]
     for linear, more, bias in zip(linears, solution.split(sizes, dim=1), offset.split(sizes), strict=True):
         linear.weight.add_(more.T.to(linear.weight))
-        linear.bias.add_(bias.to(linear.bias))
+        if biased:
+            linear.bias.add_(bias.to(linear.bias))
 
 
 def _refit_norm(norm: nn.Module, made: Tensor, plain: Tensor, change: Tensor) -> None:
     """Refit a LayerNorm's gain and bias, unit by unit, so that its output `made` comes close to `plain` + `change`."""
-    made, wanted = made.double(), change.add_(plain)
-    centred = made - made.mean(0)
+    made, wanted, bias = made.double(), change.add_(plain), dict(norm.named_parameters()).get("bias")
+    centred = made - made.mean(0) if bias is not None else made
     variance = centred.square().sum(0)
     varies = variance > CONSTANT * made.square().sum(0)
     slope = torch.where(varies, (centred * wanted).sum(0) / torch.where(varies, variance, 1.0), 1.0)
-    weight, bias = norm.get_parameter("weight"), norm.get_parameter("bias")
-    gain, shift = weight.double(), bias.double()
-    weight.copy_(slope * gain)
+    weight = norm.get_parameter("weight")
+    weight.copy_(slope * weight.double())
+    if bias is None:
+        return
+    shift = bias.double()
     bias.copy_(slope * (shift - made.mean(0)) + wanted.mean(0))
 
 
 @torch.no_grad()
 def _outputs(model: Encoder, batch: Batch) -> dict[str, Tensor]:
     """Outputs of a small model's linear layers and LayerNorms at the large one's tokens [real tokens, out], by name."""
-    layers = range(len(model.encoder.layer))
-    names = [EMBEDDING_NORM, *(layer_prefix(n) + module for n in layers for module in (*LINEAR_SPACES, *NORMS))]
+    shape, own = model.shape, read_by("small", batch)
+    inside = [(n, module) for n in range(shape.layers) for module in (*linears(shape), *norms(shape, n))]
+    names = [EMBEDDING_NORM, *(layer_prefix(n) + module for n, module in inside)]
     real, seen = batch["attention_mask"].bool(), {}
     with ExitStack() as stack:
         for name in names:
 
             def keep(_: nn.Module, given: Any, made: Tensor, name: str = name) -> None:
-                seen[name] = carried("large", made, batch)[real]
+                if made.shape[:2] == own["input_ids"].shape:  # some attention projects positions too
+                    seen[name] = carried("large", made, batch)[real]
 
             stack.callback(model.get_submodule(name).register_forward_hook(keep).remove)
-        model(**read_by("small", batch))
+        model(**own)
     return seen

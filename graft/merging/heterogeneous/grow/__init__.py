@@ -1,8 +1,10 @@
 """Grow: its facts, options and FLOPs."""
 
+from types import MappingProxyType
 from typing import Annotated
 
-from graft.merging.facts import Cost, Weights
+from graft.flops.counts import block_flops
+from graft.merging.facts import TWO_VOCABULARIES, Cost, Crossing, Weights
 from graft.registry.options import Count, Strengths
 from graft.registry.shapes import Shape
 
@@ -19,6 +21,15 @@ class GrowOptions(Weights):
         "order, Net2Net draws them; of bert2BERT only what keeps the function, not the units of the next layer "
         "(AKI); LEMON breaks the symmetry of copies, and its growth is exact for pre-LN only"
     )
+    crosses = MappingProxyType(
+        {
+            "width": Crossing("exact", "to a multiple of the width; otherwise units are padded by their mean"),
+            "depth": Crossing("exact", "past blocks that change nothing behind LayerNorms of gain 1 and bias 0"),
+            "vocabulary": TWO_VOCABULARIES,
+            "norms": Crossing("refused", "a block cannot hold one of the other kind"),
+            "gates": Crossing("refused", "a plain unit is no gated one for all inputs"),
+        }
+    )
     implementation = f"{__name__}.maths:Grow"
 
     strengths: Annotated[Strengths, "weights of the grown model tried on select"] = (0, 0.1, 0.25, 0.5, 0.75, 1)
@@ -29,4 +40,4 @@ class GrowOptions(Weights):
 
         Attention's own products are left out, since they depend on the texts' lengths.
         """
-        return Cost(sum(2 * tokens * s.layers * (4 * s.width**2 + 2 * s.width * s.ffn) for s in (small, large)))
+        return Cost(sum(shape.layers * block_flops(shape, tokens) for shape in (small, large)))

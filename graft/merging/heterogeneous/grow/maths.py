@@ -9,11 +9,20 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from graft.encoders.architecture import EMBEDDING_NORM, LINEARS, NORMS, POSITION_BIASES, layer_prefix
+from graft.encoders.architecture import (
+    EMBEDDING_NORM,
+    GATE,
+    NORMS,
+    POSITION_BIASES,
+    RELATIVE,
+    RELATIVE_NORM,
+    layer_prefix,
+    linears,
+)
 from graft.encoders.models import encoder_of
 from graft.encoders.spans import read_by, span_states
 from graft.io.progress import along
-from graft.merging.protocol import Deltas, Method, Parts, check_parts, moved_rows, shared_tables
+from graft.merging.protocol import Deltas, Method, Parts, check_parts, moved_rows, norm_pairs, shared_tables
 from graft.registry.shapes import Shape
 
 
@@ -34,6 +43,7 @@ class Grow(Method):
     def prepare(self, parts: Parts, maps: None = None) -> Deltas:
         """Compute grown - large for every tensor but the pooler, float64, and the error of growing."""
         check_parts(parts)
+        check_kinds(parts.small_shape, parts.large_shape)
         with parts.device:  # where tensors are made that are no copies
             return self._prepared(parts)
 
@@ -47,6 +57,23 @@ class Grow(Method):
         if parts.texts:
             diagnostics["growing"] = _error(small, large | grown, placement, parts)
         return Deltas(parts.large, {name: tensor - large[name] for name, tensor in grown.items()}, diagnostics)
+
+
+def check_kinds(small: Shape, large: Shape) -> None:
+    """Raise ValueError if a block of the large model cannot compute what one of the small model does."""
+    for what, name in ALIKE.items():
+        if getattr(small.kind, what) != getattr(large.kind, what):
+            which = small if getattr(small.kind, what) else large
+            raise ValueError(f"grow: of the two models only the {which.family} has {name}; both or neither must have")
+
+
+# Facts of a family that make a block what it is, in words.
+ALIKE = {
+    "prenorm": "LayerNorms before attention and feed-forward",
+    "gated": "a gated feed-forward",
+    "rotary": "rotary positions",
+    "disentangled": "embeddings of relative positions",
+}
 
 
 @dataclass(frozen=True)
@@ -103,17 +130,23 @@ def _grown(small: Mapping[str, Tensor], placement: Placement, parts: Parts) -> I
         biases = parts.large[POSITION_BIASES].double().clone()
         biases[:, : parts.small_shape.heads] = small.get(POSITION_BIASES, biases.new_zeros(()))
         yield POSITION_BIASES, biases
+    if RELATIVE in parts.large:
+        if len(small[RELATIVE]) == len(parts.large[RELATIVE]):
+            yield RELATIVE, small[RELATIVE] @ placement.stream
+            yield from _norm(small, RELATIVE_NORM, RELATIVE_NORM, placement)
     yield from _norm(small, EMBEDDING_NORM, EMBEDDING_NORM, placement)
     source = {g: m for m, g in parts.depth_map}
     before = EMBEDDING_NORM
     for g in range(parts.large_shape.layers):
         if g in source:
             m = source[g]
-            for linear in LINEARS:
+            for linear in linears(parts.large_shape):
                 yield from _linear(small, layer_prefix(m) + linear, layer_prefix(g) + linear, linear, placement)
-            for norm in NORMS:
-                yield from _norm(small, layer_prefix(m) + norm, layer_prefix(g) + norm, placement)
+            for own, norm, _ in norm_pairs(parts, m, g):
+                yield from _norm(small, own, norm, placement)
             before = f"{layer_prefix(m)}output.LayerNorm"
+        elif parts.large_shape.kind.prenorm:
+            yield from _silent(parts.large, layer_prefix(g))
         else:
             yield from _empty(
                 parts.large, layer_prefix(g), small[f"{before}.weight"] * placement.gain, small[f"{before}.bias"]
@@ -123,31 +156,39 @@ def _grown(small: Mapping[str, Tensor], placement: Placement, parts: Parts) -> I
 def _linear(
     small: Mapping[str, Tensor], source: str, target: str, linear: str, placement: Placement
 ) -> Iterator[tuple[str, Tensor]]:
-    weight, bias = small[f"{source}.weight"], small[f"{source}.bias"]
+    weight, bias = small[f"{source}.weight"], small.get(f"{source}.bias")
     out, into = {
         "attention.output.dense": (placement.stream, placement.heads.T),
         "intermediate.dense": (placement.ffn, placement.readers),
+        GATE: (placement.ffn, placement.readers),
         "output.dense": (placement.stream, placement.ffn.T),
     }.get(linear, (placement.heads, placement.readers))
     factor = placement.query if linear.endswith("query") else 1.0
     yield f"{target}.weight", factor * out.T @ weight @ into.T
-    yield f"{target}.bias", factor * bias @ out
+    if bias is not None:
+        yield f"{target}.bias", factor * bias @ out
 
 
 def _norm(small: Mapping[str, Tensor], source: str, target: str, placement: Placement) -> Iterator[tuple[str, Tensor]]:
     # A padded unit is at the mean, so its normalised value is 0 and its gain has no effect.
     yield f"{target}.weight", placement.gain * (small[f"{source}.weight"] @ placement.stream) * placement.copies
-    yield f"{target}.bias", small[f"{source}.bias"] @ placement.stream
+    if f"{source}.bias" in small:
+        yield f"{target}.bias", small[f"{source}.bias"] @ placement.stream
+
+
+def _silent(large: Mapping[str, Tensor], prefix: str) -> Iterator[tuple[str, Tensor]]:
+    """Tensors with which attention and feed-forward of a block add nothing to its states."""
+    for linear in ("attention.output.dense", "output.dense"):
+        for name in (f"{prefix}{linear}.{kind}" for kind in ("weight", "bias")):
+            if name in large:
+                yield name, torch.zeros_like(large[name], dtype=torch.float64)
 
 
 def _empty(large: Mapping[str, Tensor], prefix: str, gain: Tensor, bias: Tensor) -> Iterator[tuple[str, Tensor]]:
     """A block that adds nothing to its input, and whose LayerNorms restore the input's usual mean and spread."""
     mean = bias.mean()
     spread = (gain.square().mean() + (bias - mean).square().mean()).sqrt()
-    for linear in ("attention.output.dense", "output.dense"):
-        for kind in ("weight", "bias"):
-            name = f"{prefix}{linear}.{kind}"
-            yield name, torch.zeros_like(large[name], dtype=torch.float64)
+    yield from _silent(large, prefix)
     for norm in NORMS:
         width = large[f"{prefix}{norm}.weight"].shape
         yield f"{prefix}{norm}.weight", torch.full(width, float(spread), dtype=torch.float64)

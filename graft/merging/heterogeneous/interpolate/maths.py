@@ -5,6 +5,8 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
+from graft.encoders.architecture import POOLER_NORM
+from graft.encoders.tensor_names import is_pooler
 from graft.merging.classifier_heads.head import Head
 from graft.merging.protocol import Method, Parts, check_parts, known_rows
 
@@ -47,8 +49,11 @@ def interpolated_head(small_head: Head, body: Mapping[str, Tensor], strength: fl
     weight, bias = small_head.classifier_weight, small_head.classifier_bias
     width = body["pooler.dense.weight"].shape[0]
     padded = padded_to(weight, (weight.shape[0], width), "classifier.weight")
-    pooler_weight, pooler_bias = body["pooler.dense.weight"], body["pooler.dense.bias"]
-    return Head(pooler_weight.clone(), pooler_bias.clone(), strength * padded, strength * bias)
+    own = {name: tensor.clone() for name, tensor in body.items() if is_pooler(name)}
+    pooler, gain = own["pooler.dense.weight"], own.get(f"{POOLER_NORM}.weight")
+    shift = own.get("pooler.dense.bias", pooler.new_zeros(width))
+    classifier = strength * padded, strength * bias
+    return Head(pooler, shift, *classifier, small_head.activation, gain, small_head.epsilon)
 
 
 def padded_to(tensor: Tensor, shape: tuple[int, ...], name: str) -> Tensor:

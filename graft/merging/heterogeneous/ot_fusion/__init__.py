@@ -1,9 +1,10 @@
 """OT fusion: its facts, options and FLOPs."""
 
+from types import MappingProxyType
 from typing import Annotated
 
 from graft.flops.counts import embedding_flops, missed_flops, transport_flops
-from graft.merging.facts import Cost, Weights
+from graft.merging.facts import TWO_VOCABULARIES, Cost, Crossing, Weights
 from graft.registry import depth
 from graft.registry.alignments import Plan
 from graft.registry.options import Depth, Strengths
@@ -21,6 +22,15 @@ class OTFusionOptions(Weights):
         "plans are between the two pre-trained models, not between the fine-tuned ones, and their cost is 1 - "
         "correlation, not a distance; the papers fuse models of one depth, and report them after further training; "
         "the pooler stays"
+    )
+    crosses = MappingProxyType(
+        {
+            "width": Crossing("exact", "where units are copied, with a hard plan"),
+            "depth": Crossing("exact", "past blocks that change nothing behind LayerNorms of gain 1 and bias 0"),
+            "vocabulary": TWO_VOCABULARIES,
+            "norms": Crossing("works", "no block with LayerNorms before computes what one with LayerNorms after does"),
+            "gates": Crossing("exact", "where the gate is 1; it is left alone"),
+        }
     )
     implementation = f"{__name__}.maths:OTFusion"
 

@@ -1,7 +1,5 @@
 """OT fusion: the fine-tuned small model brought into the large one's shape and order of units, and averaged with it."""
 
-from collections.abc import Iterator
-
 from torch import Tensor
 
 from graft.encoders.architecture import (
@@ -9,18 +7,29 @@ from graft.encoders.architecture import (
     EMBEDDING_NORM,
     EMBEDDINGS,
     LINEAR_SPACES,
-    LINEARS,
-    NORMS,
+    RELATIVE,
+    RELATIVE_NORM,
     RESIDUAL,
     STREAM,
     layer_prefix,
+    linears,
 )
 from graft.io.progress import along
 from graft.merging.alignment import affine
 from graft.merging.alignment.evidence import with_evidence
 from graft.merging.alignment.maps import Maps
 from graft.merging.alignment.spaces import SpaceMaps, fit_spaces
-from graft.merging.protocol import Deltas, Method, Parts, check_parts, moved_rows, shared_tables
+from graft.merging.protocol import (
+    Deltas,
+    Method,
+    Parts,
+    check_parts,
+    moved_rows,
+    named,
+    norm_pairs,
+    shared_tables,
+    weight_and_bias,
+)
 
 
 class OTFusion(Method):
@@ -44,31 +53,32 @@ class OTFusion(Method):
         maps = maps or self.fit_maps(parts)
         moved: dict[str, Tensor] = {}
         for m, g in along(parts.depth_map, parts.report, "layers carried over"):
-            for name in LINEARS:
+            for name in linears(parts.small_shape, parts.large_shape):
                 space = LINEAR_SPACES[name][1]
                 # Whole units are moved with their weights, so no scale is matched before a LayerNorm.
                 exit = maps.residual[m, g, STREAM[name]] if space == RESIDUAL else maps.inner[m, g, space]
                 at = maps.entry(m, g, name).backward, exit.forward
-                moved |= dict(_linear(parts, layer_prefix(m) + name, layer_prefix(g) + name, *at))
-            for name in NORMS:
-                moved |= dict(
-                    _rows(parts, layer_prefix(m) + name, layer_prefix(g) + name, maps.residual[m, g, BLOCK_OUT])
-                )
+                moved |= _linear(parts, layer_prefix(m) + name, layer_prefix(g) + name, *at)
+            for small, large, _ in norm_pairs(parts, m, g):
+                moved |= _rows(parts, small, large, maps.residual[m, g, BLOCK_OUT])
         stream = maps.residual[EMBEDDINGS]
-        moved |= dict(_rows(parts, EMBEDDING_NORM, EMBEDDING_NORM, stream))
+        moved |= _rows(parts, EMBEDDING_NORM, EMBEDDING_NORM, stream)
         moved |= {name: moved_rows(parts, name, _small(parts, name), stream.forward) for name in shared_tables(parts)}
+        if parts.small_shape.relative_rows and parts.small_shape.relative_rows == parts.large_shape.relative_rows:
+            moved |= {RELATIVE: _small(parts, RELATIVE) @ stream.forward}
+            moved |= _rows(parts, RELATIVE_NORM, RELATIVE_NORM, stream)
         deltas = {name: tensor - parts.large[name].double() for name, tensor in moved.items()}
         return Deltas(parts.large, deltas, maps.missed)
 
 
-def _linear(parts: Parts, source: str, target: str, backward: Tensor, forward: Tensor) -> Iterator[tuple[str, Tensor]]:
-    yield f"{target}.weight", forward.T @ _small(parts, f"{source}.weight") @ backward.T
-    yield f"{target}.bias", forward.T @ _small(parts, f"{source}.bias")
+def _linear(parts: Parts, source: str, target: str, backward: Tensor, forward: Tensor) -> dict[str, Tensor]:
+    weight, bias = weight_and_bias(parts.small_finetuned, source)
+    return named(parts, target, forward.T @ weight @ backward.T, bias @ forward)
 
 
-def _rows(parts: Parts, source: str, target: str, maps: Maps) -> Iterator[tuple[str, Tensor]]:
-    for kind in ("weight", "bias"):
-        yield f"{target}.{kind}", _small(parts, f"{source}.{kind}") @ maps.forward
+def _rows(parts: Parts, source: str, target: str, maps: Maps) -> dict[str, Tensor]:
+    weight, bias = weight_and_bias(parts.small_finetuned, source)
+    return named(parts, target, weight @ maps.forward, bias @ maps.forward)
 
 
 def _small(parts: Parts, name: str) -> Tensor:

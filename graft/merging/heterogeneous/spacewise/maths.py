@@ -8,9 +8,8 @@ from torch import Tensor
 from graft.encoders.architecture import (
     EMBEDDING_NORM,
     EMBEDDINGS,
-    LINEARS,
-    NORMS,
     layer_prefix,
+    linears,
     site_name,
 )
 from graft.io.progress import along
@@ -18,8 +17,20 @@ from graft.merging import moments
 from graft.merging.alignment import affine, transport
 from graft.merging.alignment.evidence import with_evidence
 from graft.merging.alignment.maps import Maps
-from graft.merging.alignment.spaces import SpaceMaps, fit_spaces
-from graft.merging.protocol import Deltas, Method, Parts, check_parts, shared_tables, small_change, weight_and_bias
+from graft.merging.alignment.spaces import SpaceMaps, fit_spaces, relative_positions
+from graft.merging.moments import Moments
+from graft.merging.protocol import (
+    Deltas,
+    Method,
+    Parts,
+    change_of,
+    check_parts,
+    named,
+    norm_pairs,
+    shared_tables,
+    small_change,
+    weight_and_bias,
+)
 from graft.registry import depth
 
 
@@ -56,35 +67,39 @@ class Spacewise(Method):
         for m, g in along(parts.depth_map, parts.report, "layers carried over"):
             layer = dict(_linear_layers(parts, maps, m, g))
             if options.layernorm != "leave":
-                for norm, site in NORMS.items():
-                    names = layer_prefix(m) + norm, layer_prefix(g) + norm
-                    layer |= _norm(parts, *names, site_name(m, g, site), maps.residual[m, g, site])
+                for small, large, site in norm_pairs(parts, m, g):
+                    seen = _seen(parts, site_name(m, g, site))
+                    layer |= _norm(parts, small, large, seen, maps.residual[m, g, site])
             deltas |= {name: share[m, g] * delta for name, delta in layer.items()}
         if options.embedding_delta:
             deltas |= {name: small_change(parts, name) @ maps.writes[EMBEDDINGS] for name in shared_tables(parts)}
             if options.layernorm != "leave":
-                deltas |= _norm(parts, EMBEDDING_NORM, EMBEDDING_NORM, EMBEDDINGS, maps.residual[EMBEDDINGS])
+                seen = _seen(parts, EMBEDDINGS)
+                deltas |= _norm(parts, EMBEDDING_NORM, EMBEDDING_NORM, seen, maps.residual[EMBEDDINGS])
+            deltas |= relative_positions(parts, maps.residual[EMBEDDINGS].forward, options.layernorm != "leave")
         return Deltas(parts.large, deltas, maps.missed)
 
 
 def _linear_layers(parts: Parts, maps: SpaceMaps, m: int, g: int) -> Iterator[tuple[str, Tensor]]:
-    for name, (site_in, _) in LINEARS.items():
+    for name, (site_in, _) in linears(parts.small_shape, parts.large_shape).items():
         source, target = layer_prefix(m) + name, layer_prefix(g) + name
-        change = small_change(parts, f"{source}.weight"), small_change(parts, f"{source}.bias")
+        change = change_of(parts, source)
         widths = change[0].shape[1], parts.large[f"{target}.weight"].shape[1]
         seen = moments.read(parts.sums, site_name(m, g, site_in), *widths)
         means = seen.mean_small, seen.mean_large
         weight, bias = transport.linear(*change, maps.entry(m, g, name), maps.exit(m, g, name), means)
-        yield f"{target}.weight", weight
-        yield f"{target}.bias", bias
+        yield from named(parts, target, weight, bias).items()
 
 
-def _norm(parts: Parts, small: str, large: str, site: str, maps: Maps) -> dict[str, Tensor]:
-    change = small_change(parts, f"{small}.weight"), small_change(parts, f"{small}.bias")
+def _seen(parts: Parts, site: str) -> Moments:
+    return moments.read(parts.sums, site, parts.small_shape.width, parts.large_shape.width)
+
+
+def _norm(parts: Parts, small: str, large: str, seen: Moments, maps: Maps) -> dict[str, Tensor]:
+    change = change_of(parts, small)
     if parts.options.layernorm == "map":
         moved = change[0] @ maps.forward, change[1] @ maps.forward
     else:
-        seen = moments.read(parts.sums, site, parts.small_shape.width, parts.large_shape.width)
         before = weight_and_bias(parts.small_pretrained, small), weight_and_bias(parts.large, large)
-        moved = transport.norm(change, *before, seen, maps)
-    return {f"{large}.weight": moved[0], f"{large}.bias": moved[1]}
+        moved = transport.norm(change, *before, seen, maps.forward)
+    return named(parts, large, *moved)

@@ -1,9 +1,10 @@
 """Theseus: its facts, options and FLOPs."""
 
+from types import MappingProxyType
 from typing import Annotated, Literal
 
 from graft.flops.counts import evidence_flops, procrustes_flops, transport_flops
-from graft.merging.facts import Cost, Weights
+from graft.merging.facts import TWO_VOCABULARIES, Cost, Crossing, Weights
 from graft.registry import depth
 from graft.registry.options import Depth, Evidence, Strengths
 from graft.registry.shapes import Shape
@@ -21,6 +22,17 @@ class TheseusOptions(Weights):
         "or 2; the embeddings' LayerNorm is mapped as their code maps a ViT's first one; `evidence: weights` is "
         "ours, not their data-free maps; they transport ViTs and decoders"
     )
+    crosses = MappingProxyType(
+        {
+            "width": Crossing(
+                "works", "rotations alone: scales stay unmatched; a change has at most the small width's rank"
+            ),
+            "depth": Crossing("works", "as at one depth: rotations alone, so scales stay unmatched"),
+            "vocabulary": TWO_VOCABULARIES,
+            "norms": Crossing("works", "no block with LayerNorms before computes what one with LayerNorms after does"),
+            "gates": Crossing("works", "the gate is left alone"),
+        }
+    )
     implementation = f"{__name__}.maths:Theseus"
     recipe = 1  # options as its authors have them by default
 
@@ -35,7 +47,9 @@ class TheseusOptions(Weights):
         """One map per site for each mapped pair of layers, and the transport."""
         pairs, mapped = depth.pairs(self.depth, small.layers, large.layers), self.layernorm == "map"
         width, ffn = (small.width, large.width), (small.ffn, large.ffn)
-        per_pair = (8 + mapped) * procrustes_flops(*width) + 2 * procrustes_flops(*ffn) + transport_flops(small, large)
+        inner = 2 + (small.kind.gated and large.kind.gated)
+        per_pair = (8 + mapped) * procrustes_flops(*width) + inner * procrustes_flops(*ffn)
+        per_pair += transport_flops(small, large)
         prepare = pairs * per_pair + (mapped or self.embedding_delta) * procrustes_flops(*width)
         prepare += self.embedding_delta * 2 * small.vocabulary * small.width * large.width
         return Cost(prepare + evidence_flops(small, large, pairs, self))

@@ -8,17 +8,16 @@ from graft.encoders.architecture import (
     BLOCK_OUT,
     EMBEDDING_NORM,
     EMBEDDINGS,
-    LINEARS,
-    NORMS,
     WORD_EMBEDDINGS,
     layer_prefix,
+    linears,
     site_name,
 )
 from graft.io.progress import along
 from graft.merging import moments
 from graft.merging.alignment.evidence import with_evidence
 from graft.merging.alignment.procrustes import procrustes
-from graft.merging.protocol import Deltas, Method, Parts, check_parts, small_change
+from graft.merging.protocol import Deltas, Method, Parts, change_of, check_parts, named, norm_pairs, small_change
 from graft.registry import depth
 
 
@@ -42,7 +41,7 @@ class Theseus(Method):
         parts, maps = with_evidence(parts), {}
         mapped, width = parts.options.layernorm == "map", (parts.small_shape.width, parts.large_shape.width)
         for m, g in along(parts.depth_map, parts.report, "layers mapped"):
-            for linear, (site_in, site_out) in LINEARS.items():
+            for linear, (site_in, site_out) in linears(parts.small_shape, parts.large_shape).items():
                 small_out, small_in = parts.small_pretrained[f"{layer_prefix(m)}{linear}.weight"].shape
                 large_out, large_in = parts.large[f"{layer_prefix(g)}{linear}.weight"].shape
                 for site, *widths in ((site_in, small_in, large_in), (site_out, small_out, large_out)):
@@ -64,8 +63,8 @@ class Theseus(Method):
         for m, g in along(parts.depth_map, parts.report, "layers carried over"):
             layer = _linear_layers(parts, maps, m, g)
             if parts.options.layernorm == "map":
-                for norm, site in NORMS.items():
-                    layer |= _norm(parts, layer_prefix(m) + norm, layer_prefix(g) + norm, maps[site_name(m, g, site)])
+                for small, large, site in norm_pairs(parts, m, g):
+                    layer |= _norm(parts, small, large, maps[site_name(m, g, site)])
             deltas |= {name: share[m, g] * delta for name, delta in layer.items()}
         if parts.options.layernorm == "map":
             deltas |= _norm(parts, EMBEDDING_NORM, EMBEDDING_NORM, maps[EMBEDDINGS])
@@ -75,17 +74,17 @@ class Theseus(Method):
 
 
 def _linear_layers(parts: Parts, maps: Mapping[str, Tensor], m: int, g: int) -> dict[str, Tensor]:
-    deltas = {}
-    for linear, sites in LINEARS.items():
-        source, target = layer_prefix(m) + linear, layer_prefix(g) + linear
+    deltas: dict[str, Tensor] = {}
+    for linear, sites in linears(parts.small_shape, parts.large_shape).items():
         map_in, map_out = (maps[site_name(m, g, site)] for site in sites)
-        deltas[f"{target}.weight"] = map_out.T @ small_change(parts, f"{source}.weight") @ map_in
-        deltas[f"{target}.bias"] = map_out.T @ small_change(parts, f"{source}.bias")
+        weight, bias = change_of(parts, layer_prefix(m) + linear)
+        deltas |= named(parts, layer_prefix(g) + linear, map_out.T @ weight @ map_in, map_out.T @ bias)
     return deltas
 
 
 def _norm(parts: Parts, small: str, large: str, map_out: Tensor) -> dict[str, Tensor]:
-    return {f"{large}.{kind}": small_change(parts, f"{small}.{kind}") @ map_out for kind in ("weight", "bias")}
+    weight, bias = change_of(parts, small)
+    return named(parts, large, weight @ map_out, bias @ map_out)
 
 
 def _map(parts: Parts, site: str, small: int, large: int) -> Tensor:

@@ -18,3 +18,7 @@ def head_of(width, outputs, seed=1):
 
 HIDDEN = random(80, 6, seed=11)
 POOLER = 0.3 * random(6, 6, seed=9), random(6, seed=10)
+
+
+# A body's own pooler, without a classifier.
+OWN = Head(*POOLER, torch.zeros(0, 6, dtype=torch.float64), torch.zeros(0, dtype=torch.float64))

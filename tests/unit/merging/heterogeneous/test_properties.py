@@ -8,7 +8,7 @@ from transformers import AutoModelForSequenceClassification
 
 from graft.encoders.models import encoder_of
 from graft.merging.classifier_heads.fitting import fit_heads
-from graft.merging.classifier_heads.head import Head, head_logits
+from graft.merging.classifier_heads.head import Head, head_logits, unfitted
 from graft.merging.heterogeneous.interpolate.maths import interpolated_head
 from graft.merging.saving import save_classifier
 from graft.registry.methods import checked_options, facts, implementation, table
@@ -186,7 +186,7 @@ def head_of(kind, body, parts, small_head):
     return fit_heads(
         kind,
         hidden,
-        (body["pooler.dense.weight"], body["pooler.dense.bias"]),
+        unfitted(body, parts.large_shape),
         [0.1],
         small_head=small_head,
         small_hidden=first_states(encoder_of(parts.small_finetuned, parts.small_shape), parts.texts),
