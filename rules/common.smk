@@ -3,14 +3,17 @@ import gc
 import re
 import shlex
 
+from snakemake.exceptions import WorkflowError
+from snakemake.logging import logger
 from snakemake.path_modifier import PathModifier
+from snakemake.settings.enums import Quietness
 from snakemake.settings.types import DeploymentMethod
 from snakemake.utils import update_config
 
 from graft.config import study as studies
 from graft.io import files, locks
 from graft.registry.depth import DEPTHS
-from graft.reporting import captions
+from graft.reporting import captions, live
 from graft.study import cluster, deployment, groups, launcher, preload
 from graft.study.grid import Grid
 from graft.study.paths import Paths
@@ -136,6 +139,43 @@ if ENVIRONMENTS and workflow.is_main_process and not workflow.output_settings.dr
     BUILDING = locks.take_turn(ENVIRONMENTS / ".lock", f"conda environments in {ENVIRONMENTS}")
 
 
+def job_of(rule, wildcards):
+    """A job of Snakemake's: one of several steps, or a step; None for a target."""
+    if rule in PLACES:
+        return Job.of(rule, wildcards)
+    return STEPS[rule].of(wildcards) if rule in STEPS else None
+
+
+def expected_seconds():
+    """Seconds that each job to be run should take, by its number; None as long as sizes are not known."""
+    # It imports pandas, which no snakemake without a terminal needs.
+    from graft.planning import estimates
+
+    steps, to_do = {}, left() | set(last(GRID))
+    for one in workflow.dag.needrun_jobs(exclude_finished=False):
+        job = job_of(one.rule.name, one.wildcards_dict)
+        parts = graph.jobs_of(GRID).get(job, [job] if job else [])
+        steps[workflow.dag.jobid(one)] = [step for step in parts if step in to_do]
+    return estimates.seconds(GRID, PATHS, steps, bool(os.environ.get(cluster.OURS)))
+
+
+def one_line():
+    """In a terminal, the study's line in place of what Snakemake prints; None if the user asked for that,
+    or for nothing, or if this is a part of another workflow."""
+    output = workflow.output_settings
+    usual = next((one for one in logger.handlers if one.name == "DefaultStreamHandler"), None)
+    asked = output.dryrun or output.verbose or output.printshellcmds or Quietness.ALL in (output.quiet or ())
+    if MODULE or not workflow.is_main_process or asked or not usual or not usual.stream.isatty():
+        return None
+    line = live.Line(STUDY.name, usual.stream, expected_seconds)
+    logger.removeHandler(usual)
+    logger.addHandler(line)
+    return line
+
+
+LINE = one_line()
+
+
 wildcard_constraints:
     task=either(STUDY.tasks),
     model=either(STUDY.models),
@@ -173,6 +213,8 @@ def start_study():
 
 def tables_of_what_there_is():
     """One failed run must not hide the rest: the tables are made from the runs that exist."""
+    if LINE:
+        LINE.close()
     folder = PATHS.root.parent.parent
     deployment.run_here(ROOT, "graft", "tables", STUDY.name, folder=folder)
     where = "" if folder == Path() else f"in {folder}: "
@@ -343,7 +385,6 @@ def minutes_of(rule):
         # It imports pandas, which no other snakemake needs.
         from graft.planning import estimates
 
-        job = Job.of(rule, wildcards) if rule in PLACES else STEPS[rule].of(wildcards)
-        return (estimates.minutes(GRID, PATHS, job) or usual) * attempt
+        return (estimates.minutes(GRID, PATHS, job_of(rule, wildcards)) or usual) * attempt
 
     return minutes

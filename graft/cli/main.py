@@ -154,8 +154,13 @@ def new(
     ] = None,
     large: GivenModel = None,
     small: GivenModel = None,
-    method: Annotated[list[str] | None, typer.Option(help="Merge method to use (see `methods`); default: all.")] = None,
-    seeds: Annotated[int | None, typer.Option(metavar="N", help="Number of seeds.")] = None,
+    method: Annotated[
+        list[str] | None, typer.Option(help="Merge method to use (see `methods`), instead of the set's.")
+    ] = None,
+    seeds: Annotated[int | None, typer.Option(metavar="N", help="Number of seeds; default: 3, with --full 12.")] = None,
+    full: Annotated[
+        bool, typer.Option("--full", help="All systems of config.yaml, instead of a few for a first answer.")
+    ] = False,
     kind: Annotated[
         list[str] | None,
         typer.Option(metavar="KIND", help="Kind of labels of your tasks, classes or score; for one task, NAME=score."),
@@ -164,20 +169,23 @@ def new(
         list[str] | None, typer.Option(metavar="NAME=TEXT[,TEXT],LABEL", help="A task's columns, if they are unclear.")
     ] = None,
 ) -> None:
-    """Write the config of a new study; everything not given is as in config.yaml.
+    """Write the config of a new study, with a first set of systems; what is not given is as in config.yaml.
 
     Files are CSV, TSV, JSON, parquet, or folders of `datasets`. --task, --kind, --columns and --method may be given
     several times.
     """
     from graft.cli import new_study
 
-    asked = new_study.ask(name, task or (), large, small, method or (), seeds, kind or (), columns or ())
+    asked = new_study.ask(name, task or (), large, small, method or (), seeds, kind or (), columns or (), full)
     path, grid = new_study.write(asked)
     for own in asked.tasks:
         print(f"{own.name}: " + "\n  ".join(own.told))
-    print(f"{path} was written: {len(grid.systems)} systems, {len(grid.runs)} runs. Try a dry run, then run it:")
-    print(f"  {COMMAND} run {path} --dry-run --quiet rules host")
+    systems = {run.system.name for run in grid.runs}
+    print(f"{path} was written: {len(systems)} systems, {len(grid.runs)} runs. See what it takes, then run it:")
+    print(f"  {COMMAND} plan {path}")
     print(f"  {COMMAND} run {path}")
+    if not (full or method):
+        print("For all systems of the default study write `standard: full` there, now or later: results stay.")
 
 
 @app.command()

@@ -1,4 +1,7 @@
-"""Write a new study's config: the user's tasks, models and methods, and of the default study what is not given."""
+"""Write a new study's config: the user's tasks, models and methods, and of the default study what is not given.
+
+Its systems are the standard first set, or the full one, which is the default study's (graft/registry/standard.py).
+"""
 
 import os
 import re
@@ -29,13 +32,15 @@ DEFAULT = ROOT / "config.yaml"
 CONFIGS = Path("config")
 SCHEMA = "study.schema.json"
 MAX_TOKENS = 128
-# Systems that merges are compared with, and their scenarios; left out if the user asks for certain methods.
+# Of the full set, costly systems that merges are compared with, and scenarios; left out if the user asks for certain
+# methods.
 RIVALS = frozenset(
-    {"lora", "distil", "weak-to-strong", "budget", "ensemble", "soup", "multitask", "joint", "oracle"}
-    | {"few-labels", "label-free"}
+    {"lora", "distil", "weak-to-strong", "ensemble", "soup", "multitask", "joint", "oracle", "few-labels", "label-free"}
 )
 OF_SEVERAL_TASKS = ("multitask", "joint")
 ROLES = ("large", "small")
+# Seeds of the first set; the full one has as many as the default study.
+FIRST_SEEDS = 3
 Values = dict[str, Any]
 
 
@@ -49,6 +54,12 @@ class Asked:
     """Role and source of each model that is not the default's."""
     methods: tuple[str, ...] = ()
     seeds: int | None = None
+    full: bool = False
+    """Whether to begin with the full set of systems."""
+
+    @property
+    def standard(self) -> str:
+        return "full" if self.full else "first"
 
 
 def ask(
@@ -60,6 +71,7 @@ def ask(
     seeds: int | None = None,
     kinds: Sequence[str] = (),
     columns: Sequence[str] = (),
+    full: bool = False,
 ) -> Asked:
     """Parse the arguments of the command line.
 
@@ -70,7 +82,7 @@ def ask(
     for method in methods:
         facts(method, *KINDS)
     models = tuple((role, model_source(role, given)) for role, given in (("large", large), ("small", small)) if given)
-    return Asked(name, own_tasks(tasks, kinds, columns), models, tuple(methods), seeds)
+    return Asked(name, own_tasks(tasks, kinds, columns), models, tuple(methods), seeds, full)
 
 
 def write(asked: Asked) -> tuple[Path, Grid]:
@@ -82,7 +94,7 @@ def write(asked: Asked) -> tuple[Path, Grid]:
     grid = Grid(studies.parse(values))
     check_sources(grid)
     shown = shortest(grid.study)
-    if values["systems"].get("standard"):
+    if not asked.methods:
         shown["systems"] = values["systems"]
     with files.atomic_file(path) as temporary:
         temporary.write_text(text_of(shown, asked))
@@ -116,6 +128,9 @@ def text_of(values: Values, asked: Asked) -> str:
         "models": ["# Learning rates, batch sizes and epochs follow from the models' widths and the rows of train."]
         if asked.tasks or asked.models
         else [],
+        "systems": ["# first: few systems, for a first answer. full: all of the default study; results stay."]
+        if not (asked.methods or asked.full)
+        else [],
     }
     for key, value in values.items():
         text += [*notes.get(key, []), *lines({key: value})]
@@ -129,10 +144,16 @@ def values_of(asked: Asked, default: Values) -> Values:
     """
     if asked.name == default["name"]:
         raise ValueError(f"{asked.name} is the default study, config.yaml; choose another name")
-    values = default | {"name": asked.name, "statistics": {}} | ({} if asked.seeds is None else {"seeds": asked.seeds})
-    if asked.tasks:
+    values = default | {"name": asked.name, "statistics": {}}
+    if not asked.full:
+        values |= {"seeds": FIRST_SEEDS}
+    if asked.seeds is not None:
+        values |= {"seeds": asked.seeds}
+    if asked.tasks or not asked.full:
         # Twelve seeds of a pair take gigabytes, of which a first study needs at most one model.
-        values |= {"tasks": {task.name: _task(task) for task in asked.tasks}, "keep": []}
+        values |= {"keep": []}
+    if asked.tasks:
+        values |= {"tasks": {task.name: _task(task) for task in asked.tasks}}
         values |= {"statistics": {"margins": _margins(asked.tasks)}, "transfer": _mismatched(asked.tasks)}
     if asked.tasks or asked.models:
         values |= _models(asked, default)
@@ -141,10 +162,11 @@ def values_of(asked: Asked, default: Values) -> Values:
         without["control"] = {"wrong-task": None}
     if asked.methods or "small" in dict(asked.models):
         # A user's model rarely comes with the projection of its distillation.
-        without["merge"] = {name: None for name, merge in standard.SYSTEMS["merge"].items() if "residual" in merge}
+        without["merge"] = {name: None for name, merge in standard.FULL["merge"].items() if "residual" in merge}
     if not asked.methods:
-        return values | {"systems": {"standard": True, **without}}
-    systems = _with_methods(standard.changed(standard.SYSTEMS, without), asked.methods)
+        return values | {"systems": {"standard": asked.standard, **without}}
+    known = dict(standard.SETS[asked.standard]) | {"merge": standard.FULL["merge"]}
+    systems = _with_methods(standard.changed(known, without), asked)
     left = systems["control"].get("other-small", {}).get("models", ())
     models = {n: model for n, model in values["models"].items() if "like" not in model["source"] or n in left}
     return values | {"systems": systems, "models": models}
@@ -224,11 +246,14 @@ def _size(source: Values, otherwise: Shape) -> tuple[int, int]:
     return shape.width, shape.positions
 
 
-def _with_methods(systems: Values, methods: tuple[str, ...]) -> Values:
-    """The systems with merges by these methods alone, and with the controls of these."""
-    present = {name: merge for name, merge in systems["merge"].items() if merge.get("method", name) in methods}
+def _with_methods(systems: Values, asked: Asked) -> Values:
+    """The systems with merges by the methods asked for alone, and with the controls of these."""
+    present = {name: merge for name, merge in systems["merge"].items() if merge.get("method", name) in asked.methods}
     known = {merge.get("method", name) for name, merge in present.items()}
-    merges = present | {method: {} for method in methods if method not in known}
+    merges = present | {method: {} for method in asked.methods if method not in known}
+    if not asked.full:
+        headed = {name for name, merge in merges.items() if facts(merge.get("method", name)).heads}
+        merges |= {name: merges[name] | {"heads": ["labelled"]} for name in headed}
     kept = {key: value for key, value in systems.items() if key not in RIVALS}
     return kept | {"merge": merges, "control": _controls(systems["control"], merges)}
 

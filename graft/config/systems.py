@@ -365,9 +365,15 @@ class Systems(Section):
     @model_validator(mode="before")
     @classmethod
     def _with_standard(cls, values: Any) -> Any:
-        if not isinstance(values, dict) or typed(values.get("standard")) is not True:
+        if not isinstance(values, dict):
             return values
-        return standard.changed(standard.SYSTEMS, {key: value for key, value in values.items() if key != "standard"})
+        given = typed(values.get("standard"))
+        # Older configs and records say true or false.
+        name = "full" if given is True else given
+        others = {key: value for key, value in values.items() if key != "standard"}
+        if given is False:
+            return others
+        return standard.changed(standard.SETS[name], others) if name in [*standard.SETS] else values
 
     @model_validator(mode="before")
     @classmethod
@@ -395,6 +401,6 @@ class Systems(Section):
     control: ControlSystems = ControlSystems()
     oracle: OracleSystem | None = None
     warm_start: WarmStartSystem | None = Field(default=None, alias="warm-start")
-    standard: bool = False
-    """Whether to begin with the systems of the default study (config.yaml). The other keys then change these; null
-    leaves one out."""
+    standard: Literal["first", "full"] | None = None
+    """Systems to begin with: `first`, few, for a first answer; `full`, those of the default study (config.yaml). The
+    other keys then change these; null leaves one out."""

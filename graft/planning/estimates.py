@@ -5,7 +5,7 @@ from __future__ import annotations
 import functools
 import math
 import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from graft.compute import machine
@@ -110,7 +110,13 @@ def _model(step: Step, grid: Grid, mode: str) -> str:
 
 @functools.cache
 def _on_a_cluster(grid: Grid, paths: Paths) -> Estimates:
-    name = None if measured_rates(paths).is_file() else _SOME_GPU if grid.study.launch.gpus_of_a_job else "cpu"
+    return _estimates(grid, paths, True)
+
+
+def _estimates(grid: Grid, paths: Paths, on_a_cluster: bool) -> Estimates:
+    name = None
+    if on_a_cluster and not measured_rates(paths).is_file():
+        name = _SOME_GPU if grid.study.launch.gpus_of_a_job else "cpu"
     known = rates_of(grid.study.launch, paths, name)
     return Estimates(sizes_of(grid, paths, known.device), known)
 
@@ -123,6 +129,20 @@ def minutes(grid: Grid, paths: Paths, job: Job | Step) -> int | None:
     steps = graph.jobs_of(grid)[job] if isinstance(job, Job) else [job]
     try:
         return math.ceil(_MARGIN * _on_a_cluster(grid, paths).seconds(steps) / 60) + _AT_LEAST
+    except Unknown:
+        return None
+
+
+def seconds(
+    grid: Grid, paths: Paths, jobs: Mapping[int, Iterable[Step]], on_a_cluster: bool
+) -> dict[int, float] | None:
+    """Seconds that each of these jobs, which consist of these steps, should take once started; here, or on a cluster.
+
+    None if a size is not known yet.
+    """
+    made = _estimates(grid, paths, on_a_cluster)
+    try:
+        return {number: made.seconds(steps) for number, steps in jobs.items()}
     except Unknown:
         return None
 

@@ -1,10 +1,13 @@
-"""The systems of the default study, config.yaml, which other studies can ask for by `systems: {standard: true}`."""
+"""Sets of systems that a study can begin with, by `systems: {standard: first}` or `{standard: full}`.
+
+`full` is what config.yaml has. It is not read from there: users edit that file, and other studies stay as they are.
+"""
 
 from collections.abc import Mapping
 from typing import Any
 
 _OF = ["theseus", "spacewise", "functional"]
-SYSTEMS: Mapping[str, Any] = {
+FULL: Mapping[str, Any] = {
     "majority": {},
     "probe": {},
     "lora": {},
@@ -49,6 +52,19 @@ SYSTEMS: Mapping[str, Any] = {
     },
     "oracle": {"of": ["functional", "theseus"]},
 }
+# For a first answer: the strongest merges of docs/results.md, the cheap rivals that they must beat, and a control that
+# must lose. No model is needed beside the pair's own, and all that is made is part of the full set.
+FIRST: Mapping[str, Any] = {
+    "majority": {},
+    "probe": {"pooling": ["mean", "layers"]},
+    "budget": {"fractions": ["1/8", "1/4"], "starts": ["new"]},
+    "merge": {name: FULL["merge"][name] for name in ("logit_ensemble", "stitch", "functional")},
+    "control": {
+        "head-only": {"heads": ["labelled"]},
+        "shuffled": {"of": ["functional"], "heads": ["labelled"], "strength": ["chosen"]},
+    },
+}
+SETS = {"first": FIRST, "full": FULL}
 
 
 def changed(standard: Mapping[str, Any], given: Mapping[str, Any]) -> dict[str, Any]:

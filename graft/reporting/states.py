@@ -141,7 +141,7 @@ def step_states(grid: Grid, paths: Paths, found: list[RunState]) -> list[StepSta
     failed = []
     for step in tables.last(grid):
         log = step.log(paths)
-        if log.is_file() and (error := _error_in(_tail(log), step.rule)):
+        if error := error_of(log, step.rule):
             failed.append(StepState(step, "failed", error, log))
     return [*_shared_steps(grid, paths, found, Clock.of(paths)), *failed]
 
@@ -204,6 +204,11 @@ def _blocked(grid: Grid, state: RunState, failed: dict[Step, str]) -> RunState:
 
 def _making(run: Run) -> Making:
     return MAKERS[run.system.program](*run.made)
+
+
+def error_of(log: Path, rule: str) -> str | None:
+    """Return what ended a rule's job, in the words of its log; None if that does not say it."""
+    return _error_in(_tail(log), rule) if log.is_file() else None
 
 
 def _error_in(lines: list[str], rule: str) -> str | None:

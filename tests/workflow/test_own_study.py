@@ -49,7 +49,8 @@ def test_a_new_study_of_own_tasks_models_and_methods_passes_a_dry_run(pico_glue,
     runs = planned(tmp_path, config, read_values(config))
     assert {run for run in runs if "control" not in run} == {
         *(f"reviews/finetune.{model}/seed-0" for model in ("large", "small")),
-        *(f"reviews/probe.{how}.{model}/seed-all" for how in ("cls", "mean", "layers") for model in ("large", "small")),
+        *(f"reviews/probe.{how}.{model}/seed-all" for how in ("mean", "layers") for model in ("large", "small")),
+        *(f"reviews/budget.new.{fraction}.large/seed-0" for fraction in ("1-8", "1-4")),
         "reviews/majority/seed-all",
         f"reviews/merge.interpolate.{PAIR}/seed-0",
     }

@@ -81,14 +81,14 @@ def checkout(tmp_path_factory) -> Path:
 
 
 def make_small(demo: Path, model: Path) -> None:
-    """Put a BERT of two layers, with MiniLM's tokenizer, in the demo's MiniLM's place; nothing else is changed."""
+    """Put a BERT of three layers, with MiniLM's tokenizer, in the demo's MiniLM's place; nothing else is changed."""
     values = yaml.safe_load(demo.read_text())
     minilm = load(demo).models["minilm"].source
     package = Path(importlib.util.find_spec(minilm.package).origin).parent / minilm.folder
     vocabulary = (package / "vocab.txt").read_text().splitlines()
-    write_bert(model, layers=2, width=24, heads=12, seed=0, vocabulary=vocabulary, positions=512)
+    write_bert(model, layers=3, width=24, heads=12, seed=0, vocabulary=vocabulary, positions=512)
     values["models"]["minilm"]["source"] = {"kind": "path", "folder": str(model)}
-    values["models"]["small"]["source"]["shape"] = {"layers": 1, "width": 12, "heads": 12, "ffn": 24}
+    values["models"]["small"]["source"]["shape"] = {"layers": 2, "width": 12, "heads": 12, "ffn": 24}
     demo.write_text(yaml.safe_dump(values, sort_keys=False))
 
 

@@ -13,6 +13,7 @@ from graft.config import study as studies
 from graft.config import written
 from graft.registry import hyperparameters, standard
 from graft.study.grid import Grid
+from graft.study.steps.evaluate import evaluation
 from graft.study.steps.graph import job_fingerprint, jobs_of
 from graft.tasks.tsv import read_tsv
 from tests.conftest import VOCABULARY, write_bert, write_tsv
@@ -48,8 +49,8 @@ def systems(values: dict) -> dict:
     return written.shortest(studies.parse(values))["systems"]
 
 
-def test_without_options_it_is_the_default_study_with_another_name(folder):
-    mine, theirs = planned(write("mine")), planned(default())
+def test_with_all_systems_it_is_the_default_study_with_another_name(folder):
+    mine, theirs = planned(write("mine", full=True)), planned(default())
     assert [run.id for run in mine.runs] == [run.id for run in theirs.runs]
     # The same work to the last setting.
     assert [job_fingerprint(mine, job) for job in jobs_of(mine)] == [
@@ -58,13 +59,40 @@ def test_without_options_it_is_the_default_study_with_another_name(folder):
     assert {task: mine.study.margin(task) for task in mine.study.tasks} == default()["statistics"]["margins"]
 
 
+def test_a_new_study_has_three_seeds_of_the_first_systems_and_keeps_no_model(folder, pico_glue):
+    values = write("mine", [f"reviews={pico_glue / 'SST-2'}"])
+    assert values["systems"]["standard"] == "first" and values["seeds"] == 3 and values["keep"] == []
+    named = {run.system.name.rsplit(".", 1)[0] for run in planned(values).runs}
+    assert named == {
+        *("finetune", "majority", "probe.mean", "probe.layers", "budget.new.1-8", "budget.new.1-4"),
+        *("merge.logit_ensemble", "merge.stitch", "merge.functional.labelled"),
+        *("control.head-only.labelled", "control.shuffled.functional.labelled"),
+    }
+
+
+@pytest.mark.parametrize("own", [True, False])
+def test_one_word_makes_the_first_study_the_full_one_which_makes_nothing_again(folder, pico_glue, pico_models, own):
+    pair = [str(pico_models / role) for role in ("large", "small")] if own else []
+    tasks = [f"reviews={pico_glue / 'SST-2'}"] if own else []
+    first, full = write("mine", tasks, *pair), write("full", tasks, *pair, full=True, seeds=3)
+    widened = Path("config/mine.yaml").read_text().replace("standard: first", "standard: full")
+    Path("config/wide.yaml").write_text(widened)
+    wide, ours = Grid(studies.load("config/wide.yaml")), planned(first)
+    assert [run.id for run in wide.runs] == [run.id for run in planned(full).runs]
+    made = {run.id: evaluation(run).fingerprint(wide) for run in wide.runs}
+    assert {run.id: evaluation(run).fingerprint(ours) for run in ours.runs}.items() <= made.items()
+    # The config says so.
+    assert "full: all of the default study; results stay.\nsystems:" in widened
+
+
 def test_a_config_of_a_new_study_is_shorter_than_forty_lines(folder, pico_glue, pico_models):
     pair = [str(pico_models / role) for role in ("large", "small")]
     write("default")
-    write("everything", [f"reviews={pico_glue / 'SST-2'}"], *pair)
+    write("everything", [f"reviews={pico_glue / 'SST-2'}"], *pair, full=True)
+    write("first", [f"reviews={pico_glue / 'SST-2'}"], *pair)
     write("one", [f"reviews={pico_glue / 'SST-2'}"], *pair, methods=["theseus"], seeds=2)
     lengths = {path.stem: len(path.read_text().splitlines()) for path in Path("config").glob("*.yaml")}
-    assert len(lengths) == 3 and max(lengths.values()) < 40, lengths
+    assert len(lengths) == 4 and max(lengths.values()) < 40, lengths
 
 
 def test_own_tasks_take_the_place_of_the_default_ones(folder, pico_glue):
@@ -166,7 +194,8 @@ def test_two_models_of_one_name_are_called_by_their_roles(folder):
 
 def test_one_task_alone_has_no_encoder_of_all_tasks_and_no_wrong_task(folder, pico_glue):
     reviews = pico_glue / "SST-2"
-    one, both = write("mine", [f"reviews={reviews}"]), write("both", [f"reviews={reviews}", f"others={reviews}"])
+    one = write("mine", [f"reviews={reviews}"], full=True)
+    both = write("both", [f"reviews={reviews}", f"others={reviews}"], full=True)
     alone, several = systems(one), systems(both)
     assert "multitask" not in alone and "wrong-task" not in alone["control"]
     assert "multitask" in several and "wrong-task" in several["control"]
@@ -174,13 +203,23 @@ def test_one_task_alone_has_no_encoder_of_all_tasks_and_no_wrong_task(folder, pi
 
 @pytest.mark.parametrize("method", ["theseus", "logit_ensemble"])
 def test_methods_that_are_not_asked_for_go(folder, method):
-    mine, theirs = write("mine", methods=[method])["systems"], systems(default())
+    mine, theirs = write("mine", methods=[method], full=True)["systems"], systems(default())
     assert mine["merge"] == {method: {k: v for k, v in theirs["merge"][method].items() if k != "heads"}}
     others = {"merge", "control", *new_study.RIVALS}
     assert others <= theirs.keys()
     assert {k: v for k, v in mine.items() if k not in ("merge", "control")} == {
         k: v for k, v in theirs.items() if k not in others
     }
+
+
+def test_methods_that_are_asked_for_take_the_place_of_the_first_merges(folder):
+    values = write("mine", methods=["theseus", "stitch"])
+    mine, theirs = values["systems"], systems(write("first"))
+    theseus = {"heads": ["labelled"], "strengths": [0, 0.5, 1, 2, 4, 6]}
+    assert mine.pop("merge") == {"stitch": {}, "theseus": theseus}
+    theirs["control"]["shuffled"]["of"] = ["theseus"]
+    del theirs["merge"]
+    assert mine == theirs and values["seeds"] == 3 and len(values["models"]) == 2
 
 
 @pytest.mark.parametrize(
@@ -200,15 +239,15 @@ def test_controls_are_those_of_the_methods_that_are_asked_for(folder, methods, o
         settings = expected.pop(control)
         if of:
             expected[control] = {**settings, "of": of.get(control, of["shuffled"])}
-    values = write("mine", methods=methods)
+    values = write("mine", methods=methods, full=True)
     assert values["systems"]["control"] == expected
     # Small models that no control is left for are not made.
     assert len(values["models"]) == (4 if of else 2)
 
 
 def test_a_method_that_the_default_study_lacks_is_added(folder, monkeypatch):
-    without = {key: value for key, value in standard.SYSTEMS["merge"].items() if key != "interpolate"}
-    monkeypatch.setattr(standard, "SYSTEMS", {**standard.SYSTEMS, "merge": without})
+    without = {key: value for key, value in standard.FULL["merge"].items() if key != "interpolate"}
+    monkeypatch.setattr(standard, "FULL", {**standard.FULL, "merge": without})
     assert write("mine", methods=["interpolate"])["systems"]["merge"] == {"interpolate": {}}
 
 
@@ -350,6 +389,9 @@ def test_the_command_says_what_to_type_next(folder, pico_glue):
     assert told[0].startswith("reviews: ") and "text in sentence; label in label, 2 classes" in told[0]
     # Three rows as they were understood.
     assert [line.rsplit(" → ", 1)[1] in "01" for line in told[2:5]] == [True] * 3
-    assert [shlex.split(line)[:5] for line in done.stdout.splitlines()[-2:]] == [
-        ["python", "-m", "graft", "run", "config/mine.yaml"]
-    ] * 2
+    assert [shlex.split(line) for line in told[-2:]] == [
+        ["python", "-m", "graft", command, "config/mine.yaml"] for command in ("plan", "run")
+    ]
+    # Without methods, how to get all systems.
+    last = graft("new", "others").stdout.splitlines()[-1]
+    assert last.startswith("For all systems of the default study write `standard: full` there")

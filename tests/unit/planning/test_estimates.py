@@ -89,3 +89,19 @@ def test_a_job_of_unknown_size_has_no_minutes(values, paths):
 def test_jobs_at_the_same_time_are_the_cores_by_their_threads():
     assert [estimates.cores(threads, cores) for threads, cores in ((1, 8), (3, 8), (16, 8))] == [8, 2, 1]
     assert estimates.cores(1, None) >= 1
+
+
+def test_what_is_left_of_a_job_takes_the_seconds_of_its_steps_once_sizes_are_known(values, paths):
+    values["launch"] = {"device": "cpu"}
+    grid = Grid(parse(values))
+    one, two, *_ = graph.jobs_of(grid).values()
+    made = Estimates(sizes_of(grid, paths), rates_of(grid.study.launch, paths))
+    found = estimates.seconds(grid, paths, {1: one, 2: two, 3: []}, False)
+    assert found == {1: made.seconds(one), 2: made.seconds(two), 3: 0}
+    # A cluster's jobs compute on its GPUs, whatever this machine has.
+    values["launch"] = {"device": "cuda"}
+    on_a_cluster = estimates.seconds(Grid(parse(values)), paths, {1: one}, True)
+    assert on_a_cluster and on_a_cluster[1] < found[1]
+    values["tasks"]["rte"]["source"] = {"kind": "hub", "repo": "a/b", "revision": "a" * 40}
+    hidden = Grid(parse(values))
+    assert estimates.seconds(hidden, paths, {1: [FinetuneModel("rte", "finetune.large", 0)]}, False) is None
