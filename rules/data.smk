@@ -32,3 +32,22 @@ rule tokenize_task:
         fingerprint=fingerprint_of("tokenize_task"),
     shell:
         program("tokenize_task", prefix="")
+
+
+rule locate_tokens:
+    input:
+        inputs_of("locate_tokens"),
+    output:
+        outputs_of("locate_tokens"),
+    log:
+        log_of("locate_tokens"),
+    wildcard_constraints:
+        task=DATA_SETS,
+    localrule: True
+    conda:
+        "../envs/head.yaml"
+    params:
+        study=PATHS.study,
+        fingerprint=fingerprint_of("locate_tokens"),
+    shell:
+        program("locate_tokens", prefix="")

@@ -16,13 +16,14 @@ from graft.study import program, runs
 from graft.study.grid import Grid
 from graft.study.paths import Paths
 from graft.study.steps.calibrate import Calibrate
+from graft.tasks.spans import PairedSplit
 
 
 def make(step: Calibrate, grid: Grid, paths: Paths) -> None:
     started = hardware.Stopwatch(grid.study.launch)
     device = hardware.device_of(grid.study.launch)
     pair, settings = grid.pair(step.pair), grid.study.calibration
-    tokens = runs.calibration_tokens(grid, paths, step.task, pair.large)
+    tokens = runs.calibration_tokens(grid, paths, step.task, pair)
     max_tokens = grid.max_tokens(step.task, pair.large)
     rows, few = (first_texts(tokens, max_tokens, n) for n in (settings.tokens, depth.SIMILARITY_TOKENS))
     small, large = (load_encoder(runs.model_folder(grid, paths, m)).to(device) for m in (pair.small, pair.large))
@@ -62,6 +63,7 @@ def make(step: Calibrate, grid: Grid, paths: Paths) -> None:
                 "depth_map": [list(mapped) for mapped in depth_map],
                 "texts": len(rows),
                 "tokens": int(tokens.lengths(max_tokens)[rows].sum()),
+                **({"spans": tokens.count(rows, max_tokens)} if isinstance(tokens, PairedSplit) else {}),
                 "train_flops_parts": {f"{name}/{part}": count for part, count in flops.items()},
                 "measured": started.measured(),
             },

@@ -8,7 +8,7 @@ import pandas as pd
 
 from graft.cli import cards
 from graft.compute import hardware, provenance
-from graft.encoders.inference import pass_flops, run
+from graft.encoders.inference import run
 from graft.io import files
 from graft.merging.loading import load
 from graft.study import accounts, records, runs
@@ -87,10 +87,10 @@ def _predict(step: Evaluate, grid: Grid, paths: Paths) -> tuple[np.ndarray, dict
     """Logits [rows, c] of the system on report, what inference costs, and its build.json."""
     folder, built = runs.made_model(grid, paths, step.making(grid))
     model, device = grid.reads_as(grid.systems[step.system]), hardware.device_of(grid.study.launch)
-    tokens, max_tokens = runs.tokens(grid, paths, step.task, model, "report"), grid.max_tokens(step.task, model)
-    predictor = load(folder).to(device)
+    tokens = runs.read_by(grid, paths, step.task, grid.systems[step.system], "report")
+    predictor, max_tokens = load(folder).to(device), grid.max_tokens(step.task, model)
     logits = run(predictor.logits, tokens, max_tokens, device=device)
-    real = pass_flops(predictor.flops, tokens, max_tokens) / len(tokens)
+    real = predictor.pass_flops(tokens, max_tokens) / len(tokens)
     values = (predictor.flops(STANDARD_TOKENS), real, predictor.parameters, predictor.bytes)
     return logits, dict(zip(INFERENCE, values, strict=True)), built
 

@@ -27,9 +27,14 @@ def make(step: MeasureCost, grid: Grid, paths: Paths) -> None:
     for run in step.runs(grid):
         folder, _ = runs.finished(grid, paths, making(grid, *run.made))
         model = grid.reads_as(run.system)
-        tokens, max_tokens = runs.tokens(grid, paths, step.task, model, "report"), grid.max_tokens(step.task, model)
+        tokens, max_tokens = (
+            runs.read_by(grid, paths, step.task, run.system, "report"),
+            grid.max_tokens(step.task, model),
+        )
         # Measure identical architectures only once if they read the same tokens.
-        name = f"{architecture(folder / 'model')}@{grid.study.tokenizer_of(model)}-{max_tokens}"
+        both = grid.runs_both(run.system)
+        read = "+".join(map(grid.study.tokenizer_of, (both.large, both.small) if both else (model,)))
+        name = f"{architecture(folder / 'model')}@{read}-{max_tokens}"
         names[run.id] = name
         if name not in subjects:
             rows = features.fit_rows(len(tokens), settings.texts)

@@ -20,12 +20,12 @@ def export(grid: Grid, paths: Paths, run: Run, out: Path) -> None:
     files.check_new(out)
     model, built = runs.made_model(grid, paths, making(grid, *run.made))
     task, system, seed = run.made
-    tokenizer, reading = answering.in_study(grid, paths, task, system)
+    tokenizers, reading = answering.in_study(grid, paths, task, system)
     text, record = cards.page(grid, paths, built, alone=True), model.parent / "run.json"
     if record.is_file():
         text = cards.completed(grid, text, records.read(record))
     with files.atomic_folder(out, new=True) as folder:
         manifest.gather(model, folder)
         files.copy_into(model.parent, folder, ["build.json"])
-        reading.write(folder, tokenizer)
+        reading.write(folder, *tokenizers)
         (folder / CARD).write_text(text)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +17,7 @@ from graft.encoders import features
 from graft.encoders.batches import padded_lengths
 from graft.encoders.inference import Batch, run
 from graft.encoders.saving import save_model
+from graft.encoders.spans import read_by
 from graft.io import files
 from graft.io.progress import Report
 from graft.merging.classifier_heads import ridge
@@ -37,6 +37,7 @@ from graft.registry.cuts import cuts as all_cuts
 from graft.registry.tasks import TaskRow
 from graft.study.answering import Reading
 from graft.tasks import metrics
+from graft.tasks.spans import side
 
 if TYPE_CHECKING:
     from graft.cli.merge_folders import _FitTexts, _Given
@@ -84,14 +85,15 @@ class Maker:
         )
         flops = {part.name: part.flops for part in self.options.making(sizes)}
         # What studies count with the systems that these are parts of.
-        known = {"probe.large": large, "probe.small": small}
-        probed = [shape for need, shape in known.items() if need in self.options.needs]
-        for shape in [large] if isinstance(self.options, ConcatProbeOptions) else probed:
-            flops["states"] = flops.get("states", 0) + self.given.pass_flops(shape, self.fit.texts, self.fit.rows)
-        for shape in probed:
-            flops["probes"] = flops.get("probes", 0) + sizes.head(shape.width)
-        count = self.given.first(self.options.text_tokens) if self.options.text_tokens else np.arange(0)
-        return Plan(large, small, (), self.options, len(count), self.given.count(count), flops)
+        shapes = {"large": large, "small": small}
+        probed = [role for role in shapes if f"probe.{role}" in self.options.needs]
+        for role in ["large"] if isinstance(self.options, ConcatProbeOptions) else probed:
+            flops["states"] = flops.get("states", 0) + self.given.pass_flops(role, self.fit.texts, self.fit.rows)
+        for role in probed:
+            flops["probes"] = flops.get("probes", 0) + sizes.head(shapes[role].width)
+        rows = self.given.first(self.options.text_tokens) if self.options.text_tokens else np.arange(0)
+        counts = len(rows), self.given.count(rows)
+        return Plan(large, small, (), self.options, *counts, flops, self.given.spans(rows))
 
     def make(self) -> None:
         """Write the composite with its parts, tokenizer, card and provenance."""
@@ -101,7 +103,9 @@ class Maker:
         self.report(0, 0, "writing the composite")
         with files.atomic_folder(self.order.out, new=True) as folder:
             manifest.gather(self.scratch / "made", folder)
-            Reading(self.given.labels, len(self.fit.texts.columns), self.given.max_tokens).write(folder, self.large)
+            tokenizers = (self.large, self.scratch / "--small-pretrained")[: len(self.given.readers)]
+            reading = Reading(self.given.labels, len(self.fit.texts.columns), self.given.max_tokens)
+            reading.write(folder, *tokenizers)
             merge_card.write(folder, self.order, self.plan(), {}, choice.records(self.row.primary_metric))
 
     @property
@@ -129,15 +133,15 @@ class Maker:
         """Score logits [held, c] of the held-out rows."""
         return metrics.primary(np.asarray(logits), self.labels[self.fit.held].numpy(), self.row)
 
-    def pooled(self, hidden: Callable[[Batch], Tensor], pooling: str) -> Tensor:
-        """Pooled states [n, w] of the labelled rows."""
+    def pooled(self, role: str, hidden: Callable[[Batch], Tensor], pooling: str) -> Tensor:
+        """Pooled states [n, w] of the labelled rows, at the tokens of the large or the small model."""
         texts, rows = self.fit.texts, self.fit.rows
-        found = features.pooled_states(hidden, pooling, texts, self.given.max_tokens, rows, self.order.device)
+        found = features.pooled_states(hidden, pooling, texts, self.given.max_tokens, rows, self.order.device, role)
         return torch.from_numpy(found)
 
-    def states(self, encoder: Any, pooling: str) -> Tensor:
-        """Pooled last states [n, w] of an encoder."""
-        return self.pooled(functools.partial(features.last_states, encoder), pooling)
+    def states(self, role: str, encoder: Any, pooling: str) -> Tensor:
+        """Pooled last states [n, w] of a large or a small encoder."""
+        return self.pooled(role, lambda batch: features.last_states(encoder, read_by(role, batch)), pooling)
 
     def head(self, states: Mapping[int, Tensor]) -> tuple[LinearMap, Choice]:
         """The best head on one of several states [n, w], by number, and the choice of these and of the ridge size."""
@@ -151,9 +155,9 @@ class Maker:
         (whole,) = ridge.fit(states[int(choice.chosen.strength)], targets, [choice.chosen.ridge or 0.0]).values()
         return whole, choice
 
-    def probe(self, encoder: Any, folder: Path, pooling: str, out: Path) -> Tensor:
-        """Write a probe on an encoder; returns logits [held, c] of one that was fitted without the held-out rows."""
-        states = self.states(encoder, pooling)
+    def probe(self, role: str, encoder: Any, folder: Path, pooling: str, out: Path) -> Tensor:
+        """Write a probe on a large or a small encoder; returns logits [held, c] of one fitted without held-out rows."""
+        states = self.states(role, encoder, pooling)
         whole, choice = self.head({0: states})
         manifest.write(out, "probe", {"encoder": folder}, {manifest.HEAD: whole}, pooling=pooling)
         held, targets = self.fit.held, self.targets
@@ -163,7 +167,7 @@ class Maker:
     def answers(self) -> Tensor:
         """Logits [held, c] of the fine-tuned small classifier."""
         model, rows = self.given.finetuned.eval(), self.fit.rows[self.fit.held.numpy()]
-        given = self.fit.texts, self.given.max_tokens, rows, self.order.device
+        given = side(self.fit.texts, "small"), self.given.max_tokens, rows, self.order.device
         return torch.from_numpy(run(lambda batch: model(**batch).logits, *given))
 
 
@@ -175,14 +179,14 @@ def _stitch(maker: Maker, options: StitchOptions, out: Path) -> Choice:
     folders = {"small": maker.scratch / "finetuned", "large": maker.large}
     texts = given.batches(options.text_tokens)
     layers = {role: {cut.layer_of(role) for cut in cuts.values()} for role in models}
-    seen = {role: stitch.states(model, layers[role], texts) for role, model in models.items()}
+    seen = {role: stitch.states(model, layers[role], texts, role) for role, model in models.items()}
     joints, states = dict[int, LinearMap](), dict[int, Tensor]()
     for number, cut in cuts.items():
         maker.report(len(states), len(cuts), cut.name)
         first, second = cut.roles
         joints[number] = stitch.joint(seen[first][cut.below], seen[second][cut.above], options.map_ridge)
         model = stitch.Stitched(models[first], models[second], cut, joints[number]).eval()
-        states[number] = maker.pooled(model, options.pooling)
+        states[number] = maker.pooled(second, model, options.pooling)
     head, choice = maker.head(states)
     cut = cuts[number := int(choice.chosen.strength)]
     parts = {part: folders[role] for part, role in zip(("first", "second"), cut.roles, strict=True)}
@@ -194,7 +198,8 @@ def _stitch(maker: Maker, options: StitchOptions, out: Path) -> Choice:
 def _concat_probe(maker: Maker, options: ConcatProbeOptions, out: Path) -> Choice:
     tuned, given = options.small == "finetuned", maker.given
     small = given.finetuned.bert if tuned else given.small
-    states = [maker.states(model, options.pooling) for model in (small, given.large)]
+    models = {"small": small, "large": given.large}
+    states = [maker.states(role, model, options.pooling) for role, model in models.items()]
     head, choice = maker.head({0: torch.cat(states, dim=1)})
     parts = {"small": maker.scratch / ("finetuned" if tuned else "--small-pretrained"), "large": maker.large}
     manifest.write(out, "concat_probe", parts, {manifest.HEAD: head}, pooling=options.pooling)
@@ -202,7 +207,7 @@ def _concat_probe(maker: Maker, options: ConcatProbeOptions, out: Path) -> Choic
 
 
 def _logit_ensemble(maker: Maker, options: LogitEnsembleOptions, out: Path) -> Choice:
-    probe = maker.probe(maker.given.large, maker.large, options.probe, maker.scratch / "probe")
+    probe = maker.probe("large", maker.given.large, maker.large, options.probe, maker.scratch / "probe")
     logits = {"small": maker.answers(), "probe": probe}
     scores = maker.given.labels is None
     choice, scales = logit_ensemble.fit(logit_ensemble.combine, logits, options.strengths, maker.score, scores)
@@ -213,8 +218,8 @@ def _logit_ensemble(maker: Maker, options: LogitEnsembleOptions, out: Path) -> C
 
 def _proxy_tuning(maker: Maker, options: ProxyTuningOptions, out: Path) -> Choice:
     scratch, given = maker.scratch, maker.given
-    probe = maker.probe(given.large, maker.large, options.probe, scratch / "probe")
-    untuned = maker.probe(given.small, scratch / "--small-pretrained", options.probe, scratch / "untuned")
+    probe = maker.probe("large", given.large, maker.large, options.probe, scratch / "probe")
+    untuned = maker.probe("small", given.small, scratch / "--small-pretrained", options.probe, scratch / "untuned")
     logits = {"probe": probe, "tuned": maker.answers(), "untuned": untuned}
     scores = given.labels is None
     choice, scales = logit_ensemble.fit(proxy_tuning.combine, logits, options.strengths, maker.score, scores)

@@ -3,14 +3,13 @@
 import copy
 import math
 import tempfile
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer
 from torch import Tensor
 
 from graft.cli import merge_card, merge_composites
@@ -39,15 +38,17 @@ from graft.merging.heterogeneous.interpolate.maths import interpolated_head
 from graft.merging.protocol import Parts, deepened
 from graft.merging.saving import save_classifier, split_classifier
 from graft.registry import depth, methods
-from graft.registry.families.family import BERTS, Special, unlike_heads
+from graft.registry.families.family import unlike_heads
 from graft.registry.shapes import Shape
 from graft.registry.tasks import TaskRow
 from graft.tasks import alike, guessing
 from graft.tasks.labels import check_variety
 from graft.tasks.readers import rows_of
+from graft.tasks.spans import PairedSplit, side
 from graft.tasks.texts import read_texts
-from graft.tasks.tokens import TokenisedSplit, load_tokenizer
+from graft.tasks.tokens import TokenisedSplit
 from graft.tasks.tsv import read_tsv
+from graft.tasks.vocabularies import Reader, check_spans, read_by, shared_rows
 
 # Names for the parts of a shape that are not plural nouns.
 COUNTED = {"types": "token types", "vocabulary": "word embeddings"}
@@ -62,9 +63,9 @@ def merge(order: Order, report: Report, dry_run: bool = False) -> Plan:
 
     The result is a plain Hugging Face classifier of the large shape, or a composite in a folder that stands alone, with
     a model card (README.md) and provenance (graft.json). Raises ValueError, and writes nothing, if the output folder
-    exists, a folder is missing, an architecture is not BERT, the small model is larger than the large one, vocabularies
-    differ, the text has fewer tokens than a space needs, weights are not finite, or the labelled file does not fit the
-    fine-tuned model's labels.
+    exists, a folder is missing, an architecture is not BERT, the small model is larger than the large one, tokenizers
+    have no span of text in common, the text has fewer tokens than a space needs, weights are not finite, or the
+    labelled file does not fit the fine-tuned model's labels.
     """
     facts, pretrained = _checked(order)
     options = facts.checked(order.options)
@@ -93,8 +94,9 @@ class _Given:
     large_folder: Path
     shapes: tuple[Shape, Shape]
     """Of the small and of the large model."""
-    tokenizer: Tokenizer
-    texts: TokenisedSplit
+    readers: tuple[Reader, ...]
+    """Of the large model and, if that reads other tokens, of the small one."""
+    texts: TokenisedSplit | PairedSplit
     max_tokens: int
     projections: tuple[Tensor, ...]
 
@@ -128,16 +130,27 @@ class _Given:
     def count(self, rows: np.ndarray) -> int:
         return int(self.texts.lengths(self.max_tokens)[rows].sum())
 
-    def pass_flops(self, shape: Shape, texts: TokenisedSplit, rows: np.ndarray) -> int:
-        """FLOPs of running an encoder over some rows."""
-        return pass_flops(lambda t: encoder_flops(shape, t), texts, self.max_tokens, rows)
+    def spans(self, rows: np.ndarray) -> int:
+        """Number of spans of some rows; 0 where both models read the same tokens."""
+        return self.texts.count(rows, self.max_tokens) if isinstance(self.texts, PairedSplit) else 0
+
+    @property
+    def rows(self) -> Tensor | None:
+        """As `Parts.rows`."""
+        large, *small = self.readers
+        return torch.from_numpy(shared_rows(small[0], large)) if small else None
+
+    def pass_flops(self, role: str, texts: TokenisedSplit | PairedSplit, rows: np.ndarray) -> int:
+        """FLOPs of running the large or the small encoder over some rows."""
+        shape = self.shapes[role == "large"]
+        return pass_flops(lambda t: encoder_flops(shape, t), side(texts, role), self.max_tokens, rows)
 
 
 @dataclass(frozen=True)
 class _FitTexts:
     """The data a head is fitted on: rows of texts, and their labels for the labelled head."""
 
-    texts: TokenisedSplit
+    texts: TokenisedSplit | PairedSplit
     rows: np.ndarray
     labels: Tensor | None = None
 
@@ -178,8 +191,9 @@ def _read(order: Order, pretrained: Path, scratch: Path) -> _Given:
     _check_labels(order.small_finetuned)
     large_shape, small_shape = (Shape.of(scratch / flag) for flag in folders)
     tuned_shape = Shape.of(order.small_finetuned)
+    two = alike.apart(order.large, pretrained) is not None
     # Numbers of positions must be equal where both models have a table of them.
-    tables = ["vocabulary", *["positions"] * bool(small_shape.position_rows and large_shape.position_rows)]
+    tables = ["vocabulary"] * (not two) + ["positions"] * bool(small_shape.position_rows and large_shape.position_rows)
     for what in vars(small_shape):
         ours, tuned, theirs = (getattr(shape, what) for shape in (small_shape, tuned_shape, large_shape))
         if ours != tuned:
@@ -193,10 +207,11 @@ def _read(order: Order, pretrained: Path, scratch: Path) -> _Given:
     if order.head == "transplant" and methods.facts(order.method).heads and unlike:
         raise ValueError(f"--head transplant: {unlike}; use label-free or labelled")
     # Compare the folders as given: the pre-trained small model may have no tokenizer.
-    for small in (pretrained, order.small_finetuned):
-        alike.check_alike(order.large, small)
-    tokenizer = load_tokenizer(scratch / "--large")
-    texts = TokenisedSplit.of_texts(tokenizer, read_texts(order.text), str(order.text), large_shape.kind.special)
+    alike.check_alike(pretrained if two else order.large, order.small_finetuned)
+    readers = tuple(Reader.of(scratch / flag) for flag in folders)[: 1 + two]
+    if two:
+        check_spans(readers[0], readers[1], f"{order.large} and {pretrained}")
+    texts = read_by(readers, read_texts(order.text), str(order.text))
     models: dict[str, Any] = {flag: load_encoder(scratch / flag) for flag in folders}
     models["--small-finetuned"] = load_classifier(order.small_finetuned)
     for flag, model in models.items():
@@ -214,7 +229,7 @@ def _read(order: Order, pretrained: Path, scratch: Path) -> _Given:
         finetuned,
         large_folder=scratch / "--large",
         shapes=(small_shape, large_shape),
-        tokenizer=tokenizer,
+        readers=readers,
         texts=texts,
         max_tokens=min(order.max_tokens, large_shape.positions, small_shape.positions),
         projections=projections_of(scratch / "--small-pretrained"),
@@ -242,7 +257,7 @@ def _fit_texts(order: Order, given: _Given) -> _FitTexts:
                 f"--head labelled needs one class or one score per text, but --small-finetuned gives "
                 f"{given.kind} with {len(given.outputs)} outputs; use transplant or label-free"
             )
-        texts, values = read_labelled(order.labelled, given.labels, given.tokenizer, given.shapes[1].kind.special)
+        texts, values = read_labelled(order.labelled, given.labels, given.readers)
     rows = features.fit_rows(len(texts), FIT_ROWS)
     if len(rows) < FEWEST_ROWS:
         raise ValueError(f"fitting a head needs at least {FEWEST_ROWS} texts, not {len(rows)}; give more text")
@@ -256,33 +271,33 @@ def _plan(order: Order, options: Weights, given: _Given, fit: _FitTexts | None, 
     again = given.count(given.first(options.text_tokens)) if "texts" in options.needs else 0
     cost = options.flops(*shapes, again)
     flops = {"prepare": cost.prepare, "apply": cost.apply}
-    texts = tokens = 0
+    texts = tokens = spans = 0
     if options.needs_calibration:
         rows = given.first(order.tokens)
-        texts, tokens = len(rows), given.count(rows)
-        check_tokens(tokens, shapes[1], str(order.text))
+        texts, tokens, spans = len(rows), given.count(rows), given.spans(rows)
+        check_tokens(spans or tokens, shapes[1], str(order.text))
         if named == "cka":
             report(0, 0, "comparing all layers, for the depth map")
             few = given.first(depth.SIMILARITY_TOKENS)
             similarity = layer_similarity(given.small, given.large, given.batches(depth.SIMILARITY_TOKENS))
             depth_map = depth.named(named, *layers, similarity[1:, 1:].tolist())
-            flops["similarity"] = sum(given.pass_flops(shape, given.texts, few) for shape in shapes)
+            flops["similarity"] = sum(given.pass_flops(role, given.texts, few) for role in ("small", "large"))
             flops["similarity"] += similarity_flops(*shapes, given.count(few))
         lengths = padded_lengths(given.texts.lengths(given.max_tokens)[rows])
         deep = depth.as_deep(named, *shapes), shapes[1]
         flops["calibrate"] = sum(calibration_flops(*deep, len(depth_map), 1, int(length)) for length in lengths)
     if fit is not None:
         flops["head"] = _head_flops(order.head, given, fit)
-    return Plan(shapes[1], shapes[0], depth_map, options, texts, tokens, flops)
+    return Plan(shapes[1], shapes[0], depth_map, options, texts, tokens, flops, spans)
 
 
 def _head_flops(kind: str, given: _Given, fit: _FitTexts) -> int:
     """FLOPs of `_head`: the models' passes over the texts, the fit at every ridge size, and the final fit."""
     outputs, rows, held = given.finetuned.config.num_labels, len(fit.rows), int(fit.held.sum())
     small, large = given.shapes
-    flops = given.pass_flops(large, fit.texts, fit.rows)
+    flops = given.pass_flops("large", fit.texts, fit.rows)
     if fit.labels is None:
-        flops += given.pass_flops(small, fit.texts, fit.rows) + rows * logits_flops(small, outputs)
+        flops += given.pass_flops("small", fit.texts, fit.rows) + rows * logits_flops(small, outputs)
     flops += head_flops(kind, small, large, outputs, rows - held, len(RIDGE), scored=held)
     return flops + head_flops(kind, small, large, outputs, rows, 1)
 
@@ -291,7 +306,8 @@ def _carry_out(order: Order, plan: Plan, given: _Given, fit: _FitTexts | None, r
     tuned, small_head = split_classifier(given.finetuned)
     bodies = given.large.state_dict(), tuned, given.small.state_dict()
     texts = given.batches(plan.options.text_tokens) if "texts" in plan.options.needs else ()
-    parts = Parts(*bodies, plan.large, plan.small, plan.depth_map, None, plan.options, texts, given.projections, report)
+    shapes = plan.large, plan.small, plan.depth_map
+    parts = Parts(*bodies, *shapes, None, plan.options, texts, given.projections, given.rows, report)
     parts = deepened(parts)
     if plan.options.needs_calibration:
         small = encoder_of(parts.small_pretrained, parts.small_shape)
@@ -329,19 +345,19 @@ def _head(
 ) -> Head:
     """Fit the head on the merged body; its ridge size is the best one on every fifth text, held out."""
 
-    def states(model: Encoder, which: str) -> Tensor:
+    def states(model: Encoder, which: str, role: str) -> Tensor:
         count = _counted(report, len(fit.rows), f"texts read by the {which} model")
-        found = features.cls_states(model, fit.texts, given.max_tokens, fit.rows, count)
+        found = features.cls_states(model, side(fit.texts, role), given.max_tokens, fit.rows, count)
         return torch.from_numpy(found).double()
 
     # Copy the model, since the parts of the merge share its memory.
     body = copy.deepcopy(given.large)
     body.load_state_dict(merged)
-    hidden = states(body, "merged")
+    hidden = states(body, "merged", "large")
     own = unfitted({name: tensor.cpu() for name, tensor in merged.items() if is_pooler(name)}, given.shapes[1])
     if fit.labels is None:
         small_head = small_head.to(torch.zeros((), dtype=small_head.pooler_weight.dtype))
-        by_row = {"small_hidden": states(given.finetuned.bert, "small")}
+        by_row = {"small_hidden": states(given.finetuned.bert, "small", "small")}
         whole: dict[str, Any] = {"small_head": small_head}
         wanted = head_logits(small_head, by_row["small_hidden"])
     else:
@@ -363,12 +379,12 @@ def _head(
 
 
 def read_labelled(
-    path: Path, labels: tuple[str, ...] | None, tokenizer: Tokenizer, special: Special = BERTS
-) -> tuple[TokenisedSplit, np.ndarray]:
+    path: Path, labels: tuple[str, ...] | None, readers: Sequence[Reader]
+) -> tuple[TokenisedSplit | PairedSplit, np.ndarray]:
     """Read texts and labels from a TSV with a header: one or two columns of text, then the label.
 
-    Columns that number the rows are skipped. Raises ValueError if the file or its columns do not fit, and like
-    `read_tsv` and `rows_of`.
+    readers: as for `read_by`. Columns that number the rows are skipped. Raises ValueError if the file or its columns do
+    not fit, and like `read_tsv` and `rows_of`.
     """
     if not path.is_file():
         raise ValueError(f"--labelled: {path} is not a file; a TSV with the label in the last column is needed")
@@ -384,4 +400,4 @@ def read_labelled(
     rows = rows_of(table, row, path, "train")
     check_variety(rows["label"], row, path, "train")
     columns = [rows[name].tolist() for name in ("text_a", "text_b") if name in rows]
-    return TokenisedSplit.of_texts(tokenizer, columns, str(path), special), rows["label"].to_numpy()
+    return read_by(readers, columns, str(path)), rows["label"].to_numpy()

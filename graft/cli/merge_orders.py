@@ -44,6 +44,8 @@ class Plan:
     texts: int
     tokens: int
     flops: dict[str, int]
+    spans: int = 0
+    """Number of spans, where the vocabularies differ."""
 
 
 def summary(plan: Plan) -> list[terminal.Part]:
@@ -56,6 +58,6 @@ def summary(plan: Plan) -> list[terminal.Part]:
         terminal.plain_table(("spaces", "small", "large"), sizes),
         *([Prose(f"layers, counted from 0: {layers}")] if layers else []),
         Prose(f"options: {options}"),
-        Prose(f"text: {plan.texts} texts, {plan.tokens} tokens"),
+        Prose(f"text: {plan.texts} texts, {plan.tokens} tokens" + f", {plan.spans} spans" * (plan.spans > 0)),
         Prose(f"FLOPs: {flops}"),
     ]

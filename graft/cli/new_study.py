@@ -214,13 +214,24 @@ def _models(asked: Asked, default: Values) -> Values:
         tokens = {"max_tokens": min(MAX_TOKENS, positions)}
         finetune = {task: usual.get(task) or hyperparameters.finetuning(width, n) | tokens for task, n in rows.items()}
         models[names[role]] = {"role": role, "source": source, "finetune": finetune}
-    models[names["small"]]["tokenizer"] = names["large"]
+    if not _two_vocabularies([own.get(role) or theirs[pair[role]]["source"] for role in ROLES]):
+        models[names["small"]]["tokenizer"] = names["large"]
     for name, other in others.items():
         source = other["source"] | {"like": names["small"]}
         if "options" in source and (asked.tasks or "small" in own):
             source["options"] = {"steps": hyperparameters.masked_steps(sum(rows.values()))}
         models[name] = other | {"source": source}
     return {"models": models, "pairs": [names]}
+
+
+def _two_vocabularies(sources: Sequence[Values]) -> bool:
+    """Whether both models are folders whose tokenizers differ; of others one is expected, and compared in the study."""
+    if any(source["kind"] != "path" for source in sources):
+        return False
+    from graft.tasks import alike
+
+    folders = (Path(os.path.expandvars(os.path.expanduser(source["folder"]))) for source in sources)
+    return alike.apart(*folders) is not None
 
 
 def _size(source: Values, otherwise: Shape) -> tuple[int, int]:

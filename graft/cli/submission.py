@@ -12,14 +12,13 @@ from graft.encoders.inference import run as run_model
 from graft.io import files
 from graft.io.progress import Report
 from graft.merging.loading import load
-from graft.registry.shapes import Shape
 from graft.reporting import formats
-from graft.study import runs
+from graft.study import answering, runs
 from graft.study.grid import Grid, Run
 from graft.study.paths import Paths
 from graft.study.steps.making import making
 from graft.tasks import metrics, readers
-from graft.tasks.tokens import TokenisedSplit, load_tokenizer
+from graft.tasks.vocabularies import Reader, read_by
 
 
 @dataclass(frozen=True)
@@ -105,10 +104,9 @@ def _texts(grid: Grid, task: str) -> pd.DataFrame:
 def _answers(grid: Grid, paths: Paths, run: Run, texts: pd.DataFrame) -> tuple[list[object], list[str]]:
     folder, _ = runs.made_model(grid, paths, making(grid, *run.made))
     device, reader = hardware.device_of(grid.study.launch), grid.reads_as(run.system)
-    folder_of_tokens = paths.model(grid.study.tokenizer_of(reader))
-    tokenizer, special = load_tokenizer(folder_of_tokens), Shape.of(folder_of_tokens).kind.special
+    folders, _ = answering.in_study(grid, paths, run.task, run.system.name)
     columns = [texts[name].tolist() for name in ("text_a", "text_b") if name in texts]
-    tokens = TokenisedSplit.of_texts(tokenizer, columns, f"test split of {run.task}", special)
+    tokens = read_by([*map(Reader.of, folders)], columns, f"test split of {run.task}")
     logits = run_model(load(folder).to(device).logits, tokens, grid.max_tokens(run.task, reader), device=device)
     row = grid.row(run.task)
     return texts["index"].tolist(), glue.written(run.task, row, metrics.predictions(logits, row))

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 
-from graft.config.models import Like, Model, Pair, check_role, check_vocabulary
+from graft.config.models import Like, Model, Pair, check_role
 from graft.config.systems import MergeSystem, OneShapeMerge, OtherSmallControl, SoupMerge, Systems
 from graft.io.names import check_known
 from graft.registry import methods
@@ -90,8 +90,6 @@ def _check_other_small(
                 f"{where}.of: {projected[0]} uses a distillation's projection (residual: fit_dense), but {name} "
                 "was not distilled; leave it out"
             )
-    for pair in control_pairs(control, pairs):
-        check_vocabulary(f"{where}.models", pair, models)
 
 
 def _check_warm_start(systems: Systems) -> None:

@@ -212,7 +212,8 @@ class Model(Section):
         discriminator="kind"
     )
     tokenizer: Name | None = None
-    """Model whose tokenizer is used; by default the model's own (for a distilled model, its teacher's)."""
+    """Model whose tokenizer is used; by default the model's own (for a distilled model, its teacher's). A pair with
+    two tokenizers is merged by spans of text, in which both have whole tokens."""
     note: str | None = None
     """A remark for readers of the report, e.g. that the model was trained on a similar task; changes no run."""
     finetune: dict[Name, FineTuning] = {}
@@ -284,7 +285,6 @@ def check_pairs(pairs: Sequence[Pair], models: Mapping[str, Model], tasks: Colle
     for pair in pairs:
         check_role("pairs.large", "large", pair.large, models, tasks)
         check_role("pairs.small", "small", pair.small, models, tasks)
-        check_vocabulary("pairs", pair, models)
         if pairs.count(pair) > 1:
             raise ValueError(f"pairs: {pair.name} appears twice; give each pair once")
 
@@ -297,15 +297,3 @@ def check_role(where: str, role: str, name: str, models: Mapping[str, Model], ta
     for task in tasks:
         if task not in models[name].finetune:
             raise ValueError(f"models.{name}.finetune: no hyperparameters for task {task}")
-
-
-def check_vocabulary(where: str, pair: Pair, models: Mapping[str, Model]) -> None:
-    """Raise ValueError if the models of a pair use different tokenizers."""
-    large, small = (tokenizer_of(models, name) for name in (pair.large, pair.small))
-    if large != small:
-        source = models[pair.small].source
-        changed = source.like if isinstance(source, Like) else pair.small
-        raise ValueError(
-            f"{where}: {pair.large} and {pair.small} use different tokenizers, but a merge needs one vocabulary; "
-            f"set models.{changed}.tokenizer to {large} (the two will be compared)"
-        )

@@ -10,7 +10,8 @@ import numpy as np
 import torch
 from safetensors.torch import load_file, save_file
 
-from graft.encoders.inference import Batch, batches, pass_flops, run
+from graft.encoders.inference import Batch, Split, batches, pass_flops, run
+from graft.encoders.spans import read_by
 from graft.encoders.states import layer_states, pool
 from graft.flops.counts import encoder_flops
 from graft.io.progress import Report
@@ -89,13 +90,19 @@ def cls_states(
 def pooled_states(
     hidden: Callable[[Batch], torch.Tensor],
     pooling: str,
-    tokens: TokenisedSplit,
+    tokens: Split,
     max_tokens: int,
     rows: np.ndarray | None = None,
     device: str | torch.device = "cpu",
+    role: str = "large",
 ) -> np.ndarray:
-    """Return pooled states [n, w] of a split (or of `rows`); `hidden` computes a batch's states [b, t, w]."""
-    return run(lambda batch: pool(hidden(batch), batch["attention_mask"], pooling), tokens, max_tokens, rows, device)
+    """Return pooled states [n, w] of a split (or of `rows`); `hidden` computes a batch's states [b, t, w] of the tokens
+    of a pair's "large" or "small" model."""
+
+    def pooled(batch: Batch) -> torch.Tensor:
+        return pool(hidden(batch), read_by(role, batch)["attention_mask"], pooling)
+
+    return run(pooled, tokens, max_tokens, rows, device)
 
 
 def fit_rows(rows: int, count: int) -> np.ndarray:

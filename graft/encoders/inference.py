@@ -18,7 +18,7 @@ Batch = dict[str, Tensor]
 
 
 class Split(Protocol):
-    """Texts that a model reads in batches: a TokenisedSplit, alone or with further inputs."""
+    """Texts that a model reads in batches: a TokenisedSplit, alone or with further inputs, or a PairedSplit."""
 
     def __len__(self) -> int: ...
     def lengths(self, max_tokens: int) -> np.ndarray: ...

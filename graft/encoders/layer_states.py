@@ -10,8 +10,9 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from graft.encoders.inference import Batch, batches
+from graft.encoders.inference import Batch, Split, batches
 from graft.encoders.network import Encoder
+from graft.encoders.spans import read_by
 from graft.encoders.states import layer_states
 from graft.tasks.tokens import TokenisedSplit
 
@@ -68,10 +69,11 @@ def collect(
 class WithStates:
     """Tokenised texts together with frozen models' states of them, which are further inputs of a module, by name.
 
-    Each of `states` takes rows and a length, and returns the rows' states padded to that length.
+    Each of `states`, of the "large" or "small" model, takes rows and a length, and returns the rows' states padded to
+    that length.
     """
 
-    tokens: TokenisedSplit
+    tokens: Split
     states: Mapping[str, Callable[[np.ndarray, int], Tensor]]
 
     def __len__(self) -> int:
@@ -82,5 +84,5 @@ class WithStates:
 
     def batch(self, rows: np.ndarray, max_tokens: int) -> Batch:
         batch = self.tokens.batch(rows, max_tokens)
-        length = batch["input_ids"].shape[1]
-        return batch | {name: of_rows(rows, length) for name, of_rows in self.states.items()}
+        lengths = {role: read_by(role, batch)["input_ids"].shape[1] for role in self.states}
+        return batch | {role: of_rows(rows, lengths[role]) for role, of_rows in self.states.items()}

@@ -13,8 +13,10 @@ import torch
 from torch import Tensor
 
 from graft.encoders import features
-from graft.encoders.inference import Batch, pass_flops, run
+from graft.encoders.inference import Batch, run
 from graft.encoders.models import load_encoder, new_classifier
+from graft.encoders.network import Encoder
+from graft.encoders.spans import read_by
 from graft.flops.counts import encoder_flops, ridge_flops
 from graft.io.progress import Report, part_of
 from graft.making.pair_inputs import Built, PairInputs
@@ -55,7 +57,7 @@ def mix_logits(inputs: PairInputs, system: System, out: Path, report: Report) ->
     parts = {"small": small_folder, "probe": probe_folder}
     manifest.write(out, "logit_ensemble", parts, beta=choice.chosen.strength, scales=scales)
     # The probe's parts already count the large model's states on select; the small model's pass is counted here.
-    asked = inputs.flops_over("select", small.flops)
+    asked = inputs.flops_over("small", "select", small.flops)
     flops |= probe_flops | {f"{inputs.name(system)}/small-on-select": asked}
     return Built(choice, flops, {"scales": scales})
 
@@ -75,7 +77,7 @@ def move_logits(inputs: PairInputs, system: System, out: Path, report: Report) -
     scores = inputs.row.labels is None
     choice, scales = logit_ensemble.fit(proxy_tuning.combine, logits, options.strengths, inputs.score, scores)
     manifest.write(out, "proxy_tuning", folders, alpha=choice.chosen.strength, scales=scales)
-    asked = [inputs.flops_over("select", model.flops) for model in models.values()]
+    asked = [inputs.flops_over("small", "select", model.flops) for model in models.values()]
     flops[f"{inputs.name(system)}/small-on-select"] = sum(asked)
     return Built(choice, flops, {"scales": scales})
 
@@ -89,7 +91,7 @@ def join_states(inputs: PairInputs, system: System, out: Path, report: Report) -
     if options.small == "finetuned":
         folder, parts = inputs.system(inputs.finetuned, inputs.seed)
         flops |= parts
-    body = functools.partial(features.last_states, load_encoder(folder).to(inputs.device))
+    body = _small_states(load_encoder(folder).to(inputs.device))
     if options.folds > 1:
         fit, *counted = _out_of_fold(inputs, pooling, rows, options.folds, report)
         parts, nominal = ({f"{name}/folds/{part}": n for part, n in counts.items()} for counts in counted)
@@ -111,10 +113,10 @@ def join_states(inputs: PairInputs, system: System, out: Path, report: Report) -
     manifest.write(out, "concat_probe", models, {manifest.HEAD: heads[choice.chosen]}, pooling=pooling)
     scored = len(inputs.select_labels)
     flops |= {
-        f"{inputs.embedding}/fit-{len(rows)}": inputs.passes(inputs.large_shape, "train", rows),
-        f"{inputs.embedding}/select": inputs.passes(inputs.large_shape, "select"),
-        f"{name}/small-on-fit": inputs.passes(inputs.small_shape, "train", rows),
-        f"{name}/small-on-select": inputs.passes(inputs.small_shape, "select"),
+        f"{inputs.embedding}/fit-{len(rows)}": inputs.passes("large", "train", rows),
+        f"{inputs.embedding}/select": inputs.passes("large", "select"),
+        f"{name}/small-on-fit": inputs.passes("small", "train", rows),
+        f"{name}/small-on-select": inputs.passes("small", "select"),
         f"{name}/head": ridge_flops(len(rows), states.shape[1], inputs.row.outputs, len(merge.settings.ridge), scored),
     }
     return Built(choice, flops, {"fit_rows": len(rows)}, nominal=nominal)
@@ -132,7 +134,7 @@ def stitch_layers(inputs: PairInputs, system: System, out: Path, report: Report)
     models = {role: load_encoder(folder).to(inputs.device) for role, folder in folders.items()}
     texts = inputs.texts(merge)
     at = {role: {cut.layer_of(role) for cut in cuts.values()} for role in models}
-    seen = {role: stitch.states(model, at[role], texts) for role, model in models.items()}
+    seen = {role: stitch.states(model, at[role], texts, role) for role, model in models.items()}
     rows = inputs.fit_rows(merge.settings.fit_rows)
     labels = torch.from_numpy(inputs.splits.labels("train")[rows])
     targets = label_targets(labels, None if inputs.row.labels is None else len(inputs.row.labels))
@@ -145,12 +147,13 @@ def stitch_layers(inputs: PairInputs, system: System, out: Path, report: Report)
         first, second = cut.roles
         joints[number] = stitch.joint(seen[first][cut.below], seen[second][cut.above], options.map_ridge)
         model = stitch.Stitched(models[first], models[second], cut, joints[number]).eval()
-        fit, select[number] = (_pooled(inputs, model, options.pooling, split, rows) for split in SPLITS)
+        fit, select[number] = (_pooled(inputs, model, options.pooling, split, rows, second) for split in SPLITS)
         heads |= {Point(float(number), size): head for size, head in ridge.fit(fit, targets, sizes).items()}
-        cost = functools.partial(stitch_flops, shapes[first], shapes[second], cut)
         taken["joint"] += ridge_flops(len(seen[first][cut.below]), shapes[first].width, shapes[second].width, 1)
-        taken["fit"] += pass_flops(cost, inputs.tokens("train"), inputs.max_tokens, rows)
-        taken["select"] += pass_flops(cost, inputs.tokens("select"), inputs.max_tokens)
+        for role in cut.roles:
+            cost = functools.partial(stitch_flops, shapes[first], shapes[second], cut, role=role)
+            taken["fit"] += inputs.flops_over(role, "train", cost, rows)
+            taken["select"] += inputs.flops_over(role, "select", cost)
         taken["head"] += ridge_flops(len(rows), shapes[second].width, inputs.row.outputs, len(sizes), scored)
         report(done + 1, len(cuts), cut.name)
     choice = search(heads, lambda point: inputs.score(heads[point](select[int(point.strength)])))
@@ -159,7 +162,7 @@ def stitch_layers(inputs: PairInputs, system: System, out: Path, report: Report)
     parts = {part: folders[role] for part, role in zip(("first", "second"), cut.roles, strict=True)}
     maps = {manifest.HEAD: heads[choice.chosen], manifest.JOINT: joints[number]}
     manifest.write(out, "stitch", parts, maps, cut=cut._asdict(), pooling=options.pooling)
-    flops[f"{name}/texts"] = sum(_texts_flops(texts, shape) for shape in shapes.values())
+    flops[f"{name}/texts"] = sum(_texts_flops(texts, *of) for of in shapes.items())
     flops |= {f"{name}/{part}": count for part, count in taken.items()}
     return Built(choice, flops, {"fit_rows": len(rows), "cut": cut.name}, searched="cut")
 
@@ -174,8 +177,9 @@ COMPOSITES: dict[str, Callable[[PairInputs, System, Path, Report], Built]] = {
 
 
 def _answers(inputs: PairInputs, system: Predictor) -> Tensor:
-    """A system's logits on `select`."""
-    answers = run(system.to(inputs.device).logits, inputs.tokens("select"), inputs.max_tokens, device=inputs.device)
+    """Logits on `select` of a system of the small model."""
+    tokens = inputs.tokens("select", "small")
+    answers = run(system.to(inputs.device).logits, tokens, inputs.max_tokens, device=inputs.device)
     return torch.from_numpy(answers)
 
 
@@ -186,13 +190,22 @@ def _frozen_logits(inputs: PairInputs, folder: Path) -> Tensor:
     return head(torch.from_numpy(inputs.frozen[f"select.{probe.fields['pooling']}"]))
 
 
+def _small_states(encoder: Encoder) -> Callable[[Batch], Tensor]:
+    """The last hidden states [b, t, w_S] of a small encoder at its own tokens."""
+    return lambda batch: features.last_states(encoder, read_by("small", batch))
+
+
 def _pooled(
-    inputs: PairInputs, hidden: Callable[[Batch], Tensor], pooling: str, split: str, rows: np.ndarray
+    inputs: PairInputs,
+    hidden: Callable[[Batch], Tensor],
+    pooling: str,
+    split: str,
+    rows: np.ndarray,
+    role: str = "small",
 ) -> Tensor:
-    """Pooled states [n, w] of `rows` of train, or of all of select."""
-    chosen = rows if split == "train" else None
-    found = features.pooled_states(hidden, pooling, inputs.tokens(split), inputs.max_tokens, chosen, inputs.device)
-    return torch.from_numpy(found)
+    """Pooled states [n, w] of `rows` of train, or of all of select, at the tokens of the large or the small model."""
+    chosen, read = rows if split == "train" else None, (inputs.both(split), inputs.max_tokens)
+    return torch.from_numpy(features.pooled_states(hidden, pooling, *read, chosen, inputs.device, role))
 
 
 def _out_of_fold(
@@ -227,7 +240,7 @@ def _out_of_fold(
                 PassCost.of_classifier(inputs.small_shape, inputs.row.outputs),
             )
             tuned = finetune(classifier, training, part_of(report, fold, folds))
-        body = functools.partial(features.last_states, tuned.model.bert.to(inputs.device))
+        body = _small_states(tuned.model.bert.to(inputs.device))
         inside = np.flatnonzero(np.isin(rows, held))
         found[inside] = _pooled(inputs, body, pooling, "train", rows[inside])
         flops.update(tuned.flops)
@@ -235,5 +248,6 @@ def _out_of_fold(
     return found, flops, nominal
 
 
-def _texts_flops(texts: Sequence[Batch], shape: Shape) -> int:
-    return sum(len(batch["input_ids"]) * encoder_flops(shape, batch["input_ids"].shape[1]) for batch in texts)
+def _texts_flops(texts: Sequence[Batch], role: str, shape: Shape) -> int:
+    sizes = (read_by(role, batch)["input_ids"].shape for batch in texts)
+    return sum(rows * encoder_flops(shape, length) for rows, length in sizes)

@@ -177,7 +177,8 @@ def taught(tuning: Tuning, report: Report) -> Tuned:
     if isinstance(settings, WeakToStrongSystem) and settings.rows:
         rows = features.fit_rows(len(tuning.train.labels), settings.rows)
     tokens, longest = tuning.train.tokens, tuning.settings.max_tokens
-    answers = predict(load_classifier(folder).to(tuning.device), tokens, longest, rows)
+    read = tuning.splits.tokens(tuning.grid.systems[tuning.system.parent].model, "train")  # in the teacher's own tokens
+    answers = predict(load_classifier(folder).to(tuning.device), read, longest, rows)
     if tuning.row.labels is None:
         answers, wanted = answers[:, 0], np.zeros(len(tokens), dtype=np.float32)
     else:
@@ -186,7 +187,7 @@ def taught(tuning: Tuning, report: Report) -> Tuned:
     wanted[slice(None) if rows is None else rows] = answers
     result = tuning.run(tuning.start(), report, train=Labelled(tokens, wanted, rows))
     cost = PassCost.of_classifier(Shape.of(folder), tuning.row.outputs)
-    asked = {f"{tuning.name}/teacher": pass_flops(cost.forward, tokens, longest, rows)}
+    asked = {f"{tuning.name}/teacher": pass_flops(cost.forward, read, longest, rows)}
     tuned = tuning.tuned(result, teacher=tuning.system.parent, rows=len(tokens) if rows is None else len(rows))
     return replace(tuned, flops={**made["train_flops_parts"], **asked, **tuned.flops})
 

@@ -129,8 +129,8 @@ def sweep(inputs: PairInputs, merge: str, report: Report) -> Swept:
 def _swept_passes(inputs: PairInputs, name: str, rows: np.ndarray, strengths: int) -> dict[str, int]:
     """FLOPs of running the texts through a merged body at every strength, by name."""
     return {
-        f"{name}/fit": inputs.passes(inputs.large_shape, "train", rows, strengths),
-        f"{name}/select": inputs.passes(inputs.large_shape, "select", times=strengths),
+        f"{name}/fit": inputs.passes("large", "train", rows, strengths),
+        f"{name}/select": inputs.passes("large", "select", times=strengths),
     }
 
 
@@ -161,8 +161,8 @@ def merge_with_head(inputs: PairInputs, system: System, out: Path, report: Repor
     states = {0.0: (inputs.frozen["train.cls"][rows], inputs.frozen["select.cls"])}
     name = inputs.name(system)
     flops = {
-        f"{inputs.embedding}/fit-{len(rows)}": inputs.passes(inputs.large_shape, "train", rows),
-        f"{inputs.embedding}/select": inputs.passes(inputs.large_shape, "select"),
+        f"{inputs.embedding}/fit-{len(rows)}": inputs.passes("large", "train", rows),
+        f"{inputs.embedding}/select": inputs.passes("large", "select"),
     }
     swept = None
     if system.merge:
@@ -186,10 +186,10 @@ def merge_with_head(inputs: PairInputs, system: System, out: Path, report: Repor
     else:
         folder, parts = inputs.system(inputs.finetuned, inputs.seed)
         model = load_classifier(folder).to(inputs.device)
-        hidden = features.cls_states(model.bert, inputs.tokens("train"), inputs.max_tokens, rows)
+        hidden = features.cls_states(model.bert, inputs.tokens("train", "small"), inputs.max_tokens, rows)
         known = {"small_hidden": torch.from_numpy(hidden), "small_head": split_classifier(model.cpu())[1]}
         flops |= parts
-        flops[f"{name}/small-on-fit"] = inputs.passes(inputs.small_shape, "train", rows)
+        flops[f"{name}/small-on-fit"] = inputs.passes("small", "train", rows)
     body = load_encoder(inputs.large_folder).state_dict()
     # No method changes the pooler: heads are fitted on the merged body's state after the large model's own pooler.
     own = unfitted(body, inputs.large_shape)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import numpy as np
+import torch
 from torch import Tensor
 
 from graft.encoders import features
@@ -35,7 +36,9 @@ from graft.study.steps.embed_task import EmbedTask
 from graft.study.steps.making import making
 from graft.study.steps.step import Step
 from graft.tasks import metrics
+from graft.tasks.spans import PairedSplit
 from graft.tasks.tokens import TokenisedSplit
+from graft.tasks.vocabularies import Reader, shared_rows
 
 Options = TypeVar("Options", bound=TwoShapes)
 
@@ -57,7 +60,8 @@ class Built:
 class PairInputs:
     """The parts of one merge of a study, read on first use.
 
-    Merges truncate texts to the large model's `max_tokens` for both models, so that both see the same tokens.
+    Merges truncate texts to the large model's `max_tokens` for both models, so that both see the same tokens, or as
+    many where their vocabularies differ.
     """
 
     def __init__(
@@ -109,8 +113,13 @@ class PairInputs:
         parts = self.calibration(depth)[1]["train_flops_parts"]
         return {part: count for part, count in parts.items() if depth == "cka" or not part.endswith("/similarity")}
 
-    def tokens(self, split: str) -> TokenisedSplit:
-        return self.splits.tokens(self.pair.large, split)
+    def tokens(self, split: str, role: str = "large") -> TokenisedSplit:
+        """A split in the tokens of the large or of the small model."""
+        return self.splits.tokens(getattr(self.pair, role), split)
+
+    def both(self, split: str) -> TokenisedSplit | PairedSplit:
+        """A split for systems that run both models."""
+        return runs.paired(self.grid, self.pair, lambda model, located: self.splits.tokens(model, split, located))
 
     @functools.cached_property
     def frozen(self) -> dict[str, np.ndarray]:
@@ -156,7 +165,7 @@ class PairInputs:
         if merge.depth:
             path, made = self.calibration(merge.depth)
             if merge.options.needs_many_tokens:
-                check_tokens(made["tokens"], self.large_shape, "calibration.tokens")
+                check_tokens(made.get("spans", made["tokens"]), self.large_shape, "calibration.tokens")
             moments, depth_map = Filed(path), tuple((m, g) for m, g in made["depth_map"])
         else:
             depth_map = depth.named(name, *layers, ())
@@ -173,21 +182,31 @@ class PairInputs:
             options=merge.options,
             texts=self.texts(merge),
             projections=projections_of(self.small_folder),
+            rows=self.rows,
         )
         return deepened(parts).to(self.device)
+
+    @property
+    def rows(self) -> Tensor | None:
+        """The small model's token for each of the large one's, -1 for none; None if the vocabularies are equal."""
+        if not self.grid.two_vocabularies(self.pair):
+            return None
+        readers = (self.grid.study.tokenizer_of(model) for model in (self.pair.small, self.pair.large))
+        return torch.from_numpy(shared_rows(*(Reader.of(self.paths.model(name)) for name in readers)))
 
     def texts(self, merge: Merge) -> list[Batch]:
         """Batches of the calibration texts, for methods that need them; empty for others."""
         if "texts" not in merge.options.needs:
             return []
-        tokens = runs.calibration_tokens(self.grid, self.paths, self.task, self.pair.large)
+        tokens = runs.calibration_tokens(self.grid, self.paths, self.task, self.pair)
         rows = first_texts(tokens, self.max_tokens, merge.options.text_tokens)
         return [batch for _, batch in batches(tokens, self.max_tokens, rows)]
 
-    def passes(self, shape: Shape, split: str, rows: np.ndarray | None = None, times: int = 1) -> int:
-        """FLOPs of running an encoder over (rows of) a split."""
-        return times * self.flops_over(split, lambda t: encoder_flops(shape, t), rows)
+    def passes(self, role: str, split: str, rows: np.ndarray | None = None, times: int = 1) -> int:
+        """FLOPs of running the large or the small encoder over (rows of) a split."""
+        shape = {"large": self.large_shape, "small": self.small_shape}[role]
+        return times * self.flops_over(role, split, lambda t: encoder_flops(shape, t), rows)
 
-    def flops_over(self, split: str, forward: Callable[[int], int], rows: np.ndarray | None = None) -> int:
-        """FLOPs of a pass over (rows of) a split, with `forward(tokens)` FLOPs per example."""
-        return pass_flops(forward, self.tokens(split), self.max_tokens, rows)
+    def flops_over(self, role: str, split: str, forward: Callable[[int], int], rows: np.ndarray | None = None) -> int:
+        """FLOPs of a pass over (rows of) a split in a model's tokens, with `forward(tokens)` FLOPs per example."""
+        return pass_flops(forward, self.tokens(split, role), self.max_tokens, rows)

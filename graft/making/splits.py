@@ -38,11 +38,11 @@ class Splits:
     small: str = ""
     """The small model, where no labels are seen."""
 
-    def tokens(self, model: str, split: str) -> TokenisedSplit:
-        """A split in token ids of the tokenizer a model uses."""
+    def tokens(self, model: str, split: str, located: bool = False) -> TokenisedSplit:
+        """A split in token ids of the tokenizer a model uses, as `runs.tokens`."""
         if not self.rows:
-            return runs.tokens(self.grid, self.paths, self.task, model, split)
-        return runs.tokens(self.grid, self.paths, self.task, model, "select").taken(self.rows[split])
+            return runs.tokens(self.grid, self.paths, self.task, model, split, located)
+        return runs.tokens(self.grid, self.paths, self.task, model, "select", located).taken(self.rows[split])
 
     def labels(self, split: str) -> np.ndarray:
         """Class ids or scores of a split. [rows]"""

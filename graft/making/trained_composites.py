@@ -1,6 +1,7 @@
 """Make composites with trained weights in a study: a small module is trained beside a frozen large model."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -27,6 +28,8 @@ from graft.study import runs
 from graft.study.grid import ALL_SEEDS
 from graft.study.grid_systems import System, probes_of
 from graft.study.steps.embed_layers import EmbedLayers
+from graft.tasks.spans import PairedSplit
+from graft.tasks.tokens import TokenisedSplit
 from graft.training.finetuning import PassCost, Training, finetune
 
 SPLITS = ("train", "select")
@@ -66,9 +69,9 @@ def link(inputs: PairInputs, system: System, out: Path, report: Report) -> Built
     flops = {part: count for part, count in flops.items() if not part.startswith("embed.")}
     body = load_classifier(small).bert.to(inputs.device)
     layers = [m for m, _ in depth_map]
-    own = {split: collect(body, layers, inputs.tokens(split), inputs.max_tokens) for split in SPLITS}
+    own = {split: collect(body, layers, inputs.tokens(split, "small"), inputs.max_tokens) for split in SPLITS}
     flops |= parts | inherited
-    flops[f"{inputs.name(system)}/small"] = sum(inputs.passes(inputs.small_shape, split) for split in SPLITS)
+    flops[f"{inputs.name(system)}/small"] = sum(inputs.passes("small", split) for split in SPLITS)
     module = Calm(inputs.small_shape, len(depth_map), head, pooling, int(inputs.seed))
     states = {split: {"large": large[split].batch, "small": own[split].batch} for split in SPLITS}
     keys = {"pooling": pooling, "depth_map": depth_map}
@@ -100,7 +103,9 @@ def _trained(
     settings = runs.chosen_settings(inputs.grid, inputs.paths, inputs.task, inputs.pair.small)[0]
     changed = {"epochs": options.epochs, "learning_rate": options.rate * settings.learning_rate}
     train, select = (
-        Labelled(WithStates(inputs.tokens(split), states[split]), runs.labels(inputs.paths, inputs.task, split))
+        Labelled(
+            WithStates(_read(inputs, split, options), states[split]), runs.labels(inputs.paths, inputs.task, split)
+        )
         for split in SPLITS
     )
     shapes = inputs.small_shape, inputs.large_shape
@@ -126,6 +131,12 @@ def _trained(
     epochs = tuple((Point(float(e["epoch"])), e["select"]) for e in tuned.epochs)
     flops |= {f"{inputs.name(system)}/{part}": count for part, count in tuned.flops.items()}
     return Built(Choice(epochs[tuned.best][0], tuned.score, epochs), flops, tuned.effective, searched="epoch")
+
+
+def _read(inputs: PairInputs, split: str, options: Linked) -> TokenisedSplit | PairedSplit:
+    """A split for both models, in batches by the tokens at which a module computes."""
+    found = inputs.both(split)
+    return replace(found, lengths_of=options.computes_at) if isinstance(found, PairedSplit) else found
 
 
 def _probe(inputs: PairInputs, system: System) -> tuple[LinearMap, dict[str, int]]:

@@ -15,9 +15,8 @@ from torch import Tensor
 
 from graft.compute.energy import Meter
 from graft.encoders.batches import inference_batches
-from graft.encoders.inference import Batch
+from graft.encoders.inference import Batch, Split
 from graft.io.progress import Report
-from graft.tasks.tokens import TokenisedSplit
 
 # If energy is metered, a visit repeats its batches for at least this long: NVML's counter updates ten times a second.
 METER_SECONDS = 1.0
@@ -32,7 +31,7 @@ class Texts:
     batches: Sequence[Batch]
 
     @classmethod
-    def of(cls, tokens: TokenisedSplit, max_tokens: int, rows: np.ndarray, batch_size: int) -> Texts:
+    def of(cls, tokens: Split, max_tokens: int, rows: np.ndarray, batch_size: int) -> Texts:
         """Make them from rows [n] of a split."""
         batches = inference_batches(tokens.lengths(max_tokens)[rows], batch_size)
         return cls(

@@ -1,4 +1,4 @@
-"""Run a small and a large encoder on the same tokens, and sum the moments of their activations."""
+"""Run a small and a large encoder on the same texts, and sum the moments of their activations."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import ExitStack
@@ -19,12 +19,13 @@ from graft.encoders.architecture import (
     site_name,
 )
 from graft.encoders.network import Encoder
+from graft.encoders.spans import read_by, span_states
 from graft.merging.moments import Moments
 from graft.registry import depth
 from graft.registry.depth import DepthMap
 from graft.registry.shapes import Shape
+from graft.tasks.spans import SPANS
 
-INPUTS = ("input_ids", "attention_mask", "token_type_ids")
 # Tokens per forward pass, limited since all of the small model's activations are kept in memory.
 PART_TOKENS = 1024
 SPREAD = ".spread"
@@ -44,17 +45,17 @@ def calibrate(
 
     Returns `graft.merging.moments.Moments` as float64 tensors on the CPU, by site (`architecture.site_name`); Gram
     matrices at GRAM_SITES only; and for every LayerNorm `<site>.spread` [2]: the mean over tokens of its input's
-    standard deviation over units, in the small and in the large model. Padding is left out. For PART_TOKENS tokens at a
-    time, all of the small model's activations are in memory, and the large one's at one site. `progress` is called with
-    each batch's number of examples.
-    Raises ValueError if the vocabularies differ, a model is in training mode, the depth map is wrong, there are no
-    batches, or activations are not finite.
+    standard deviation over units, in the small and in the large model. Padding is left out; in batches of a PairedSplit
+    a token is a span. For PART_TOKENS tokens at a time, all of the small model's activations are in memory, and the
+    large one's at one site. `progress` is called with each batch's number of examples.
+    Raises ValueError if the vocabularies differ, but batches give both models the same tokens, a model is in training
+    mode, the depth map is wrong, there are no batches, or activations are not finite.
     """
-    _check(small, large)
     depth.check(depth_map, small.shape.layers, large.shape.layers)
     sums: dict[str, Moments] = {}
     spreads: dict[str, Tensor] = {}
     for batch in batches:
+        _check(small, large, batch)
         for part in _parts(batch):
             _add(small, large, {-1: -1} | {g: m for m, g in depth_map}, part, sums, spreads)
         if progress:
@@ -84,7 +85,7 @@ def _parts(batch: Mapping[str, Tensor]) -> Iterator[dict[str, Tensor]]:
     texts, length = batch["input_ids"].shape
     rows = max(1, PART_TOKENS // length)
     for start in range(0, texts, rows):
-        yield {name: batch[name][start : start + rows] for name in INPUTS}
+        yield {name: tensor[start : start + rows] for name, tensor in batch.items()}
 
 
 def _add(
@@ -97,7 +98,7 @@ def _add(
 ) -> None:
     """Add one batch to the sums and spreads of all sites; `source`: small layer by large layer."""
     seen: dict[Place, Tensor] = {}
-    _watch(small, source.values(), batch, seen.__setitem__)
+    _watch("small", small, source.values(), batch, seen.__setitem__)
 
     def add(place: Place, in_large: Tensor) -> None:
         layer, site = place
@@ -112,15 +113,15 @@ def _add(
         else:
             sums[name] = Moments.of(in_small, in_large, grams=site == EMBEDDINGS or site in GRAM_SITES)
 
-    _watch(large, source, batch, add)
+    _watch("large", large, source, batch, add)
 
 
-def _check(small: Encoder, large: Encoder) -> None:
+def _check(small: Encoder, large: Encoder, batch: Mapping[str, Tensor]) -> None:
     sizes = small.shape.vocabulary, large.shape.vocabulary
-    if sizes[0] != sizes[1]:
+    if sizes[0] != sizes[1] and SPANS not in batch:
         raise ValueError(
-            f"the small model's vocabulary has {sizes[0]} tokens and the large one's {sizes[1]}; merging from "
-            "activations needs two models with one vocabulary"
+            f"the small model's vocabulary has {sizes[0]} tokens and the large one's {sizes[1]}; give each its own "
+            "tokens of the texts, as a PairedSplit does"
         )
     for name, model in (("small", small), ("large", large)):
         if model.training:
@@ -128,34 +129,39 @@ def _check(small: Encoder, large: Encoder) -> None:
 
 
 def _watch(
-    model: Encoder, layers: Iterable[int], batch: Mapping[str, Tensor], see: Callable[[Place, Tensor], None]
+    role: str,
+    model: Encoder,
+    layers: Iterable[int],
+    batch: Mapping[str, Tensor],
+    see: Callable[[Place, Tensor], None],
 ) -> None:
-    """Run a model and pass its activations [real tokens, width] and LayerNorms' spreads to `see`.
+    """Run a model and pass its activations [spans, width] and LayerNorms' spreads to `see`.
 
     Activations are those at the embeddings (layer -1) and at every site of `layers`, each once, as they are computed. A
-    spread is the sum over tokens of the standard deviation of a LayerNorm's input; its place is the LayerNorm's output
+    spread is the sum over spans of the standard deviation of a LayerNorm's input; its place is the LayerNorm's output
     site and SPREAD.
     """
-    inputs = {name: batch[name].to(model.device) for name in INPUTS}
-    real = inputs["attention_mask"].bool()
+    batch = {name: tensor.to(model.device) for name, tensor in batch.items()}
+    own = read_by(role, batch)
     given_away: set[Place] = set()
     with ExitStack() as stack:
 
         def watch(module: str, place_in: Place | None, place_out: Place) -> None:
             def keep(_: nn.Module, given: tuple[Tensor, ...], made: Tensor) -> None:
-                if made.shape[:2] != real.shape:
+                if made.shape[:2] != own["input_ids"].shape:
                     return  # positions, not tokens, which some attention projects too
                 # Queries, keys and values share one input.
                 if place_in is not None and place_in not in given_away:
                     given_away.add(place_in)
-                    see(place_in, given[0][real])
-                see(place_out, made[real])
+                    see(place_in, span_states(role, given[0], batch))
+                see(place_out, span_states(role, made, batch))
 
             stack.callback(model.get_submodule(module).register_forward_hook(keep).remove)
 
         def watch_spread(norm: str, layer: int, site: str) -> None:
             def keep(_: nn.Module, given: tuple[Tensor, ...], made: Tensor) -> None:
-                see((layer, site + SPREAD), given[0][real].double().std(1, correction=0).sum())
+                spread = given[0].double().std(-1, correction=0)
+                see((layer, site + SPREAD), span_states(role, spread, batch).sum())
 
             stack.callback(model.get_submodule(norm).register_forward_hook(keep).remove)
 
@@ -167,4 +173,4 @@ def _watch(
             watch(norm_at(model.shape, layer, BLOCK_OUT), None, (layer, BLOCK_OUT))
             for site in NORMS.values():
                 watch_spread(norm_at(model.shape, layer, site), layer, site)
-        model(**inputs)
+        model(**own)

@@ -39,7 +39,7 @@ DIFFERENCES = MappingProxyType(
         "gates": "gated feed-forward",
     }
 )
-ONE_VOCABULARY = Crossing("refused", "both models must turn a text into the same token ids")
+TWO_VOCABULARIES = Crossing("works", "spans of text stand for tokens; embeddings move where both have the token")
 
 
 class TwoShapes(Options):
@@ -109,6 +109,16 @@ class Weights(TwoShapes):
     kind, label_use = KINDS[0], "select"
     heads: ClassVar[tuple[str, ...]] = HEADS
     inference: ClassVar[tuple[str, ...]] = ("large",)
+
+    @property
+    def of_shared_tokens(self) -> str:
+        """The remedy where two vocabularies have no token in common; empty if the method needs none."""
+        given = self.values()
+        if self.evidence == "weights":
+            return "set evidence to activations"
+        if given.get("embedding_delta", True):
+            return "set embedding_delta to false" if "embedding_delta" in given else "use another method"
+        return ""
 
     def flops(self, small: Shape, large: Shape, tokens: int) -> Cost:
         """FLOPs of the two halves, without calibration and search; `tokens`: how many the texts have that it reads."""

@@ -8,6 +8,7 @@ import torch
 from torch import Tensor
 
 from graft.encoders.models import load_classifier, load_encoder
+from graft.encoders.spans import read_by
 from graft.encoders.states import Frozen, pool
 from graft.flops.counts import encoder_flops, linear_flops
 from graft.merging import predictors
@@ -44,10 +45,9 @@ def load(folder: str | Path) -> Predictor:
 
 
 def _probe(composite: Composite, parts: tuple[str, ...]) -> Predictor:
-    folders = [composite.part(part) for part in parts]
-    shapes = [Shape.of(folder) for folder in folders]
-    head = composite.linear(manifest.HEAD, sum(shape.width for shape in shapes))
-    return predictors.probe([load_encoder(folder) for folder in folders], shapes, composite.fields["pooling"], head)
+    encoders = {_role(part): load_encoder(composite.part(part)) for part in parts}
+    head = composite.linear(manifest.HEAD, sum(encoder.shape.width for encoder in encoders.values()))
+    return predictors.probe(encoders, composite.fields["pooling"], head)
 
 
 def _layers_probe(composite: Composite) -> Predictor:
@@ -76,9 +76,10 @@ def _stitch(composite: Composite) -> Predictor:
     on_states = linear_flops(second.width, len(head.bias))
     return Predictor(
         [model],
-        lambda batch: head(pool(model(batch), batch["attention_mask"], pooling)),
+        lambda batch: head(pool(model(batch), read_by(cut.roles[1], batch)["attention_mask"], pooling)),
         lambda tokens: stitch_flops(first, second, cut, tokens) + on_states,
         [head],
+        lambda tokens: stitch_flops(first, second, cut, tokens, "small"),
     )
 
 
@@ -102,16 +103,27 @@ def _trained(composite: Composite) -> Predictor:
         else:
             module = Calm(small, len(depth_map), head, pooling, seed=0)
             frozen["small"] = Frozen(model.bert, [m for m, _ in depth_map])
-    linked = methods.facts(composite.kind).linked
-    cost = functools.partial(linked, small, large, depth_map, outputs=outputs)
-    return predictors.trained(composite.restored(module), frozen, lambda tokens: cost(tokens=tokens).live)
+    facts = methods.facts(composite.kind)
+    cost = functools.partial(facts.linked, small, large, depth_map, outputs=outputs)
+
+    def small_flops(tokens: int) -> int:
+        own = cost(tokens=tokens).given if facts.computes_at == "small" else 0
+        return own + ("small" in frozen) * encoder_flops(small, tokens, 1 + max((m for m, _ in depth_map), default=0))
+
+    return predictors.trained(composite.restored(module), frozen, lambda t: cost(tokens=t).live, small_flops)
 
 
 def _mixed(composite: Composite, mix: Callable[..., Tensor], parts: Iterable[str] | None = None) -> Predictor:
     """Parts, by default all, whose logits `mix` combines, with the composite's other keys as its options."""
     loaded = [load(composite.part(part)) for part in parts or composite.fields["parts"]]
     options = {key: composite.fields[key] for key in manifest.KINDS[composite.kind][1]}
-    return predictors.mixed(loaded, functools.partial(mix, **options))
+    roles = [_role(part) for part in parts or composite.fields["parts"]]
+    return predictors.mixed(loaded, functools.partial(mix, **options), roles)
+
+
+def _role(part: str) -> str:
+    """The model of the pair whose tokens a composite's part reads."""
+    return "small" if part in ("small", "tuned", "untuned") else "large"
 
 
 _LOADERS: dict[str, Callable[[Composite], Predictor]] = {

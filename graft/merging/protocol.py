@@ -9,7 +9,15 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor
 
-from graft.encoders.architecture import EMBEDDING_TABLES, check_body, layer_prefix, norm_at, norms, stacked
+from graft.encoders.architecture import (
+    EMBEDDING_TABLES,
+    WORD_EMBEDDINGS,
+    check_body,
+    layer_prefix,
+    norm_at,
+    norms,
+    stacked,
+)
 from graft.io.progress import Report, silent
 from graft.registry import depth
 from graft.registry.depth import DepthMap
@@ -23,7 +31,8 @@ class Parts:
     Bodies are `Encoder.state_dict()`s. `moments` are from `graft.merging.calibration.calibrate` with this depth
     map, for methods that need them; `options` from `methods.checked_options`; `texts`: batches of tokens, for
     methods that run the models again; `projections`: the weights [w_L, w_S] with which a distillation compared hidden
-    states, if the small model came with any: one for all states, or one for the embeddings and one per layer; `report`
+    states, if the small model came with any: one for all states, or one for the embeddings and one per layer; `rows`
+    [large vocabulary], if the vocabularies differ: the small model's token of the same surface form, or -1; `report`
     receives the method's progress. All tensors are on one device, where the merge is computed.
     """
 
@@ -37,6 +46,7 @@ class Parts:
     options: Any = None
     texts: Sequence[Mapping[str, Tensor]] = ()
     projections: Sequence[Tensor] = ()
+    rows: Tensor | None = None
     report: Report = silent
 
     def to(self, device: str | torch.device) -> Parts:
@@ -54,6 +64,7 @@ class Parts:
             moments=self.moments if torch.device(device).type == "cpu" else self.moments and moved(self.moments),
             texts=[moved(batch) for batch in self.texts],
             projections=[projection.to(device) for projection in self.projections],
+            rows=self.rows if self.rows is None else self.rows.to(device),
         )
 
     @property
@@ -144,15 +155,55 @@ def deepened(parts: Parts) -> Parts:
 
 
 def shared_tables(parts: Parts) -> tuple[str, ...]:
-    """The embedding tables that both models have, row by row."""
+    """The embedding tables that both models have, row by row, or token by token of those that they share."""
     bodies = parts.small_pretrained, parts.large
     rows = {name: [len(body[name]) for body in bodies if name in body] for name in EMBEDDING_TABLES}
-    return tuple(name for name, counts in rows.items() if len(counts) == 2 and counts[0] == counts[1])
+    shared = (name for name, counts in rows.items() if len(counts) == 2 and counts[0] == counts[1])
+    return tuple(dict.fromkeys([*shared, *([] if parts.rows is None else [WORD_EMBEDDINGS])]))
+
+
+def known_rows(parts: Parts, name: str) -> tuple[Tensor, Tensor] | None:
+    """Rows of the small model's word embeddings, and those of the large one's for the same tokens; None: row by row.
+
+    Raises ValueError if the vocabularies share no token.
+    """
+    if parts.rows is None or name != WORD_EMBEDDINGS:
+        return None
+    large = (parts.rows >= 0).nonzero()[:, 0]
+    if not len(large):
+        options = parts.options
+        raise ValueError(f"{options.name}: the two vocabularies have no token in common; {options.of_shared_tokens}")
+    return parts.rows[large], large
+
+
+def small_rows(parts: Parts, name: str, tensor: Tensor, otherwise: Tensor | None = None) -> Tensor:
+    """A tensor of the small model; of word embeddings the rows in the large model's order.
+
+    Tokens that only the large model has get their rows of `otherwise`, or zeros.
+    """
+    known = known_rows(parts, name)
+    if known is None:
+        return tensor
+    empty = tensor.new_zeros(len(parts.large[name]), tensor.shape[1])
+    found = empty if otherwise is None else otherwise.to(tensor, copy=True)
+    found[known[1]] = tensor[known[0]]
+    return found
 
 
 def small_change(parts: Parts, name: str) -> Tensor:
-    """Fine-tuned minus pre-trained tensor of the small model, float64."""
-    return parts.small_finetuned[name].double() - parts.small_pretrained[name].double()
+    """Fine-tuned minus pre-trained tensor of the small model, float64; of word embeddings as `small_rows`."""
+    change = parts.small_finetuned[name].double() - parts.small_pretrained[name].double()
+    return small_rows(parts, name, change)
+
+
+def moved_rows(parts: Parts, name: str, tensor: Tensor, forward: Tensor) -> Tensor:
+    """A table of the small model through a map [w_S, w_L], float64; of tokens that it lacks, the large model's rows."""
+    moved, known = small_rows(parts, name, tensor) @ forward, known_rows(parts, name)
+    if known is not None:
+        lacking = torch.ones(len(moved), dtype=torch.bool, device=moved.device)
+        lacking[known[1]] = False
+        moved[lacking] = parts.large[name][lacking].to(moved)
+    return moved
 
 
 def change_of(parts: Parts, layer: str) -> tuple[Tensor, Tensor]:

@@ -9,7 +9,6 @@ from typing import Any, Self
 
 import numpy as np
 import torch
-from tokenizers import Tokenizer
 
 from graft.config.study import load as load_study
 from graft.encoders.inference import run
@@ -18,16 +17,17 @@ from graft.io.model_folders import CONFIG
 from graft.merging import loading
 from graft.merging.composite import manifest
 from graft.merging.predictors import Predictor
-from graft.registry.families.family import Special
 from graft.registry.shapes import Shape
 from graft.study.grid import Grid
 from graft.study.paths import Paths
-from graft.tasks.tokens import TokenisedSplit, load_tokenizer
+from graft.tasks.vocabularies import Reader, read_by
 
 # Beside a system that stands alone: what its files do not tell of its task.
 FILE = "task.json"
 # Folder of a composite's tokenizer, with the config of a model that it is for; a classifier's is beside its weights.
 TOKENIZER = "tokenizer"
+# The same of its small model, if that reads other tokens.
+SMALL_TOKENIZER = "tokenizer-small"
 Text = str | tuple[str, str]
 
 
@@ -44,28 +44,30 @@ class Reading:
     max_tokens: int
     exclusive: bool = True
 
-    def write(self, folder: Path, tokenizer: Path) -> None:
-        """Write what a system in `folder` needs to stand alone; `tokenizer`: folder of a model that has it."""
+    def write(self, folder: Path, *tokenizers: Path) -> None:
+        """Write what a system in `folder` needs to stand alone; `tokenizers`: folders of models that have them, of the
+        large one and, if the system reads that one's too, of the small one."""
         files.write_json(folder / FILE, asdict(self))
-        place = folder if (folder / CONFIG).is_file() else folder / TOKENIZER
-        place.mkdir(exist_ok=True)
-        files.copy_into(tokenizer, place, files.TOKENIZER if place == folder else (*files.TOKENIZER, CONFIG))
+        places = [folder] if (folder / CONFIG).is_file() else [folder / TOKENIZER, folder / SMALL_TOKENIZER]
+        for tokenizer, place in zip(tokenizers, places, strict=False):
+            place.mkdir(exist_ok=True)
+            files.copy_into(tokenizer, place, files.TOKENIZER if place == folder else (*files.TOKENIZER, CONFIG))
 
 
 @dataclass(frozen=True)
 class System:
-    """A saved system of any kind, ready for texts. `special`: its tokenizer's special tokens."""
+    """A saved system of any kind, ready for texts. `readers`: of the large model and, if it reads other tokens and both
+    run, of the small one."""
 
     predictor: Predictor
-    tokenizer: Tokenizer
-    special: Special
+    readers: tuple[Reader, ...]
     reading: Reading
     device: str = "cpu"
 
     @classmethod
-    def of(cls, predictor: Predictor, tokenizer: Path, reading: Reading) -> Self:
-        """A system whose tokenizer is in a folder, with a model's config."""
-        return cls(predictor, load_tokenizer(tokenizer), Shape.of(tokenizer).kind.special, reading)
+    def of(cls, predictor: Predictor, tokenizers: Sequence[Path], reading: Reading) -> Self:
+        """A system whose tokenizers are in folders, with a model's config."""
+        return cls(predictor, tuple(map(Reader.of, tokenizers)), reading)
 
     def __call__(self, texts: Sequence[Text]) -> list[dict[str, Any]]:
         """Label texts, or pairs of texts: `{"label", "score"}` for each, as transformers' pipeline does.
@@ -86,7 +88,7 @@ class System:
         columns = _columns(texts, self.reading.texts)
         if not columns:
             return np.empty((0, len(self.reading.labels or ("score",))), np.float32)
-        tokens = TokenisedSplit.of_texts(self.tokenizer, columns, "texts", self.special)
+        tokens = read_by(self.readers, columns, "texts")
         return run(self.predictor.logits, tokens, self.reading.max_tokens, device=self.device)
 
     def to(self, device: str) -> Self:
@@ -106,8 +108,8 @@ def load(folder: str | Path) -> System:
     if (folder / FILE).is_file():
         told = files.read_json(folder / FILE)
         labels = None if told["labels"] is None else tuple(told["labels"])
-        place = folder / TOKENIZER if (folder / TOKENIZER).is_dir() else folder
-        return System.of(predictor, place, Reading(**{**told, "labels": labels}))
+        places = [place for name in (TOKENIZER, SMALL_TOKENIZER) if (place := folder / name).is_dir()] or [folder]
+        return System.of(predictor, places, Reading(**{**told, "labels": labels}))
     if own := _of_study(folder.resolve()):
         return System.of(predictor, *own)
     if (folder / manifest.FILE).is_file():
@@ -117,16 +119,18 @@ def load(folder: str | Path) -> System:
     labels = tuple(config.id2label[i] for i in range(config.num_labels))
     exclusive = len(labels) > 1 and config.problem_type != "multi_label_classification"
     named = None if config.problem_type == "regression" else labels
-    return System.of(predictor, folder, Reading(named, None, Shape.of(folder).positions, exclusive))
+    return System.of(predictor, [folder], Reading(named, None, Shape.of(folder).positions, exclusive))
 
 
-def in_study(grid: Grid, paths: Paths, task: str, system: str) -> tuple[Path, Reading]:
-    """The folder of the tokenizer with which a study's system reads a task, and how it does."""
-    row, model = grid.row(task), grid.reads_as(grid.systems[system])
-    return paths.model(grid.study.tokenizer_of(model)), Reading(row.labels, len(row.text), grid.max_tokens(task, model))
+def in_study(grid: Grid, paths: Paths, task: str, system: str) -> tuple[list[Path], Reading]:
+    """The folders of the tokenizers with which a study's system reads a task, and how it does."""
+    row, spec = grid.row(task), grid.systems[system]
+    model, both = grid.reads_as(spec), grid.runs_both(spec)
+    tokenizers = map(grid.study.tokenizer_of, (both.large, both.small) if both else (model,))
+    return [*map(paths.model, tokenizers)], Reading(row.labels, len(row.text), grid.max_tokens(task, model))
 
 
-def _of_study(folder: Path) -> tuple[Path, Reading] | None:
+def _of_study(folder: Path) -> tuple[list[Path], Reading] | None:
     """As `in_study`, of results/<study>/runs/<task>/<system>/seed-<n>/model; None for any other folder."""
     if len(folder.parents) < 5 or not (study := Paths(folder.parents[4]).study).is_file():
         return None

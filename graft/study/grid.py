@@ -11,6 +11,7 @@ from graft.config.systems import BudgetPoint
 from graft.config.transfer import full_name
 from graft.io import files
 from graft.io.names import check_patterns, common_pair, system_named
+from graft.registry import methods
 from graft.registry.scenarios import Scenario, scenarios
 from graft.registry.tasks import TaskRow
 from graft.study.grid_systems import MEMBER, ORACLE, TRIAL, System, merges_of, rate_trial, systems_of, trial_name
@@ -149,12 +150,21 @@ class Grid:
             return [(task, f"member.{system.model}", member) for member in seeds]
         return [(own, f"finetune.{system.model}", int(seed)) for own in self.study.tasks]
 
+    def two_vocabularies(self, pair: Pair) -> bool:
+        """Whether the two models of a pair read different tokens."""
+        return self.study.tokenizer_of(pair.large) != self.study.tokenizer_of(pair.small)
+
     def pair(self, name: str) -> Pair:
         return next(pair for pair in self.pairs if pair.name == name)
 
     def max_tokens(self, task: str, model: str) -> int:
         own = self.transfers[task][1].max_tokens if task in self.transfers else None
         return own or self.study.models[model].finetune[self.trained_on(task)].max_tokens
+
+    def runs_both(self, system: System) -> Pair | None:
+        """The pair of a system that runs parts of both models, if these read different tokens."""
+        composite = system.merge and methods.facts(system.method).kind == methods.KINDS[1]
+        return system.pair if composite and system.pair and self.two_vocabularies(system.pair) else None
 
     def reads_as(self, system: System) -> str:
         """The model whose tokenization `evaluate` uses for a system.

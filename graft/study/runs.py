@@ -1,6 +1,6 @@
 """Inputs and outputs of the programs that make systems: labelled splits in, build.json out."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -9,20 +9,23 @@ import pyarrow.parquet as parquet
 
 from graft.compute import hardware, provenance
 from graft.config.launch import Launch
-from graft.config.models import FineTuning
+from graft.config.models import FineTuning, Pair
 from graft.encoders.inference import Labelled
 from graft.io import files
 from graft.io.workflow import COMMAND
-from graft.registry.shapes import Shape
 from graft.study.grid import Grid
+from graft.study.grid_systems import System
 from graft.study.paths import Paths
 from graft.study.steps.finetune_model import FinetuneModel
+from graft.study.steps.locate_tokens import locations
 from graft.study.steps.models import weights
 from graft.study.steps.step import Making, Step
 from graft.study.steps.tokenize_task import tokens as tokens_of
 from graft.tasks import alike
+from graft.tasks.spans import PairedSplit
 from graft.tasks.texts import read_texts
-from graft.tasks.tokens import TokenisedSplit, load_tokenizer
+from graft.tasks.tokens import TokenisedSplit
+from graft.tasks.vocabularies import Reader
 
 
 def finished(grid: Grid, paths: Paths, step: Step) -> tuple[Path, dict[str, Any]]:
@@ -60,19 +63,41 @@ def model_folder(grid: Grid, paths: Paths, model: str) -> Path:
     return finished(grid, paths, weights(grid, model))[0]
 
 
-def tokens(grid: Grid, paths: Paths, task: str, model: str, split: str) -> TokenisedSplit:
-    """Load a task's split in token ids of the tokenizer a model uses; raises ValueError if the model's own differs."""
+def tokens(grid: Grid, paths: Paths, task: str, model: str, split: str, located: bool = False) -> TokenisedSplit:
+    """Load a task's split in token ids of the tokenizer a model uses, if wanted with each token's characters.
+
+    Raises ValueError if the model's own tokenizer differs.
+    """
     alike.check_alike(paths.model(grid.study.tokenizer_of(model)), paths.model(model))
-    return TokenisedSplit.load(finished(grid, paths, tokens_of(grid, task, model))[0], split)
+    places = finished(grid, paths, locations(grid, task, model))[0] if located else None
+    return TokenisedSplit.load(finished(grid, paths, tokens_of(grid, task, model))[0], split, places)
 
 
-def calibration_tokens(grid: Grid, paths: Paths, task: str, model: str) -> TokenisedSplit:
-    """Tokenize the calibration texts for a model: the study's file, or the task's train split."""
+def paired(grid: Grid, pair: Pair, of: Callable[[str, bool], TokenisedSplit]) -> TokenisedSplit | PairedSplit:
+    """Texts for systems that run both models of a pair: those `of` the large one, or of both, with their tokens'
+    characters, where their vocabularies differ."""
+    if not grid.two_vocabularies(pair):
+        return of(pair.large, False)
+    return PairedSplit(of(pair.large, True), of(pair.small, True))
+
+
+def read_by(grid: Grid, paths: Paths, task: str, system: System, split: str) -> TokenisedSplit | PairedSplit:
+    """Load a task's split as a system reads it."""
+    if both := grid.runs_both(system):
+        return paired(grid, both, lambda model, located: tokens(grid, paths, task, model, split, located))
+    return tokens(grid, paths, task, grid.reads_as(system), split)
+
+
+def calibration_tokens(grid: Grid, paths: Paths, task: str, pair: Pair) -> TokenisedSplit | PairedSplit:
+    """Tokenize the calibration texts for the models of a pair: the study's file, or the task's train split."""
     path = grid.study.calibration.file
-    if path is None:
-        return tokens(grid, paths, task, model, "train")
-    folder = paths.model(grid.study.tokenizer_of(model))
-    return TokenisedSplit.of_texts(load_tokenizer(folder), read_texts(path), str(path), Shape.of(folder).kind.special)
+
+    def of(model: str, located: bool) -> TokenisedSplit:
+        if path is None:
+            return tokens(grid, paths, task, model, "train", located)
+        return Reader.of(paths.model(grid.study.tokenizer_of(model))).read(read_texts(path), str(path), located)
+
+    return paired(grid, pair, of)
 
 
 def labels(paths: Paths, task: str, split: str) -> Any:

@@ -7,6 +7,7 @@ from typing import Any
 from graft.config.models import DistilledModel, Like, PackageModel, Pair, PathModel
 from graft.config.sources import FileData
 from graft.encoders.local_models import local_folder, model_files
+from graft.merging.facts import Weights
 from graft.registry.families.family import unlike_heads
 from graft.registry.shapes import Shape, check_shapes
 from graft.study.grid import Grid
@@ -75,13 +76,18 @@ def _check_pair_shapes(grid: Grid, pair: Pair) -> None:
     moved = (run.system for run in grid.runs if run.system.pair == pair and run.system.head == "transplant")
     if (unlike := unlike_heads(small.kind, large.kind)) and (system := next(moved, None)):
         raise ValueError(f"{system.name}: {unlike}; leave transplant out of heads")
-    counted = ["positions"] if small.position_rows and large.position_rows else []  # of others there is no table
-    for what in (*counted, "vocabulary"):
-        if getattr(small, what) != getattr(large, what):
-            raise ValueError(
-                f"pairs: {pair.small} has {getattr(small, what)} {what}, {pair.large} {getattr(large, what)}; "
-                "a merge needs as many"
-            )
+    # Some models have no table of positions.
+    if small.position_rows and large.position_rows and small.positions != large.positions:
+        raise ValueError(
+            f"pairs: {pair.small} has {small.positions} positions, {pair.large} {large.positions}; a merge needs as "
+            "many"
+        )
+    one = not grid.two_vocabularies(pair)
+    if one and small.vocabulary != large.vocabulary:
+        raise ValueError(
+            f"pairs: {pair.small} embeds {small.vocabulary} tokens, {pair.large} {large.vocabulary} tokens; leave "
+            f"models.{pair.small}.tokenizer out, so that each reads its own"
+        )
     for what in ("layers", "width", "ffn"):
         if getattr(small, what) > getattr(large, what):
             raise ValueError(
@@ -91,7 +97,30 @@ def _check_pair_shapes(grid: Grid, pair: Pair) -> None:
     # Imported here, since the environment that makes tables has no tokenizers (envs/analysis.yaml).
     from graft.tasks import alike
 
-    alike.check_alike(*folders[::-1])
+    if one:
+        alike.check_alike(*folders[::-1])
+    else:
+        _check_two_vocabularies(grid, pair)
+
+
+def _check_two_vocabularies(grid: Grid, pair: Pair) -> None:
+    """Raise ValueError if local tokenizers have no span of text in common, or no token though a merge needs some."""
+    from graft.tasks.vocabularies import Reader, check_spans, shared_rows
+
+    names = [grid.study.tokenizer_of(model) for model in (pair.small, pair.large)]
+    sources = [grid.study.models[name].source for name in names]
+    folders = [local_folder(source, "models") for source in sources if isinstance(source, PathModel | PackageModel)]
+    if len(folders) < 2:
+        return
+    small, large = map(Reader.of, folders)
+    check_spans(large, small, f"pairs: {pair.small} and {pair.large}")
+    if (shared_rows(small, large) >= 0).any():
+        return
+    for run in grid.runs:
+        options = grid.merges[run.system.merge].options if run.system.merge and run.system.pair == pair else None
+        if isinstance(options, Weights) and (remedy := options.of_shared_tokens):
+            both = f"{pair.small} and {pair.large}"
+            raise ValueError(f"{run.system.name}: the vocabularies of {both} have no token in common; {remedy}")
 
 
 def _models_like(grid: Grid, name: str) -> list[str]:

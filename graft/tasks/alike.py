@@ -79,16 +79,19 @@ def difference(one: Tokenizer, other: Tokenizer) -> str | None:
 
 def check_alike(one: Path, other: Path) -> None:
     """Raise ValueError if the tokenizers of two folders differ, as far as both folders have one."""
+    if found := apart(one, other):
+        raise ValueError(f"{other}: its tokenizer differs from that of {one}: {found}; both must read alike")
+
+
+def apart(one: Path, other: Path) -> str | None:
+    """Describe the first difference between the tokenizers of two folders, as far as both folders have one."""
     if _same_file(one, other, "tokenizer.json") and _settings(one) == _settings(other):
-        return
+        return None
     ours, theirs = read_tokenizer(one), read_tokenizer(other)
     if ours is not None and theirs is not None:
-        found = difference(ours, theirs)
-    else:
-        shared = [name for name in SOURCES if (one / name).is_file() and (other / name).is_file()]
-        found = next((f"{name} differs" for name in shared if not _same_file(one, other, name)), None)
-    if found:
-        raise ValueError(f"{other}: its tokenizer differs from that of {one}: {found}; both must read alike")
+        return difference(ours, theirs)
+    shared = [name for name in SOURCES if (one / name).is_file() and (other / name).is_file()]
+    return next((f"{name} differs" for name in shared if not _same_file(one, other, name)), None)
 
 
 def _of_words(folder: Path, settings: dict[str, Any]) -> Tokenizer:

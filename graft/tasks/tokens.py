@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -25,17 +26,39 @@ MOST_UNKNOWN = 0.25
 
 @dataclass(frozen=True)
 class Column:
-    """One text column: `ids` of all rows concatenated, row i at ids[offsets[i]:offsets[i+1]], no special tokens."""
+    """One text column: `ids` of all rows concatenated, row i at ids[offsets[i]:offsets[i+1]], no special tokens.
+
+    `chars` [tokens, 2]: where each token begins and ends in its text, if a pair of two vocabularies needs that.
+    """
 
     ids: np.ndarray
     offsets: np.ndarray
+    chars: np.ndarray | None = None
+
+    @classmethod
+    def load(cls, folder: Path, name: str, located: Path | None = None) -> Column:
+        """Memory-map a column written by `tokenize_task` and, into the folder `located`, by `locate_tokens`."""
+        paths = [folder / f"{name}.ids.npy", folder / f"{name}.offsets.npy"]
+        paths += [located / f"{name}.chars.npy"] if located else []
+        return cls(*(np.load(path, mmap_mode="r") for path in paths))
 
     def lengths(self) -> np.ndarray:
         return np.diff(self.offsets)
 
+    def of(self, row: int) -> np.ndarray:
+        """The ids of a row."""
+        return self.ids[self.offsets[row] : self.offsets[row + 1]]
+
+    def chars_of(self, row: int) -> np.ndarray:
+        """The first character of each token of a row, and the one after its last. [t, 2]"""
+        assert self.chars is not None
+        return self.chars[self.offsets[row] : self.offsets[row + 1]]
+
     def taken(self, rows: np.ndarray) -> Column:
-        ids = [self.ids[self.offsets[row] : self.offsets[row + 1]] for row in rows]
-        return Column(np.concatenate(ids), np.concatenate([[0], np.cumsum([len(row) for row in ids])]))
+        ids = [self.of(row) for row in rows]
+        offsets = np.concatenate([[0], np.cumsum([len(row) for row in ids])])
+        chars = None if self.chars is None else np.concatenate([self.chars_of(row) for row in rows])
+        return Column(np.concatenate(ids), offsets, chars)
 
 
 @dataclass(frozen=True)
@@ -50,20 +73,23 @@ class TokenisedSplit:
     between: int = 1
 
     @classmethod
-    def load(cls, folder: str | Path, split: str) -> TokenisedSplit:
-        """Memory-map a split written by `tokenize_task`."""
+    def load(cls, folder: str | Path, split: str, located: Path | None = None) -> TokenisedSplit:
+        """Memory-map a split written by `tokenize_task`; `located`: folder of its tokens' characters, if wanted."""
         folder = Path(folder)
         manifest = files.read_json(folder / "manifest.json")
-        columns = [
-            Column(*(np.load(folder / f"{split}.{name}.{part}.npy", mmap_mode="r") for part in ("ids", "offsets")))
-            for name in ("first", "second")[: manifest["columns"]]
-        ]
+        names = ("first", "second")[: manifest["columns"]]
+        columns = [Column.load(folder, f"{split}.{name}", located) for name in names]
         return cls(columns, tuple(manifest["special"]), manifest.get("between", 1))
 
     @classmethod
-    def of_texts(cls, tokenizer: Tokenizer, columns: list[list[str]], where: str, special: Special) -> TokenisedSplit:
-        """Tokenise one column of texts, or two of pairs; raises ValueError if too many tokens are unknown."""
-        encoded = [Column(*_encode(tokenizer, texts, where, special)) for texts in columns]
+    def of_texts(
+        cls, tokenizer: Tokenizer, columns: list[list[str]], where: str, special: Special, chars: bool = False
+    ) -> TokenisedSplit:
+        """Tokenise one column of texts, or two of pairs, if asked with their tokens' characters.
+
+        Raises ValueError if too many tokens are unknown.
+        """
+        encoded = [_encode(tokenizer, texts, where, special, chars) for texts in columns]
         vocabulary = tokenizer.get_vocab()
         return cls(encoded, tuple(vocabulary[token] for token in special.framing), special.between)
 
@@ -90,7 +116,7 @@ class TokenisedSplit:
         types = np.zeros_like(input_ids)
         mask = np.zeros_like(input_ids)
         for line, row in enumerate(rows):
-            texts = [column.ids[column.offsets[row] : column.offsets[row + 1]] for column in self.columns]
+            texts = [column.of(row) for column in self.columns]
             kept = cut_lengths(*map(len, texts), max_tokens=max_tokens, between=self.between)
             input_ids[line, 0], end = cls_id, 1
             for number, (text, count) in enumerate(zip(texts, kept, strict=False)):
@@ -140,20 +166,16 @@ def load_tokenizer(folder: str | Path) -> Tokenizer:
 def tokenize_task(data: Path, tokenizer_folder: Path, out: Path, fingerprint: str) -> dict[str, Any]:
     """Write the ids of all splits of a task into folder `out` and return its manifest; a transfer has only report."""
     tokenizer, special = load_tokenizer(tokenizer_folder), Shape.of(tokenizer_folder).kind.special
-    written = files.read_json(data / "manifest.json")["sha256"]
-    tables = {s: parquet.read_table(data / f"{s}.parquet") for s in SPLITS if f"{s}.parquet" in written}
-    names = [c for c in ("text_a", "text_b") if c in tables["report"].column_names]
+    columns = set()
     with files.atomic_folder(out) as folder:
-        for split, table in tables.items():
-            for name, column in zip(("first", "second"), names, strict=False):
-                ids, offsets = _encode(
-                    tokenizer, table[column].to_pylist(), f"{data / split}.parquet, {column}", special
-                )
-                np.save(folder / f"{split}.{name}.ids.npy", ids)
-                np.save(folder / f"{split}.{name}.offsets.npy", offsets)
+        for split, name, texts, where in _columns(data):
+            encoded = _encode(tokenizer, texts, where, special)
+            np.save(folder / f"{split}.{name}.ids.npy", encoded.ids)
+            np.save(folder / f"{split}.{name}.offsets.npy", encoded.offsets)
+            columns.add(name)
         manifest = {
             "fingerprint": fingerprint,
-            "columns": len(names),
+            "columns": len(columns),
             "special": [tokenizer.token_to_id(token) for token in special.framing],
             **({"between": special.between} if special.between > 1 else {}),
             "vocabulary": tokenizer.get_vocab_size(),
@@ -163,13 +185,35 @@ def tokenize_task(data: Path, tokenizer_folder: Path, out: Path, fingerprint: st
     return manifest
 
 
-def _encode(tokenizer: Tokenizer, texts: list[str], where: str, special: Special) -> tuple[np.ndarray, np.ndarray]:
-    encoded = [e.ids for e in tokenizer.encode_batch(texts, add_special_tokens=False)]
-    offsets = np.concatenate([[0], np.cumsum([len(ids) for ids in encoded], dtype=np.int64)])
-    ids = np.concatenate([np.asarray(e, dtype=np.int32) for e in encoded])
+def locate_tokens(data: Path, tokenizer_folder: Path, out: Path, fingerprint: str) -> None:
+    """Write the characters of all tokens of a task into folder `out`, for pairs whose models read different tokens."""
+    tokenizer, special = load_tokenizer(tokenizer_folder), Shape.of(tokenizer_folder).kind.special
+    with files.atomic_folder(out) as folder:
+        for split, name, texts, where in _columns(data):
+            chars = _encode(tokenizer, texts, where, special, chars=True).chars
+            assert chars is not None
+            np.save(folder / f"{split}.{name}.chars.npy", chars)
+        files.write_json(folder / "manifest.json", {"fingerprint": fingerprint})
+
+
+def _columns(data: Path) -> Iterator[tuple[str, str, list[str], str]]:
+    """Split, name, texts and place of every text column of a task."""
+    written = files.read_json(data / "manifest.json")["sha256"]
+    tables = {s: parquet.read_table(data / f"{s}.parquet") for s in SPLITS if f"{s}.parquet" in written}
+    names = [c for c in ("text_a", "text_b") if c in tables["report"].column_names]
+    for split, table in tables.items():
+        for name, column in zip(("first", "second"), names, strict=False):
+            yield split, name, table[column].to_pylist(), f"{data / split}.parquet, {column}"
+
+
+def _encode(tokenizer: Tokenizer, texts: list[str], where: str, special: Special, chars: bool = False) -> Column:
+    encoded = tokenizer.encode_batch(texts, add_special_tokens=False)
+    offsets = np.concatenate([[0], np.cumsum([len(e.ids) for e in encoded], dtype=np.int64)])
+    ids = np.concatenate([np.asarray(e.ids, dtype=np.int32) for e in encoded])
     unknown = float(np.mean(ids == tokenizer.token_to_id(special.unknown)))
     if unknown > MOST_UNKNOWN:
         raise ValueError(
             f"{where}: {unknown:.0%} of the tokens are {special.unknown}; the tokenizer has the wrong vocabulary"
         )
-    return ids, offsets
+    spread = [np.asarray(e.offsets, dtype=np.int32).reshape(-1, 2) for e in encoded] if chars else []
+    return Column(ids, offsets, np.concatenate(spread) if chars else None)

@@ -76,6 +76,6 @@ def write_pico(folder: Path, family: str, size: str = "small") -> Path:
     named = {"pad_token": special.pad, "unk_token": special.unknown, "cls_token": special.first}
     named |= {"sep_token": special.last, "mask_token": special.mask}
     PreTrainedTokenizerFast(tokenizer_object=tokenizer, **named).save_pretrained(folder)
-    config = pico_config(family, size, vocab_size=len(words), max_position_embeddings=64)
+    config = pico_config(family, size, vocab_size=len(words), max_position_embeddings=64 + KNOWN[family].unread)
     AutoModel.from_config(config).save_pretrained(folder)
     return folder

@@ -60,6 +60,17 @@ Most are combined with a head, one system each: `transplant` (the small model's 
 models' states), `label-free` (fitted to the fine-tuned small model's logits), `labelled` (fitted in closed form to
 labels of train). All strengths include 0, so that no merge at all can be chosen; how often it was is reported.
 """
+VOCABULARIES = """
+Where the models of a pair have one tokenizer (`models.*.tokenizer`; in `graft merge`, where both read alike), they read
+the same tokens. Otherwise each reads its own tokens of the same texts, and tokens are aligned by their characters into
+*spans*, the smallest stretches in which both have whole tokens; `[CLS]` or `<s>` is a span, and so is what ends a text.
+A span's state is the mean of its tokens': maps and moments are between spans, `functional`, `stitch`, `ladder` and
+`calm` bring to each token the mean of its span in the other model, and composites of logits let each model read its
+own. Changes of word embeddings go to tokens with the same surface form, such as `##s`, `s` behind no `Ġ` and `s` behind
+no `▁`; all other words' embeddings stay, and `evidence: weights` compares shared tokens alone. Both models cut texts to
+the large one's `max_tokens`. FLOPs of calibrations and maps, and those of a plan, are counted as if the small model had
+the large one's tokens.
+"""
 COMPOSITES = """
 Each is a folder with `composite.json`, which names its parts and their sha256; [`graft.load`](python.md#use-a-system)
 makes a function of texts of it. `merge` with `--labelled FILE.tsv` makes those that are not trained without a study
@@ -104,7 +115,7 @@ def reference() -> str:
     one_shape = map(_one_shape, methods.table(methods.ONE_SHAPE, methods.GREEDY).values())
     parts = [INTRODUCTION, "## What crosses", CROSSING, _crossings()]
     parts += ["## Weights of two shapes", IN_A_STUDY, HEADS, *two_shapes]
-    parts += ["## Composites", COMPOSITES, *composites]
+    parts += ["## Composites", COMPOSITES, *composites, "## Two vocabularies", VOCABULARIES]
     parts += ["## Models of one shape", SAME_SHAPE, *one_shape]
     parts += ["## Departures from papers", DEPARTURES, markdown.table(("method", "source", "departure"), _departures())]
     return markdown.page(*parts)

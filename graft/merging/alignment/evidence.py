@@ -24,7 +24,7 @@ from graft.encoders.architecture import (
 )
 from graft.io.progress import along
 from graft.merging.moments import Moments
-from graft.merging.protocol import Parts, check_parts, weight_and_bias
+from graft.merging.protocol import Parts, check_parts, known_rows, weight_and_bias
 
 AT_A_TIME = 4096  # tokens
 
@@ -41,17 +41,15 @@ def with_evidence(parts: Parts) -> Parts:
 def from_weights(parts: Parts) -> dict[str, Tensor]:
     """Statistics in the form of `graft.merging.calibration.calibrate` from products of weights, without text.
 
-    Every token of the shared vocabulary counts once. At all layers, the residual stream is the token's embedding after
-    the first LayerNorm. Every other site follows from it through the linear layers, X^T X becoming W X^T X W^T, as if
-    each token attended to itself only. Only feed-forward units are computed token by token, since before their
+    Every token that both vocabularies have counts once. At all layers, the residual stream is the token's embedding
+    after the first LayerNorm. Every other site follows from it through the linear layers, X^T X becoming W X^T X W^T,
+    as if each token attended to itself only. Only feed-forward units are computed token by token, since before their
     non-linearity they have only the rank of the stream. Source: ours.
     """
     bodies = parts.small_pretrained, parts.large
-    embedded = (
-        _embedded(parts.small_pretrained, parts.small_shape.epsilon),
-        _embedded(parts.large, parts.large_shape.epsilon),
-    )
-    stream = Moments.of(*embedded, grams=True)
+    shapes, known = (parts.small_shape, parts.large_shape), known_rows(parts, WORD_EMBEDDINGS) or (None, None)
+    embedded = [_embedded(body, shape.epsilon, rows) for body, shape, rows in zip(bodies, shapes, known, strict=True)]
+    stream = Moments.of(embedded[0], embedded[1], grams=True)
     spread = torch.stack([tokens.std(1, correction=0).mean() for tokens in embedded])
     found = stream.tensors(EMBEDDINGS) | {f"{EMBEDDINGS}.spread": spread}
     for m, g in along(parts.depth_map, parts.report, "layers compared by their weights"):
@@ -94,9 +92,9 @@ def _units(
     return found
 
 
-def _embedded(body: Mapping[str, Tensor], epsilon: float) -> Tensor:
-    """The embedding block's output [vocabulary, w] for every token, at the mean position, with token type 0."""
-    whole = body[WORD_EMBEDDINGS].double()
+def _embedded(body: Mapping[str, Tensor], epsilon: float, rows: Tensor | None) -> Tensor:
+    """The embedding block's output [vocabulary, w] of all tokens or `rows`, at the mean position, with type 0."""
+    whole = (body[WORD_EMBEDDINGS] if rows is None else body[WORD_EMBEDDINGS][rows]).double()
     if POSITIONS in body:
         whole = whole + body[POSITIONS].double().mean(0)
     if TYPES in body:

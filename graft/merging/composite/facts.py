@@ -8,7 +8,7 @@ from typing import ClassVar, NamedTuple
 import numpy as np
 
 from graft.flops.counts import classifier_flops, encoder_flops, ridge_flops, summed_flops
-from graft.merging.facts import ONE_VOCABULARY, Crossing, TwoShapes
+from graft.merging.facts import Crossing, TwoShapes
 from graft.registry.depth import DepthMap, uniform
 from graft.registry.methods import KINDS
 from graft.registry.options import Epochs, Rate
@@ -79,7 +79,9 @@ class Composite(TwoShapes):
         {
             "width": Crossing("works", "what joins the models is fitted or trained for both widths"),
             "depth": Crossing("works", "each model runs its own layers"),
-            "vocabulary": ONE_VOCABULARY,
+            "vocabulary": Crossing(
+                "works", "each model reads its own tokens; states go from one to the other by spans of text"
+            ),
             "norms": Crossing("works", "each model runs its own layers"),
             "gates": Crossing("works", "each model runs its own layers"),
         }
@@ -97,9 +99,10 @@ class Composite(TwoShapes):
 
 
 class Linked(Composite):
-    """A composite with its own weights, which are trained."""
+    """A composite with its own weights, which are trained. computes_at: the model at whose tokens they compute."""
 
     trained = True
+    computes_at: ClassVar[str] = "small"
 
     epochs: Epochs = 3
     rate: Rate = 1.0

@@ -13,8 +13,8 @@ from graft.training.loss import loss_of
 class Trained(nn.Module, ABC):
     """The trained part of a composite. It reads the large model's states, so no backward pass runs through that model.
 
-    A batch has input_ids, attention_mask, token_type_ids [b, t], and frozen models' states under `large` and `small`,
-    in the shapes that each composite needs: stored ones in training, those of a live pass at inference.
+    A batch has both models' inputs (graft.encoders.spans), and frozen models' states under `large` and `small`, in the
+    shapes that each composite needs: stored ones in training, those of a live pass at inference.
     """
 
     def forward(self, labels: Tensor | None = None, **batch: Tensor) -> SequenceClassifierOutput:

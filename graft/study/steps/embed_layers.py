@@ -5,10 +5,11 @@ from dataclasses import dataclass
 
 from graft.study.grid import Grid
 from graft.study.sizes import Sizes
+from graft.study.steps.locate_tokens import pair_tokens
 from graft.study.steps.models import weights
 from graft.study.steps.passes import encoder_pass
 from graft.study.steps.step import INFERENCE, STATES, Step, Work, hash_of
-from graft.study.steps.tokenize_task import tokens, tokens_for
+from graft.study.steps.tokenize_task import tokens_for
 
 _HALF = 2  # bytes of a layer state's number
 
@@ -45,12 +46,18 @@ class EmbedLayers(Step):
 
 
 def both_models(grid: Grid, task: str, pair: str) -> list[Step]:
-    """The steps that make both models of a pair, and a task's token ids as its large model reads them."""
-    large, small = grid.pair(pair).large, grid.pair(pair).small
-    return [weights(grid, large), weights(grid, small), tokens(grid, task, large)]
+    """The steps that make both models of a pair, and a task's token ids as they read them."""
+    spec = grid.pair(pair)
+    return [weights(grid, spec.large), weights(grid, spec.small), *pair_tokens(grid, task, spec)]
 
 
 def both_hashed(grid: Grid, task: str, pair: str) -> list[object]:
     """All that the states of both models on a task's texts depend on, for fingerprints."""
     large, small = grid.pair(pair).large, grid.pair(pair).small
-    return [tokens_for(grid, task, large), *(weights(grid, model).fingerprint(grid) for model in (large, small))]
+    # Where both read the same tokens, these are counted once.
+    others = [step.fingerprint(grid) for step in pair_tokens(grid, task, grid.pair(pair))[1:]]
+    return [
+        tokens_for(grid, task, large),
+        *others,
+        *(weights(grid, model).fingerprint(grid) for model in (large, small)),
+    ]

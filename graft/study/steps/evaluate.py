@@ -14,6 +14,7 @@ from graft.study.paths import Paths
 from graft.study.sizes import Sizes
 from graft.study.steps.download_task import DownloadTask
 from graft.study.steps.job import Job
+from graft.study.steps.locate_tokens import pair_tokens
 from graft.study.steps.making import making
 from graft.study.steps.passes import classifier_flops, classifier_pass
 from graft.study.steps.step import RECIPE, RECORDS, Making, Step, Work, hash_of
@@ -41,8 +42,10 @@ class Evaluate(Step):
         """The step that made the system, on the same task or on that of a transfer."""
         return making(grid, grid.trained_on(self.task), self.system, self.seed)
 
-    def _tokens(self, grid: Grid) -> Step:
-        return tokens(grid, self.task, grid.reads_as(grid.systems[self.system]))
+    def _tokens(self, grid: Grid) -> list[Step]:
+        system = grid.systems[self.system]
+        both = grid.runs_both(system)
+        return pair_tokens(grid, self.task, both) if both else [tokens(grid, self.task, grid.reads_as(system))]
 
     def job(self, grid: Grid) -> Job | None:
         return self.making(grid).job(grid)
@@ -66,11 +69,11 @@ class Evaluate(Step):
         return same and made.get("predictions_sha256") == files.sha256(predictions)
 
     def inputs(self, grid: Grid) -> list[Step]:
-        return [self.making(grid), DownloadTask(self.task), self._tokens(grid)]
+        return [self.making(grid), DownloadTask(self.task), *self._tokens(grid)]
 
     def reads(self, grid: Grid, paths: Paths) -> list[Path]:
-        made, _, read = (step.declared(grid, paths) for step in self.inputs(grid))
-        return [made, DownloadTask(self.task).answers(paths), read]
+        made, _, *read = (step.declared(grid, paths) for step in self.inputs(grid))
+        return [made, DownloadTask(self.task).answers(paths), *read]
 
     def outputs(self, grid: Grid, paths: Paths) -> list[Path]:
         return [self.output(paths), self.output(paths).with_name("predictions.parquet")]
@@ -87,6 +90,7 @@ class Evaluate(Step):
         inputs: list[Any] = [self.making(grid).fingerprint(grid), metrics]
         if self.task in grid.transfers:
             inputs += tokens_for(grid, self.task, grid.reads_as(grid.systems[self.system]))
+            inputs += [step.fingerprint(grid) for step in self._tokens(grid)[1:]]
         return hash_of("evaluate", *inputs, recipe=recipe)
 
     def depends_on(self, grid: Grid) -> str:

@@ -15,6 +15,7 @@ from graft.study.steps.embed_task import EmbedTask
 from graft.study.steps.evaluate import Evaluate, evaluation
 from graft.study.steps.job import Job
 from graft.study.steps.keep_models import KeepModels
+from graft.study.steps.locate_tokens import LocateTokens
 from graft.study.steps.making import MAKERS
 from graft.study.steps.measure_cost import MeasureCost
 from graft.study.steps.merge_encoders import MergeEncoders
@@ -26,8 +27,8 @@ from graft.study.steps.tokenize_task import TokenizeTask
 from graft.study.steps.train_joint import TrainJoint
 
 # All steps by their rules: a new one goes in here.
-_ALL: list[type[Step]] = [DownloadTask, *BY_SOURCE.values(), TokenizeTask, EmbedTask, EmbedLayers, Calibrate, Sweep]
-_ALL += [ModelStatistics, MergeEncoders, TrainJoint, *MAKERS.values(), Evaluate, MeasureCost]
+_ALL: list[type[Step]] = [DownloadTask, *BY_SOURCE.values(), TokenizeTask, LocateTokens, EmbedTask, EmbedLayers]
+_ALL += [Calibrate, Sweep, ModelStatistics, MergeEncoders, TrainJoint, *MAKERS.values(), Evaluate, MeasureCost]
 _ALL += [tables.Gather, tables.Compare, tables.TabulateCosts, tables.Plot, tables.Transfer, tables.Report, KeepModels]
 STEPS = {step.rule: step for step in _ALL}
 

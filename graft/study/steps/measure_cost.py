@@ -7,6 +7,7 @@ from graft.study.grid import Grid, Run
 from graft.study.kin import kin
 from graft.study.sizes import Sizes
 from graft.study.steps.evaluate import system_pass
+from graft.study.steps.locate_tokens import pair_tokens
 from graft.study.steps.making import making
 from graft.study.steps.step import Making, Step, Work, hash_of
 from graft.study.steps.tokenize_task import tokens
@@ -28,7 +29,9 @@ class MeasureCost(Step):
     def inputs(self, grid: Grid) -> list[Step]:
         runs = self.runs(grid)
         made: list[Step] = [making(grid, *run.made) for run in runs]
-        read = [tokens(grid, self.task, grid.reads_as(run.system)) for run in runs]
+        read: list[Step] = [tokens(grid, self.task, grid.reads_as(run.system)) for run in runs]
+        both = (grid.runs_both(run.system) for run in runs)
+        read += [step for pair in both if pair for step in pair_tokens(grid, self.task, pair)]
         return list(dict.fromkeys([*made, *read]))
 
     def loads(self, grid: Grid) -> list[Making]:

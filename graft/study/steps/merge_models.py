@@ -18,6 +18,7 @@ from graft.study.steps.embed_layers import EmbedLayers
 from graft.study.steps.embed_task import EmbedTask
 from graft.study.steps.finetune_model import FinetuneModel, classifier_bytes, plain
 from graft.study.steps.job import Job
+from graft.study.steps.locate_tokens import pair_tokens
 from graft.study.steps.models import weights
 from graft.study.steps.passes import (
     classifier_flops,
@@ -95,6 +96,7 @@ class MergeModels(Making):
             inputs.append(sweep.fingerprint(grid))
         if spec.merge and not spec.seeded:
             inputs.append(weights(grid, spec.own_pair.small).fingerprint(grid))
+        inputs += [step.fingerprint(grid) for step in pair_tokens(grid, self.task, spec.own_pair)[1:]]
         if spec.merge and not spec.head and "texts" in methods.facts(spec.method).needs:
             inputs += grid.calibration_text().values()
         inputs += [step.fingerprint(grid) for step in (*self.layers(grid), *self.probes(grid), *self.parent(grid))]

@@ -11,10 +11,10 @@ from graft.study.steps.calibrate import Calibrate, some_texts
 from graft.study.steps.embed_task import EmbedTask
 from graft.study.steps.finetune_model import FinetuneModel, plain
 from graft.study.steps.job import Job
+from graft.study.steps.locate_tokens import pair_tokens
 from graft.study.steps.models import weights
 from graft.study.steps.passes import encoder_flops, encoder_pass, fit_lengths
 from graft.study.steps.step import NUMBER, STATES, Step, Work, hash_of
-from graft.study.steps.tokenize_task import tokens
 
 _RECIPE = 4
 
@@ -98,8 +98,9 @@ def job_of(grid: Grid, task: str, merge: str, seed: int | str) -> Job:
 
 def parts(grid: Grid, task: str, pair: str) -> list[Step]:
     """The steps that every merge of a pair reads, apart from the fine-tuned small model."""
-    large, small = grid.pair(pair).large, grid.pair(pair).small
-    return [weights(grid, large), weights(grid, small), tokens(grid, task, large), EmbedTask(task, large)]
+    spec = grid.pair(pair)
+    models = [weights(grid, spec.large), weights(grid, spec.small)]
+    return [*models, *pair_tokens(grid, task, spec), EmbedTask(task, spec.large)]
 
 
 def maps_of(grid: Grid, merge: str, pair: str) -> object:

@@ -20,8 +20,8 @@ from graft.encoders.saving import save_model
 from graft.flops.counts import calibration_flops, encoder_flops, ridge_flops, similarity_flops
 from graft.io import files
 from graft.registry import methods, published
-from graft.tasks.tokens import load_tokenizer
 from graft.tasks.tsv import read_tsv
+from graft.tasks.vocabularies import Reader
 from tests.conftest import VOCABULARY, pair_rows, sentiment_rows, write_bert, write_tsv
 from tests.unit.counting import counting_flops
 from tests.unit.families import FAMILIES, write_pico
@@ -166,9 +166,9 @@ def test_labelled_rows_that_pandas_wrote_are_read_as_they_were(options, last, wo
     table.loc[0, "sentence"] = 'a "fine" film'
     write_tsv(tmp_path / "plain.tsv", ["sentence", "label"], table[["sentence", "label"]].to_numpy().tolist())
     table.loc[:, :last].to_csv(tmp_path / "pandas.tsv", sep="\t", **options)
-    tokenizer = load_tokenizer(world / "large")
+    readers = [Reader.of(world / "large")]
     (texts, labels), (same, alike) = (
-        read_labelled(tmp_path / name, ("negative", "positive"), tokenizer) for name in ("plain.tsv", "pandas.tsv")
+        read_labelled(tmp_path / name, ("negative", "positive"), readers) for name in ("plain.tsv", "pandas.tsv")
     )
     assert (
         len(same.columns) == 1
@@ -420,8 +420,8 @@ WRONG = {
         lambda w, t: {role: more_words(w, t / role) for role in ("small_pretrained", "small_finetuned")},
         f"the small model has {len(VOCABULARY) + 1} word embeddings, the large one {len(VOCABULARY)}; they must",
     ),
-    "another vocabulary": (
-        lambda w, t: {"small_pretrained": other_words(w, t / "x")},
+    "another vocabulary than before the fine-tuning": (
+        lambda w, t: {"small_pretrained": other_words(w, t / "x"), "small_finetuned": whole(w, t / "y")},
         "the vocabularies differ at 'lovely'; both must read alike",
     ),
     "too few tokens": (lambda w, t: {"tokens": 30}, "tokens are too few; the feed-forward space .* at least 48"),

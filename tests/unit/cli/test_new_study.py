@@ -16,7 +16,7 @@ from graft.study.grid import Grid
 from graft.study.steps.evaluate import evaluation
 from graft.study.steps.graph import job_fingerprint, jobs_of
 from graft.tasks.tsv import read_tsv
-from tests.conftest import write_tsv
+from tests.conftest import VOCABULARY, write_bert, write_tsv
 from tests.unit.hub import HEAD, serving
 
 ROOT = Path(__file__).parents[3]
@@ -161,6 +161,14 @@ def test_an_own_pair_takes_the_place_of_the_default_one(folder, pico_models):
         **hyperparameters.finetuning(768, 2490),
         "max_tokens": 128,
     }
+
+
+def test_an_own_pair_of_two_vocabularies_reads_two(folder, pico_models):
+    write_bert(folder / "other", layers=2, width=12, heads=2, seed=0, vocabulary=[*VOCABULARY, "word"])
+    models = write("mine", large=str(pico_models / "large"), small=str(folder / "other"))["models"]
+    assert "tokenizer" not in models["other"]
+    models = write("more", large=str(pico_models / "large"), small=str(pico_models / "small"))["models"]
+    assert models["small"]["tokenizer"] == "large"
 
 
 def test_control_models_are_like_the_own_small_one(folder, pico_models):

@@ -1,6 +1,7 @@
 import pytest
 
 from graft.config import study as studies
+from graft.study.grid import Grid
 from tests.conftest import with_other_small
 from tests.unit.config.test_study import changed
 
@@ -32,7 +33,6 @@ def test_a_model_like_another_is_fine_tuned_alike_and_has_its_tokenizer(study_co
         ("models/untrained/tokenizer", "large", "models.untrained.tokenizer: it always uses the tokenizer of small"),
         ("models/small/tokenizer", "undistilled", "models.small.tokenizer: undistilled uses another model's tokenizer"),
         ("models/small/finetune/sst2/lr", 1, "models.small.finetune.sst2.lr: unknown key"),
-        ("models/small/tokenizer", None, "pairs: large and small use different tokenizers"),
         ("models/undistilled/source/options", {"step": 1}, "options.step: unknown key; available: steps, batch_size"),
         ("models/undistilled/source/options", {"masked": 1}, "options.masked: Input should be less than 1"),
         (f"{OTHER}/models", ["tiny"], "systems.control.other-small.models: unknown 'tiny'; available: large, small"),
@@ -52,8 +52,10 @@ def test_a_control_model_that_cannot_be_is_one_line(study_config, path, value, m
     assert len(str(error.value).splitlines()) == 1
 
 
-def test_another_small_model_needs_the_vocabulary_of_the_pair(study_config):
+def test_the_models_of_a_pair_and_of_its_controls_may_have_their_own_vocabularies(study_config):
     with_other_small(study_config)["models"]["alien"] = study_config["models"]["small"] | {"tokenizer": None}
     study_config["models"]["untrained"]["source"]["like"] = "alien"
-    with pytest.raises(ValueError, match=r"models: large and untrained use .*; set models.alien.tokenizer to large"):
-        studies.parse(study_config)
+    grid = Grid(studies.parse(study_config))
+    assert {pair.small: grid.two_vocabularies(pair) for pair in grid.pairs} == {
+        **{"small": False, "untrained": True, "undistilled": False}
+    }

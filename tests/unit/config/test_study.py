@@ -46,7 +46,6 @@ def test_a_tasks_number_of_seeds_is_of_the_studys_first(study_config):
         ("tasks/sst2/source/kind", "xlsx", "tasks.sst2.source"),
         ("pairs/0/small", "tiny", "pairs.small: unknown 'tiny'; available: large, small"),
         ("pairs/0/small", "large", "pairs.small: large has the role large"),
-        ("models/small/tokenizer", None, "use different tokenizers"),
         ("models/small/finetune", {}, "models.small.finetune: no hyperparameters for task sst2"),
         ("models/large/finetune/rte/epochs", 0, "epochs"),
         ("seeds", [1, 1], "has a seed twice"),

@@ -38,9 +38,9 @@ def test_a_score_is_that_of_the_labels_of_select(inputs):
 def test_flops_of_a_pass_are_those_of_the_rows_that_run(inputs):
     rows, shape = np.array([3, 4]), inputs.small_shape
     lengths = inputs.tokens("train").lengths(inputs.max_tokens)[rows]
-    assert inputs.passes(shape, "train", rows) == 2 * encoder_flops(shape, int(lengths.max()))
-    assert inputs.passes(shape, "train", rows, times=3) == 3 * inputs.passes(shape, "train", rows)
-    assert inputs.passes(inputs.large_shape, "select") > inputs.passes(shape, "select") > 0
+    assert inputs.passes("small", "train", rows) == 2 * encoder_flops(shape, int(lengths.max()))
+    assert inputs.passes("small", "train", rows, times=3) == 3 * inputs.passes("small", "train", rows)
+    assert inputs.passes("large", "select") > inputs.passes("small", "select") > 0
 
 
 def test_the_likeness_of_layers_is_paid_for_by_the_depth_map_that_reads_it(inputs, monkeypatch):

@@ -30,7 +30,7 @@ def test_a_probe_reads_its_encoders_in_their_order_without_their_poolers(pico_en
     head = LinearMap(torch.randn(3, 12, dtype=torch.float64), torch.randn(3, dtype=torch.float64))
     (batch,) = pico_batches(examples=4)
     states = [pool(model(**batch).last_hidden_state, batch["attention_mask"], pooling) for model in (one, other)]
-    probe = predictors.probe([one, other], shapes, pooling, head)
+    probe = predictors.probe({"small": one, "large": other}, pooling, head)
     torch.testing.assert_close(probe.logits(batch), head(torch.cat(states, dim=1)))
     assert probe.parameters == parameters + 3 * 12 + 3 and probe.bytes == 8 * probe.parameters
     assert probe.flops(10) > encoder_flops(shapes[0], 10) + encoder_flops(shapes[1], 10)
@@ -40,7 +40,7 @@ def test_a_mix_costs_and_weighs_what_its_parts_do(classifier, pico_batches):
     found, _ = classifier
     (batch,) = pico_batches(examples=4)
     constant = predictors.constant([1.0, -1.0])
-    mix = predictors.mixed([found, constant], lambda one, other: 2 * one - other)
+    mix = predictors.mixed([found, constant], lambda one, other: 2 * one - other, ("large", "large"))
     expected = 2 * found.logits(batch) - torch.tensor([[1.0, -1.0]])
     torch.testing.assert_close(mix.to("cpu").logits(batch), expected)
     assert (mix.parameters, mix.bytes, mix.flops(7)) == (found.parameters, found.bytes, found.flops(7))

@@ -14,7 +14,7 @@ COMPILER = {"torch._dynamo", "torch._inductor", "torch.distributed.tensor", "tor
 MODELS = SLOW - {"huggingface_hub"} | COMPILER | {"scipy"}
 # By what none of them imports: the programs. Torch takes 0.9 s of CPU time; transformers 1, and 2 with the compiler.
 NEVER = [
-    (SLOW | {"torch", "transformers", "scipy"}, "download_task tokenize_task"),
+    (SLOW | {"torch", "transformers", "scipy"}, "download_task locate_tokens tokenize_task"),
     (SLOW | {"torch", "transformers"}, "gather compare transfer tabulate_costs plot report"),
     (SLOW | COMPILER | {"transformers", "pandas", "scipy"}, "majority probe"),
     (

@@ -109,5 +109,5 @@ def test_calibration_texts_are_the_studys_file_in_the_tokens_of_the_large_model(
     grid, paths = Grid(parse(study_config)), Paths(tmp_path / "pico")
     paths.model("large").parent.mkdir(parents=True)
     paths.model("large").symlink_to(pico_models / "large")
-    tokens = runs.calibration_tokens(grid, paths, "rte", "small")
+    tokens = runs.calibration_tokens(grid, paths, "rte", grid.pairs[0])
     assert tokens.lengths(64).tolist() == [5, 6] and isinstance(tokens.lengths(64), np.ndarray)

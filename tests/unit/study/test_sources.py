@@ -1,5 +1,6 @@
 """What is wrong with a study's local files is found before any job."""
 
+import json
 import shutil
 
 import pytest
@@ -8,7 +9,7 @@ from graft.config import study as studies
 from graft.study.grid import Grid
 from graft.study.paths import RESULTS, Paths
 from graft.study.sources import check_sources
-from tests.conftest import study_values, with_other_small, write_bert
+from tests.conftest import VOCABULARY, study_values, with_other_small, write_bert
 
 
 def test_a_file_where_the_results_would_go_is_refused(study_config, tmp_path, monkeypatch):
@@ -23,6 +24,49 @@ def test_a_pair_that_cannot_be_merged_is_refused(pico_glue, tmp_path):
     write_bert(tmp_path / "large", layers=2, width=12, heads=2, seed=0)
     write_bert(tmp_path / "small", layers=4, width=12, heads=2, seed=0)
     with pytest.raises(ValueError, match="pairs: small has layers 4, more than large with 2; swap the two roles"):
+        check_sources(Grid(studies.parse(study_values(pico_glue, tmp_path))))
+
+
+def as_words(path, words):
+    """Make a tokenizer one of whole texts, whose tokens are these words."""
+    said = json.loads(path.read_text())
+    special = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
+    known = {token: n for n, token in enumerate([*special, *words])}
+    said["model"] |= {"vocab": known}
+    path.write_text(json.dumps(said))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        ("whole texts", "^pairs: small and large: the two tokenizers have no span of text in common"),
+        ("slow", "small/tokenizer.json: no tokenizer; a model folder needs tokenizer.json or vocab.txt"),
+        ("no word", r"^merge\.\w+\..*: the vocabularies of small and large have no token in common; \w+ "),
+    ],
+)
+def test_two_vocabularies_that_cannot_be_merged_are_told_before_any_job(pico_glue, tmp_path, spoil, message):
+    write_bert(tmp_path / "large", layers=2, width=12, heads=2, seed=0)
+    write_bert(tmp_path / "small", layers=1, width=12, heads=2, seed=0)
+    values = study_values(pico_glue, tmp_path)
+    values["models"]["small"].pop("tokenizer")
+    check_sources(Grid(studies.parse(values)))
+    tokenizer = tmp_path / "small" / "tokenizer.json"
+    if spoil == "whole texts":
+        tokenizer.write_text(json.dumps(json.loads(tokenizer.read_text()) | {"pre_tokenizer": None}))
+    if spoil == "slow":
+        for name in ("tokenizer.json", "vocab.txt"):
+            (tmp_path / "small" / name).unlink()
+    if spoil == "no word":
+        as_words(tokenizer, [f"word{n}" for n in range(len(VOCABULARY) - 5)])
+    with pytest.raises(ValueError, match=message) as error:
+        check_sources(Grid(studies.parse(values)))
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_a_tokenizer_that_another_model_lends_must_be_its_own(pico_glue, tmp_path):
+    write_bert(tmp_path / "large", layers=2, width=12, heads=2, seed=0)
+    write_bert(tmp_path / "small", layers=1, width=12, heads=2, seed=0, vocabulary=VOCABULARY[:-1])
+    with pytest.raises(ValueError, match=f"{len(VOCABULARY)} tokens; leave models.small.tokenizer out"):
         check_sources(Grid(studies.parse(study_values(pico_glue, tmp_path))))
 
 

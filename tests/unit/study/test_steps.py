@@ -44,7 +44,8 @@ def grid(pico_glue, pico_models, pico_others):
     shape = {"layers": 2, "width": 12, "heads": 2, "ffn": 24}
     source = {"kind": "distilled", "teacher": "large", "shape": shape, "options": {"steps": 20}}
     values["models"]["student"] = {**values["models"]["small"], "source": source, "tokenizer": None}
-    values["pairs"].append({"large": "large", "small": "student"})
+    values["models"]["foreign"] = {**values["models"]["small"], "tokenizer": None}
+    values["pairs"] += [{"large": "large", "small": small} for small in ("student", "foreign")]
     return Grid(parse(values))
 
 

@@ -9,7 +9,7 @@ from graft.config.tasks import Task
 from graft.io import files
 from graft.registry.shapes import Shape
 from graft.tasks.prepare import prepare_task
-from graft.tasks.tokens import Column, TokenisedSplit, cut_lengths, load_tokenizer, tokenize_task
+from graft.tasks.tokens import Column, TokenisedSplit, cut_lengths, load_tokenizer, locate_tokens, tokenize_task
 from tests.unit.families import FAMILIES, write_pico
 
 
@@ -38,6 +38,24 @@ def test_batches_equal_the_hugging_face_tokenizer(task, pico_glue, pico_models, 
     for name in ("input_ids", "attention_mask", "token_type_ids"):
         assert ours[name].equal(theirs[name]), name
     assert split.lengths(9)[rows].tolist() == theirs["attention_mask"].sum(1).tolist()
+
+
+@pytest.mark.parametrize("task", ["sst2", "rte"])
+def test_located_tokens_are_where_their_characters_are(task, pico_glue, pico_models, tmp_path):
+    folder = {"sst2": "SST-2", "rte": "RTE"}[task]
+    spec = Task.model_validate({"source": {"kind": "tsv", "folder": str(pico_glue / folder)}})
+    prepare_task(task, spec, tmp_path / "data", "x")
+    tokenize_task(tmp_path / "data", pico_models / "large", tmp_path / "tokens", "x")
+    locate_tokens(tmp_path / "data", pico_models / "large", tmp_path / "located", "x")
+    names = {token: word for word, token in load_tokenizer(pico_models / "large").get_vocab().items()}
+    for part in ("train", "select", "report"):
+        split = TokenisedSplit.load(tmp_path / "tokens", part, tmp_path / "located")
+        table = pd.read_parquet(tmp_path / "data" / f"{part}.parquet")
+        for column, name in zip(split.columns, ("text_a", "text_b"), strict=False):
+            for row, text in enumerate(table[name]):
+                words = [text[start:end] for start, end in column.chars_of(row)]
+                assert words == [names[token] for token in column.of(row)]
+    assert TokenisedSplit.load(tmp_path / "tokens", "report").columns[0].chars is None
 
 
 @pytest.mark.parametrize("family", FAMILIES)

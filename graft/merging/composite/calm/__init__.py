@@ -19,6 +19,7 @@ class CalmOptions(Linked):
         "runs through that model; in the paper it goes through them. Encoders and a trained head, not generators"
     )
     implementation = f"{__name__}.maths:Calm"
+    computes_at = "large"
 
     probe: Annotated[Pooling, "pooling of the large model, and of the probe to start from"] = "mean"
 

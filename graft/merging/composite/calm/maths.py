@@ -8,6 +8,7 @@ import torch
 from torch import Tensor, nn
 
 from graft.encoders.network import attention_bias
+from graft.encoders.spans import carried
 from graft.encoders.states import pool
 from graft.merging.classifier_heads.ridge import LinearMap
 from graft.merging.composite.trained import Trained, layer_of, zero_layer
@@ -63,11 +64,12 @@ class Calm(Trained):
         self.pooling = pooling
 
     def answer(self, **batch: Tensor) -> Tensor:
-        """Logits [b, c]; `large` [b, t, k, w_L] and `small` [b, t, k, w_S] are the states that the k links join.
+        """Logits [b, c]; `large` [b, t, k, w_L] and `small` [b, t, k, w_S] are the states that the k links join, each
+        at its model's own tokens.
 
         The last large state is that of the large model's last layer.
         """
-        large, small = batch["large"], batch["small"]
+        large, small = batch["large"], carried("large", batch["small"], batch)
         bias = attention_bias(batch["attention_mask"], large.dtype)
         added = torch.zeros_like(large[:, :, -1])
         for n, link in enumerate(self.links):

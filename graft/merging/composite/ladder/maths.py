@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from torch import Tensor, nn
 
 from graft.encoders.network import Classifier
+from graft.encoders.spans import carried, read_by
 from graft.merging.composite.trained import Trained, zero_layer
 
 
@@ -29,12 +30,12 @@ class Ladder(Trained):
 
     def answer(self, **batch: Tensor) -> Tensor:
         """Logits [b, c]; `large` [b, t, k, w_L] are all tokens' states at the k large layers of the depth map."""
-        bert = self.small.bert
-        state = bert.embeddings(input_ids=batch["input_ids"], token_type_ids=batch["token_type_ids"])
-        bias = bert.encoder.bias(batch["attention_mask"], state.dtype)
+        bert, own, large = self.small.bert, read_by("small", batch), carried("small", batch["large"], batch)
+        state = bert.embeddings(input_ids=own["input_ids"], token_type_ids=own["token_type_ids"])
+        bias = bert.encoder.bias(own["attention_mask"], state.dtype)
         for number, layer in enumerate(bert.encoder.layer):
             state = layer(state, bias)
             for n, (m, down) in enumerate(zip(self.rungs, self.downs, strict=True)):
                 if m == number:
-                    state = state + down(batch["large"][:, :, n])
-        return self.small.classifier(self.small.dropout(bert.pooler(state, batch["attention_mask"])))
+                    state = state + down(large[:, :, n])
+        return self.small.classifier(self.small.dropout(bert.pooler(state, own["attention_mask"])))

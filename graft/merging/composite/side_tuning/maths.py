@@ -7,6 +7,7 @@ R(x) = B(x) + S(x), a frozen base B and a side network S that trains.
 from torch import Tensor
 
 from graft.encoders.network import Encoder
+from graft.encoders.spans import read_by
 from graft.encoders.states import pool
 from graft.merging.classifier_heads.ridge import LinearMap
 from graft.merging.composite.trained import Trained, layer_of, zero_layer
@@ -29,6 +30,6 @@ class SideTuned(Trained):
 
     def answer(self, **batch: Tensor) -> Tensor:
         """Logits [b, c]; `large` [b, w_L] is the large model's last state, pooled."""
-        inputs = {name: batch[name] for name in ("input_ids", "attention_mask", "token_type_ids")}
-        pooled = pool(self.small(**inputs).last_hidden_state, batch["attention_mask"], self.pooling)
+        own = read_by("small", batch)
+        pooled = pool(self.small(**own).last_hidden_state, own["attention_mask"], self.pooling)
         return self.head(batch["large"] + self.link(pooled))

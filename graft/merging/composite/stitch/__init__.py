@@ -53,13 +53,14 @@ class StitchOptions(Composite):
         return [stitch_flops(*_in_order(small, large, cut), cut, tokens) for cut in tried]
 
 
-def stitch_flops(first: Shape, second: Shape, cut: Cut, tokens: int) -> int:
-    """Forward FLOPs of a stitched encoder for one example padded to `tokens`.
+def stitch_flops(first: Shape, second: Shape, cut: Cut, tokens: int, role: str | None = None) -> int:
+    """Forward FLOPs of a stitched encoder, or only of its "large" or "small" part, for one example padded to `tokens`.
 
-    The layers of the first model below the cut, the map, and the layers of the second above the cut.
+    The layers of the first model below the cut and the map, and the layers of the second above the cut.
     """
-    parts = replace(first, layers=cut.below), replace(second, layers=second.layers - cut.above)
-    return sum(encoder_flops(part, tokens) for part in parts) + tokens * linear_flops(first.width, second.width)
+    below = encoder_flops(replace(first, layers=cut.below), tokens) + tokens * linear_flops(first.width, second.width)
+    above = encoder_flops(replace(second, layers=second.layers - cut.above), tokens)
+    return sum(flops for part, flops in zip(cut.roles, (below, above), strict=True) if role in (None, part))
 
 
 def _in_order(small: Shape, large: Shape, cut: Cut) -> tuple[Shape, Shape]:

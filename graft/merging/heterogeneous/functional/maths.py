@@ -22,6 +22,7 @@ from graft.encoders.architecture import (
 )
 from graft.encoders.models import encoder_of
 from graft.encoders.network import Bias, Encoder
+from graft.encoders.spans import carried, read_by
 from graft.flops.counts import GRAM_BLOCK, weights_first
 from graft.io.progress import along
 from graft.merging.alignment import affine
@@ -292,8 +293,8 @@ def _refit_norm(norm: nn.Module, made: Tensor, plain: Tensor, change: Tensor) ->
 
 @torch.no_grad()
 def _outputs(model: Encoder, batch: Batch) -> dict[str, Tensor]:
-    """Outputs [real tokens, out] of every linear layer and LayerNorm, by name."""
-    shape = model.shape
+    """Outputs of a small model's linear layers and LayerNorms at the large one's tokens [real tokens, out], by name."""
+    shape, own = model.shape, read_by("small", batch)
     inside = [(n, module) for n in range(shape.layers) for module in (*linears(shape), *norms(shape, n))]
     names = [EMBEDDING_NORM, *(layer_prefix(n) + module for n, module in inside)]
     real, seen = batch["attention_mask"].bool(), {}
@@ -301,9 +302,9 @@ def _outputs(model: Encoder, batch: Batch) -> dict[str, Tensor]:
         for name in names:
 
             def keep(_: nn.Module, given: Any, made: Tensor, name: str = name) -> None:
-                if made.shape[:2] == real.shape:  # some attention projects positions too
-                    seen[name] = made[real]
+                if made.shape[:2] == own["input_ids"].shape:  # some attention projects positions too
+                    seen[name] = carried("large", made, batch)[real]
 
             stack.callback(model.get_submodule(name).register_forward_hook(keep).remove)
-        model(**batch)
+        model(**own)
     return seen

@@ -4,7 +4,7 @@ from types import MappingProxyType
 from typing import Annotated
 
 from graft.flops.counts import block_flops
-from graft.merging.facts import ONE_VOCABULARY, Cost, Crossing, Weights
+from graft.merging.facts import TWO_VOCABULARIES, Cost, Crossing, Weights
 from graft.registry.options import Count, Strengths
 from graft.registry.shapes import Shape
 
@@ -25,7 +25,7 @@ class GrowOptions(Weights):
         {
             "width": Crossing("exact", "to a multiple of the width; otherwise units are padded by their mean"),
             "depth": Crossing("exact", "past blocks that change nothing behind LayerNorms of gain 1 and bias 0"),
-            "vocabulary": ONE_VOCABULARY,
+            "vocabulary": TWO_VOCABULARIES,
             "norms": Crossing("refused", "a block cannot hold one of the other kind"),
             "gates": Crossing("refused", "a plain unit is no gated one for all inputs"),
         }

@@ -20,8 +20,9 @@ from graft.encoders.architecture import (
     linears,
 )
 from graft.encoders.models import encoder_of
+from graft.encoders.spans import read_by, span_states
 from graft.io.progress import along
-from graft.merging.protocol import Deltas, Method, Parts, check_parts, norm_pairs, shared_tables
+from graft.merging.protocol import Deltas, Method, Parts, check_parts, moved_rows, norm_pairs, shared_tables
 from graft.registry.shapes import Shape
 
 
@@ -123,7 +124,7 @@ class Placement:
 
 def _grown(small: Mapping[str, Tensor], placement: Placement, parts: Parts) -> Iterator[tuple[str, Tensor]]:
     for name in shared_tables(parts):
-        yield name, small[name] @ placement.stream
+        yield name, moved_rows(parts, name, small[name], placement.stream)
     if POSITION_BIASES in parts.large:
         # Small heads are the first large ones; the others have no values to add.
         biases = parts.large[POSITION_BIASES].double().clone()
@@ -200,8 +201,10 @@ def _error(small: Mapping[str, Tensor], grown: Mapping[str, Tensor], placement: 
     models = encoder_of(small, parts.small_shape), encoder_of(grown, parts.large_shape)
     off = size = 0.0
     for batch in along(parts.texts, parts.report, "batches read by the grown model"):
-        real = batch["attention_mask"].bool()
-        wanted, found = (model(**batch).last_hidden_state[real] for model in models)
+        wanted, found = (
+            span_states(role, model(**read_by(role, batch)).last_hidden_state, batch)
+            for role, model in zip(("small", "large"), models, strict=True)
+        )
         wanted = wanted @ placement.stream
         off += float((found - wanted).square().sum())
         size += float(wanted.square().sum())

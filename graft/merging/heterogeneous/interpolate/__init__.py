@@ -4,7 +4,7 @@ import random
 from types import MappingProxyType
 from typing import Annotated
 
-from graft.merging.facts import ONE_VOCABULARY, Crossing, Weights
+from graft.merging.facts import TWO_VOCABULARIES, Crossing, Weights
 from graft.registry.options import Few
 
 
@@ -18,7 +18,7 @@ class InterpolateOptions(Weights):
         {
             "width": Crossing("works", "units are padded with zeros"),
             "depth": Crossing("works", "layers are paired by their number"),
-            "vocabulary": ONE_VOCABULARY,
+            "vocabulary": TWO_VOCABULARIES,
             "norms": Crossing("refused", "LayerNorms in other places have other names"),
             "gates": Crossing("exact", "where the gate is 1: at strength 1 it is the small model"),
         }

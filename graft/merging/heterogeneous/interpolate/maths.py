@@ -8,14 +8,15 @@ from torch import Tensor
 from graft.encoders.architecture import POOLER_NORM
 from graft.encoders.tensor_names import is_pooler
 from graft.merging.classifier_heads.head import Head
-from graft.merging.protocol import Method, Parts, check_parts
+from graft.merging.protocol import Method, Parts, check_parts, known_rows
 
 
 class Interpolate(Method):
     """a small + (1 - a) large, padding the small model's tensors with zeros; `strength` is a, in [0, 1].
 
     Tensors are paired by name, so layer m with layer m whatever the depth map, the pooler too; large tensors without a
-    partner stay. Coordinates of two models mean different things, so chance is to be expected: use it as a floor only.
+    partner, and embeddings of tokens that only the large model has, stay. Coordinates of two models mean different
+    things, so chance is to be expected: use it as a floor only.
     """
 
     def prepare(self, parts: Parts, maps: None = None) -> tuple[Mapping[str, Tensor], dict[str, Tensor]]:
@@ -25,7 +26,12 @@ class Interpolate(Method):
         for name, tensor in parts.small_finetuned.items():
             if name not in parts.large:
                 raise ValueError(f"interpolate: {name} of the small model has no partner in the large model")
-            padded[name] = padded_to(tensor, tuple(parts.large[name].shape), name)
+            large = parts.large[name]
+            if (known := known_rows(parts, name)) is None:
+                padded[name] = padded_to(tensor, tuple(large.shape), name)
+            else:
+                padded[name] = large.clone()
+                padded[name][known[1]] = padded_to(tensor[known[0]], (len(known[1]), large.shape[1]), name)
         return parts.large, padded
 
     def apply(self, state: tuple[Mapping[str, Tensor], dict[str, Tensor]], strength: float) -> dict[str, Tensor]:

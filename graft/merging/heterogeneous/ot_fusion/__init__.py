@@ -4,7 +4,7 @@ from types import MappingProxyType
 from typing import Annotated
 
 from graft.flops.counts import embedding_flops, missed_flops, transport_flops
-from graft.merging.facts import ONE_VOCABULARY, Cost, Crossing, Weights
+from graft.merging.facts import TWO_VOCABULARIES, Cost, Crossing, Weights
 from graft.registry import depth
 from graft.registry.alignments import Plan
 from graft.registry.options import Depth, Strengths
@@ -27,7 +27,7 @@ class OTFusionOptions(Weights):
         {
             "width": Crossing("exact", "where units are copied, with a hard plan"),
             "depth": Crossing("exact", "past blocks that change nothing behind LayerNorms of gain 1 and bias 0"),
-            "vocabulary": ONE_VOCABULARY,
+            "vocabulary": TWO_VOCABULARIES,
             "norms": Crossing("works", "no block with LayerNorms before computes what one with LayerNorms after does"),
             "gates": Crossing("exact", "where the gate is 1; it is left alone"),
         }

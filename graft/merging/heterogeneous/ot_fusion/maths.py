@@ -19,7 +19,17 @@ from graft.merging.alignment import affine
 from graft.merging.alignment.evidence import with_evidence
 from graft.merging.alignment.maps import Maps
 from graft.merging.alignment.spaces import SpaceMaps, fit_spaces
-from graft.merging.protocol import Deltas, Method, Parts, check_parts, named, norm_pairs, shared_tables, weight_and_bias
+from graft.merging.protocol import (
+    Deltas,
+    Method,
+    Parts,
+    check_parts,
+    moved_rows,
+    named,
+    norm_pairs,
+    shared_tables,
+    weight_and_bias,
+)
 
 
 class OTFusion(Method):
@@ -53,7 +63,7 @@ class OTFusion(Method):
                 moved |= _rows(parts, small, large, maps.residual[m, g, BLOCK_OUT])
         stream = maps.residual[EMBEDDINGS]
         moved |= _rows(parts, EMBEDDING_NORM, EMBEDDING_NORM, stream)
-        moved |= {name: _small(parts, name) @ stream.forward for name in shared_tables(parts)}
+        moved |= {name: moved_rows(parts, name, _small(parts, name), stream.forward) for name in shared_tables(parts)}
         if parts.small_shape.relative_rows and parts.small_shape.relative_rows == parts.large_shape.relative_rows:
             moved |= {RELATIVE: _small(parts, RELATIVE) @ stream.forward}
             moved |= _rows(parts, RELATIVE_NORM, RELATIVE_NORM, stream)

@@ -4,7 +4,7 @@ from types import MappingProxyType
 from typing import Annotated, Literal
 
 from graft.flops.counts import embedding_flops, evidence_flops, maps_flops, missed_flops, transport_flops
-from graft.merging.facts import ONE_VOCABULARY, Cost, Crossing, Weights
+from graft.merging.facts import TWO_VOCABULARIES, Cost, Crossing, Weights
 from graft.registry import depth
 from graft.registry.alignments import Alignment
 from graft.registry.options import Depth, Evidence, Size, Strengths
@@ -20,7 +20,7 @@ class SpacewiseOptions(Weights):
         {
             "width": Crossing("exact", "where units are copied, at ridge 0"),
             "depth": Crossing("exact", "past blocks that change nothing behind LayerNorms of gain 1 and bias 0"),
-            "vocabulary": ONE_VOCABULARY,
+            "vocabulary": TWO_VOCABULARIES,
             "norms": Crossing("works", "no block with LayerNorms before computes what one with LayerNorms after does"),
             "gates": Crossing("exact", "where the gate is 1; it is left alone"),
         }

@@ -4,7 +4,7 @@ from types import MappingProxyType
 from typing import Annotated, Literal
 
 from graft.flops.counts import evidence_flops, procrustes_flops, transport_flops
-from graft.merging.facts import ONE_VOCABULARY, Cost, Crossing, Weights
+from graft.merging.facts import TWO_VOCABULARIES, Cost, Crossing, Weights
 from graft.registry import depth
 from graft.registry.options import Depth, Evidence, Strengths
 from graft.registry.shapes import Shape
@@ -28,7 +28,7 @@ class TheseusOptions(Weights):
                 "works", "rotations alone: scales stay unmatched; a change has at most the small width's rank"
             ),
             "depth": Crossing("works", "as at one depth: rotations alone, so scales stay unmatched"),
-            "vocabulary": ONE_VOCABULARY,
+            "vocabulary": TWO_VOCABULARIES,
             "norms": Crossing("works", "no block with LayerNorms before computes what one with LayerNorms after does"),
             "gates": Crossing("works", "the gate is left alone"),
         }

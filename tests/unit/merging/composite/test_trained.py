@@ -160,7 +160,7 @@ def test_padding_does_not_change_the_answers(make_case, pico_batches, kind, labe
 def test_training_moves_all_of_it_and_nothing_of_the_frozen_models(make_case, pico_batches, kind, labels, setting):
     case = make_case(kind, labels, setting)
     module, frozen = case.module(), case.frozen()
-    live = predictors.trained(module, frozen, lambda tokens: 0)
+    live = predictors.trained(module, frozen, lambda tokens: 0, lambda tokens: 0)
     before = {name: digest(model) for name, model in frozen.items()}
     batch = pico_batches()[0]
     wanted = torch.arange(4) % len(labels) if labels else torch.linspace(0, 5, 4)
