@@ -114,6 +114,10 @@ def test_every_family_merges_into_a_model_that_transformers_loads(family, method
         head=head,
         labelled=world / "two.tsv" if head == "labelled" else None,
     )
+    if (family, head) == ("modernbert", "transplant"):
+        with pytest.raises(ValueError, match="a head of modernbert has a LayerNorm, .*; use label-free or labelled"):
+            merge(made, quiet)
+        return
     merge(made, quiet)
     theirs = AutoModelForSequenceClassification.from_pretrained(made.out, attn_implementation="eager")
     assert theirs.config.model_type == family and theirs.config.id2label == {0: "negative", 1: "positive"}
