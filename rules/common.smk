@@ -141,9 +141,8 @@ if ENVIRONMENTS and workflow.is_main_process and not workflow.output_settings.dr
 
 def job_of(rule, wildcards):
     """A job of Snakemake's: one of several steps, or a step; None for a target."""
-    if rule in PLACES:
-        return Job.of(rule, wildcards)
-    return STEPS[rule].of(wildcards) if rule in STEPS else None
+    step = STEPS.get(rule)
+    return Job.of(rule, wildcards) if rule in PLACES else step and step.of(wildcards)
 
 
 def expected_seconds():
