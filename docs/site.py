@@ -26,7 +26,8 @@ def on_files(files: Files, config: MkDocsConfig) -> Files:
     """Replace the files of docs/ by all that are shown, each at its path in the checkout."""
     listed = subprocess.run(["git", "ls-files", *SHOWN], cwd=ROOT, capture_output=True, text=True, check=True)
     shown = [*listed.stdout.split(), *([REPORT] if (ROOT / REPORT).exists() else [])]
-    theme = [file for file in files if file.abs_src_path is None or not Path(file.abs_src_path).is_relative_to(ROOT)]
+    # The theme's files may lie in this checkout as well, in its environment.
+    theme = [file for file in files if not Path(file.abs_src_path or "").is_relative_to(config.docs_dir)]
     return Files([*theme, *(File.generated(config, name, abs_src_path=str(ROOT / name)) for name in shown)])
 
 

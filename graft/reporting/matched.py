@@ -91,9 +91,9 @@ def priced(runs: pd.DataFrame, task: str, small: str, scenario: Scenario, grid: 
 
 def _doubt(group: pd.DataFrame, labels: int | None) -> float:
     """The standard error of the mean score of runs on the half of their few labels by which choices are made."""
-    error, examples = (finished_mean(group, column) for column in ("stderr", "n"))
-    if not labels or error is None or examples is None:
+    if not labels:
         return 0.0
+    error, examples = (finished_mean(group, column) or 0.0 for column in ("stderr", "n"))
     return error * math.sqrt(examples / (labels // 2 * (group["state"] == "done").sum()))
 
 

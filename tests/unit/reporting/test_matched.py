@@ -4,8 +4,9 @@ import pytest
 
 from graft.registry.scenarios import scenarios
 from graft.reporting import formats
-from graft.reporting.matched import COLUMNS, matched
+from graft.reporting.matched import COLUMNS, Priced, best_of, matched, priced
 from graft.study.grid import Grid
+from graft.study.grid_systems import System
 
 SCENARIOS = scenarios([None])
 BIG, TINY, PROBE = "finetune.big", "finetune.tiny", "probe.cls.big"
@@ -138,3 +139,27 @@ def test_without_a_system_that_costs_no_more_there_is_no_rival(table):
     dear = OWN_FLOPS | {TINY: 0, INTERPOLATE: 1}
     row = table({BIG: 0.9, INTERPOLATE: 0.6}, flops=dear)["from-scratch", INTERPOLATE, "own"]
     assert row["rival"] is row["difference"] is row["verdict"] is None and row["train_flops"] == 1
+
+
+@pytest.mark.parametrize(("doubt", "chosen"), [(0.0, THESEUS), (0.04, THESEUS), (0.06, TINY)])
+def test_with_few_labels_the_small_model_stays_unless_another_is_clearly_ahead(doubt, chosen):
+    known = [
+        Priced(System(name, "finetune", "train", "finetune", True), score, 0.0, 1.0, error)
+        for name, score, error in ((TINY, 0.7, 0.0), (PROBE, 0.6, doubt), (THESEUS, 0.8, doubt))
+    ]
+    best = best_of(known, TINY)
+    assert best and best.system.name == chosen
+    assert best_of(known[1:], TINY) is known[2] and best_of([], TINY) is None
+
+
+def test_the_doubt_about_a_score_is_that_of_the_rows_by_which_it_chose(study, runs_of):
+    systems = {"few-labels": {"rows": [32], "of": ["theseus"]}, "merge": SYSTEMS["merge"]}
+    grid = Grid(study(seeds=3, systems=systems))
+    few = "merge.theseus.labelled.few-32.tiny-into-big"
+    names = TINY, few
+    runs = runs_of({name: {seed: 0.8 for seed in range(3)} for name in names}, select=dict.fromkeys(names, 0.8))
+    runs = runs.assign(stderr=0.02, n=100)
+    parts = {("rte", name, seed): {f"{name}/{seed}": 1} for name in names for seed in range(3)}
+    found = {one.system.name: one for one in priced(runs, "rte", "tiny", scenarios([32])["few-labels-32"], grid, parts)}
+    # 16 rows for each of 3 seeds, where the error on report is of 100.
+    assert found[few].doubt == pytest.approx(0.02 * (100 / 48) ** 0.5) and found[TINY].doubt == 0
