@@ -54,10 +54,16 @@ def _merged(folder: Path, out: Path, where: str) -> Path:
     from safetensors.torch import save_file
     from transformers import AutoModel, AutoModelForSequenceClassification
 
-    classes = _classes(folder, where) if config.get("task_type") == "SEQ_CLS" else None
+    classes, own = _head(folder, where) if config.get("task_type") == "SEQ_CLS" else (None, set())
     wanted = {"num_labels": classes, "ignore_mismatched_sizes": True} if classes else {}
+    kind = AutoModelForSequenceClassification if classes else AutoModel
     with _quiet():
-        model = (AutoModelForSequenceClassification if classes else AutoModel).from_pretrained(base, **wanted)
+        model, told = kind.from_pretrained(base, output_loading_info=True, **wanted)
+        # transformers draws what neither has at random, at each load anew.
+        if drawn := sorted(set(told["missing_keys"]) - own) if classes else []:
+            raise ValueError(
+                f"{where}: {folder} is an adapter without {drawn[0]}, which its base model lacks too; give a model"
+            )
         whole = peft.PeftModel.from_pretrained(model.float(), str(folder)).merge_and_unload(safe_merge=True)
     # Not transformers' own way of saving, which imports DeepSpeed.
     save_file({name: tensor.clone().contiguous() for name, tensor in whole.state_dict().items()}, out / SAFETENSORS)
@@ -96,17 +102,18 @@ def _base(config: Mapping[str, Any], folder: Path, where: str) -> Path:
     return base
 
 
-def _classes(folder: Path, where: str) -> int:
-    """The number of outputs of the head that an adapter for classification holds."""
+def _head(folder: Path, where: str) -> tuple[int, set[str]]:
+    """The number of outputs of the head that an adapter for classification has, and the names of all its tensors."""
     from safetensors import safe_open
 
     file = folder / "adapter_model.safetensors"
     if not file.is_file():
         raise ValueError(f"{where}: {file} is missing; save or download the adapter again")
     with safe_open(file, "pt") as stored:
-        names = [name for name in stored.keys() if name.removeprefix(PREFIX).startswith(HEADS)]  # noqa: SIM118
+        plain = {name.removeprefix(PREFIX): name for name in stored.keys()}  # noqa: SIM118
+        names = [name for name in plain if name.startswith(HEADS)]
         # A head of several layers ends in `out_proj`, or in `classifier` itself beside a `pre_classifier`.
         last = sorted((name for name in names if name.endswith(".weight")), key=lambda n: ("dense" in n, len(n)))
         if not last:
             raise ValueError(f"{where}: {folder} is an adapter for classification without a head; give a model")
-        return int(stored.get_slice(last[0]).get_shape()[0])
+        return int(stored.get_slice(plain[last[0]]).get_shape()[0]), set(plain)

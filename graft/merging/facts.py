@@ -40,6 +40,16 @@ DIFFERENCES = MappingProxyType(
     }
 )
 TWO_VOCABULARIES = Crossing("works", "spans of text stand for tokens; embeddings move where both have the token")
+# Of methods that map the change from space to space.
+BY_MAPS = MappingProxyType(
+    {
+        "width": Crossing("exact", "where units are copied, at ridge 0"),
+        "depth": Crossing("exact", "past blocks that change nothing behind LayerNorms of gain 1 and bias 0"),
+        "vocabulary": TWO_VOCABULARIES,
+        "norms": Crossing("works", "no block with LayerNorms before computes what one with LayerNorms after does"),
+        "gates": Crossing("exact", "where the gate is 1; it is left alone"),
+    }
+)
 
 
 class TwoShapes(Options):

@@ -18,7 +18,9 @@ def adapted(base, out, family="bert", **changes):
     """Write an adapter of a base that changes something; returns the model that it makes."""
     torch.manual_seed(0)
     model = AutoModelForSequenceClassification.from_pretrained(base, num_labels=LABELS)
-    named = ["q_lin", "v_lin"] if family == "distilbert" else ["query", "value"]
+    named = ["query", "value"]
+    if family == "distilbert":
+        named, changes = ["q_lin", "v_lin"], {"modules_to_save": ["pre_classifier"], **changes}
     config = LoraConfig(**{"r": 2, "target_modules": named, "task_type": "SEQ_CLS", **changes})
     model = get_peft_model(model, config)
     with torch.no_grad():
@@ -94,7 +96,13 @@ def of_prompts(adapter):
     )
 
 
+def without_pooler(adapter):
+    """A base model whose pooler transformers draws at random, and an adapter that does not bring one."""
+    AutoModel.from_pretrained(adapter.parent / "base", add_pooling_layer=False).save_pretrained(adapter.parent / "base")
+
+
 WRONG = {
+    "no pooler": (without_pooler, "is an adapter without bert.pooler.dense.bias, which its base model lacks too"),
     "no base": (without_base, "names no base model; merge it yourself"),
     "a base that is gone": (lambda a: shutil.rmtree(a.parent / "base"), "which is not here; put it beside the adapter"),
     "no head": (without_head, "is an adapter for classification without a head; give a model"),

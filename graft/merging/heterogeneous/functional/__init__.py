@@ -1,10 +1,9 @@
 """Functional transport: its facts, options and FLOPs."""
 
-from types import MappingProxyType
 from typing import Annotated, Literal
 
 from graft.flops.counts import affine_flops, block_flops, embedding_flops, missed_flops, refit_flops
-from graft.merging.facts import TWO_VOCABULARIES, Cost, Crossing, Weights
+from graft.merging.facts import BY_MAPS, Cost, Weights
 from graft.registry.depth import as_deep, pairs
 from graft.registry.options import Count, Size, Strengths
 from graft.registry.shapes import Shape
@@ -15,15 +14,7 @@ class FunctionalOptions(Weights):
     needs = ("small_finetuned", "small_pretrained", "large", "moments", "texts")
     citation = "ours: linear layers refitted, one after another, to the small model's change in function"
     departs = ""
-    crosses = MappingProxyType(
-        {
-            "width": Crossing("exact", "where units are copied, at ridge 0"),
-            "depth": Crossing("exact", "past blocks that change nothing behind LayerNorms of gain 1 and bias 0"),
-            "vocabulary": TWO_VOCABULARIES,
-            "norms": Crossing("works", "no block with LayerNorms before computes what one with LayerNorms after does"),
-            "gates": Crossing("exact", "where the gate is 1; it is left alone"),
-        }
-    )
+    crosses = BY_MAPS
     implementation = f"{__name__}.maths:Functional"
     recipe = 1  # products are summed before they are mapped
 

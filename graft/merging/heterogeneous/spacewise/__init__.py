@@ -1,10 +1,9 @@
 """Spacewise: its facts, options and FLOPs."""
 
-from types import MappingProxyType
 from typing import Annotated, Literal
 
 from graft.flops.counts import embedding_flops, evidence_flops, maps_flops, missed_flops, transport_flops
-from graft.merging.facts import TWO_VOCABULARIES, Cost, Crossing, Weights
+from graft.merging.facts import BY_MAPS, Cost, Weights
 from graft.registry import depth
 from graft.registry.alignments import Alignment
 from graft.registry.options import Depth, Evidence, Size, Strengths
@@ -16,15 +15,7 @@ class SpacewiseOptions(Weights):
     needs = ("small_finetuned", "small_pretrained", "large", "moments")
     citation = "ours: Theseus (arXiv 2602.12952) with one affine map per space, shared by all that read or write it"
     departs = ""
-    crosses = MappingProxyType(
-        {
-            "width": Crossing("exact", "where units are copied, at ridge 0"),
-            "depth": Crossing("exact", "past blocks that change nothing behind LayerNorms of gain 1 and bias 0"),
-            "vocabulary": TWO_VOCABULARIES,
-            "norms": Crossing("works", "no block with LayerNorms before computes what one with LayerNorms after does"),
-            "gates": Crossing("exact", "where the gate is 1; it is left alone"),
-        }
-    )
+    crosses = BY_MAPS
     implementation = f"{__name__}.maths:Spacewise"
 
     strengths: Annotated[Strengths, "factors of the transported change, tried on select"] = (0, 0.5, 1, 2, 3, 4)
