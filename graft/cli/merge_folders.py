@@ -5,6 +5,7 @@ import math
 import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,13 +19,12 @@ from graft.cli.merge_orders import RIDGE, Order, Plan
 from graft.config.models import PathModel
 from graft.encoders import features
 from graft.encoders.architecture import is_finite
-from graft.encoders.batches import padded_lengths
-from graft.encoders.inference import Batch, batches, first_texts, pass_flops
+from graft.encoders.inference import Batch, batches, first_texts, padded_tokens, pass_flops
 from graft.encoders.models import encoder_of, load_classifier, load_encoder, projections_of
 from graft.encoders.network import Classifier, Encoder
 from graft.encoders.pretrained import fetch_model
 from graft.encoders.tensor_names import is_pooler
-from graft.flops.counts import calibration_flops, encoder_flops, head_flops, logits_flops, similarity_flops
+from graft.flops.counts import encoder_flops, head_flops, logits_flops, moments_flops, similarity_flops
 from graft.io import files
 from graft.io.model_folders import CONFIG, label_names, open_folder
 from graft.io.progress import Report
@@ -143,7 +143,13 @@ class _Given:
     def pass_flops(self, role: str, texts: TokenisedSplit | PairedSplit, rows: np.ndarray) -> int:
         """FLOPs of running the large or the small encoder over some rows."""
         shape = self.shapes[role == "large"]
-        return pass_flops(lambda t: encoder_flops(shape, t), side(texts, role), self.max_tokens, rows)
+        return pass_flops(partial(encoder_flops, shape), side(texts, role), self.max_tokens, rows)
+
+    def both_passes(self, shapes: tuple[Shape, Shape], rows: np.ndarray) -> int:
+        """FLOPs of running encoders of these shapes, the small and the large one, over rows of the unlabelled texts."""
+        costs = zip(("small", "large"), shapes, strict=True)
+        read = self.texts, self.max_tokens, rows
+        return sum(pass_flops(partial(encoder_flops, shape), *read, role) for role, shape in costs)
 
 
 @dataclass(frozen=True)
@@ -281,11 +287,10 @@ def _plan(order: Order, options: Weights, given: _Given, fit: _FitTexts | None, 
             few = given.first(depth.SIMILARITY_TOKENS)
             similarity = layer_similarity(given.small, given.large, given.batches(depth.SIMILARITY_TOKENS))
             depth_map = depth.named(named, *layers, similarity[1:, 1:].tolist())
-            flops["similarity"] = sum(given.pass_flops(role, given.texts, few) for role in ("small", "large"))
-            flops["similarity"] += similarity_flops(*shapes, given.count(few))
-        lengths = padded_lengths(given.texts.lengths(given.max_tokens)[rows])
+            flops["similarity"] = given.both_passes(shapes, few) + similarity_flops(*shapes, given.count(few))
         deep = depth.as_deep(named, *shapes), shapes[1]
-        flops["calibrate"] = sum(calibration_flops(*deep, len(depth_map), 1, int(length)) for length in lengths)
+        padded = int(padded_tokens(given.texts, given.max_tokens, rows).sum())
+        flops["calibrate"] = given.both_passes(deep, rows) + moments_flops(*deep, len(depth_map), padded)
     if fit is not None:
         flops["head"] = _head_flops(order.head, given, fit)
     return Plan(shapes[1], shapes[0], depth_map, options, texts, tokens, flops, spans)

@@ -10,6 +10,7 @@ from torch import Tensor
 
 from graft.encoders.batches import INFERENCE_BATCH, inference_batches, padded_lengths
 from graft.flops.counts import summed_flops
+from graft.tasks.spans import side
 
 # Texts are drawn once for all seeds, since they serve to analyse pre-trained models, which have no seed.
 TEXT_SEED = 0
@@ -51,10 +52,18 @@ def first_texts(tokens: Split, max_tokens: int, count: int) -> np.ndarray:
     return order[: int(np.searchsorted(seen, count)) + 1]
 
 
-def pass_flops(flops: Callable[[int], int], tokens: Split, max_tokens: int, rows: np.ndarray | None = None) -> int:
-    """FLOPs of one pass over a split, padded as in `run`; `flops(t)` is the cost of one example at t tokens."""
-    lengths = tokens.lengths(max_tokens)
-    return summed_flops(flops, padded_lengths(lengths if rows is None else lengths[rows]))
+def padded_tokens(tokens: Split, max_tokens: int, rows: np.ndarray | None = None, role: str = "large") -> np.ndarray:
+    """Each row's padded length in `batches`, in tokens of a pair's "large" or "small" model. [rows]"""
+    rows = np.arange(len(tokens)) if rows is None else rows
+    together = inference_batches(tokens.lengths(max_tokens)[rows], INFERENCE_BATCH)
+    return padded_lengths(side(tokens, role).lengths(max_tokens)[rows], together)
+
+
+def pass_flops(
+    flops: Callable[[int], int], tokens: Split, max_tokens: int, rows: np.ndarray | None = None, role: str = "large"
+) -> int:
+    """FLOPs of one model's pass over a split, padded as in `batches`; `flops(t)`: of one example at t tokens."""
+    return summed_flops(flops, padded_tokens(tokens, max_tokens, rows, role))
 
 
 @torch.inference_mode()

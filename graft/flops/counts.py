@@ -187,14 +187,9 @@ def moments_size(small: Shape, large: Shape, pairs: int) -> int:
     return pairs * per_pair + small.width * large.width + wide
 
 
-def calibration_flops(small: Shape, large: Shape, pairs: int, examples: int, tokens: int) -> int:
-    """FLOPs of `graft.merging.calibration.calibrate` on `examples` examples padded to `tokens`.
-
-    Two forward passes without the pooler, and the products of `moments_size`, which count padding too and so are an
-    upper bound. For one batch: sum over batches.
-    """
-    passes = encoder_flops(small, tokens) + encoder_flops(large, tokens)
-    return examples * (passes + 2 * tokens * moments_size(small, large, pairs))
+def moments_flops(small: Shape, large: Shape, pairs: int, tokens: int) -> int:
+    """FLOPs of the products of `graft.merging.calibration.calibrate` on `tokens`, without forward passes."""
+    return 2 * tokens * moments_size(small, large, pairs)
 
 
 def similarity_flops(small: Shape, large: Shape, tokens: int) -> int:

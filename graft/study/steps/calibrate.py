@@ -62,9 +62,12 @@ def _flops(sizes: Sizes, step: Calibrate) -> dict[str, int]:
         some_texts(sizes, step.task, step.pair, tokens)
         for tokens in (sizes.grid.study.calibration.tokens, SIMILARITY_TOKENS)
     )
-    sites = count.summed_flops(lambda t: count.calibration_flops(deep, large, mapped, 1, t), padded_lengths(read))
-    passes = encoder_flops(small, few) + encoder_flops(large, few)
-    return {"sites": sites, "similarity": passes + count.similarity_flops(small, large, int(few.sum()))}
+    products = count.moments_flops(deep, large, mapped, int(padded_lengths(read).sum()))
+    compared = count.similarity_flops(small, large, int(few.sum()))
+    return {
+        "sites": encoder_flops(deep, read) + encoder_flops(large, read) + products,
+        "similarity": encoder_flops(small, few) + encoder_flops(large, few) + compared,
+    }
 
 
 def some_texts(sizes: Sizes, task: str, pair: str, tokens: int) -> np.ndarray:

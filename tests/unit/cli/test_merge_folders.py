@@ -17,7 +17,7 @@ from graft.config.models import PathModel
 from graft.encoders.models import load_classifier, new_classifier
 from graft.encoders.pretrained import fetch_model
 from graft.encoders.saving import save_model
-from graft.flops.counts import calibration_flops, encoder_flops, ridge_flops, similarity_flops
+from graft.flops.counts import encoder_flops, moments_flops, ridge_flops, similarity_flops
 from graft.io import files
 from graft.registry import methods, published
 from graft.tasks.tsv import read_tsv
@@ -274,7 +274,7 @@ TEXTS, LENGTH, HELD = 120, 7, 24  # every text of the world is five words long
 def by_hand(small, large, head, depth):
     """FLOPs of all but the method itself, for models with two labels."""
     both = TEXTS * (encoder_flops(small, LENGTH) + encoder_flops(large, LENGTH))
-    parts = {"calibrate": calibration_flops(small, large, 4 if depth == "spread" else 2, TEXTS, LENGTH)}
+    parts = {"calibrate": both + moments_flops(small, large, 4 if depth == "spread" else 2, TEXTS * LENGTH)}
     if depth == "cka":
         parts["similarity"] = both + similarity_flops(small, large, TEXTS * LENGTH)
     fits = [(TEXTS - HELD, len(RIDGE)), (TEXTS, 1)]
