@@ -1,7 +1,7 @@
 """Run models over a tokenised split, in fp32, in batches of rows of similar length."""
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 import numpy as np
@@ -10,7 +10,7 @@ from torch import Tensor
 
 from graft.encoders.batches import INFERENCE_BATCH, inference_batches, padded_lengths
 from graft.flops.counts import summed_flops
-from graft.tasks.spans import side
+from graft.tasks.spans import PairedSplit
 
 # Texts are drawn once for all seeds, since they serve to analyse pre-trained models, which have no seed.
 TEXT_SEED = 0
@@ -56,7 +56,8 @@ def padded_tokens(tokens: Split, max_tokens: int, rows: np.ndarray | None = None
     """Each row's padded length in `batches`, in tokens of a pair's "large" or "small" model. [rows]"""
     rows = np.arange(len(tokens)) if rows is None else rows
     together = inference_batches(tokens.lengths(max_tokens)[rows], INFERENCE_BATCH)
-    return padded_lengths(side(tokens, role).lengths(max_tokens)[rows], together)
+    own = replace(tokens, lengths_of=role) if isinstance(tokens, PairedSplit) else tokens
+    return padded_lengths(own.lengths(max_tokens)[rows], together)
 
 
 def pass_flops(

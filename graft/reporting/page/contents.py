@@ -62,6 +62,7 @@ def contents(grid: Grid, paths: Paths) -> Contents:
     found = [records.read(folder / "run.json") for *_, folder in finished_runs(runs, paths)]
     confidence = grid.study.statistics.confidence
     told = csv_files.read_csv(paths.tables / csv_files.ANSWER)
+    priced = paths.tables / csv_files.COSTS
     return Contents(
         study=grid.study.name,
         question=answers.question(grid),
@@ -80,7 +81,7 @@ def contents(grid: Grid, paths: Paths) -> Contents:
             *documents.together(aggregate, confidence),
             _matched(paths),
             _tests(significance),
-            *_costs(paths),
+            *([costs(csv_files.read_csv(priced))] if priced.is_file() else []),
             *_transfers(grid, paths),
         ),
         absent=tuple(circumstances.absent(grid, paths)),
@@ -118,11 +119,8 @@ def _matched(paths: Paths) -> Section:
     return answer.against(csv_files.read_csv(paths.tables / csv_files.MATCHED))
 
 
-def _costs(paths: Paths) -> list[Section]:
-    """The table of costs, if cost.csv exists."""
-    path = paths.tables / csv_files.COSTS
-    if not path.is_file():
-        return []
+def costs(table: pd.DataFrame) -> Section:
+    """The table of costs for readers: cost.csv or some of its rows."""
     columns = {
         "task": ("task", str),
         "system": ("system", str),
@@ -148,7 +146,7 @@ def _costs(paths: Paths) -> list[Section]:
         "measured: for inference once per architecture, one example at a time (ms) and in batches (examples per s); "
         "s to make is the time of the last job alone, without the jobs it builds on."
     )
-    return [documents.section("Cost", _short(csv_files.read_csv(path), "system"), columns, note)]
+    return documents.section("Cost", _short(table, "system"), columns, note)
 
 
 def _tests(significance: pd.DataFrame) -> Section:

@@ -1,0 +1,78 @@
+"""Tables of archived studies in pages: each number is that of the archive, under the role of its model."""
+
+import json
+import re
+
+import pandas as pd
+import pytest
+
+from graft.cli.references.studies import tabulated
+from graft.reporting.comparison import COLUMNS
+from graft.study import archives
+from graft.study.archives import Manifest
+from tests.conftest import study_values
+
+PAGE = "# Page\n\n<!-- {} -->\nold\n<!-- end -->\n\nAfter.\n"
+
+
+def archive(folder, name, pair, means):
+    """An archive with a study of one pair, large and small, and a comparison of these means, in which small has 0.5."""
+    (large, small), values = pair, study_values(folder, folder)
+    models = values["models"]
+    values["models"] = {large: models["large"], small: models["small"] | {"tokenizer": large}}
+    values["pairs"] = [{"large": large, "small": small}]
+    rows = [
+        dict.fromkeys(COLUMNS) | {"task": "rte", "system": system, "mean": mean, "delta_vs_small": mean - 0.5}
+        for system, mean in means.items()
+    ]
+    contents = {
+        "study.json": json.dumps(values).encode(),
+        "tables/comparison.csv": pd.DataFrame(rows).to_csv(index=False).encode(),
+    }
+    manifest = Manifest(name, "2026-12-01", "0", None, {"done": 1}, {}, {}, archives.hashes(contents))
+    archives.write(folder / f"{name}.zip", manifest, contents)
+
+
+@pytest.fixture
+def page(tmp_path):
+    archive(tmp_path, "one", ("big.2", "tiny"), {"finetune.big.2": 0.75, "merge.stitch.tiny-into-big.2": 0.625})
+    archive(
+        tmp_path,
+        "two",
+        ("wide", "thin"),
+        {"finetune.wide": 0.875, "distil.thin-from-wide": 0.25, "control.other-small.theseus.raw-into-wide": 0.5},
+    )
+    path = tmp_path / "page.md"
+
+    def made(marked):
+        path.write_text(PAGE.format(marked))
+        return tabulated(path, tmp_path)
+
+    return made
+
+
+def test_two_pairs_stand_beside_one_another_by_role(page):
+    found = page("pairs rte one two")
+    assert found.startswith("# Page\n\n<!-- pairs rte one two -->\n| ") and found.endswith("<!-- end -->\n\nAfter.\n")
+    rows = [re.split(r" \| ", line.strip("| ")) for line in found.splitlines() if line.startswith("|")]
+    assert rows == [
+        ["system", "big.2 ← tiny", "wide ← thin"],
+        ["---", "---", "---"],
+        ["finetune.large", "0.750 (+0.250)", "0.875 (+0.375)"],
+        ["merge.stitch", "0.625 (+0.125)", "–"],
+        ["distil", "–", "0.250 (−0.250)"],
+        ["control.other-small.theseus.raw", "–", "0.500 (0.000)"],
+    ]
+
+
+def test_a_page_made_twice_is_the_same(page, tmp_path):
+    first = page("pairs rte one")
+    (tmp_path / "page.md").write_text(first)
+    assert tabulated(tmp_path / "page.md", tmp_path) == first
+
+
+def test_kinds_and_archives_that_there_are_not_are_told(page):
+    with pytest.raises(KeyError, match="pears"):
+        page("pears rte one")
+    with pytest.raises(ValueError, match="three.zip: there is no such archive"):
+        page("pairs rte three")
