@@ -212,6 +212,8 @@ def _read(order: Order, pretrained: Path, scratch: Path) -> _Given:
     unlike = unlike_heads(small_shape.kind, large_shape.kind)
     if order.head == "transplant" and methods.facts(order.method).heads and unlike:
         raise ValueError(f"--head transplant: {unlike}; use label-free or labelled")
+    if why := methods.facts(order.method).refusal(small_shape, large_shape):
+        raise ValueError(f"--method {order.method}: {why}; use another method")
     # Compare the folders as given: the pre-trained small model may have no tokenizer.
     alike.check_alike(pretrained if two else order.large, order.small_finetuned)
     readers = tuple(Reader.of(scratch / flag) for flag in folders)[: 1 + two]

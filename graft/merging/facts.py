@@ -84,6 +84,13 @@ class TwoShapes(Options):
         if self.evidence == "weights" and self.depth == "cka":
             raise ValueError("depth cka compares activations, which evidence weights has none of")
 
+    @classmethod
+    def refusal(cls, small: Shape, large: Shape) -> str:
+        """Why two models of these shapes are refused; empty if they are not."""
+        differs = {"norms": small.kind.prenorm != large.kind.prenorm, "gates": small.kind.gated != large.kind.gated}
+        refused = (one.why for name, one in cls.crosses.items() if one.verdict == "refused" and differs.get(name))
+        return next(refused, "")
+
     @property
     def closed_form(self) -> bool:
         """Whether nothing is trained, so that a few labels are enough."""

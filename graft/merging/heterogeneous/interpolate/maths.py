@@ -5,25 +5,27 @@ from collections.abc import Mapping
 import torch
 from torch import Tensor
 
-from graft.encoders.architecture import POOLER_NORM
+from graft.encoders.architecture import EMBEDDING_TABLES, POOLER_NORM
 from graft.encoders.tensor_names import is_pooler
 from graft.merging.classifier_heads.head import Head
-from graft.merging.protocol import Method, Parts, check_parts, known_rows
+from graft.merging.protocol import Method, Parts, check_parts, known_rows, shared_tables
 
 
 class Interpolate(Method):
     """a small + (1 - a) large, padding the small model's tensors with zeros; `strength` is a, in [0, 1].
 
     Tensors are paired by name, so layer m with layer m whatever the depth map, the pooler too; large tensors without a
-    partner, and embeddings of tokens that only the large model has, stay. Coordinates of two models mean different
-    things, so chance is to be expected: use it as a floor only.
+    partner, and embeddings of what only one model embeds, stay. Coordinates of two models mean different things, so
+    chance is to be expected: use it as a floor only.
     """
 
     def prepare(self, parts: Parts, maps: None = None) -> tuple[Mapping[str, Tensor], dict[str, Tensor]]:
         """The large body and the padded small tensors by name."""
         check_parts(parts)
-        padded = {}
+        padded, left = {}, {*EMBEDDING_TABLES} - {*shared_tables(parts)}
         for name, tensor in parts.small_finetuned.items():
+            if name in left:
+                continue
             if name not in parts.large:
                 raise ValueError(f"interpolate: {name} of the small model has no partner in the large model")
             large = parts.large[name]
