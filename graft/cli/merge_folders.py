@@ -209,11 +209,11 @@ def _read(order: Order, pretrained: Path, scratch: Path) -> _Given:
             raise ValueError(f"the small model has {ours} {counted}, the large one {theirs}; they must be equal")
         if what in ("layers", "width", "ffn") and ours > theirs:
             raise ValueError(f"the small model has {what} {ours}, more than the large one's {theirs}; swap the folders")
+    if why := methods.facts(order.method).refusal(small_shape, large_shape):
+        raise ValueError(f"--method {order.method}: {why}; use another method")
     unlike = unlike_heads(small_shape.kind, large_shape.kind)
     if order.head == "transplant" and methods.facts(order.method).heads and unlike:
         raise ValueError(f"--head transplant: {unlike}; use label-free or labelled")
-    if why := methods.facts(order.method).refusal(small_shape, large_shape):
-        raise ValueError(f"--method {order.method}: {why}; use another method")
     # Compare the folders as given: the pre-trained small model may have no tokenizer.
     alike.check_alike(pretrained if two else order.large, order.small_finetuned)
     readers = tuple(Reader.of(scratch / flag) for flag in folders)[: 1 + two]

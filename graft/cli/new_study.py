@@ -21,7 +21,8 @@ from graft.io.workflow import COMMAND, ROOT
 from graft.io.yaml_text import lines
 from graft.planning.sizes import MODELS
 from graft.registry import hyperparameters, standard
-from graft.registry.methods import KINDS, facts
+from graft.registry.families.family import unlike_heads
+from graft.registry.methods import HEADS, KINDS, facts
 from graft.registry.shapes import Shape
 from graft.registry.tasks import GLUE_ROWS, MISMATCHED, TASKS, error_at, usual_margin
 from graft.study.grid import Grid
@@ -157,15 +158,19 @@ def values_of(asked: Asked, default: Values) -> Values:
         values |= {"statistics": {"margins": _margins(asked.tasks)}, "transfer": _mismatched(asked.tasks)}
     if asked.tasks or asked.models:
         values |= _models(asked, default)
-    without = dict.fromkeys(OF_SEVERAL_TASKS if len(values["tasks"]) == 1 else ())
+    without: Values = dict.fromkeys(OF_SEVERAL_TASKS if len(values["tasks"]) == 1 else ())
     if without:
         without["control"] = {"wrong-task": None}
     if asked.methods or "small" in dict(asked.models):
         # A user's model rarely comes with the projection of its distillation.
         without["merge"] = {name: None for name, merge in standard.FULL["merge"].items() if "residual" in merge}
+    known = dict(standard.SETS[asked.standard]) | ({"merge": standard.FULL["merge"]} if asked.methods else {})
+    for family, changes in _fitting(values, known).items():
+        # A method that was asked for is refused by the check of the whole study, not left out.
+        changes = {name: change for name, change in changes.items() if change or not asked.methods}
+        without[family] = without.get(family, {}) | changes
     if not asked.methods:
         return values | {"systems": {"standard": asked.standard, **without}}
-    known = dict(standard.SETS[asked.standard]) | {"merge": standard.FULL["merge"]}
     systems = _with_methods(standard.changed(known, without), asked)
     left = systems["control"].get("other-small", {}).get("models", ())
     models = {n: model for n, model in values["models"].items() if "like" not in model["source"] or n in left}
@@ -224,6 +229,27 @@ def _models(asked: Asked, default: Values) -> Values:
     return {"models": models, "pairs": [names]}
 
 
+def _fitting(values: Values, known: Values) -> Values:
+    """Changes of known systems that the pair needs, as far as its shapes are known here.
+
+    Merges that refuse it are left out, and so are transplanted heads if those of its families are unlike.
+    """
+    (pair,) = values["pairs"]
+    small, large = (_shape(values["models"][pair[role]]["source"]) for role in ("small", "large"))
+    if not (small and large):
+        return {}
+    unlike, fitted = unlike_heads(small.kind, large.kind), {"heads": [head for head in HEADS if head != "transplant"]}
+    merges: Values = {}
+    for name, merge in known["merge"].items():
+        method = facts(merge.get("method", name))
+        if method.refusal(small, large):
+            merges[name] = None
+        elif unlike and method.heads and "heads" not in merge:
+            merges[name] = fitted
+    control = {"head-only": fitted} if unlike and "heads" not in known["control"]["head-only"] else {}
+    return {family: changes for family, changes in (("merge", merges), ("control", control)) if changes}
+
+
 def _two_vocabularies(sources: Sequence[Values]) -> bool:
     """Whether both models are folders whose tokenizers differ; of others one is expected, and compared in the study."""
     if any(source["kind"] != "path" for source in sources):
@@ -236,14 +262,18 @@ def _two_vocabularies(sources: Sequence[Values]) -> bool:
 
 def _size(source: Values, otherwise: Shape) -> tuple[int, int]:
     """Width and positions of a model; those of one on the hub that is not published in our table are guessed."""
+    shape = _shape(source) or otherwise
+    return shape.width, shape.positions if source["kind"] == "path" else MAX_TOKENS
+
+
+def _shape(source: Values) -> Shape | None:
+    """Shape of a model in a folder, or of one on the hub that is published in our table."""
     if source["kind"] != "path":
-        shape = MODELS.get(source["repo"], otherwise)
-        return shape.width, MAX_TOKENS
+        return MODELS.get(source["repo"])
     folder = Path(os.path.expandvars(os.path.expanduser(source["folder"])))
     if not (folder / "config.json").is_file():
         raise ValueError(f"{folder / 'config.json'} is missing; a Hugging Face model folder is needed")
-    shape = Shape.of(folder)
-    return shape.width, shape.positions
+    return Shape.of(folder)
 
 
 def _with_methods(systems: Values, asked: Asked) -> Values:

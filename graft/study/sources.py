@@ -73,13 +73,13 @@ def _check_pair_shapes(grid: Grid, pair: Pair) -> None:
         return
     folders = [local_folder(source, "models") for source in sources]
     small, large = map(Shape.of, folders)
-    moved = (run.system for run in grid.runs if run.system.pair == pair and run.system.head == "transplant")
-    if (unlike := unlike_heads(small.kind, large.kind)) and (system := next(moved, None)):
-        raise ValueError(f"{system.name}: {unlike}; leave transplant out of heads")
     for run in grid.runs:
         options = grid.merges[run.system.merge].options if run.system.merge and run.system.pair == pair else None
         if options and (why := options.refusal(small, large)):
             raise ValueError(f"{run.system.name}: {why}; leave {run.system.merge} out, or use another pair")
+    moved = (run.system for run in grid.runs if run.system.pair == pair and run.system.head == "transplant")
+    if (unlike := unlike_heads(small.kind, large.kind)) and (system := next(moved, None)):
+        raise ValueError(f"{system.name}: {unlike}; leave transplant out of heads")
     # Some models have no table of positions.
     if small.position_rows and large.position_rows and small.positions != large.positions:
         raise ValueError(

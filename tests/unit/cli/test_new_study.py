@@ -17,6 +17,7 @@ from graft.study.steps.evaluate import evaluation
 from graft.study.steps.graph import job_fingerprint, jobs_of
 from graft.tasks.tsv import read_tsv
 from tests.conftest import VOCABULARY, write_bert, write_tsv
+from tests.unit.families import write_pico
 from tests.unit.hub import HEAD, serving
 
 ROOT = Path(__file__).parents[3]
@@ -169,6 +170,18 @@ def test_an_own_pair_of_two_vocabularies_reads_two(folder, pico_models):
     assert "tokenizer" not in models["other"]
     models = write("more", large=str(pico_models / "large"), small=str(pico_models / "small"))["models"]
     assert models["small"]["tokenizer"] == "large"
+
+
+def test_methods_that_refuse_an_own_pair_are_left_out(folder):
+    models = {
+        "large": str(write_pico(folder / "large", "modernbert", "large")),
+        "small": str(write_pico(folder / "small", "bert")),
+    }
+    merges = systems(write("mine", full=True, **models))["merge"]
+    assert {"functional", "spacewise", "stitch"} <= merges.keys() and not {"interpolate", "grow"} & merges.keys()
+    assert {"interpolate", "grow"} <= systems(write("more", full=True, small=models["small"]))["merge"].keys()
+    with pytest.raises(ValueError, match="grow.*: a block cannot hold one of the other kind; leave grow out"):
+        write("asked", methods=["grow"], **models)
 
 
 def test_control_models_are_like_the_own_small_one(folder, pico_models):

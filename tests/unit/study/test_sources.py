@@ -10,6 +10,7 @@ from graft.study.grid import Grid
 from graft.study.paths import RESULTS, Paths
 from graft.study.sources import check_sources
 from tests.conftest import VOCABULARY, study_values, with_other_small, write_bert
+from tests.unit.families import write_pico
 
 
 def test_a_file_where_the_results_would_go_is_refused(study_config, tmp_path, monkeypatch):
@@ -25,6 +26,26 @@ def test_a_pair_that_cannot_be_merged_is_refused(pico_glue, tmp_path):
     write_bert(tmp_path / "small", layers=4, width=12, heads=2, seed=0)
     with pytest.raises(ValueError, match="pairs: small has layers 4, more than large with 2; swap the two roles"):
         check_sources(Grid(studies.parse(study_values(pico_glue, tmp_path))))
+
+
+@pytest.mark.parametrize(
+    ("method", "why"),
+    [
+        ("interpolate", "LayerNorms in other places have other names"),
+        ("grow", "a block cannot hold one of the other kind"),
+    ],
+)
+def test_a_method_that_refuses_a_pair_is_told_before_any_job(pico_glue, tmp_path, method, why):
+    write_pico(tmp_path / "large", "modernbert", "large")
+    write_pico(tmp_path / "small", "bert", "small")
+    values = study_values(pico_glue, tmp_path)
+    values["models"]["small"].pop("tokenizer")
+    values["systems"] |= {"merge": {"stitch": {}}, "control": {}}
+    check_sources(Grid(studies.parse(values)))
+    values["systems"]["merge"][method] = {}
+    message = rf"^merge\.{method}\..*small-into-large: {why}; leave {method} out, or use another pair$"
+    with pytest.raises(ValueError, match=message):
+        check_sources(Grid(studies.parse(values)))
 
 
 def as_words(path, words):

@@ -37,6 +37,16 @@ def test_tensors_are_paired_by_name_and_padded_and_others_stay(pair, make_parts)
     assert not torch.equal(merged["pooler.dense.weight"], b["pooler.dense.weight"])
 
 
+@pytest.mark.parametrize("family", ["mpnet", "roberta", "distilbert"])
+def test_embeddings_of_what_only_one_model_embeds_stay(pico_encoder, make_parts, family):
+    small, large = pico_encoder(1), pico_encoder(2, family=family)
+    merged, a, b = _merge(make_parts(large, small, small), 1.0), small.state_dict(), large.state_dict()
+    assert merged.keys() == b.keys()
+    types = "embeddings.token_type_embeddings.weight"
+    assert types in a and (types not in b or torch.equal(merged[types], b[types]))
+    assert torch.equal(merged["encoder.layer.1.output.dense.weight"], a["encoder.layer.1.output.dense.weight"])
+
+
 def test_a_larger_small_tensor_is_named():
     with pytest.raises(ValueError, match=r"pooler of shape \[3\] does not fit into \[2\]"):
         padded_to(torch.zeros(3), (2,), "pooler")
