@@ -27,6 +27,8 @@ _ERROR = re.compile(
     r"^(\w+\.)*\w*(Error|Exception|Interrupt|Timeout)\b|\berror: |^Killed|\boom[-_ ]kill|\bout of memory\b",
     re.IGNORECASE,
 )
+# The last line of a step that was done, which begins as an error does if the step has no wildcards.
+_TOOK = re.compile(r": \d+\.\d s$")
 _TAIL_BYTES = 16_384
 # Seconds for which a starting job may have a log without holding its lock: it imports torch first.
 _STARTING = 60.0
@@ -212,7 +214,8 @@ def error_of(log: Path, rule: str) -> str | None:
 
 
 def _error_in(lines: list[str], rule: str) -> str | None:
-    return next((line for line in reversed(lines) if line.startswith(f"{rule}: ") or _ERROR.search(line)), None)
+    told = [line for line in lines if not _TOOK.search(line)]
+    return next((line for line in reversed(told) if line.startswith(f"{rule}: ") or _ERROR.search(line)), None)
 
 
 def _tail(log: Path) -> list[str]:

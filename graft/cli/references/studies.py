@@ -91,7 +91,7 @@ def _pairs(task: str, *studies: Paths) -> list[str]:
 
 
 def _role(system: str, pair: Pair) -> str:
-    """A system's name with the roles of a pair's models in the place of their names."""
+    """A system's name with the roles of a pair's models instead of their names."""
     for between in ("into", "from", "to"):
         system = system.removesuffix(f".{pair.small}-{between}-{pair.large}").removesuffix(f"-into-{pair.large}")
     for role, model in (("large", pair.large), ("small", pair.small)):

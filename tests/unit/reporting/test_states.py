@@ -159,6 +159,7 @@ def test_steps_of_many_runs_that_failed_are_found_unless_they_were_done_since(gr
     (paths.model("big")).mkdir(parents=True)
     (paths.model("big") / "manifest.json").write_text("{}")
     plot = _write_step_log(paths, "plot", "plot: no such table\n")
+    _write_step_log(paths, "keep_models", "keep_models: 1.2 s\n")
     found = {(str(s.step), s.state, s.why, s.log) for s in step_states(grid, paths, states(grid, paths))}
     assert found == {
         ("calibrate rte tiny-into-big midpoints", "failed", "calibrate: no tokens", failed),
