@@ -17,7 +17,7 @@ from rich.table import Table
 
 from graft.encoders.models import config_of
 from graft.encoders.network import Encoder
-from graft.flops.counts import calibration_flops, encoder_flops
+from graft.flops.counts import encoder_flops, moments_flops
 from graft.merging.calibration import calibrate
 from graft.registry import depth
 from graft.registry.shapes import Shape
@@ -64,7 +64,7 @@ def main() -> None:
             passes, seconds, memory = pool.apply(measure, (name, tokens))
         pairs = depth.pairs(name, SMALL.layers, LARGE.layers)
         alone = encoder_flops(SMALL, LENGTH) + encoder_flops(LARGE, LENGTH)
-        flops = calibration_flops(SMALL, LARGE, pairs, 1, LENGTH) / alone
+        flops = 1 + moments_flops(SMALL, LARGE, pairs, LENGTH) / alone
         row = f"{passes:.0f} s", f"{seconds:.0f} s", f"{seconds / passes:.2f}", f"{flops:.2f}", f"{memory:.2f} GB"
         table.add_row(name, *row)
     Console().print(f"{tokens} tokens, {torch.get_num_threads()} threads", table)
