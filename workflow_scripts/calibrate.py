@@ -1,15 +1,12 @@
 """Run both models of a pair on the same unlabelled tokens and keep the moments of their activations."""
 
-from functools import partial
-
-import numpy as np
 from safetensors.torch import save_file
 
 from graft.compute import hardware
 from graft.encoders.architecture import stacked
-from graft.encoders.inference import batches, first_texts, padded_tokens, pass_flops
+from graft.encoders.inference import batches, first_texts, padded_tokens, pair_flops
 from graft.encoders.models import encoder_of, load_encoder
-from graft.flops.counts import encoder_flops, moments_flops, similarity_flops
+from graft.flops.counts import moments_flops, similarity_flops
 from graft.io import files
 from graft.merging.alignment.cka import layer_similarity
 from graft.merging.calibration import calibrate
@@ -32,12 +29,8 @@ def make(step: Calibrate, grid: Grid, paths: Paths) -> None:
     small, large = (load_encoder(runs.model_folder(grid, paths, m)).to(device) for m in (pair.small, pair.large))
     shapes = [Shape.of(paths.model(m)) for m in (pair.small, pair.large)]
     similarity = layer_similarity(small, large, (batch for _, batch in batches(tokens, max_tokens, few)))
-
-    def passes(of: np.ndarray) -> int:
-        costs = zip(("small", "large"), shapes, strict=True)
-        return sum(pass_flops(partial(encoder_flops, s), tokens, max_tokens, of, role) for role, s in costs)
-
-    compared = passes(few) + similarity_flops(*shapes, int(tokens.lengths(max_tokens)[few].sum()))
+    compared = pair_flops(*shapes, tokens, max_tokens, few)
+    compared += similarity_flops(*shapes, int(tokens.lengths(max_tokens)[few].sum()))
     depth_map = depth.named(step.depth, shapes[0].layers, shapes[1].layers, similarity[1:, 1:].tolist())
     sites = depth_map
     if step.depth in depth.DEEPENED:
@@ -56,7 +49,7 @@ def make(step: Calibrate, grid: Grid, paths: Paths) -> None:
         statistics = calibrate(small, large, sites, chosen, count)
     # Products are taken of tokens alone; those of padding are counted too, so that a plan can count the same.
     products = moments_flops(*shapes, len(depth_map), int(padded_tokens(tokens, max_tokens, rows).sum()))
-    flops = {"sites": passes(rows) + products, "similarity": compared}
+    flops = {"sites": pair_flops(*shapes, tokens, max_tokens, rows) + products, "similarity": compared}
     files.write_json(step.similarity(paths), similarity.tolist())
     with files.atomic_folder(step.output(paths).parent) as folder:
         save_file(statistics, folder / "statistics.safetensors")

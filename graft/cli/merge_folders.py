@@ -19,7 +19,7 @@ from graft.cli.merge_orders import RIDGE, Order, Plan
 from graft.config.models import PathModel
 from graft.encoders import features
 from graft.encoders.architecture import is_finite
-from graft.encoders.inference import Batch, batches, first_texts, padded_tokens, pass_flops
+from graft.encoders.inference import Batch, batches, first_texts, padded_tokens, pair_flops, pass_flops
 from graft.encoders.models import encoder_of, load_classifier, load_encoder, projections_of
 from graft.encoders.network import Classifier, Encoder
 from graft.encoders.pretrained import fetch_model
@@ -141,15 +141,9 @@ class _Given:
         return torch.from_numpy(shared_rows(small[0], large)) if small else None
 
     def pass_flops(self, role: str, texts: TokenisedSplit | PairedSplit, rows: np.ndarray) -> int:
-        """FLOPs of running the large or the small encoder over some rows."""
+        """FLOPs of running the large or the small encoder alone over some rows."""
         shape = self.shapes[role == "large"]
         return pass_flops(partial(encoder_flops, shape), side(texts, role), self.max_tokens, rows)
-
-    def both_passes(self, shapes: tuple[Shape, Shape], rows: np.ndarray) -> int:
-        """FLOPs of running encoders of these shapes, the small and the large one, over rows of the unlabelled texts."""
-        costs = zip(("small", "large"), shapes, strict=True)
-        read = self.texts, self.max_tokens, rows
-        return sum(pass_flops(partial(encoder_flops, shape), *read, role) for role, shape in costs)
 
 
 @dataclass(frozen=True)
@@ -289,10 +283,12 @@ def _plan(order: Order, options: Weights, given: _Given, fit: _FitTexts | None, 
             few = given.first(depth.SIMILARITY_TOKENS)
             similarity = layer_similarity(given.small, given.large, given.batches(depth.SIMILARITY_TOKENS))
             depth_map = depth.named(named, *layers, similarity[1:, 1:].tolist())
-            flops["similarity"] = given.both_passes(shapes, few) + similarity_flops(*shapes, given.count(few))
+            compared = pair_flops(*shapes, given.texts, given.max_tokens, few)
+            flops["similarity"] = compared + similarity_flops(*shapes, given.count(few))
         deep = depth.as_deep(named, *shapes), shapes[1]
         padded = int(padded_tokens(given.texts, given.max_tokens, rows).sum())
-        flops["calibrate"] = given.both_passes(deep, rows) + moments_flops(*deep, len(depth_map), padded)
+        flops["calibrate"] = pair_flops(*deep, given.texts, given.max_tokens, rows)
+        flops["calibrate"] += moments_flops(*deep, len(depth_map), padded)
     if fit is not None:
         flops["head"] = _head_flops(order.head, given, fit)
     return Plan(shapes[1], shapes[0], depth_map, options, texts, tokens, flops, spans)

@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
+from functools import partial
 from typing import Protocol
 
 import numpy as np
@@ -9,7 +10,8 @@ import torch
 from torch import Tensor
 
 from graft.encoders.batches import INFERENCE_BATCH, inference_batches, padded_lengths
-from graft.flops.counts import summed_flops
+from graft.flops.counts import encoder_flops, summed_flops
+from graft.registry.shapes import Shape
 from graft.tasks.spans import PairedSplit
 
 # Texts are drawn once for all seeds, since they serve to analyse pre-trained models, which have no seed.
@@ -65,6 +67,12 @@ def pass_flops(
 ) -> int:
     """FLOPs of one model's pass over a split, padded as in `batches`; `flops(t)`: of one example at t tokens."""
     return summed_flops(flops, padded_tokens(tokens, max_tokens, rows, role))
+
+
+def pair_flops(small: Shape, large: Shape, tokens: Split, max_tokens: int, rows: np.ndarray) -> int:
+    """FLOPs of one pass of both encoders of a pair, without poolers, over rows that share batches."""
+    costs = {"small": partial(encoder_flops, small), "large": partial(encoder_flops, large)}
+    return sum(pass_flops(cost, tokens, max_tokens, rows, role) for role, cost in costs.items())
 
 
 @torch.inference_mode()

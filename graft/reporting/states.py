@@ -28,7 +28,7 @@ _ERROR = re.compile(
     re.IGNORECASE,
 )
 # The last line of a step that was done, which begins as an error does if the step has no wildcards.
-_TOOK = re.compile(r": \d+\.\d s$")
+_TOOK = r": \d+\.\d s"
 _TAIL_BYTES = 16_384
 # Seconds for which a starting job may have a log without holding its lock: it imports torch first.
 _STARTING = 60.0
@@ -214,7 +214,7 @@ def error_of(log: Path, rule: str) -> str | None:
 
 
 def _error_in(lines: list[str], rule: str) -> str | None:
-    told = [line for line in lines if not _TOOK.search(line)]
+    told = [line for line in lines if not re.fullmatch(rf"{rule}{_TOOK}", line)]
     return next((line for line in reversed(told) if line.startswith(f"{rule}: ") or _ERROR.search(line)), None)
 
 

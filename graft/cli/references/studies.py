@@ -8,7 +8,7 @@ from pathlib import Path
 
 from graft.config.models import Pair
 from graft.config.study import load
-from graft.io import markdown
+from graft.io import files, markdown
 from graft.reporting import answer, csv_files, documents, formats
 from graft.reporting.documents import Section
 from graft.reporting.page import contents
@@ -90,6 +90,28 @@ def _pairs(task: str, *studies: Paths) -> list[str]:
     return [markdown.table(headings, [[name, *(cells.get(name, "") for cells in found)] for name in names])]
 
 
+def _kept(task: str, *studies: Paths) -> list[str]:
+    """How alike the last layers of every study's first pair are, and how much merges of weights keep.
+
+    That is (merge - head) / (small - head), head being the large model under the same head alone, where the small model
+    is ahead of it.
+    """
+    headings, found, alike = [f"labelled head, {task}"], list[dict[str, str]](), list[str]()
+    for paths in studies:
+        pair, table = load(paths.study).pairs[0], csv_files.read_comparison(paths)
+        headings.append(f"{pair.large} ← {pair.small}")
+        similarity = min((paths.root / "similarity" / task / f"{pair.small}-into-{pair.large}").glob("*.json"))
+        alike.append(f"{files.read_json(similarity)[-1][-1]:.2f}")
+        own = formats.records(table[table["task"] == task])
+        means = {_role(row["system"], pair): row["mean"] for row in own}
+        head, small = means["control.head-only.labelled"], means["finetune.small"]
+        merges = [name for name in means if name.startswith("merge.") and name.endswith(".labelled")]
+        shares = {name: (means[name] - head) / (small - head) for name in merges} if small > head else {}
+        found.append({name: f"{share:.2f}".replace("-", "−") for name, share in shares.items()})
+    rows = [[name, *(cells.get(name, "") for cells in found)] for name in dict.fromkeys(n for c in found for n in c)]
+    return [markdown.table(headings, [["likeness of the last layers (CKA)", *alike], *rows])]
+
+
 def _role(system: str, pair: Pair) -> str:
     """A system's name with the roles of a pair's models instead of their names."""
     for between in ("into", "from", "to"):
@@ -110,4 +132,5 @@ _TABLES: dict[str, Callable[..., list[str]]] = {
     "systems": _systems,
     "costs": _costs,
     "pairs": _pairs,
+    "kept": _kept,
 }

@@ -2,16 +2,19 @@
 
 import json
 import re
+import zipfile
 
 import pandas as pd
 import pytest
 
+from graft.cli.references.__main__ import ROOT
 from graft.cli.references.studies import tabulated
 from graft.reporting.comparison import COLUMNS
 from graft.study import archives
 from graft.study.archives import Manifest
 from tests.conftest import study_values
 
+REFERENCE, STUDY = ROOT / "docs" / "reference", "related-2026-12-01"
 PAGE = "# Page\n\n<!-- {} -->\nold\n<!-- end -->\n\nAfter.\n"
 
 
@@ -63,6 +66,41 @@ def test_two_pairs_stand_beside_one_another_by_role(page):
         ["distil", "–", "0.250 (−0.250)"],
         ["control.other-small.theseus.raw", "–", "0.500 (0.000)"],
     ]
+
+
+def real(tmp_path, marked):
+    """Cells of a table of the study in docs/reference, without its headings."""
+    (tmp_path / "page.md").write_text(PAGE.format(f"{marked} {STUDY}"))
+    lines = [line for line in tabulated(tmp_path / "page.md", REFERENCE).splitlines() if line.startswith("| ")]
+    return [line.strip("| ").split(" | ") for line in lines[2:]]
+
+
+def read(name):
+    """A table of that study, by pandas alone."""
+    with zipfile.ZipFile(REFERENCE / f"{STUDY}.zip") as packed, packed.open(f"tables/{name}.csv") as table:
+        found = pd.read_csv(table)
+    return found[found["task"] == "stsb"]
+
+
+def test_tables_of_a_real_study_have_its_numbers(tmp_path):
+    systems, comparison = real(tmp_path, "systems stsb"), read("comparison")
+    assert len(systems) == len(comparison) and float(systems[0][3]) == round(comparison["mean"].max(), 3)
+    answers = read("answer")
+    assert [row[0] for row in real(tmp_path, "answer stsb")] == [*answers["scenario"]]
+    assert len(real(tmp_path, "merges stsb")) == len(read("matched"))
+    costs = read("cost")
+    assert len(real(tmp_path, "costs stsb")) == costs["architecture"].nunique()
+
+
+def test_the_share_that_merges_keep_is_between_the_head_alone_and_the_small_model(tmp_path):
+    means = read("comparison").set_index("system")["mean"]
+    pair = "minilm-l3-into-minilm-l6"
+    head, small = means[f"control.head-only.labelled.{pair}"], means["finetune.minilm-l3"]
+    (likeness, number), *rows = real(tmp_path, "kept stsb")
+    assert likeness.startswith("likeness") and 0 < float(number) < 1 and len(rows) == 6
+    for name, share in rows:
+        kept = float(share.replace("−", "-"))
+        assert head + kept * (small - head) == pytest.approx(means[f"{name}.{pair}"], abs=0.001)
 
 
 def test_a_page_made_twice_is_the_same(page, tmp_path):
