@@ -38,7 +38,6 @@ MODULES = (
     "graft.training.finetuning",
     "graft.merging.calibration",
     "graft.encoders.features",
-    "torch._dynamo",  # by the first optimizer
 )
 # First byte sent by the process that takes a job; the exit status follows when the job ends.
 TAKEN = b"T"

@@ -30,7 +30,7 @@ from graft.training.checkpoints import Checkpoints
 from graft.training.dropout import quick_dropout
 from graft.training.graphs import Replayed
 from graft.training.loss import loss_of
-from graft.training.optimizer import linear_schedule, parameter_groups
+from graft.training.optimizer import AdamW, linear_schedule, parameter_groups
 from graft.training.world import World
 
 LOG_EVERY = 20
@@ -165,7 +165,7 @@ class _Loop:
         self.steps = training.steps or self.settings.epochs * self.in_epoch
         self.warmup = math.ceil(self.settings.warmup * self.steps)
         set_attention(model, world.attention)
-        optimizer = torch.optim.AdamW(
+        optimizer = AdamW(
             parameter_groups(model.parameters(), self.settings.weight_decay),
             lr=self.settings.learning_rate,
             betas=self.settings.adam_betas,

@@ -15,7 +15,7 @@ from torch import Tensor, nn
 from graft.config.models import PretrainingOptions
 from graft.encoders.batches import unlabelled_window
 from graft.training.dropout import quick_dropout
-from graft.training.optimizer import linear_schedule, parameter_groups
+from graft.training.optimizer import AdamW, linear_schedule, parameter_groups
 
 Text = str | tuple[str, str]
 Encoded = tuple[list[int], list[int]]
@@ -67,9 +67,7 @@ def train(
     `options.log_every` steps there is a record: step, each loss's mean, learning_rate, examples_per_second (since
     `running.started`), padding. Raises ValueError, with a message that starts with `what`, if the loss is not finite.
     """
-    optimiser = torch.optim.AdamW(
-        parameter_groups(parameters, options.weight_decay), lr=options.learning_rate, fused=True
-    )
+    optimiser = AdamW(parameter_groups(parameters, options.weight_decay), lr=options.learning_rate, fused=True)
     warmup = max(1, round(options.warmup * options.steps))
     schedule = torch.optim.lr_scheduler.LambdaLR(
         optimiser, lambda step: linear_schedule(step, warmup, options.steps, first=1)

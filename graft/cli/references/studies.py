@@ -62,6 +62,19 @@ def _systems(task: str, paths: Paths) -> list[str]:
     return [_table(one) for one in ranked if one.heading == task]
 
 
+def _select(task: str, paths: Paths) -> list[str]:
+    """Scores on `select`, over seeds: the most frequent answer, probes, and models fine-tuned on all labels."""
+    table = csv_files.read_csv(paths.tables / csv_files.RUNS)
+    wanted = (table["task"] == task) & (table["label_use"] == "train") & table["select_value"].notna()
+    own = table[wanted & table["kind"].isin(("finetune", "probe", "baseline"))]
+    values = own.astype({"select_value": float}).groupby("system")["select_value"].agg(["mean", "min", "max", "size"])
+    rows = [
+        [system, *map(formats.score, (row["mean"], row["min"], row["max"])), f"{row['size']:.0f}"]
+        for system, row in values.sort_values("mean", ascending=False).iterrows()
+    ]
+    return [markdown.table(["system", "mean on `select`", "lowest", "highest", "runs"], rows)]
+
+
 def _costs(task: str, paths: Paths) -> list[str]:
     """The cost of using one system of each architecture."""
     table = csv_files.read_csv(paths.tables / csv_files.COSTS)
@@ -130,6 +143,7 @@ _TABLES: dict[str, Callable[..., list[str]]] = {
     "answer": _answer,
     "merges": _merges,
     "systems": _systems,
+    "select": _select,
     "costs": _costs,
     "pairs": _pairs,
     "kept": _kept,

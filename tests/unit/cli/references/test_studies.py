@@ -88,6 +88,11 @@ def test_tables_of_a_real_study_have_its_numbers(tmp_path):
     answers = read("answer")
     assert [row[0] for row in real(tmp_path, "answer stsb")] == [*answers["scenario"]]
     assert len(real(tmp_path, "merges stsb")) == len(read("matched"))
+    chosen = [row for row in real(tmp_path, "select stsb") if row[0] == "finetune.minilm-l6"]
+    own = read("runs").query("system == 'finetune.minilm-l6' and state == 'done'")["select_value"]
+    assert [float(cell) for cell in chosen[0][1:]] == pytest.approx(
+        [own.mean(), own.min(), own.max(), len(own)], abs=5e-4
+    )
     costs = read("cost")
     assert len(real(tmp_path, "costs stsb")) == costs["architecture"].nunique()
 
