@@ -13,11 +13,12 @@ import numpy as np
 def beyond(distance: float, of_seeds: float, freedom: float, of_examples: float) -> float:
     """The probability of an error beyond `distance` on either side.
 
-    of_seeds, of_examples: the variances of both errors, that of the seeds with these degrees of `freedom`.
+    of_seeds, of_examples: the variances of both errors, that of the seeds with these degrees of `freedom`. Where no seed
+    plays a part, both are 0.
     """
     from scipy import special
 
-    scales, weights = _student(freedom)
+    scales, weights = _student(freedom) if of_seeds else (np.zeros(1), np.ones(1))
     spread = np.sqrt(of_seeds * scales + of_examples)
     return float(weights @ (2 * special.ndtr(-distance / np.maximum(spread, 1e-15))))
 

@@ -116,6 +116,15 @@ def test_a_run_for_all_seeds_is_uncertain_by_its_examples_alone(task):
     assert task.of_difference("constant", "large").n_seeds == SEEDS
 
 
+def test_a_difference_of_two_runs_without_seeds_has_the_error_of_examples():
+    systems = {"seeded": told(0.8), "constant": {"all": np.zeros(N, int)}, "probe": {"all": told(0.9, 1)["0"]}}
+    difference = Crossed("rte", "accuracy", LABELS, systems, draws=100).of_difference("probe", "constant")
+    own = (systems["probe"]["all"] == LABELS) * 1.0 - (LABELS == 0)
+    half = 1.96 * own.std(ddof=1) / np.sqrt(N)
+    assert difference.new == pytest.approx((own.mean() - half, own.mean() + half), rel=1e-3)
+    assert difference.these == (difference.typical, difference.typical) and difference.p_value is None
+
+
 @pytest.mark.parametrize("seeds", [1, SEEDS_FOR_INTERVAL - 1, SEEDS_FOR_INTERVAL, SEEDS_FOR_TEST - 1, SEEDS_FOR_TEST])
 def test_few_seeds_have_no_interval_and_some_more_no_p_value(seeds):
     systems = {"one": told(0.7, seeds), "other": told(0.8, seeds), "constant": {"all": np.zeros(N, int)}}
