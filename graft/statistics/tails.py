@@ -13,7 +13,7 @@ import numpy as np
 def beyond(distance: float, of_seeds: float, freedom: float, of_examples: float) -> float:
     """The probability of an error beyond `distance` on either side.
 
-    of_seeds, of_examples: the variances of both errors, that of the seeds with these degrees of `freedom`. Where no seed
+    of_seeds, of_examples: the variances of both errors, that of seeds with these degrees of `freedom`. Where no seed
     plays a part, both are 0.
     """
     from scipy import special

@@ -17,6 +17,7 @@ PAGES: dict[str, Callable[[], str]] = {
     "docs/commands.md": commands.reference,
     "docs/python.md": partial(functions.python, ROOT / "docs" / "python.md"),
     "docs/my-pair.md": partial(families.pairs, ROOT / "docs" / "my-pair.md"),
+    "README.md": partial(studies.tabulated, ROOT / "README.md", ROOT / "docs" / "reference"),
     "docs/reference.md": partial(studies.tabulated, ROOT / "docs" / "reference.md", ROOT / "docs" / "reference"),
     "docs/results.md": partial(studies.tabulated, ROOT / "docs" / "results.md", ROOT / "docs" / "reference"),
     "docs/architecture.md": partial(modules.architecture, ROOT / "docs" / "architecture.md"),

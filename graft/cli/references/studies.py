@@ -11,6 +11,7 @@ from graft.config.study import load
 from graft.io import files, markdown
 from graft.reporting import answer, csv_files, documents, formats
 from graft.reporting.documents import Section
+from graft.reporting.matched import OWN
 from graft.reporting.page import contents
 from graft.study import archives
 from graft.study.paths import Paths
@@ -55,6 +56,20 @@ def _merges(task: str, paths: Paths) -> list[str]:
     return [_table(answer.against(table[table["task"] == task]))]
 
 
+def _verdicts(task: str, paths: Paths) -> list[str]:
+    """How many merges have which verdict against their matched rivals, and what to use, by scenario."""
+    table, found = csv_files.read_csv(paths.tables / csv_files.MATCHED), list[list[str]]()
+    verdicts = ("better", "equivalent", "inconclusive", "worse")
+    table = table[(table["task"] == task) & (table["inference_limit"] == OWN) & table["verdict"].isin(verdicts)]
+    for row in formats.records(csv_files.read_csv(paths.tables / csv_files.ANSWER)):
+        if row["task"] == task:
+            own = table.loc[table["scenario"] == row["scenario"], "verdict"]
+            counts = [str(len(own)), *(str((own == name).sum()) for name in verdicts)]
+            score = formats.with_interval(row["mean"], row["ci_low"], row["ci_high"], formats.score)
+            found.append([f"`{row['scenario']}`", *counts, f"`{row['use']}`", score])
+    return [markdown.table(["scenario", "merges", *verdicts, "use", "its metric"], found)]
+
+
 def _systems(task: str, paths: Paths) -> list[str]:
     """All systems that see all labels, the best first."""
     tables = (csv_files.read_comparison(paths), csv_files.read_csv(paths.tables / csv_files.SIGNIFICANCE))
@@ -66,7 +81,8 @@ def _select(task: str, paths: Paths) -> list[str]:
     """Scores on `select`, over seeds: the most frequent answer, probes, and models fine-tuned on all labels."""
     table = csv_files.read_csv(paths.tables / csv_files.RUNS)
     wanted = (table["task"] == task) & (table["label_use"] == "train") & table["select_value"].notna()
-    own = table[wanted & table["kind"].isin(("finetune", "probe", "baseline"))]
+    wanted &= table["kind"].isin(("finetune", "probe", "baseline")) & ~table["system"].str.contains(r"\.few-\d")
+    own = table[wanted]
     values = own.astype({"select_value": float}).groupby("system")["select_value"].agg(["mean", "min", "max", "size"])
     rows = [
         [system, *map(formats.score, (row["mean"], row["min"], row["max"])), f"{row['size']:.0f}"]
@@ -141,6 +157,7 @@ def _table(section: Section) -> str:
 
 _TABLES: dict[str, Callable[..., list[str]]] = {
     "answer": _answer,
+    "verdicts": _verdicts,
     "merges": _merges,
     "systems": _systems,
     "select": _select,

@@ -93,8 +93,24 @@ def test_tables_of_a_real_study_have_its_numbers(tmp_path):
     assert [float(cell) for cell in chosen[0][1:]] == pytest.approx(
         [own.mean(), own.min(), own.max(), len(own)], abs=5e-4
     )
+    # One seed: no merge has a verdict.
+    assert [row[1:6] for row in real(tmp_path, "verdicts stsb")] == [["0"] * 5] * len(answers)
     costs = read("cost")
     assert len(real(tmp_path, "costs stsb")) == costs["architecture"].nunique()
+
+
+def test_every_verdict_of_a_study_is_counted(tmp_path):
+    (tmp_path / "page.md").write_text(PAGE.format("verdicts sst2 reference-sst2-2026-12-01"))
+    lines = tabulated(tmp_path / "page.md", REFERENCE).splitlines()
+    rows = [line.strip("| ").split(" | ") for line in lines if line.startswith("| `")]
+    packed = zipfile.ZipFile(REFERENCE / "reference-sst2-2026-12-01.zip")
+    with packed, packed.open("tables/matched.csv") as file:
+        own = pd.read_csv(file).query("inference_limit == 'own' and verdict != 'descriptive'").dropna(subset="verdict")
+    for scenario, merges, *counts, _, _ in rows:
+        verdicts = own.loc[own["scenario"] == scenario.strip("`"), "verdict"]
+        names = ("better", "equivalent", "inconclusive", "worse")
+        assert [int(merges), *map(int, counts)] == [len(verdicts), *(list(verdicts).count(name) for name in names)]
+    assert len(rows) == 4 and len(own) == 30
 
 
 def test_the_share_that_merges_keep_is_between_the_head_alone_and_the_small_model(tmp_path):
