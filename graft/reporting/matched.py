@@ -189,8 +189,8 @@ def _judged(rows: Sequence[tuple[dict[str, Any], Difference | None]], grid: Grid
     """Add p values corrected over the tests of a scenario, each once, and verdicts.
 
     The best of several rivals on `select` had luck with its seeds, which helps it on `report` too. So to be worse than
-    it is corrected for their number (Bonferroni); to be better than it is only harder. Luck with rows of `select`
-    is not corrected for: it does not help on `report`, so that such a rival is easier to be better than.
+    it is corrected for their number (Bonferroni); to be better than it is only harder. Where few
+    rows of `select` make a weak system the rival, to be better is shown of that one, not of all that cost no more.
     """
     family: dict[tuple[Any, ...], float] = {}
     for row, difference in rows:

@@ -188,7 +188,7 @@ def check_matched(results: Path) -> None:
                 pairs = paired(values[task, row.system], values[task, row.rival])
                 assert row.difference == pytest.approx(trim_mean(np.subtract(*pairs), 0.2), abs=1e-9), row
                 assert row.n_seeds == pairs.shape[1] and (row.n_seeds >= 12 or np.isnan(row.p_value))
-                # Only runs that give every example the same answer differ by nothing for sure.
+                # An interval has no width only where both systems answer alike with every seed.
                 assert row.new_low < row.new_high or row.difference == 0 or np.isnan(row.new_low), row
             if own["kind"] != "control":
                 alone = usable[usable.index.str.endswith(f".{large}") & ~usable.index.str.startswith("ensemble.")]

@@ -113,7 +113,7 @@ def test_every_verdict_of_a_study_is_counted(tmp_path):
     assert len(rows) == 4 and len(own) == 30
 
 
-def test_the_share_that_merges_keep_is_between_the_head_alone_and_the_small_model(tmp_path):
+def test_the_share_that_merges_keep_is_of_the_small_models_lead_over_the_head_alone(tmp_path):
     means = read("comparison").set_index("system")["mean"]
     pair = "minilm-l3-into-minilm-l6"
     head, small = means[f"control.head-only.labelled.{pair}"], means["finetune.minilm-l3"]
